@@ -1,0 +1,443 @@
+//! A bucket of the corpus: sorts its records, leaves out duplicates, writes its tables.
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    fs::{self, File},
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arrow::{
+    array::{Float32Builder, ListBuilder, StringBuilder, UInt64Builder},
+    datatypes::DataType,
+    record_batch::RecordBatch,
+};
+use schemas::{
+    DocumentId, FileEntry, StoreError, columns,
+    store::{Layout, TableReader, TableWriter},
+};
+use serde::{Deserialize, Serialize};
+
+use super::spill::{Frame, FrameReader, Position, ProductFields, ReviewFields};
+use crate::source::Kind;
+
+/// The note in a table's metadata that says what it was made from.
+pub const MADE_FROM: &str = "ebert.made_from";
+/// The note in a table's metadata that counts what is in it.
+pub const COUNTS: &str = "ebert.counts";
+
+/// Bytes of a bucket that are sorted in memory; a larger bucket is sorted on disk.
+pub const IN_MEMORY: usize = 1 << 30;
+
+/// What was counted while a bucket was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketCounts {
+    /// Documents.
+    pub rows: u64,
+    /// Records left out because an earlier one has the same id.
+    pub duplicates: u64,
+    /// Bytes of text.
+    pub text_bytes: u64,
+    /// Associations.
+    pub associations: u64,
+}
+
+/// The tables of one bucket.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// The files: products have two tables.
+    pub files: Vec<FileEntry>,
+    /// What is in them.
+    pub counts: BucketCounts,
+}
+
+/// Names of the tables of a bucket; the last one is written last.
+pub fn tables(kind: Kind, bucket: u32) -> Vec<String> {
+    match kind {
+        Kind::Product => vec![format!("associations-{bucket:05}.parquet"), format!("products-{bucket:05}.parquet")],
+        Kind::Review => vec![format!("reviews-{bucket:05}.parquet")],
+    }
+}
+
+/// What a finished bucket holds, if `folder` has it, made from the same.
+pub fn finished(folder: &Path, kind: Kind, bucket: u32, made_from: &str) -> Option<BucketCounts> {
+    let mut counts = None;
+    for name in tables(kind, bucket) {
+        let schema = match name.split('-').next() {
+            Some("associations") => columns::corpus_associations(),
+            Some("products") => columns::corpus_products(),
+            _ => columns::corpus_reviews(),
+        };
+        let table = TableReader::open(&folder.join(name), &schema).ok()?;
+        if table.note(MADE_FROM) != Some(made_from) {
+            return None;
+        }
+        counts = table.note(COUNTS).and_then(|c| serde_json::from_str(c).ok());
+    }
+    counts
+}
+
+/// Writes the tables of a bucket from its spill file. `scratch` is where a bucket over `in_memory` bytes is
+/// sorted.
+pub fn write(
+    spill: &Path,
+    folder: &Path,
+    (kind, bucket): (Kind, u32),
+    made_from: &str,
+    (scratch, in_memory): (&Path, usize),
+) -> Result<Bucket, StoreError> {
+    let mut frames = Sorted::open(spill, scratch, in_memory)?;
+    let names = tables(kind, bucket);
+    let (files, counts) = match kind {
+        Kind::Product => {
+            let mut associations = Associations::create(&folder.join(&names[0]))?;
+            let mut products = Products::create(&folder.join(&names[1]))?;
+            let mut counts = BucketCounts::default();
+            let mut written = None;
+            while let Some(bytes) = frames.next_frame()? {
+                let Some((document, product)) = read_product(bytes) else { continue };
+                for &(relation, other) in &product.associations {
+                    associations.push(product.product_id, other, relation.as_str())?;
+                    counts.associations += 1;
+                }
+                if product.empty {
+                    continue;
+                }
+                if written == Some(document) {
+                    counts.duplicates += 1;
+                    continue;
+                }
+                written = Some(document);
+                counts.rows += 1;
+                counts.text_bytes += product.text.len() as u64;
+                products.push(&product)?;
+            }
+            (vec![associations.finish(made_from, &counts)?, products.finish(made_from, &counts)?], counts)
+        }
+        Kind::Review => {
+            let mut reviews = Reviews::create(&folder.join(&names[0]))?;
+            let mut counts = BucketCounts::default();
+            let mut written = None;
+            while let Some(bytes) = frames.next_frame()? {
+                let Some((document, review)) = read_review(bytes) else { continue };
+                if written == Some(document) {
+                    counts.duplicates += 1;
+                    continue;
+                }
+                written = Some(document);
+                counts.rows += 1;
+                counts.text_bytes += review.text.len() as u64;
+                reviews.push(document, &review)?;
+            }
+            (vec![reviews.finish(made_from, &counts)?], counts)
+        }
+    };
+    Ok(Bucket { files, counts })
+}
+
+fn read_product(bytes: &[u8]) -> Option<(DocumentId, ProductFields<'_>)> {
+    let (frame, _) = Frame::read(bytes)?;
+    Some((frame.document, ProductFields::read(frame.fields)?))
+}
+
+fn read_review(bytes: &[u8]) -> Option<(DocumentId, ReviewFields<'_>)> {
+    let (frame, _) = Frame::read(bytes)?;
+    Some((frame.document, ReviewFields::read(frame.fields)?))
+}
+
+type SortKey = (DocumentId, Position);
+
+/// The frames of a spill file by document, then position.
+enum Sorted {
+    Memory { bytes: Vec<u8>, order: std::vec::IntoIter<(SortKey, usize, usize)> },
+    Disk(Merge),
+}
+
+impl Sorted {
+    fn open(spill: &Path, scratch: &Path, in_memory: usize) -> Result<Self, StoreError> {
+        let Some(mut frames) = FrameReader::open(spill)? else {
+            return Ok(Self::Memory { bytes: Vec::new(), order: Vec::new().into_iter() });
+        };
+        let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
+        let mut bytes = Vec::with_capacity(size.min(in_memory));
+        let mut runs = Vec::new();
+        while let Some(frame) = frames.next_frame()? {
+            if !bytes.is_empty() && bytes.len() + frame.len() > in_memory {
+                runs.push(write_run(&bytes, spill, scratch, runs.len())?);
+                bytes.clear();
+            }
+            bytes.extend_from_slice(frame);
+        }
+        if runs.is_empty() {
+            let order = order_of(&bytes).into_iter();
+            return Ok(Self::Memory { bytes, order });
+        }
+        runs.push(write_run(&bytes, spill, scratch, runs.len())?);
+        drop(bytes);
+        Ok(Self::Disk(Merge::open(runs)?))
+    }
+
+    fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
+        match self {
+            Self::Memory { bytes, order } => Ok(order.next().map(|(_, start, end)| &bytes[start..end])),
+            Self::Disk(merge) => merge.next_frame(),
+        }
+    }
+}
+
+/// Where each frame is, in the order of document, then position.
+fn order_of(bytes: &[u8]) -> Vec<(SortKey, usize, usize)> {
+    let mut order = Vec::new();
+    let mut at = 0;
+    while let Some((frame, length)) = Frame::read(&bytes[at..]) {
+        order.push(((frame.document, frame.position), at, at + length));
+        at += length;
+    }
+    order.sort_unstable();
+    order
+}
+
+fn write_run(bytes: &[u8], spill: &Path, scratch: &Path, number: usize) -> Result<PathBuf, StoreError> {
+    let name = spill.file_name().unwrap_or_default().to_string_lossy();
+    let path = scratch.join(format!("{name}.run{number}"));
+    let error = |e| StoreError::io("write", &path)(e);
+    let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);
+    for (_, start, end) in order_of(bytes) {
+        file.write_all(&bytes[start..end]).map_err(error)?;
+    }
+    file.flush().map_err(error)?;
+    Ok(path)
+}
+
+/// Sorted runs on disk, merged.
+struct Merge {
+    runs: Vec<FrameReader>,
+    paths: Vec<PathBuf>,
+    heads: BinaryHeap<Reverse<(SortKey, usize, Vec<u8>)>>,
+    current: Vec<u8>,
+}
+
+impl Merge {
+    fn open(paths: Vec<PathBuf>) -> Result<Self, StoreError> {
+        let mut merge = Self { runs: Vec::new(), paths, heads: BinaryHeap::new(), current: Vec::new() };
+        for number in 0..merge.paths.len() {
+            if let Some(run) = FrameReader::open(&merge.paths[number])? {
+                merge.runs.push(run);
+                merge.refill(number)?;
+            }
+        }
+        Ok(merge)
+    }
+
+    fn refill(&mut self, run: usize) -> Result<(), StoreError> {
+        if let Some(bytes) = self.runs[run].next_frame()?
+            && let Some((frame, _)) = Frame::read(bytes)
+        {
+            self.heads.push(Reverse(((frame.document, frame.position), run, bytes.to_vec())));
+        }
+        Ok(())
+    }
+
+    fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
+        let Some(Reverse((_, run, bytes))) = self.heads.pop() else { return Ok(None) };
+        self.current = bytes;
+        self.refill(run)?;
+        Ok(Some(&self.current))
+    }
+}
+
+impl Drop for Merge {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            // Best effort: the folder goes away with the step.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Bytes of text, or rows, after which a batch goes to its table.
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_ROWS: usize = 4096;
+
+/// Row groups are what the streaming stage hands to a worker, so they are small.
+const ROW_GROUP_BYTES: usize = 4 << 20;
+
+struct Products {
+    table: TableWriter,
+    ids: StringBuilder,
+    titles: StringBuilder,
+    texts: StringBuilder,
+    categories: ListBuilder<StringBuilder>,
+    brands: StringBuilder,
+    attributes: ListBuilder<StringBuilder>,
+    rows: usize,
+    bytes: usize,
+}
+
+fn text_lists() -> ListBuilder<StringBuilder> {
+    ListBuilder::new(StringBuilder::new()).with_field(columns::element(DataType::Utf8))
+}
+
+impl Products {
+    fn create(path: &Path) -> Result<Self, StoreError> {
+        let layout =
+            Layout { byte_streams: &[], plain: &["product_id", "title", "text"], row_group_bytes: ROW_GROUP_BYTES };
+        Ok(Self {
+            table: TableWriter::create(path, columns::corpus_products(), &layout)?,
+            ids: StringBuilder::new(),
+            titles: StringBuilder::new(),
+            texts: StringBuilder::new(),
+            categories: text_lists(),
+            brands: StringBuilder::new(),
+            attributes: text_lists(),
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    fn push(&mut self, product: &ProductFields<'_>) -> Result<(), StoreError> {
+        self.ids.append_value(product.product_id);
+        self.titles.append_value(product.title);
+        self.texts.append_value(product.text);
+        for (list, values) in
+            [(&mut self.categories, &product.categories), (&mut self.attributes, &product.attributes)]
+        {
+            values.iter().for_each(|v| list.values().append_value(v));
+            list.append(true);
+        }
+        self.brands.append_option(Some(product.brand).filter(|b| !b.is_empty()));
+        self.rows += 1;
+        self.bytes += product.title.len() + product.text.len();
+        if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        (self.rows, self.bytes) = (0, 0);
+        let batch = RecordBatch::try_new(
+            columns::corpus_products(),
+            vec![
+                Arc::new(self.ids.finish()),
+                Arc::new(self.titles.finish()),
+                Arc::new(self.texts.finish()),
+                Arc::new(self.categories.finish()),
+                Arc::new(self.brands.finish()),
+                Arc::new(self.attributes.finish()),
+            ],
+        );
+        self.table.write_result(batch)
+    }
+
+    fn finish(mut self, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
+        self.flush()?;
+        finish(self.table, made_from, counts)
+    }
+}
+
+struct Reviews {
+    table: TableWriter,
+    ids: UInt64Builder,
+    products: StringBuilder,
+    texts: StringBuilder,
+    ratings: Float32Builder,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Reviews {
+    fn create(path: &Path) -> Result<Self, StoreError> {
+        let layout =
+            Layout { byte_streams: &[], plain: &["review_id", "text"], row_group_bytes: ROW_GROUP_BYTES };
+        Ok(Self {
+            table: TableWriter::create(path, columns::corpus_reviews(), &layout)?,
+            ids: UInt64Builder::new(),
+            products: StringBuilder::new(),
+            texts: StringBuilder::new(),
+            ratings: Float32Builder::new(),
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    fn push(&mut self, document: DocumentId, review: &ReviewFields<'_>) -> Result<(), StoreError> {
+        self.ids.append_value(document.get());
+        self.products.append_option(review.product_id);
+        self.texts.append_value(review.text);
+        self.ratings.append_option(review.rating);
+        self.rows += 1;
+        self.bytes += review.text.len();
+        if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        (self.rows, self.bytes) = (0, 0);
+        let batch = RecordBatch::try_new(
+            columns::corpus_reviews(),
+            vec![
+                Arc::new(self.ids.finish()),
+                Arc::new(self.products.finish()),
+                Arc::new(self.texts.finish()),
+                Arc::new(self.ratings.finish()),
+            ],
+        );
+        self.table.write_result(batch)
+    }
+
+    fn finish(mut self, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
+        self.flush()?;
+        finish(self.table, made_from, counts)
+    }
+}
+
+struct Associations {
+    table: TableWriter,
+    products: StringBuilder,
+    others: StringBuilder,
+    relations: StringBuilder,
+    rows: usize,
+}
+
+impl Associations {
+    fn create(path: &Path) -> Result<Self, StoreError> {
+        let layout = Layout { byte_streams: &[], plain: &["other"], row_group_bytes: ROW_GROUP_BYTES };
+        Ok(Self {
+            table: TableWriter::create(path, columns::corpus_associations(), &layout)?,
+            products: StringBuilder::new(),
+            others: StringBuilder::new(),
+            relations: StringBuilder::new(),
+            rows: 0,
+        })
+    }
+
+    fn push(&mut self, product: &str, other: &str, relation: &str) -> Result<(), StoreError> {
+        self.products.append_value(product);
+        self.others.append_value(other);
+        self.relations.append_value(relation);
+        self.rows += 1;
+        if self.rows >= 1 << 15 { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.rows = 0;
+        let batch = RecordBatch::try_new(
+            columns::corpus_associations(),
+            vec![
+                Arc::new(self.products.finish()),
+                Arc::new(self.others.finish()),
+                Arc::new(self.relations.finish()),
+            ],
+        );
+        self.table.write_result(batch)
+    }
+
+    fn finish(mut self, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
+        self.flush()?;
+        finish(self.table, made_from, counts)
+    }
+}
+
+fn finish(mut table: TableWriter, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
+    table.note(MADE_FROM, made_from.to_owned());
+    table.note(COUNTS, serde_json::to_string(counts).unwrap_or_default());
+    table.commit()
+}

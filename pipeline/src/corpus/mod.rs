@@ -1,0 +1,506 @@
+//! The corpus: raw dumps to clean, deduplicated documents in buckets.
+//!
+//! Two passes. [`read`] parses the raw files once and sorts their records into spill files by bucket;
+//! [`bucket`] sorts each bucket, leaves out duplicates (which always meet in one bucket), and writes its
+//! Parquet tables. Memory is a bounded number of batches in the first pass and of buckets in the second.
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use schemas::{
+    FileEntry, Manifest, ManifestError, StoreError,
+    manifest::{CorpusBody, CorpusCounts, CorpusOptions, Hash, MANIFEST, RawFile, SkippedFile},
+    store,
+};
+
+mod bucket;
+pub mod clean;
+mod read;
+mod spill;
+
+use self::spill::{Plan, Spill};
+pub use self::bucket::{COUNTS, MADE_FROM};
+use crate::{
+    hashes::Hashes,
+    progress::{Outcome, Progress, thousands},
+    source::{FindError, Kind, RawFiles},
+    stage::{self, Threads},
+    text::Tokenizer,
+};
+
+/// Why a record is not in the corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No text, or none that gives a token. Normal.
+    Empty,
+    /// An earlier record has the same id. Normal.
+    Duplicate,
+    /// The line is neither JSON nor a Python dict.
+    Malformed,
+    /// The line is no UTF-8.
+    InvalidUtf8,
+    /// The line is longer than 16 MiB.
+    LineTooLong,
+    /// The text has more segments than their number can hold.
+    TooManySegments,
+    /// A product without an id.
+    NoProductId,
+}
+
+impl Reason {
+    const ALL: [Self; 7] = [
+        Self::Empty,
+        Self::Duplicate,
+        Self::Malformed,
+        Self::InvalidUtf8,
+        Self::LineTooLong,
+        Self::TooManySegments,
+        Self::NoProductId,
+    ];
+
+    /// The name in manifests.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Duplicate => "duplicate",
+            Self::Malformed => "malformed",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::LineTooLong => "line_too_long",
+            Self::TooManySegments => "too_many_segments",
+            Self::NoProductId => "no_product_id",
+        }
+    }
+
+    /// Whether such a record counts against the limit.
+    pub const fn is_unreadable(self) -> bool {
+        !matches!(self, Self::Empty | Self::Duplicate)
+    }
+}
+
+/// Unreadable records among rejected ones.
+pub fn unreadable(rejected: &schemas::Counts) -> u64 {
+    Reason::ALL.iter().filter(|r| r.is_unreadable()).filter_map(|r| rejected.get(r.as_str())).sum()
+}
+
+/// The corpus step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// The corpus folder.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// A file of ours, or the disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// More than the allowed share of records cannot be read.
+    #[error(
+        "{unreadable} of {records} records cannot be read ({share:.3}%, limit {limit}%)\n{places}\n\
+         hint: mend the files, or raise the limit with ARGS=\"--max-unreadable {suggested}\""
+    )]
+    TooManyUnreadable {
+        /// How many.
+        unreadable: String,
+        /// Of how many.
+        records: String,
+        /// In percent.
+        share: f64,
+        /// In percent.
+        limit: f64,
+        /// The first few, a line each.
+        places: String,
+        /// A limit that would do.
+        suggested: f64,
+    },
+    /// Raw files are cut short or corrupt.
+    #[error(
+        "{} of the raw files cannot be read to the end; the records before the damage are kept\n{}\n\
+         hint: fetch the files again, or go on without the rest with ARGS=--allow-damaged",
+        files.len(), files.join("\n")
+    )]
+    Damaged {
+        /// Each with what is wrong.
+        files: Vec<String>,
+    },
+    /// There is no document at all.
+    #[error("none of the {records} records has text\nhint: see what the files hold: the fields title, description, reviewText or text")]
+    NoDocument {
+        /// How many were read.
+        records: String,
+    },
+    /// Longer than a bucket count can say.
+    #[error("the corpus would have {buckets} buckets, more than {most}\nhint: make buckets larger with ARGS=\"--bucket-mib {suggested}\"")]
+    TooManyBuckets {
+        /// How many.
+        buckets: u64,
+        /// At most.
+        most: u64,
+        /// A size that would do.
+        suggested: u64,
+    },
+}
+
+/// What the corpus is to be made from.
+pub struct Request<'a> {
+    /// The folder of raw files.
+    pub corpus: &'a Path,
+    /// The folder of everything made.
+    pub out: &'a Path,
+    /// Decides what an empty record is.
+    pub tokenizer: &'a Tokenizer,
+    /// The rest.
+    pub options: CorpusOptions,
+    /// Workers.
+    pub threads: Threads,
+}
+
+/// The command that makes a corpus again.
+const REMAKE: &str = "make shards";
+
+/// Most buckets: file names have five digits.
+const MOST_BUCKETS: u64 = 100_000;
+
+/// Makes the corpus, or finds that it is up to date.
+pub fn make(
+    request: &Request<'_>,
+    files: &RawFiles,
+    hashes: &mut Hashes,
+    progress: &Progress,
+) -> Result<(Manifest<CorpusBody>, Outcome), CorpusError> {
+    let since = Instant::now();
+    let folder = request.out.join("corpus");
+    let inputs = hash_inputs(files, hashes, progress)?;
+    let old = match Manifest::<CorpusBody>::read(&folder, REMAKE) {
+        Err(ManifestError::Absent { .. }) => None,
+        other => Some(other?),
+    };
+    let why = match &old {
+        None if request.out.join("spill").exists() => "goes on where a stopped run was".to_owned(),
+        None => "is new".to_owned(),
+        Some(old) => match changed(request, &inputs, old, files) {
+            Some(why) => why,
+            None => match check_files(&folder, old, hashes)? {
+                None => return Ok((Manifest::clone(old), Outcome::UpToDate)),
+                Some(missing) => missing,
+            },
+        },
+    };
+    let weighted: u64 =
+        files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
+    let buckets = weighted.div_ceil(request.options.bucket_mib << 20).max(1);
+    if buckets > MOST_BUCKETS {
+        let suggested = weighted.div_ceil(MOST_BUCKETS).div_ceil(1 << 20);
+        return Err(CorpusError::TooManyBuckets { buckets, most: MOST_BUCKETS, suggested });
+    }
+    let plan = Plan { buckets: buckets as u32, files: (buckets as u32).min(spill_files_at_once()) };
+    let made_from = made_from(request, &inputs, plan);
+    // A manifest that is missing while all buckets are there is not a reason to start anew.
+    store::remove(&folder.join(MANIFEST))?;
+    fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+    store::sweep(&folder)?;
+
+    let spill_folder = request.out.join("spill");
+    let (mut spill, mut checkpoint) = Spill::open(&spill_folder, plan, &made_from)?;
+    if !checkpoint.finished {
+        progress.start("corpus", &why).map_err(StoreError::io("write", Path::new("standard error")))?;
+        let bar = progress.bytes("reading", files.recognised.iter().map(|f| f.bytes).sum());
+        let max_tokens = request.options.max_tokens;
+        read::read(
+            &files.recognised,
+            request.tokenizer,
+            max_tokens,
+            request.threads,
+            &mut spill,
+            &mut checkpoint,
+            &bar,
+        )?;
+    }
+    let tally = checkpoint.tally;
+    refuse(request, files, &tally)?;
+
+    let (mut entries, totals) = write_buckets(request, &folder, &spill, &made_from, progress)?;
+    let mut rejected = tally.rejected.clone();
+    *rejected.entry(Reason::Duplicate.as_str().to_owned()).or_default() += totals.duplicates;
+    rejected.retain(|_, n| *n > 0);
+    let counts = CorpusCounts {
+        records: tally.records,
+        products: totals.products,
+        reviews: totals.reviews,
+        associations: totals.associations,
+        text_bytes: totals.text_bytes,
+        longest_text: tally.longest_text,
+        rejected,
+    };
+    if counts.products + counts.reviews == 0 {
+        return Err(CorpusError::NoDocument { records: thousands(counts.records) });
+    }
+    let mut inputs = inputs;
+    for (number, input) in inputs.0.iter_mut().enumerate() {
+        input.records = tally.records_of.get(&(number as u32)).copied().unwrap_or(0);
+        input.damage = tally.damage.get(&(number as u32)).cloned();
+    }
+    let body = CorpusBody {
+        options: request.options.clone(),
+        tokenizer: Hash { blake3: request.tokenizer.blake3() },
+        inputs: inputs.0,
+        skipped: inputs.1,
+        counts,
+        places: tally.places,
+    };
+    remove_others(&folder, &entries)?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let manifest = Manifest::new(body, entries).seal(&folder)?;
+    Spill::clear(&spill_folder)?;
+    Ok((manifest, Outcome::made(since, why)))
+}
+
+/// Removes tables of an earlier run that are not among `entries`.
+pub fn remove_others(folder: &Path, entries: &[FileEntry]) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+        let path = entry.map_err(StoreError::io("list", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".parquet") && !entries.iter().any(|e| e.name == name) {
+            store::remove(&path)?;
+        }
+    }
+    store::sweep(folder)
+}
+
+/// Looks whether the files of a manifest are there and whole. A missing file is a reason to make it again;
+/// a damaged one is refused.
+pub fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
+    folder: &Path,
+    manifest: &Manifest<B>,
+    hashes: &mut Hashes,
+) -> Result<Option<String>, StoreError> {
+    for entry in &manifest.files {
+        match hashes.verify(folder, entry, REMAKE) {
+            Err(StoreError::Missing { .. }) => return Ok(Some(format!("`{}` is missing", entry.name))),
+            other => other?,
+        }
+    }
+    Ok(None)
+}
+
+type Inputs = (Vec<RawFile>, Vec<SkippedFile>);
+
+fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Result<Inputs, StoreError> {
+    let total = files.recognised.iter().chain(&files.skipped).map(|f| f.bytes).sum();
+    let bar = progress.bytes("hashing", total);
+    let mut inputs = (Vec::new(), Vec::new());
+    for file in &files.recognised {
+        let holds = match file.holds {
+            Some((kind, generation)) => format!("{generation} {}", kind.stem()),
+            None => "nothing before the damage".to_owned(),
+        };
+        inputs.0.push(RawFile {
+            path: file.name.clone(),
+            holds,
+            bytes: file.bytes,
+            blake3: hashes.blake3(&file.path)?,
+            records: 0,
+            damage: None,
+        });
+        bar.inc(file.bytes);
+    }
+    for file in &files.skipped {
+        inputs.1.push(SkippedFile {
+            path: file.name.clone(),
+            bytes: file.bytes,
+            blake3: hashes.blake3(&file.path)?,
+            why: "no recognisable record in its first 100 lines".to_owned(),
+        });
+        bar.inc(file.bytes);
+    }
+    bar.finish_and_clear();
+    hashes.save()?;
+    Ok(inputs)
+}
+
+/// What differs between what a corpus was made from and what is wanted now.
+fn changed(request: &Request<'_>, now: &Inputs, old: &Manifest<CorpusBody>, _: &RawFiles) -> Option<String> {
+    let was = &old.body;
+    let named = |files: &Inputs| -> BTreeMap<String, String> {
+        let read = files.0.iter().map(|f| (f.path.clone(), f.blake3.clone()));
+        // A skipped file decides nothing but the manifest; its hash counts so that it is looked at again.
+        read.chain(files.1.iter().map(|f| (f.path.clone(), f.blake3.clone()))).collect()
+    };
+    let (before, after) = (named(&(was.inputs.clone(), was.skipped.clone())), named(now));
+    for (path, hash) in &after {
+        match before.get(path) {
+            None => return Some(format!("`{path}` is new")),
+            Some(old) if old != hash => return Some(format!("`{path}` has changed")),
+            Some(_) => {}
+        }
+    }
+    if let Some(path) = before.keys().find(|p| !after.contains_key(*p)) {
+        return Some(format!("`{path}` is gone"));
+    }
+    if was.tokenizer.blake3 != request.tokenizer.blake3() {
+        return Some("the tokenizer has changed".to_owned());
+    }
+    let (then, wanted) = (&was.options, &request.options);
+    if then.bucket_mib != wanted.bucket_mib {
+        return Some(format!("--bucket-mib was {} and is {}", then.bucket_mib, wanted.bucket_mib));
+    }
+    let longest = was.counts.longest_text as usize;
+    let word = request.tokenizer.longest_word();
+    let depends = |max_tokens| read::may_have_too_many_segments(longest, max_tokens, word);
+    if then.max_tokens != wanted.max_tokens && (depends(then.max_tokens) || depends(wanted.max_tokens)) {
+        return Some(format!("--max-tokens was {} and is {}", then.max_tokens, wanted.max_tokens));
+    }
+    let damaged = was.inputs.iter().any(|i| i.damage.is_some());
+    if damaged && !wanted.allow_damaged {
+        return Some("damaged files are no longer allowed".to_owned());
+    }
+    let share = share_of(unreadable(&was.counts.rejected), was.counts.records);
+    if share > wanted.max_unreadable {
+        return Some(format!("--max-unreadable was {} and is {}", then.max_unreadable, wanted.max_unreadable));
+    }
+    None
+}
+
+/// Hash of all that decides the content of the corpus tables.
+fn made_from(request: &Request<'_>, inputs: &Inputs, plan: Plan) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let options = &request.options;
+    hasher.update(format!("corpus {} {} {}\n", schemas::FORMAT, plan.buckets, options.max_tokens).as_bytes());
+    hasher.update(request.tokenizer.blake3().as_bytes());
+    for file in &inputs.0 {
+        hasher.update(format!("\n{}\0{}\0{}", file.path, file.holds, file.blake3).as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn share_of(part: u64, all: u64) -> f64 {
+    part as f64 / all.max(1) as f64
+}
+
+/// Fails where more is wrong with the raw files than the options allow.
+fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Result<(), CorpusError> {
+    if !tally.damage.is_empty() && !request.options.allow_damaged {
+        let name = |(number, what): (&u32, &String)| {
+            format!("  `{}` {what}", request.corpus.join(&files.recognised[*number as usize].name).display())
+        };
+        return Err(CorpusError::Damaged { files: tally.damage.iter().map(name).collect() });
+    }
+    let unreadable = unreadable(&tally.rejected);
+    let share = share_of(unreadable, tally.records);
+    if share > request.options.max_unreadable {
+        let places = tally.places.iter().flat_map(|(reason, places)| {
+            places.iter().map(move |p| format!("  {reason}: `{}` line {}: {}", p.path, p.line, p.found))
+        });
+        return Err(CorpusError::TooManyUnreadable {
+            unreadable: thousands(unreadable),
+            records: thousands(tally.records),
+            share: 100.0 * share,
+            limit: 100.0 * request.options.max_unreadable,
+            places: places.collect::<Vec<_>>().join("\n"),
+            suggested: ((share * 100.0).ceil() / 100.0).min(1.0),
+        });
+    }
+    Ok(())
+}
+
+/// Spill files of each kind that may be open at once, under the limit of open files.
+fn spill_files_at_once() -> u32 {
+    let mut limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
+    // SAFETY: the call fills the struct that it is given.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    (limit.rlim_cur.saturating_sub(48) / 3).clamp(2, 256) as u32
+}
+
+#[derive(Default)]
+struct Totals {
+    products: u64,
+    reviews: u64,
+    duplicates: u64,
+    associations: u64,
+    text_bytes: u64,
+}
+
+/// Writes the tables of every bucket that is not finished.
+fn write_buckets(
+    request: &Request<'_>,
+    folder: &Path,
+    spill: &Spill,
+    made_from: &str,
+    progress: &Progress,
+) -> Result<(Vec<FileEntry>, Totals), CorpusError> {
+    let plan = spill.plan();
+    let mut units = [Kind::Product, Kind::Review].into_iter().flat_map(|kind| (0..plan.files).map(move |f| (kind, f)));
+    let bar = progress.count("buckets", 2 * u64::from(plan.buckets));
+    let (mut entries, mut totals) = (Vec::new(), Totals::default());
+    let work = |(): &mut (), (kind, file): (Kind, u32)| -> Result<_, CorpusError> {
+        let mut made = Vec::new();
+        let mut missing = Vec::new();
+        for bucket in plan.buckets_of(file) {
+            match bucket::finished(folder, kind, bucket, made_from) {
+                Some(counts) => {
+                    let files = bucket::tables(kind, bucket).into_iter().map(|name| entry_of(folder, name));
+                    made.push((files.collect::<Result<Vec<_>, _>>()?, counts));
+                }
+                None => missing.push(bucket),
+            }
+        }
+        let whole = spill.path(kind, file);
+        let mut parts: BTreeMap<u32, PathBuf> = BTreeMap::new();
+        if plan.files < plan.buckets && !missing.is_empty() {
+            parts.extend(missing.iter().map(|&b| (b, whole.with_extension(format!("part{b}")))));
+            spill::split(&whole, plan.buckets, &parts)?;
+        }
+        let scratch = whole.parent().unwrap_or(folder);
+        for bucket in missing {
+            let from = parts.get(&bucket).unwrap_or(&whole);
+            let place = (scratch, bucket::IN_MEMORY);
+            let written = bucket::write(from, folder, (kind, bucket), made_from, place)?;
+            made.push((written.files, written.counts));
+            if let Some(part) = parts.get(&bucket) {
+                store::remove(part)?;
+            }
+        }
+        // All its buckets are in the corpus: the spill file has done its work.
+        store::remove(&whole)?;
+        Ok((kind, made))
+    };
+    stage::run(
+        request.threads,
+        || Ok(units.next()),
+        || (),
+        work,
+        |(kind, made)| {
+            for (files, counts) in made {
+                entries.extend(files);
+                *(match kind {
+                    Kind::Product => &mut totals.products,
+                    Kind::Review => &mut totals.reviews,
+                }) += counts.rows;
+                totals.duplicates += counts.duplicates;
+                totals.associations += counts.associations;
+                totals.text_bytes += counts.text_bytes;
+                bar.inc(1);
+            }
+            Ok(())
+        },
+    )?;
+    bar.finish_and_clear();
+    Ok((entries, totals))
+}
+
+/// Describes a table that is there already.
+pub fn entry_of(folder: &Path, name: String) -> Result<FileEntry, StoreError> {
+    let path = folder.join(&name);
+    let bytes = fs::metadata(&path).map_err(StoreError::io("read", &path))?.len();
+    let rows = store::rows_of(&path)?;
+    Ok(FileEntry { name, rows, bytes, blake3: store::hash_file(&path)? })
+}
+
+impl From<io::Error> for CorpusError {
+    fn from(source: io::Error) -> Self {
+        Self::Store(StoreError::io("write", Path::new("standard output"))(source))
+    }
+}

@@ -1,0 +1,85 @@
+//! Remembers the hashes of files that have not changed since they were hashed.
+//!
+//! What a step is made from, and whether a sealed file is whole, is a question of content. So that asking
+//! it again costs a look at each file's size, times and inode instead of a read of terabytes, the answers
+//! are kept in one small file of `OUT`. It is a cache of this machine: deleting it is safe.
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use schemas::{FileEntry, StoreError, store};
+
+/// Name of the file in `OUT`.
+const NAME: &str = ".hashes.json";
+
+/// The hashes that are known.
+#[derive(Debug)]
+pub struct Hashes {
+    path: PathBuf,
+    known: BTreeMap<String, String>,
+    asked: BTreeMap<String, String>,
+}
+
+impl Hashes {
+    /// What earlier runs into `out` remembered.
+    pub fn load(out: &Path) -> Self {
+        let path = out.join(NAME);
+        let known = fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        Self { path, known, asked: BTreeMap::new() }
+    }
+
+    /// The hash of a file's bytes, in hex.
+    pub fn blake3(&mut self, path: &Path) -> Result<String, StoreError> {
+        let key = key_of(path)?;
+        let hash = match self.asked.get(&key).or_else(|| self.known.get(&key)) {
+            Some(hash) => hash.clone(),
+            None => store::hash_file(path)?,
+        };
+        self.asked.insert(key, hash.clone());
+        Ok(hash)
+    }
+
+    /// Remembers the hash of a file that was just written.
+    pub fn remember(&mut self, path: &Path, blake3: &str) -> Result<(), StoreError> {
+        self.asked.insert(key_of(path)?, blake3.to_owned());
+        Ok(())
+    }
+
+    /// Checks that `folder` holds the file that `entry` describes.
+    pub fn verify(&mut self, folder: &Path, entry: &FileEntry, remake: &'static str) -> Result<(), StoreError> {
+        let path = folder.join(&entry.name);
+        let found = match self.blake3(&path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::Missing { path, remake });
+            }
+            other => other?,
+        };
+        if found != entry.blake3 {
+            return Err(StoreError::Damaged { path, found, wanted: entry.blake3.clone(), remake });
+        }
+        Ok(())
+    }
+
+    /// Keeps what was asked in this run for the next one.
+    pub fn save(&self) -> Result<(), StoreError> {
+        if self.asked.iter().all(|(k, v)| self.known.get(k) == Some(v)) {
+            return Ok(());
+        }
+        let mut all = self.known.clone();
+        all.extend(self.asked.clone());
+        // Entries of files that are gone do no harm, but should not pile up for ever.
+        let kept = if all.len() > 4 * self.asked.len() + 1000 { &self.asked } else { &all };
+        let json = serde_json::to_vec(kept).map_err(|e| StoreError::io("write", &self.path)(e.into()))?;
+        store::write_file(&self.path, &json).map(drop)
+    }
+}
+
+/// What identifies the content of a file without reading it.
+fn key_of(path: &Path) -> Result<String, StoreError> {
+    let about = fs::metadata(path).map_err(StoreError::io("read", path))?;
+    // Whatever changes a file's bytes changes its change time, which nobody can set.
+    Ok(format!("{}:{}:{}:{}.{:09}", about.dev(), about.ino(), about.len(), about.ctime(), about.ctime_nsec()))
+}

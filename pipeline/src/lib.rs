@@ -1,0 +1,21 @@
+//! Raw Amazon dumps to sealed training shards for E-BERT.
+//!
+//! Folders are in the order in which data flows: [`source`] opens dumps, [`corpus`] makes clean documents in
+//! buckets, [`phrase`] holds the scored pool and its matcher, [`graph`] the associations and pairs, [`text`]
+//! turns text into words and WordPiece ids, [`shard`] streams documents into shards and seals them.
+//! [`run`] makes the steps that are not up to date; [`inspect`] and [`verify`] look at what is there.
+//!
+//! This crate never links libtorch.
+pub mod corpus;
+pub mod graph;
+pub mod hashes;
+pub mod inspect;
+pub mod phrase;
+pub mod progress;
+pub mod run;
+pub mod sample;
+pub mod shard;
+pub mod source;
+pub mod stage;
+pub mod text;
+pub mod verify;

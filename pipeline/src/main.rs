@@ -1,0 +1,307 @@
+//! The command line of the pipeline.
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pipeline::{
+    inspect::{Look, inspect},
+    progress::{Log, Outcome, Progress, short},
+    run::{Options, Run},
+    sample,
+    shard::encode::Task,
+    stage::Threads,
+    verify::verify,
+};
+
+/// Raw Amazon dumps to training shards for E-BERT.
+///
+/// `pipeline run` does everything that is not up to date; it is what `make shards` calls. The steps can
+/// also be run one by one: corpus, pool, graph, shards, pairs, seal.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// All steps that are not up to date: raw dumps to sealed shards
+    Run(Steps),
+    /// Raw dumps to clean documents: OUT/corpus
+    Corpus(Steps),
+    /// Import a phrase pool: OUT/pool
+    Pool(Steps),
+    /// Associations among the products of the corpus: OUT/graph
+    Graph(Steps),
+    /// Documents to segments with token ids and phrase spans: OUT/shards
+    ///
+    /// With --task i/n, makes the buckets b with b mod n = i, so that n machines can share a folder.
+    Shards {
+        #[command(flatten)]
+        steps: Steps,
+        /// A share of the buckets, such as 0/4
+        #[arg(long, value_name = "I/N")]
+        task: Option<Task>,
+    },
+    /// Draw pairs of associated products, each with a negative: OUT/shards/pairs-*.parquet
+    Pairs(Steps),
+    /// Check that all shards are there and write their manifest
+    Seal(Steps),
+    /// Check every file below OUT against its manifest
+    Verify {
+        /// The folder of everything made
+        #[arg(default_value = "data/work")]
+        out: PathBuf,
+    },
+    /// Show what is in the shards: counts, lengths, phrases, rejected records, some rows
+    Inspect {
+        /// The folder of everything made
+        #[arg(default_value = "data/work")]
+        out: PathBuf,
+        /// Rows to show of products and of reviews
+        #[arg(long, default_value_t = 4)]
+        rows: usize,
+        /// Shards to read of products and of reviews; each is a random sample
+        #[arg(long, default_value_t = 16)]
+        shards: usize,
+        /// Whether to use colours
+        #[arg(long, value_enum, default_value_t)]
+        color: Color,
+    },
+    /// Write the embedded sample corpus and its phrase pool anew
+    Sample {
+        /// Where to
+        #[arg(long, default_value = "data/sample")]
+        dir: PathBuf,
+        /// Seed of the generator
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Color {
+    /// On a terminal
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Nouns {
+    #[default]
+    Off,
+    On,
+}
+
+#[derive(Args)]
+struct Steps {
+    /// Folder of raw dumps, walked recursively: products and reviews of the 2014, 2018 or 2023 generation, plain, gz or zst
+    #[arg(long, default_value = SAMPLE)]
+    corpus: PathBuf,
+    /// Phrase pool to import: `score<TAB>phrase` lines, plain, gz or zst [default for the sample: its own]
+    #[arg(long)]
+    pool: Option<PathBuf>,
+    /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model
+    #[arg(long, default_value = "data/sample/tokenizer.json")]
+    tokenizer: PathBuf,
+    /// Folder of everything made
+    #[arg(long, default_value = "data/work")]
+    out: PathBuf,
+    /// Least score of a phrase with several words
+    #[arg(long, default_value_t = 0.5)]
+    min_score: f64,
+    /// Least score of a phrase with one word
+    #[arg(long, default_value_t = 0.8)]
+    min_score_single: f64,
+    /// Longest segment in tokens; the trainer adds [CLS] and [SEP]
+    #[arg(long, default_value_t = 254, value_parser = clap::value_parser!(u16).range(1..=510))]
+    max_tokens: u16,
+    /// Seed of every random draw
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Workers [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Find noun phrases (not built yet)
+    #[arg(long, value_enum, default_value_t)]
+    nouns: Nouns,
+    /// Raw MiB for one bucket, that is one file of each kind; compressed files count four-fold
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    bucket_mib: u64,
+    /// The share of records that may be unreadable
+    #[arg(long, default_value_t = 0.01, value_parser = share)]
+    max_unreadable: f64,
+    /// Go on when raw files are cut short or corrupt; what is before the damage is used
+    #[arg(long)]
+    allow_damaged: bool,
+    /// The most pairs that one product takes part in
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    max_per_product: u64,
+    /// How often the pairs are repeated, each time with new negatives
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    draws: u64,
+    /// For whom the run talks
+    #[arg(long, value_enum, default_value_t)]
+    log: Log,
+}
+
+const SAMPLE: &str = "data/sample";
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("wanted a share from 0 to 1, such as 0.01".to_owned()),
+    }
+}
+
+impl Steps {
+    fn resolve(self) -> anyhow::Result<(Options, Progress)> {
+        anyhow::ensure!(
+            self.nouns == Nouns::Off,
+            "noun phrases are not built yet\nhint: leave NOUNS=off; `noun_phrases` is an empty list"
+        );
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = self.threads.map_or(cores, usize::from);
+        let sample_pool = (self.corpus == PathBuf::from(SAMPLE)).then(|| PathBuf::from(SAMPLE).join("pool.txt.gz"));
+        // The table library starts its own threads; it reads this once.
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("POLARS_MAX_THREADS", threads.to_string()) };
+        let options = Options {
+            pool: self.pool.or(sample_pool),
+            corpus: self.corpus,
+            tokenizer: self.tokenizer,
+            out: self.out,
+            min_score: self.min_score,
+            min_score_single: self.min_score_single,
+            max_tokens: self.max_tokens,
+            seed: self.seed,
+            threads: Threads::new(threads),
+            bucket_mib: self.bucket_mib,
+            max_unreadable: self.max_unreadable,
+            allow_damaged: self.allow_damaged,
+            max_per_product: self.max_per_product,
+            draws: self.draws,
+        };
+        Ok((options, Progress::new(self.log)))
+    }
+}
+
+fn main() -> ExitCode {
+    // A file-size limit is an error of a write, as a full disk is; not the end of the process.
+    // SAFETY: no other thread runs yet, and ignoring a signal runs no code.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    match execute(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = write!(io::stderr(), "{}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(steps) => {
+            let (options, progress) = steps.resolve()?;
+            Ok(Run::new(&options, progress, Task::ALL)?.all()?)
+        }
+        Command::Corpus(steps) => {
+            let (options, progress) = steps.resolve()?;
+            Run::new(&options, progress, Task::ALL)?.corpus().map(drop).map_err(Into::into)
+        }
+        Command::Pool(steps) => {
+            let (options, progress) = steps.resolve()?;
+            Run::new(&options, progress, Task::ALL)?.pool().map(drop).map_err(Into::into)
+        }
+        Command::Graph(steps) => {
+            let (options, progress) = steps.resolve()?;
+            let mut run = Run::new(&options, progress, Task::ALL)?;
+            let corpus = run.corpus_made()?;
+            run.graph(&corpus).map(drop).map_err(Into::into)
+        }
+        Command::Shards { steps, task } => {
+            let (options, progress) = steps.resolve()?;
+            let task = task.unwrap_or(Task::ALL);
+            let mut run = Run::new(&options, progress, task)?;
+            let (corpus, pool) = (run.corpus_made()?, run.pool_made()?);
+            let since = Instant::now();
+            let (made, counts) = run.encode(&corpus, &pool, task, None)?;
+            let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, "asked for".to_owned()) };
+            let holds = format!("{made} files made   {} tokens", short(counts.tokens));
+            let place = options.out.join("shards").display().to_string();
+            Ok(progress.step("shards", &holds, &place, &outcome)?)
+        }
+        Command::Pairs(steps) => {
+            let (options, progress) = steps.resolve()?;
+            let mut run = Run::new(&options, progress, Task::ALL)?;
+            let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
+            Ok(run.draw_pairs(&corpus, &pool, &graph)?)
+        }
+        Command::Seal(steps) => {
+            let (options, progress) = steps.resolve()?;
+            let mut run = Run::new(&options, progress, Task::ALL)?;
+            let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
+            let since = Instant::now();
+            let sealed = run.seal(&corpus, &pool, &graph)?;
+            Ok(run.report_shards(&sealed, 0, 0, &Outcome::made(since, "asked for".to_owned()))?)
+        }
+        Command::Verify { out } => Ok(verify(&out, &mut io::stdout().lock())?),
+        Command::Inspect { out, rows, shards, color } => {
+            let colour = match color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            };
+            let mut report = io::BufWriter::new(io::stdout().lock());
+            inspect(&out, Look { rows, shards, colour }, &mut report)?;
+            Ok(report.flush()?)
+        }
+        Command::Sample { dir, seed } => {
+            let made = sample::write_sample(&dir, seed).context("cannot write the sample")?;
+            writeln!(
+                io::stdout(),
+                "sample    {} products   {} reviews   {} phrases   {} bytes",
+                made.products,
+                made.reviews,
+                made.phrases,
+                made.bytes
+            )?;
+            Ok(())
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// An error as a person reads it: what happened, why, and what to do.
+fn explain(error: &anyhow::Error) -> String {
+    let message = error.to_string();
+    let (what, hint) = match message.split_once("\nhint:") {
+        Some((what, hint)) => (what, Some(hint)),
+        None => (message.as_str(), None),
+    };
+    let mut text = format!("error: {what}\n");
+    let mut last = message.clone();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Errors that are passed through say the same again.
+        if !last.contains(&cause) {
+            text += &format!("  because: {cause}\n");
+        }
+        last = cause;
+    }
+    if let Some(hint) = hint {
+        text += &format!("  hint:{hint}\n");
+    }
+    text
+}

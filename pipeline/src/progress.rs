@@ -1,0 +1,158 @@
+//! What a run says while it works: bars for a person, lines of JSON for a cluster.
+use std::{
+    io::{self, Write},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// For whom the run talks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Log {
+    /// A person: bars on a terminal, and a table of steps.
+    #[default]
+    Text,
+    /// A program: one JSON object a line.
+    Json,
+}
+
+/// Tells of a run as it goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    log: Log,
+}
+
+impl Progress {
+    /// Tells it in this way.
+    pub fn new(log: Log) -> Self {
+        Self { log }
+    }
+
+    /// A bar over this many bytes; hidden where standard error is not a terminal.
+    pub fn bytes(&self, step: &'static str, total: u64) -> ProgressBar {
+        self.bar(step, total, "{prefix:9} {bar:32} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {eta} left")
+    }
+
+    /// A bar over this many things.
+    pub fn count(&self, step: &'static str, total: u64) -> ProgressBar {
+        self.bar(step, total, "{prefix:9} {bar:32} {pos:>10} of {len:<10} {per_sec:>12}  {eta} left")
+    }
+
+    fn bar(&self, step: &'static str, total: u64, template: &str) -> ProgressBar {
+        if self.log == Log::Json {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.set_prefix(step);
+        bar
+    }
+
+    /// Says that a step is done, or was not needed: its name, what it holds, where it is, how long it took.
+    pub fn step(&self, step: &str, holds: &str, place: &str, outcome: &Outcome) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match self.log {
+            Log::Text => {
+                let time = match outcome {
+                    Outcome::UpToDate => "up to date".to_owned(),
+                    Outcome::Made { seconds, .. } => format!("{seconds:.1} s"),
+                };
+                writeln!(out, "{step:9} {holds:<56}  {place:24}  {time}")
+            }
+            Log::Json => {
+                let (state, seconds, why) = match outcome {
+                    Outcome::UpToDate => ("up to date", 0.0, None),
+                    Outcome::Made { seconds, why } => ("made", *seconds, Some(why)),
+                };
+                let line = serde_json::json!({
+                    "event": "step", "step": step, "state": state, "holds": holds, "place": place,
+                    "seconds": seconds, "why": why,
+                });
+                writeln!(out, "{line}")
+            }
+        }
+    }
+
+    /// Says that a step starts, and why.
+    pub fn start(&self, step: &str, why: &str) -> io::Result<()> {
+        let mut err = io::stderr().lock();
+        match self.log {
+            Log::Text => writeln!(err, "{step:9} {why}"),
+            Log::Json => writeln!(io::stdout().lock(), "{}", serde_json::json!({"event": "start", "step": step, "why": why})),
+        }
+    }
+
+    /// Says one more thing under a heading of the summary.
+    pub fn note(&self, heading: &str, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match self.log {
+            Log::Text => writeln!(out, "{heading:9} {text}"),
+            Log::Json => writeln!(out, "{}", serde_json::json!({"event": "note", "heading": heading, "text": text})),
+        }
+    }
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// What it would make is there already.
+    UpToDate,
+    /// It made it.
+    Made {
+        /// Wall time.
+        seconds: f64,
+        /// Why it was not up to date.
+        why: String,
+    },
+}
+
+impl Outcome {
+    /// The step was made since then, for this reason.
+    pub fn made(since: Instant, why: String) -> Self {
+        let took: Duration = since.elapsed();
+        Self::Made { seconds: took.as_secs_f64(), why }
+    }
+}
+
+/// A number with its thousands apart: `602,257`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A large number for reading at a glance: `4.9 M`.
+pub fn short(number: u64) -> String {
+    match number {
+        0..10_000 => thousands(number),
+        10_000..1_000_000 => format!("{:.1} K", number as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", number as f64 / 1e6),
+        _ => format!("{:.1} G", number as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        for (number, apart, brief) in [
+            (0, "0", "0"),
+            (999, "999", "999"),
+            (1_204, "1,204", "1,204"),
+            (131_900_000, "131,900,000", "131.9 M"),
+            (23_456, "23,456", "23.5 K"),
+        ] {
+            assert_eq!((thousands(number).as_str(), short(number).as_str()), (apart, brief));
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! `make shards`: the steps from raw dumps to sealed shards, those that are not up to date.
+//!
+//! Each step looks at what its output was made from and compares it with what is wanted now. So a stopped
+//! run goes on where it was, a finished step is not done again, and a changed input or option makes just the
+//! steps again that it affects. The corpus and everything after it can also be made one by one.
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use schemas::{
+    Manifest, ManifestError, StoreError,
+    manifest::{CorpusBody, CorpusOptions, GraphBody, PoolBody, ShardOptions, ShardsBody},
+};
+
+use crate::{
+    corpus::{self, CorpusError},
+    graph::{
+        associations::{self, GraphError},
+        pairs,
+    },
+    hashes::Hashes,
+    phrase::pool::{self, PoolError},
+    progress::{Outcome, Progress, short, thousands},
+    shard::{
+        ShardError,
+        encode::{self, Task},
+        seal,
+    },
+    source::{FindError, find},
+    stage::Threads,
+    text::{Tokenizer, TokenizerError},
+};
+
+/// Everything that can be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder of raw dumps.
+    pub corpus: PathBuf,
+    /// Phrase pool to import.
+    pub pool: Option<PathBuf>,
+    /// Tokenizer file.
+    pub tokenizer: PathBuf,
+    /// Folder of everything made.
+    pub out: PathBuf,
+    /// Least score of a phrase with several words.
+    pub min_score: f64,
+    /// Least score of a phrase with one word.
+    pub min_score_single: f64,
+    /// Longest segment in tokens, without `[CLS]` and `[SEP]`.
+    pub max_tokens: u16,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Workers.
+    pub threads: Threads,
+    /// Raw bytes for one bucket, in MiB.
+    pub bucket_mib: u64,
+    /// The share of unreadable records up to which a run succeeds.
+    pub max_unreadable: f64,
+    /// Go on although raw files are damaged.
+    pub allow_damaged: bool,
+    /// The most pairs that one product takes part in.
+    pub max_per_product: u64,
+    /// How often the pairs are repeated, with new negatives.
+    pub draws: u64,
+}
+
+/// A step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The tokenizer file.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The corpus folder.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The corpus.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The pool.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// No pool is given.
+    #[error(
+        "no phrase pool is given\n\
+         hint: POOL= names a file of `score<TAB>phrase` lines, such as the output of AutoPhrase; phrases are not mined from the corpus yet"
+    )]
+    NoPool,
+    /// The graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The shards or pairs.
+    #[error(transparent)]
+    Shards(#[from] ShardError),
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Segments that no word fits.
+    #[error("--max-tokens is {max_tokens}, wanted at least {least}: a word of this tokenizer may have as many tokens, and none is cut")]
+    ShortSegments {
+        /// What was wanted.
+        max_tokens: u16,
+        /// What is possible.
+        least: usize,
+    },
+    /// Another run works in the same folder.
+    #[error("another run is working in `{}`\nhint: wait for it, or choose another OUT= folder", out.display())]
+    Busy {
+        /// The folder.
+        out: PathBuf,
+    },
+    /// The summary cannot be written.
+    #[error("cannot write the summary")]
+    Report(#[from] io::Error),
+}
+
+/// One run over an `OUT` folder: options, tokenizer, and what is known of its files.
+pub struct Run<'a> {
+    options: &'a Options,
+    tokenizer: Tokenizer,
+    hashes: Hashes,
+    progress: Progress,
+    /// Held while the run works; tasks share a folder and hold none.
+    _lock: Option<std::fs::File>,
+}
+
+impl<'a> Run<'a> {
+    /// Prepares a run: loads the tokenizer and takes the folder.
+    pub fn new(options: &'a Options, progress: Progress, task: Task) -> Result<Self, RunError> {
+        let tokenizer = Tokenizer::load(&options.tokenizer)?;
+        if usize::from(options.max_tokens) < tokenizer.longest_word() {
+            let least = tokenizer.longest_word();
+            return Err(RunError::ShortSegments { max_tokens: options.max_tokens, least });
+        }
+        let lock = if task == Task::ALL { Some(lock(&options.out)?) } else { None };
+        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock })
+    }
+
+    /// All steps.
+    pub fn all(&mut self) -> Result<(), RunError> {
+        let corpus = self.corpus()?;
+        let pool = self.pool()?;
+        let graph = self.graph(&corpus)?;
+        let before = self.shard_reason(&corpus, &pool, &graph);
+        let since = Instant::now();
+        let (made, counts) = self.encode(&corpus, &pool, Task::ALL, before.as_deref())?;
+        self.draw_pairs(&corpus, &pool, &graph)?;
+        let sealed = self.seal(&corpus, &pool, &graph)?;
+        let outcome = match (made, before) {
+            (0, None) => Outcome::UpToDate,
+            (_, why) => Outcome::made(since, why.unwrap_or_else(|| "a shard was missing".to_owned())),
+        };
+        self.report_shards(&sealed, made, counts.tokens, &outcome)?;
+        self.summary(&corpus, &pool)?;
+        self.hashes.save()?;
+        Ok(())
+    }
+
+    /// Makes `OUT/corpus`.
+    pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
+        let options = self.options;
+        let files = find(&options.corpus, &options.out)?;
+        let request = corpus::Request {
+            corpus: &options.corpus,
+            out: &options.out,
+            tokenizer: &self.tokenizer,
+            options: CorpusOptions {
+                bucket_mib: options.bucket_mib,
+                max_tokens: options.max_tokens,
+                max_unreadable: options.max_unreadable,
+                allow_damaged: options.allow_damaged,
+            },
+            threads: options.threads,
+        };
+        let (manifest, outcome) = corpus::make(&request, &files, &mut self.hashes, &self.progress)?;
+        let counts = &manifest.body.counts;
+        let holds = format!(
+            "products {}   reviews {}   {} of text",
+            thousands(counts.products),
+            thousands(counts.reviews),
+            bytes(counts.text_bytes)
+        );
+        self.step("corpus", &holds, "corpus", &outcome)?;
+        Ok(manifest)
+    }
+
+    /// Makes `OUT/pool`.
+    pub fn pool(&mut self) -> Result<Manifest<PoolBody>, RunError> {
+        let options = self.options;
+        let file = options.pool.as_deref().ok_or(RunError::NoPool)?;
+        let request = pool::Request {
+            file,
+            out: &options.out,
+            tokenizer: &self.tokenizer,
+            min_score: options.min_score,
+            min_score_single: options.min_score_single,
+            max_unreadable: options.max_unreadable,
+        };
+        let (manifest, outcome) = pool::make(&request, &mut self.hashes)?;
+        let body = &manifest.body;
+        let holds = format!("{} phrases, lowest score {:.4}", thousands(body.phrases), body.lowest_score);
+        self.step("pool", &holds, "pool", &outcome)?;
+        Ok(manifest)
+    }
+
+    /// Makes `OUT/graph`.
+    pub fn graph(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
+        let (manifest, outcome) = associations::make(&self.options.out, corpus, &mut self.hashes)?;
+        let body = &manifest.body;
+        let edges: u64 = body.edges.values().sum();
+        let holds = format!("{} products   {} associations", thousands(body.products), thousands(edges));
+        self.step("graph", &holds, "graph", &outcome)?;
+        Ok(manifest)
+    }
+
+    /// Makes the shards of segments of a task.
+    pub fn encode(
+        &mut self,
+        corpus: &Manifest<CorpusBody>,
+        pool: &Manifest<PoolBody>,
+        task: Task,
+        why: Option<&str>,
+    ) -> Result<(usize, encode::SegmentCounts), RunError> {
+        self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
+        self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
+        if let Some(why) = why {
+            self.progress.start("shards", why)?;
+        }
+        let request = encode::Request {
+            out: &self.options.out,
+            tokenizer: &self.tokenizer,
+            max_tokens: self.options.max_tokens,
+            threads: self.options.threads,
+            task,
+        };
+        Ok(encode::encode(&request, corpus, pool, &mut self.hashes, &self.progress)?)
+    }
+
+    /// Draws the pairs.
+    pub fn draw_pairs(
+        &mut self,
+        corpus: &Manifest<CorpusBody>,
+        pool: &Manifest<PoolBody>,
+        graph: &Manifest<GraphBody>,
+    ) -> Result<(), RunError> {
+        let options = self.shard_options();
+        let (shards, _) = seal::parts(&self.seal_request(), corpus, pool, graph);
+        let out = &self.options.out;
+        let missing: Vec<_> = shards.iter().filter(|s| encode::finished(&out.join("shards"), s).is_none()).collect();
+        if let Some(first) = missing.first() {
+            let (missing, planned, first) = (missing.len(), shards.len(), first.name.clone());
+            return Err(ShardError::Unfinished { missing, planned, first }.into());
+        }
+        let key = (self.options.seed, &options);
+        let (counts, outcome) = pairs::make(out, &shards, graph, key, &mut self.hashes, &self.progress)?;
+        let dropped = counts.dropped.iter().map(|(reason, n)| format!("{} left out ({reason})", thousands(*n)));
+        let holds =
+            std::iter::once(format!("{} pairs", thousands(counts.rows))).chain(dropped).collect::<Vec<_>>().join("   ");
+        self.step("pairs", &holds, "shards", &outcome)?;
+        Ok(())
+    }
+
+    /// Seals the shards.
+    pub fn seal(
+        &mut self,
+        corpus: &Manifest<CorpusBody>,
+        pool: &Manifest<PoolBody>,
+        graph: &Manifest<GraphBody>,
+    ) -> Result<Manifest<ShardsBody>, RunError> {
+        let options = self.options;
+        let request = seal::Request {
+            out: &options.out,
+            tokenizer: &self.tokenizer,
+            max_tokens: options.max_tokens,
+            seed: options.seed,
+            options: self.shard_options(),
+        };
+        let (manifest, _) = seal::make(&request, corpus, pool, graph, &mut self.hashes)?;
+        Ok(manifest)
+    }
+
+    /// Reads the manifests that earlier steps left in `OUT`.
+    pub fn corpus_made(&self) -> Result<Manifest<CorpusBody>, RunError> {
+        Ok(Manifest::read(&self.options.out.join("corpus"), "pipeline corpus")?)
+    }
+
+    /// As [`Run::corpus_made`], for the pool.
+    pub fn pool_made(&self) -> Result<Manifest<PoolBody>, RunError> {
+        Ok(Manifest::read(&self.options.out.join("pool"), "pipeline pool")?)
+    }
+
+    /// As [`Run::corpus_made`], for the graph.
+    pub fn graph_made(&self) -> Result<Manifest<GraphBody>, RunError> {
+        Ok(Manifest::read(&self.options.out.join("graph"), "pipeline graph")?)
+    }
+
+    /// Says what shards hold.
+    pub fn report_shards(
+        &self,
+        sealed: &Manifest<ShardsBody>,
+        made: usize,
+        tokens: u64,
+        outcome: &Outcome,
+    ) -> Result<(), RunError> {
+        let counts = &sealed.body.counts;
+        let mut holds = format!(
+            "{} files   {} tokens   {} phrase spans",
+            sealed.files.len(),
+            short(counts.tokens),
+            short(counts.phrase_spans)
+        );
+        if let (Outcome::Made { seconds, .. }, true) = (outcome, made > 0) {
+            holds += &format!("   {} tokens/s", short((tokens as f64 / seconds.max(1e-3)) as u64));
+        }
+        self.step("shards", &holds, "shards", outcome)
+    }
+
+    /// What differs between the sealed shards and those wanted now.
+    fn shard_reason(
+        &self,
+        corpus: &Manifest<CorpusBody>,
+        pool: &Manifest<PoolBody>,
+        graph: &Manifest<GraphBody>,
+    ) -> Option<String> {
+        let folder = self.options.out.join("shards");
+        let old = match Manifest::<ShardsBody>::read(&folder, "make shards") {
+            Ok(old) => old.body,
+            Err(_) if folder.exists() => return Some("goes on where a stopped run was".to_owned()),
+            Err(_) => return Some("is new".to_owned()),
+        };
+        let options = self.options;
+        if old.corpus.blake3 != corpus.data_blake3() {
+            return Some("the corpus has changed".to_owned());
+        }
+        if old.tokenizer.blake3 != self.tokenizer.blake3() {
+            return Some("the tokenizer has changed".to_owned());
+        }
+        if old.pool.blake3 != pool.data_blake3() {
+            return Some("the pool has changed".to_owned());
+        }
+        if old.max_tokens != options.max_tokens {
+            return Some(format!("--max-tokens was {} and is {}", old.max_tokens, options.max_tokens));
+        }
+        if old.graph.blake3 != graph.data_blake3() {
+            return Some("the graph has changed: pairs alone are drawn again".to_owned());
+        }
+        if old.seed != options.seed {
+            return Some(format!("SEED was {} and is {}: pairs alone are drawn again", old.seed, options.seed));
+        }
+        if old.options != self.shard_options() {
+            return Some("the options of the pairs have changed: pairs alone are drawn again".to_owned());
+        }
+        None
+    }
+
+    fn shard_options(&self) -> ShardOptions {
+        let options = self.options;
+        ShardOptions { nouns: false, max_per_product: options.max_per_product, draws: options.draws }
+    }
+
+    fn seal_request(&self) -> seal::Request<'_> {
+        seal::Request {
+            out: &self.options.out,
+            tokenizer: &self.tokenizer,
+            max_tokens: self.options.max_tokens,
+            seed: self.options.seed,
+            options: self.shard_options(),
+        }
+    }
+
+    fn same_tokenizer(&self, step: &str, found: &str) -> Result<(), ShardError> {
+        let wanted = self.tokenizer.blake3();
+        if found == wanted {
+            return Ok(());
+        }
+        Err(ShardError::Tokenizer { folder: self.options.out.join(step), found: found.to_owned(), wanted })
+    }
+
+    fn step(&self, step: &str, holds: &str, folder: &str, outcome: &Outcome) -> Result<(), RunError> {
+        let place = self.options.out.join(folder);
+        Ok(self.progress.step(step, holds, &place.display().to_string(), outcome)?)
+    }
+
+    /// What was left out, and what to do next.
+    fn summary(&self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
+        let body = &corpus.body;
+        let counts = &body.counts;
+        let unreadable = corpus::unreadable(&counts.rejected);
+        let normal = |reason: &str| counts.rejected.get(reason).copied().unwrap_or(0);
+        let (empty, duplicate) = (normal("empty"), normal("duplicate"));
+        self.progress.note(
+            "skipped",
+            &format!(
+                "{} of {} records: empty {}, duplicate {}, unreadable {} ({:.3}%, limit {}%)",
+                thousands(empty + duplicate + unreadable),
+                thousands(counts.records),
+                thousands(empty),
+                thousands(duplicate),
+                thousands(unreadable),
+                100.0 * unreadable as f64 / counts.records.max(1) as f64,
+                100.0 * self.options.max_unreadable,
+            ),
+        )?;
+        for (reason, places) in &body.places {
+            for place in places.iter().take(3) {
+                self.progress.note("", &format!("{reason}: `{}` line {}: {}", place.path, place.line, place.found))?;
+            }
+        }
+        for file in body.inputs.iter().filter(|f| f.damage.is_some()) {
+            let damage = file.damage.as_deref().unwrap_or_default();
+            self.progress.note("damaged", &format!("`{}` {damage}", file.path))?;
+        }
+        for file in &body.skipped {
+            self.progress.note("skipped", &format!("`{}`: {}", file.path, file.why))?;
+        }
+        let rejected: u64 = pool.body.rejected.values().sum();
+        if rejected > 0 {
+            let reasons: Vec<String> =
+                pool.body.rejected.iter().map(|(reason, n)| format!("{reason} {}", thousands(*n))).collect();
+            self.progress.note("", &format!("{} entries of the pool: {}", thousands(rejected), reasons.join(", ")))?;
+        }
+        let out = if self.options.out == Path::new("data/work") {
+            String::new()
+        } else {
+            format!(" OUT={}", self.options.out.display())
+        };
+        self.progress.note("next", &format!("make inspect{out}"))?;
+        Ok(())
+    }
+}
+
+/// Takes the folder for this run. The lock goes with the process, however it ends.
+fn lock(out: &Path) -> Result<std::fs::File, RunError> {
+    std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
+    let path = out.join(".lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(StoreError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { out: out.to_owned() }),
+        // A file system without locks is no reason not to work.
+        Err(std::fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// A size for reading at a glance.
+fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.1} GB", n as f64 / 1e9),
+    }
+}

@@ -1,0 +1,387 @@
+//! The streaming stage: corpus tables to shards of segments.
+//!
+//! The reader takes row groups of corpus tables, workers encode them, the writer appends to the shard of
+//! the table's bucket. All workers share the row groups of the buckets in work.
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::UInt64Type,
+    record_batch::RecordBatch,
+};
+use schemas::{
+    DocumentId, FileEntry, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, TokenRange, columns,
+    create_segments,
+    manifest::{CorpusBody, MANIFEST},
+    open_segments,
+    store::{self, TableReader, TableWriter},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ShardError,
+    segment::{MOST_SEGMENTS, cut},
+};
+use crate::{
+    corpus::{COUNTS, MADE_FROM},
+    hashes::Hashes,
+    phrase::{
+        matcher::{Matcher, Occurrence},
+        pool::{self, Pool},
+    },
+    progress::{Progress, short},
+    source::Kind,
+    stage::{self, Threads},
+    text::{Document, Encoder, Tokenizer},
+};
+
+/// A share of the buckets: those b with b mod `of` = `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    index: u32,
+    of: u32,
+}
+
+impl Task {
+    /// All buckets.
+    pub const ALL: Self = Self { index: 0, of: 1 };
+
+    /// Whether the task makes this bucket.
+    pub fn has(self, bucket: u32) -> bool {
+        bucket % self.of == self.index
+    }
+}
+
+impl FromStr for Task {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || format!("`{text}` is no task; wanted i/n with 0 <= i < n, such as 0/4");
+        let (index, of) = text.split_once('/').ok_or_else(wanted)?;
+        match (index.parse(), of.parse()) {
+            (Ok(index), Ok(of)) if index < of => Ok(Self { index, of }),
+            _ => Err(wanted()),
+        }
+    }
+}
+
+/// What shards are to be made from.
+pub struct Request<'a> {
+    /// The folder of everything made.
+    pub out: &'a Path,
+    /// Gives the ids.
+    pub tokenizer: &'a Tokenizer,
+    /// Longest segment in tokens.
+    pub max_tokens: u16,
+    /// Workers.
+    pub threads: Threads,
+    /// Which buckets.
+    pub task: Task,
+}
+
+/// What was counted while a shard was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentCounts {
+    /// Documents.
+    pub documents: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// Phrase spans.
+    pub phrase_spans: u64,
+    /// Occurrences that a segment boundary cut.
+    pub cut_spans: u64,
+    /// Noun phrases.
+    pub noun_phrases: u64,
+}
+
+impl SegmentCounts {
+    /// Adds another table's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.documents += other.documents;
+        self.segments += other.segments;
+        self.tokens += other.tokens;
+        self.phrase_spans += other.phrase_spans;
+        self.cut_spans += other.cut_spans;
+        self.noun_phrases += other.noun_phrases;
+    }
+}
+
+/// A shard that is to be there: its name, the corpus table that it is made from, and the hash of all that
+/// decides it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Name in `shards/` and in `corpus/`.
+    pub name: String,
+    /// Bucket.
+    pub bucket: u32,
+    kind: Kind,
+    entry: FileEntry,
+    /// Hash of all that decides its content.
+    pub made_from: String,
+}
+
+/// The shards of a corpus, products first.
+pub fn plan(corpus: &Manifest<CorpusBody>, pool_blake3: &str, tokenizer: &Tokenizer, max_tokens: u16) -> Vec<Planned> {
+    let mut planned = Vec::new();
+    let tokenizer = tokenizer.blake3();
+    for kind in [Kind::Product, Kind::Review] {
+        let prefix = format!("{}-", kind.stem());
+        for entry in corpus.files.iter().filter(|f| f.name.starts_with(&prefix)) {
+            let bucket = entry.name[prefix.len()..].trim_end_matches(".parquet").parse().unwrap_or_default();
+            let of = format!(
+                "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns off",
+                schemas::FORMAT,
+                entry.blake3
+            );
+            let made_from = blake3::hash(of.as_bytes()).to_hex().to_string();
+            planned.push(Planned { name: entry.name.clone(), bucket, kind, entry: entry.clone(), made_from });
+        }
+    }
+    planned
+}
+
+/// What a finished shard holds, if `folder` has it, made from the same.
+pub fn finished(folder: &Path, planned: &Planned) -> Option<SegmentCounts> {
+    let table = open_segments(&folder.join(&planned.name)).ok()?;
+    (table.note(MADE_FROM) == Some(&planned.made_from)).then_some(())?;
+    serde_json::from_str(table.note(COUNTS)?).ok()
+}
+
+/// Makes the planned shards that are not there. Gives how many it made, and their counts.
+pub fn encode(
+    request: &Request<'_>,
+    corpus: &Manifest<CorpusBody>,
+    pool_manifest: &Manifest<schemas::manifest::PoolBody>,
+    hashes: &mut Hashes,
+    progress: &Progress,
+) -> Result<(usize, SegmentCounts), ShardError> {
+    let folder = request.out.join("shards");
+    let pool_blake3 = pool_manifest.data_blake3();
+    let missing: Vec<Planned> = plan(corpus, &pool_blake3, request.tokenizer, request.max_tokens)
+        .into_iter()
+        .filter(|p| request.task.has(p.bucket) && finished(&folder, p).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok((0, SegmentCounts::default()));
+    }
+    std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+    store::remove(&folder.join(MANIFEST))?;
+
+    let pool = pool::load(request.out, pool_manifest)?;
+    let (matcher, lexicon) = Matcher::new(&pool, request.tokenizer).map_err(ShardError::Automaton)?;
+    let rows = missing.iter().map(|p| p.entry.rows).sum();
+    let bar = progress.count("encoding", rows);
+    let corpus_folder = request.out.join("corpus");
+    let mut reader = Reader { missing: &missing, corpus: &corpus_folder, hashes, unit: 0, open: None };
+    let mut writer = Writer { missing: &missing, folder: &folder, open: None, made: Vec::new(), tokens: 0 };
+    stage::run(
+        request.threads,
+        || reader.next(),
+        || Worker {
+            encoder: Encoder::new(&lexicon),
+            matcher: &matcher,
+            pool: &pool,
+            max_tokens: usize::from(request.max_tokens),
+            document: Document::default(),
+            visible: Vec::new(),
+            found: Vec::new(),
+            spans: Vec::new(),
+        },
+        |worker, item| match item {
+            Item::Rows { unit, rows } => worker.encode(missing[unit].kind, &rows).map(|done| Done::Rows { unit, done }),
+            Item::End { unit } => Ok(Done::End { unit }),
+        },
+        |done| {
+            if let Done::Rows { done, .. } = &done {
+                bar.inc(done.counts.documents);
+            }
+            writer.write(done)?;
+            bar.set_message(short(writer.tokens));
+            Ok(())
+        },
+    )?;
+    bar.finish_and_clear();
+    let made = writer.made;
+    let mut total = SegmentCounts::default();
+    for (path, entry, counts) in &made {
+        hashes.remember(path, &entry.blake3)?;
+        total.add(counts);
+    }
+    Ok((made.len(), total))
+}
+
+enum Item {
+    Rows { unit: usize, rows: RecordBatch },
+    End { unit: usize },
+}
+
+enum Done {
+    Rows { unit: usize, done: Encoded },
+    End { unit: usize },
+}
+
+struct Encoded {
+    rows: RecordBatch,
+    counts: SegmentCounts,
+}
+
+/// Row groups of the corpus tables, one after another.
+struct Reader<'a> {
+    missing: &'a [Planned],
+    corpus: &'a Path,
+    hashes: &'a mut Hashes,
+    unit: usize,
+    open: Option<(TableReader, usize)>,
+}
+
+impl Reader<'_> {
+    fn next(&mut self) -> Result<Option<Item>, ShardError> {
+        let Some(planned) = self.missing.get(self.unit) else { return Ok(None) };
+        let (schema, wanted): (_, &[&str]) = match planned.kind {
+            Kind::Product => (columns::corpus_products(), &["product_id", "text"]),
+            Kind::Review => (columns::corpus_reviews(), &["review_id", "product_id", "text"]),
+        };
+        let (table, group) = match &mut self.open {
+            Some(open) => open,
+            none => {
+                self.hashes.verify(self.corpus, &planned.entry, "make shards")?;
+                none.insert((TableReader::open(&self.corpus.join(&planned.name), &schema)?, 0))
+            }
+        };
+        if *group == table.row_groups() {
+            self.open = None;
+            self.unit += 1;
+            return Ok(Some(Item::End { unit: self.unit - 1 }));
+        }
+        let rows = table.row_group(*group, usize::MAX >> 1, Some(wanted))?.collect::<Result<Vec<_>, _>>()?;
+        *group += 1;
+        match rows.into_iter().next() {
+            Some(rows) => Ok(Some(Item::Rows { unit: self.unit, rows })),
+            None => self.next(),
+        }
+    }
+}
+
+struct Worker<'a> {
+    encoder: Encoder<'a>,
+    matcher: &'a Matcher,
+    pool: &'a Pool,
+    max_tokens: usize,
+    document: Document,
+    visible: Vec<u32>,
+    found: Vec<Occurrence>,
+    spans: Vec<PhraseSpan>,
+}
+
+impl Worker<'_> {
+    fn encode(&mut self, kind: Kind, rows: &RecordBatch) -> Result<Encoded, ShardError> {
+        let mut segments = SegmentBuilder::default();
+        let mut counts = SegmentCounts { documents: rows.num_rows() as u64, ..Default::default() };
+        match kind {
+            Kind::Product => {
+                let (products, texts) = (rows.column(0).as_string::<i32>(), rows.column(1).as_string::<i32>());
+                for row in 0..rows.num_rows() {
+                    let product = products.value(row);
+                    let id = DocumentId::of_product(product);
+                    self.add(id, Some(product), texts.value(row), &mut segments, &mut counts);
+                }
+            }
+            Kind::Review => {
+                let ids = rows.column(0).as_primitive::<UInt64Type>();
+                let (products, texts) = (rows.column(1).as_string::<i32>(), rows.column(2).as_string::<i32>());
+                for row in 0..rows.num_rows() {
+                    let product = products.is_valid(row).then(|| products.value(row));
+                    let id = DocumentId::new(ids.value(row));
+                    self.add(id, product, texts.value(row), &mut segments, &mut counts);
+                }
+            }
+        }
+        counts.segments = segments.len() as u64;
+        Ok(Encoded { rows: segments.finish().map_err(ShardError::Rows)?, counts })
+    }
+
+    fn add(
+        &mut self,
+        document: DocumentId,
+        product: Option<&str>,
+        text: &str,
+        segments: &mut SegmentBuilder,
+        counts: &mut SegmentCounts,
+    ) {
+        self.encoder.encode(text, &mut self.document);
+        self.matcher.find(&self.document, &mut self.visible, &mut self.found);
+        let mut pieces = cut(&self.document.first_tokens, &self.found, self.max_tokens);
+        if pieces.segments.len() > MOST_SEGMENTS {
+            // The corpus holds only documents that fit when phrases may be cut.
+            pieces = cut(&self.document.first_tokens, &[], self.max_tokens);
+        }
+        counts.tokens += self.document.ids.len() as u64;
+        let mut next = 0;
+        for (number, tokens) in pieces.segments.iter().enumerate() {
+            self.spans.clear();
+            while let Some(span) = self.found.get(next).filter(|s| (s.start as usize) < tokens.end) {
+                next += 1;
+                // A span that begins in an earlier segment was cut; so is one that goes on into the next.
+                if span.end as usize > tokens.end {
+                    counts.cut_spans += 1;
+                    continue;
+                }
+                let range = span.start as usize - tokens.start..span.end as usize - tokens.start;
+                let Some(range) = TokenRange::new(range) else { continue };
+                let score = self.pool.phrases[span.phrase.get() as usize].score;
+                self.spans.push(PhraseSpan { tokens: range, phrase: span.phrase, score });
+            }
+            counts.phrase_spans += self.spans.len() as u64;
+            segments.push(&Segment {
+                document,
+                product,
+                segment: number as u16,
+                input_ids: &self.document.ids[tokens.clone()],
+                phrases: &self.spans,
+                noun_phrases: &[],
+            });
+        }
+    }
+}
+
+/// The shard that is being written.
+struct Writer<'a> {
+    missing: &'a [Planned],
+    folder: &'a Path,
+    open: Option<(TableWriter, SegmentCounts)>,
+    made: Vec<(PathBuf, FileEntry, SegmentCounts)>,
+    tokens: u64,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, done: Done) -> Result<(), ShardError> {
+        let unit = match &done {
+            Done::Rows { unit, .. } | Done::End { unit } => *unit,
+        };
+        let path = self.folder.join(&self.missing[unit].name);
+        let (mut table, mut counts) = match self.open.take() {
+            Some(open) => open,
+            None => (create_segments(&path)?, SegmentCounts::default()),
+        };
+        match done {
+            Done::Rows { done, .. } => {
+                table.write(&done.rows)?;
+                counts.add(&done.counts);
+                self.tokens += done.counts.tokens;
+                self.open = Some((table, counts));
+            }
+            Done::End { unit } => {
+                table.note(MADE_FROM, self.missing[unit].made_from.clone());
+                table.note(COUNTS, serde_json::to_string(&counts).unwrap_or_default());
+                let entry = table.commit()?;
+                self.made.push((path, entry, counts));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! The lines of a stream, in batches, without ever holding a line that is too long.
+use std::io::{self, Read};
+
+/// The longest line that is read as a record, in bytes.
+pub const MAX_LINE: usize = 16 << 20;
+
+/// Some lines in a row.
+#[derive(Debug, Default)]
+pub struct LineBatch {
+    bytes: Vec<u8>,
+    /// Number, start and end of each line; numbers from 1. Blank and too long lines are not in it.
+    lines: Vec<(u64, usize, usize)>,
+    /// Numbers of the lines longer than [`MAX_LINE`].
+    pub too_long: Vec<u64>,
+    /// The last line that was seen.
+    pub last_line: u64,
+    /// What stopped the stream before its end, and after which line.
+    pub damage: Option<(u64, io::Error)>,
+    /// Nothing follows.
+    pub last: bool,
+}
+
+impl LineBatch {
+    /// The lines that are not blank, with their numbers and without their ends.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.lines.iter().map(|&(number, start, end)| (number, &self.bytes[start..end]))
+    }
+}
+
+/// Cuts a stream into batches of lines.
+pub struct LineReader {
+    stream: Box<dyn Read + Send>,
+    /// Bytes of the batch to come: the beginning of a line.
+    rest: Vec<u8>,
+    line: u64,
+    /// Inside a line that is too long.
+    skipping: bool,
+    done: bool,
+}
+
+impl LineReader {
+    /// Lines of this stream.
+    pub fn new(stream: Box<dyn Read + Send>) -> Self {
+        Self { stream, rest: Vec::new(), line: 0, skipping: false, done: false }
+    }
+
+    /// The next lines: about `size` bytes, more where a line is longer. `None` after the last.
+    pub fn next_batch(&mut self, size: usize) -> Option<LineBatch> {
+        if self.done {
+            return None;
+        }
+        let mut batch = LineBatch { bytes: std::mem::take(&mut self.rest), ..Default::default() };
+        // Everything before `line_start` is in lines; no line ends between it and `scanned`.
+        let (mut line_start, mut scanned) = (0, 0);
+        loop {
+            let filled = batch.bytes.len();
+            batch.bytes.resize(filled + (size.saturating_sub(filled)).max(1 << 16), 0);
+            let read = self.stream.read(&mut batch.bytes[filled..]);
+            batch.bytes.truncate(filled + *read.as_ref().unwrap_or(&0));
+            match read {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    // The line that the damage cuts is part of the damage.
+                    batch.damage = Some((self.line, e));
+                    self.done = true;
+                }
+                Ok(0) => {
+                    if line_start < batch.bytes.len() || self.skipping {
+                        let end = batch.bytes.len();
+                        self.end_line(&mut batch, line_start, end);
+                    }
+                    self.done = true;
+                }
+                Ok(_) => {}
+            }
+            for newline in memchr::memchr_iter(b'\n', &batch.bytes[scanned..]).map(|i| i + scanned).collect::<Vec<_>>() {
+                self.end_line(&mut batch, line_start, newline);
+                line_start = newline + 1;
+            }
+            scanned = batch.bytes.len();
+            if scanned - line_start > MAX_LINE {
+                self.skipping = true;
+            }
+            if self.skipping {
+                batch.bytes.truncate(line_start);
+                scanned = line_start;
+            }
+            if self.done || batch.bytes.len() >= size && !batch.lines.is_empty() {
+                break;
+            }
+        }
+        if !self.done {
+            self.rest = batch.bytes.split_off(line_start);
+        }
+        batch.last_line = self.line;
+        batch.last = self.done;
+        Some(batch)
+    }
+
+    fn end_line(&mut self, batch: &mut LineBatch, start: usize, end: usize) {
+        self.line += 1;
+        if std::mem::take(&mut self.skipping) || end - start > MAX_LINE {
+            batch.too_long.push(self.line);
+            return;
+        }
+        let mut line = &batch.bytes[start..end];
+        if self.line == 1 {
+            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
+        let trimmed = line.trim_ascii();
+        if !trimmed.is_empty() {
+            let from = trimmed.as_ptr() as usize - batch.bytes.as_ptr() as usize;
+            batch.lines.push((self.line, from, from + trimmed.len()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines_of(bytes: &[u8], size: usize) -> (Vec<(u64, Vec<u8>)>, Vec<u64>) {
+        let mut reader = LineReader::new(Box::new(io::Cursor::new(bytes.to_vec())));
+        let (mut lines, mut too_long) = (Vec::new(), Vec::new());
+        while let Some(batch) = reader.next_batch(size) {
+            lines.extend(batch.iter().map(|(n, l)| (n, l.to_vec())));
+            too_long.extend(&batch.too_long);
+            assert!(batch.damage.is_none());
+        }
+        (lines, too_long)
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_counted_and_not_kept() {
+        let mut bytes = b"{1}\n".to_vec();
+        bytes.extend(vec![b'x'; 3 * MAX_LINE + 5]);
+        bytes.extend(b"\n{3}\n");
+        bytes.extend(vec![b'y'; MAX_LINE]);
+        bytes.extend(b"\n");
+        bytes.extend(vec![b'z'; MAX_LINE + 1]);
+        for size in [100, 1 << 20] {
+            let (lines, too_long) = lines_of(&bytes, size);
+            assert_eq!(lines.iter().map(|l| (l.0, l.1.len())).collect::<Vec<_>>(), [(1, 3), (3, 3), (4, MAX_LINE)]);
+            assert_eq!(too_long, [2, 5]);
+        }
+    }
+
+    #[test]
+    fn what_damage_cuts_is_not_a_line() {
+        struct Broken(io::Cursor<Vec<u8>>);
+        impl Read for Broken {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                match self.0.read(into)? {
+                    0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    n => Ok(n),
+                }
+            }
+        }
+        let mut reader = LineReader::new(Box::new(Broken(io::Cursor::new(b"one\ntwo\nthr".to_vec()))));
+        let mut lines = Vec::new();
+        let mut damage = None;
+        while let Some(batch) = reader.next_batch(4) {
+            lines.extend(batch.iter().map(|(_, l)| l.to_vec()));
+            damage = damage.or(batch.damage);
+        }
+        assert_eq!(lines, [b"one", b"two"]);
+        assert_eq!(damage.unwrap().0, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn batches_are_the_lines(text in "[ab\n\r ]{0,80}", size in 1usize..40) {
+            let wanted: Vec<(u64, Vec<u8>)> = text
+                .split('\n')
+                .enumerate()
+                .map(|(i, l)| (i as u64 + 1, l.as_bytes().trim_ascii().to_vec()))
+                .filter(|(_, l)| !l.is_empty())
+                .collect();
+            prop_assert_eq!(lines_of(text.as_bytes(), size).0, wanted);
+        }
+    }
+}

@@ -1,0 +1,594 @@
+//! One record of a dump: its fields in any of the three generations, and what it is.
+//!
+//! Sources: McAuley et al. 2015 (2014 dump), Ni, Li and McAuley 2019 (2018 dump), Hou et al. 2024 (2023
+//! dump). A field may be a string, a list, a number or null, since the dumps mix these; only the fields
+//! that the corpus needs are kept, and text is borrowed from the line where it holds no escapes.
+use std::{borrow::Cow, fmt};
+
+use schemas::Relation;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use super::python::python_to_json;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Product metadata.
+    Product,
+    /// A review.
+    Review,
+}
+
+impl Kind {
+    /// The name of its tables.
+    pub const fn stem(self) -> &'static str {
+        match self {
+            Self::Product => "products",
+            Self::Review => "reviews",
+        }
+    }
+}
+
+/// The dump that a record is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Generation {
+    /// McAuley's 2014 dump.
+    Y2014,
+    /// Ni's 2018 dump.
+    Y2018,
+    /// Hou's 2023 dump.
+    Y2023,
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Y2014 => "2014",
+            Self::Y2018 => "2018",
+            Self::Y2023 => "2023",
+        })
+    }
+}
+
+/// A line is no record.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MalformedRecord {
+    /// Its bytes are no text.
+    #[error("invalid UTF-8 after byte {0}")]
+    InvalidUtf8(usize),
+    /// It is neither a JSON object nor a Python dict.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// The fields of a record, as they stand in the dump. Missing fields are empty.
+#[derive(Debug, Default, PartialEq)]
+pub struct Record<'a> {
+    seen: u64,
+    /// `asin`
+    asin: Texts<'a>,
+    /// `parent_asin`
+    parent_asin: Texts<'a>,
+    /// `title`: a product's name, or the summary of a 2023 review.
+    pub title: Texts<'a>,
+    /// `features` or `feature`
+    pub features: Texts<'a>,
+    /// `description`
+    pub description: Texts<'a>,
+    /// `categories` or `category`, flattened.
+    pub categories: Texts<'a>,
+    /// `brand`
+    brand: Texts<'a>,
+    /// `store`
+    store: Texts<'a>,
+    /// The keys of `details`.
+    pub attributes: Vec<Cow<'a, str>>,
+    /// Associated products, in the order of the record.
+    pub associations: Vec<(Relation, Cow<'a, str>)>,
+    /// `summary`
+    summary: Texts<'a>,
+    /// `reviewText`
+    review_text: Texts<'a>,
+    /// `text`
+    text: Texts<'a>,
+    /// `reviewerID` or `user_id`
+    pub reviewer: Texts<'a>,
+    /// `unixReviewTime` or `timestamp`, in decimal.
+    pub time: Texts<'a>,
+    /// `overall` or `rating`
+    pub rating: Option<f32>,
+}
+
+impl Record<'_> {
+    /// What the record is, if its fields tell.
+    pub fn recognise(&self) -> Option<(Kind, Generation)> {
+        use Generation::{Y2014, Y2018, Y2023};
+        let has = |fields: &[Field]| fields.iter().any(|f| self.seen & f.bit() != 0);
+        let all = |fields: &[Field]| fields.iter().all(|f| self.seen & f.bit() != 0);
+        if has(&[Field::ReviewText]) || all(&[Field::Overall, Field::ReviewerId]) {
+            let newer = has(&[Field::Verified, Field::Style, Field::Vote]);
+            return Some((Kind::Review, if newer { Y2018 } else { Y2014 }));
+        }
+        if all(&[Field::Rating, Field::Text]) {
+            return Some((Kind::Review, Y2023));
+        }
+        if has(&[Field::ParentAsin, Field::MainCategory, Field::Features, Field::AverageRating]) {
+            return Some((Kind::Product, Y2023));
+        }
+        if has(&[Field::AlsoBuy, Field::AlsoView, Field::Category, Field::Feature, Field::MainCat]) {
+            return Some((Kind::Product, Y2018));
+        }
+        if has(&[Field::Related, Field::Categories, Field::ImUrl, Field::SalesRank])
+            || has(&[Field::Asin]) && has(&[Field::Title, Field::Description])
+        {
+            return Some((Kind::Product, Y2014));
+        }
+        None
+    }
+
+    /// The product's id: `parent_asin` where there is one, else `asin`.
+    pub fn product_id(&self) -> Option<&str> {
+        [&self.parent_asin, &self.asin].into_iter().find_map(|t| t.first())
+    }
+
+    /// The brand: `brand`, or `store` of the 2023 dump.
+    pub fn brand(&self) -> Option<&str> {
+        [&self.brand, &self.store].into_iter().find_map(|t| t.first())
+    }
+
+    /// The pieces of a review's text in order: summary or title, then body.
+    pub fn review_pieces(&self) -> impl Iterator<Item = &str> {
+        let title = if self.summary.0.is_empty() { &self.title } else { &self.summary };
+        let body = if self.review_text.0.is_empty() { &self.text } else { &self.review_text };
+        title.iter().chain(body.iter())
+    }
+}
+
+/// Strings of a field that may be one string, a list of them, nested lists, a number or null.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Texts<'a>(Vec<Cow<'a, str>>);
+
+impl Texts<'_> {
+    /// The strings in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// The first string that is not blank, trimmed.
+    pub fn first(&self) -> Option<&str> {
+        self.iter().map(str::trim).find(|t| !t.is_empty())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut texts = Vec::new();
+        Collect(&mut texts).deserialize(from)?;
+        Ok(Self(texts))
+    }
+}
+
+/// Appends every string of a value to a list.
+struct Collect<'l, 'a>(&'l mut Vec<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> DeserializeSeed<'de> for Collect<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list of strings")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
+        self.0.push(Cow::Borrowed(text));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.push(Cow::Owned(text.to_owned()));
+        Ok(())
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<(), E> {
+        self.0.push(Cow::Owned(text));
+        Ok(())
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<(), S::Error> {
+        while list.next_element_seed(Collect(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        self.visit_string(number.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
+        self.visit_string(number.to_string())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
+        // Display writes a whole number without a point: 1472688000.0 is 1472688000.
+        self.visit_string(number.to_string())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Keys of a map, or of a map written as JSON or Python in a string.
+struct Keys<'a>(Vec<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(KeysVisitor).map(Self)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Vec<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut keys = Vec::new();
+        while let Some(Texts(mut key)) = map.next_key()? {
+            keys.append(&mut key);
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(keys)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        let inner = serde_json::from_str::<Keys<'_>>(text)
+            .ok()
+            .map(|k| k.0.into_iter().map(|k| Cow::Owned(k.into_owned())).collect());
+        Ok(inner.or_else(|| keys_of_python(text)).unwrap_or_default())
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Vec::new())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+}
+
+fn keys_of_python(text: &str) -> Option<Vec<Cow<'static, str>>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let json = python_to_json(text).ok()?;
+    let keys = serde_json::from_str::<Keys<'_>>(&json).ok()?;
+    Some(keys.0.into_iter().map(|k| Cow::Owned(k.into_owned())).collect())
+}
+
+/// `related` of the 2014 dump.
+struct Related<'a>(Vec<(Relation, Cow<'a, str>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Related<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(RelatedVisitor).map(Self)
+    }
+}
+
+struct RelatedVisitor;
+
+impl<'de> Visitor<'de> for RelatedVisitor {
+    type Value = Vec<(Relation, Cow<'de, str>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of lists of product ids")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut related = Vec::new();
+        while let Some(Texts(key)) = map.next_key()? {
+            let relation = match key.first().map(AsRef::as_ref) {
+                Some("also_bought" | "bought_together") => Relation::Complement,
+                Some("also_viewed" | "buy_after_viewing") => Relation::Substitute,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            related.extend(map.next_value::<Texts<'de>>()?.0.into_iter().map(|other| (relation, other)));
+        }
+        Ok(related)
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Vec::new())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+}
+
+/// The fields that are read or tell what a record is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(field_identifier)]
+enum Field {
+    #[serde(rename = "asin")]
+    Asin,
+    #[serde(rename = "parent_asin")]
+    ParentAsin,
+    #[serde(rename = "title")]
+    Title,
+    #[serde(rename = "features")]
+    Features,
+    #[serde(rename = "feature")]
+    Feature,
+    #[serde(rename = "description")]
+    Description,
+    #[serde(rename = "categories")]
+    Categories,
+    #[serde(rename = "category")]
+    Category,
+    #[serde(rename = "brand")]
+    Brand,
+    #[serde(rename = "store")]
+    Store,
+    #[serde(rename = "details")]
+    Details,
+    #[serde(rename = "related")]
+    Related,
+    #[serde(rename = "also_buy")]
+    AlsoBuy,
+    #[serde(rename = "also_view")]
+    AlsoView,
+    #[serde(rename = "bought_together")]
+    BoughtTogether,
+    #[serde(rename = "summary")]
+    Summary,
+    #[serde(rename = "reviewText")]
+    ReviewText,
+    #[serde(rename = "text")]
+    Text,
+    #[serde(rename = "reviewerID")]
+    ReviewerId,
+    #[serde(rename = "user_id")]
+    UserId,
+    #[serde(rename = "unixReviewTime")]
+    UnixReviewTime,
+    #[serde(rename = "timestamp")]
+    Timestamp,
+    #[serde(rename = "overall")]
+    Overall,
+    #[serde(rename = "rating")]
+    Rating,
+    #[serde(rename = "verified")]
+    Verified,
+    #[serde(rename = "style")]
+    Style,
+    #[serde(rename = "vote")]
+    Vote,
+    #[serde(rename = "main_category")]
+    MainCategory,
+    #[serde(rename = "average_rating")]
+    AverageRating,
+    #[serde(rename = "main_cat")]
+    MainCat,
+    #[serde(rename = "imUrl")]
+    ImUrl,
+    #[serde(rename = "salesRank")]
+    SalesRank,
+    #[serde(other)]
+    Other,
+}
+
+impl Field {
+    const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+}
+
+impl<'de> Deserialize<'de> for Record<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(RecordVisitor)
+    }
+}
+
+struct RecordVisitor;
+
+impl<'de> Visitor<'de> for RecordVisitor {
+    type Value = Record<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record: a JSON object or a Python dict")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Record<'de>, M::Error> {
+        let mut record = Record::default();
+        // A key that comes twice counts with its last value, as in Python.
+        while let Some(field) = map.next_key::<Field>()? {
+            record.seen |= field.bit();
+            match field {
+                Field::Asin => record.asin = map.next_value()?,
+                Field::ParentAsin => record.parent_asin = map.next_value()?,
+                Field::Title => record.title = map.next_value()?,
+                Field::Features | Field::Feature => record.features = map.next_value()?,
+                Field::Description => record.description = map.next_value()?,
+                Field::Categories | Field::Category => record.categories = map.next_value()?,
+                Field::Brand => record.brand = map.next_value()?,
+                Field::Store => record.store = map.next_value()?,
+                Field::Details => record.attributes = map.next_value::<Keys<'_>>()?.0,
+                Field::Related => record.associations.append(&mut map.next_value::<Related<'_>>()?.0),
+                Field::AlsoBuy | Field::BoughtTogether => {
+                    let others = map.next_value::<Texts<'_>>()?.0;
+                    record.associations.extend(others.into_iter().map(|o| (Relation::Complement, o)));
+                }
+                Field::AlsoView => {
+                    let others = map.next_value::<Texts<'_>>()?.0;
+                    record.associations.extend(others.into_iter().map(|o| (Relation::Substitute, o)));
+                }
+                Field::Summary => record.summary = map.next_value()?,
+                Field::ReviewText => record.review_text = map.next_value()?,
+                Field::Text => record.text = map.next_value()?,
+                Field::ReviewerId | Field::UserId => record.reviewer = map.next_value()?,
+                Field::UnixReviewTime | Field::Timestamp => record.time = map.next_value()?,
+                Field::Overall | Field::Rating => {
+                    let rating: Texts<'_> = map.next_value()?;
+                    record.rating = rating.first().and_then(|r| r.parse().ok()).filter(|r: &f32| r.is_finite());
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(record)
+    }
+}
+
+/// Reads a line and hands its record to `with`.
+///
+/// A JSON object is read strictly first. What that refuses is read once more as the union of JSON and
+/// Python: dict literals of the 2014 dump, `NaN`, lone surrogates.
+///
+/// # Errors
+/// When the line is neither.
+pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, MalformedRecord> {
+    let text = std::str::from_utf8(line).map_err(|e| MalformedRecord::InvalidUtf8(e.valid_up_to()))?;
+    let strict = match serde_json::from_str::<Record<'_>>(text) {
+        Ok(record) => return Ok(with(&record)),
+        Err(error) => error,
+    };
+    if !text.starts_with('{') {
+        return Err(MalformedRecord::Malformed(format!("no JSON object or Python dict, but `{}`", beginning(text))));
+    }
+    let json = python_to_json(text).map_err(|lenient| {
+        // A line with double-quoted keys was meant as JSON: say what JSON says.
+        let is_json = text[1..].trim_start().starts_with('"');
+        MalformedRecord::Malformed(if is_json { strict.to_string() } else { lenient.to_string() })
+    })?;
+    let record = serde_json::from_str(&json).map_err(|e| MalformedRecord::Malformed(e.to_string()))?;
+    Ok(with(&record))
+}
+
+/// The first few characters of a line, for a message.
+fn beginning(text: &str) -> String {
+    let mut start: String = text.chars().take(24).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(line: &str) -> Option<(Kind, Generation)> {
+        parse(line.as_bytes(), |r| r.recognise()).unwrap()
+    }
+
+    #[test]
+    fn every_generation_is_recognised() {
+        use Generation::{Y2014, Y2018, Y2023};
+        use Kind::{Product, Review};
+        for (line, wanted) in [
+            (r#"{"asin": "B0", "title": "T", "related": {}}"#, Some((Product, Y2014))),
+            (r"{'asin': 'B0', 'categories': [['Books']], 'title': 'It\'s'}", Some((Product, Y2014))),
+            (r#"{"asin": "B0", "also_buy": [], "category": ["X"]}"#, Some((Product, Y2018))),
+            (r#"{"parent_asin": "B0", "title": "T", "features": [], "average_rating": 4.5}"#, Some((Product, Y2023))),
+            (r#"{"asin": "B0", "reviewerID": "A", "reviewText": "x", "overall": 5.0}"#, Some((Review, Y2014))),
+            (r#"{"asin": "B0", "reviewerID": "A", "overall": 5.0, "verified": true}"#, Some((Review, Y2018))),
+            (r#"{"rating": 5.0, "title": "T", "text": "x", "timestamp": 1}"#, Some((Review, Y2023))),
+            (r#"{"id": 1, "name": "x"}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(kind(line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn fields_come_in_many_shapes() {
+        let line = r#"{"asin": "B0", "title": null, "description": ["a", ["b"], "c"], "categories": [["X", "Y"], ["X"]],
+            "brand": "", "store": "S", "details": "{\"Size:\": 1, \"Color\": {\"x\": []}}",
+            "also_buy": ["B1"], "related": {"also_viewed": ["B2"], "bought_together": ["B3"], "odd": 1},
+            "unixReviewTime": 1472688000.0, "overall": "4.5", "price": {"a": [1, {}]}}"#;
+        parse(line.replace('\n', " ").as_bytes(), |r| {
+            assert_eq!(r.product_id(), Some("B0"));
+            assert_eq!(r.description.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+            assert_eq!(r.categories.iter().collect::<Vec<_>>(), ["X", "Y", "X"]);
+            assert_eq!(r.brand(), Some("S"));
+            assert_eq!(r.attributes, ["Size:", "Color"]);
+            let associations: Vec<_> = r.associations.iter().map(|(r, o)| (r.as_str(), o.as_ref())).collect();
+            assert_eq!(associations, [("complement", "B1"), ("substitute", "B2"), ("complement", "B3")]);
+            assert_eq!(r.time.first(), Some("1472688000"));
+            assert_eq!(r.rating, Some(4.5));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_second_look_saves_what_strict_json_refuses() {
+        for line in [
+            r#"{"reviewText": "half a pair \ud83d here", "overall": NaN}"#,
+            r"{'reviewText': u'it\'s', 'overall': None, }",
+        ] {
+            parse(line.as_bytes(), |r| assert_eq!(r.review_pieces().count(), 1)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_named() {
+        for (line, wanted) in [
+            (&b"{\"asin\": \"B0\""[..], "EOF while parsing"),
+            (b"[1, 2]", "no JSON object or Python dict, but `[1, 2]`"),
+            (b"hello", "no JSON object or Python dict, but `hello`"),
+            (b"{\"asin\": \"\xff\"}", "invalid UTF-8 after byte 10"),
+        ] {
+            let error = parse(line, |_| ()).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}

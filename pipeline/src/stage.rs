@@ -1,0 +1,198 @@
+//! The stream: a reader, N workers and an ordered writer, joined by bounded channels.
+//!
+//! The reader numbers what it reads; workers take items as they come; the writer takes results in the
+//! order of reading, on the calling thread. A permit travels with each item from the reader to the
+//! writer, so that no more than a fixed number are under way however slow one of them is. What the writer
+//! sees does not depend on the number of workers.
+//!
+//! ```text
+//!  reader ──items──► worker 1..N ──results──► writer
+//!    ▲                                          │
+//!    └────────────────permits◄──────────────────┘
+//! ```
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use crossbeam_channel::bounded;
+
+/// Number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads(usize);
+
+impl Threads {
+    /// This many workers, at least one.
+    pub fn new(workers: usize) -> Self {
+        Self(workers.max(1))
+    }
+
+    /// The number.
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+/// Runs items through workers, in order.
+///
+/// * `read` gives the next item, `None` after the last; it runs on a thread of its own.
+/// * `new_worker` makes one worker's state, on its thread; `work` turns an item into a result.
+/// * `write` takes the results in the order of their items, on the calling thread.
+///
+/// # Errors
+/// The error of the first item, in reading order, that has one. Nothing after it is written.
+pub fn run<T: Send, R: Send, W, E: Send>(
+    threads: Threads,
+    mut read: impl FnMut() -> Result<Option<T>, E> + Send,
+    new_worker: impl Fn() -> W + Sync,
+    work: impl Fn(&mut W, T) -> Result<R, E> + Sync,
+    mut write: impl FnMut(R) -> Result<(), E>,
+) -> Result<(), E> {
+    let under_way = 2 * threads.get() + 2;
+    let (permit, permits) = bounded::<()>(under_way);
+    let (item, items) = bounded::<(u64, Result<T, E>)>(under_way);
+    let (result, results) = bounded::<(u64, Result<R, E>)>(under_way);
+    for _ in 0..under_way {
+        // The channel holds exactly this many.
+        let _ = permit.send(());
+    }
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let stopped = &stopped;
+        scope.spawn(move || {
+            for number in 0.. {
+                if permits.recv().is_err() || stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let next = match read() {
+                    Ok(Some(next)) => Ok(next),
+                    Ok(None) => return,
+                    Err(error) => Err(error),
+                };
+                let failed = next.is_err();
+                if item.send((number, next)).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        for _ in 0..threads.get() {
+            let (items, result) = (items.clone(), result.clone());
+            let (new_worker, work) = (&new_worker, &work);
+            scope.spawn(move || {
+                let mut worker = new_worker();
+                for (number, item) in items {
+                    let done = item.and_then(|item| work(&mut worker, item));
+                    if result.send((number, done)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop((items, result));
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        let mut outcome = Ok(());
+        'results: for (number, result) in &results {
+            early.insert(number, result);
+            while let Some(result) = early.remove(&next) {
+                next += 1;
+                outcome = result.and_then(&mut write);
+                if outcome.is_err() {
+                    break 'results;
+                }
+                // The reader is gone after its last item; then nobody needs a permit.
+                let _ = permit.try_send(());
+            }
+        }
+        stopped.store(true, Ordering::Relaxed);
+        // Threads that wait on a channel see that it is closed and end.
+        drop((results, permit));
+        outcome
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn squares(threads: usize, n: u64, fail_at: Option<u64>) -> (Vec<u64>, Result<(), u64>) {
+        let mut next = 0;
+        let mut written = Vec::new();
+        let outcome = run(
+            Threads::new(threads),
+            || {
+                next += 1;
+                Ok((next <= n).then_some(next - 1))
+            },
+            || (),
+            |(), i| {
+                if i % 7 == 0 {
+                    thread::yield_now();
+                }
+                if Some(i) == fail_at { Err(i) } else { Ok(i * i) }
+            },
+            |r| {
+                written.push(r);
+                Ok(())
+            },
+        );
+        (written, outcome)
+    }
+
+    #[test]
+    fn results_come_in_order_for_any_number_of_workers() {
+        for threads in [1, 2, 5] {
+            let (written, outcome) = squares(threads, 1000, None);
+            assert_eq!(outcome, Ok(()));
+            assert_eq!(written, (0..1000).map(|i| i * i).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_first_failure_ends_the_stream() {
+        for threads in [1, 3] {
+            let (written, outcome) = squares(threads, 10_000, Some(500));
+            assert_eq!(outcome, Err(500));
+            assert_eq!(written.len(), 500);
+        }
+    }
+
+    #[test]
+    fn a_reader_or_writer_that_fails_ends_the_stream() {
+        let read = run(Threads::new(2), || Err::<Option<u8>, _>("read"), || (), |(), i| Ok(i), |_| Ok(()));
+        assert_eq!(read, Err("read"));
+        let write = run(Threads::new(2), || Ok(Some(1)), || (), |(), i| Ok(i), |_| Err("write"));
+        assert_eq!(write, Err("write"));
+    }
+
+    #[test]
+    fn a_slow_item_holds_up_a_bounded_number() {
+        let read = AtomicUsize::new(0);
+        let mut most = 0;
+        let mut written = 0;
+        let outcome: Result<(), ()> = run(
+            Threads::new(2),
+            || {
+                let n = read.fetch_add(1, Ordering::SeqCst);
+                Ok((n < 100).then_some(n))
+            },
+            || (),
+            |(), n| {
+                if n == 0 {
+                    thread::sleep(std::time::Duration::from_millis(50));
+                }
+                Ok(n)
+            },
+            |_| {
+                most = most.max(read.load(Ordering::SeqCst) - written);
+                written += 1;
+                Ok(())
+            },
+        );
+        assert_eq!((outcome, written), (Ok(()), 100));
+        assert!(most <= 7, "{most}");
+    }
+}

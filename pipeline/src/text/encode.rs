@@ -1,0 +1,102 @@
+//! Text to WordPiece ids, word by word.
+use super::{
+    Tokenizer, Words,
+    table::{Entry, Key, WordTable},
+    words::SLACK,
+};
+
+/// The words that phrases are made of, each with its number; made once and shared by all threads.
+pub struct Lexicon<'t> {
+    tokenizer: &'t Tokenizer,
+    table: WordTable,
+}
+
+impl<'t> Lexicon<'t> {
+    /// A lexicon of these normalised words; the first has number 1. No word may come twice.
+    pub fn new<'w>(tokenizer: &'t Tokenizer, pool_words: impl ExactSizeIterator<Item = &'w str>) -> Self {
+        let mut table = WordTable::new(pool_words.len() + NEW_WORDS);
+        let (mut padded, mut ids) = (Vec::new(), Vec::new());
+        for (number, word) in pool_words.enumerate() {
+            padded.clear();
+            padded.extend_from_slice(word.as_bytes());
+            padded.extend_from_slice(&[0; SLACK]);
+            ids.clear();
+            tokenizer.encode_word(word, &mut ids);
+            let key = Key::new(&padded, 0, word.len());
+            table.insert(&key, Entry { ids: &ids, pool_word: number as u32 + 1 });
+        }
+        Self { tokenizer, table }
+    }
+}
+
+/// The words that an encoder remembers besides those of the pool: enough for nearly all of any text,
+/// few enough for the cache. When they are full, they are forgotten and learnt again.
+const NEW_WORDS: usize = 1 << 16;
+
+/// Encodes text; one for each thread.
+pub struct Encoder<'l> {
+    lexicon: &'l Lexicon<'l>,
+    words: Words<'l>,
+    table: WordTable,
+    ids: Vec<u16>,
+}
+
+/// An encoded text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// WordPiece ids of the whole text.
+    pub ids: Vec<u16>,
+    /// First token of each word, and at the end the number of tokens.
+    pub first_tokens: Vec<u32>,
+    /// For each word its number in the lexicon, 0 for a word of no phrase, or [`Document::TRANSPARENT`].
+    pub pool_words: Vec<u32>,
+}
+
+impl Document {
+    /// In `pool_words`: a hyphen that matching passes over.
+    pub const TRANSPARENT: u32 = u32::MAX;
+
+    /// Number of words.
+    pub fn words(&self) -> usize {
+        self.pool_words.len()
+    }
+}
+
+impl<'l> Encoder<'l> {
+    /// An encoder that starts with the lexicon's words.
+    pub fn new(lexicon: &'l Lexicon<'l>) -> Self {
+        Self { lexicon, words: Words::new(lexicon.tokenizer), table: lexicon.table.clone(), ids: Vec::new() }
+    }
+
+    /// Encodes a text into `document`, whose old content is dropped.
+    pub fn encode(&mut self, text: &str, document: &mut Document) {
+        document.ids.clear();
+        document.first_tokens.clear();
+        document.pool_words.clear();
+        self.words.find(text);
+        let padded = self.words.padded();
+        for (number, &range) in self.words.ranges().iter().enumerate() {
+            document.first_tokens.push(document.ids.len() as u32);
+            let key = Key::new(padded, range.start as usize, range.end as usize);
+            let pool_word = match self.table.get(&key) {
+                Some(entry) => {
+                    document.ids.extend_from_slice(entry.ids);
+                    entry.pool_word
+                }
+                None => {
+                    self.ids.clear();
+                    self.lexicon.tokenizer.encode_word(self.words.word(range), &mut self.ids);
+                    document.ids.extend_from_slice(&self.ids);
+                    if self.table.len() >= self.lexicon.table.len() + NEW_WORDS {
+                        self.table = self.lexicon.table.clone();
+                    }
+                    self.table.insert(&key, Entry { ids: &self.ids, pool_word: 0 });
+                    0
+                }
+            };
+            let transparent = key.word() == b"-" && self.words.is_transparent(number);
+            document.pool_words.push(if transparent { Document::TRANSPARENT } else { pool_word });
+        }
+        document.first_tokens.push(document.ids.len() as u32);
+    }
+}

@@ -1,0 +1,222 @@
+//! The tokenizer file: `vocab.txt` (uncased BERT) or `tokenizer.json` with a WordPiece model.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use schemas::manifest::TokenizerEntry;
+use tokenizers::{
+    AddedToken, Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer, PreTokenizerWrapper, models::wordpiece::WordPiece, normalizers::BertNormalizer,
+    pre_tokenizers::bert::BertPreTokenizer,
+};
+
+/// A WordPiece tokenizer whose ids fit 16 bits.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    json: Vec<u8>,
+    vocabulary: Vec<String>,
+    /// Normaliser and pre-tokeniser are BERT's, so characters can be looked up one by one.
+    by_character: bool,
+    longest_word: usize,
+}
+
+/// The tokens that a trainer adds or predicts; a vocabulary without them cannot train BERT.
+const NEEDED: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+/// What begins a vocabulary entry that continues a word.
+const CONTINUATION: &str = "##";
+
+/// Ids are stored as 16-bit numbers.
+const MOST_ENTRIES: usize = 1 << 16;
+
+/// A tokenizer file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// It cannot be read.
+    #[error("cannot read tokenizer `{}`\nhint: TOKENIZER= names a `vocab.txt` (uncased) or a `tokenizer.json`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is neither of the two formats.
+    #[error("tokenizer `{}` cannot be loaded: {found}\nhint: TOKENIZER= names a `vocab.txt` (uncased, one entry a line) or a `tokenizer.json` of Hugging Face tokenizers", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What the loader said.
+        found: String,
+    },
+    /// Its model is another.
+    #[error("tokenizer `{}` is {found}, wanted WordPiece\nhint: E-BERT post-trains BERT; use the tokenizer of a BERT model", path.display())]
+    NotWordPiece {
+        /// The file.
+        path: PathBuf,
+        /// The model's name.
+        found: &'static str,
+    },
+    /// Its ids do not fit.
+    #[error("tokenizer `{}` has {found} entries, wanted at most {MOST_ENTRIES}: ids are stored as 16-bit numbers", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Entries, or the highest id and one.
+        found: usize,
+    },
+    /// A special token is missing.
+    #[error("tokenizer `{}` has no `{token}` in its vocabulary\nhint: a BERT vocabulary has {}", path.display(), NEEDED.join(" "))]
+    NoSpecialToken {
+        /// The file.
+        path: PathBuf,
+        /// The token.
+        token: &'static str,
+    },
+    /// It has something that word-by-word encoding does not cover.
+    #[error("tokenizer `{}` has {found}, which the shards cannot express\nhint: use a plain BERT tokenizer", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What.
+        found: String,
+    },
+}
+
+impl Tokenizer {
+    /// Loads a `tokenizer.json`, or else a `vocab.txt` for an uncased BERT.
+    pub fn load(path: &Path) -> Result<Self, TokenizerError> {
+        let bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+        let malformed = |found: String| TokenizerError::Malformed { path: path.to_owned(), found };
+        // A vocabulary has no entry that starts a JSON object; a file that does is a tokenizer.json.
+        let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+        let (mut inner, json) = if is_json {
+            (tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| malformed(e.to_string()))?, bytes)
+        } else {
+            let inner = uncased_bert(&bytes).map_err(malformed)?;
+            let json = inner.to_string(true).map_err(|e| malformed(e.to_string()))? + "\n";
+            (inner, json.into_bytes())
+        };
+        inner.set_encode_special_tokens(true);
+
+        let ModelWrapper::WordPiece(model) = inner.get_model() else {
+            let found = match inner.get_model() {
+                ModelWrapper::BPE(_) => "byte-pair encoding (BPE)",
+                ModelWrapper::Unigram(_) => "a Unigram model",
+                _ => "a whole-word model (WordLevel)",
+            };
+            return Err(TokenizerError::NotWordPiece { path: path.to_owned(), found });
+        };
+        if model.continuing_subword_prefix != CONTINUATION {
+            let found = format!("the continuation prefix `{}`", model.continuing_subword_prefix);
+            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
+        }
+        let longest_word = model.max_input_chars_per_word;
+        let added = inner.get_added_tokens_decoder();
+        if let Some((_, token)) = added.iter().find(|(_, t)| !t.special) {
+            let found = format!("the added token `{}`, which is taken out of the text whole", token.content);
+            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
+        }
+        let entries = inner.get_vocab(true);
+        let size = entries.values().max().map_or(0, |&id| id as usize + 1).max(entries.len());
+        if size > MOST_ENTRIES {
+            return Err(TokenizerError::TooLarge { path: path.to_owned(), found: size });
+        }
+        for token in NEEDED {
+            if !entries.contains_key(token) {
+                return Err(TokenizerError::NoSpecialToken { path: path.to_owned(), token });
+            }
+        }
+        let mut vocabulary = vec![String::new(); size];
+        for (entry, id) in entries {
+            vocabulary[id as usize] = entry;
+        }
+        let by_character = matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)))
+            && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
+        Ok(Self { inner, json, vocabulary, by_character, longest_word })
+    }
+
+    /// The file `tokenizer.json`: as it was read, or made from the vocabulary.
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// Hash of [`Tokenizer::json`], in hex.
+    pub fn blake3(&self) -> String {
+        blake3::hash(&self.json).to_hex().to_string()
+    }
+
+    /// The vocabulary, by id.
+    pub fn vocabulary(&self) -> &[String] {
+        &self.vocabulary
+    }
+
+    /// What the shards' manifest says of it.
+    pub fn entry(&self, file: &str) -> TokenizerEntry {
+        let continues: Vec<bool> = self.vocabulary.iter().map(|e| e.starts_with(CONTINUATION)).collect();
+        TokenizerEntry {
+            file: file.to_owned(),
+            vocab_size: self.vocabulary.len() as u32,
+            blake3: self.blake3(),
+            continuation_ids: TokenizerEntry::encode_continuations(&continues),
+        }
+    }
+
+    /// The most tokens that one word can have: a token has at least one character, and a longer word is
+    /// one unknown token.
+    pub fn longest_word(&self) -> usize {
+        self.longest_word
+    }
+
+    /// Hugging Face's own encoding of a text: the authority and the oracle.
+    pub fn oracle(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+
+    pub(super) fn by_character(&self) -> bool {
+        self.by_character
+    }
+
+    /// What the normaliser makes of a text.
+    pub(super) fn normalize(&self, text: &str) -> String {
+        let mut normalized = NormalizedString::from(text);
+        if let Some(normalizer) = self.inner.get_normalizer() {
+            // BERT's and all others shipped with the library return no errors for plain text.
+            let _ = normalizer.normalize(&mut normalized);
+        }
+        normalized.get().to_owned()
+    }
+
+    /// The words of a normalised text, as byte ranges of it.
+    pub(super) fn pre_tokenize(&self, normalized: &str) -> Vec<(usize, usize)> {
+        let mut text = PreTokenizedString::from(normalized);
+        if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
+            let _ = pre_tokenizer.pre_tokenize(&mut text);
+        }
+        let splits = text.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        splits.into_iter().map(|(_, range, _)| range).filter(|(start, end)| start < end).collect()
+    }
+
+    /// The ids of one word. An unknown word is one id; the vocabulary has `[UNK]`, so there is no error.
+    pub(super) fn encode_word(&self, word: &str, ids: &mut Vec<u16>) {
+        if let Ok(tokens) = self.inner.get_model().tokenize(word) {
+            ids.extend(tokens.iter().map(|t| t.id as u16));
+        }
+    }
+}
+
+/// The tokenizer that `BertWordPieceTokenizer(vocab, lowercase=True)` gives in Python.
+fn uncased_bert(vocabulary: &[u8]) -> Result<tokenizers::Tokenizer, String> {
+    let ids = WordPiece::read_bytes(vocabulary).map_err(|e| e.to_string())?;
+    let special: Vec<_> =
+        NEEDED.iter().filter(|t| ids.contains_key(**t)).map(|t| AddedToken::from(*t, true)).collect();
+    let model = WordPiece::builder().vocab(ids).build().map_err(|e| e.to_string())?;
+    let mut inner = tokenizers::Tokenizer::new(ModelWrapper::WordPiece(model));
+    inner
+        .with_normalizer(Some(NormalizerWrapper::BertNormalizer(BertNormalizer::new(true, true, None, true))))
+        .map_err(|e| e.to_string())?;
+    inner.with_pre_tokenizer(Some(PreTokenizerWrapper::BertPreTokenizer(BertPreTokenizer)));
+    inner.add_special_tokens(special).map_err(|e| e.to_string())?;
+    Ok(inner)
+}

@@ -1,0 +1,234 @@
+//! Finds the words of a text: BERT's pre-tokens of the normalised text.
+//!
+//! BERT's normaliser works character by character, with one exception: canonical reordering of
+//! combining marks that accent stripping leaves. So a table asks Hugging Face's normaliser once what
+//! each character becomes by itself, and a run that holds a character which takes part in reordering
+//! goes to the library whole. ASCII needs one look into a small table a byte.
+use std::ops::Range;
+
+use hashbrown::HashMap;
+use unicode_normalization_alignments::char::canonical_combining_class;
+
+use super::Tokenizer;
+
+/// A word: a byte range of the normalised text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WordRange {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl WordRange {
+    /// The range, for indexing.
+    pub fn bytes(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// What a character of normalised text does to words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// It belongs to a word.
+    Letter,
+    /// It ends a word.
+    Space,
+    /// It is a word by itself.
+    Punctuation,
+    /// Normalising removes it.
+    Gone,
+}
+
+/// What normalising makes of one character.
+struct Normalized {
+    characters: Vec<(char, Class)>,
+    /// It may move past its neighbors in canonical order, so it cannot be looked up by itself.
+    reorders: bool,
+}
+
+/// Normalised text and its words; one for each thread, reused from text to text.
+pub struct Words<'t> {
+    tokenizer: &'t Tokenizer,
+    ascii: Option<[(u8, Class); 128]>,
+    others: HashMap<char, Normalized>,
+    text: Vec<u8>,
+    ranges: Vec<WordRange>,
+}
+
+/// Bytes after the normalised text that may be read (and mean nothing), so that a short word can be
+/// loaded whole.
+pub(super) const SLACK: usize = 16;
+
+impl<'t> Words<'t> {
+    /// Words as this tokenizer sees them.
+    pub fn new(tokenizer: &'t Tokenizer) -> Self {
+        let mut ascii = [(0, Class::Gone); 128];
+        let mut simple = tokenizer.by_character();
+        for byte in 0..128u8 {
+            let looked_up = look_up(tokenizer, char::from(byte));
+            ascii[usize::from(byte)] = match looked_up.characters[..] {
+                [] => (0, Class::Gone),
+                [(c, class)] if c.is_ascii() => (c as u8, class),
+                _ => {
+                    simple = false;
+                    (0, Class::Gone)
+                }
+            };
+        }
+        Self {
+            tokenizer,
+            ascii: simple.then_some(ascii),
+            others: HashMap::new(),
+            text: vec![0; SLACK],
+            ranges: Vec::new(),
+        }
+    }
+
+    /// Normalises a text and finds its words.
+    pub fn find(&mut self, raw: &str) {
+        self.text.clear();
+        self.ranges.clear();
+        match self.ascii {
+            Some(ascii) => self.find_by_character(raw, &ascii),
+            None => self.find_by_library(raw),
+        }
+        self.text.extend_from_slice(&[0; SLACK]);
+    }
+
+    /// Whether a text has any word. Stops at the first.
+    pub fn any(&mut self, raw: &str) -> bool {
+        if self.ascii.is_some_and(|ascii| {
+            raw.bytes().take(64).any(|b| b < 128 && matches!(ascii[usize::from(b)].1, Class::Letter | Class::Punctuation))
+        }) {
+            return true;
+        }
+        self.find(raw);
+        !self.ranges.is_empty()
+    }
+
+    /// The words, in order.
+    pub fn ranges(&self) -> &[WordRange] {
+        &self.ranges
+    }
+
+    /// The normalised text.
+    pub fn text(&self) -> &[u8] {
+        &self.text[..self.text.len() - SLACK]
+    }
+
+    /// The normalised text and [`SLACK`] more bytes.
+    pub(super) fn padded(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// A word as text.
+    pub fn word(&self, range: WordRange) -> &str {
+        // Words begin and end at characters: bytes are pushed as whole characters.
+        std::str::from_utf8(&self.text[range.bytes()]).unwrap_or_default()
+    }
+
+    /// Whether a word is a transparent hyphen: a `-` that touches a word other than `-` on both sides.
+    /// `wi-fi` is an occurrence of `wi fi`.
+    pub fn is_transparent(&self, word: usize) -> bool {
+        let here = self.ranges[word];
+        let hyphen = |r: WordRange| r.end - r.start == 1 && self.text[r.start as usize] == b'-';
+        hyphen(here)
+            && word > 0
+            && self.ranges.get(word + 1).is_some_and(|next| next.start == here.end && !hyphen(*next))
+            && self.ranges[word - 1].end == here.start
+            && !hyphen(self.ranges[word - 1])
+    }
+
+    fn find_by_character(&mut self, raw: &str, ascii: &[(u8, Class); 128]) {
+        let bytes = raw.as_bytes();
+        self.text.reserve(bytes.len() + SLACK);
+        let mut word: Option<u32> = None;
+        // Where the run since the last ASCII space began: in the raw text, the normalised text, and the words.
+        let mut run = (0, 0, 0);
+        let mut at = 0;
+        while at < bytes.len() {
+            let byte = bytes[at];
+            if byte < 128 {
+                let (becomes, class) = ascii[usize::from(byte)];
+                at += 1;
+                match class {
+                    Class::Letter => {
+                        word.get_or_insert(self.text.len() as u32);
+                        self.text.push(becomes);
+                    }
+                    Class::Space => {
+                        self.end_word(&mut word);
+                        self.text.push(becomes);
+                        run = (at, self.text.len(), self.ranges.len());
+                    }
+                    Class::Punctuation => {
+                        self.end_word(&mut word);
+                        word = Some(self.text.len() as u32);
+                        self.text.push(becomes);
+                        self.end_word(&mut word);
+                    }
+                    Class::Gone => {}
+                }
+                continue;
+            }
+            let Some(c) = raw[at..].chars().next() else { break };
+            at += c.len_utf8();
+            let normalized = self.others.entry(c).or_insert_with(|| look_up(self.tokenizer, c));
+            if normalized.reorders {
+                let (from, text, ranges) = run;
+                self.text.truncate(text);
+                self.ranges.truncate(ranges);
+                word = None;
+                let is_space = |b: &u8| *b < 128 && ascii[usize::from(*b)].1 == Class::Space;
+                at += bytes[at..].iter().position(is_space).unwrap_or(bytes.len() - at);
+                self.find_by_library(&raw[from..at]);
+                continue;
+            }
+            for i in 0..normalized.characters.len() {
+                let (becomes, class) = self.others[&c].characters[i];
+                if class != Class::Letter {
+                    self.end_word(&mut word);
+                }
+                let start = self.text.len() as u32;
+                self.text.extend_from_slice(becomes.encode_utf8(&mut [0; 4]).as_bytes());
+                match class {
+                    Class::Letter => {
+                        word.get_or_insert(start);
+                    }
+                    Class::Punctuation => self.ranges.push(WordRange { start, end: self.text.len() as u32 }),
+                    Class::Space | Class::Gone => {}
+                }
+            }
+        }
+        self.end_word(&mut word);
+    }
+
+    fn end_word(&mut self, word: &mut Option<u32>) {
+        if let Some(start) = word.take() {
+            self.ranges.push(WordRange { start, end: self.text.len() as u32 });
+        }
+    }
+
+    fn find_by_library(&mut self, raw: &str) {
+        let normalized = self.tokenizer.normalize(raw);
+        let base = self.text.len() as u32;
+        let words = self.tokenizer.pre_tokenize(&normalized);
+        self.ranges.extend(words.iter().map(|&(s, e)| WordRange { start: base + s as u32, end: base + e as u32 }));
+        self.text.extend_from_slice(normalized.as_bytes());
+    }
+}
+
+/// What the library makes of one character by itself.
+fn look_up(tokenizer: &Tokenizer, c: char) -> Normalized {
+    let normalized = tokenizer.normalize(c.encode_utf8(&mut [0; 4]));
+    let classify = |c: char| match tokenizer.pre_tokenize(&format!("a{c}a")).len() {
+        1 => Class::Letter,
+        2 => Class::Space,
+        _ => Class::Punctuation,
+    };
+    Normalized {
+        reorders: normalized.chars().any(|c| canonical_combining_class(c) != 0),
+        characters: normalized.chars().map(|c| (c, classify(c))).collect(),
+    }
+}

@@ -1,0 +1,116 @@
+//! `pipeline verify`: compares every file of an `OUT` folder with its manifest, by hash.
+use std::{collections::BTreeSet, fs, io, path::Path};
+
+use schemas::{
+    Manifest, ManifestError, StoreError,
+    manifest::{CorpusBody, GraphBody, PoolBody, ShardsBody},
+    store::{hash_file, verify_file},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::progress::thousands;
+
+/// A folder is not what its manifest says.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Files.
+    #[error("{} of {checked} files are not as they were sealed\n{}\nhint: delete these files and run `make shards` again; what is whole is kept", problems.len(), problems.join("\n"))]
+    Damaged {
+        /// Each with what is wrong.
+        problems: Vec<String>,
+        /// Files that were looked at.
+        checked: usize,
+    },
+    /// The report cannot be written.
+    #[error("cannot write the report")]
+    Report(#[from] io::Error),
+}
+
+/// What was found in one folder.
+struct Checked {
+    files: usize,
+    bytes: u64,
+    blake3: String,
+}
+
+/// Checks all sealed folders of `out` and reports to `report`. The shards must be there; a folder that is
+/// not there is left out, so that shards can be checked where they were copied to.
+pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError> {
+    let mut problems = Vec::new();
+    let mut checked = 0;
+    let shards = Manifest::<ShardsBody>::read(&out.join("shards"), "make shards")?;
+    let mut known = Vec::new();
+    known.push(("shards", check(&out.join("shards"), &shards, &mut problems)?));
+    let copy = out.join("shards").join(&shards.body.tokenizer.file);
+    match hash_file(&copy) {
+        Ok(found) if found == shards.body.tokenizer.blake3 => {}
+        Ok(found) => problems.push(format!(
+            "  `{}`: blake3 found {found}, wanted {}",
+            copy.display(),
+            shards.body.tokenizer.blake3
+        )),
+        Err(_) => problems.push(format!("  `{}` is missing", copy.display())),
+    }
+    fn other<B: Serialize + DeserializeOwned>(
+        out: &Path,
+        name: &'static str,
+        wanted: &str,
+        problems: &mut Vec<String>,
+    ) -> Result<Option<(&'static str, Checked)>, VerifyError> {
+        let folder = out.join(name);
+        if !folder.exists() {
+            return Ok(None);
+        }
+        let manifest = Manifest::<B>::read(&folder, "make shards")?;
+        let found = check(&folder, &manifest, problems)?;
+        if found.blake3 != wanted {
+            problems.push(format!("  the shards were made from another {name} than `{}`", folder.display()));
+        }
+        Ok(Some((name, found)))
+    }
+    let body = &shards.body;
+    known.extend(other::<CorpusBody>(out, "corpus", &body.corpus.blake3, &mut problems)?);
+    known.extend(other::<PoolBody>(out, "pool", &body.pool.blake3, &mut problems)?);
+    known.extend(other::<GraphBody>(out, "graph", &body.graph.blake3, &mut problems)?);
+    for (name, found) in &known {
+        checked += found.files;
+        writeln!(report, "{name:9} {:>7} files {:>16} bytes", thousands(found.files as u64), thousands(found.bytes))?;
+    }
+    if problems.is_empty() {
+        writeln!(report, "all {} files are as they were sealed", thousands(checked as u64))?;
+        Ok(())
+    } else {
+        Err(VerifyError::Damaged { problems, checked })
+    }
+}
+
+/// Compares the files of a folder with its manifest, and looks for tables that it does not name.
+fn check<B: Serialize + DeserializeOwned>(
+    folder: &Path,
+    manifest: &Manifest<B>,
+    problems: &mut Vec<String>,
+) -> Result<Checked, VerifyError> {
+    for entry in &manifest.files {
+        match verify_file(folder, entry, "make shards") {
+            Ok(_) => {}
+            Err(StoreError::Damaged { path, found, wanted, .. }) => {
+                problems.push(format!("  `{}`: blake3 found {found}, wanted {wanted}", path.display()));
+            }
+            Err(StoreError::Missing { path, .. }) => problems.push(format!("  `{}` is missing", path.display())),
+            Err(error) => problems.push(format!("  {error}")),
+        }
+    }
+    let named: BTreeSet<&str> = manifest.files.iter().map(|f| f.name.as_str()).collect();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".parquet") && !named.contains(name.as_ref()) {
+            problems.push(format!("  `{}` is not in the manifest", folder.join(name.as_ref()).display()));
+        }
+    }
+    let bytes = manifest.files.iter().map(|f| f.bytes).sum();
+    Ok(Checked { files: manifest.files.len(), bytes, blake3: manifest.data_blake3() })
+}

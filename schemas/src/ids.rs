@@ -1,0 +1,151 @@
+//! Names of things: documents, phrases, and token ranges within a segment.
+use std::{fmt, ops::Range};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::Draws;
+
+/// Identifies a document: xxh3-64 of its kind, a zero byte, and what identifies it within the kind.
+///
+/// Since ids are hashes, sorting by id is a random order, and each bucket a random sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct DocumentId(u64);
+
+impl DocumentId {
+    /// The id as it stands in a file.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The id of the product document of a product.
+    pub fn of_product(product_id: &str) -> Self {
+        Self(hash_fields("product", &[product_id]))
+    }
+
+    /// The id of a review. A missing field is the empty string; `time` is the dump's number in
+    /// decimal; `text` is the cleaned text.
+    pub fn of_review(product_id: &str, reviewer: &str, time: &str, text: &str) -> Self {
+        Self(hash_fields("review", &[product_id, reviewer, time, text]))
+    }
+
+    /// The number, for a file.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The bucket that holds the document, of `buckets`.
+    pub const fn bucket(self, buckets: u32) -> u32 {
+        (self.0 % buckets as u64) as u32
+    }
+
+    /// Whether the document is kept from training, to measure on: its keyed hash falls in `share`
+    /// (0 to 1). `seed` is the shards' seed, so that every run over these shards holds out the same.
+    pub fn is_held_out(self, seed: u64, share: f64) -> bool {
+        Draws::new(seed, "held-out", &self.0.to_le_bytes()).unit() < share
+    }
+}
+
+impl fmt::Display for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+fn hash_fields(kind: &str, fields: &[&str]) -> u64 {
+    let mut bytes = Vec::with_capacity(kind.len() + fields.iter().map(|f| f.len() + 1).sum::<usize>());
+    bytes.extend_from_slice(kind.as_bytes());
+    for field in fields {
+        bytes.push(0);
+        bytes.extend_from_slice(field.as_bytes());
+    }
+    xxh3_64(&bytes)
+}
+
+/// Index of a phrase in the pool: dense from 0, so it is also the row of `pool/phrases.parquet`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct PhraseId(u32);
+
+impl PhraseId {
+    /// The phrase in this row of the pool.
+    pub const fn new(row: u32) -> Self {
+        Self(row)
+    }
+
+    /// The row.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for PhraseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "phrase #{}", self.0)
+    }
+}
+
+/// A non-empty half-open range of token positions within one segment, special tokens not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenRange {
+    start: u16,
+    length: u16,
+}
+
+impl TokenRange {
+    /// The range, or `None` when it is empty or ends past the 65,535th token.
+    pub fn new(tokens: Range<usize>) -> Option<Self> {
+        let length = tokens.end.checked_sub(tokens.start)?;
+        if length == 0 || tokens.end > usize::from(u16::MAX) {
+            return None;
+        }
+        Some(Self { start: tokens.start as u16, length: length as u16 })
+    }
+
+    /// First token.
+    pub const fn start(self) -> u16 {
+        self.start
+    }
+
+    /// Number of tokens, at least 1.
+    pub const fn length(self) -> u16 {
+        self.length
+    }
+
+    /// The positions, for indexing.
+    pub fn tokens(self) -> Range<usize> {
+        usize::from(self.start)..usize::from(self.start) + usize::from(self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_the_hash_that_the_contract_names() {
+        assert_eq!(DocumentId::of_product("B0").get(), xxh3_64(b"product\0B0"));
+        assert_eq!(DocumentId::of_review("B0", "A1", "17", "good").get(), xxh3_64(b"review\0B0\0A1\x0017\0good"));
+        assert_eq!(DocumentId::of_review("", "", "", "good").get(), xxh3_64(b"review\0\0\0\0good"));
+    }
+
+    #[test]
+    fn about_the_share_is_held_out() {
+        let held = (0..100_000).filter(|&i| DocumentId::new(i).is_held_out(0, 0.01)).count();
+        assert!((880..1120).contains(&held), "{held}");
+        assert!(!(0..1000).any(|i| DocumentId::new(i).is_held_out(0, 0.0)));
+        assert!((0..1000).all(|i| DocumentId::new(i).is_held_out(0, 1.0)));
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_keep_their_tokens(start in 0usize..70_000, length in 0usize..70_000) {
+            match TokenRange::new(start..start + length) {
+                Some(range) => prop_assert_eq!(range.tokens(), start..start + length),
+                None => prop_assert!(length == 0 || start + length > 65_535),
+            }
+        }
+    }
+}

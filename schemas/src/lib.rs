@@ -1,0 +1,43 @@
+//! The contract between the two programs: what is stored, under which names, and how it is read back.
+//!
+//! The pipeline writes what is here and the trainer reads it. Neither a tokenizer nor libtorch nor the
+//! field names of a dump are known in this crate.
+//!
+//! * [`columns`]: the columns of every table.
+//! * [`Segment`] and [`Pair`]: the rows of shards, with writer, serializer and reader of each.
+//! * [`Manifest`]: what a sealed folder holds and what it was made from.
+//! * [`store`]: files that are complete or absent.
+//! * [`DocumentId`], [`PhraseId`], [`TokenRange`], [`Relation`]: the names of things.
+//! * [`Draws`]: keyed random draws.
+//!
+//! ```
+//! use schemas::{DocumentId, Segment, SegmentBuilder};
+//!
+//! let mut rows = SegmentBuilder::default();
+//! rows.push(&Segment {
+//!     document: DocumentId::of_product("B000TBZHNK"),
+//!     product: Some("B000TBZHNK"),
+//!     segment: 0,
+//!     input_ids: &[7592, 2088],
+//!     phrases: &[],
+//!     noun_phrases: &[],
+//! });
+//! assert_eq!(rows.finish()?.num_rows(), 1);
+//! # Ok::<(), arrow::error::ArrowError>(())
+//! ```
+pub mod columns;
+mod draw;
+mod ids;
+pub mod manifest;
+mod pair;
+mod relation;
+mod segment;
+pub mod store;
+
+pub use draw::Draws;
+pub use ids::{DocumentId, PhraseId, TokenRange};
+pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
+pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
+pub use relation::{Relation, UnknownRelation};
+pub use segment::{PhraseSpan, Segment, SegmentBuilder, SegmentRows, SpanOutside, create_segments, open_segments};
+pub use store::{FileEntry, StoreError};

@@ -1,0 +1,155 @@
+//! Pairs: the rows of `shards/pairs-*.parquet`. Writer, serializer and reader of one stored thing.
+use std::{path::Path, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, AsArray, ListArray, StringArray, StringBuilder, StructArray},
+    record_batch::RecordBatch,
+};
+
+use crate::{
+    Relation, columns,
+    segment::{id_lists, slice_of},
+    store::{Layout, StoreError, TableReader, TableWriter},
+};
+
+/// One side of a pair: a product and the ids of its segment 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairProduct<'a> {
+    /// The product.
+    pub product: &'a str,
+    /// WordPiece ids, no special tokens.
+    pub input_ids: &'a [u16],
+}
+
+/// A pair of associated products and a product that is no neighbor of the anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair<'a> {
+    /// How the two are associated.
+    pub relation: Relation,
+    /// The product that is reconstructed and that the negative is drawn for.
+    pub anchor: PairProduct<'a>,
+    /// A product associated with it.
+    pub neighbor: PairProduct<'a>,
+    /// A product with associations, but none with the anchor.
+    pub negative: PairProduct<'a>,
+}
+
+const LAYOUT: Layout = Layout {
+    byte_streams: &[
+        "anchor.input_ids.list.element",
+        "neighbor.input_ids.list.element",
+        "negative.input_ids.list.element",
+    ],
+    plain: &["anchor.product_id", "neighbor.product_id", "negative.product_id"],
+    row_group_bytes: 16 << 20,
+};
+
+/// Starts a shard of pairs at `path`.
+pub fn create_pairs(path: &Path) -> Result<TableWriter, StoreError> {
+    TableWriter::create(path, columns::pairs(), &LAYOUT)
+}
+
+/// Opens a shard of pairs.
+pub fn open_pairs(path: &Path) -> Result<TableReader, StoreError> {
+    TableReader::open(path, &columns::pairs())
+}
+
+/// Collects pairs into a record batch.
+#[derive(Debug, Default)]
+pub struct PairBuilder {
+    relations: StringBuilder,
+    sides: [Side; 3],
+}
+
+#[derive(Debug, Default)]
+struct Side {
+    products: StringBuilder,
+    ids: Vec<u16>,
+    ends: Vec<i32>,
+}
+
+impl Side {
+    fn push(&mut self, side: PairProduct<'_>) {
+        self.products.append_value(side.product);
+        self.ids.extend_from_slice(side.input_ids);
+        self.ends.push(self.ids.len() as i32);
+    }
+
+    fn finish(mut self) -> Result<ArrayRef, arrow::error::ArrowError> {
+        let columns: Vec<ArrayRef> = vec![Arc::new(self.products.finish()), Arc::new(id_lists(self.ids, self.ends)?)];
+        Ok(Arc::new(StructArray::try_new(columns::pair_product(), columns, None)?))
+    }
+}
+
+impl PairBuilder {
+    /// Appends a row.
+    pub fn push(&mut self, row: &Pair<'_>) {
+        self.relations.append_value(row.relation.as_str());
+        for (side, product) in self.sides.iter_mut().zip([row.anchor, row.neighbor, row.negative]) {
+            side.push(product);
+        }
+    }
+
+    /// Rows so far.
+    pub fn len(&self) -> usize {
+        self.sides[0].ends.len()
+    }
+
+    /// Whether there is no row yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows as a batch of [`columns::pairs`].
+    pub fn finish(mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
+        let [anchor, neighbor, negative] = self.sides;
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(self.relations.finish()), anchor.finish()?, neighbor.finish()?, negative.finish()?];
+        RecordBatch::try_new(columns::pairs(), columns)
+    }
+}
+
+/// The rows of a batch of [`columns::pairs`].
+#[derive(Debug)]
+pub struct PairRows {
+    relations: StringArray,
+    sides: [(StringArray, ListArray); 3],
+}
+
+impl PairRows {
+    /// Reads a batch that [`open_pairs`] gave.
+    pub fn new(batch: &RecordBatch) -> Self {
+        let side = |column: usize| {
+            let side = batch.column(column).as_struct();
+            (side.column(0).as_string::<i32>().clone(), side.column(1).as_list::<i32>().clone())
+        };
+        Self { relations: batch.column(0).as_string::<i32>().clone(), sides: [side(1), side(2), side(3)] }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        arrow::array::Array::len(&self.relations)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One row.
+    ///
+    /// # Errors
+    /// When its relation is none that this build knows.
+    pub fn get(&self, row: usize) -> Result<Pair<'_>, crate::relation::UnknownRelation> {
+        let [anchor, neighbor, negative] = &self.sides;
+        fn read(side: &(StringArray, ListArray), row: usize) -> PairProduct<'_> {
+            PairProduct { product: side.0.value(row), input_ids: slice_of(&side.1, row) }
+        }
+        Ok(Pair {
+            relation: self.relations.value(row).parse()?,
+            anchor: read(anchor, row),
+            neighbor: read(neighbor, row),
+            negative: read(negative, row),
+        })
+    }
+}
