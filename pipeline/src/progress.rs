@@ -80,7 +80,9 @@ impl Progress {
         let mut err = io::stderr().lock();
         match self.log {
             Log::Text => writeln!(err, "{step:9} {why}"),
-            Log::Json => writeln!(io::stdout().lock(), "{}", serde_json::json!({"event": "start", "step": step, "why": why})),
+            Log::Json => {
+                writeln!(io::stdout().lock(), "{}", serde_json::json!({"event": "start", "step": step, "why": why}))
+            }
         }
     }
 

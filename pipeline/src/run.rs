@@ -100,7 +100,9 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Segments that no word fits.
-    #[error("--max-tokens is {max_tokens}, wanted at least {least}: a word of this tokenizer may have as many tokens, and none is cut")]
+    #[error(
+        "--max-tokens is {max_tokens}, wanted at least {least}: a word of this tokenizer may have as many tokens, and none is cut"
+    )]
     ShortSegments {
         /// What was wanted.
         max_tokens: u16,
@@ -414,8 +416,11 @@ impl<'a> Run<'a> {
             let damage = file.damage.as_deref().unwrap_or_default();
             self.progress.note("damaged", &format!("`{}` {damage}", file.path))?;
         }
-        for file in &body.skipped {
-            self.progress.note("skipped", &format!("`{}`: {}", file.path, file.why))?;
+        if !body.skipped.is_empty() {
+            let names: Vec<String> = body.skipped.iter().take(5).map(|f| format!("`{}`", f.path)).collect();
+            let more = if body.skipped.len() > 5 { ", …" } else { "" };
+            let text = format!("{} files hold no records: {}{more}", body.skipped.len(), names.join(", "));
+            self.progress.note("", &text)?;
         }
         let rejected: u64 = pool.body.rejected.values().sum();
         if rejected > 0 {

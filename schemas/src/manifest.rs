@@ -232,10 +232,6 @@ pub struct RawFile {
 pub struct SkippedFile {
     /// Path below the corpus folder, with `/`.
     pub path: String,
-    /// Size on disk.
-    pub bytes: u64,
-    /// Hash of its bytes on disk.
-    pub blake3: String,
     /// Why it was skipped.
     pub why: String,
 }

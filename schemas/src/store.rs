@@ -12,6 +12,7 @@ use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, Encoding, ZstdLevel},
     file::{metadata::KeyValue, properties::WriterProperties},
+    schema::types::ColumnPath,
 };
 
 use arrow::{datatypes::SchemaRef, error::ArrowError, record_batch::RecordBatch};
@@ -264,11 +265,11 @@ impl TableWriter {
             .set_statistics_truncate_length(Some(64));
         for column in layout.byte_streams {
             properties = properties
-                .set_column_dictionary_enabled((*column).into(), false)
-                .set_column_encoding((*column).into(), Encoding::BYTE_STREAM_SPLIT);
+                .set_column_dictionary_enabled(column_path(column), false)
+                .set_column_encoding(column_path(column), Encoding::BYTE_STREAM_SPLIT);
         }
         for column in layout.plain {
-            properties = properties.set_column_dictionary_enabled((*column).into(), false);
+            properties = properties.set_column_dictionary_enabled(column_path(column), false);
         }
         let writer = ArrowWriter::try_new(AtomicFile::create(path)?, columns, Some(properties.build()))
             .map_err(StoreError::parquet("start", path))?;
@@ -312,6 +313,11 @@ impl TableWriter {
         let file = self.writer.into_inner().map_err(StoreError::parquet("finish", &self.path))?;
         file.commit(self.rows)
     }
+}
+
+/// The library takes a dotted string for one part; ours are paths.
+fn column_path(dotted: &str) -> ColumnPath {
+    ColumnPath::new(dotted.split('.').map(str::to_owned).collect())
 }
 
 /// Bytes of the rows themselves, whatever the capacity of the buffers that hold them.

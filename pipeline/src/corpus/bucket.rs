@@ -300,8 +300,7 @@ impl Products {
         self.ids.append_value(product.product_id);
         self.titles.append_value(product.title);
         self.texts.append_value(product.text);
-        for (list, values) in
-            [(&mut self.categories, &product.categories), (&mut self.attributes, &product.attributes)]
+        for (list, values) in [(&mut self.categories, &product.categories), (&mut self.attributes, &product.attributes)]
         {
             values.iter().for_each(|v| list.values().append_value(v));
             list.append(true);
@@ -346,8 +345,7 @@ struct Reviews {
 
 impl Reviews {
     fn create(path: &Path) -> Result<Self, StoreError> {
-        let layout =
-            Layout { byte_streams: &[], plain: &["review_id", "text"], row_group_bytes: ROW_GROUP_BYTES };
+        let layout = Layout { byte_streams: &[], plain: &["review_id", "text"], row_group_bytes: ROW_GROUP_BYTES };
         Ok(Self {
             table: TableWriter::create(path, columns::corpus_reviews(), &layout)?,
             ids: UInt64Builder::new(),
@@ -421,11 +419,7 @@ impl Associations {
         self.rows = 0;
         let batch = RecordBatch::try_new(
             columns::corpus_associations(),
-            vec![
-                Arc::new(self.products.finish()),
-                Arc::new(self.others.finish()),
-                Arc::new(self.relations.finish()),
-            ],
+            vec![Arc::new(self.products.finish()), Arc::new(self.others.finish()), Arc::new(self.relations.finish())],
         );
         self.table.write_result(batch)
     }

@@ -21,8 +21,8 @@ pub mod clean;
 mod read;
 mod spill;
 
-use self::spill::{Plan, Spill};
 pub use self::bucket::{COUNTS, MADE_FROM};
+use self::spill::{Plan, Spill};
 use crate::{
     hashes::Hashes,
     progress::{Outcome, Progress, thousands},
@@ -127,13 +127,17 @@ pub enum CorpusError {
         files: Vec<String>,
     },
     /// There is no document at all.
-    #[error("none of the {records} records has text\nhint: see what the files hold: the fields title, description, reviewText or text")]
+    #[error(
+        "none of the {records} records has text\nhint: see what the files hold: the fields title, description, reviewText or text"
+    )]
     NoDocument {
         /// How many were read.
         records: String,
     },
     /// Longer than a bucket count can say.
-    #[error("the corpus would have {buckets} buckets, more than {most}\nhint: make buckets larger with ARGS=\"--bucket-mib {suggested}\"")]
+    #[error(
+        "the corpus would have {buckets} buckets, more than {most}\nhint: make buckets larger with ARGS=\"--bucket-mib {suggested}\""
+    )]
     TooManyBuckets {
         /// How many.
         buckets: u64,
@@ -181,16 +185,20 @@ pub fn make(
     let why = match &old {
         None if request.out.join("spill").exists() => "goes on where a stopped run was".to_owned(),
         None => "is new".to_owned(),
-        Some(old) => match changed(request, &inputs, old, files) {
+        Some(old) => match changed(request, &inputs.0, old) {
             Some(why) => why,
             None => match check_files(&folder, old, hashes)? {
-                None => return Ok((Manifest::clone(old), Outcome::UpToDate)),
+                None if old.body.skipped == inputs.1 => return Ok((old.clone(), Outcome::UpToDate)),
+                None => {
+                    // Files that hold nothing decide nothing, but the manifest names them.
+                    let body = CorpusBody { skipped: inputs.1, ..old.body.clone() };
+                    return Ok((Manifest::new(body, old.files.clone()).seal(&folder)?, Outcome::UpToDate));
+                }
                 Some(missing) => missing,
             },
         },
     };
-    let weighted: u64 =
-        files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
+    let weighted: u64 = files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
     let buckets = weighted.div_ceil(request.options.bucket_mib << 20).max(1);
     if buckets > MOST_BUCKETS {
         let suggested = weighted.div_ceil(MOST_BUCKETS).div_ceil(1 << 20);
@@ -289,7 +297,7 @@ pub fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
 type Inputs = (Vec<RawFile>, Vec<SkippedFile>);
 
 fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Result<Inputs, StoreError> {
-    let total = files.recognised.iter().chain(&files.skipped).map(|f| f.bytes).sum();
+    let total = files.recognised.iter().map(|f| f.bytes).sum();
     let bar = progress.bytes("hashing", total);
     let mut inputs = (Vec::new(), Vec::new());
     for file in &files.recognised {
@@ -310,11 +318,8 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
     for file in &files.skipped {
         inputs.1.push(SkippedFile {
             path: file.name.clone(),
-            bytes: file.bytes,
-            blake3: hashes.blake3(&file.path)?,
             why: "no recognisable record in its first 100 lines".to_owned(),
         });
-        bar.inc(file.bytes);
     }
     bar.finish_and_clear();
     hashes.save()?;
@@ -322,14 +327,12 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
 }
 
 /// What differs between what a corpus was made from and what is wanted now.
-fn changed(request: &Request<'_>, now: &Inputs, old: &Manifest<CorpusBody>, _: &RawFiles) -> Option<String> {
+fn changed(request: &Request<'_>, now: &[RawFile], old: &Manifest<CorpusBody>) -> Option<String> {
     let was = &old.body;
-    let named = |files: &Inputs| -> BTreeMap<String, String> {
-        let read = files.0.iter().map(|f| (f.path.clone(), f.blake3.clone()));
-        // A skipped file decides nothing but the manifest; its hash counts so that it is looked at again.
-        read.chain(files.1.iter().map(|f| (f.path.clone(), f.blake3.clone()))).collect()
+    let named = |files: &[RawFile]| -> BTreeMap<String, String> {
+        files.iter().map(|f| (f.path.clone(), f.blake3.clone())).collect()
     };
-    let (before, after) = (named(&(was.inputs.clone(), was.skipped.clone())), named(now));
+    let (before, after) = (named(&was.inputs), named(now));
     for (path, hash) in &after {
         match before.get(path) {
             None => return Some(format!("`{path}` is new")),

@@ -268,8 +268,7 @@ impl Worker<'_> {
                     let product_id = record.product_id();
                     let reviewer = record.reviewer.first().unwrap_or_default();
                     let time = record.time.first().unwrap_or_default();
-                    let document =
-                        DocumentId::of_review(product_id.unwrap_or_default(), reviewer, time, &scratch.text);
+                    let document = DocumentId::of_review(product_id.unwrap_or_default(), reviewer, time, &scratch.text);
                     let fields = ReviewFields { product_id, text: &scratch.text, rating: record.rating };
                     let frames = sorted.frames.entry((kind, self.plan.file_of(document))).or_default();
                     Frame::write(frames, document, position, |into| fields.write(into));

@@ -10,11 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::{
-    Counts, DocumentId, Relation, StoreError,
-    manifest::Place,
-    store::write_file,
-};
+use schemas::{Counts, DocumentId, Relation, StoreError, manifest::Place, store::write_file};
 use serde::{Deserialize, Serialize};
 
 use crate::source::Kind;
@@ -369,9 +365,11 @@ impl FrameReader {
     /// Frames of a spill file or a sorted run; no file is no frames.
     pub fn open(path: &Path) -> Result<Option<Self>, StoreError> {
         match File::open(path) {
-            Ok(file) => {
-                Ok(Some(Self { path: path.to_owned(), file: BufReader::with_capacity(1 << 18, file), buffer: Vec::new() }))
-            }
+            Ok(file) => Ok(Some(Self {
+                path: path.to_owned(),
+                file: BufReader::with_capacity(1 << 18, file),
+                buffer: Vec::new(),
+            })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(StoreError::io("open", path)(e)),
         }

@@ -93,7 +93,9 @@ pub fn make(
                 Some(all) => all.vstack(&frame).map_err(table("join the tables of"))?,
             });
         }
-        let empty = || DataFrame::empty_with_schema(&columns.iter().map(|c| Field::new((*c).into(), DataType::String)).collect());
+        let empty = || {
+            DataFrame::empty_with_schema(&columns.iter().map(|c| Field::new((*c).into(), DataType::String)).collect())
+        };
         Ok(all.unwrap_or_else(empty))
     };
     let products = load("products-", &["product_id"], hashes)?;
@@ -110,9 +112,13 @@ pub fn make(
 /// Undirected edges with both ends in `products`, sorted.
 fn edges(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
     let semi = || JoinArgs::new(JoinType::Semi);
-    let kept = found
-        .join(products, ["product"], ["product_id"], semi(), None)?
-        .join(products, ["other"], ["product_id"], semi(), None)?;
+    let kept = found.join(products, ["product"], ["product_id"], semi(), None)?.join(
+        products,
+        ["other"],
+        ["product_id"],
+        semi(),
+        None,
+    )?;
     let (products, others) = (kept.column("product")?.str()?, kept.column("other")?.str()?);
     let ends = || products.iter().zip(others.iter());
     let smaller: StringChunked = ends().map(|(a, b)| a.min(b)).collect();
@@ -126,10 +132,10 @@ fn edges(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
             kept.column("relation")?.clone(),
         ],
     )?;
-    edges.filter(&no_loop)?.unique_stable(None, UniqueKeepStrategy::Any, None)?.sort(
-        ["product_a", "product_b", "relation"],
-        SortMultipleOptions::default().with_maintain_order(false),
-    )
+    edges
+        .filter(&no_loop)?
+        .unique_stable(None, UniqueKeepStrategy::Any, None)?
+        .sort(["product_a", "product_b", "relation"], SortMultipleOptions::default().with_maintain_order(false))
 }
 
 type WriteError = Result<StoreError, PolarsError>;

@@ -3,12 +3,7 @@
 //! One row an association and draw. Everything drawn is keyed by the association: its direction, its place
 //! in the order, which rows of a hub stay, and its negative. In memory: the edges, about
 //! [`BYTES_PER_EDGE`] bytes each, and the first segments of the products that have one, 2 bytes a token.
-use std::{
-    collections::HashMap,
-    fs,
-    path::Path,
-    time::Instant,
-};
+use std::{collections::HashMap, fs, path::Path, time::Instant};
 
 use arrow::{
     array::{Array, AsArray},
@@ -116,11 +111,8 @@ pub fn make(
             None => drop_row("no_negative"),
         }
     }
-    let counts = PairCounts {
-        files: kept.len().div_ceil(ROWS_PER_FILE).max(1) as u32,
-        rows: kept.len() as u64,
-        dropped,
-    };
+    let counts =
+        PairCounts { files: kept.len().div_ceil(ROWS_PER_FILE).max(1) as u32, rows: kept.len() as u64, dropped };
     let bar = progress.count("pairs", counts.rows);
     for file in 0..counts.files {
         let path = folder.join(name_of(file));
@@ -253,8 +245,7 @@ impl Graph {
     fn negative(&self, edge: u32, draw: u32, seed: u64, texts: &FirstSegments) -> Option<u32> {
         let (anchor, _) = self.directed(edge, seed);
         let neighbors = self.neighbors(anchor);
-        let possible =
-            |p: u32| p != anchor && neighbors.binary_search(&p).is_err() && !texts.get(p).is_empty();
+        let possible = |p: u32| p != anchor && neighbors.binary_search(&p).is_err() && !texts.get(p).is_empty();
         let mut draws = self.draws(edge, seed, "negative", draw);
         let all = self.products.len() as u64;
         // Nearly always the first try is one. An anchor with very many neighbors is worth a full look.

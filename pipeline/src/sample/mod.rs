@@ -1,6 +1,6 @@
 //! The embedded sample: a small invented shop, written as a 2018 dump, so that every command runs without a download.
 //!
-//! [`write_sample`] makes the files of `data/sample/` but the tokenizer, from a seed alone. Products come from a
+//! [`write_sample`] makes the files of `data/sample/` from a seed alone. Products come from a
 //! vocabulary ([`catalog`]) and templates ([`listing`], [`verdicts`]); associations follow the meaning of products
 //! ([`products`]); reviews judge what their product is ([`reviews`]); the phrase pool is counted in that text
 //! ([`pool`]). [`dirt`] adds what real dumps suffer from. No real product, brand or person is meant.
@@ -20,6 +20,7 @@ pub mod listing;
 pub mod pool;
 pub mod products;
 pub mod reviews;
+mod tokenizer;
 pub mod verdicts;
 pub mod voice;
 
@@ -60,6 +61,14 @@ pub enum SampleError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The tokenizer cannot be trained.
+    #[error("cannot make `{}`: {message}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        message: String,
     },
     /// A file cannot be written.
     #[error("cannot write `{}`", path.display())]
@@ -110,7 +119,7 @@ struct ReviewRecord<'a> {
     unix_review_time: i64,
 }
 
-/// Writes `meta_sample.json.gz`, `Sample_5.json.gz` and `pool.txt.gz` into `dir`, which is made if need be.
+/// Writes `meta_sample.json.gz`, `Sample_5.json.gz`, `pool.txt.gz` and `tokenizer.json` into `dir`, which is made if need be.
 ///
 /// The bytes depend on `seed` alone.
 ///
@@ -165,6 +174,7 @@ pub fn write_sample(dir: &Path, seed: u64) -> Result<SampleSummary, SampleError>
     summary.bytes += write_file(&dir.join("pool.txt.gz"), |out| {
         pool.iter().try_for_each(|(phrase, score)| writeln!(out, "{score:.10}\t{phrase}"))
     })?;
+    tokenizer::write_tokenizer(dir, &["meta_sample.json.gz", "Sample_5.json.gz"])?;
     Ok(summary)
 }
 

@@ -31,7 +31,9 @@ pub enum ShardError {
         wanted: String,
     },
     /// Shards are missing at the seal.
-    #[error("{missing} of {planned} shards are not there yet, the first is `{first}`\nhint: run `pipeline shards` (every task of it), then `pipeline pairs`, then seal")]
+    #[error(
+        "{missing} of {planned} shards are not there yet, the first is `{first}`\nhint: run `pipeline shards` (every task of it), then `pipeline pairs`, then seal"
+    )]
     Unfinished {
         /// How many.
         missing: usize,

@@ -3,20 +3,12 @@ use std::{path::Path, time::Instant};
 
 use schemas::{
     FileEntry, Manifest, ManifestError, StoreError,
-    manifest::{
-        CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, ShardCounts, ShardOptions, ShardsBody,
-    },
+    manifest::{CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, ShardCounts, ShardOptions, ShardsBody},
     store,
 };
 
 use super::{ShardError, encode};
-use crate::{
-    corpus::remove_others,
-    graph::pairs,
-    hashes::Hashes,
-    progress::Outcome,
-    text::Tokenizer,
-};
+use crate::{corpus::remove_others, graph::pairs, hashes::Hashes, progress::Outcome, text::Tokenizer};
 
 /// Name of the copy of the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -80,7 +72,11 @@ pub fn make(
         None => missing.push(pairs::name_of(0)),
     }
     if let Some(first) = missing.first() {
-        return Err(ShardError::Unfinished { missing: missing.len(), planned: planned.len() + 1, first: first.clone() });
+        return Err(ShardError::Unfinished {
+            missing: missing.len(),
+            planned: planned.len() + 1,
+            first: first.clone(),
+        });
     }
     let body = ShardsBody {
         max_tokens: request.max_tokens,

@@ -73,7 +73,8 @@ impl LineReader {
                 }
                 Ok(_) => {}
             }
-            for newline in memchr::memchr_iter(b'\n', &batch.bytes[scanned..]).map(|i| i + scanned).collect::<Vec<_>>() {
+            for newline in memchr::memchr_iter(b'\n', &batch.bytes[scanned..]).map(|i| i + scanned).collect::<Vec<_>>()
+            {
                 self.end_line(&mut batch, line_start, newline);
                 line_start = newline + 1;
             }

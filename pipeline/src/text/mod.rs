@@ -10,5 +10,5 @@ mod tokenizer;
 mod words;
 
 pub use encode::{Document, Encoder, Lexicon};
-pub use tokenizer::{Tokenizer, TokenizerError};
+pub use tokenizer::{SPECIAL_TOKENS, Tokenizer, TokenizerError, uncased_bert};
 pub use words::{WordRange, Words};

@@ -6,9 +6,10 @@ use std::{
 
 use schemas::manifest::TokenizerEntry;
 use tokenizers::{
-    AddedToken, Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType,
-    PreTokenizedString, PreTokenizer, PreTokenizerWrapper, models::wordpiece::WordPiece, normalizers::BertNormalizer,
-    pre_tokenizers::bert::BertPreTokenizer,
+    AddedToken, DecoderWrapper, Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
+    OffsetReferential, OffsetType, PostProcessorWrapper, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
+    decoders, models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
+    processors::bert::BertProcessing,
 };
 
 /// A WordPiece tokenizer whose ids fit 16 bits.
@@ -22,7 +23,7 @@ pub struct Tokenizer {
 }
 
 /// The tokens that a trainer adds or predicts; a vocabulary without them cannot train BERT.
-const NEEDED: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+pub const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// What begins a vocabulary entry that continues a word.
 const CONTINUATION: &str = "##";
@@ -67,7 +68,7 @@ pub enum TokenizerError {
         found: usize,
     },
     /// A special token is missing.
-    #[error("tokenizer `{}` has no `{token}` in its vocabulary\nhint: a BERT vocabulary has {}", path.display(), NEEDED.join(" "))]
+    #[error("tokenizer `{}` has no `{token}` in its vocabulary\nhint: a BERT vocabulary has {}", path.display(), SPECIAL_TOKENS.join(" "))]
     NoSpecialToken {
         /// The file.
         path: PathBuf,
@@ -94,7 +95,10 @@ impl Tokenizer {
         let (mut inner, json) = if is_json {
             (tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| malformed(e.to_string()))?, bytes)
         } else {
-            let inner = uncased_bert(&bytes).map_err(malformed)?;
+            let model = WordPiece::read_bytes(&bytes)
+                .and_then(|vocabulary| WordPiece::builder().vocab(vocabulary).build())
+                .map_err(|e| malformed(e.to_string()))?;
+            let inner = uncased_bert(model).map_err(malformed)?;
             let json = inner.to_string(true).map_err(|e| malformed(e.to_string()))? + "\n";
             (inner, json.into_bytes())
         };
@@ -123,7 +127,7 @@ impl Tokenizer {
         if size > MOST_ENTRIES {
             return Err(TokenizerError::TooLarge { path: path.to_owned(), found: size });
         }
-        for token in NEEDED {
+        for token in SPECIAL_TOKENS {
             if !entries.contains_key(token) {
                 return Err(TokenizerError::NoSpecialToken { path: path.to_owned(), token });
             }
@@ -206,17 +210,19 @@ impl Tokenizer {
     }
 }
 
-/// The tokenizer that `BertWordPieceTokenizer(vocab, lowercase=True)` gives in Python.
-fn uncased_bert(vocabulary: &[u8]) -> Result<tokenizers::Tokenizer, String> {
-    let ids = WordPiece::read_bytes(vocabulary).map_err(|e| e.to_string())?;
+/// An uncased BERT tokenizer of this vocabulary: what `BertWordPieceTokenizer(vocab, lowercase=True)` is in Python.
+pub fn uncased_bert(model: WordPiece) -> Result<tokenizers::Tokenizer, String> {
+    let id = |token: &str| Some((token.to_owned(), model.token_to_id(token)?));
+    let frame = id("[SEP]").zip(id("[CLS]"));
     let special: Vec<_> =
-        NEEDED.iter().filter(|t| ids.contains_key(**t)).map(|t| AddedToken::from(*t, true)).collect();
-    let model = WordPiece::builder().vocab(ids).build().map_err(|e| e.to_string())?;
+        SPECIAL_TOKENS.iter().filter(|t| model.token_to_id(t).is_some()).map(|t| AddedToken::from(*t, true)).collect();
     let mut inner = tokenizers::Tokenizer::new(ModelWrapper::WordPiece(model));
     inner
         .with_normalizer(Some(NormalizerWrapper::BertNormalizer(BertNormalizer::new(true, true, None, true))))
         .map_err(|e| e.to_string())?;
     inner.with_pre_tokenizer(Some(PreTokenizerWrapper::BertPreTokenizer(BertPreTokenizer)));
+    inner.with_post_processor(frame.map(|(sep, cls)| PostProcessorWrapper::Bert(BertProcessing::new(sep, cls))));
+    inner.with_decoder(Some(DecoderWrapper::WordPiece(decoders::wordpiece::WordPiece::default())));
     inner.add_special_tokens(special).map_err(|e| e.to_string())?;
     Ok(inner)
 }

@@ -99,7 +99,9 @@ impl<'t> Words<'t> {
     /// Whether a text has any word. Stops at the first.
     pub fn any(&mut self, raw: &str) -> bool {
         if self.ascii.is_some_and(|ascii| {
-            raw.bytes().take(64).any(|b| b < 128 && matches!(ascii[usize::from(b)].1, Class::Letter | Class::Punctuation))
+            raw.bytes()
+                .take(64)
+                .any(|b| b < 128 && matches!(ascii[usize::from(b)].1, Class::Letter | Class::Punctuation))
         }) {
             return true;
         }
