@@ -121,7 +121,7 @@ struct ReviewRecord<'a> {
 
 /// Writes `meta_sample.json.gz`, `Sample_5.json.gz`, `pool.txt.gz` and `tokenizer.json` into `dir`, which is made if need be.
 ///
-/// The bytes depend on `seed` alone.
+/// The bytes depend on `seed` alone, except those of the tokenizer, which is kept where there is one.
 ///
 /// # Errors
 /// When the folder or a file cannot be written.
@@ -174,7 +174,10 @@ pub fn write_sample(dir: &Path, seed: u64) -> Result<SampleSummary, SampleError>
     summary.bytes += write_file(&dir.join("pool.txt.gz"), |out| {
         pool.iter().try_for_each(|(phrase, score)| writeln!(out, "{score:.10}\t{phrase}"))
     })?;
-    tokenizer::write_tokenizer(dir, &["meta_sample.json.gz", "Sample_5.json.gz"])?;
+    // The library breaks ties of equal counts in random order, so a vocabulary is trained once and kept.
+    if !dir.join("tokenizer.json").exists() {
+        tokenizer::write_tokenizer(dir, &["meta_sample.json.gz", "Sample_5.json.gz"])?;
+    }
     Ok(summary)
 }
 

@@ -5,7 +5,7 @@
 mod find;
 mod lines;
 mod open;
-mod python;
+pub mod python;
 mod record;
 
 pub use find::{FindError, Found, RawFiles, find};

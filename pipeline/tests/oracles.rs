@@ -1,0 +1,344 @@
+//! Slow and independent re-computations of what the streaming stage writes: Hugging Face's `tokenizers` for
+//! the ids, a naive matcher for the spans, the rules of cutting for the segments. On the sample always, and on
+//! the real files where they are.
+mod support;
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    path::Path,
+};
+
+use arrow::{array::AsArray, datatypes::UInt64Type};
+use pipeline::{
+    phrase::{
+        matcher::Matcher,
+        pool::{self, Phrase, Pool},
+    },
+    text::{Document, Encoder, Lexicon, Tokenizer},
+};
+use proptest::prelude::*;
+use schemas::{
+    DocumentId, Manifest, SegmentRows, columns,
+    manifest::{CorpusBody, GraphBody, PoolBody, ShardsBody},
+    open_pairs, open_segments,
+    store::{TableReader, verify_file},
+};
+use support::{pipeline, real_arguments, real_data, succeed, workspace};
+use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
+fn sample_tokenizer() -> Tokenizer {
+    Tokenizer::load(&workspace().join("data/sample/tokenizer.json")).unwrap()
+}
+
+/// Ids of a text by the library alone.
+fn ids_by_library(tokenizer: &Tokenizer, text: &str) -> Vec<u16> {
+    tokenizer.oracle().encode(text, false).unwrap().get_ids().iter().map(|&id| id as u16).collect()
+}
+
+/// Pre-tokens of the normalised text by the library alone: word, start, end.
+fn words_by_library(tokenizer: &Tokenizer, text: &str) -> Vec<(String, usize, usize)> {
+    let mut normalized = NormalizedString::from(text);
+    tokenizer.oracle().get_normalizer().unwrap().normalize(&mut normalized).unwrap();
+    let mut split = PreTokenizedString::from(normalized.get());
+    tokenizer.oracle().get_pre_tokenizer().unwrap().pre_tokenize(&mut split).unwrap();
+    split
+        .get_splits(OffsetReferential::Original, OffsetType::Byte)
+        .into_iter()
+        .map(|(word, (start, end), _)| (word.to_owned(), start, end))
+        .collect()
+}
+
+/// Words that count for matching, with their number in the text.
+fn visible(words: &[(String, usize, usize)]) -> Vec<(&str, usize)> {
+    let joins = |i: usize| {
+        i > 0
+            && i + 1 < words.len()
+            && words[i].0 == "-"
+            && words[i - 1].2 == words[i].1
+            && words[i].2 == words[i + 1].1
+            && words[i - 1].0 != "-"
+            && words[i + 1].0 != "-"
+    };
+    (0..words.len()).filter(|&i| !joins(i)).map(|i| (words[i].0.as_str(), i)).collect()
+}
+
+/// Occurrences of pool phrases as (first token, one past the last, phrase), by trying every length everywhere.
+fn spans_by_trying(tokenizer: &Tokenizer, pool: &Pool, text: &str) -> BTreeSet<(u32, u32, u32)> {
+    let index: HashMap<Vec<&str>, u32> =
+        pool.phrases.iter().enumerate().map(|(i, p)| (p.text.split(' ').collect(), i as u32)).collect();
+    spans_by_index(tokenizer, &index, text)
+}
+
+fn spans_by_index(tokenizer: &Tokenizer, index: &HashMap<Vec<&str>, u32>, text: &str) -> BTreeSet<(u32, u32, u32)> {
+    let longest = index.keys().map(Vec::len).max().unwrap_or(0);
+    let words = words_by_library(tokenizer, text);
+    let mut first = vec![0u32];
+    for (word, _, _) in &words {
+        use tokenizers::Model;
+        let tokens = tokenizer.oracle().get_model().tokenize(word).unwrap().len() as u32;
+        first.push(first[first.len() - 1] + tokens);
+    }
+    let visible = visible(&words);
+    let mut found = BTreeSet::new();
+    for i in 0..visible.len() {
+        for n in 1..=longest.min(visible.len() - i) {
+            let key: Vec<&str> = visible[i..i + n].iter().map(|v| v.0).collect();
+            if let Some(&phrase) = index.get(&key) {
+                found.insert((first[visible[i].1], first[visible[i + n - 1].1 + 1], phrase));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn ids_equal_the_librarys_on_hard_text() {
+    let tokenizer = sample_tokenizer();
+    let lexicon = Lexicon::new(&tokenizer, ["stainless", "steel"].into_iter());
+    let mut encoder = Encoder::new(&lexicon);
+    let mut document = Document::default();
+    let long: Vec<String> = [15, 16, 17, 99, 100, 101, 1000].iter().map(|&n| "x".repeat(n)).collect();
+    let marks = "e".to_owned() + &"\u{301}\u{316}".repeat(300);
+    let mut texts = vec![
+        "",
+        " ",
+        "\u{200b}",
+        "Stainless-Steel wi-fi",
+        "[MASK] [CLS] ##ing #ing",
+        "naïve café Ångström İstanbul ẞ ß",
+        "中文字符混合english",
+        "한국어 조선말 ᄒ\u{1161}",
+        "日本語の文章。カタカナ",
+        "العربية עברית हिन्दी ไทย",
+        "👩‍👩‍👧‍👦 🇩🇪 ☕️ 👍🏽",
+        "a\u{0}b\u{7}c\u{fffd}d\u{ad}e",
+        "x\u{302e}\u{302f}y \u{1d165}\u{1d16d}z \u{0f71}\u{0f72}",
+        "\u{1e09}\u{0344}\u{212b}",
+        "tab\tnew\nline\r\nnbsp\u{a0}ideographic\u{3000}end\u{2028}x",
+        "don't can't I'm it's “quoted” ‘single’ —dash… ½ ² ™ ®",
+        "$19.99 (3-pack) 10.5oz #1 50% a/b c\\d e_f g^h `i` ~j",
+        "\u{feff}bom",
+    ];
+    texts.extend(long.iter().map(String::as_str));
+    texts.push(&marks);
+    for text in texts {
+        encoder.encode(text, &mut document);
+        assert_eq!(document.ids, ids_by_library(&tokenizer, text), "{text:?}");
+        assert_eq!(document.words(), words_by_library(&tokenizer, text).len(), "{text:?}");
+    }
+}
+
+#[test]
+fn every_character_is_encoded_as_the_library_does() {
+    let tokenizer = sample_tokenizer();
+    let lexicon = Lexicon::new(&tokenizer, std::iter::empty());
+    let mut encoder = Encoder::new(&lexicon);
+    let mut document = Document::default();
+    // Each between letters, so that it shows whether it joins, splits or vanishes; some in a row to be quick.
+    let all: Vec<char> =
+        (0..=0x10_ffffu32).filter_map(char::from_u32).filter(|c| *c < '\u{32000}' || *c > '\u{e0000}').collect();
+    for some in all.chunks(512) {
+        let text: String = some.iter().flat_map(|&c| ['a', c, 'b', ' ']).collect();
+        encoder.encode(&text, &mut document);
+        assert_eq!(document.ids, ids_by_library(&tokenizer, &text), "{:?}", some[0]);
+    }
+}
+
+/// Text of all kinds of characters, many of them such that they combine.
+fn any_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        5 => "[a-zA-Z]{1,12}",
+        2 => "[ -~]{1,8}",
+        2 => prop::sample::select(vec![" ", "-", "'", "\n", "\t", "\u{a0}", "wi-fi", "stainless steel", "--", "- "]).prop_map(str::to_owned),
+        1 => "\\PC{1,6}",
+        1 => prop::collection::vec(prop::char::ranges(vec!['\u{300}'..='\u{36f}', '\u{591}'..='\u{5c7}', '\u{93c}'..='\u{94d}', '\u{1dc0}'..='\u{1dff}', '\u{302a}'..='\u{302f}', '\u{1100}'..='\u{11ff}', '\u{ac00}'..='\u{ac80}', '\u{1d165}'..='\u{1d172}', '\u{11000}'..='\u{11080}', '\u{4e00}'..='\u{4e40}'].into()), 1..6).prop_map(|c| c.into_iter().collect()),
+        1 => prop::collection::vec(any::<char>(), 1..4).prop_map(|c| c.into_iter().collect()),
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn ids_and_words_equal_the_librarys(text in any_text()) {
+        thread_local!(static TOKENIZER: Tokenizer = sample_tokenizer());
+        TOKENIZER.with(|tokenizer| {
+            let lexicon = Lexicon::new(tokenizer, ["steel"].into_iter());
+            let mut encoder = Encoder::new(&lexicon);
+            let mut document = Document::default();
+            encoder.encode(&text, &mut document);
+            prop_assert_eq!(&document.ids, &ids_by_library(tokenizer, &text));
+            let words = words_by_library(tokenizer, &text);
+            prop_assert_eq!(document.words(), words.len());
+            let hidden = document.pool_words.iter().filter(|w| **w == Document::TRANSPARENT).count();
+            prop_assert_eq!(hidden, words.len() - visible(&words).len());
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn spans_equal_those_found_by_trying(
+        words in prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "-", "-", "wi", "fi", " ", " ", "\n", "é", "E", "中"]), 0..40),
+        phrases in prop::collection::hash_set(prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "wi", "fi", "e", "中", "-"]), 1..5), 0..12),
+    ) {
+        thread_local!(static TOKENIZER: Tokenizer = sample_tokenizer());
+        TOKENIZER.with(|tokenizer| {
+            let phrases: Vec<Phrase> = phrases.iter()
+                .map(|p| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8 }).collect();
+            let pool = Pool { phrases };
+            let (matcher, lexicon) = Matcher::new(&pool, tokenizer).unwrap();
+            let (mut document, mut scratch, mut found) = (Document::default(), Vec::new(), Vec::new());
+            let text = words.concat();
+            Encoder::new(&lexicon).encode(&text, &mut document);
+            matcher.find(&document, &mut scratch, &mut found);
+            prop_assert!(found.is_sorted());
+            let got: BTreeSet<_> = found.iter().map(|o| (o.start, o.end, o.phrase.get())).collect();
+            prop_assert_eq!(got.len(), found.len());
+            prop_assert_eq!(got, spans_by_trying(tokenizer, &pool, &text));
+            Ok(())
+        })?;
+    }
+}
+
+/// Compares whole shards with the corpus that they were made from; looks at every `stride`th document in full.
+fn check_shards(out: &Path, stride: usize) {
+    let shards = Manifest::<ShardsBody>::read(&out.join("shards"), "make shards").unwrap();
+    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), "make shards").unwrap();
+    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool"), "make shards").unwrap();
+    let pool = pool::load(out, &pool_manifest).unwrap();
+    assert!(pool.phrases.windows(2).all(|p| (p[1].score, &p[0].text) < (p[0].score, &p[1].text)));
+    let tokenizer = Tokenizer::load(&out.join("shards/tokenizer.json")).unwrap();
+    let continues = shards.body.tokenizer.continuations().unwrap();
+    let max_tokens = usize::from(shards.body.max_tokens);
+    let counts = &shards.body.counts;
+    let rejected: u64 = corpus.body.counts.rejected.values().sum();
+    let of = &corpus.body.counts;
+    assert_eq!(of.records, of.products + of.reviews + rejected, "every record is somewhere");
+    assert_eq!(counts.documents, of.products + of.reviews);
+
+    let index: HashMap<Vec<&str>, u32> =
+        pool.phrases.iter().enumerate().map(|(i, p)| (p.text.split(' ').collect(), i as u32)).collect();
+    let (mut rows, mut tokens, mut stored, mut looked_at) = (0u64, 0u64, 0u64, 0);
+    for kind in ["products", "reviews"] {
+        let tables: Vec<_> = corpus.files.iter().filter(|f| f.name.starts_with(kind)).collect();
+        for (bucket, entry) in tables.iter().enumerate() {
+            let mut texts = HashMap::new();
+            let schema = if kind == "products" { columns::corpus_products() } else { columns::corpus_reviews() };
+            let table = TableReader::open(&verify_file(&out.join("corpus"), entry, "x").unwrap(), &schema).unwrap();
+            for batch in table.batches(1000, None) {
+                let batch = batch.unwrap();
+                let text = batch.column(2).as_string::<i32>();
+                for row in 0..batch.num_rows() {
+                    let id = if kind == "products" {
+                        DocumentId::of_product(batch.column(0).as_string::<i32>().value(row)).get()
+                    } else {
+                        batch.column(0).as_primitive::<UInt64Type>().value(row)
+                    };
+                    assert!(texts.insert(id, text.value(row).to_owned()).is_none());
+                }
+            }
+            let shard = shards.files.iter().find(|f| f.name == entry.name).unwrap();
+            let table = open_segments(&verify_file(&out.join("shards"), shard, "x").unwrap()).unwrap();
+            let mut last = None;
+            let mut documents: Vec<(u64, Vec<u16>, Vec<usize>, BTreeSet<(u32, u32, u32)>)> = Vec::new();
+            for batch in table.batches(1000, None) {
+                let mut segments = SegmentRows::new(&batch.unwrap());
+                for row in 0..segments.len() {
+                    let segment = segments.get(row).unwrap();
+                    let (id, ids) = (segment.document.get(), segment.input_ids);
+                    assert_eq!(id % tables.len() as u64, bucket as u64);
+                    assert!(last < Some((id, segment.segment)), "sorted");
+                    last = Some((id, segment.segment));
+                    assert!((1..=max_tokens).contains(&ids.len()));
+                    assert!(!continues[usize::from(ids[0])], "a segment begins with a word");
+                    assert!(segment.phrases.is_sorted_by_key(|p| (p.tokens, p.phrase)));
+                    if segment.segment == 0 {
+                        documents.push((id, Vec::new(), Vec::new(), BTreeSet::new()));
+                    }
+                    let document = documents.last_mut().unwrap();
+                    assert_eq!((document.0, document.2.len()), (id, usize::from(segment.segment)));
+                    let base = document.1.len() as u32;
+                    for span in segment.phrases {
+                        let range = span.tokens.tokens();
+                        assert_eq!(span.score, pool.phrases[span.phrase.get() as usize].score);
+                        document.3.insert((base + range.start as u32, base + range.end as u32, span.phrase.get()));
+                    }
+                    document.1.extend_from_slice(ids);
+                    document.2.push(document.1.len());
+                    (rows, tokens, stored) =
+                        (rows + 1, tokens + ids.len() as u64, stored + segment.phrases.len() as u64);
+                }
+            }
+            assert_eq!(documents.len(), texts.len(), "{}: one document a corpus row", entry.name);
+            for (id, ids, ends, got) in documents.iter().step_by(stride) {
+                looked_at += 1;
+                let text = &texts[id];
+                assert_eq!(*ids, ids_by_library(&tokenizer, text), "{id:016x}");
+                let all = spans_by_index(&tokenizer, &index, text);
+                let cut = |s: &(u32, u32, u32)| ends.iter().any(|&b| (s.0 as usize) < b && b < s.1 as usize);
+                let whole: BTreeSet<_> = all.iter().copied().filter(|s| !cut(s)).collect();
+                assert_eq!(*got, whole, "{id:016x}");
+            }
+        }
+    }
+    assert!(looked_at > 100);
+    assert_eq!((rows, tokens, stored), (counts.segments, counts.tokens, counts.phrase_spans));
+    check_pairs(out, counts.pairs);
+}
+
+/// Every pair is an association; no negative is the anchor or a neighbor of it.
+fn check_pairs(out: &Path, wanted: u64) {
+    let graph = Manifest::<GraphBody>::read(&out.join("graph"), "make shards").unwrap();
+    let mut edges = HashSet::new();
+    let table = TableReader::open(&out.join("graph/associations.parquet"), &columns::graph_associations()).unwrap();
+    for batch in table.batches(1000, None) {
+        let batch = batch.unwrap();
+        let column = |i: usize| batch.column(i).as_string::<i32>();
+        for row in 0..batch.num_rows() {
+            let (a, b) = (column(0).value(row).to_owned(), column(1).value(row).to_owned());
+            assert!(a < b);
+            assert!(edges.insert((a, b, column(2).value(row).to_owned())), "no row twice");
+        }
+    }
+    assert_eq!(edges.len() as u64, graph.body.edges.values().sum::<u64>());
+    let neighbors: HashSet<(&str, &str)> =
+        edges.iter().flat_map(|(a, b, _)| [(a.as_str(), b.as_str()), (b.as_str(), a.as_str())]).collect();
+    let (mut rows, mut forward) = (0u64, 0u64);
+    for file in 0.. {
+        let path = out.join(format!("shards/pairs-{file:05}.parquet"));
+        if !path.exists() {
+            break;
+        }
+        for batch in open_pairs(&path).unwrap().batches(1000, None) {
+            let pairs = schemas::PairRows::new(&batch.unwrap());
+            for row in 0..pairs.len() {
+                let pair = pairs.get(row).unwrap();
+                let (anchor, neighbor, negative) = (pair.anchor.product, pair.neighbor.product, pair.negative.product);
+                let (a, b) = (anchor.min(neighbor), anchor.max(neighbor));
+                assert!(edges.contains(&(a.to_owned(), b.to_owned(), pair.relation.to_string())));
+                assert!(negative != anchor && !neighbors.contains(&(anchor, negative)));
+                assert!(!pair.anchor.input_ids.is_empty() && !pair.negative.input_ids.is_empty());
+                rows += 1;
+                forward += u64::from(anchor < neighbor);
+            }
+        }
+    }
+    assert_eq!(rows, wanted);
+    assert!(rows < 1000 || (0.45..0.55).contains(&(forward as f64 / rows as f64)), "directions are drawn");
+}
+
+#[test]
+fn the_samples_shards_are_exact() {
+    let out = tempfile::tempdir().unwrap();
+    succeed(pipeline(["run", "--bucket-mib", "1"]).arg("--out").arg(out.path()));
+    check_shards(out.path(), 1);
+}
+
+#[test]
+fn the_real_files_shards_are_exact() {
+    let Some(data) = real_data() else { return };
+    let out = tempfile::tempdir().unwrap();
+    succeed(pipeline(["run"]).args(real_arguments(&data)).arg("--out").arg(out.path()));
+    check_shards(out.path(), 7);
+}

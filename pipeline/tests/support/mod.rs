@@ -1,0 +1,101 @@
+//! What the tests of whole commands share: running the program, making raw files, comparing folders.
+#![allow(dead_code, reason = "each test program uses its own part")]
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use flate2::{Compression, write::GzEncoder};
+
+/// The folder of the workspace; commands run in it, so that the sample is where it is for a user.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace is there")
+}
+
+/// A `pipeline` command.
+pub fn pipeline<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    command.current_dir(workspace()).args(arguments).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs a command that is to succeed.
+pub fn succeed(command: &mut Command) -> String {
+    let output = command.output().expect("the program starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{out}\n{err}");
+    out.into_owned()
+}
+
+/// What a command says, for a snapshot: exit code, standard output and error. `hide` are paths that differ
+/// from run to run.
+pub fn said(output: &Output, hide: &[(&Path, &str)]) -> String {
+    let mut text = format!(
+        "exit {}\n--- out\n{}--- err\n{}",
+        output.status.code().map_or("by signal".to_owned(), |c| c.to_string()),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for (path, name) in hide {
+        text = text.replace(&path.display().to_string(), name);
+    }
+    text
+}
+
+/// The optional folder of real data beside the workspace, or the reason for skipping printed.
+pub fn real_data() -> Option<PathBuf> {
+    let folder = std::env::var_os("EBERT_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from);
+    if folder.join("data").is_dir() {
+        return Some(folder.join("data"));
+    }
+    eprintln!("skipped: the optional folder of real data `{}` is not there", folder.display());
+    None
+}
+
+/// The arguments of a run over all real files.
+pub fn real_arguments(data: &Path) -> Vec<String> {
+    let path = |p: &str| data.join(p).display().to_string();
+    vec![
+        "--corpus".into(),
+        path("amazon"),
+        "--pool".into(),
+        path("phrases/amazon-autophrase.txt.gz"),
+        "--tokenizer".into(),
+        path("vocab/bert-base-uncased-vocab.txt"),
+    ]
+}
+
+/// Compresses.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(bytes).and_then(|()| gz.finish()).expect("memory is written to")
+}
+
+/// All files below a folder with their bytes, but what is of one machine only.
+pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(folder: &Path, prefix: &str, into: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(folder).expect("the folder is there").flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                walk(&entry.path(), &format!("{name}/"), into);
+            } else if ![".hashes.json", ".lock"].contains(&name.as_str()) {
+                into.insert(name, fs::read(entry.path()).expect("the file is there"));
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(folder, "", &mut all);
+    all
+}
+
+/// Asserts that two folders hold the same bytes under the same names.
+pub fn assert_same(a: &Path, b: &Path, what: &str) {
+    let (left, right) = (contents(a), contents(b));
+    assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>(), "{what}: files");
+    for (name, bytes) in &left {
+        assert!(*bytes == right[name], "{what}: `{name}` differs");
+    }
+}
