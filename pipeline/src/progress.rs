@@ -131,6 +131,11 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
+/// So many of something: `1 file`, `1,204 files`.
+pub fn count_of(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
 /// A large number for reading at a glance: `4.9 M`.
 pub fn short(number: u64) -> String {
     match number {

@@ -22,7 +22,7 @@ use crate::{
     },
     hashes::Hashes,
     phrase::pool::{self, PoolError},
-    progress::{Outcome, Progress, short, thousands},
+    progress::{Outcome, Progress, count_of, short, thousands},
     shard::{
         ShardError,
         encode::{self, Task},
@@ -144,6 +144,9 @@ impl<'a> Run<'a> {
 
     /// All steps.
     pub fn all(&mut self) -> Result<(), RunError> {
+        // What is missing is said before hours of work, not after.
+        let pool_file = self.options.pool.as_deref().ok_or(RunError::NoPool)?;
+        std::fs::File::open(pool_file).map_err(|source| PoolError::Read { path: pool_file.to_owned(), source })?;
         let corpus = self.corpus()?;
         let pool = self.pool()?;
         let graph = self.graph(&corpus)?;
@@ -180,12 +183,9 @@ impl<'a> Run<'a> {
         };
         let (manifest, outcome) = corpus::make(&request, &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
-        let holds = format!(
-            "products {}   reviews {}   {} of text",
-            thousands(counts.products),
-            thousands(counts.reviews),
-            bytes(counts.text_bytes)
-        );
+        let text = bytes(counts.text_bytes);
+        let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));
+        let holds = format!("products {products}   reviews {reviews}   {text} of text");
         self.step("corpus", &holds, "corpus", &outcome)?;
         Ok(manifest)
     }
@@ -214,7 +214,11 @@ impl<'a> Run<'a> {
         let (manifest, outcome) = associations::make(&self.options.out, corpus, &mut self.hashes)?;
         let body = &manifest.body;
         let edges: u64 = body.edges.values().sum();
-        let holds = format!("{} products   {} associations", thousands(body.products), thousands(edges));
+        let holds = format!(
+            "{}   {}",
+            count_of(body.products, "product", "products"),
+            count_of(edges, "association", "associations")
+        );
         self.step("graph", &holds, "graph", &outcome)?;
         Ok(manifest)
     }
@@ -229,6 +233,7 @@ impl<'a> Run<'a> {
     ) -> Result<(usize, encode::SegmentCounts), RunError> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
+        self.refuse_damaged(corpus, pool)?;
         if let Some(why) = why {
             self.progress.start("shards", why)?;
         }
@@ -310,8 +315,8 @@ impl<'a> Run<'a> {
     ) -> Result<(), RunError> {
         let counts = &sealed.body.counts;
         let mut holds = format!(
-            "{} files   {} tokens   {} phrase spans",
-            sealed.files.len(),
+            "{}   {} tokens   {} phrase spans",
+            count_of(sealed.files.len() as u64, "file", "files"),
             short(counts.tokens),
             short(counts.phrase_spans)
         );
@@ -328,11 +333,10 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
     ) -> Option<String> {
-        let folder = self.options.out.join("shards");
-        let old = match Manifest::<ShardsBody>::read(&folder, "make shards") {
-            Ok(old) => old.body,
-            Err(_) if folder.exists() => return Some("goes on where a stopped run was".to_owned()),
-            Err(_) => return Some("is new".to_owned()),
+        let old = match self.sealed() {
+            Ok(Some(old)) => old.body,
+            _ if self.options.out.join("shards").exists() => return Some("goes on where a stopped run was".to_owned()),
+            _ => return Some("is new".to_owned()),
         };
         let options = self.options;
         if old.corpus.blake3 != corpus.data_blake3() {
@@ -357,6 +361,34 @@ impl<'a> Run<'a> {
             return Some("the options of the pairs have changed: pairs alone are drawn again".to_owned());
         }
         None
+    }
+
+    /// The manifest of sealed shards, if there are any.
+    fn sealed(&self) -> Result<Option<Manifest<ShardsBody>>, ManifestError> {
+        match Manifest::read(&self.options.out.join("shards"), "make shards") {
+            Err(ManifestError::Absent { .. }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Refuses sealed shards that would be kept but are not whole any more. Missing ones are made again.
+    fn refuse_damaged(&mut self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
+        let Some(sealed) = self.sealed()? else { return Ok(()) };
+        let body = &sealed.body;
+        let kept = body.corpus.blake3 == corpus.data_blake3()
+            && body.pool.blake3 == pool.data_blake3()
+            && body.tokenizer.blake3 == self.tokenizer.blake3()
+            && body.max_tokens == self.options.max_tokens;
+        if kept {
+            let folder = self.options.out.join("shards");
+            for file in &sealed.files {
+                match self.hashes.verify(&folder, file, "make shards") {
+                    Err(StoreError::Missing { .. }) => {}
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
     }
 
     fn shard_options(&self) -> ShardOptions {
@@ -419,14 +451,19 @@ impl<'a> Run<'a> {
         if !body.skipped.is_empty() {
             let names: Vec<String> = body.skipped.iter().take(5).map(|f| format!("`{}`", f.path)).collect();
             let more = if body.skipped.len() > 5 { ", …" } else { "" };
-            let text = format!("{} files hold no records: {}{more}", body.skipped.len(), names.join(", "));
+            let text = format!(
+                "{} no records: {}{more}",
+                count_of(body.skipped.len() as u64, "file holds", "files hold"),
+                names.join(", ")
+            );
             self.progress.note("", &text)?;
         }
         let rejected: u64 = pool.body.rejected.values().sum();
         if rejected > 0 {
             let reasons: Vec<String> =
                 pool.body.rejected.iter().map(|(reason, n)| format!("{reason} {}", thousands(*n))).collect();
-            self.progress.note("", &format!("{} entries of the pool: {}", thousands(rejected), reasons.join(", ")))?;
+            self.progress
+                .note("", &format!("{} of the pool: {}", count_of(rejected, "entry", "entries"), reasons.join(", ")))?;
         }
         let out = if self.options.out == Path::new("data/work") {
             String::new()

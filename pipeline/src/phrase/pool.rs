@@ -91,6 +91,15 @@ pub enum PoolError {
         /// The first few, a line each.
         places: String,
     },
+    /// No line at all.
+    #[error(
+        "the phrase pool `{}` is empty\nhint: each line is a score, a tab and a phrase, such as `0.9312<TAB>stainless steel`",
+        path.display()
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// Nothing passes the thresholds.
     #[error(
         "none of the {entries} entries of the phrase pool `{}` reaches the least score, {min_score} or {min_score_single} for single words\n\
@@ -221,10 +230,12 @@ fn import(request: &Request<'_>) -> Result<(Pool, u64, Counts), PoolError> {
             return Err(read(source));
         }
     }
-    if bad as f64 > request.max_unreadable * entries as f64 || entries == bad {
+    if entries == 0 {
+        return Err(PoolError::Empty { path: request.file.to_owned() });
+    }
+    if bad as f64 > request.max_unreadable * entries as f64 {
         let path = request.file.to_owned();
-        let places = if entries == 0 { "  it is empty".to_owned() } else { places.join("\n") };
-        return Err(PoolError::Malformed { path, bad, entries, places });
+        return Err(PoolError::Malformed { path, bad, entries, places: places.join("\n") });
     }
     if best.is_empty() {
         return Err(PoolError::NothingKept {

@@ -1,0 +1,250 @@
+//! What the commands say and how they end: snapshots of whole commands, failures included.
+mod support;
+
+use std::fs;
+
+use insta::assert_snapshot;
+use support::{assert_same, gzip, pipeline, said, succeed};
+
+const PRODUCT: &str = r#"{"asin": "B01", "title": "Stainless steel kettle", "also_buy": ["B02"], "also_view": []}"#;
+const OTHER: &str =
+    r#"{"asin": "B02", "title": "Green tea", "description": ["<b>Loose</b> leaf&amp;nbsp;tea"], "also_buy": []}"#;
+
+/// A small raw folder, its pool, and where to put what is made.
+struct Raw {
+    folder: tempfile::TempDir,
+}
+
+impl Raw {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("raw")).unwrap();
+        for (name, bytes) in files {
+            fs::write(folder.path().join("raw").join(name), bytes).unwrap();
+        }
+        fs::write(folder.path().join("pool.txt"), "0.9\tstainless steel\n0.95\tkettle\n0.2\tgreen tea\n").unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs all steps over it and gives what was said.
+    fn run(&self, more: &[&str]) -> String {
+        let mut command = pipeline(["run", "--threads", "2"]);
+        command.arg("--corpus").arg(self.path("raw")).arg("--pool").arg(self.path("pool.txt"));
+        command.arg("--out").arg(self.path("out")).args(more);
+        let text = said(&command.output().unwrap(), &[(self.folder.path(), "DIR")]);
+        // Times differ, and with them the width of what is said.
+        text.lines()
+            .map(|line| {
+                let line = if let Some(at) = line.find(" tokens/s") {
+                    format!("{}…{}", &line[..line[..at].rfind("spans").unwrap() + 5], &line[at + 9..])
+                } else {
+                    line.to_owned()
+                };
+                match line.rsplit_once("  ") {
+                    Some((head, time)) if time.trim().ends_with(" s") => format!("{}  … s\n", head.trim_end()),
+                    _ => line.trim_end().to_owned() + "\n",
+                }
+            })
+            .collect()
+    }
+}
+
+fn lines(records: &[&str]) -> Vec<u8> {
+    (records.join("\n") + "\n").into_bytes()
+}
+
+#[test]
+fn a_run_says_what_it_made_and_what_to_do_next() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER, PRODUCT])), ("notes.txt", b"hello\n")]);
+    assert_snapshot!("a_run", raw.run(&[]));
+    assert_snapshot!("a_run_again", raw.run(&[]));
+}
+
+#[test]
+fn a_corpus_that_is_not_there_or_empty_or_something_else() {
+    let raw = Raw::new(&[]);
+    assert_snapshot!("corpus_empty", raw.run(&[]));
+    fs::write(raw.path("raw/a.txt"), "hello\n").unwrap();
+    fs::write(raw.path("raw/b.json"), "{\"id\": 1}\n").unwrap();
+    assert_snapshot!("corpus_unrecognised", raw.run(&[]));
+    fs::remove_dir_all(raw.path("raw")).unwrap();
+    assert_snapshot!("corpus_missing", raw.run(&[]));
+}
+
+#[test]
+fn unreadable_records_are_counted_and_too_many_fail() {
+    let mut bytes = lines(&[PRODUCT, "{\"asin\": \"B03\", ", OTHER]);
+    bytes.extend_from_slice(b"{\"asin\": \"\xff\"}\n");
+    let long = [b"{\"asin\": \"".as_slice(), &vec![b'x'; 50 << 20], b"\"}\n"].concat();
+    bytes.extend_from_slice(&long);
+    bytes.extend_from_slice(b"{\"title\": \"no id\", \"also_buy\": []}\n\n");
+    let raw = Raw::new(&[("meta.json", &bytes)]);
+    assert_snapshot!("too_many_unreadable", raw.run(&[]));
+    assert_snapshot!("unreadable_allowed", raw.run(&["--max-unreadable", "0.7"]));
+}
+
+#[test]
+fn a_damaged_file_is_named_and_what_is_before_the_damage_is_kept() {
+    let many: Vec<String> =
+        (0..20_000).map(|i| format!(r#"{{"asin": "B{i}", "title": "Kettle number {i}", "also_buy": []}}"#)).collect();
+    let whole = gzip((many.join("\n") + "\n").as_bytes());
+    let raw = Raw::new(&[
+        ("a.json", &lines(&[PRODUCT])),
+        ("b.json.gz", &whole[..whole.len() / 2]),
+        ("c.json", &lines(&[OTHER])),
+    ]);
+    assert_snapshot!("damaged", raw.run(&[]));
+    let said = raw.run(&["--allow-damaged"]);
+    let products: u64 =
+        said.split("products ").nth(1).unwrap().split("  ").next().unwrap().replace(',', "").parse().unwrap();
+    assert!((5_000..15_000).contains(&products), "{said}");
+    assert!(said.contains("damaged   `b.json.gz` after line"), "{said}");
+}
+
+#[test]
+fn a_pool_that_cannot_be_used() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    for (name, pool) in [
+        ("pool_bad_lines", &b"0.9\tkettle\nkettle 0.9\nx\ty\n"[..]),
+        ("pool_empty", b""),
+        ("pool_low", b"0.1\tgreen tea\n0.7\tkettle\n"),
+    ] {
+        fs::write(raw.path("pool.txt"), pool).unwrap();
+        assert_snapshot!(name, raw.run(&[]));
+    }
+    fs::remove_file(raw.path("pool.txt")).unwrap();
+    assert_snapshot!("pool_missing", raw.run(&[]));
+}
+
+#[test]
+fn a_tokenizer_that_cannot_be_used() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT]))]);
+    let file = raw.path("tokenizer");
+    let bpe = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "decoder": null, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}"#;
+    let large: String = (0..70_000).map(|i| format!("word{i}\n")).collect();
+    for (name, bytes) in [
+        ("tokenizer_bpe", bpe.as_bytes()),
+        ("tokenizer_large", (format!("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n{large}")).as_bytes()),
+        ("tokenizer_plain", b"[UNK]\nthe\n##s\n"),
+        ("tokenizer_broken", b"{\"version\": "),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        assert_snapshot!(name, raw.run(&["--tokenizer", file.to_str().unwrap()]));
+    }
+    assert_snapshot!("segments_short", raw.run(&["--max-tokens", "50"]));
+}
+
+#[test]
+fn an_out_of_another_format_is_refused() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    let path = raw.path("out/corpus/manifest.json");
+    let text = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 2");
+    fs::write(&path, text).unwrap();
+    assert_snapshot!("another_format", raw.run(&[]));
+}
+
+#[test]
+fn a_changed_byte_is_refused_by_name_and_the_hint_works() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    let copy = raw.path("copy");
+    let out = raw.path("out");
+    assert!(std::process::Command::new("cp").arg("-r").args([&out, &copy]).status().unwrap().success());
+    for name in [
+        "corpus/products-00000.parquet",
+        "corpus/associations-00000.parquet",
+        "corpus/reviews-00000.parquet",
+        "corpus/manifest.json",
+        "pool/phrases.parquet",
+        "pool/manifest.json",
+        "graph/associations.parquet",
+        "graph/manifest.json",
+        "shards/products-00000.parquet",
+        "shards/reviews-00000.parquet",
+        "shards/pairs-00000.parquet",
+        "shards/manifest.json",
+    ] {
+        let path = out.join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let verify = pipeline(["verify"]).arg(&out).output().unwrap();
+        let run = raw.run(&[]);
+        for text in [String::from_utf8_lossy(&verify.stderr).into_owned(), run] {
+            assert!(text.contains(name.rsplit('/').next().unwrap()) && text.contains("hint:"), "{name}: {text}");
+        }
+        assert_eq!(verify.status.code(), Some(1), "{name}");
+        fs::remove_file(&path).unwrap();
+        let again = raw.run(&[]);
+        assert!(again.starts_with("exit 0"), "{name}: {again}");
+        assert_same(&copy, &out, name);
+    }
+    let report = succeed(pipeline(["verify"]).arg(&out));
+    assert!(report.contains("files are as they were sealed"), "{report}");
+}
+
+#[test]
+fn a_full_disk_is_said_and_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = |name: &str| folder.path().join(name);
+    succeed(pipeline(["run", "--bucket-mib", "1", "--out"]).arg(out("whole")));
+    let program = pipeline([""]).get_program().to_owned();
+    // A limit on the size of files stands for a full disk: it can be set anywhere. In units of 1,024 bytes.
+    for limit in [64, 256, 400] {
+        let script = format!(
+            "ulimit -f {limit}; exec {program:?} run --bucket-mib 1 --out {:?}",
+            out("full").display().to_string()
+        );
+        let output = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .current_dir(support::workspace())
+            .output()
+            .unwrap();
+        let text = said(&output, &[(folder.path(), "DIR")]);
+        assert!(text.starts_with("exit 1") && text.contains("there is no room left"), "{limit}: {text}");
+    }
+    succeed(pipeline(["run", "--bucket-mib", "1", "--out"]).arg(out("full")));
+    assert_same(&out("whole"), &out("full"), "after a full disk");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    let program = pipeline([""]).get_program().to_owned();
+    let script = format!("set -o pipefail; {program:?} inspect {:?} | true", raw.path("out"));
+    let status = std::process::Command::new("bash").args(["-c", &script]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn inspect_shows_what_is_there() {
+    let raw = Raw::new(&[(
+        "meta.json",
+        &lines(&[PRODUCT, OTHER, PRODUCT, "{\"asin\": \"B09\", \"title\": \"\", \"also_buy\": []}"]),
+    )]);
+    raw.run(&[]);
+    let text = succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    // The size on disk may change with the versions of the libraries.
+    let text: Vec<&str> = text.lines().filter(|l| !l.contains("bytes on disk")).collect();
+    assert_snapshot!("inspect", text.join("\n"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for arguments in
+        [&["run", "--threads", "0"][..], &["shards", "--task", "3/3"], &["run", "--corpsu", "x"], &["mine"]]
+    {
+        let output = pipeline(arguments.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    let help = succeed(&mut pipeline(["run", "--help"]));
+    assert!(help.contains("Folder of raw dumps"));
+}
