@@ -2,7 +2,8 @@
 //!
 //! What a step is made from, and whether a sealed file is whole, is a question of content. So that asking
 //! it again costs a look at each file's size, times and inode instead of a read of terabytes, the answers
-//! are kept in one small file of `OUT`. It is a cache of this machine: deleting it is safe.
+//! are kept in the user's cache folder (`$XDG_CACHE_HOME/ebert` or `~/.cache/ebert`), one file for each
+//! `OUT`. Without it, or without a home, files are hashed anew; deleting it is safe.
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -12,13 +13,10 @@ use std::{
 
 use schemas::{FileEntry, StoreError, store};
 
-/// Name of the file in `OUT`.
-const NAME: &str = ".hashes.json";
-
 /// The hashes that are known.
 #[derive(Debug)]
 pub struct Hashes {
-    path: PathBuf,
+    path: Option<PathBuf>,
     known: BTreeMap<String, String>,
     asked: BTreeMap<String, String>,
 }
@@ -26,8 +24,9 @@ pub struct Hashes {
 impl Hashes {
     /// What earlier runs into `out` remembered.
     pub fn load(out: &Path) -> Self {
-        let path = out.join(NAME);
-        let known = fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        let path = cache_of(out);
+        let read = path.as_ref().and_then(|path| fs::read(path).ok());
+        let known = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         Self { path, known, asked: BTreeMap::new() }
     }
 
@@ -63,18 +62,32 @@ impl Hashes {
         Ok(())
     }
 
-    /// Keeps what was asked in this run for the next one.
-    pub fn save(&self) -> Result<(), StoreError> {
+    /// Keeps what was asked in this run for the next one, if there is a place for it.
+    pub fn save(&self) {
+        let Some(path) = &self.path else { return };
         if self.asked.iter().all(|(k, v)| self.known.get(k) == Some(v)) {
-            return Ok(());
+            return;
         }
         let mut all = self.known.clone();
         all.extend(self.asked.clone());
         // Entries of files that are gone do no harm, but should not pile up for ever.
         let kept = if all.len() > 4 * self.asked.len() + 1000 { &self.asked } else { &all };
-        let json = serde_json::to_vec(kept).map_err(|e| StoreError::io("write", &self.path)(e.into()))?;
-        store::write_file(&self.path, &json).map(drop)
+        if let Some(folder) = path.parent()
+            && fs::create_dir_all(folder).is_ok()
+            && let Ok(json) = serde_json::to_vec(kept)
+        {
+            // A cache that cannot be written is no error: the next run hashes again.
+            let _ = store::write_file(path, &json);
+        }
     }
+}
+
+/// Where the hashes of an `OUT` folder are kept.
+fn cache_of(out: &Path) -> Option<PathBuf> {
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()).or_else(home)?;
+    let name = blake3::hash(fs::canonicalize(out).ok()?.as_os_str().as_encoded_bytes());
+    Some(cache.join("ebert").join(format!("{}.json", &name.to_hex()[..16])))
 }
 
 /// What identifies the content of a file without reading it.

@@ -10,6 +10,7 @@ pub mod corpus;
 pub mod graph;
 pub mod hashes;
 pub mod inspect;
+pub mod ledger;
 pub mod phrase;
 pub mod progress;
 pub mod run;

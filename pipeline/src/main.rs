@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{
     inspect::{Look, inspect},
     progress::{Log, Outcome, Progress, short},
-    run::{Options, Run},
+    run::{Options, Run, RunError},
     sample,
     shard::encode::Task,
     stage::Threads,
@@ -116,10 +116,10 @@ struct Steps {
     #[arg(long, default_value = "data/work")]
     out: PathBuf,
     /// Least score of a phrase with several words
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = score, allow_negative_numbers = true)]
     min_score: f64,
     /// Least score of a phrase with one word
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.8, value_parser = score, allow_negative_numbers = true)]
     min_score_single: f64,
     /// Longest segment in tokens; the trainer adds [CLS] and [SEP]
     #[arg(long, default_value_t = 254, value_parser = clap::value_parser!(u16).range(1..=510))]
@@ -153,6 +153,11 @@ struct Steps {
     log: Log,
 }
 
+/// An option that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("noun phrases are not built yet\nhint: leave NOUNS=off; `noun_phrases` is an empty list")]
+struct Usage;
+
 const SAMPLE: &str = "data/sample";
 
 fn share(text: &str) -> Result<f64, String> {
@@ -162,12 +167,16 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+fn score(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(score) if f64::is_finite(score) => Ok(score),
+        _ => Err("wanted a number, such as 0.5".to_owned()),
+    }
+}
+
 impl Steps {
     fn resolve(self) -> anyhow::Result<(Options, Progress)> {
-        anyhow::ensure!(
-            self.nouns == Nouns::Off,
-            "noun phrases are not built yet\nhint: leave NOUNS=off; `noun_phrases` is an empty list"
-        );
+        anyhow::ensure!(self.nouns == Nouns::Off, Usage);
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = self.threads.map_or(cores, usize::from);
         let sample_pool = (self.corpus == PathBuf::from(SAMPLE)).then(|| PathBuf::from(SAMPLE).join("pool.txt.gz"));
@@ -198,12 +207,26 @@ fn main() -> ExitCode {
     // A file-size limit is an error of a write, as a full disk is; not the end of the process.
     // SAFETY: no other thread runs yet, and ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    raise_open_files();
     match execute(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = write!(io::stderr(), "{}", explain(&error));
-            ExitCode::FAILURE
+            let usage = error.is::<Usage>() || error.downcast_ref().is_some_and(RunError::is_usage);
+            if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Takes as many open files as the system allows this user; the default of 1,024 is for shells.
+fn raise_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls read or fill the struct that they are given.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
 }

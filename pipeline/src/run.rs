@@ -11,7 +11,7 @@ use std::{
 
 use schemas::{
     Manifest, ManifestError, StoreError,
-    manifest::{CorpusBody, CorpusOptions, GraphBody, PoolBody, ShardOptions, ShardsBody},
+    manifest::{CorpusBody, GraphBody, PoolBody, ShardOptions, ShardsBody},
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         pairs,
     },
     hashes::Hashes,
+    ledger::Ledger,
     phrase::pool::{self, PoolError},
     progress::{Outcome, Progress, count_of, short, thousands},
     shard::{
@@ -109,6 +110,12 @@ pub enum RunError {
         /// What is possible.
         least: usize,
     },
+    /// What is made would be read as raw files.
+    #[error("CORPUS and OUT are both `{}`\nhint: choose another OUT= folder, such as `{}`", folder.display(), folder.join("work").display())]
+    SameFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Another run works in the same folder.
     #[error("another run is working in `{}`\nhint: wait for it, or choose another OUT= folder", out.display())]
     Busy {
@@ -118,6 +125,13 @@ pub enum RunError {
     /// The summary cannot be written.
     #[error("cannot write the summary")]
     Report(#[from] io::Error),
+}
+
+impl RunError {
+    /// Whether the command line is at fault.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::NoPool | Self::ShortSegments { .. } | Self::SameFolder { .. })
+    }
 }
 
 /// One run over an `OUT` folder: options, tokenizer, and what is known of its files.
@@ -147,6 +161,7 @@ impl<'a> Run<'a> {
         // What is missing is said before hours of work, not after.
         let pool_file = self.options.pool.as_deref().ok_or(RunError::NoPool)?;
         std::fs::File::open(pool_file).map_err(|source| PoolError::Read { path: pool_file.to_owned(), source })?;
+        self.sealed()?;
         let corpus = self.corpus()?;
         let pool = self.pool()?;
         let graph = self.graph(&corpus)?;
@@ -161,24 +176,26 @@ impl<'a> Run<'a> {
         };
         self.report_shards(&sealed, made, counts.tokens, &outcome)?;
         self.summary(&corpus, &pool)?;
-        self.hashes.save()?;
+        self.hashes.save();
         Ok(())
     }
 
     /// Makes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let options = self.options;
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        if real(&options.corpus).is_some() && real(&options.corpus) == real(&options.out) {
+            return Err(RunError::SameFolder { folder: options.corpus.clone() });
+        }
         let files = find(&options.corpus, &options.out)?;
         let request = corpus::Request {
             corpus: &options.corpus,
             out: &options.out,
             tokenizer: &self.tokenizer,
-            options: CorpusOptions {
-                bucket_mib: options.bucket_mib,
-                max_tokens: options.max_tokens,
-                max_unreadable: options.max_unreadable,
-                allow_damaged: options.allow_damaged,
-            },
+            bucket_mib: options.bucket_mib,
+            max_tokens: options.max_tokens,
+            max_unreadable: options.max_unreadable,
+            allow_damaged: options.allow_damaged,
             threads: options.threads,
         };
         let (manifest, outcome) = corpus::make(&request, &files, &mut self.hashes, &self.progress)?;
@@ -233,7 +250,7 @@ impl<'a> Run<'a> {
     ) -> Result<(usize, encode::SegmentCounts), RunError> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
-        self.refuse_damaged(corpus, pool)?;
+        self.sealed()?;
         if let Some(why) = why {
             self.progress.start("shards", why)?;
         }
@@ -257,9 +274,16 @@ impl<'a> Run<'a> {
         let options = self.shard_options();
         let (shards, _) = seal::parts(&self.seal_request(), corpus, pool, graph);
         let out = &self.options.out;
-        let missing: Vec<_> = shards.iter().filter(|s| encode::finished(&out.join("shards"), s).is_none()).collect();
+        self.sealed()?;
+        let ledger = Ledger::open(out, "shards")?;
+        let mut missing = Vec::new();
+        for shard in &shards {
+            if shard.finished(&ledger, &mut self.hashes)?.is_none() {
+                missing.push(shard.name.clone());
+            }
+        }
         if let Some(first) = missing.first() {
-            let (missing, planned, first) = (missing.len(), shards.len(), first.name.clone());
+            let (missing, planned, first) = (missing.len(), shards.len(), first.clone());
             return Err(ShardError::Unfinished { missing, planned, first }.into());
         }
         let key = (self.options.seed, &options);
@@ -371,26 +395,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Refuses sealed shards that would be kept but are not whole any more. Missing ones are made again.
-    fn refuse_damaged(&mut self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
-        let Some(sealed) = self.sealed()? else { return Ok(()) };
-        let body = &sealed.body;
-        let kept = body.corpus.blake3 == corpus.data_blake3()
-            && body.pool.blake3 == pool.data_blake3()
-            && body.tokenizer.blake3 == self.tokenizer.blake3()
-            && body.max_tokens == self.options.max_tokens;
-        if kept {
-            let folder = self.options.out.join("shards");
-            for file in &sealed.files {
-                match self.hashes.verify(&folder, file, "make shards") {
-                    Err(StoreError::Missing { .. }) => {}
-                    other => other?,
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn shard_options(&self) -> ShardOptions {
         let options = self.options;
         ShardOptions { nouns: false, max_per_product: options.max_per_product, draws: options.draws }
@@ -478,13 +482,7 @@ impl<'a> Run<'a> {
 /// Takes the folder for this run. The lock goes with the process, however it ends.
 fn lock(out: &Path) -> Result<std::fs::File, RunError> {
     std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
-    let path = out.join(".lock");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(StoreError::io("open", &path))?;
+    let file = std::fs::File::open(out).map_err(StoreError::io("open", out))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { out: out.to_owned() }),

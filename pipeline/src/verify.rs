@@ -44,15 +44,15 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
     let shards = Manifest::<ShardsBody>::read(&out.join("shards"), "make shards")?;
     let mut known = Vec::new();
     known.push(("shards", check(&out.join("shards"), &shards, &mut problems)?));
-    let copy = out.join("shards").join(&shards.body.tokenizer.file);
-    match hash_file(&copy) {
-        Ok(found) if found == shards.body.tokenizer.blake3 => {}
-        Ok(found) => problems.push(format!(
-            "  `{}`: blake3 found {found}, wanted {}",
-            copy.display(),
-            shards.body.tokenizer.blake3
-        )),
-        Err(_) => problems.push(format!("  `{}` is missing", copy.display())),
+    let body = &shards.body;
+    let copies = [(&body.tokenizer.file, &body.tokenizer.blake3), (&body.resolved.file, &body.resolved.blake3)];
+    for (name, wanted) in copies {
+        let path = out.join("shards").join(name);
+        match hash_file(&path) {
+            Ok(found) if found == *wanted => {}
+            Ok(found) => problems.push(format!("  `{}`: blake3 found {found}, wanted {wanted}", path.display())),
+            Err(_) => problems.push(format!("  `{}` is missing", path.display())),
+        }
     }
     fn other<B: Serialize + DeserializeOwned>(
         out: &Path,
@@ -71,7 +71,6 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
         }
         Ok(Some((name, found)))
     }
-    let body = &shards.body;
     known.extend(other::<CorpusBody>(out, "corpus", &body.corpus.blake3, &mut problems)?);
     known.extend(other::<PoolBody>(out, "pool", &body.pool.blake3, &mut problems)?);
     known.extend(other::<GraphBody>(out, "graph", &body.graph.blake3, &mut problems)?);

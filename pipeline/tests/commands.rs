@@ -39,10 +39,13 @@ impl Raw {
         // Times differ, and with them the width of what is said.
         text.lines()
             .map(|line| {
-                let line = if let Some(at) = line.find(" tokens/s") {
-                    format!("{}…{}", &line[..line[..at].rfind("spans").unwrap() + 5], &line[at + 9..])
-                } else {
-                    line.to_owned()
+                // `… 3.6 M tokens/s   PLACE`: the rate differs.
+                let line = match line.split_once(" tokens/s") {
+                    Some((head, place)) => {
+                        let end = head.rfind("   ").unwrap_or(head.len());
+                        format!("{}   …   {}", &head[..end], place.trim_start())
+                    }
+                    None => line.to_owned(),
                 };
                 match line.rsplit_once("  ") {
                     Some((head, time)) if time.trim().ends_with(" s") => format!("{}  … s\n", head.trim_end()),
@@ -110,6 +113,7 @@ fn a_pool_that_cannot_be_used() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     for (name, pool) in [
         ("pool_bad_lines", &b"0.9\tkettle\nkettle 0.9\nx\ty\n"[..]),
+        ("pool_infinite", b"1e39\tkettle\n"),
         ("pool_empty", b""),
         ("pool_low", b"0.1\tgreen tea\n0.7\tkettle\n"),
     ] {
@@ -188,6 +192,101 @@ fn a_changed_byte_is_refused_by_name_and_the_hint_works() {
     }
     let report = succeed(pipeline(["verify"]).arg(&out));
     assert!(report.contains("files are as they were sealed"), "{report}");
+}
+
+#[test]
+fn a_damaged_table_is_never_sealed() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    let out = raw.path("out");
+    // A digit in the notes of a table, and a byte of its pages: each with the manifest gone, or another step to do.
+    for (table, step) in [("shards/products-00000.parquet", "shards"), ("corpus/products-00000.parquet", "corpus")] {
+        let path = out.join(table);
+        let whole = fs::read(&path).unwrap();
+        let note = whole.windows(7).position(|w| w == b"\"counts" || w == b"ebert.c").unwrap();
+        for at in [note + 20, 40] {
+            for (what, options) in [("no manifest", &[][..]), ("another seed", &["--seed", "9"])] {
+                let manifest = out.join(step).join("manifest.json");
+                let kept = fs::read(&manifest).unwrap();
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1;
+                fs::write(&path, bytes).unwrap();
+                if what == "no manifest" {
+                    fs::remove_file(&manifest).unwrap();
+                }
+                let said = raw.run(options);
+                assert!(
+                    said.starts_with("exit 1") && said.contains("products-00000.parquet"),
+                    "{table} {what}: {said}"
+                );
+                assert!(said.contains("does not match the manifest") && said.contains("hint:"), "{said}");
+                fs::write(&path, &whole).unwrap();
+                fs::write(&manifest, kept).unwrap();
+            }
+        }
+    }
+    assert!(raw.run(&[]).starts_with("exit 0"));
+}
+
+#[test]
+fn shards_of_another_format_are_refused_before_anything_is_made() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    let path = raw.path("out/shards/manifest.json");
+    let text = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 2");
+    fs::write(&path, &text).unwrap();
+    for options in [&[][..], &["--seed", "7"], &["--max-tokens", "120"]] {
+        let said = raw.run(options);
+        assert!(said.starts_with("exit 1") && said.contains("has format 2"), "{said}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_gzip_file_may_have_members_and_padding_and_a_zstd_file_a_skippable_frame() {
+    let gz = [gzip(&lines(&[PRODUCT])), gzip(b""), gzip(&lines(&[OTHER])), vec![0; 700]].concat();
+    let zst =
+        [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &zstd::encode_all(&lines(&[PRODUCT])[..], 1).unwrap()]
+            .concat();
+    let raw = Raw::new(&[("meta.gz", &gz), ("meta.zst", &zst)]);
+    let said = raw.run(&[]);
+    assert!(said.starts_with("exit 0") && said.contains("products 2 ") && said.contains("duplicate 1,"), "{said}");
+    fs::write(raw.path("raw/meta.gz"), [gzip(&lines(&[PRODUCT])), b"garbage".to_vec()].concat()).unwrap();
+    let said = raw.run(&[]);
+    assert!(said.starts_with("exit 1") && said.contains("`DIR/raw/meta.gz` after line 1"), "{said}");
+}
+
+#[test]
+fn a_record_of_very_many_categories_takes_no_time() {
+    let categories: Vec<String> = (0..200_000).map(|i| format!("\"c{}\"", i % 150_000)).collect();
+    let record = format!(r#"{{"asin": "B1", "title": "Kettle", "category": [{}]}}"#, categories.join(","));
+    let raw = Raw::new(&[("meta.json", &lines(&[&record]))]);
+    let since = std::time::Instant::now();
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    assert!(since.elapsed().as_secs() < 10, "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_tokenizer_that_cannot_be_exact_is_refused() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT]))]);
+    let sample = fs::read_to_string(support::workspace().join("data/sample/tokenizer.json")).unwrap();
+    let changed = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
+        change(&mut json);
+        let path = raw.path(what);
+        fs::write(&path, json.to_string()).unwrap();
+        raw.run(&["--tokenizer", path.to_str().unwrap()])
+    };
+    let unknown = changed("unknown", &|j| j["model"]["unk_token"] = "<unk>".into());
+    assert!(unknown.contains("the unknown token `<unk>`, which is not in its vocabulary"), "{unknown}");
+    let spaces = changed("spaces", &|j| j["pre_tokenizer"] = serde_json::json!({"type": "WhitespaceSplit"}));
+    assert!(spaces.contains("leaves `##` at the start of words"), "{spaces}");
+    let added = changed("added", &|j| {
+        let mut token = j["added_tokens"][0].clone();
+        (token["id"], token["content"], token["special"]) = (6000.into(), "xbox".into(), false.into());
+        j["added_tokens"].as_array_mut().unwrap().push(token);
+    });
+    assert!(added.contains("the added token `xbox`"), "{added}");
 }
 
 #[test]

@@ -129,6 +129,53 @@ fn ids_equal_the_librarys_on_hard_text() {
 }
 
 #[test]
+fn other_normalizers_and_pre_tokenizers_give_the_librarys_ids() {
+    let sample = std::fs::read_to_string(workspace().join("data/sample/tokenizer.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (what, value) in [
+        ("normalizer", serde_json::json!(null)),
+        ("normalizer", serde_json::json!({"type": "NFKC"})),
+        (
+            "normalizer",
+            serde_json::json!({"type": "BertNormalizer", "clean_text": false, "handle_chinese_chars": false, "strip_accents": false, "lowercase": false}),
+        ),
+        (
+            "pre_tokenizer",
+            serde_json::json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true}),
+        ),
+        (
+            "pre_tokenizer",
+            serde_json::json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}),
+        ),
+        ("pre_tokenizer", serde_json::json!({"type": "Whitespace"})),
+    ] {
+        let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
+        json[what] = value.clone();
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, json.to_string()).unwrap();
+        let tokenizer = match Tokenizer::load(&path) {
+            Ok(tokenizer) => tokenizer,
+            Err(error) => {
+                assert!(error.to_string().contains("`##` at the start"), "{error}");
+                continue;
+            }
+        };
+        let lexicon = Lexicon::new(&tokenizer, std::iter::empty());
+        let (mut encoder, mut document) = (Encoder::new(&lexicon), Document::default());
+        for text in [
+            "Stainless-Steel kettle, naïve Ångström",
+            "  two  spaces ",
+            "中文 mixed 한국어 e\u{301}\u{316}",
+            "½ ﬁne ℡",
+            "wi-fi, don't",
+        ] {
+            encoder.encode(text, &mut document);
+            assert_eq!(document.ids, ids_by_library(&tokenizer, text), "{value} {text:?}");
+        }
+    }
+}
+
+#[test]
 fn every_character_is_encoded_as_the_library_does() {
     let tokenizer = sample_tokenizer();
     let lexicon = Lexicon::new(&tokenizer, std::iter::empty());

@@ -189,17 +189,15 @@ pub struct CorpusBody {
     pub places: BTreeMap<String, Vec<Place>>,
 }
 
-/// Options of the corpus step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Options that decide the corpus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusOptions {
     /// Raw bytes for one bucket, in MiB.
     pub bucket_mib: u64,
-    /// Longest segment in tokens; only documents near 65,535 segments depend on it.
-    pub max_tokens: u16,
-    /// The share of unreadable records up to which a run succeeds.
-    pub max_unreadable: f64,
-    /// Whether damaged files were allowed.
-    pub allow_damaged: bool,
+    /// Longest segment in tokens, where a text is so long that its number of segments decides whether it
+    /// is a document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u16>,
 }
 
 /// A hash of something that data was made from.
@@ -328,6 +326,8 @@ pub struct ShardsBody {
     pub graph: Hash,
     /// The other options that decide the shards.
     pub options: ShardOptions,
+    /// All options, those of earlier steps included, as they stand beside the shards.
+    pub resolved: Resolved,
     /// What is in the shards.
     pub counts: ShardCounts,
 }
@@ -387,6 +387,15 @@ pub struct ShardOptions {
     pub max_per_product: u64,
     /// How often the pairs are repeated, with new negatives.
     pub draws: u64,
+}
+
+/// The file of resolved options.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// Name of the file.
+    pub file: String,
+    /// Hash of its bytes.
+    pub blake3: String,
 }
 
 /// Counts of the shards.

@@ -112,6 +112,8 @@ fn no_space_hint(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "\nhint: there is no room left; make some and run the same command again, finished files are kept"
         }
+        // EMFILE has no kind of its own.
+        _ if error.raw_os_error() == Some(24) => "\nhint: too many files are open; raise the limit with `ulimit -n`",
         _ => "",
     }
 }

@@ -15,17 +15,12 @@ use arrow::{
 };
 use schemas::{
     DocumentId, FileEntry, StoreError, columns,
-    store::{Layout, TableReader, TableWriter},
+    store::{Layout, TableWriter},
 };
 use serde::{Deserialize, Serialize};
 
 use super::spill::{Frame, FrameReader, Position, ProductFields, ReviewFields};
-use crate::source::Kind;
-
-/// The note in a table's metadata that says what it was made from.
-pub const MADE_FROM: &str = "ebert.made_from";
-/// The note in a table's metadata that counts what is in it.
-pub const COUNTS: &str = "ebert.counts";
+use crate::{hashes::Hashes, ledger::Ledger, source::Kind};
 
 /// Bytes of a bucket that are sorted in memory; a larger bucket is sorted on disk.
 pub const IN_MEMORY: usize = 1 << 30;
@@ -60,34 +55,34 @@ pub fn tables(kind: Kind, bucket: u32) -> Vec<String> {
     }
 }
 
-/// What a finished bucket holds, if `folder` has it, made from the same.
-pub fn finished(folder: &Path, kind: Kind, bucket: u32, made_from: &str) -> Option<BucketCounts> {
-    let mut counts = None;
+/// A finished bucket, if all its tables are there, made from the same.
+pub fn finished(
+    ledger: &Ledger,
+    kind: Kind,
+    bucket: u32,
+    made_from: &str,
+    hashes: &mut Hashes,
+) -> Result<Option<Bucket>, StoreError> {
+    let mut found = Bucket { files: Vec::new(), counts: BucketCounts::default() };
     for name in tables(kind, bucket) {
-        let schema = match name.split('-').next() {
-            Some("associations") => columns::corpus_associations(),
-            Some("products") => columns::corpus_products(),
-            _ => columns::corpus_reviews(),
-        };
-        let table = TableReader::open(&folder.join(name), &schema).ok()?;
-        if table.note(MADE_FROM) != Some(made_from) {
-            return None;
-        }
-        counts = table.note(COUNTS).and_then(|c| serde_json::from_str(c).ok());
+        let Some(made) = ledger.finished::<BucketCounts>(&name, made_from, hashes)? else { return Ok(None) };
+        found.files.push(made.file);
+        found.counts = made.counts;
     }
-    counts
+    Ok(Some(found))
 }
 
 /// Writes the tables of a bucket from its spill file. `scratch` is where a bucket over `in_memory` bytes is
 /// sorted.
 pub fn write(
     spill: &Path,
-    folder: &Path,
+    ledger: &Ledger,
     (kind, bucket): (Kind, u32),
     made_from: &str,
     (scratch, in_memory): (&Path, usize),
 ) -> Result<Bucket, StoreError> {
     let mut frames = Sorted::open(spill, scratch, in_memory)?;
+    let folder = ledger.folder();
     let names = tables(kind, bucket);
     let (files, counts) = match kind {
         Kind::Product => {
@@ -113,7 +108,8 @@ pub fn write(
                 counts.text_bytes += product.text.len() as u64;
                 products.push(&product)?;
             }
-            (vec![associations.finish(made_from, &counts)?, products.finish(made_from, &counts)?], counts)
+            let tables = [associations.finish()?, products.finish()?];
+            (commit(ledger, tables, made_from, counts)?, counts)
         }
         Kind::Review => {
             let mut reviews = Reviews::create(&folder.join(&names[0]))?;
@@ -130,10 +126,19 @@ pub fn write(
                 counts.text_bytes += review.text.len() as u64;
                 reviews.push(document, &review)?;
             }
-            (vec![reviews.finish(made_from, &counts)?], counts)
+            (commit(ledger, [reviews.finish()?], made_from, counts)?, counts)
         }
     };
     Ok(Bucket { files, counts })
+}
+
+fn commit(
+    ledger: &Ledger,
+    tables: impl IntoIterator<Item = TableWriter>,
+    made_from: &str,
+    counts: BucketCounts,
+) -> Result<Vec<FileEntry>, StoreError> {
+    tables.into_iter().map(|table| Ok(ledger.commit(table, made_from, counts)?.file)).collect()
 }
 
 fn read_product(bytes: &[u8]) -> Option<(DocumentId, ProductFields<'_>)> {
@@ -156,9 +161,7 @@ enum Sorted {
 
 impl Sorted {
     fn open(spill: &Path, scratch: &Path, in_memory: usize) -> Result<Self, StoreError> {
-        let Some(mut frames) = FrameReader::open(spill)? else {
-            return Ok(Self::Memory { bytes: Vec::new(), order: Vec::new().into_iter() });
-        };
+        let mut frames = FrameReader::open(spill)?;
         let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
         let mut bytes = Vec::with_capacity(size.min(in_memory));
         let mut runs = Vec::new();
@@ -222,10 +225,8 @@ impl Merge {
     fn open(paths: Vec<PathBuf>) -> Result<Self, StoreError> {
         let mut merge = Self { runs: Vec::new(), paths, heads: BinaryHeap::new(), current: Vec::new() };
         for number in 0..merge.paths.len() {
-            if let Some(run) = FrameReader::open(&merge.paths[number])? {
-                merge.runs.push(run);
-                merge.refill(number)?;
-            }
+            merge.runs.push(FrameReader::open(&merge.paths[number])?);
+            merge.refill(number)?;
         }
         Ok(merge)
     }
@@ -327,9 +328,9 @@ impl Products {
         self.table.write_result(batch)
     }
 
-    fn finish(mut self, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
+    fn finish(mut self) -> Result<TableWriter, StoreError> {
         self.flush()?;
-        finish(self.table, made_from, counts)
+        Ok(self.table)
     }
 }
 
@@ -381,9 +382,9 @@ impl Reviews {
         self.table.write_result(batch)
     }
 
-    fn finish(mut self, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
+    fn finish(mut self) -> Result<TableWriter, StoreError> {
         self.flush()?;
-        finish(self.table, made_from, counts)
+        Ok(self.table)
     }
 }
 
@@ -424,14 +425,8 @@ impl Associations {
         self.table.write_result(batch)
     }
 
-    fn finish(mut self, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
+    fn finish(mut self) -> Result<TableWriter, StoreError> {
         self.flush()?;
-        finish(self.table, made_from, counts)
+        Ok(self.table)
     }
-}
-
-fn finish(mut table: TableWriter, made_from: &str, counts: &BucketCounts) -> Result<FileEntry, StoreError> {
-    table.note(MADE_FROM, made_from.to_owned());
-    table.note(COUNTS, serde_json::to_string(counts).unwrap_or_default());
-    table.commit()
 }

@@ -21,10 +21,13 @@ pub mod clean;
 mod read;
 mod spill;
 
-pub use self::bucket::{COUNTS, MADE_FROM};
-use self::spill::{Plan, Spill};
+use self::{
+    bucket::Bucket,
+    spill::{Plan, Spill},
+};
 use crate::{
     hashes::Hashes,
+    ledger::Ledger,
     progress::{Outcome, Progress, thousands},
     source::{FindError, Kind, RawFiles},
     stage::{self, Threads},
@@ -156,10 +159,25 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Decides what an empty record is.
     pub tokenizer: &'a Tokenizer,
-    /// The rest.
-    pub options: CorpusOptions,
+    /// Raw bytes for one bucket, in MiB.
+    pub bucket_mib: u64,
+    /// Longest segment in tokens.
+    pub max_tokens: u16,
+    /// The share of unreadable records up to which the step succeeds.
+    pub max_unreadable: f64,
+    /// Go on although raw files are damaged.
+    pub allow_damaged: bool,
     /// Workers.
     pub threads: Threads,
+}
+
+impl Request<'_> {
+    /// The options that decide a corpus whose longest text has so many bytes.
+    fn options(&self, longest_text: u64) -> CorpusOptions {
+        let word = self.tokenizer.longest_word();
+        let counts = read::may_have_too_many_segments(longest_text as usize, self.max_tokens, word);
+        CorpusOptions { bucket_mib: self.bucket_mib, max_tokens: counts.then_some(self.max_tokens) }
+    }
 }
 
 /// The command that makes a corpus again.
@@ -199,24 +217,34 @@ pub fn make(
         },
     };
     let weighted: u64 = files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
-    let buckets = weighted.div_ceil(request.options.bucket_mib << 20).max(1);
+    let buckets = weighted.div_ceil(request.bucket_mib << 20).max(1);
     if buckets > MOST_BUCKETS {
         let suggested = weighted.div_ceil(MOST_BUCKETS).div_ceil(1 << 20);
         return Err(CorpusError::TooManyBuckets { buckets, most: MOST_BUCKETS, suggested });
     }
     let plan = Plan { buckets: buckets as u32, files: (buckets as u32).min(spill_files_at_once()) };
-    let made_from = made_from(request, &inputs, plan);
+    let sources = hash_of_sources(request, &inputs.0, plan);
     // A manifest that is missing while all buckets are there is not a reason to start anew.
     store::remove(&folder.join(MANIFEST))?;
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::sweep(&folder)?;
 
     let spill_folder = request.out.join("spill");
-    let (mut spill, mut checkpoint) = Spill::open(&spill_folder, plan, &made_from)?;
+    let spilled_from = format!("{sources} {}", request.max_tokens);
+    let (mut spill, mut checkpoint) = Spill::open(&spill_folder, plan, &spilled_from)?;
+    let ledger = Ledger::open(request.out, "corpus")?;
+    let stopped = checkpoint.finished.then(|| made_from(request, &sources, &checkpoint.tally));
+    if let Some(made_from) = stopped
+        && Units::find(&spill, &ledger, &made_from, hashes)?.lack_their_spill(&spill)
+    {
+        // A table that was finished, and its spill file removed, is gone: the raw files are read again.
+        Spill::clear(&spill_folder)?;
+        (spill, checkpoint) = Spill::open(&spill_folder, plan, &spilled_from)?;
+    }
     if !checkpoint.finished {
         progress.start("corpus", &why).map_err(StoreError::io("write", Path::new("standard error")))?;
         let bar = progress.bytes("reading", files.recognised.iter().map(|f| f.bytes).sum());
-        let max_tokens = request.options.max_tokens;
+        let max_tokens = request.max_tokens;
         read::read(
             &files.recognised,
             request.tokenizer,
@@ -230,7 +258,10 @@ pub fn make(
     let tally = checkpoint.tally;
     refuse(request, files, &tally)?;
 
-    let (mut entries, totals) = write_buckets(request, &folder, &spill, &made_from, progress)?;
+    let options = request.options(tally.longest_text);
+    let made_from = made_from(request, &sources, &tally);
+    let units = Units::find(&spill, &ledger, &made_from, hashes)?;
+    let (mut entries, totals) = write_buckets(request, &ledger, &spill, units, &made_from, progress)?;
     let mut rejected = tally.rejected.clone();
     *rejected.entry(Reason::Duplicate.as_str().to_owned()).or_default() += totals.duplicates;
     rejected.retain(|_, n| *n > 0);
@@ -252,30 +283,18 @@ pub fn make(
         input.damage = tally.damage.get(&(number as u32)).cloned();
     }
     let body = CorpusBody {
-        options: request.options.clone(),
+        options,
         tokenizer: Hash { blake3: request.tokenizer.blake3() },
         inputs: inputs.0,
         skipped: inputs.1,
         counts,
         places: tally.places,
     };
-    remove_others(&folder, &entries)?;
+    ledger.keep_only(&entries)?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest::new(body, entries).seal(&folder)?;
     Spill::clear(&spill_folder)?;
     Ok((manifest, Outcome::made(since, why)))
-}
-
-/// Removes tables of an earlier run that are not among `entries`.
-pub fn remove_others(folder: &Path, entries: &[FileEntry]) -> Result<(), StoreError> {
-    for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
-        let path = entry.map_err(StoreError::io("list", folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".parquet") && !entries.iter().any(|e| e.name == name) {
-            store::remove(&path)?;
-        }
-    }
-    store::sweep(folder)
 }
 
 /// Looks whether the files of a manifest are there and whole. A missing file is a reason to make it again;
@@ -285,13 +304,14 @@ pub fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
     manifest: &Manifest<B>,
     hashes: &mut Hashes,
 ) -> Result<Option<String>, StoreError> {
+    let mut missing = None;
     for entry in &manifest.files {
         match hashes.verify(folder, entry, REMAKE) {
-            Err(StoreError::Missing { .. }) => return Ok(Some(format!("`{}` is missing", entry.name))),
+            Err(StoreError::Missing { .. }) => missing = Some(format!("`{}` is missing", entry.name)),
             other => other?,
         }
     }
-    Ok(None)
+    Ok(missing)
 }
 
 type Inputs = (Vec<RawFile>, Vec<SkippedFile>);
@@ -322,7 +342,7 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
         });
     }
     bar.finish_and_clear();
-    hashes.save()?;
+    hashes.save();
     Ok(inputs)
 }
 
@@ -346,37 +366,39 @@ fn changed(request: &Request<'_>, now: &[RawFile], old: &Manifest<CorpusBody>) -
     if was.tokenizer.blake3 != request.tokenizer.blake3() {
         return Some("the tokenizer has changed".to_owned());
     }
-    let (then, wanted) = (&was.options, &request.options);
+    let (then, wanted) = (&was.options, request.options(was.counts.longest_text));
     if then.bucket_mib != wanted.bucket_mib {
         return Some(format!("--bucket-mib was {} and is {}", then.bucket_mib, wanted.bucket_mib));
     }
-    let longest = was.counts.longest_text as usize;
-    let word = request.tokenizer.longest_word();
-    let depends = |max_tokens| read::may_have_too_many_segments(longest, max_tokens, word);
-    if then.max_tokens != wanted.max_tokens && (depends(then.max_tokens) || depends(wanted.max_tokens)) {
-        return Some(format!("--max-tokens was {} and is {}", then.max_tokens, wanted.max_tokens));
+    if then.max_tokens != wanted.max_tokens {
+        return Some(format!("--max-tokens is {}, and a text is so long that it matters", request.max_tokens));
     }
-    let damaged = was.inputs.iter().any(|i| i.damage.is_some());
-    if damaged && !wanted.allow_damaged {
+    if was.inputs.iter().any(|i| i.damage.is_some()) && !request.allow_damaged {
         return Some("damaged files are no longer allowed".to_owned());
     }
-    let share = share_of(unreadable(&was.counts.rejected), was.counts.records);
-    if share > wanted.max_unreadable {
-        return Some(format!("--max-unreadable was {} and is {}", then.max_unreadable, wanted.max_unreadable));
+    if share_of(unreadable(&was.counts.rejected), was.counts.records) > request.max_unreadable {
+        return Some(format!("it has more unreadable records than --max-unreadable {}", request.max_unreadable));
     }
     None
 }
 
-/// Hash of all that decides the content of the corpus tables.
-fn made_from(request: &Request<'_>, inputs: &Inputs, plan: Plan) -> String {
+/// Hash of the raw files and the options that decide the content of any corpus.
+fn hash_of_sources(request: &Request<'_>, inputs: &[RawFile], plan: Plan) -> String {
     let mut hasher = blake3::Hasher::new();
-    let options = &request.options;
-    hasher.update(format!("corpus {} {} {}\n", schemas::FORMAT, plan.buckets, options.max_tokens).as_bytes());
+    hasher.update(format!("corpus {} {}\n", schemas::FORMAT, plan.buckets).as_bytes());
     hasher.update(request.tokenizer.blake3().as_bytes());
-    for file in &inputs.0 {
+    for file in inputs {
         hasher.update(format!("\n{}\0{}\0{}", file.path, file.holds, file.blake3).as_bytes());
     }
     hasher.finalize().to_hex().to_string()
+}
+
+/// Hash of all that decides the content of this corpus: its sources, and what depends on their longest text.
+fn made_from(request: &Request<'_>, sources: &str, tally: &spill::Tally) -> String {
+    match request.options(tally.longest_text).max_tokens {
+        None => sources.to_owned(),
+        Some(max_tokens) => format!("{sources} {max_tokens}"),
+    }
 }
 
 fn share_of(part: u64, all: u64) -> f64 {
@@ -385,7 +407,7 @@ fn share_of(part: u64, all: u64) -> f64 {
 
 /// Fails where more is wrong with the raw files than the options allow.
 fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Result<(), CorpusError> {
-    if !tally.damage.is_empty() && !request.options.allow_damaged {
+    if !tally.damage.is_empty() && !request.allow_damaged {
         let name = |(number, what): (&u32, &String)| {
             format!("  `{}` {what}", request.corpus.join(&files.recognised[*number as usize].name).display())
         };
@@ -393,7 +415,7 @@ fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Resu
     }
     let unreadable = unreadable(&tally.rejected);
     let share = share_of(unreadable, tally.records);
-    if share > request.options.max_unreadable {
+    if share > request.max_unreadable {
         let places = tally.places.iter().flat_map(|(reason, places)| {
             places.iter().map(move |p| format!("  {reason}: `{}` line {}: {}", p.path, p.line, p.found))
         });
@@ -401,7 +423,7 @@ fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Resu
             unreadable: thousands(unreadable),
             records: thousands(tally.records),
             share: 100.0 * share,
-            limit: 100.0 * request.options.max_unreadable,
+            limit: 100.0 * request.max_unreadable,
             places: places.collect::<Vec<_>>().join("\n"),
             suggested: ((share * 100.0).ceil() / 100.0).min(1.0),
         });
@@ -409,12 +431,17 @@ fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Resu
     Ok(())
 }
 
-/// Spill files of each kind that may be open at once, under the limit of open files.
-fn spill_files_at_once() -> u32 {
+/// Files that may be open at once besides those that every process has.
+fn open_files() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
     // SAFETY: the call fills the struct that it is given.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    (limit.rlim_cur.saturating_sub(48) / 3).clamp(2, 256) as u32
+    limit.rlim_cur.saturating_sub(32)
+}
+
+/// Spill files of each kind that may be open at once.
+fn spill_files_at_once() -> u32 {
+    (open_files() / 3).clamp(1, 256) as u32
 }
 
 #[derive(Default)]
@@ -426,42 +453,66 @@ struct Totals {
     text_bytes: u64,
 }
 
+/// The buckets by spill file: what of them is finished and what is not.
+struct Units(Vec<Unit>);
+
+struct Unit {
+    kind: Kind,
+    file: u32,
+    finished: Vec<Bucket>,
+    missing: Vec<u32>,
+}
+
+impl Units {
+    fn find(spill: &Spill, ledger: &Ledger, made_from: &str, hashes: &mut Hashes) -> Result<Self, StoreError> {
+        let plan = spill.plan();
+        let mut units = Vec::new();
+        for (kind, file) in
+            [Kind::Product, Kind::Review].into_iter().flat_map(|kind| (0..plan.files).map(move |f| (kind, f)))
+        {
+            let mut unit = Unit { kind, file, finished: Vec::new(), missing: Vec::new() };
+            for bucket in plan.buckets_of(file) {
+                match bucket::finished(ledger, kind, bucket, made_from, hashes)? {
+                    Some(finished) => unit.finished.push(finished),
+                    None => unit.missing.push(bucket),
+                }
+            }
+            units.push(unit);
+        }
+        Ok(Self(units))
+    }
+
+    /// Whether a bucket is to be made whose spill file is gone.
+    fn lack_their_spill(&self, spill: &Spill) -> bool {
+        self.0.iter().any(|u| !u.missing.is_empty() && !spill.path(u.kind, u.file).exists())
+    }
+}
+
 /// Writes the tables of every bucket that is not finished.
 fn write_buckets(
     request: &Request<'_>,
-    folder: &Path,
+    ledger: &Ledger,
     spill: &Spill,
+    units: Units,
     made_from: &str,
     progress: &Progress,
 ) -> Result<(Vec<FileEntry>, Totals), CorpusError> {
     let plan = spill.plan();
-    let mut units = [Kind::Product, Kind::Review].into_iter().flat_map(|kind| (0..plan.files).map(move |f| (kind, f)));
     let bar = progress.count("buckets", 2 * u64::from(plan.buckets));
     let (mut entries, mut totals) = (Vec::new(), Totals::default());
-    let work = |(): &mut (), (kind, file): (Kind, u32)| -> Result<_, CorpusError> {
-        let mut made = Vec::new();
-        let mut missing = Vec::new();
-        for bucket in plan.buckets_of(file) {
-            match bucket::finished(folder, kind, bucket, made_from) {
-                Some(counts) => {
-                    let files = bucket::tables(kind, bucket).into_iter().map(|name| entry_of(folder, name));
-                    made.push((files.collect::<Result<Vec<_>, _>>()?, counts));
-                }
-                None => missing.push(bucket),
-            }
-        }
-        let whole = spill.path(kind, file);
+    let parts_at_once = (open_files() as usize / 2 / request.threads.get()).max(1);
+    let work = |(): &mut (), unit: Unit| -> Result<_, CorpusError> {
+        let (kind, mut made) = (unit.kind, unit.finished);
+        let whole = spill.path(kind, unit.file);
         let mut parts: BTreeMap<u32, PathBuf> = BTreeMap::new();
-        if plan.files < plan.buckets && !missing.is_empty() {
-            parts.extend(missing.iter().map(|&b| (b, whole.with_extension(format!("part{b}")))));
-            spill::split(&whole, plan.buckets, &parts)?;
+        if plan.files < plan.buckets && !unit.missing.is_empty() {
+            parts.extend(unit.missing.iter().map(|&b| (b, whole.with_extension(format!("part{b}")))));
+            spill::split(&whole, plan.buckets, &parts, parts_at_once)?;
         }
-        let scratch = whole.parent().unwrap_or(folder);
-        for bucket in missing {
+        let scratch = whole.parent().unwrap_or(request.out);
+        for bucket in unit.missing {
             let from = parts.get(&bucket).unwrap_or(&whole);
-            let place = (scratch, bucket::IN_MEMORY);
-            let written = bucket::write(from, folder, (kind, bucket), made_from, place)?;
-            made.push((written.files, written.counts));
+            made.push(bucket::write(from, ledger, (kind, bucket), made_from, (scratch, bucket::IN_MEMORY))?);
             if let Some(part) = parts.get(&bucket) {
                 store::remove(part)?;
             }
@@ -470,13 +521,14 @@ fn write_buckets(
         store::remove(&whole)?;
         Ok((kind, made))
     };
+    let mut units = units.0.into_iter();
     stage::run(
         request.threads,
         || Ok(units.next()),
         || (),
         work,
         |(kind, made)| {
-            for (files, counts) in made {
+            for Bucket { files, counts } in made {
                 entries.extend(files);
                 *(match kind {
                     Kind::Product => &mut totals.products,
@@ -492,14 +544,6 @@ fn write_buckets(
     )?;
     bar.finish_and_clear();
     Ok((entries, totals))
-}
-
-/// Describes a table that is there already.
-pub fn entry_of(folder: &Path, name: String) -> Result<FileEntry, StoreError> {
-    let path = folder.join(&name);
-    let bytes = fs::metadata(&path).map_err(StoreError::io("read", &path))?.len();
-    let rows = store::rows_of(&path)?;
-    Ok(FileEntry { name, rows, bytes, blake3: store::hash_file(&path)? })
 }
 
 impl From<io::Error> for CorpusError {

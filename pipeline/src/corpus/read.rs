@@ -8,8 +8,10 @@ use std::{
     },
 };
 
+use hashbrown::HashTable;
 use indicatif::ProgressBar;
 use schemas::{DocumentId, StoreError, manifest::Place};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     CorpusError, Reason,
@@ -176,12 +178,15 @@ struct Scratch {
 struct Strings {
     text: String,
     ends: Vec<usize>,
+    /// Numbers of the strings, by hash and by themselves: a record may have very many.
+    known: HashTable<u32>,
 }
 
 impl Strings {
     fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
+        self.known.clear();
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
@@ -195,11 +200,17 @@ impl Strings {
         clean_line(raw, &mut self.text);
         let kept = trim(&self.text[start..]).len();
         self.text.truncate(start + kept);
-        let new = &self.text[start..];
-        if new.is_empty() || self.iter().any(|t| t == new) {
-            self.text.truncate(start);
+        let Self { text, ends, known } = self;
+        let of = |number: u32| {
+            let number = number as usize;
+            &text[if number == 0 { 0 } else { ends[number - 1] }..ends[number]]
+        };
+        let (new, hash) = (&text[start..], xxh3_64(text[start..].as_bytes()));
+        if new.is_empty() || known.find(hash, |&n| of(n) == new).is_some() {
+            text.truncate(start);
         } else {
-            self.ends.push(self.text.len());
+            known.insert_unique(hash, ends.len() as u32, |&n| xxh3_64(of(n).as_bytes()));
+            ends.push(text.len());
         }
     }
 }

@@ -184,7 +184,7 @@ impl<'a> Fields<'a> {
 
 /// How documents go to buckets and buckets to spill files: spill file f holds the buckets b with
 /// b mod files = f.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Number of buckets.
     pub buckets: u32,
@@ -209,6 +209,8 @@ impl Plan {
 pub struct Checkpoint {
     /// What the spill files are made from: raw files and options.
     pub of: String,
+    /// How documents go to them.
+    pub plan: Plan,
     /// Raw files that are done.
     pub files_done: u32,
     /// Lines of the next one that are done.
@@ -259,11 +261,16 @@ const CHECKPOINT: &str = "checkpoint.json";
 
 impl Spill {
     /// Opens the spill files below `folder`: those of a stopped run of the same input and options (`of`), cut
-    /// back to its checkpoint, or new ones.
+    /// back to its checkpoint, or new ones as in `plan`.
     pub fn open(folder: &Path, plan: Plan, of: &str) -> Result<(Self, Checkpoint), StoreError> {
-        let spill = |files| Self { folder: folder.to_owned(), plan, files };
         let checkpoint = fs::read(folder.join(CHECKPOINT)).ok().and_then(|b| serde_json::from_slice(&b).ok());
-        match checkpoint.filter(|c: &Checkpoint| c.of == of) {
+        // The limit of open files may have changed since; a layout that is begun is kept while it fits.
+        let goes_on =
+            |c: &Checkpoint| c.of == of && c.plan.buckets == plan.buckets && (c.finished || c.plan.files <= plan.files);
+        let checkpoint = checkpoint.filter(goes_on);
+        let plan = checkpoint.as_ref().map_or(plan, |c| c.plan);
+        let spill = |files| Self { folder: folder.to_owned(), plan, files };
+        match checkpoint {
             Some(checkpoint) if checkpoint.finished => Ok((spill(BTreeMap::new()), checkpoint)),
             Some(checkpoint) => {
                 let mut files = BTreeMap::new();
@@ -295,7 +302,7 @@ impl Spill {
                         files.insert((kind, number), Open { file, buffer: Vec::new(), length: 0 });
                     }
                 }
-                Ok((spill(files), Checkpoint { of: of.to_owned(), ..Default::default() }))
+                Ok((spill(files), Checkpoint { of: of.to_owned(), plan, ..Default::default() }))
             }
         }
     }
@@ -362,17 +369,10 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// Frames of a spill file or a sorted run; no file is no frames.
-    pub fn open(path: &Path) -> Result<Option<Self>, StoreError> {
-        match File::open(path) {
-            Ok(file) => Ok(Some(Self {
-                path: path.to_owned(),
-                file: BufReader::with_capacity(1 << 18, file),
-                buffer: Vec::new(),
-            })),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(StoreError::io("open", path)(e)),
-        }
+    /// Frames of a spill file or a sorted run.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(StoreError::io("open", path))?;
+        Ok(Self { path: path.to_owned(), file: BufReader::with_capacity(1 << 18, file), buffer: Vec::new() })
     }
 
     /// The bytes of the next frame.
@@ -390,23 +390,25 @@ impl FrameReader {
     }
 }
 
-/// Splits the spill file of several buckets into one file a bucket.
-pub fn split(from: &Path, buckets: u32, wanted: &BTreeMap<u32, PathBuf>) -> Result<(), StoreError> {
-    let mut files = BTreeMap::new();
-    for (&bucket, path) in wanted {
-        let file = File::create(path).map_err(StoreError::io("create", path))?;
-        files.insert(bucket, (path, io::BufWriter::with_capacity(BUFFER, file)));
-    }
-    if let Some(mut frames) = FrameReader::open(from)? {
+/// Splits the spill file of several buckets into one file a bucket, at most `at_once` of them open at a time.
+pub fn split(from: &Path, buckets: u32, wanted: &BTreeMap<u32, PathBuf>, at_once: usize) -> Result<(), StoreError> {
+    let wanted: Vec<(&u32, &PathBuf)> = wanted.iter().collect();
+    for some in wanted.chunks(at_once.max(1)) {
+        let mut files = BTreeMap::new();
+        for &(&bucket, path) in some {
+            let file = File::create(path).map_err(StoreError::io("create", path))?;
+            files.insert(bucket, (path, io::BufWriter::with_capacity(BUFFER, file)));
+        }
+        let mut frames = FrameReader::open(from)?;
         while let Some(bytes) = frames.next_frame()? {
             let Some((frame, _)) = Frame::read(bytes) else { continue };
             if let Some((path, file)) = files.get_mut(&frame.document.bucket(buckets)) {
                 file.write_all(bytes).map_err(StoreError::io("write", path))?;
             }
         }
-    }
-    for (path, mut file) in files.into_values() {
-        file.flush().map_err(StoreError::io("write", path))?;
+        for (path, mut file) in files.into_values() {
+            file.flush().map_err(StoreError::io("write", path))?;
+        }
     }
     Ok(())
 }

@@ -10,16 +10,16 @@ use arrow::{
     datatypes::UInt16Type,
 };
 use schemas::{
-    Counts, Draws, Manifest, Pair, PairBuilder, PairProduct, Relation, StoreError, columns, create_pairs,
+    Counts, Draws, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, StoreError, columns, create_pairs,
     manifest::{GraphBody, MANIFEST, ShardOptions},
-    open_pairs, open_segments,
+    open_segments,
     store::{self, TableReader},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    corpus::{COUNTS, MADE_FROM},
     hashes::Hashes,
+    ledger::Ledger,
     progress::{Outcome, Progress},
     shard::{ShardError, encode},
 };
@@ -63,15 +63,21 @@ pub fn plan(shards: &[encode::Planned], graph_blake3: &str, seed: u64, options: 
     Planned { made_from: hasher.finalize().to_hex().to_string() }
 }
 
-/// What finished pairs hold, if `folder` has them, made from the same.
-pub fn finished(folder: &Path, planned: &Planned) -> Option<PairCounts> {
-    let counts_of = |file| {
-        let table = open_pairs(&folder.join(name_of(file))).ok()?;
-        (table.note(MADE_FROM) == Some(&planned.made_from)).then_some(())?;
-        serde_json::from_str::<PairCounts>(table.note(COUNTS)?).ok()
-    };
-    let counts = counts_of(0)?;
-    (1..counts.files).all(|file| counts_of(file).as_ref() == Some(&counts)).then_some(counts)
+/// The files of finished pairs and what they hold, if all are there, made from the same.
+pub fn finished(
+    ledger: &Ledger,
+    planned: &Planned,
+    hashes: &mut Hashes,
+) -> Result<Option<(Vec<FileEntry>, PairCounts)>, StoreError> {
+    let mut files = Vec::new();
+    loop {
+        let name = name_of(files.len() as u32);
+        let Some(made) = ledger.finished::<PairCounts>(&name, &planned.made_from, hashes)? else { return Ok(None) };
+        files.push(made.file);
+        if files.len() >= made.counts.files as usize {
+            return Ok(Some((files, made.counts)));
+        }
+    }
 }
 
 /// Draws the pairs, or finds that they are up to date.
@@ -86,7 +92,8 @@ pub fn make(
     let since = Instant::now();
     let folder = out.join("shards");
     let planned = plan(shards, &graph.data_blake3(), seed, options);
-    if let Some(counts) = finished(&folder, &planned) {
+    let ledger = Ledger::open(out, "shards")?;
+    if let Some((_, counts)) = finished(&ledger, &planned, hashes)? {
         return Ok((counts, Outcome::UpToDate));
     }
     store::remove(&folder.join(MANIFEST))?;
@@ -131,10 +138,8 @@ pub fn make(
             table.write_result(batch.finish())?;
             bar.inc(piece.len() as u64);
         }
-        table.note(MADE_FROM, planned.made_from.clone());
-        table.note(COUNTS, serde_json::to_string(&counts).unwrap_or_default());
-        let entry = table.commit()?;
-        hashes.remember(&path, &entry.blake3)?;
+        let made = ledger.commit(table, &planned.made_from, counts.clone())?;
+        hashes.remember(&path, &made.file.blake3)?;
     }
     bar.finish_and_clear();
     Ok((counts, Outcome::made(since, "is new".to_owned())))

@@ -4,7 +4,7 @@
 //! word and has a threshold of its own. Entries with the same words are one; the higher score stays.
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -134,8 +134,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<(Manifest<Pool
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
-    let read = |source| PoolError::Read { path: request.file.to_owned(), source };
-    fs::File::open(request.file).map_err(read)?;
+    check_readable(request.file)?;
     let blake3 = hashes.blake3(request.file)?;
     let why = match &old {
         None => "is new".to_owned(),
@@ -165,6 +164,13 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<(Manifest<Pool
     Ok((manifest, Outcome::made(since, why)))
 }
 
+/// Fails when there is no such file, or it is none.
+pub fn check_readable(file: &Path) -> Result<(), PoolError> {
+    let read = |source| PoolError::Read { path: file.to_owned(), source };
+    let about = fs::File::open(file).and_then(|f| f.metadata()).map_err(read)?;
+    if about.is_dir() { Err(read(io::ErrorKind::IsADirectory.into())) } else { Ok(()) }
+}
+
 fn changed(request: &Request<'_>, blake3: &str, was: &PoolBody) -> Option<String> {
     let PoolSource::Import { blake3: old, .. } = &was.source;
     if old != blake3 {
@@ -190,7 +196,8 @@ fn import(request: &Request<'_>) -> Result<(Pool, u64, Counts), PoolError> {
     let mut lines = LineReader::new(open(request.file, Arc::default()).map_err(read)?.bytes);
     let mut words = Words::new(request.tokenizer);
     let mut best: HashMap<String, (f32, u8)> = HashMap::new();
-    let (mut entries, mut bad, mut low, mut wordless, mut duplicate) = (0u64, 0u64, 0u64, 0u64, 0u64);
+    let (mut entries, mut bad, mut low, mut duplicate) = (0u64, 0u64, 0u64, 0u64);
+    let (mut wordless, mut many_words) = (0u64, 0u64);
     let mut places = Vec::new();
     let mut text = String::new();
     while let Some(batch) = lines.next_batch(1 << 20) {
@@ -211,9 +218,16 @@ fn import(request: &Request<'_>) -> Result<(Pool, u64, Counts), PoolError> {
                 continue;
             }
             let count = join_words(&mut words, phrase, &mut text);
-            let (Ok(count @ 1..), true) = (u8::try_from(count), !text.is_empty()) else {
-                wordless += 1;
-                continue;
+            let count = match u8::try_from(count) {
+                Ok(0) => {
+                    wordless += 1;
+                    continue;
+                }
+                Ok(count) => count,
+                Err(_) => {
+                    many_words += 1;
+                    continue;
+                }
             };
             let score = score as f32;
             match best.get_mut(&text) {
@@ -248,7 +262,13 @@ fn import(request: &Request<'_>) -> Result<(Pool, u64, Counts), PoolError> {
     let mut phrases: Vec<Phrase> =
         best.into_iter().map(|(text, (score, words))| Phrase { text, score, words }).collect();
     phrases.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
-    let rejected = [("malformed", bad), ("below_score", low), ("without_words", wordless), ("duplicate", duplicate)];
+    let rejected = [
+        ("malformed", bad),
+        ("below_score", low),
+        ("without_words", wordless),
+        ("too_many_words", many_words),
+        ("duplicate", duplicate),
+    ];
     let rejected = rejected.into_iter().filter(|r| r.1 > 0).map(|(reason, n)| (reason.to_owned(), n)).collect();
     Ok((Pool { phrases }, entries, rejected))
 }
@@ -258,7 +278,7 @@ fn entry(line: &[u8]) -> Option<(f64, &str)> {
     let (score, phrase) = std::str::from_utf8(line).ok()?.split_once('\t')?;
     let score: f64 = score.trim().parse().ok()?;
     let phrase = phrase.trim();
-    (score.is_finite() && !phrase.is_empty()).then_some((score, phrase))
+    ((score as f32).is_finite() && !phrase.is_empty()).then_some((score, phrase))
 }
 
 /// Writes the words of a phrase, separated by spaces, and counts them. Transparent hyphens are left out.

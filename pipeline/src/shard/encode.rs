@@ -2,10 +2,7 @@
 //!
 //! The reader takes row groups of corpus tables, workers encode them, the writer appends to the shard of
 //! the table's bucket. All workers share the row groups of the buckets in work.
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{path::Path, str::FromStr};
 
 use arrow::{
     array::{Array, AsArray},
@@ -16,7 +13,6 @@ use schemas::{
     DocumentId, FileEntry, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, TokenRange, columns,
     create_segments,
     manifest::{CorpusBody, MANIFEST},
-    open_segments,
     store::{self, TableReader, TableWriter},
 };
 use serde::{Deserialize, Serialize};
@@ -26,8 +22,8 @@ use super::{
     segment::{MOST_SEGMENTS, cut},
 };
 use crate::{
-    corpus::{COUNTS, MADE_FROM},
     hashes::Hashes,
+    ledger::{Ledger, Made},
     phrase::{
         matcher::{Matcher, Occurrence},
         pool::{self, Pool},
@@ -125,6 +121,13 @@ pub struct Planned {
     pub made_from: String,
 }
 
+impl Planned {
+    /// The record of the shard, if it is there, made from the same.
+    pub fn finished(&self, ledger: &Ledger, hashes: &mut Hashes) -> Result<Option<Made<SegmentCounts>>, StoreError> {
+        ledger.finished(&self.name, &self.made_from, hashes)
+    }
+}
+
 /// The shards of a corpus, products first.
 pub fn plan(corpus: &Manifest<CorpusBody>, pool_blake3: &str, tokenizer: &Tokenizer, max_tokens: u16) -> Vec<Planned> {
     let mut planned = Vec::new();
@@ -145,13 +148,6 @@ pub fn plan(corpus: &Manifest<CorpusBody>, pool_blake3: &str, tokenizer: &Tokeni
     planned
 }
 
-/// What a finished shard holds, if `folder` has it, made from the same.
-pub fn finished(folder: &Path, planned: &Planned) -> Option<SegmentCounts> {
-    let table = open_segments(&folder.join(&planned.name)).ok()?;
-    (table.note(MADE_FROM) == Some(&planned.made_from)).then_some(())?;
-    serde_json::from_str(table.note(COUNTS)?).ok()
-}
-
 /// Makes the planned shards that are not there. Gives how many it made, and their counts.
 pub fn encode(
     request: &Request<'_>,
@@ -162,10 +158,13 @@ pub fn encode(
 ) -> Result<(usize, SegmentCounts), ShardError> {
     let folder = request.out.join("shards");
     let pool_blake3 = pool_manifest.data_blake3();
-    let missing: Vec<Planned> = plan(corpus, &pool_blake3, request.tokenizer, request.max_tokens)
-        .into_iter()
-        .filter(|p| request.task.has(p.bucket) && finished(&folder, p).is_none())
-        .collect();
+    let ledger = Ledger::open(request.out, "shards")?;
+    let mut missing: Vec<Planned> = Vec::new();
+    for planned in plan(corpus, &pool_blake3, request.tokenizer, request.max_tokens) {
+        if request.task.has(planned.bucket) && planned.finished(&ledger, hashes)?.is_none() {
+            missing.push(planned);
+        }
+    }
     if missing.is_empty() {
         return Ok((0, SegmentCounts::default()));
     }
@@ -178,7 +177,7 @@ pub fn encode(
     let bar = progress.count("encoding", rows);
     let corpus_folder = request.out.join("corpus");
     let mut reader = Reader { missing: &missing, corpus: &corpus_folder, hashes, unit: 0, open: None };
-    let mut writer = Writer { missing: &missing, folder: &folder, open: None, made: Vec::new(), tokens: 0 };
+    let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new(), tokens: 0 };
     stage::run(
         request.threads,
         || reader.next(),
@@ -208,9 +207,9 @@ pub fn encode(
     bar.finish_and_clear();
     let made = writer.made;
     let mut total = SegmentCounts::default();
-    for (path, entry, counts) in &made {
-        hashes.remember(path, &entry.blake3)?;
-        total.add(counts);
+    for made in &made {
+        hashes.remember(&folder.join(&made.file.name), &made.file.blake3)?;
+        total.add(&made.counts);
     }
     Ok((made.len(), total))
 }
@@ -352,9 +351,9 @@ impl Worker<'_> {
 /// The shard that is being written.
 struct Writer<'a> {
     missing: &'a [Planned],
-    folder: &'a Path,
+    ledger: &'a Ledger,
     open: Option<(TableWriter, SegmentCounts)>,
-    made: Vec<(PathBuf, FileEntry, SegmentCounts)>,
+    made: Vec<Made<SegmentCounts>>,
     tokens: u64,
 }
 
@@ -363,7 +362,7 @@ impl Writer<'_> {
         let unit = match &done {
             Done::Rows { unit, .. } | Done::End { unit } => *unit,
         };
-        let path = self.folder.join(&self.missing[unit].name);
+        let path = self.ledger.folder().join(&self.missing[unit].name);
         let (mut table, mut counts) = match self.open.take() {
             Some(open) => open,
             None => (create_segments(&path)?, SegmentCounts::default()),
@@ -376,10 +375,7 @@ impl Writer<'_> {
                 self.open = Some((table, counts));
             }
             Done::End { unit } => {
-                table.note(MADE_FROM, self.missing[unit].made_from.clone());
-                table.note(COUNTS, serde_json::to_string(&counts).unwrap_or_default());
-                let entry = table.commit()?;
-                self.made.push((path, entry, counts));
+                self.made.push(self.ledger.commit(table, &self.missing[unit].made_from, counts)?);
             }
         }
         Ok(())

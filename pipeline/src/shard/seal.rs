@@ -2,13 +2,15 @@
 use std::{path::Path, time::Instant};
 
 use schemas::{
-    FileEntry, Manifest, ManifestError, StoreError,
-    manifest::{CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, ShardCounts, ShardOptions, ShardsBody},
+    Manifest, ManifestError, StoreError,
+    manifest::{
+        CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody,
+    },
     store,
 };
 
 use super::{ShardError, encode};
-use crate::{corpus::remove_others, graph::pairs, hashes::Hashes, progress::Outcome, text::Tokenizer};
+use crate::{graph::pairs, hashes::Hashes, ledger::Ledger, progress::Outcome, text::Tokenizer};
 
 /// Name of the copy of the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -46,28 +48,27 @@ pub fn make(
     };
     let (planned, pairs) = parts(request, corpus, pool, graph);
     let mut counts = ShardCounts { rejected: corpus.body.counts.rejected.clone(), ..Default::default() };
-    let mut missing = Vec::new();
-    let mut names = Vec::new();
+    let ledger = Ledger::open(request.out, "shards")?;
+    let (mut missing, mut entries) = (Vec::new(), Vec::new());
     for shard in &planned {
-        match encode::finished(&folder, shard) {
-            Some(of) => {
-                counts.documents += of.documents;
-                counts.segments += of.segments;
-                counts.tokens += of.tokens;
-                counts.phrase_spans += of.phrase_spans;
-                counts.cut_spans += of.cut_spans;
-                counts.noun_phrases += of.noun_phrases;
+        match shard.finished(&ledger, hashes)? {
+            Some(made) => {
+                counts.documents += made.counts.documents;
+                counts.segments += made.counts.segments;
+                counts.tokens += made.counts.tokens;
+                counts.phrase_spans += made.counts.phrase_spans;
+                counts.cut_spans += made.counts.cut_spans;
+                counts.noun_phrases += made.counts.noun_phrases;
+                entries.push(made.file);
             }
             None => missing.push(shard.name.clone()),
         }
-        names.push(shard.name.clone());
     }
-    let pairs_made = pairs::finished(&folder, &pairs);
-    match pairs_made {
-        Some(of) => {
+    match pairs::finished(&ledger, &pairs, hashes)? {
+        Some((files, of)) => {
             counts.pairs = of.rows;
             counts.pairs_dropped = of.dropped;
-            names.extend((0..of.files).map(pairs::name_of));
+            entries.extend(files);
         }
         None => missing.push(pairs::name_of(0)),
     }
@@ -78,6 +79,7 @@ pub fn make(
             first: first.clone(),
         });
     }
+    let options = options_toml(request, pool);
     let body = ShardsBody {
         max_tokens: request.max_tokens,
         seed: request.seed,
@@ -90,37 +92,35 @@ pub fn make(
         corpus: Hash { blake3: corpus.data_blake3() },
         graph: Hash { blake3: graph.data_blake3() },
         options: request.options.clone(),
+        resolved: Resolved { file: OPTIONS.to_owned(), blake3: blake3::hash(options.as_bytes()).to_hex().to_string() },
         counts,
     };
+    let copies = [(TOKENIZER, request.tokenizer.json()), (OPTIONS, options.as_bytes())];
+    let manifest = Manifest::new(body, entries);
     if let Some(old) = old {
-        if old.body == body && old.files.iter().map(|f| &f.name).eq(sorted(&names)) {
-            for file in &old.files {
-                hashes.verify(&folder, file, "make shards")?;
+        if old.body == manifest.body && old.files == manifest.files {
+            for (name, wanted) in copies {
+                put_copy(&folder, name, wanted, hashes)?;
             }
-            let copy = folder.join(TOKENIZER);
-            if copy.is_file() && hashes.blake3(&copy)? == old.body.tokenizer.blake3 {
-                return Ok((old, Outcome::UpToDate));
-            }
+            return Ok((old, Outcome::UpToDate));
         }
         store::remove(&folder.join(MANIFEST))?;
     }
-    let mut entries = Vec::new();
-    for name in names {
-        let path = folder.join(&name);
-        let bytes = std::fs::metadata(&path).map_err(StoreError::io("read", &path))?.len();
-        entries.push(FileEntry { rows: store::rows_of(&path)?, bytes, blake3: hashes.blake3(&path)?, name });
+    ledger.keep_only(&manifest.files)?;
+    for (name, bytes) in copies {
+        store::write_file(&folder.join(name), bytes)?;
     }
-    remove_others(&folder, &entries)?;
-    store::write_file(&folder.join(TOKENIZER), request.tokenizer.json())?;
-    store::write_file(&folder.join(OPTIONS), options_toml(request, pool).as_bytes())?;
-    let manifest = Manifest::new(body, entries).seal(&folder)?;
-    Ok((manifest, Outcome::made(since, "is new".to_owned())))
+    Ok((manifest.seal(&folder)?, Outcome::made(since, "is new".to_owned())))
 }
 
-fn sorted(names: &[String]) -> Vec<&String> {
-    let mut names: Vec<&String> = names.iter().collect();
-    names.sort();
-    names
+/// Puts a small file back that is missing; one that was changed is refused.
+fn put_copy(folder: &Path, name: &str, wanted: &[u8], hashes: &mut Hashes) -> Result<(), StoreError> {
+    let path = folder.join(name);
+    if !path.exists() {
+        return store::write_file(&path, wanted).map(drop);
+    }
+    let (found, wanted) = (hashes.blake3(&path)?, blake3::hash(wanted).to_hex().to_string());
+    if found == wanted { Ok(()) } else { Err(StoreError::Damaged { path, found, wanted, remake: "make shards" }) }
 }
 
 /// The shards and pairs that these inputs and options give.

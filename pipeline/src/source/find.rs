@@ -27,6 +27,15 @@ pub struct Found {
     pub damage: Option<String>,
 }
 
+impl Found {
+    fn in_words(&self) -> String {
+        match &self.damage {
+            Some(damage) => format!("`{}` (damaged: {damage})", self.name),
+            None => format!("`{}`", self.name),
+        }
+    }
+}
+
 /// The files below a folder, in the order of their names.
 #[derive(Clone, Debug)]
 pub struct RawFiles {
@@ -77,13 +86,13 @@ pub enum FindError {
 /// Finds and recognises the files below `folder`; `but_not` is a folder that is left out, since it
 /// holds what is made. Hidden files are left out as well.
 pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
-    if !folder.exists() {
+    if !folder.is_dir() && !folder.is_file() {
         return Err(FindError::NoFolder { folder: folder.to_owned() });
     }
     let mut paths = Vec::new();
     let excluded = fs::canonicalize(but_not).ok().filter(|out| fs::canonicalize(folder).is_ok_and(|f| f != *out));
     if folder.is_file() {
-        paths.push((folder.file_name().unwrap_or_default().to_string_lossy().into_owned(), folder.to_owned()));
+        paths.push((name_of(folder), folder.to_owned()));
     } else {
         walk(folder, "", excluded.as_deref(), &mut paths)?;
     }
@@ -101,12 +110,22 @@ pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
         }
     }
     if files.recognised.iter().all(|f| f.holds.is_none()) {
-        let all: Vec<&str> = files.recognised.iter().chain(&files.skipped).map(|f| f.name.as_str()).collect();
+        let all: Vec<&Found> = files.recognised.iter().chain(&files.skipped).collect();
         let more = if all.len() > 5 { format!(" and {} more", all.len() - 5) } else { String::new() };
-        let looked_at = all.iter().take(5).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ") + &more;
+        let looked_at = all.iter().take(5).map(|f| f.in_words()).collect::<Vec<_>>().join(", ") + &more;
         return Err(FindError::NothingRecognised { folder: folder.to_owned(), looked_at });
     }
     Ok(files)
+}
+
+/// A file's name as text; bytes that are no UTF-8 as `\xNN`, so that different names stay different.
+fn name_of(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.file_name().unwrap_or_default().as_encoded_bytes().utf8_chunks() {
+        name.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| name.push_str(&format!("\\x{byte:02x}")));
+    }
+    name
 }
 
 fn walk(
@@ -121,7 +140,7 @@ fn walk(
     };
     for entry in fs::read_dir(folder).map_err(error(folder))? {
         let path = entry.map_err(error(folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = name_of(&path);
         if name.starts_with('.') {
             continue;
         }

@@ -116,6 +116,10 @@ impl Tokenizer {
             let found = format!("the continuation prefix `{}`", model.continuing_subword_prefix);
             return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
         }
+        if model.token_to_id(&model.unk_token).is_none() {
+            let found = format!("the unknown token `{}`, which is not in its vocabulary", model.unk_token);
+            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
+        }
         let longest_word = model.max_input_chars_per_word;
         let added = inner.get_added_tokens_decoder();
         if let Some((_, token)) = added.iter().find(|(_, t)| !t.special) {
@@ -138,7 +142,15 @@ impl Tokenizer {
         }
         let by_character = matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)))
             && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
-        Ok(Self { inner, json, vocabulary, by_character, longest_word })
+        let tokenizer = Self { inner, json, vocabulary, by_character, longest_word };
+        // A token starts a word unless its entry begins with `##`; so no word may begin with it.
+        let (mut text, mut words) = (Vec::new(), Vec::new());
+        tokenizer.pre_tokenize("##a b##c ##", &mut text, &mut words);
+        if words.iter().any(|&(start, end)| text[start..end].starts_with(CONTINUATION.as_bytes())) {
+            let found = "a pre-tokenizer that leaves `##` at the start of words".to_owned();
+            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
+        }
+        Ok(tokenizer)
     }
 
     /// The file `tokenizer.json`: as it was read, or made from the vocabulary.
@@ -192,14 +204,27 @@ impl Tokenizer {
         normalized.get().to_owned()
     }
 
-    /// The words of a normalised text, as byte ranges of it.
-    pub(super) fn pre_tokenize(&self, normalized: &str) -> Vec<(usize, usize)> {
-        let mut text = PreTokenizedString::from(normalized);
+    /// Appends the words of a normalised text to `text`, and where each is. Words that touch in the normalised
+    /// text touch in `text`; others have a space between them. (A pre-tokenizer may change its words, as
+    /// `Metaspace` does; BERT's does not.)
+    pub(super) fn pre_tokenize(&self, normalized: &str, text: &mut Vec<u8>, words: &mut Vec<(usize, usize)>) {
+        let mut split = PreTokenizedString::from(normalized);
         if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
-            let _ = pre_tokenizer.pre_tokenize(&mut text);
+            let _ = pre_tokenizer.pre_tokenize(&mut split);
         }
-        let splits = text.get_splits(OffsetReferential::Original, OffsetType::Byte);
-        splits.into_iter().map(|(_, range, _)| range).filter(|(start, end)| start < end).collect()
+        let mut last_end = None;
+        for (word, (start, end), _) in split.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+            if word.is_empty() {
+                continue;
+            }
+            if last_end != Some(start) {
+                text.push(b' ');
+            }
+            let from = text.len();
+            text.extend_from_slice(word.as_bytes());
+            words.push((from, text.len()));
+            last_end = Some(end);
+        }
     }
 
     /// The ids of one word. An unknown word is one id; the vocabulary has `[UNK]`, so there is no error.

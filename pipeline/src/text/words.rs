@@ -214,20 +214,23 @@ impl<'t> Words<'t> {
 
     fn find_by_library(&mut self, raw: &str) {
         let normalized = self.tokenizer.normalize(raw);
-        let base = self.text.len() as u32;
-        let words = self.tokenizer.pre_tokenize(&normalized);
-        self.ranges.extend(words.iter().map(|&(s, e)| WordRange { start: base + s as u32, end: base + e as u32 }));
-        self.text.extend_from_slice(normalized.as_bytes());
+        let mut words = Vec::new();
+        self.tokenizer.pre_tokenize(&normalized, &mut self.text, &mut words);
+        self.ranges.extend(words.iter().map(|&(start, end)| WordRange { start: start as u32, end: end as u32 }));
     }
 }
 
 /// What the library makes of one character by itself.
 fn look_up(tokenizer: &Tokenizer, c: char) -> Normalized {
     let normalized = tokenizer.normalize(c.encode_utf8(&mut [0; 4]));
-    let classify = |c: char| match tokenizer.pre_tokenize(&format!("a{c}a")).len() {
-        1 => Class::Letter,
-        2 => Class::Space,
-        _ => Class::Punctuation,
+    let classify = |c: char| {
+        let mut words = Vec::new();
+        tokenizer.pre_tokenize(&format!("a{c}a"), &mut Vec::new(), &mut words);
+        match words.len() {
+            1 => Class::Letter,
+            2 => Class::Space,
+            _ => Class::Punctuation,
+        }
     };
     Normalized {
         reorders: normalized.chars().any(|c| canonical_combining_class(c) != 0),

@@ -74,14 +74,14 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     gz.write_all(bytes).and_then(|()| gz.finish()).expect("memory is written to")
 }
 
-/// All files below a folder with their bytes, but what is of one machine only.
+/// All files below a folder with their bytes.
 pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(folder: &Path, prefix: &str, into: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(folder).expect("the folder is there").flatten() {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             if entry.path().is_dir() {
                 walk(&entry.path(), &format!("{name}/"), into);
-            } else if ![".hashes.json", ".lock"].contains(&name.as_str()) {
+            } else {
                 into.insert(name, fs::read(entry.path()).expect("the file is there"));
             }
         }

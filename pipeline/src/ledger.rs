@@ -1,0 +1,117 @@
+//! What has been made so far: a small record beside `OUT` for each finished table.
+//!
+//! A manifest speaks for a whole folder and comes last. Until then, and when the folder is made again in part,
+//! the ledger says of each table what it was made from, what is in it, and the hash that it had when it was
+//! written. So a stopped run knows what is finished, and a table that was damaged meanwhile is refused by name
+//! instead of being sealed.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use schemas::{
+    FileEntry, StoreError,
+    store::{self, TableWriter},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::hashes::Hashes;
+
+/// The note in a table's own metadata that says what it was made from.
+const MADE_FROM: &str = "ebert.made_from";
+/// The note in a table's own metadata that counts what is in it.
+const COUNTS: &str = "ebert.counts";
+
+/// A finished table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Made<C> {
+    /// Hash of all that decides its content.
+    pub made_from: String,
+    /// What is in it.
+    pub counts: C,
+    /// The file as it was written.
+    pub file: FileEntry,
+}
+
+/// The finished tables of one folder of `OUT`.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    folder: PathBuf,
+    records: PathBuf,
+}
+
+impl Ledger {
+    /// The ledger of `out/step`.
+    pub fn open(out: &Path, step: &str) -> Result<Self, StoreError> {
+        let records = out.join(".made").join(step);
+        fs::create_dir_all(&records).map_err(StoreError::io("create", &records))?;
+        Ok(Self { folder: out.join(step), records })
+    }
+
+    /// The folder of the tables.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Commits a table, with its notes, and records that it is finished.
+    pub fn commit<C: Serialize>(
+        &self,
+        mut table: TableWriter,
+        made_from: &str,
+        counts: C,
+    ) -> Result<Made<C>, StoreError> {
+        let error = |e: serde_json::Error| StoreError::io("write", &self.records)(e.into());
+        table.note(MADE_FROM, made_from.to_owned());
+        table.note(COUNTS, serde_json::to_string(&counts).map_err(error)?);
+        let made = Made { made_from: made_from.to_owned(), counts, file: table.commit()? };
+        store::write_file(&self.record_of(&made.file.name), &serde_json::to_vec(&made).map_err(error)?)?;
+        Ok(made)
+    }
+
+    /// The record of a table that was made from this and is there.
+    ///
+    /// # Errors
+    /// When the table is not as it was written.
+    pub fn finished<C: DeserializeOwned>(
+        &self,
+        name: &str,
+        made_from: &str,
+        hashes: &mut Hashes,
+    ) -> Result<Option<Made<C>>, StoreError> {
+        let record = self.record_of(name);
+        let bytes = match fs::read(&record) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(StoreError::io("read", &record))?,
+        };
+        // A record that cannot be read is none: its table is made again.
+        let Ok(made) = serde_json::from_slice::<Made<C>>(&bytes) else { return Ok(None) };
+        if made.made_from != made_from || made.file.name != name {
+            return Ok(None);
+        }
+        match hashes.verify(&self.folder, &made.file, "make shards") {
+            Err(StoreError::Missing { .. }) => Ok(None),
+            other => other.map(|()| Some(made)),
+        }
+    }
+
+    /// Removes the tables of earlier runs that are not among `files`, with their records, and what a stopped run
+    /// left under temporary names.
+    pub fn keep_only(&self, files: &[FileEntry]) -> Result<(), StoreError> {
+        for (folder, ending) in [(&self.folder, ""), (&self.records, ".json")] {
+            for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+                let path = entry.map_err(StoreError::io("list", folder))?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let table = name.strip_suffix(ending).filter(|table| table.ends_with(".parquet"));
+                if table.is_some_and(|table| !files.iter().any(|f| f.name == table)) {
+                    store::remove(&path)?;
+                }
+            }
+            store::sweep(folder)?;
+        }
+        Ok(())
+    }
+
+    fn record_of(&self, name: &str) -> PathBuf {
+        self.records.join(format!("{name}.json"))
+    }
+}
