@@ -86,7 +86,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
     }
     writeln!(report, "  {:14} {:>16}   {per_token:.2} a token, with spans", "bytes on disk", thousands(disk))?;
 
-    let mut lengths = vec![0u64; BARS];
+    let mut lengths = [0u64; BARS];
     let mut found: HashMap<u32, u64> = HashMap::new();
     let (mut rows, mut in_phrases, mut tokens) = (0u64, 0u64, 0u64);
     let mut shown: Vec<(u64, String)> = Vec::new();

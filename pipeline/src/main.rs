@@ -179,7 +179,7 @@ impl Steps {
         anyhow::ensure!(self.nouns == Nouns::Off, Usage);
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = self.threads.map_or(cores, usize::from);
-        let sample_pool = (self.corpus == PathBuf::from(SAMPLE)).then(|| PathBuf::from(SAMPLE).join("pool.txt.gz"));
+        let sample_pool = (self.corpus == *SAMPLE).then(|| PathBuf::from(SAMPLE).join("pool.txt.gz"));
         // The table library starts its own threads; it reads this once.
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("POLARS_MAX_THREADS", threads.to_string()) };

@@ -62,14 +62,17 @@ fn visible(words: &[(String, usize, usize)]) -> Vec<(&str, usize)> {
     (0..words.len()).filter(|&i| !joins(i)).map(|i| (words[i].0.as_str(), i)).collect()
 }
 
+/// First token, one past the last token, phrase.
+type Spans = BTreeSet<(u32, u32, u32)>;
+
 /// Occurrences of pool phrases as (first token, one past the last, phrase), by trying every length everywhere.
-fn spans_by_trying(tokenizer: &Tokenizer, pool: &Pool, text: &str) -> BTreeSet<(u32, u32, u32)> {
+fn spans_by_trying(tokenizer: &Tokenizer, pool: &Pool, text: &str) -> Spans {
     let index: HashMap<Vec<&str>, u32> =
         pool.phrases.iter().enumerate().map(|(i, p)| (p.text.split(' ').collect(), i as u32)).collect();
     spans_by_index(tokenizer, &index, text)
 }
 
-fn spans_by_index(tokenizer: &Tokenizer, index: &HashMap<Vec<&str>, u32>, text: &str) -> BTreeSet<(u32, u32, u32)> {
+fn spans_by_index(tokenizer: &Tokenizer, index: &HashMap<Vec<&str>, u32>, text: &str) -> Spans {
     let longest = index.keys().map(Vec::len).max().unwrap_or(0);
     let words = words_by_library(tokenizer, text);
     let mut first = vec![0u32];
@@ -288,7 +291,7 @@ fn check_shards(out: &Path, stride: usize) {
             let shard = shards.files.iter().find(|f| f.name == entry.name).unwrap();
             let table = open_segments(&verify_file(&out.join("shards"), shard, "x").unwrap()).unwrap();
             let mut last = None;
-            let mut documents: Vec<(u64, Vec<u16>, Vec<usize>, BTreeSet<(u32, u32, u32)>)> = Vec::new();
+            let mut documents: Vec<(u64, Vec<u16>, Vec<usize>, Spans)> = Vec::new();
             for batch in table.batches(1000, None) {
                 let mut segments = SegmentRows::new(&batch.unwrap());
                 for row in 0..segments.len() {

@@ -58,7 +58,7 @@ for kind in ("products", "reviews", "pairs"):
         ours = [dict(zip(("document_id", "product_id", "segment", "input_ids", "phrases", "noun_phrases") if kind != "pairs"
                 else ("relation", "anchor", "neighbor", "negative"), row)) for row in duckdb.sql(f"SELECT * FROM '{f}'").fetchall()]
         assert theirs == ours, f
-one = lambda q: duckdb.sql(q).fetchone()[0]
+one = lambda q: duckdb.sql(q).fetchall()[0][0]
 segments = "read_parquet(['shards/products-*.parquet', 'shards/reviews-*.parquet'])"
 assert one(f"SELECT count(*) FROM {segments}") == counts["segments"]
 assert one(f"SELECT sum(len(input_ids)) FROM {segments}") == counts["tokens"]

@@ -1,7 +1,7 @@
 //! The corpus: raw dumps to clean, deduplicated documents in buckets.
 //!
-//! Two passes. [`read`] parses the raw files once and sorts their records into spill files by bucket;
-//! [`bucket`] sorts each bucket, leaves out duplicates (which always meet in one bucket), and writes its
+//! Two passes. `read` parses the raw files once and sorts their records into spill files by bucket;
+//! `bucket` sorts each bucket, leaves out duplicates (which always meet in one bucket), and writes its
 //! Parquet tables. Memory is a bounded number of batches in the first pass and of buckets in the second.
 use std::{
     collections::BTreeMap,

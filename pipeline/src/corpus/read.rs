@@ -205,7 +205,7 @@ impl Strings {
             let number = number as usize;
             &text[if number == 0 { 0 } else { ends[number - 1] }..ends[number]]
         };
-        let (new, hash) = (&text[start..], xxh3_64(text[start..].as_bytes()));
+        let (new, hash) = (&text[start..], xxh3_64(&text.as_bytes()[start..]));
         if new.is_empty() || known.find(hash, |&n| of(n) == new).is_some() {
             text.truncate(start);
         } else {

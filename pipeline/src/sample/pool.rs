@@ -48,6 +48,12 @@ pub struct Miner {
     totals: [u64; C],
 }
 
+impl Default for Miner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Miner {
     /// An empty count.
     pub fn new() -> Self {

@@ -29,13 +29,20 @@ struct Slot {
 
 const EMPTY: Slot = Slot { key: [0; 2], pool_word: 0, length: 0, id_count: 0, ids: [0; 4] };
 
+/// A word that fits no slot.
+#[derive(Clone)]
+struct Other {
+    ids: Box<[u16]>,
+    pool_word: u32,
+}
+
 /// A growing table with open addressing and linear probing, at most half full.
 #[derive(Clone)]
 pub(super) struct WordTable {
     slots: Vec<Slot>,
     short: usize,
     /// Words that are long, or have more ids than a slot.
-    others: HashMap<Box<[u8]>, (Box<[u16]>, u32)>,
+    others: HashMap<Box<[u8]>, Other>,
 }
 
 /// A word ready to be looked up.
@@ -102,13 +109,14 @@ impl WordTable {
                 return None;
             }
         }
-        self.others.get(key.word).map(|(ids, pool_word)| Entry { ids, pool_word: *pool_word })
+        self.others.get(key.word).map(|other| Entry { ids: &other.ids, pool_word: other.pool_word })
     }
 
     /// Adds a word that the table does not have.
     pub(super) fn insert(&mut self, key: &Key<'_>, entry: Entry<'_>) {
         if key.word.len() > SHORT || entry.ids.len() > 4 {
-            self.others.insert(key.word.into(), (entry.ids.into(), entry.pool_word));
+            let other = Other { ids: entry.ids.into(), pool_word: entry.pool_word };
+            self.others.insert(key.word.into(), other);
             return;
         }
         if 2 * (self.short + 1) > self.slots.len() {
