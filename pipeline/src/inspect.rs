@@ -12,6 +12,7 @@ use schemas::{
 };
 
 use crate::{
+    REMAKE,
     phrase::pool,
     progress::thousands,
     text::{Tokenizer, TokenizerError},
@@ -29,6 +30,12 @@ pub enum InspectError {
     /// The copy of the tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// The pool beside the shards is not the one that their spans refer to.
+    #[error("the shards were made from another pool than `{}`\nhint: run `{REMAKE}` to make them from this one", folder.display())]
+    OtherPool {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A row.
     #[error("shard `{}` is not what its manifest promises", path.display())]
     Row {
@@ -60,9 +67,12 @@ const BARS: usize = 10;
 /// Writes what is in the shards of `out` to `report`.
 pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<(), InspectError> {
     let folder = out.join("shards");
-    let manifest = Manifest::<ShardsBody>::read(&folder, "make shards")?;
+    let manifest = Manifest::<ShardsBody>::read(&folder, REMAKE)?;
     let body = &manifest.body;
-    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool"), "make shards")?;
+    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool"), REMAKE)?;
+    if pool_manifest.data_blake3() != body.pool.blake3 {
+        return Err(InspectError::OtherPool { folder: out.join("pool") });
+    }
     let pool = pool::load(out, &pool_manifest)?;
     let tokenizer = Tokenizer::load(&folder.join(&body.tokenizer.file))?;
     let paint = Paint { on: look.colour };
@@ -97,7 +107,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
         let all: Vec<_> = manifest.files.iter().filter(|f| f.name.starts_with(kind)).collect();
         for entry in all.iter().take(look.shards) {
             read += 1;
-            let path = store::verify_file(&folder, entry, "make shards")?;
+            let path = store::verify_file(&folder, entry, REMAKE)?;
             let table = open_segments(&path)?;
             for batch in table.batches(1 << 12, None) {
                 let mut segments = SegmentRows::new(&batch?);
@@ -169,7 +179,7 @@ fn rejected(out: &Path, body: &ShardsBody, paint: &Paint, report: &mut impl io::
     if counts.rejected.is_empty() {
         writeln!(report, "  none")?;
     }
-    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), "make shards").ok();
+    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), REMAKE).ok();
     for (reason, n) in &counts.rejected {
         writeln!(report, "  {reason:18} {:>12}", thousands(*n))?;
         for place in corpus.iter().flat_map(|c| c.body.places.get(reason)).flatten().take(3) {

@@ -5,6 +5,7 @@
 //! written. So a stopped run knows what is finished, and a table that was damaged meanwhile is refused by name
 //! instead of being sealed.
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -15,7 +16,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::hashes::Hashes;
+use crate::{REMAKE, hashes::Hashes};
 
 /// The note in a table's own metadata that says what it was made from.
 const MADE_FROM: &str = "ebert.made_from";
@@ -63,6 +64,9 @@ impl Ledger {
         let error = |e: serde_json::Error| StoreError::io("write", &self.records)(e.into());
         table.note(MADE_FROM, made_from.to_owned());
         table.note(COUNTS, serde_json::to_string(&counts).map_err(error)?);
+        // No record while the table changes: one of an older table would call the new one damaged.
+        let name = table.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        store::remove(&self.record_of(&name))?;
         let made = Made { made_from: made_from.to_owned(), counts, file: table.commit()? };
         store::write_file(&self.record_of(&made.file.name), &serde_json::to_vec(&made).map_err(error)?)?;
         Ok(made)
@@ -88,7 +92,7 @@ impl Ledger {
         if made.made_from != made_from || made.file.name != name {
             return Ok(None);
         }
-        match hashes.verify(&self.folder, &made.file, "make shards") {
+        match hashes.verify(&self.folder, &made.file, REMAKE) {
             Err(StoreError::Missing { .. }) => Ok(None),
             other => other.map(|()| Some(made)),
         }
@@ -97,12 +101,13 @@ impl Ledger {
     /// Removes the tables of earlier runs that are not among `files`, with their records, and what a stopped run
     /// left under temporary names.
     pub fn keep_only(&self, files: &[FileEntry]) -> Result<(), StoreError> {
+        let kept: HashSet<&str> = files.iter().map(|f| f.name.as_str()).collect();
         for (folder, ending) in [(&self.folder, ""), (&self.records, ".json")] {
             for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
                 let path = entry.map_err(StoreError::io("list", folder))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let table = name.strip_suffix(ending).filter(|table| table.ends_with(".parquet"));
-                if table.is_some_and(|table| !files.iter().any(|f| f.name == table)) {
+                if table.is_some_and(|table| !kept.contains(table)) {
                     store::remove(&path)?;
                 }
             }

@@ -6,6 +6,9 @@
 //! [`run`] makes the steps that are not up to date; [`inspect`] and [`verify`] look at what is there.
 //!
 //! This crate never links libtorch.
+/// The command that messages name when something is to be made again.
+pub const REMAKE: &str = "make shards";
+
 pub mod corpus;
 pub mod graph;
 pub mod hashes;

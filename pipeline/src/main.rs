@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{
     inspect::{Look, inspect},
-    progress::{Log, Outcome, Progress, short},
+    progress::{Log, NEW, Outcome, Progress, short},
     run::{Options, Run, RunError},
     sample,
     shard::encode::Task,
@@ -257,8 +257,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let mut run = Run::new(&options, progress, task)?;
             let (corpus, pool) = (run.corpus_made()?, run.pool_made()?);
             let since = Instant::now();
-            let (made, counts) = run.encode(&corpus, &pool, task, None)?;
-            let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, "asked for".to_owned()) };
+            let (made, counts) = run.encode(&corpus, &pool, task)?;
+            let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
             let holds = format!("{made} files made   {} tokens", short(counts.tokens));
             let place = options.out.join("shards").display().to_string();
             Ok(progress.step("shards", &holds, &place, &outcome)?)
@@ -275,7 +275,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
             let since = Instant::now();
             let sealed = run.seal(&corpus, &pool, &graph)?;
-            Ok(run.report_shards(&sealed, 0, 0, &Outcome::made(since, "asked for".to_owned()))?)
+            Ok(run.report_shards(&sealed, 0, 0, &Outcome::made(since, NEW.to_owned()))?)
         }
         Command::Verify { out } => Ok(verify(&out, &mut io::stdout().lock())?),
         Command::Inspect { out, rows, shards, color } => {

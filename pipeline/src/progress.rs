@@ -57,7 +57,8 @@ impl Progress {
             Log::Text => {
                 let time = match outcome {
                     Outcome::UpToDate => "up to date".to_owned(),
-                    Outcome::Made { seconds, .. } => format!("{seconds:.1} s"),
+                    Outcome::Made { seconds, why } if why == NEW => format!("{seconds:.1} s"),
+                    Outcome::Made { seconds, why } => format!("{seconds:.1} s   again: {why}"),
                 };
                 writeln!(out, "{step:9} {holds:<56}  {place:24}  {time}")
             }
@@ -75,17 +76,6 @@ impl Progress {
         }
     }
 
-    /// Says that a step starts, and why.
-    pub fn start(&self, step: &str, why: &str) -> io::Result<()> {
-        let mut err = io::stderr().lock();
-        match self.log {
-            Log::Text => writeln!(err, "{step:9} {why}"),
-            Log::Json => {
-                writeln!(io::stdout().lock(), "{}", serde_json::json!({"event": "start", "step": step, "why": why}))
-            }
-        }
-    }
-
     /// Says one more thing under a heading of the summary.
     pub fn note(&self, heading: &str, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
@@ -95,6 +85,9 @@ impl Progress {
         }
     }
 }
+
+/// Why a step is made that never was.
+pub const NEW: &str = "is new";
 
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq)]

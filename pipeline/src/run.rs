@@ -15,6 +15,7 @@ use schemas::{
 };
 
 use crate::{
+    REMAKE,
     corpus::{self, CorpusError},
     graph::{
         associations::{self, GraphError},
@@ -23,7 +24,7 @@ use crate::{
     hashes::Hashes,
     ledger::Ledger,
     phrase::pool::{self, PoolError},
-    progress::{Outcome, Progress, count_of, short, thousands},
+    progress::{NEW, Outcome, Progress, count_of, short, thousands},
     shard::{
         ShardError,
         encode::{self, Task},
@@ -140,8 +141,18 @@ pub struct Run<'a> {
     tokenizer: Tokenizer,
     hashes: Hashes,
     progress: Progress,
-    /// Held while the run works; tasks share a folder and hold none.
-    _lock: Option<std::fs::File>,
+    /// Held while the run works: by itself, or together with other tasks.
+    _lock: std::fs::File,
+    task: Task,
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        // Tasks end at any time beside each other; the cache is for one run.
+        if self.task == Task::ALL {
+            self.hashes.save();
+        }
+    }
 }
 
 impl<'a> Run<'a> {
@@ -152,8 +163,8 @@ impl<'a> Run<'a> {
             let least = tokenizer.longest_word();
             return Err(RunError::ShortSegments { max_tokens: options.max_tokens, least });
         }
-        let lock = if task == Task::ALL { Some(lock(&options.out)?) } else { None };
-        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock })
+        let lock = lock(&options.out, task)?;
+        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task })
     }
 
     /// All steps.
@@ -167,7 +178,7 @@ impl<'a> Run<'a> {
         let graph = self.graph(&corpus)?;
         let before = self.shard_reason(&corpus, &pool, &graph);
         let since = Instant::now();
-        let (made, counts) = self.encode(&corpus, &pool, Task::ALL, before.as_deref())?;
+        let (made, counts) = self.encode(&corpus, &pool, Task::ALL)?;
         self.draw_pairs(&corpus, &pool, &graph)?;
         let sealed = self.seal(&corpus, &pool, &graph)?;
         let outcome = match (made, before) {
@@ -175,9 +186,7 @@ impl<'a> Run<'a> {
             (_, why) => Outcome::made(since, why.unwrap_or_else(|| "a shard was missing".to_owned())),
         };
         self.report_shards(&sealed, made, counts.tokens, &outcome)?;
-        self.summary(&corpus, &pool)?;
-        self.hashes.save();
-        Ok(())
+        self.summary(&corpus, &pool)
     }
 
     /// Makes `OUT/corpus`.
@@ -246,14 +255,10 @@ impl<'a> Run<'a> {
         corpus: &Manifest<CorpusBody>,
         pool: &Manifest<PoolBody>,
         task: Task,
-        why: Option<&str>,
     ) -> Result<(usize, encode::SegmentCounts), RunError> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
         self.sealed()?;
-        if let Some(why) = why {
-            self.progress.start("shards", why)?;
-        }
         let request = encode::Request {
             out: &self.options.out,
             tokenizer: &self.tokenizer,
@@ -359,8 +364,8 @@ impl<'a> Run<'a> {
     ) -> Option<String> {
         let old = match self.sealed() {
             Ok(Some(old)) => old.body,
-            _ if self.options.out.join("shards").exists() => return Some("goes on where a stopped run was".to_owned()),
-            _ => return Some("is new".to_owned()),
+            _ if self.options.out.join("shards").exists() => return Some("a stopped run goes on".to_owned()),
+            _ => return Some(NEW.to_owned()),
         };
         let options = self.options;
         if old.corpus.blake3 != corpus.data_blake3() {
@@ -389,7 +394,7 @@ impl<'a> Run<'a> {
 
     /// The manifest of sealed shards, if there are any.
     fn sealed(&self) -> Result<Option<Manifest<ShardsBody>>, ManifestError> {
-        match Manifest::read(&self.options.out.join("shards"), "make shards") {
+        match Manifest::read(&self.options.out.join("shards"), REMAKE) {
             Err(ManifestError::Absent { .. }) => Ok(None),
             other => other.map(Some),
         }
@@ -479,11 +484,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Takes the folder for this run. The lock goes with the process, however it ends.
-fn lock(out: &Path) -> Result<std::fs::File, RunError> {
+/// Takes the folder for this run, or for this task beside others. The lock goes with the process, however it ends.
+fn lock(out: &Path, task: Task) -> Result<std::fs::File, RunError> {
     std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
     let file = std::fs::File::open(out).map_err(StoreError::io("open", out))?;
-    match file.try_lock() {
+    match if task == Task::ALL { file.try_lock() } else { file.try_lock_shared() } {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { out: out.to_owned() }),
         // A file system without locks is no reason not to work.

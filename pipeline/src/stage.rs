@@ -12,6 +12,7 @@
 //! ```
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -52,7 +53,7 @@ pub fn run<T: Send, R: Send, W, E: Send>(
     let under_way = 2 * threads.get() + 2;
     let (permit, permits) = bounded::<()>(under_way);
     let (item, items) = bounded::<(u64, Result<T, E>)>(under_way);
-    let (result, results) = bounded::<(u64, Result<R, E>)>(under_way);
+    let (result, results) = bounded::<(u64, thread::Result<Result<R, E>>)>(under_way);
     for _ in 0..under_way {
         // The channel holds exactly this many.
         let _ = permit.send(());
@@ -80,10 +81,14 @@ pub fn run<T: Send, R: Send, W, E: Send>(
             let (items, result) = (items.clone(), result.clone());
             let (new_worker, work) = (&new_worker, &work);
             scope.spawn(move || {
-                let mut worker = new_worker();
+                let mut worker = None;
                 for (number, item) in items {
-                    let done = item.and_then(|item| work(&mut worker, item));
-                    if result.send((number, done)).is_err() {
+                    // A panic goes to the writer as a result does: nobody waits for an item that never comes.
+                    let done = catch_unwind(AssertUnwindSafe(|| {
+                        item.and_then(|item| work(worker.get_or_insert_with(new_worker), item))
+                    }));
+                    let panicked = done.is_err();
+                    if result.send((number, done)).is_err() || panicked {
                         return;
                     }
                 }
@@ -97,7 +102,10 @@ pub fn run<T: Send, R: Send, W, E: Send>(
             early.insert(number, result);
             while let Some(result) = early.remove(&next) {
                 next += 1;
-                outcome = result.and_then(&mut write);
+                outcome = match result {
+                    Ok(result) => result.and_then(&mut write),
+                    Err(panic) => resume_unwind(panic),
+                };
                 if outcome.is_err() {
                     break 'results;
                 }
@@ -106,7 +114,7 @@ pub fn run<T: Send, R: Send, W, E: Send>(
             }
         }
         stopped.store(true, Ordering::Relaxed);
-        // Threads that wait on a channel see that it is closed and end.
+        // Threads that wait on a channel see that it is closed and end; so they do when a panic unwinds from here.
         drop((results, permit));
         outcome
     })
@@ -166,6 +174,28 @@ mod tests {
         assert_eq!(read, Err("read"));
         let write = run(Threads::new(2), || Ok(Some(1)), || (), |(), i| Ok(i), |_| Err("write"));
         assert_eq!(write, Err("write"));
+    }
+
+    #[test]
+    fn a_worker_that_panics_ends_the_stream() {
+        for threads in [1, 3] {
+            let stream = || {
+                let mut next = 0;
+                let read = || -> Result<_, ()> {
+                    next += 1;
+                    Ok((next < 10_000).then_some(next))
+                };
+                run(
+                    Threads::new(threads),
+                    read,
+                    || (),
+                    |(), i| if i == 100 { panic!("at 100") } else { Ok(i) },
+                    |_| Ok(()),
+                )
+            };
+            let panic = catch_unwind(AssertUnwindSafe(stream)).unwrap_err();
+            assert_eq!(panic.downcast_ref(), Some(&"at 100"));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use schemas::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::progress::thousands;
+use crate::{REMAKE, progress::thousands};
 
 /// A folder is not what its manifest says.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ struct Checked {
 pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError> {
     let mut problems = Vec::new();
     let mut checked = 0;
-    let shards = Manifest::<ShardsBody>::read(&out.join("shards"), "make shards")?;
+    let shards = Manifest::<ShardsBody>::read(&out.join("shards"), REMAKE)?;
     let mut known = Vec::new();
     known.push(("shards", check(&out.join("shards"), &shards, &mut problems)?));
     let body = &shards.body;
@@ -64,7 +64,7 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
         if !folder.exists() {
             return Ok(None);
         }
-        let manifest = Manifest::<B>::read(&folder, "make shards")?;
+        let manifest = Manifest::<B>::read(&folder, REMAKE)?;
         let found = check(&folder, &manifest, problems)?;
         if found.blake3 != wanted {
             problems.push(format!("  the shards were made from another {name} than `{}`", folder.display()));
@@ -93,7 +93,7 @@ fn check<B: Serialize + DeserializeOwned>(
     problems: &mut Vec<String>,
 ) -> Result<Checked, VerifyError> {
     for entry in &manifest.files {
-        match verify_file(folder, entry, "make shards") {
+        match verify_file(folder, entry, REMAKE) {
             Ok(_) => {}
             Err(StoreError::Damaged { path, found, wanted, .. }) => {
                 problems.push(format!("  `{}`: blake3 found {found}, wanted {wanted}", path.display()));

@@ -305,6 +305,11 @@ impl TableWriter {
         if rows.num_rows() == 0 { Ok(()) } else { self.write(&rows) }
     }
 
+    /// Where the table will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Notes something about the file in its own metadata.
     pub fn note(&mut self, key: &str, value: String) {
         self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
@@ -413,14 +418,6 @@ impl TableReader {
             batches.into_iter().flatten().chain(error)
         })
     }
-}
-
-/// Rows of the Parquet table at `path`, whatever its columns.
-pub fn rows_of(path: &Path) -> Result<u64, StoreError> {
-    let file = File::open(path).map_err(StoreError::io("open", path))?;
-    let metadata = parquet::arrow::arrow_reader::ArrowReaderMetadata::load(&file, Default::default())
-        .map_err(StoreError::parquet("open", path))?;
-    Ok(metadata.metadata().file_metadata().num_rows().max(0) as u64)
 }
 
 /// Removes files that a stopped run left under temporary names.

@@ -19,7 +19,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::spill::{Frame, FrameReader, Position, ProductFields, ReviewFields};
+use super::spill::{Frame, FrameReader, Position, ProductFields, ReviewFields, malformed};
 use crate::{hashes::Hashes, ledger::Ledger, source::Kind};
 
 /// Bytes of a bucket that are sorted in memory; a larger bucket is sorted on disk.
@@ -91,7 +91,7 @@ pub fn write(
             let mut counts = BucketCounts::default();
             let mut written = None;
             while let Some(bytes) = frames.next_frame()? {
-                let Some((document, product)) = read_product(bytes) else { continue };
+                let (document, product) = read_product(bytes).ok_or_else(|| malformed(spill))?;
                 for &(relation, other) in &product.associations {
                     associations.push(product.product_id, other, relation.as_str())?;
                     counts.associations += 1;
@@ -116,7 +116,7 @@ pub fn write(
             let mut counts = BucketCounts::default();
             let mut written = None;
             while let Some(bytes) = frames.next_frame()? {
-                let Some((document, review)) = read_review(bytes) else { continue };
+                let (document, review) = read_review(bytes).ok_or_else(|| malformed(spill))?;
                 if written == Some(document) {
                     counts.duplicates += 1;
                     continue;
@@ -161,9 +161,14 @@ enum Sorted {
 
 impl Sorted {
     fn open(spill: &Path, scratch: &Path, in_memory: usize) -> Result<Self, StoreError> {
-        let mut frames = FrameReader::open(spill)?;
         let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
-        let mut bytes = Vec::with_capacity(size.min(in_memory));
+        if size <= in_memory {
+            let bytes = fs::read(spill).map_err(StoreError::io("read", spill))?;
+            let order = order_of(&bytes).ok_or_else(|| malformed(spill))?.into_iter();
+            return Ok(Self::Memory { bytes, order });
+        }
+        let mut frames = FrameReader::open(spill)?;
+        let mut bytes = Vec::with_capacity(in_memory);
         let mut runs = Vec::new();
         while let Some(frame) = frames.next_frame()? {
             if !bytes.is_empty() && bytes.len() + frame.len() > in_memory {
@@ -171,10 +176,6 @@ impl Sorted {
                 bytes.clear();
             }
             bytes.extend_from_slice(frame);
-        }
-        if runs.is_empty() {
-            let order = order_of(&bytes).into_iter();
-            return Ok(Self::Memory { bytes, order });
         }
         runs.push(write_run(&bytes, spill, scratch, runs.len())?);
         drop(bytes);
@@ -189,16 +190,17 @@ impl Sorted {
     }
 }
 
-/// Where each frame is, in the order of document, then position.
-fn order_of(bytes: &[u8]) -> Vec<(SortKey, usize, usize)> {
+/// Where each frame is, in the order of document, then position; `None` when the bytes are not whole frames.
+fn order_of(bytes: &[u8]) -> Option<Vec<(SortKey, usize, usize)>> {
     let mut order = Vec::new();
     let mut at = 0;
-    while let Some((frame, length)) = Frame::read(&bytes[at..]) {
+    while at < bytes.len() {
+        let (frame, length) = Frame::read(&bytes[at..])?;
         order.push(((frame.document, frame.position), at, at + length));
         at += length;
     }
     order.sort_unstable();
-    order
+    Some(order)
 }
 
 fn write_run(bytes: &[u8], spill: &Path, scratch: &Path, number: usize) -> Result<PathBuf, StoreError> {
@@ -206,7 +208,7 @@ fn write_run(bytes: &[u8], spill: &Path, scratch: &Path, number: usize) -> Resul
     let path = scratch.join(format!("{name}.run{number}"));
     let error = |e| StoreError::io("write", &path)(e);
     let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);
-    for (_, start, end) in order_of(bytes) {
+    for (_, start, end) in order_of(bytes).ok_or_else(|| malformed(spill))? {
         file.write_all(&bytes[start..end]).map_err(error)?;
     }
     file.flush().map_err(error)?;
@@ -308,7 +310,8 @@ impl Products {
         }
         self.brands.append_option(Some(product.brand).filter(|b| !b.is_empty()));
         self.rows += 1;
-        self.bytes += product.title.len() + product.text.len();
+        let lists = product.categories.iter().chain(&product.attributes).map(|v| v.len()).sum::<usize>();
+        self.bytes += product.product_id.len() + product.title.len() + product.text.len() + product.brand.len() + lists;
         if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -364,7 +367,7 @@ impl Reviews {
         self.texts.append_value(review.text);
         self.ratings.append_option(review.rating);
         self.rows += 1;
-        self.bytes += review.text.len();
+        self.bytes += review.product_id.map_or(0, str::len) + review.text.len();
         if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -394,6 +397,7 @@ struct Associations {
     others: StringBuilder,
     relations: StringBuilder,
     rows: usize,
+    bytes: usize,
 }
 
 impl Associations {
@@ -405,6 +409,7 @@ impl Associations {
             others: StringBuilder::new(),
             relations: StringBuilder::new(),
             rows: 0,
+            bytes: 0,
         })
     }
 
@@ -413,11 +418,12 @@ impl Associations {
         self.others.append_value(other);
         self.relations.append_value(relation);
         self.rows += 1;
-        if self.rows >= 1 << 15 { self.flush() } else { Ok(()) }
+        self.bytes += product.len() + other.len();
+        if self.rows >= 1 << 15 || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         let batch = RecordBatch::try_new(
             columns::corpus_associations(),
             vec![Arc::new(self.products.finish()), Arc::new(self.others.finish()), Arc::new(self.relations.finish())],
@@ -428,5 +434,48 @@ impl Associations {
     fn finish(mut self) -> Result<TableWriter, StoreError> {
         self.flush()?;
         Ok(self.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{Draws, Relation};
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_sorted_on_disk_is_the_bucket_sorted_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut draws = Draws::new(0, "test", b"bucket");
+        let mut frames = Vec::new();
+        for line in 0..3_000 {
+            let id = format!("B{}", draws.below(1_000));
+            let text = format!("copy {line} of {id}");
+            let fields = ProductFields {
+                empty: draws.below(10) == 0,
+                product_id: &id,
+                text: &text,
+                associations: vec![(Relation::Substitute, "B7")],
+                ..Default::default()
+            };
+            let position = Position { file: draws.below(3) as u32, line };
+            Frame::write(&mut frames, DocumentId::of_product(&id), position, |into| fields.write(into));
+        }
+        let spill = folder.path().join("products-00000.spill");
+        fs::write(&spill, &frames).unwrap();
+        let made = [usize::MAX, 20_000, 1].map(|in_memory| {
+            let ledger = Ledger::open(folder.path(), &in_memory.to_string()).unwrap();
+            fs::create_dir(ledger.folder()).unwrap();
+            write(&spill, &ledger, (Kind::Product, 0), "test", (folder.path(), in_memory)).unwrap()
+        });
+        assert!(made[0].counts.rows > 900 && made[0].counts.duplicates > 1_500);
+        assert_eq!(made[0].counts.associations, 3_000);
+        for other in &made[1..] {
+            assert_eq!(made[0].files, other.files);
+            assert_eq!(made[0].counts, other.counts);
+        }
+        let left =
+            fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("run"));
+        assert_eq!(left.count(), 0, "sorted runs are removed");
     }
 }

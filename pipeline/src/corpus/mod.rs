@@ -5,7 +5,7 @@
 //! Parquet tables. Memory is a bounded number of batches in the first pass and of buckets in the second.
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -26,9 +26,10 @@ use self::{
     spill::{Plan, Spill},
 };
 use crate::{
+    REMAKE,
     hashes::Hashes,
     ledger::Ledger,
-    progress::{Outcome, Progress, thousands},
+    progress::{NEW, Outcome, Progress, thousands},
     source::{FindError, Kind, RawFiles},
     stage::{self, Threads},
     text::Tokenizer,
@@ -129,6 +130,20 @@ pub enum CorpusError {
         /// Each with what is wrong.
         files: Vec<String>,
     },
+    /// The books do not balance: a bug, or a damaged disk.
+    #[error(
+        "of {records} records {known} are in the corpus or counted as rejected; the others are lost\n\
+         hint: delete `{}` and run `{REMAKE}` again; if that does not help, it is a bug",
+        spill.display()
+    )]
+    Lost {
+        /// How many were read.
+        records: u64,
+        /// How many are accounted for.
+        known: u64,
+        /// The spill files.
+        spill: PathBuf,
+    },
     /// There is no document at all.
     #[error(
         "none of the {records} records has text\nhint: see what the files hold: the fields title, description, reviewText or text"
@@ -180,9 +195,6 @@ impl Request<'_> {
     }
 }
 
-/// The command that makes a corpus again.
-const REMAKE: &str = "make shards";
-
 /// Most buckets: file names have five digits.
 const MOST_BUCKETS: u64 = 100_000;
 
@@ -201,8 +213,8 @@ pub fn make(
         other => Some(other?),
     };
     let why = match &old {
-        None if request.out.join("spill").exists() => "goes on where a stopped run was".to_owned(),
-        None => "is new".to_owned(),
+        None if request.out.join("spill").exists() => "a stopped run goes on".to_owned(),
+        None => NEW.to_owned(),
         Some(old) => match changed(request, &inputs.0, old) {
             Some(why) => why,
             None => match check_files(&folder, old, hashes)? {
@@ -224,7 +236,6 @@ pub fn make(
     }
     let plan = Plan { buckets: buckets as u32, files: (buckets as u32).min(spill_files_at_once()) };
     let sources = hash_of_sources(request, &inputs.0, plan);
-    // A manifest that is missing while all buckets are there is not a reason to start anew.
     store::remove(&folder.join(MANIFEST))?;
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::sweep(&folder)?;
@@ -242,7 +253,6 @@ pub fn make(
         (spill, checkpoint) = Spill::open(&spill_folder, plan, &spilled_from)?;
     }
     if !checkpoint.finished {
-        progress.start("corpus", &why).map_err(StoreError::io("write", Path::new("standard error")))?;
         let bar = progress.bytes("reading", files.recognised.iter().map(|f| f.bytes).sum());
         let max_tokens = request.max_tokens;
         read::read(
@@ -274,6 +284,10 @@ pub fn make(
         longest_text: tally.longest_text,
         rejected,
     };
+    let known = counts.products + counts.reviews + counts.rejected.values().sum::<u64>();
+    if known != counts.records {
+        return Err(CorpusError::Lost { records: counts.records, known, spill: spill_folder });
+    }
     if counts.products + counts.reviews == 0 {
         return Err(CorpusError::NoDocument { records: thousands(counts.records) });
     }
@@ -290,6 +304,9 @@ pub fn make(
         counts,
         places: tally.places,
     };
+    for entry in &entries {
+        hashes.remember(&folder.join(&entry.name), &entry.blake3)?;
+    }
     ledger.keep_only(&entries)?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest::new(body, entries).seal(&folder)?;
@@ -544,10 +561,4 @@ fn write_buckets(
     )?;
     bar.finish_and_clear();
     Ok((entries, totals))
-}
-
-impl From<io::Error> for CorpusError {
-    fn from(source: io::Error) -> Self {
-        Self::Store(StoreError::io("write", Path::new("standard output"))(source))
-    }
 }

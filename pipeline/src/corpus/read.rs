@@ -2,6 +2,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -83,6 +84,10 @@ pub fn read(
                 }
                 // What a stopped run has read is read again, but not parsed.
                 Some(batch) if batch.last_line <= skip && !batch.last => {}
+                Some(mut lines) if lines.is_disk_error() => {
+                    let (_, source) = lines.damage.take().unwrap_or((0, io::ErrorKind::Other.into()));
+                    return Err(StoreError::io("read", &found.path)(source).into());
+                }
                 Some(lines) => return Ok(Some(Batch { file, lines })),
             }
         }
@@ -304,10 +309,15 @@ impl Worker<'_> {
         scratch.categories.clear();
         scratch.attributes.clear();
         for piece in record.title.iter() {
-            if !scratch.title.is_empty() {
+            let before = scratch.title.len();
+            if before > 0 {
                 scratch.title.push(' ');
             }
+            let start = scratch.title.len();
             clean_line(piece, &mut scratch.title);
+            if scratch.title.len() == start {
+                scratch.title.truncate(before);
+            }
         }
         scratch.text.push_str(&scratch.title);
         for piece in record.features.iter().chain(record.description.iter()) {

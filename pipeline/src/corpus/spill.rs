@@ -10,7 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::{Counts, DocumentId, Relation, StoreError, manifest::Place, store::write_file};
+use schemas::{
+    Counts, DocumentId, Relation, StoreError,
+    manifest::Place,
+    store::{self, write_file},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::source::Kind;
@@ -267,7 +271,11 @@ impl Spill {
         // The limit of open files may have changed since; a layout that is begun is kept while it fits.
         let goes_on =
             |c: &Checkpoint| c.of == of && c.plan.buckets == plan.buckets && (c.finished || c.plan.files <= plan.files);
-        let checkpoint = checkpoint.filter(goes_on);
+        let whole = |c: &Checkpoint| {
+            let of = |name: &str| fs::metadata(folder.join(name)).map_or(0, |about| about.len());
+            c.finished || c.lengths.iter().all(|(name, length)| of(name) >= *length)
+        };
+        let checkpoint = checkpoint.filter(|c| goes_on(c) && whole(c));
         let plan = checkpoint.as_ref().map_or(plan, |c| c.plan);
         let spill = |files| Self { folder: folder.to_owned(), plan, files };
         match checkpoint {
@@ -350,6 +358,11 @@ impl Spill {
 
     /// Removes all spill files.
     pub fn clear(folder: &Path) -> Result<(), StoreError> {
+        // Without a checkpoint, what is left of a folder half removed means nothing.
+        if folder.join(CHECKPOINT).exists() {
+            store::remove(&folder.join(CHECKPOINT))?;
+            store::sync_folder(folder)?;
+        }
         match fs::remove_dir_all(folder) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", folder)(e)),
             _ => Ok(()),
@@ -390,6 +403,13 @@ impl FrameReader {
     }
 }
 
+/// A spill file does not hold what was written.
+pub fn malformed(path: &Path) -> StoreError {
+    let found =
+        io::Error::new(io::ErrorKind::InvalidData, "it is not as it was written; delete the folder that it is in");
+    StoreError::io("read spill file", path)(found)
+}
+
 /// Splits the spill file of several buckets into one file a bucket, at most `at_once` of them open at a time.
 pub fn split(from: &Path, buckets: u32, wanted: &BTreeMap<u32, PathBuf>, at_once: usize) -> Result<(), StoreError> {
     let wanted: Vec<(&u32, &PathBuf)> = wanted.iter().collect();
@@ -401,7 +421,7 @@ pub fn split(from: &Path, buckets: u32, wanted: &BTreeMap<u32, PathBuf>, at_once
         }
         let mut frames = FrameReader::open(from)?;
         while let Some(bytes) = frames.next_frame()? {
-            let Some((frame, _)) = Frame::read(bytes) else { continue };
+            let (frame, _) = Frame::read(bytes).ok_or_else(|| malformed(from))?;
             if let Some((path, file)) = files.get_mut(&frame.document.bucket(buckets)) {
                 file.write_all(bytes).map_err(StoreError::io("write", path))?;
             }

@@ -18,7 +18,12 @@ use schemas::{
     store::{self, Layout, TableWriter},
 };
 
-use crate::{corpus::check_files, hashes::Hashes, progress::Outcome};
+use crate::{
+    REMAKE,
+    corpus::check_files,
+    hashes::Hashes,
+    progress::{NEW, Outcome},
+};
 
 /// Memory for an association as found: three 16-byte views before and after the join, and the sort.
 pub const BYTES_PER_EDGE: u64 = 200;
@@ -45,7 +50,6 @@ pub enum GraphError {
     Manifest(#[from] ManifestError),
 }
 
-const REMAKE: &str = "make shards";
 const NAME: &str = "associations.parquet";
 
 /// Makes the graph, or finds that it is up to date.
@@ -61,7 +65,7 @@ pub fn make(
         other => Some(other?),
     };
     let why = match &old {
-        None => "is new".to_owned(),
+        None => NEW.to_owned(),
         Some(old) if old.body.corpus.blake3 != corpus.data_blake3() => "the corpus has changed".to_owned(),
         Some(old) => match check_files(&folder, old, hashes)? {
             None => return Ok((old.clone(), Outcome::UpToDate)),
@@ -88,10 +92,10 @@ pub fn make(
                 .with_columns(Some(columns))
                 .finish()
                 .map_err(|source| GraphError::Table { what: "read", path, source })?;
-            all = Some(match all {
-                None => frame,
-                Some(all) => all.vstack(&frame).map_err(table("join the tables of"))?,
-            });
+            match &mut all {
+                None => all = Some(frame),
+                Some(all) => drop(all.vstack_mut(&frame).map_err(table("join the tables of"))?),
+            }
         }
         let empty = || {
             DataFrame::empty_with_schema(&columns.iter().map(|c| Field::new((*c).into(), DataType::String)).collect())

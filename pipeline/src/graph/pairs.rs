@@ -2,7 +2,8 @@
 //!
 //! One row an association and draw. Everything drawn is keyed by the association: its direction, its place
 //! in the order, which rows of a hub stay, and its negative. In memory: the edges, about
-//! [`BYTES_PER_EDGE`] bytes each, and the first segments of the products that have one, 2 bytes a token.
+//! [`BYTES_PER_EDGE`] bytes each (40 more for each further draw), the names of their products, and the first segments
+//! of these, 2 bytes a token.
 use std::{collections::HashMap, fs, path::Path, time::Instant};
 
 use arrow::{
@@ -18,14 +19,16 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    REMAKE,
     hashes::Hashes,
     ledger::Ledger,
-    progress::{Outcome, Progress},
+    progress::{NEW, Outcome, Progress},
     shard::{ShardError, encode},
 };
 
-/// Memory for an edge: itself, its key, and its two places in the neighbor lists.
-pub const BYTES_PER_EDGE: u64 = 48;
+/// Memory for an edge: itself (12), its two places in the neighbor lists (16, and 8 to keep), its key (16), its
+/// row (16 and 16).
+pub const BYTES_PER_EDGE: u64 = 84;
 
 /// Rows of one file.
 const ROWS_PER_FILE: usize = 1 << 16;
@@ -142,7 +145,7 @@ pub fn make(
         hashes.remember(&path, &made.file.blake3)?;
     }
     bar.finish_and_clear();
-    Ok((counts, Outcome::made(since, "is new".to_owned())))
+    Ok((counts, Outcome::made(since, NEW.to_owned())))
 }
 
 /// A row to be: an edge and which repetition of it.
@@ -175,6 +178,25 @@ fn choose(graph: &Graph, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts
     (rows, dropped)
 }
 
+/// Numbers for product ids, in the order in which they are met.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        match self.numbers.get(name) {
+            Some(&number) => number,
+            None => {
+                let number = self.numbers.len() as u32;
+                self.numbers.insert(name.to_owned(), number);
+                number
+            }
+        }
+    }
+}
+
 /// The graph by number: products sorted by id, edges as in the file.
 struct Graph {
     products: Vec<String>,
@@ -187,9 +209,10 @@ struct Graph {
 impl Graph {
     fn load(out: &Path, manifest: &Manifest<GraphBody>, hashes: &mut Hashes) -> Result<Self, ShardError> {
         let folder = out.join("graph");
-        let mut ends: Vec<(String, String, Relation)> = Vec::new();
+        let mut names = Names::default();
+        let mut ends: Vec<(u32, u32, Relation)> = Vec::new();
         for entry in &manifest.files {
-            hashes.verify(&folder, entry, "make shards")?;
+            hashes.verify(&folder, entry, REMAKE)?;
             let table = TableReader::open(&folder.join(&entry.name), &columns::graph_associations())?;
             for batch in table.batches(1 << 14, None) {
                 let batch = batch?;
@@ -201,20 +224,25 @@ impl Graph {
                     } else {
                         Relation::Substitute
                     };
-                    ends.push((a.value(row).to_owned(), b.value(row).to_owned(), relation));
+                    ends.push((names.number(a.value(row)), names.number(b.value(row)), relation));
                 }
             }
         }
-        Ok(Self::new(&ends))
+        Ok(Self::new(names, ends))
     }
 
-    fn new(ends: &[(String, String, Relation)]) -> Self {
-        let mut products: Vec<String> = ends.iter().flat_map(|(a, b, _)| [a.clone(), b.clone()]).collect();
-        products.sort_unstable();
-        products.dedup();
-        let number: HashMap<&str, u32> = products.iter().enumerate().map(|(i, p)| (p.as_str(), i as u32)).collect();
-        let edges: Vec<(u32, u32, Relation)> =
-            ends.iter().map(|(a, b, r)| (number[a.as_str()], number[b.as_str()], *r)).collect();
+    fn new(names: Names, mut edges: Vec<(u32, u32, Relation)>) -> Self {
+        // Numbers in the order of names, so that they do not depend on the order of edges.
+        let mut order: Vec<(String, u32)> = names.numbers.into_iter().collect();
+        order.sort_unstable();
+        let mut renumbered = vec![0; order.len()];
+        for (number, (_, first)) in order.iter().enumerate() {
+            renumbered[*first as usize] = number as u32;
+        }
+        let products: Vec<String> = order.into_iter().map(|(name, _)| name).collect();
+        for (a, b, _) in &mut edges {
+            (*a, *b) = (renumbered[*a as usize], renumbered[*b as usize]);
+        }
         let mut both: Vec<(u32, u32)> = edges.iter().flat_map(|&(a, b, _)| [(a, b), (b, a)]).collect();
         both.sort_unstable();
         both.dedup();
@@ -311,9 +339,9 @@ mod tests {
     use super::*;
 
     fn graph_of(edges: &[(&str, &str)]) -> Graph {
-        let ends: Vec<_> =
-            edges.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned(), Relation::Substitute)).collect();
-        Graph::new(&ends)
+        let mut names = Names::default();
+        let ends = edges.iter().map(|(a, b)| (names.number(a), names.number(b), Relation::Substitute)).collect();
+        Graph::new(names, ends)
     }
 
     fn texts_of(graph: &Graph) -> FirstSegments {

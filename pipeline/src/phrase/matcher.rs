@@ -70,11 +70,6 @@ impl Matcher {
         Ok((Self { automaton: Some(automaton), lengths }, lexicon))
     }
 
-    /// Bytes that the automaton takes.
-    pub fn memory(&self) -> usize {
-        self.automaton.as_ref().map_or(0, |a| a.memory_usage()) + self.lengths.len()
-    }
-
     /// Finds every occurrence in a document, sorted by start, then end. `visible` is scratch space.
     pub fn find(&self, document: &Document, visible: &mut Vec<u32>, found: &mut Vec<Occurrence>) {
         found.clear();

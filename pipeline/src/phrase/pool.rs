@@ -22,9 +22,10 @@ use schemas::{
 };
 
 use crate::{
+    REMAKE,
     corpus::check_files,
     hashes::Hashes,
-    progress::Outcome,
+    progress::{NEW, Outcome},
     source::{LineReader, open},
     text::{Tokenizer, Words},
 };
@@ -124,8 +125,6 @@ pub enum PoolError {
     Manifest(#[from] ManifestError),
 }
 
-const REMAKE: &str = "make shards";
-
 /// Imports the pool, or finds that it is up to date.
 pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<(Manifest<PoolBody>, Outcome), PoolError> {
     let since = Instant::now();
@@ -137,7 +136,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<(Manifest<Pool
     check_readable(request.file)?;
     let blake3 = hashes.blake3(request.file)?;
     let why = match &old {
-        None => "is new".to_owned(),
+        None => NEW.to_owned(),
         Some(old) => match changed(request, &blake3, &old.body) {
             Some(why) => why,
             None => match check_files(&folder, old, hashes)? {
@@ -172,7 +171,11 @@ pub fn check_readable(file: &Path) -> Result<(), PoolError> {
 }
 
 fn changed(request: &Request<'_>, blake3: &str, was: &PoolBody) -> Option<String> {
-    let PoolSource::Import { blake3: old, .. } = &was.source;
+    let PoolSource::Import { blake3: old, entries } = &was.source;
+    let malformed = was.rejected.get("malformed").copied().unwrap_or(0);
+    if malformed as f64 > request.max_unreadable * *entries as f64 {
+        return Some(format!("it has more malformed lines than --max-unreadable {}", request.max_unreadable));
+    }
     if old != blake3 {
         return Some(format!("`{}` is another pool", request.file.display()));
     }

@@ -22,13 +22,14 @@ use super::{
     segment::{MOST_SEGMENTS, cut},
 };
 use crate::{
+    REMAKE,
     hashes::Hashes,
     ledger::{Ledger, Made},
     phrase::{
         matcher::{Matcher, Occurrence},
         pool::{self, Pool},
     },
-    progress::{Progress, short},
+    progress::Progress,
     source::Kind,
     stage::{self, Threads},
     text::{Document, Encoder, Tokenizer},
@@ -177,7 +178,7 @@ pub fn encode(
     let bar = progress.count("encoding", rows);
     let corpus_folder = request.out.join("corpus");
     let mut reader = Reader { missing: &missing, corpus: &corpus_folder, hashes, unit: 0, open: None };
-    let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new(), tokens: 0 };
+    let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new() };
     stage::run(
         request.threads,
         || reader.next(),
@@ -199,9 +200,7 @@ pub fn encode(
             if let Done::Rows { done, .. } = &done {
                 bar.inc(done.counts.documents);
             }
-            writer.write(done)?;
-            bar.set_message(short(writer.tokens));
-            Ok(())
+            writer.write(done)
         },
     )?;
     bar.finish_and_clear();
@@ -235,7 +234,14 @@ struct Reader<'a> {
     corpus: &'a Path,
     hashes: &'a mut Hashes,
     unit: usize,
-    open: Option<(TableReader, usize)>,
+    open: Option<Open>,
+}
+
+/// A corpus table: its row groups so far, and what was read of the last one.
+struct Open {
+    table: TableReader,
+    groups: usize,
+    batches: std::vec::IntoIter<RecordBatch>,
 }
 
 impl Reader<'_> {
@@ -245,23 +251,26 @@ impl Reader<'_> {
             Kind::Product => (columns::corpus_products(), &["product_id", "text"]),
             Kind::Review => (columns::corpus_reviews(), &["review_id", "product_id", "text"]),
         };
-        let (table, group) = match &mut self.open {
+        let open = match &mut self.open {
             Some(open) => open,
             none => {
-                self.hashes.verify(self.corpus, &planned.entry, "make shards")?;
-                none.insert((TableReader::open(&self.corpus.join(&planned.name), &schema)?, 0))
+                self.hashes.verify(self.corpus, &planned.entry, REMAKE)?;
+                let table = TableReader::open(&self.corpus.join(&planned.name), &schema)?;
+                none.insert(Open { table, groups: 0, batches: Vec::new().into_iter() })
             }
         };
-        if *group == table.row_groups() {
-            self.open = None;
-            self.unit += 1;
-            return Ok(Some(Item::End { unit: self.unit - 1 }));
-        }
-        let rows = table.row_group(*group, usize::MAX >> 1, Some(wanted))?.collect::<Result<Vec<_>, _>>()?;
-        *group += 1;
-        match rows.into_iter().next() {
-            Some(rows) => Ok(Some(Item::Rows { unit: self.unit, rows })),
-            None => self.next(),
+        loop {
+            if let Some(rows) = open.batches.next() {
+                return Ok(Some(Item::Rows { unit: self.unit, rows }));
+            }
+            if open.groups == open.table.row_groups() {
+                self.open = None;
+                self.unit += 1;
+                return Ok(Some(Item::End { unit: self.unit - 1 }));
+            }
+            let rows = open.table.row_group(open.groups, usize::MAX >> 1, Some(wanted))?;
+            open.batches = rows.collect::<Result<Vec<_>, _>>()?.into_iter();
+            open.groups += 1;
         }
     }
 }
@@ -354,7 +363,6 @@ struct Writer<'a> {
     ledger: &'a Ledger,
     open: Option<(TableWriter, SegmentCounts)>,
     made: Vec<Made<SegmentCounts>>,
-    tokens: u64,
 }
 
 impl Writer<'_> {
@@ -371,7 +379,6 @@ impl Writer<'_> {
             Done::Rows { done, .. } => {
                 table.write(&done.rows)?;
                 counts.add(&done.counts);
-                self.tokens += done.counts.tokens;
                 self.open = Some((table, counts));
             }
             Done::End { unit } => {

@@ -16,6 +16,9 @@ pub enum ShardError {
     /// Rows that do not fit their columns.
     #[error("a batch of rows cannot be built")]
     Rows(#[source] arrow::error::ArrowError),
+    /// Options that cannot be written.
+    #[error("the options cannot be written as TOML")]
+    Options(#[source] toml::ser::Error),
     /// Another tokenizer made what is there.
     #[error(
         "`{}` was made with another tokenizer\n  blake3 found {found}, wanted {wanted}\n\

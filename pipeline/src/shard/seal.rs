@@ -8,9 +8,17 @@ use schemas::{
     },
     store,
 };
+use serde::Serialize;
 
 use super::{ShardError, encode};
-use crate::{graph::pairs, hashes::Hashes, ledger::Ledger, progress::Outcome, text::Tokenizer};
+use crate::{
+    REMAKE,
+    graph::pairs,
+    hashes::Hashes,
+    ledger::Ledger,
+    progress::{NEW, Outcome},
+    text::Tokenizer,
+};
 
 /// Name of the copy of the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -42,7 +50,7 @@ pub fn make(
 ) -> Result<(Manifest<ShardsBody>, Outcome), ShardError> {
     let since = Instant::now();
     let folder = request.out.join("shards");
-    let old = match Manifest::<ShardsBody>::read(&folder, "make shards") {
+    let old = match Manifest::<ShardsBody>::read(&folder, REMAKE) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
@@ -79,7 +87,7 @@ pub fn make(
             first: first.clone(),
         });
     }
-    let options = options_toml(request, pool);
+    let options = options_toml(request, &corpus.body, &pool.body)?;
     let body = ShardsBody {
         max_tokens: request.max_tokens,
         seed: request.seed,
@@ -110,7 +118,7 @@ pub fn make(
     for (name, bytes) in copies {
         store::write_file(&folder.join(name), bytes)?;
     }
-    Ok((manifest.seal(&folder)?, Outcome::made(since, "is new".to_owned())))
+    Ok((manifest.seal(&folder)?, Outcome::made(since, NEW.to_owned())))
 }
 
 /// Puts a small file back that is missing; one that was changed is refused.
@@ -120,7 +128,7 @@ fn put_copy(folder: &Path, name: &str, wanted: &[u8], hashes: &mut Hashes) -> Re
         return store::write_file(&path, wanted).map(drop);
     }
     let (found, wanted) = (hashes.blake3(&path)?, blake3::hash(wanted).to_hex().to_string());
-    if found == wanted { Ok(()) } else { Err(StoreError::Damaged { path, found, wanted, remake: "make shards" }) }
+    if found == wanted { Ok(()) } else { Err(StoreError::Damaged { path, found, wanted, remake: REMAKE }) }
 }
 
 /// The shards and pairs that these inputs and options give.
@@ -135,16 +143,27 @@ pub fn parts(
     (planned, pairs)
 }
 
-fn options_toml(request: &Request<'_>, pool: &Manifest<PoolBody>) -> String {
-    format!(
-        "# The options that these shards were made with.\n\
-         max_tokens = {}\nseed = {}\nmin_score = {:?}\nmin_score_single = {:?}\nnouns = {}\nmax_per_product = {}\ndraws = {}\n",
-        request.max_tokens,
-        request.seed,
-        pool.body.min_score,
-        pool.body.min_score_single,
-        request.options.nouns,
-        request.options.max_per_product,
-        request.options.draws,
-    )
+/// All options as they were resolved, those of earlier steps included.
+#[derive(Serialize)]
+struct Options<'a> {
+    max_tokens: u16,
+    seed: u64,
+    min_score: f64,
+    min_score_single: f64,
+    bucket_mib: u64,
+    #[serde(flatten)]
+    shards: &'a ShardOptions,
+}
+
+fn options_toml(request: &Request<'_>, corpus: &CorpusBody, pool: &PoolBody) -> Result<String, ShardError> {
+    let options = Options {
+        max_tokens: request.max_tokens,
+        seed: request.seed,
+        min_score: pool.min_score,
+        min_score_single: pool.min_score_single,
+        bucket_mib: corpus.options.bucket_mib,
+        shards: &request.options,
+    };
+    let toml = toml::to_string(&options).map_err(ShardError::Options)?;
+    Ok(format!("# The options that these shards were made with.\n{toml}"))
 }

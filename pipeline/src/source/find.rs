@@ -176,6 +176,10 @@ fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
             }
         }
         tried += batch.too_long.len();
+        if batch.is_disk_error() {
+            let (_, source) = batch.damage.unwrap_or((0, io::ErrorKind::Other.into()));
+            return Err(error(source));
+        }
         damage = batch.damage.map(|(_, e)| e.to_string());
     }
     // The most frequent; of equal ones the first seen.

@@ -4,6 +4,9 @@ use std::io::{self, Read};
 /// The longest line that is read as a record, in bytes.
 pub const MAX_LINE: usize = 16 << 20;
 
+/// Bytes asked of the stream at a time.
+const READ: usize = 1 << 14;
+
 /// Some lines in a row.
 #[derive(Debug, Default)]
 pub struct LineBatch {
@@ -21,6 +24,11 @@ pub struct LineBatch {
 }
 
 impl LineBatch {
+    /// Whether the system failed to read the file; what is wrong with its content is damage.
+    pub fn is_disk_error(&self) -> bool {
+        self.damage.as_ref().is_some_and(|(_, error)| error.raw_os_error().is_some())
+    }
+
     /// The lines that are not blank, with their numbers and without their ends.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.lines.iter().map(|&(number, start, end)| (number, &self.bytes[start..end]))
@@ -54,7 +62,7 @@ impl LineReader {
         let (mut line_start, mut scanned) = (0, 0);
         loop {
             let filled = batch.bytes.len();
-            batch.bytes.resize(filled + (size.saturating_sub(filled)).max(1 << 16), 0);
+            batch.bytes.resize(filled + READ, 0);
             let read = self.stream.read(&mut batch.bytes[filled..]);
             batch.bytes.truncate(filled + *read.as_ref().unwrap_or(&0));
             match read {
@@ -77,6 +85,11 @@ impl LineReader {
             {
                 self.end_line(&mut batch, line_start, newline);
                 line_start = newline + 1;
+            }
+            if batch.lines.is_empty() {
+                // Blank lines alone: nothing of them is kept, however many there are.
+                batch.bytes.drain(..line_start);
+                line_start = 0;
             }
             scanned = batch.bytes.len();
             if scanned - line_start > MAX_LINE {

@@ -112,7 +112,7 @@ impl Record<'_> {
             let newer = has(&[Field::Verified, Field::Style, Field::Vote]);
             return Some((Kind::Review, if newer { Y2018 } else { Y2014 }));
         }
-        if all(&[Field::Rating, Field::Text]) {
+        if all(&[Field::Rating, Field::Text]) || has(&[Field::UserId]) {
             return Some((Kind::Review, Y2023));
         }
         if has(&[Field::ParentAsin, Field::MainCategory, Field::Features, Field::AverageRating]) {
@@ -348,6 +348,22 @@ impl<'de> Visitor<'de> for RelatedVisitor {
         Ok(Vec::new())
     }
 
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(Vec::new())
     }
@@ -543,6 +559,9 @@ mod tests {
             (r#"{"asin": "B0", "reviewerID": "A", "overall": 5.0, "verified": true}"#, Some((Review, Y2018))),
             (r#"{"rating": 5.0, "title": "T", "text": "x", "timestamp": 1}"#, Some((Review, Y2023))),
             (r#"{"id": 1, "name": "x"}"#, None),
+            (r#"{"parent_asin": "B0", "user_id": "A", "rating": 5.0, "title": "T"}"#, Some((Review, Y2023))),
+            (r#"{"asin": "B0", "title": "T", "related": 5}"#, Some((Product, Y2014))),
+            (r#"{"asin": "B0", "title": "T", "related": true}"#, Some((Product, Y2014))),
             ("{}", None),
         ] {
             assert_eq!(kind(line), wanted, "{line}");

@@ -80,7 +80,11 @@ impl<'l> Encoder<'l> {
             let key = Key::new(padded, range.start as usize, range.end as usize);
             let pool_word = match self.table.get(&key) {
                 Some(entry) => {
-                    document.ids.extend_from_slice(entry.ids);
+                    match entry.ids {
+                        // Most words are one token; a push is cheaper than a copy of unknown length.
+                        &[id] => document.ids.push(id),
+                        ids => document.ids.extend_from_slice(ids),
+                    }
                     entry.pool_word
                 }
                 None => {

@@ -38,7 +38,12 @@ enum Class {
     Punctuation,
     /// Normalising removes it.
     Gone,
+    /// It is no ASCII character: looked up by itself.
+    Other,
 }
+
+/// What each byte becomes and does; bytes of other characters are [`Class::Other`].
+type Bytes = [(u8, Class); 256];
 
 /// What normalising makes of one character.
 struct Normalized {
@@ -50,7 +55,7 @@ struct Normalized {
 /// Normalised text and its words; one for each thread, reused from text to text.
 pub struct Words<'t> {
     tokenizer: &'t Tokenizer,
-    ascii: Option<[(u8, Class); 128]>,
+    ascii: Option<Box<Bytes>>,
     others: HashMap<char, Normalized>,
     text: Vec<u8>,
     ranges: Vec<WordRange>,
@@ -63,7 +68,7 @@ pub(super) const SLACK: usize = 16;
 impl<'t> Words<'t> {
     /// Words as this tokenizer sees them.
     pub fn new(tokenizer: &'t Tokenizer) -> Self {
-        let mut ascii = [(0, Class::Gone); 128];
+        let mut ascii = Box::new([(0, Class::Other); 256]);
         let mut simple = tokenizer.by_character();
         for byte in 0..128u8 {
             let looked_up = look_up(tokenizer, char::from(byte));
@@ -89,20 +94,20 @@ impl<'t> Words<'t> {
     pub fn find(&mut self, raw: &str) {
         self.text.clear();
         self.ranges.clear();
-        match self.ascii {
-            Some(ascii) => self.find_by_character(raw, &ascii),
-            None => self.find_by_library(raw),
+        match self.ascii.take() {
+            Some(ascii) => {
+                self.find_by_character(raw, &ascii);
+                self.ascii = Some(ascii);
+            }
+            None => find_by_library(self.tokenizer, raw, &mut self.text, &mut self.ranges),
         }
         self.text.extend_from_slice(&[0; SLACK]);
     }
 
     /// Whether a text has any word. Stops at the first.
     pub fn any(&mut self, raw: &str) -> bool {
-        if self.ascii.is_some_and(|ascii| {
-            raw.bytes()
-                .take(64)
-                .any(|b| b < 128 && matches!(ascii[usize::from(b)].1, Class::Letter | Class::Punctuation))
-        }) {
+        let class_of = |byte: u8| self.ascii.as_ref().map_or(Class::Other, |ascii| ascii[usize::from(byte)].1);
+        if raw.bytes().take(64).any(|byte| matches!(class_of(byte), Class::Letter | Class::Punctuation)) {
             return true;
         }
         self.find(raw);
@@ -112,11 +117,6 @@ impl<'t> Words<'t> {
     /// The words, in order.
     pub fn ranges(&self) -> &[WordRange] {
         &self.ranges
-    }
-
-    /// The normalised text.
-    pub fn text(&self) -> &[u8] {
-        &self.text[..self.text.len() - SLACK]
     }
 
     /// The normalised text and [`SLACK`] more bytes.
@@ -142,82 +142,84 @@ impl<'t> Words<'t> {
             && !hyphen(self.ranges[word - 1])
     }
 
-    fn find_by_character(&mut self, raw: &str, ascii: &[(u8, Class); 128]) {
+    fn find_by_character(&mut self, raw: &str, ascii: &Bytes) {
+        let Self { tokenizer, others, text, ranges, .. } = self;
         let bytes = raw.as_bytes();
-        self.text.reserve(bytes.len() + SLACK);
+        let class_of = |byte: u8| ascii[usize::from(byte)].1;
+        text.reserve(bytes.len() + SLACK);
         let mut word: Option<u32> = None;
         // Where the run since the last ASCII space began: in the raw text, the normalised text, and the words.
         let mut run = (0, 0, 0);
         let mut at = 0;
-        while at < bytes.len() {
-            let byte = bytes[at];
-            if byte < 128 {
-                let (becomes, class) = ascii[usize::from(byte)];
-                at += 1;
-                match class {
-                    Class::Letter => {
-                        word.get_or_insert(self.text.len() as u32);
-                        self.text.push(becomes);
-                    }
-                    Class::Space => {
-                        self.end_word(&mut word);
-                        self.text.push(becomes);
-                        run = (at, self.text.len(), self.ranges.len());
-                    }
-                    Class::Punctuation => {
-                        self.end_word(&mut word);
-                        word = Some(self.text.len() as u32);
-                        self.text.push(becomes);
-                        self.end_word(&mut word);
-                    }
-                    Class::Gone => {}
+        while let Some(&byte) = bytes.get(at) {
+            let (becomes, class) = ascii[usize::from(byte)];
+            match class {
+                Class::Letter => {
+                    let letters = bytes[at..].iter().take_while(|&&b| class_of(b) == Class::Letter).count();
+                    word.get_or_insert(text.len() as u32);
+                    text.extend(bytes[at..at + letters].iter().map(|&b| ascii[usize::from(b)].0));
+                    at += letters;
                 }
-                continue;
-            }
-            let Some(c) = raw[at..].chars().next() else { break };
-            at += c.len_utf8();
-            let normalized = self.others.entry(c).or_insert_with(|| look_up(self.tokenizer, c));
-            if normalized.reorders {
-                let (from, text, ranges) = run;
-                self.text.truncate(text);
-                self.ranges.truncate(ranges);
-                word = None;
-                let is_space = |b: &u8| *b < 128 && ascii[usize::from(*b)].1 == Class::Space;
-                at += bytes[at..].iter().position(is_space).unwrap_or(bytes.len() - at);
-                self.find_by_library(&raw[from..at]);
-                continue;
-            }
-            for i in 0..normalized.characters.len() {
-                let (becomes, class) = self.others[&c].characters[i];
-                if class != Class::Letter {
-                    self.end_word(&mut word);
+                Class::Space => {
+                    end_word(&mut word, text, ranges);
+                    text.push(becomes);
+                    at += 1;
+                    run = (at, text.len(), ranges.len());
                 }
-                let start = self.text.len() as u32;
-                self.text.extend_from_slice(becomes.encode_utf8(&mut [0; 4]).as_bytes());
-                match class {
-                    Class::Letter => {
-                        word.get_or_insert(start);
+                Class::Punctuation => {
+                    end_word(&mut word, text, ranges);
+                    let start = text.len() as u32;
+                    text.push(becomes);
+                    ranges.push(WordRange { start, end: start + 1 });
+                    at += 1;
+                }
+                Class::Gone => at += 1,
+                Class::Other => {
+                    let Some(c) = raw[at..].chars().next() else { break };
+                    at += c.len_utf8();
+                    let normalized = others.entry(c).or_insert_with(|| look_up(tokenizer, c));
+                    if normalized.reorders {
+                        let (from, text_before, words_before) = run;
+                        text.truncate(text_before);
+                        ranges.truncate(words_before);
+                        word = None;
+                        let space = bytes[at..].iter().position(|&b| class_of(b) == Class::Space);
+                        at += space.unwrap_or(bytes.len() - at);
+                        find_by_library(tokenizer, &raw[from..at], text, ranges);
+                        continue;
                     }
-                    Class::Punctuation => self.ranges.push(WordRange { start, end: self.text.len() as u32 }),
-                    Class::Space | Class::Gone => {}
+                    for &(becomes, class) in &normalized.characters {
+                        if class != Class::Letter {
+                            end_word(&mut word, text, ranges);
+                        }
+                        let start = text.len() as u32;
+                        text.extend_from_slice(becomes.encode_utf8(&mut [0; 4]).as_bytes());
+                        match class {
+                            Class::Letter => {
+                                word.get_or_insert(start);
+                            }
+                            Class::Punctuation => ranges.push(WordRange { start, end: text.len() as u32 }),
+                            Class::Space | Class::Gone | Class::Other => {}
+                        }
+                    }
                 }
             }
         }
-        self.end_word(&mut word);
+        end_word(&mut word, text, ranges);
     }
+}
 
-    fn end_word(&mut self, word: &mut Option<u32>) {
-        if let Some(start) = word.take() {
-            self.ranges.push(WordRange { start, end: self.text.len() as u32 });
-        }
+fn end_word(word: &mut Option<u32>, text: &[u8], ranges: &mut Vec<WordRange>) {
+    if let Some(start) = word.take() {
+        ranges.push(WordRange { start, end: text.len() as u32 });
     }
+}
 
-    fn find_by_library(&mut self, raw: &str) {
-        let normalized = self.tokenizer.normalize(raw);
-        let mut words = Vec::new();
-        self.tokenizer.pre_tokenize(&normalized, &mut self.text, &mut words);
-        self.ranges.extend(words.iter().map(|&(start, end)| WordRange { start: start as u32, end: end as u32 }));
-    }
+fn find_by_library(tokenizer: &Tokenizer, raw: &str, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) {
+    let normalized = tokenizer.normalize(raw);
+    let mut words = Vec::new();
+    tokenizer.pre_tokenize(&normalized, text, &mut words);
+    ranges.extend(words.iter().map(|&(start, end)| WordRange { start: start as u32, end: end as u32 }));
 }
 
 /// What the library makes of one character by itself.
