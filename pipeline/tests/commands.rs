@@ -47,9 +47,14 @@ impl Raw {
                     }
                     None => line.to_owned(),
                 };
-                match line.rsplit_once("  ") {
-                    Some((head, time)) if time.trim().ends_with(" s") => format!("{}  … s\n", head.trim_end()),
-                    _ => line.trim_end().to_owned() + "\n",
+                // `PLACE   0.1 s   again: why`: the time differs.
+                let (head, why) = match line.split_once(" s   again:") {
+                    Some((head, why)) => (format!("{head} s"), format!("   again:{why}")),
+                    None => (line, String::new()),
+                };
+                match head.rsplit_once("  ") {
+                    Some((head, time)) if time.trim().ends_with(" s") => format!("{}  … s{why}\n", head.trim_end()),
+                    _ => head.trim_end().to_owned() + "\n",
                 }
             })
             .collect()

@@ -217,6 +217,29 @@ fn a_stopped_run_goes_on_under_another_limit_of_open_files() {
 }
 
 #[test]
+fn going_back_to_earlier_options_after_a_kill_gives_their_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    run_into(&whole, &[]);
+    let out = folder.path().join("out");
+    run_into(&out, &[]);
+    for kill in 0..8u64 {
+        let mut child = pipeline(RUN)
+            .args(["--max-tokens", "128", "--out"])
+            .arg(&out)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(20 + 25 * kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        run_into(&out, &[]);
+        assert_same(&whole, &out, "back to the first options");
+    }
+}
+
+#[test]
 fn a_table_that_vanishes_from_a_stopped_run_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");

@@ -162,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn blank_lines_take_no_memory() {
+        let blank = io::repeat(b'\n').take(64 << 20).chain(io::Cursor::new(b"{last}\n".to_vec()));
+        let mut reader = LineReader::new(Box::new(blank));
+        let batch = reader.next_batch(1 << 20).unwrap();
+        assert_eq!(batch.iter().collect::<Vec<_>>(), [((64 << 20) + 1, &b"{last}"[..])]);
+        assert!(batch.bytes.capacity() < 1 << 20, "{}", batch.bytes.capacity());
+    }
+
+    #[test]
     fn what_damage_cuts_is_not_a_line() {
         struct Broken(io::Cursor<Vec<u8>>);
         impl Read for Broken {
