@@ -236,6 +236,27 @@ impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
     }
 }
 
+/// The rest of a visitor of maps: a value that is no map holds nothing, and does not make a record malformed.
+macro_rules! nothing_else {
+    () => {
+        fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(Vec::new())
+        }
+
+        nothing_else!(visit_u64(u64), visit_i64(i64), visit_f64(f64), visit_bool(bool));
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+    };
+    ($($visit:ident($of:ty)),*) => {
+        $(fn $visit<E>(self, _: $of) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        })*
+    };
+}
+
 /// Keys of a map, or of a map written as JSON or Python in a string.
 struct Keys<'a>(Vec<Cow<'a, str>>);
 
@@ -270,30 +291,7 @@ impl<'de> Visitor<'de> for KeysVisitor {
         Ok(inner.or_else(|| keys_of_python(text)).unwrap_or_default())
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Vec::new())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
+    nothing_else!();
 }
 
 fn keys_of_python(text: &str) -> Option<Vec<Cow<'static, str>>> {
@@ -339,34 +337,11 @@ impl<'de> Visitor<'de> for RelatedVisitor {
         Ok(related)
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Vec::new())
-    }
-
     fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
         Ok(Vec::new())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
+    nothing_else!();
 }
 
 /// The fields that are read or tell what a record is.
