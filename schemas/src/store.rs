@@ -141,7 +141,8 @@ impl AtomicFile {
     /// Starts `path` under a temporary name in the same folder.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(TEMPORARY);
+        // Two processes that write one file do not write into one another.
+        name.push(format!(".{}{TEMPORARY}", std::process::id()));
         let temporary = path.with_file_name(name);
         let file = File::create(&temporary).map_err(StoreError::io("create", &temporary))?;
         Ok(Self { path: path.to_owned(), temporary, file: Some(file), hasher: blake3::Hasher::new(), bytes: 0 })

@@ -16,8 +16,9 @@ use schemas::{
     store::{self, write_file},
 };
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::source::Kind;
+use crate::source::{Kind, MAX_LINE};
 
 /// Where a record stands: number of the raw file in name order, and line from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,27 +40,43 @@ pub struct Frame<'a> {
     pub fields: &'a [u8],
 }
 
-/// Bytes before a frame's fields: their length, document, file, line.
-const HEAD: usize = 4 + 8 + 4 + 8;
+/// Bytes before a frame's fields: their length, checksum, document, file, line.
+const HEAD: usize = 4 + 4 + 8 + 4 + 8;
+
+/// Where what the checksum covers begins: all after itself.
+const SUMMED: usize = 4 + 4;
+
+/// No frame is longer: its record was one line, whose cleaned text stands in it twice at most.
+const LONGEST: usize = 8 * MAX_LINE;
+
+fn checksum(bytes: &[u8]) -> u32 {
+    xxh3_64(bytes) as u32
+}
 
 impl<'a> Frame<'a> {
     /// Appends a frame whose fields `write` appends.
     pub fn write(into: &mut Vec<u8>, document: DocumentId, position: Position, write: impl FnOnce(&mut Vec<u8>)) {
         let start = into.len();
-        into.extend_from_slice(&[0; 4]);
+        into.extend_from_slice(&[0; SUMMED]);
         into.extend_from_slice(&document.get().to_le_bytes());
         into.extend_from_slice(&position.file.to_le_bytes());
         into.extend_from_slice(&position.line.to_le_bytes());
         write(into);
         let length = (into.len() - start - HEAD) as u32;
+        let sum = checksum(&into[start + SUMMED..]);
         into[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        into[start + 4..start + SUMMED].copy_from_slice(&sum.to_le_bytes());
     }
 
-    /// The frame at the start of `bytes`, and its length with all.
+    /// The frame at the start of `bytes`, and its length with all; `None` when it is not as it was written.
     pub fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let head = bytes.get(..HEAD)?;
         let mut fields = Fields(head);
         let length = fields.u32()? as usize;
+        let sum = fields.u32()?;
+        if sum != checksum(bytes.get(SUMMED..HEAD + length)?) {
+            return None;
+        }
         let document = DocumentId::new(fields.u64()?);
         let position = Position { file: fields.u32()?, line: fields.u64()? };
         let frame = Self { document, position, fields: bytes.get(HEAD..HEAD + length)? };
@@ -397,6 +414,9 @@ impl FrameReader {
             _ => self.file.read_exact(&mut self.buffer[1..HEAD]).map_err(error)?,
         }
         let length = Fields(&self.buffer).u32().unwrap_or(0) as usize;
+        if length > LONGEST {
+            return Err(malformed(&self.path));
+        }
         self.buffer.resize(HEAD + length, 0);
         self.file.read_exact(&mut self.buffer[HEAD..]).map_err(error)?;
         Ok(Some(&self.buffer))
@@ -431,4 +451,25 @@ pub fn split(from: &Path, buckets: u32, wanted: &BTreeMap<u32, PathBuf>, at_once
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_changed_bit_of_a_frame_is_noticed() {
+        let fields = ReviewFields { product_id: Some("B0"), text: "A good kettle", rating: Some(4.0) };
+        let mut bytes = Vec::new();
+        let position = Position { file: 1, line: 7 };
+        Frame::write(&mut bytes, DocumentId::new(9), position, |into| fields.write(into));
+        let (frame, length) = Frame::read(&bytes).unwrap();
+        assert_eq!((frame.document.get(), frame.position, length), (9, position, bytes.len()));
+        assert_eq!(ReviewFields::read(frame.fields), Some(fields));
+        for bit in 0..8 * bytes.len() {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(Frame::read(&changed).is_none(), "bit {bit}");
+        }
+    }
 }
