@@ -7,6 +7,12 @@ CORPUS ?= data/sample
 OUT ?= data/work
 ARGS ?=
 
+# A misspelt variable is an error, not a run over the sample.
+KNOWN := CORPUS POOL TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS ARGS CARGO_TARGET_DIR SHELL
+GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
+UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
+$(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
+
 # A variable that is set becomes an option; one that is not leaves the program's default.
 option = $(if $($(1)),--$(2) "$($(1))")
 OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,POOL,pool) $(call option,TOKENIZER,tokenizer) \
