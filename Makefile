@@ -5,10 +5,11 @@ SHELL := /bin/bash
 
 CORPUS ?= data/sample
 OUT ?= data/work
+RECIPE ?= sample
 ARGS ?=
 
 # A misspelt variable is an error, not a run over the sample.
-KNOWN := CORPUS POOL TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS ARGS CARGO_TARGET_DIR SHELL
+KNOWN := CORPUS POOL TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS RECIPE INIT RUN ARGS LIBTORCH CARGO_TARGET_DIR SHELL
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
@@ -21,8 +22,21 @@ OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,POOL,pool) $(call op
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PIPELINE := $(TARGET)/release/pipeline
+TRAINER := $(TARGET)/release/trainer
 VENV := $(TARGET)/venv
 DENY := $(TARGET)/tools/bin/cargo-deny
+
+# libtorch: the folder that LIBTORCH names, or the wheels of trainer/libtorch.txt in the virtual environment. A machine without
+# a GPU needs three of them; one with a GPU gets all that torch depends on.
+GPU := $(if $(wildcard /proc/driver/nvidia/gpus/* /dev/nvidia0),cuda,cpu)
+ifeq ($(origin LIBTORCH),undefined)
+LIBTORCH := $(abspath $(TARGET))/libtorch
+LIBTORCH_READY := $(VENV)/libtorch-$(GPU)
+ifeq ($(wildcard $(LIBTORCH)/lib/libtorch_cpu.so),)
+.PHONY: $(LIBTORCH_READY)
+endif
+endif
+export LIBTORCH
 
 .PHONY: help
 help: ## this list
@@ -44,20 +58,44 @@ inspect: pipeline ## what is in the shards: counts, lengths, frequent phrases, r
 verify: pipeline ## compare every file below OUT with its manifest; OUT=dir
 	@$(PIPELINE) verify "$(OUT)"
 
+.PHONY: trainer
+trainer: libtorch
+	@cargo build --release --workspace $(if $(wildcard $(TRAINER)),--quiet)
+
+.PHONY: pretrain
+pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir ARGS=; without shards in OUT, the sample's
+	@[ -e "$(OUT)/corpus" ] || [ -e "$(OUT)/shards" ] || $(PIPELINE) run --out "$(OUT)"
+	@$(TRAINER) pretrain --out "$(OUT)" --recipe "$(RECIPE)" $(call option,INIT,init) $(call option,RUN,run) $(ARGS)
+
+.PHONY: doctor
+doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it
+	@$(TRAINER) doctor
+
 .PHONY: test
-test: $(VENV)/ready ## all tests: Rust, whole commands, and the shards as DuckDB and polars see them
+test: libtorch $(VENV)/ready ## all tests: Rust, whole commands, and the shards as DuckDB and polars see them
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace
 
 .PHONY: check
-check: $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
+check: libtorch $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
 	@cargo fmt --all --check
 	@cargo clippy --release --workspace --all-targets --quiet -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace --no-deps --document-private-items --quiet
 	@$(DENY) --log-level error check bans licenses sources
 
-# Python is needed by tests alone: it opens the shards as a user would.
-$(VENV)/ready: pipeline/tests/requirements.txt
+$(VENV)/bin/pip:
 	@python3 -m venv $(VENV)
+
+.PHONY: libtorch
+libtorch: $(LIBTORCH_READY) ## install libtorch below the target folder, for this machine; other commands do it where they need it
+
+$(LIBTORCH_READY): trainer/libtorch.txt | $(VENV)/bin/pip
+	@echo "libtorch  installing $$(grep -m1 ^torch== $<) for the $(if $(filter cpu,$(GPU)),CPU: 0.5 GB,GPU: 3 GB), once"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check $(if $(filter cpu,$(GPU)),--no-deps) --requirement $<
+	@ln -sfn "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/torch" $(TARGET)/libtorch
+	@touch $@
+
+# Python opens the shards in tests, as a user would.
+$(VENV)/ready: pipeline/tests/requirements.txt | $(VENV)/bin/pip
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 

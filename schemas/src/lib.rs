@@ -39,5 +39,7 @@ pub use ids::{DocumentId, PhraseId, TokenRange};
 pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
 pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
 pub use relation::{Relation, UnknownRelation};
-pub use segment::{PhraseSpan, Segment, SegmentBuilder, SegmentRows, SpanOutside, create_segments, open_segments};
+pub use segment::{
+    PhraseSpan, Segment, SegmentBuilder, SegmentRows, SpanOutside, create_segments, open_segments, segment_names,
+};
 pub use store::{FileEntry, StoreError};

@@ -67,6 +67,18 @@ pub fn open_segments(path: &Path) -> Result<TableReader, StoreError> {
     TableReader::open(path, &columns::segments())
 }
 
+/// The names (document and number within it) of the segments of one row group, without what is in them.
+pub fn segment_names(table: &TableReader, group: usize) -> Result<Vec<(DocumentId, u16)>, StoreError> {
+    let mut names = Vec::new();
+    for batch in table.row_group(group, 1 << 16, Some(&["document_id", "segment"]))? {
+        let batch = batch?;
+        let documents = batch.column(0).as_primitive::<UInt64Type>();
+        let segments = batch.column(1).as_primitive::<UInt16Type>();
+        names.extend(documents.values().iter().zip(segments.values()).map(|(d, s)| (DocumentId::new(*d), *s)));
+    }
+    Ok(names)
+}
+
 /// Collects segments into a record batch.
 #[derive(Debug, Default)]
 pub struct SegmentBuilder {

@@ -1,4 +1,21 @@
 //! Training shards to an E-BERT checkpoint.
 //!
+//! In the order in which data flows: [`data`] (shards, order, batches), [`masking`] (section 3.2 of the paper),
+//! [`model`] (BERT), [`neighbor`] (section 3.3), [`optimizer`], [`pretrain`] (the loop), [`checkpoint`], [`log`]. [`recipe`]
+//! is one run as a file; [`device`] finds where to compute; [`native`] closes the gaps of tch.
+//!
 //! The trainer never sees raw text, phrase strings or the graph: only shard rows and their manifest.
+pub mod checkpoint;
 pub mod data;
+pub mod device;
+pub mod init;
+pub mod log;
+pub mod masking;
+pub mod model;
+pub mod native;
+pub mod neighbor;
+pub mod optimizer;
+pub mod pretrain;
+pub mod recipe;
+pub mod run;
+pub mod schedule;

@@ -1,16 +1,27 @@
-//! The command line of the trainer. So far it reads shards and their manifest and says what it would train on.
+//! The command line of the trainer.
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
+    panic,
     path::PathBuf,
     process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
 };
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
-use trainer::data::{self, Selection};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use trainer::{
+    data::Shards,
+    device::{Machine, Wish},
+    log::{Talk, brief, describe},
+    pretrain::{Ended, pretrain},
+    run::{Opened, Plan, Request, Run},
+};
 
 /// Training shards to an E-BERT checkpoint.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "trainer", bin_name = "trainer", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -18,34 +29,202 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Pre-train on the shards of OUT
-    Pretrain {
-        /// The folder that `make shards` made
-        #[arg(long, default_value = "data/work")]
-        out: PathBuf,
-        /// The share of documents that is kept from training, to measure on
-        #[arg(long, default_value_t = 0.01)]
-        held_out: f64,
-        /// Say what would be trained on, and stop. Training itself is not built yet, so this is needed
-        #[arg(long, required = true)]
-        dry_run: bool,
-    },
+    /// Say what was found of libtorch, CUDA and GPUs, and how to mend it
+    Doctor,
+    /// Pre-train on the shards of OUT: the result is a folder that `transformers` loads
+    ///
+    /// A run that was stopped goes on from its last checkpoint when the same command is given again.
+    Pretrain(Pretrain),
 }
 
+#[derive(clap::Args)]
+struct Pretrain {
+    /// The folder that `make shards` made
+    #[arg(long, default_value = "data/work")]
+    out: PathBuf,
+    /// A recipe of the project (e-bert, sample) or the path of a .toml file
+    #[arg(long, default_value = "sample")]
+    recipe: String,
+    /// A Hugging Face folder with a BERT to start from
+    #[arg(long)]
+    init: Option<PathBuf>,
+    /// The run's folder [default: OUT/runs/NAME-OF-RECIPE]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Go on from the last checkpoint of the run's folder; an error when there is no run. (An unfinished run of the same
+    /// recipe goes on without this, too)
+    #[arg(long)]
+    resume: bool,
+    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Wish,
+    /// Threads of the CPU [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Say what would be trained, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// For whom the run talks
+    #[arg(long, value_enum, default_value_t)]
+    log: Talk,
+}
+
+/// oneDNN keeps compiled code for this many shapes, if the environment does not say. Rows of tokens differ in length from step
+/// to step: with its default of 1,024 a process grows by a gigabyte, and is no faster.
+const ONEDNN_SHAPES: &str = "8";
+
 fn main() -> ExitCode {
-    let Command::Pretrain { out, held_out, .. } = Cli::parse().command;
-    let selection = Selection { held_out };
-    let report = data::survey(&out.join("shards"), selection)
-        .map_err(anyhow::Error::from)
-        .and_then(|survey| Ok(write!(io::stdout(), "{survey}")?));
-    match report {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    if std::env::var_os("ONEDNN_PRIMITIVE_CACHE_CAPACITY").is_none() {
+        // SAFETY: no other thread has been started.
+        unsafe { std::env::set_var("ONEDNN_PRIMITIVE_CACHE_CAPACITY", ONEDNN_SHAPES) };
+    }
+    let command = Cli::parse().command;
+    // tch reports what libtorch refuses as a panic; its message is enough.
+    panic::set_hook(Box::new(|_| {}));
+    let outcome = panic::catch_unwind(|| match command {
+        Command::Doctor => doctor(),
+        Command::Pretrain(options) => train(options),
+    });
+    match outcome {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
                 return ExitCode::SUCCESS;
             }
-            let _ = writeln!(io::stderr(), "error: {error}");
+            report(&error);
             ExitCode::FAILURE
         }
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("an unknown failure");
+            report(&anyhow::anyhow!("{}", explain(text)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a panic of tch says, without libtorch's own call stack.
+fn explain(text: &str) -> String {
+    let first = text.split("Exception raised from").next().unwrap_or(text).trim_end();
+    let first: String = first.chars().take(600).collect();
+    if first.contains("out of memory") {
+        return format!("{first}\nhint: fewer optimizer.sequences or neighbor.pairs, or a smaller model");
+    }
+    first
+}
+
+/// Prints an error with its causes, each of which ends a line of the message.
+fn report(error: &anyhow::Error) {
+    let mut text = error.to_string();
+    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    let causes: String =
+        causes.iter().filter(|cause| !text.contains(*cause)).map(|cause| format!(": {cause}")).collect();
+    match text.find("\nhint:") {
+        Some(hint) => text.insert_str(hint, &causes),
+        None => text.push_str(&causes),
+    }
+    let _ = writeln!(io::stderr(), "error: {text}");
+}
+
+fn doctor() -> anyhow::Result<ExitCode> {
+    let machine = Machine::look();
+    write!(io::stdout(), "{machine}")?;
+    Ok(if machine.device(Wish::Auto).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
+    let request = Request {
+        out: options.out,
+        recipe: options.recipe,
+        overrides: options.overrides,
+        init: options.init,
+        run: options.run,
+        resume: options.resume,
+        device: options.device,
+        threads: options.threads,
+        talk: options.log,
+    };
+    let bar = checking_bar(&request);
+    let plan = Plan::make(&request, |bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    let plan = plan?;
+    if request.talk == Talk::Text || options.dry_run {
+        let mut out = io::stdout().lock();
+        write!(out, "{}", plan.shards)?;
+        let stages = plan.schedule.stages.iter().map(|stage| {
+            let corpora: Vec<String> = stage.corpora.iter().map(ToString::to_string).collect();
+            let neighbor = if stage.neighbor { " and pairs" } else { "" };
+            let steps = stage.steps.end - stage.steps.start;
+            let epochs = steps as f64 / stage.steps_per_epoch as f64;
+            format!("{} steps on {}{neighbor} ({epochs:.2} epochs)", HumanCount(steps), corpora.join(", "))
+        });
+        writeln!(out, "recipe    {}: {}", plan.name(), stages.collect::<Vec<_>>().join(", then "))?;
+    }
+    if options.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut run = match plan.open(&request)? {
+        Opened::Ready(run) => run,
+        Opened::Finished(result) => {
+            writeln!(io::stdout(), "up to date: this run is finished\nresult    {}", result.display())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        // A second one ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .context("cannot listen for signals")?;
+    }
+    let (started, before) = (Instant::now(), run.state.tokens);
+    let ended = pretrain(&mut run, &stop)?;
+    if request.talk == Talk::Text {
+        summary(&run, ended, started.elapsed().as_secs_f64(), run.state.tokens - before)?;
+    }
+    Ok(if ended == Ended::Finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A bar over the bytes of the shards, which are checked before anything is made.
+fn checking_bar(request: &Request) -> ProgressBar {
+    if request.talk == Talk::Json || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let total = Shards::bytes(&request.out.join("shards")).unwrap_or(0);
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
+    if let Ok(style) = ProgressStyle::with_template("check     {bar:24} {bytes} of {total_bytes}  {eta} left") {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar
+}
+
+fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let rate = brief(tokens as f64 / seconds.max(1e-9));
+    let (step, steps) = (run.state.step, run.state.steps);
+    writeln!(
+        out,
+        "train     step {} of {}   {} tokens in {seconds:.1} s   {rate} tokens/s",
+        HumanCount(step),
+        HumanCount(steps),
+        brief(tokens as f64)
+    )?;
+    if let Some(first) = run.first_measured.as_ref().filter(|first| **first != run.last_measured) {
+        writeln!(out, "held out  {}   at first", describe(first))?;
+        writeln!(out, "          {}   at last", describe(&run.last_measured))?;
+    }
+    let result = run.result();
+    writeln!(out, "result    {}   (metrics and events in {})", result.display(), run.folder.display())?;
+    match ended {
+        Ended::Finished => writeln!(
+            out,
+            "next      in Python: from transformers import AutoModelForMaskedLM, AutoTokenizer\n          \
+             model, tokenizer = [c.from_pretrained(\"{}\") for c in (AutoModelForMaskedLM, AutoTokenizer)]",
+            result.display()
+        ),
+        Ended::Stopped => writeln!(out, "next      the same command again: it goes on from step {}", HumanCount(step)),
     }
 }

@@ -1,97 +1,218 @@
-//! The trainer's commands over a small sealed folder, made here by the writers of `schemas`.
-use std::{fs, path::Path, process::Command};
+//! Whole commands over a small sealed folder: what they print, and how they fail.
+mod support;
 
-use schemas::{
-    Counts, DocumentId, Manifest, Pair, PairBuilder, PairProduct, PhraseId, PhraseSpan, Relation, Segment,
-    SegmentBuilder, TokenRange, create_pairs, create_segments,
-    manifest::{Hash, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody, TokenizerEntry},
-};
+use std::{fs, process::Command};
 
-fn seal_shards(folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
-    let mut files = Vec::new();
-    for (kind, documents) in [("products", 200u64), ("reviews", 300)] {
-        let mut rows = SegmentBuilder::default();
-        let phrases = [PhraseSpan { tokens: TokenRange::new(1..3).unwrap(), phrase: PhraseId::new(0), score: 0.75 }];
-        for document in 0..documents {
-            rows.push(&Segment {
-                document: DocumentId::new(document),
-                product: (document % 2 == 0).then_some("B0"),
-                segment: 0,
-                input_ids: &[5, 6, 7, 8],
-                phrases: &phrases,
-                noun_phrases: &[],
-            });
-        }
-        let mut table = create_segments(&folder.join(format!("{kind}-00000.parquet"))).unwrap();
-        table.write_result(rows.finish()).unwrap();
-        files.push(table.commit().unwrap());
+use support::{Place, text_of};
+
+#[test]
+fn a_dry_run_says_what_would_be_trained() {
+    let output = Place::new().run(&["--recipe", "tiny.toml", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    insta::assert_snapshot!("dry_run", text_of(&output));
+}
+
+#[test]
+fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
+    let place = Place::new();
+    let output = place.run(&["--recipe", "tiny.toml"]);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in ["step 0 ", "step 160 ", "held out", "result    ./runs/tiny/model", "AutoModelForMaskedLM"] {
+        assert!(text.contains(part), "{part}: {text}");
     }
-    let mut pairs = PairBuilder::default();
-    let side = |product| PairProduct { product, input_ids: &[5, 6] };
-    pairs.push(&Pair { relation: Relation::Substitute, anchor: side("A"), neighbor: side("B"), negative: side("C") });
-    let mut table = create_pairs(&folder.join("pairs-00000.parquet")).unwrap();
-    table.write_result(pairs.finish()).unwrap();
-    files.push(table.commit().unwrap());
-    let hash = || Hash { blake3: "00".into() };
-    let body = ShardsBody {
-        max_tokens: 254,
-        seed: 0,
-        tokenizer: TokenizerEntry {
-            file: "tokenizer.json".into(),
-            vocab_size: 9,
-            blake3: "00".into(),
-            continuation_ids: "0001".into(),
-        },
-        pool: PoolEntry { phrases: 1, lowest_score: 0.75, blake3: "00".into() },
-        corpus: hash(),
-        graph: hash(),
-        options: ShardOptions { nouns: false, max_per_product: 64, draws: 1 },
-        resolved: Resolved { file: "options.toml".into(), blake3: "00".into() },
-        counts: ShardCounts { rejected: Counts::new(), ..Default::default() },
-    };
-    Manifest::new(body, files).seal(folder).unwrap();
-}
+    let mut files: Vec<_> = fs::read_dir(place.path("runs/tiny/model"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    insta::assert_snapshot!("checkpoint", files.join("\n"));
+    let kept = fs::read_dir(place.path("runs/tiny/checkpoints")).unwrap().count();
+    assert_eq!(kept, 2);
 
-fn trainer(out: &Path) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
-        .args(["pretrain", "--dry-run", "--held-out", "0.1", "--out"])
-        .arg(out)
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).replace(&out.display().to_string(), "OUT");
-    (output.status.code(), text)
+    // 160 steps, and held-out documents at 0, 50, 100, 150 and 160; both losses fall.
+    let lines: Vec<serde_json::Value> =
+        place.metrics("runs/tiny").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let held_out: Vec<&serde_json::Value> = lines.iter().filter(|l| l["held_out"].is_array()).collect();
+    assert_eq!((lines.len(), held_out.len()), (165, 5));
+    for mode in [0, 1] {
+        let loss = |line: &serde_json::Value| line["held_out"][mode]["loss"].as_f64().unwrap();
+        assert!(loss(held_out[4]) < loss(held_out[0]) - 0.3, "{} {}", loss(held_out[0]), loss(held_out[4]));
+    }
+    let second_stage: Vec<_> = lines.iter().filter(|l| l["neighbor_loss"].is_number()).collect();
+    assert_eq!(second_stage.len(), 60);
+    assert!(second_stage.iter().all(|l| l["neighbor_gradient_norm"].is_number() && l["stage"] == 2));
+
+    let output = place.run(&["--recipe", "tiny.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text_of(&output).contains("up to date"), "{}", text_of(&output));
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_trained_on() {
-    let folder = tempfile::tempdir().unwrap();
-    seal_shards(&folder.path().join("shards"));
-    let (code, text) = trainer(folder.path());
-    assert_eq!(code, Some(0), "{text}");
-    insta::assert_snapshot!("dry_run", text);
+fn a_checkpoint_can_be_started_from() {
+    let place = Place::new();
+    let first = place.run(&["--recipe", "tiny.toml", "--set", "stage.0.steps=20", "--set", "stage.1.steps=2"]);
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let output = place.run(&[
+        "--recipe",
+        "tiny.toml",
+        "--init",
+        "runs/tiny/model",
+        "--run",
+        "second",
+        "--set",
+        "stage.0.steps=3",
+        "--set",
+        "stage.1.steps=1",
+    ]);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("from INIT") && !text.contains("note"), "{text}");
+    let last = place.metrics("runs/tiny").pop().unwrap();
+    let first = place.metrics("second").swap_remove(0);
+    assert_eq!(last.replace("\"step\":22", "\"step\":0"), first, "what was measured at the end is where it starts");
+}
+
+/// Breaks something, and gives the arguments that meet it.
+type Case = (&'static str, fn(&Place) -> Vec<&'static str>);
+
+const BAD: &[Case] = &[
+    ("unknown recipe", |_| vec!["--recipe", "bert"]),
+    ("unknown key", |place| {
+        fs::write(place.path("bad.toml"), support::RECIPE.replace("heads", "haeds")).unwrap();
+        vec!["--recipe", "bad.toml"]
+    }),
+    ("bad value", |_| vec!["--recipe", "tiny.toml", "--set", "masking.budget=2"]),
+    ("e-bert without INIT", |_| vec!["--recipe", "e-bert"]),
+    ("INIT that is no folder", |_| vec!["--recipe", "e-bert", "--init", "bert-base-uncased"]),
+    ("INIT without weights", |place| {
+        model(place, |_| ());
+        fs::remove_file(place.path("model/model.safetensors")).unwrap();
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT with weights of another shape", |place| {
+        model(place, |config| config["hidden_size"] = 32.into());
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT that is not BERT", |place| {
+        model(place, |config| config["model_type"] = "roberta".into());
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT with another vocabulary", |place| {
+        model(place, |_| ());
+        let text = fs::read_to_string(place.path("model/vocab.txt")).unwrap().replace("w7\n", "seven\n");
+        fs::remove_file(place.path("model/tokenizer.json")).unwrap();
+        fs::write(place.path("model/vocab.txt"), text).unwrap();
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT with too few positions", |place| {
+        model(place, |config| config["max_position_embeddings"] = 16.into());
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("OUT without shards", |place| {
+        fs::remove_dir_all(place.path("shards")).unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("shards of another format", |place| {
+        let path = place.path("shards/manifest.json");
+        let text = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 2");
+        fs::write(&path, text).unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("a damaged shard", |place| {
+        let path = place.path("shards/reviews-00000.parquet");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("a changed tokenizer", |place| {
+        fs::write(place.path("shards/tokenizer.json"), "{}").unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("nothing to resume", |_| vec!["--recipe", "tiny.toml", "--resume"]),
+    ("a changed recipe", |place| {
+        model(place, |_| ());
+        vec!["--recipe", "tiny.toml", "--run", "first", "--resume", "--set", "seed=5", "--set", "neighbor.pairs=2"]
+    }),
+    ("no GPU", |_| vec!["--recipe", "tiny.toml", "--device", "cuda"]),
+];
+
+/// A model's folder `model`, with a change to its configuration.
+fn model(place: &Place, change: fn(&mut serde_json::Value)) {
+    let steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1"];
+    let output = place.run(&[["--recipe", "tiny.toml", "--run", "first"].as_slice(), &steps].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    fs::create_dir(place.path("model")).unwrap();
+    for file in fs::read_dir(place.path("first/model")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), place.path("model").join(file.file_name())).unwrap();
+    }
+    let path = place.path("model/config.json");
+    let mut config = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut config);
+    fs::write(&path, config.to_string()).unwrap();
 }
 
 #[test]
-fn shards_that_cannot_be_trained_on_are_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, text) = trainer(folder.path());
-    assert_eq!(code, Some(1));
-    assert!(text.contains("has no manifest") && text.contains("hint: run `make shards`"), "{text}");
-    let shards = folder.path().join("shards");
-    seal_shards(&shards);
-    let path = shards.join("reviews-00000.parquet");
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[100] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let (code, text) = trainer(folder.path());
-    assert_eq!(code, Some(1));
-    assert!(text.contains("reviews-00000.parquet` does not match the manifest") && text.contains("hint:"), "{text}");
+fn bad_input_is_refused_with_a_hint() {
+    let mut all = String::new();
+    for (name, prepare) in BAD {
+        let place = Place::new();
+        let arguments = prepare(&place);
+        let mut command = place.command(&[]);
+        // The last --device counts.
+        let arguments: Vec<&str> = arguments.into_iter().collect();
+        if arguments.contains(&"--device") {
+            command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+            command.args(["pretrain", "--out", "."]).current_dir(place.folder.path());
+            // Even where there is one.
+            if std::path::Path::new("/proc/driver/nvidia/gpus").exists() {
+                continue;
+            }
+        }
+        let output = command.args(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", text_of(&output));
+        let text = String::from_utf8(output.stderr).unwrap();
+        all += &format!("# {name}\n{}\n", hide_hashes(&text));
+    }
+    insta::assert_snapshot!("bad_input", all);
+}
+
+/// Hashes and sizes that a library's version may change.
+fn hide_hashes(text: &str) -> String {
+    let hex = |word: &str| word.len() >= 12 && word.trim_end_matches(['…', ',']).chars().all(|c| c.is_ascii_hexdigit());
+    let words = |line: &str| line.split(' ').map(|w| if hex(w) { "HASH" } else { w }).collect::<Vec<_>>().join(" ");
+    text.lines().map(words).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn usage_errors_end_with_2() {
-    let output = Command::new(env!("CARGO_BIN_EXE_trainer")).args(["pretrain"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    for arguments in [&["pretrain", "--resum"][..], &["pretrain", "--threads", "0"], &[]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_trainer")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text_of(&output));
+    }
+}
+
+#[test]
+fn the_doctor_says_what_was_found() {
+    let output = Command::new(env!("CARGO_BIN_EXE_trainer")).arg("doctor").output().unwrap();
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in ["libtorch  2.", "libtorch_cpu.so", "cpu ", "gpu ", "cuda "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_libtorch_that_is_missing_or_another_is_named() {
+    let place = Place::new();
+    // The program without the libtorch that it was built with: a copy that looks where nothing is.
+    fs::create_dir_all(place.path("torch/lib")).unwrap();
+    fs::write(place.path("torch/lib/libtorch_cpu.so"), "").unwrap();
+    fs::write(place.path("torch/version.py"), "__version__ = '2.10.0+cu128'\n").unwrap();
+    let output = place.command(&["--recipe", "tiny.toml"]).env("LIBTORCH", place.path("torch")).output().unwrap();
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("is 2.10.0, wanted 2.") && text.contains("hint: run `make libtorch`"), "{text}");
 }

@@ -1,0 +1,75 @@
+//! Finds libtorch, and starts the trainer with it.
+//!
+//! A program that is linked to libtorch cannot start without it, so it could not say what is missing either. This one
+//! is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH` and where libtorch lay when it was built, checks the version
+//! and becomes `trainer-libtorch`, which stands beside it.
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+#[path = "../libtorch.rs"]
+mod libtorch;
+
+const WANTED: &str = env!("EBERT_TORCH_VERSION");
+const BUILT_WITH: &str = env!("EBERT_TORCH_FOLDER");
+
+fn main() -> ExitCode {
+    let error = match find() {
+        Ok(lib) => start(&lib),
+        Err(error) => error,
+    };
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// The folder of libtorch's libraries.
+fn find() -> Result<PathBuf, String> {
+    let named = env::var_os("LIBTORCH").map(|folder| PathBuf::from(folder).join("lib"));
+    let searched = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = named.iter().cloned().collect();
+    places.extend(env::split_paths(&searched).filter(|path| !path.as_os_str().is_empty()));
+    places.push(Path::new(BUILT_WITH).join("lib"));
+    let Some(lib) = places.iter().find(|lib| lib.join("libtorch_cpu.so").is_file()) else {
+        let looked: Vec<String> = places.iter().map(|lib| format!("\n  {}", lib.display())).collect();
+        return Err(format!(
+            "libtorch was not found; looked in{}\n\
+             hint: run `make libtorch`; or, where Python has torch {WANTED}, set LIBTORCH to its folder:\n      \
+             LIBTORCH=$(python3 -c 'import torch, os; print(os.path.dirname(torch.__file__))')",
+            looked.concat()
+        ));
+    };
+    match lib.parent().and_then(libtorch::version_of) {
+        Some(found) if found != WANTED => Err(format!(
+            "libtorch in `{}` is {found}, wanted {WANTED}\n\
+             hint: run `make libtorch`, or set LIBTORCH to a folder of torch {WANTED}",
+            lib.display()
+        )),
+        _ => Ok(lib.clone()),
+    }
+}
+
+/// Becomes the trainer; returns what kept it from doing so.
+fn start(lib: &Path) -> String {
+    let program = match env::current_exe() {
+        Ok(me) => me.with_file_name("trainer-libtorch"),
+        Err(error) => return format!("cannot find this program's own folder: {error}"),
+    };
+    let mut path = OsString::from(lib);
+    if let Some(more) = env::var_os("LD_LIBRARY_PATH").filter(|more| !more.is_empty()) {
+        path.push(":");
+        path.push(more);
+    }
+    let error = Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).exec();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "`{}` is missing; it stands beside `trainer`\nhint: run `cargo build --release --package trainer`, and copy both",
+            program.display()
+        ),
+        _ => format!("cannot start `{}`: {error}", program.display()),
+    }
+}

@@ -1,0 +1,228 @@
+//! Batches: sequences in one row, without padding, with their masks. They are made on a thread, a few ahead.
+use std::{sync::Arc, thread};
+
+use crossbeam_channel::{Receiver, bounded};
+use schemas::{DocumentId, Segment};
+
+use super::{
+    order::{Block, Cursor, Order, PairBlock, Position},
+    shards::{Corpus, DataError, SegmentBlock, Shards},
+    vocabulary::SpecialIds,
+};
+use crate::masking::{MaskKey, MaskMode, Masking};
+
+/// Sequences to train on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Tokens of each sequence, `[CLS]` and `[SEP]` counted, longest first. The tokens of all of them are one row.
+    pub lengths: Vec<usize>,
+    /// The document of each sequence.
+    pub documents: Vec<DocumentId>,
+    /// What is hidden, for each mode that the step may be in.
+    pub masked: Vec<MaskedBatch>,
+    /// Times that the data were gone through before.
+    pub epoch: u32,
+    /// Where the stream is after this batch.
+    pub after: Position,
+}
+
+/// The input of a batch in one mode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskedBatch {
+    /// The mode.
+    pub mode: MaskMode,
+    /// The row of tokens, the selected ones replaced.
+    pub input_ids: Vec<u16>,
+    /// Where in the row the selected tokens are.
+    pub selected: Vec<u32>,
+    /// What they were.
+    pub labels: Vec<u16>,
+}
+
+/// Pairs of products, each with a negative.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairBatch {
+    /// The row of tokens of all sequences.
+    pub input_ids: Vec<u16>,
+    /// Tokens of each sequence, `[CLS]` and `[SEP]` counted, longest first.
+    pub lengths: Vec<usize>,
+    /// For each pair, which sequences its anchor, neighbor and negative are.
+    pub pairs: Vec<[usize; 3]>,
+    /// Where the stream is after this batch.
+    pub after: Position,
+}
+
+impl Batch {
+    /// The input in one of its modes.
+    ///
+    /// # Panics
+    /// When the batch was not made for this mode.
+    pub fn in_mode(&self, mode: MaskMode) -> &MaskedBatch {
+        match self.masked.iter().find(|masked| masked.mode == mode) {
+            Some(masked) => masked,
+            None => panic!("a batch is masked in every mode of its plan"),
+        }
+    }
+
+    /// Tokens, special tokens not counted.
+    pub fn content_tokens(&self) -> usize {
+        self.lengths.iter().map(|length| length - 2).sum()
+    }
+}
+
+/// How many batches wait for the step.
+const AHEAD: usize = 8;
+
+/// Batches from a thread.
+#[derive(Debug)]
+pub struct Batches<T> {
+    receiver: Receiver<Result<T, DataError>>,
+}
+
+impl<T: Send + 'static> Batches<T> {
+    /// Calls `make` again and again on a thread; it ends when this is dropped, or with the first error.
+    fn start(mut make: impl FnMut() -> Result<T, DataError> + Send + 'static) -> Self {
+        let (sender, receiver) = bounded(AHEAD);
+        thread::spawn(move || {
+            loop {
+                let batch = make();
+                let over = batch.is_err();
+                if sender.send(batch).is_err() || over {
+                    break;
+                }
+            }
+        });
+        Self { receiver }
+    }
+
+    /// The next batch. There is always one: after the last row of an epoch comes the next epoch.
+    pub fn next_batch(&mut self) -> Result<T, DataError> {
+        match self.receiver.recv() {
+            Ok(batch) => batch,
+            Err(_) => panic!("the thread that makes batches has panicked"),
+        }
+    }
+}
+
+/// What segment batches hold.
+#[derive(Clone, Debug)]
+pub struct SegmentPlan {
+    /// The corpora.
+    pub corpora: Vec<Corpus>,
+    /// Sequences in a batch.
+    pub sequences: usize,
+    /// Row groups that are shuffled together.
+    pub mix: usize,
+    /// Modes that a step may be in.
+    pub modes: Vec<MaskMode>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Added to the epoch in the key of the masks, so that a later stage draws new ones.
+    pub epochs_before: u32,
+}
+
+/// Batches of segments, from a position on.
+///
+/// # Errors
+/// When there is no segment to train on.
+pub fn segment_batches(
+    shards: &Arc<Shards>,
+    masking: &Arc<Masking>,
+    plan: SegmentPlan,
+    from: Position,
+) -> Result<Batches<Batch>, DataError> {
+    let splits: Vec<_> = plan.corpora.iter().map(|&c| shards.split(c)).collect();
+    if splits.iter().all(|s| s.trained == 0) {
+        return Err(DataError::Nothing {
+            folder: shards.folder().to_owned(),
+            what: "segments",
+            held_out: splits.iter().map(|s| s.held_out).sum(),
+            hint: "is CORPUS the right folder? `make inspect` says what the shards hold",
+        });
+    }
+    // Each stage has an order of its own.
+    let seed = plan.seed.wrapping_add(u64::from(plan.epochs_before) << 32);
+    let order = Order::of_segments(shards, &plan.corpora, seed, plan.mix);
+    let mut cursor = Cursor::<SegmentBlock>::new(shards.clone(), order, from);
+    let (masking, special) = (masking.clone(), shards.vocabulary().special);
+    Ok(Batches::start(move || {
+        let mut segments = SegmentBlock::default();
+        let epoch = cursor.take(plan.sequences, |block, row| segments.push(&block.get(row)))?;
+        let key = MaskKey { seed: plan.seed, epoch: plan.epochs_before + epoch };
+        let mut order: Vec<usize> = (0..segments.rows()).collect();
+        order.sort_by_key(|&row| std::cmp::Reverse(segments.get(row).input_ids.len()));
+        let sorted: Vec<Segment<'_>> = order.iter().map(|&row| segments.get(row)).collect();
+        Ok(Batch {
+            lengths: sorted.iter().map(|s| s.input_ids.len() + 2).collect(),
+            documents: sorted.iter().map(|s| s.document).collect(),
+            masked: plan.modes.iter().map(|&mode| MaskedBatch::of(&sorted, mode, &masking, key, special)).collect(),
+            epoch,
+            after: cursor.position(),
+        })
+    }))
+}
+
+/// Batches of `pairs` pairs, from a position on.
+///
+/// # Errors
+/// When there is no pair to train on.
+pub fn pair_batches(
+    shards: &Arc<Shards>,
+    seed: u64,
+    mix: usize,
+    pairs: usize,
+    from: Position,
+) -> Result<Batches<PairBatch>, DataError> {
+    if shards.pair_split().trained == 0 {
+        return Err(DataError::Nothing {
+            folder: shards.folder().to_owned(),
+            what: "pairs",
+            held_out: shards.pair_split().held_out,
+            hint: "pairs come from the associations of product metadata; a recipe without `neighbor` needs none",
+        });
+    }
+    let mut cursor = Cursor::<PairBlock>::new(shards.clone(), Order::of_pairs(shards, seed, mix), from);
+    let special = shards.vocabulary().special;
+    Ok(Batches::start(move || {
+        let mut sides: Vec<Vec<u16>> = Vec::with_capacity(3 * pairs);
+        cursor.take(pairs, |block, row| sides.extend(block.get(row).map(<[u16]>::to_vec)))?;
+        let mut order: Vec<usize> = (0..sides.len()).collect();
+        order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
+        let mut place = vec![0; sides.len()];
+        order.iter().enumerate().for_each(|(at, &side)| place[side] = at);
+        let (input_ids, lengths) = pack(order.iter().map(|&side| sides[side].as_slice()), special);
+        let pairs = place.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+        Ok(PairBatch { input_ids, lengths, pairs, after: cursor.position() })
+    }))
+}
+
+/// Sequences in one row, each between `[CLS]` and `[SEP]`, and their lengths.
+pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u16]>, special: SpecialIds) -> (Vec<u16>, Vec<usize>) {
+    let (mut row, mut lengths) = (Vec::new(), Vec::new());
+    for ids in sequences {
+        row.push(special.cls);
+        row.extend_from_slice(ids);
+        row.push(special.sep);
+        lengths.push(ids.len() + 2);
+    }
+    (row, lengths)
+}
+
+impl MaskedBatch {
+    /// Masks sequences and packs them.
+    pub fn of(segments: &[Segment<'_>], mode: MaskMode, masking: &Masking, key: MaskKey, special: SpecialIds) -> Self {
+        let (mut input_ids, lengths) = pack(segments.iter().map(|s| s.input_ids), special);
+        let (mut selected, mut labels) = (Vec::new(), Vec::new());
+        let mut start = 0;
+        for (segment, length) in segments.iter().zip(lengths) {
+            let masks = masking.mask(mode, segment, key);
+            for (&position, &input) in masks.positions.iter().zip(&masks.inputs) {
+                let at = start + 1 + usize::from(position);
+                selected.push(at as u32);
+                labels.push(std::mem::replace(&mut input_ids[at], input));
+            }
+            start += length;
+        }
+        Self { mode, input_ids, selected, labels }
+    }
+}

@@ -1,0 +1,72 @@
+//! The documents that are never trained on, with masks that never change.
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::{Draws, Segment};
+
+use super::{
+    batch::MaskedBatch,
+    shards::{DataError, SegmentBlock, Shards},
+};
+use crate::masking::{MaskKey, MaskMode, Masking, MaskingOptions};
+
+/// Held-out segments, masked, in batches.
+///
+/// The segments and their masks depend on the shards alone, never on a recipe, so that the numbers of
+/// all recipes compare.
+#[derive(Debug)]
+pub struct HeldOut {
+    /// The same segments, masked in each mode.
+    pub sets: Vec<MaskedSet>,
+    /// Segments in it.
+    pub segments: usize,
+}
+
+/// Segments that are masked in one mode.
+#[derive(Debug)]
+pub struct MaskedSet {
+    /// The mode.
+    pub mode: MaskMode,
+    /// Batches: the lengths of the sequences, and the input.
+    pub batches: Vec<(Vec<usize>, MaskedBatch)>,
+}
+
+/// Modes that are measured.
+const MODES: [MaskMode; 2] = [MaskMode::Word, MaskMode::Phrase];
+
+impl HeldOut {
+    /// At most `segments` of the held-out segments, drawn by key, `sequences` in a batch.
+    pub fn load(shards: &Shards, segments: usize, sequences: usize) -> Result<Self, DataError> {
+        let body = &shards.manifest().body;
+        let mut drawn: Vec<_> = shards.held_out_segments().iter().collect();
+        drawn.sort_by_cached_key(|(_, _, document, segment)| {
+            let id = [document.get().to_le_bytes().as_slice(), &segment.to_le_bytes()].concat();
+            (Draws::new(body.seed, "measured", &id).next_u64(), *document, *segment)
+        });
+        drawn.truncate(segments);
+        let mut wanted: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
+        for (chunk, row, _, _) in drawn {
+            wanted.entry(*chunk).or_default().insert(*row);
+        }
+        let mut block = SegmentBlock::default();
+        for (chunk, rows) in wanted {
+            shards.each_segment(chunk, |row, segment| {
+                if rows.contains(&(row as u32)) {
+                    block.push(segment);
+                }
+            })?;
+        }
+        let masking = Masking::new(MaskingOptions::default(), shards.vocabulary().clone(), body.pool.lowest_score);
+        let key = MaskKey { seed: body.seed, epoch: MaskKey::FIXED };
+        let mut rows: Vec<Segment<'_>> = (0..block.len()).map(|row| block.get(row)).collect();
+        rows.sort_by_key(|s| (std::cmp::Reverse(s.input_ids.len()), s.document, s.segment));
+        let special = shards.vocabulary().special;
+        let sets = MODES.map(|mode| {
+            let batch = |rows: &[Segment<'_>]| {
+                let lengths = rows.iter().map(|s| s.input_ids.len() + 2).collect();
+                (lengths, MaskedBatch::of(rows, mode, &masking, key, special))
+            };
+            MaskedSet { mode, batches: rows.chunks(sequences.max(1)).map(batch).collect() }
+        });
+        Ok(Self { sets: sets.into(), segments: block.len() })
+    }
+}

@@ -1,0 +1,184 @@
+//! The order of rows in an epoch.
+//!
+//! The row groups of all files are shuffled, products and reviews spread evenly; so many of them in a row make a
+//! block, and the rows of a block are shuffled. So a [`Position`] is three numbers, and a resumed run reads one block
+//! to be where it was. What comes when depends on (seed, epoch, block) alone.
+use std::sync::Arc;
+
+use schemas::Draws;
+use serde::{Deserialize, Serialize};
+
+use super::shards::{Chunk, Corpus, DataError, Flat, SegmentBlock, Shards};
+
+/// Where a stream of rows is: the next row to give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// Times that the data were gone through.
+    pub epoch: u32,
+    /// Block of the epoch.
+    pub block: u32,
+    /// Row of the block.
+    pub row: u32,
+}
+
+/// Puts row groups in the order of an epoch, and cuts them into blocks.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Row groups, by corpus.
+    kinds: Vec<Vec<Chunk>>,
+    seed: u64,
+    /// Row groups in a block.
+    mix: usize,
+}
+
+impl Order {
+    /// The order of the segments of these corpora. `mix` row groups are shuffled together.
+    pub fn of_segments(shards: &Shards, corpora: &[Corpus], seed: u64, mix: usize) -> Self {
+        Self { kinds: corpora.iter().map(|&c| shards.chunks(c).to_vec()).collect(), seed, mix: mix.max(1) }
+    }
+
+    /// The order of the pairs.
+    pub fn of_pairs(shards: &Shards, seed: u64, mix: usize) -> Self {
+        Self { kinds: vec![shards.pair_chunks().to_vec()], seed, mix: mix.max(1) }
+    }
+
+    /// The row groups of an epoch, in order.
+    fn epoch(&self, epoch: u32) -> Vec<Chunk> {
+        let mut keyed = Vec::new();
+        for (kind, chunks) in self.kinds.iter().enumerate() {
+            let mut chunks = chunks.clone();
+            let id = [epoch.to_le_bytes(), (kind as u32).to_le_bytes()].concat();
+            shuffle(&mut chunks, &mut Draws::new(self.seed, "row groups", &id));
+            let many = chunks.len() as f64;
+            // The i-th of n stands at (i + 1/2) / n of the epoch, so that every block holds both kinds in proportion.
+            keyed.extend(chunks.into_iter().enumerate().map(|(i, chunk)| ((i as f64 + 0.5) / many, kind, chunk)));
+        }
+        keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        keyed.into_iter().map(|(_, _, chunk)| chunk).collect()
+    }
+
+    /// A permutation of the rows of a block.
+    fn rows(&self, epoch: u32, block: u32, rows: usize) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        let id = [epoch.to_le_bytes(), block.to_le_bytes()].concat();
+        shuffle(&mut order, &mut Draws::new(self.seed, "rows", &id));
+        order
+    }
+}
+
+fn shuffle<T>(values: &mut [T], draws: &mut Draws) {
+    for last in (1..values.len()).rev() {
+        values.swap(last, draws.below(last as u64 + 1) as usize);
+    }
+}
+
+/// The rows of a block, in memory.
+pub(super) trait Block: Default {
+    /// Adds the rows of a row group that are trained on.
+    fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError>;
+    /// Rows so far.
+    fn rows(&self) -> usize;
+}
+
+impl Block for SegmentBlock {
+    fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError> {
+        shards.each_segment(chunk, |_, segment| {
+            if !shards.is_held_out(segment.document) {
+                self.push(segment);
+            }
+        })
+    }
+
+    fn rows(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Pairs in flat arrays: anchor, neighbor, negative of the first pair, and so on.
+#[derive(Debug, Default)]
+pub(super) struct PairBlock {
+    ids: Flat<u16>,
+    pairs: usize,
+}
+
+impl PairBlock {
+    pub(super) fn get(&self, row: usize) -> [&[u16]; 3] {
+        [0, 1, 2].map(|side| self.ids.get(3 * row + side))
+    }
+}
+
+impl Block for PairBlock {
+    fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError> {
+        shards.each_pair(chunk, |sides| {
+            sides.iter().for_each(|ids| self.ids.push(ids));
+            self.pairs += 1;
+        })
+    }
+
+    fn rows(&self) -> usize {
+        self.pairs
+    }
+}
+
+/// Gives the rows of one epoch after another, from a position on.
+pub(super) struct Cursor<B> {
+    shards: Arc<Shards>,
+    order: Order,
+    position: Position,
+    /// The row groups of the epoch.
+    chunks: Vec<Chunk>,
+    block: B,
+    rows: Vec<u32>,
+    /// Which block is in memory.
+    loaded: Option<(u32, u32)>,
+}
+
+impl<B: Block> Cursor<B> {
+    pub(super) fn new(shards: Arc<Shards>, order: Order, position: Position) -> Self {
+        let chunks = order.epoch(position.epoch);
+        Self { shards, order, position, chunks, block: B::default(), rows: Vec::new(), loaded: None }
+    }
+
+    /// Where the next row is.
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Gives at most `many` rows, all of one epoch, to `visit`, and says which epoch.
+    ///
+    /// The shards must hold something to train on.
+    pub(super) fn take(&mut self, many: usize, mut visit: impl FnMut(&B, usize)) -> Result<u32, DataError> {
+        let mut taken = 0;
+        loop {
+            let Position { epoch, block, row } = self.position;
+            let first = block as usize * self.order.mix;
+            if first >= self.chunks.len() {
+                self.position = Position { epoch: epoch + 1, block: 0, row: 0 };
+                self.chunks = self.order.epoch(epoch + 1);
+                if taken > 0 {
+                    return Ok(epoch);
+                }
+                continue;
+            }
+            if self.loaded != Some((epoch, block)) {
+                self.block = B::default();
+                for &chunk in &self.chunks[first..(first + self.order.mix).min(self.chunks.len())] {
+                    self.block.load(&self.shards, chunk)?;
+                }
+                self.rows = self.order.rows(epoch, block, self.block.rows());
+                self.loaded = Some((epoch, block));
+            }
+            let rest = self.rows.get(row as usize..).unwrap_or_default();
+            let now = rest.len().min(many - taken);
+            rest[..now].iter().for_each(|&row| visit(&self.block, row as usize));
+            taken += now;
+            self.position.row += now as u32;
+            if self.position.row as usize >= self.rows.len() {
+                self.position = Position { epoch, block: block + 1, row: 0 };
+            }
+            if taken == many {
+                return Ok(epoch);
+            }
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! A sealed folder of shards: checked, counted, and read by row group.
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use schemas::{
+    DocumentId, Manifest, ManifestError, PairRows, PhraseSpan, Segment, SegmentRows, SpanOutside, StoreError,
+    TokenRange, UnknownRelation, manifest::ShardsBody, open_pairs, open_segments, segment_names, store::verify_file,
+};
+use serde::{Deserialize, Serialize};
+
+use super::vocabulary::{Vocabulary, VocabularyError};
+
+/// One of the two corpora.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corpus {
+    /// A document for each product.
+    Products,
+    /// A document for each review.
+    Reviews,
+}
+
+impl fmt::Display for Corpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Products => "products",
+            Self::Reviews => "reviews",
+        })
+    }
+}
+
+/// The shards cannot be trained on.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vocabulary.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
+    /// A span.
+    #[error("shard `{}`: {source}", path.display())]
+    Span {
+        /// The shard.
+        path: PathBuf,
+        /// Where.
+        #[source]
+        source: SpanOutside,
+    },
+    /// A relation.
+    #[error("shard `{}`: {source}", path.display())]
+    Relation {
+        /// The shard.
+        path: PathBuf,
+        /// Which.
+        #[source]
+        source: UnknownRelation,
+    },
+    /// An id that the vocabulary does not have.
+    #[error("shard `{}` holds the token id {id}; the vocabulary has {size} tokens\nhint: run `make shards` again", path.display())]
+    Id {
+        /// The shard.
+        path: PathBuf,
+        /// The id.
+        id: u16,
+        /// Tokens in the vocabulary.
+        size: usize,
+    },
+    /// There is nothing to train on.
+    #[error("`{}` has no {what} to train on ({held_out} are held out)\nhint: {hint}", folder.display())]
+    Nothing {
+        /// The shards.
+        folder: PathBuf,
+        /// What there is none of.
+        what: &'static str,
+        /// How many are held out.
+        held_out: u64,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+/// How many segments are trained on, and how many are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Trained on.
+    pub trained: u64,
+    /// Kept to measure on.
+    pub held_out: u64,
+}
+
+/// A row group of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Chunk {
+    /// Index of the file.
+    pub file: u32,
+    /// Row group in it.
+    pub group: u32,
+}
+
+/// A sealed folder of shards, each file as the manifest names it.
+#[derive(Debug)]
+pub struct Shards {
+    folder: PathBuf,
+    manifest: Manifest<ShardsBody>,
+    vocabulary: Vocabulary,
+    held_out: f64,
+    files: Vec<PathBuf>,
+    /// Row groups of products, reviews and pairs, in the order of the manifest.
+    products: Vec<Chunk>,
+    reviews: Vec<Chunk>,
+    pairs: Vec<Chunk>,
+    /// The same for the segments that are held out.
+    held_out_segments: Vec<(Chunk, u32, DocumentId, u16)>,
+    splits: [Split; 2],
+    pair_split: Split,
+}
+
+/// Rows read at a time.
+const ROWS: usize = 1 << 12;
+const REMAKE: &str = "make shards";
+
+impl Shards {
+    /// Opens the shards in `folder`, checks the hash of every file, and counts what is trained on. `held_out` is the
+    /// share of documents that is not. `progress` hears of bytes as they are checked.
+    pub fn open(folder: &Path, held_out: f64, progress: impl Fn(u64)) -> Result<Self, DataError> {
+        let manifest = Manifest::<ShardsBody>::read(folder, REMAKE)?;
+        let vocabulary = Vocabulary::of_shards(folder, &manifest.body.tokenizer)?;
+        let mut shards = Self {
+            folder: folder.to_owned(),
+            vocabulary,
+            held_out,
+            files: Vec::new(),
+            products: Vec::new(),
+            reviews: Vec::new(),
+            pairs: Vec::new(),
+            held_out_segments: Vec::new(),
+            splits: Default::default(),
+            pair_split: Split::default(),
+            manifest,
+        };
+        for entry in shards.manifest.files.clone() {
+            let path = verify_file(folder, &entry, REMAKE)?;
+            let file = shards.files.len() as u32;
+            shards.files.push(path.clone());
+            if entry.name.starts_with("pairs-") {
+                let table = open_pairs(&path)?;
+                shards.pairs.extend((0..table.row_groups() as u32).map(|group| Chunk { file, group }));
+                for batch in table.batches(ROWS, None) {
+                    let rows = PairRows::new(&batch?);
+                    for row in 0..rows.len() {
+                        let pair = shards.pair(&path, &rows, row)?;
+                        let count = &mut shards.pair_split;
+                        *(if pair.is_none() { &mut count.held_out } else { &mut count.trained }) += 1;
+                    }
+                }
+            } else if let Some(corpus) = corpus_of(&entry.name) {
+                let table = open_segments(&path)?;
+                for group in 0..table.row_groups() as u32 {
+                    let chunk = Chunk { file, group };
+                    shards.chunks_mut(corpus).push(chunk);
+                    for (row, (document, segment)) in segment_names(&table, group as usize)?.into_iter().enumerate() {
+                        if shards.is_held_out(document) {
+                            shards.held_out_segments.push((chunk, row as u32, document, segment));
+                            shards.splits[corpus as usize].held_out += 1;
+                        } else {
+                            shards.splits[corpus as usize].trained += 1;
+                        }
+                    }
+                }
+            }
+            progress(entry.bytes);
+        }
+        Ok(shards)
+    }
+
+    /// Bytes of all files that the manifest of `folder` names.
+    pub fn bytes(folder: &Path) -> Result<u64, DataError> {
+        Ok(Manifest::<ShardsBody>::read(folder, REMAKE)?.files.iter().map(|f| f.bytes).sum())
+    }
+
+    /// What the shards were made from, and what is in them.
+    pub fn manifest(&self) -> &Manifest<ShardsBody> {
+        &self.manifest
+    }
+
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Their vocabulary.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// Segments of a corpus.
+    pub fn split(&self, corpus: Corpus) -> Split {
+        self.splits[corpus as usize]
+    }
+
+    /// Pairs; one with a held-out product is held out.
+    pub fn pair_split(&self) -> Split {
+        self.pair_split
+    }
+
+    /// Row groups of a corpus.
+    pub(super) fn chunks(&self, corpus: Corpus) -> &[Chunk] {
+        match corpus {
+            Corpus::Products => &self.products,
+            Corpus::Reviews => &self.reviews,
+        }
+    }
+
+    /// Row groups of pairs.
+    pub(super) fn pair_chunks(&self) -> &[Chunk] {
+        &self.pairs
+    }
+
+    /// Every held-out segment: where it is and what it is called.
+    pub(super) fn held_out_segments(&self) -> &[(Chunk, u32, DocumentId, u16)] {
+        &self.held_out_segments
+    }
+
+    fn chunks_mut(&mut self, corpus: Corpus) -> &mut Vec<Chunk> {
+        match corpus {
+            Corpus::Products => &mut self.products,
+            Corpus::Reviews => &mut self.reviews,
+        }
+    }
+
+    /// Whether a document is never trained on. The key is the shards' seed, so that this is the same for every run.
+    pub fn is_held_out(&self, document: DocumentId) -> bool {
+        document.is_held_out(self.manifest.body.seed, self.held_out)
+    }
+
+    /// Reads a row group of segments, row by row.
+    pub(super) fn each_segment(
+        &self,
+        chunk: Chunk,
+        mut visit: impl FnMut(usize, &Segment<'_>),
+    ) -> Result<(), DataError> {
+        let path = &self.files[chunk.file as usize];
+        let mut first = 0;
+        for batch in open_segments(path)?.row_group(chunk.group as usize, ROWS, None)? {
+            let mut rows = SegmentRows::new(&batch?);
+            for row in 0..rows.len() {
+                let segment = rows.get(row).map_err(|source| DataError::Span { path: path.clone(), source })?;
+                self.check_ids(path, segment.input_ids)?;
+                visit(first + row, &segment);
+            }
+            first += rows.len();
+        }
+        Ok(())
+    }
+
+    /// Reads a row group of pairs that are trained on: ids of anchor, neighbor and negative.
+    pub(super) fn each_pair(&self, chunk: Chunk, mut visit: impl FnMut([&[u16]; 3])) -> Result<(), DataError> {
+        let path = &self.files[chunk.file as usize];
+        for batch in open_pairs(path)?.row_group(chunk.group as usize, ROWS, None)? {
+            let rows = PairRows::new(&batch?);
+            for row in 0..rows.len() {
+                if let Some(ids) = self.pair(path, &rows, row)? {
+                    ids.iter().try_for_each(|ids| self.check_ids(path, ids))?;
+                    visit(ids);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of a pair, or `None` when one of its products is held out.
+    fn pair<'a>(&self, path: &Path, rows: &'a PairRows, row: usize) -> Result<Option<[&'a [u16]; 3]>, DataError> {
+        let pair = rows.get(row).map_err(|source| DataError::Relation { path: path.to_owned(), source })?;
+        let sides = [pair.anchor, pair.neighbor, pair.negative];
+        let held_out = sides.iter().any(|side| self.is_held_out(DocumentId::of_product(side.product)));
+        Ok((!held_out).then(|| sides.map(|side| side.input_ids)))
+    }
+
+    fn check_ids(&self, path: &Path, ids: &[u16]) -> Result<(), DataError> {
+        let size = self.vocabulary.len();
+        match ids.iter().max() {
+            Some(&id) if usize::from(id) >= size => Err(DataError::Id { path: path.to_owned(), id, size }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn corpus_of(file: &str) -> Option<Corpus> {
+    if file.starts_with("products-") {
+        Some(Corpus::Products)
+    } else {
+        file.starts_with("reviews-").then_some(Corpus::Reviews)
+    }
+}
+
+/// Segments in flat arrays.
+#[derive(Debug, Default)]
+pub(super) struct SegmentBlock {
+    names: Vec<(DocumentId, u16)>,
+    ids: Flat<u16>,
+    phrases: Flat<PhraseSpan>,
+    nouns: Flat<TokenRange>,
+}
+
+/// Lists one after another.
+#[derive(Debug)]
+pub(super) struct Flat<T> {
+    values: Vec<T>,
+    ends: Vec<usize>,
+}
+
+impl<T> Default for Flat<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), ends: Vec::new() }
+    }
+}
+
+impl<T: Copy> Flat<T> {
+    pub(super) fn push(&mut self, list: &[T]) {
+        self.values.extend_from_slice(list);
+        self.ends.push(self.values.len());
+    }
+
+    pub(super) fn get(&self, list: usize) -> &[T] {
+        let start = list.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.values[start..self.ends[list]]
+    }
+}
+
+impl SegmentBlock {
+    pub(super) fn push(&mut self, segment: &Segment<'_>) {
+        self.names.push((segment.document, segment.segment));
+        self.ids.push(segment.input_ids);
+        self.phrases.push(segment.phrases);
+        self.nouns.push(segment.noun_phrases);
+    }
+
+    pub(super) fn get(&self, row: usize) -> Segment<'_> {
+        let (document, segment) = self.names[row];
+        Segment {
+            document,
+            product: None,
+            segment,
+            input_ids: self.ids.get(row),
+            phrases: self.phrases.get(row),
+            noun_phrases: self.nouns.get(row),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+}
+
+impl fmt::Display for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = &self.manifest.body;
+        writeln!(
+            f,
+            "{} shards in {}: {} tokens, a vocabulary of {}, at most {} tokens a segment",
+            self.manifest.files.len(),
+            self.folder.display(),
+            body.counts.tokens,
+            body.tokenizer.vocab_size,
+            body.max_tokens
+        )?;
+        writeln!(f, "{:20} {:>12} {:>12}", "", "trained on", "held out")?;
+        for (name, split) in [
+            ("product segments", self.split(Corpus::Products)),
+            ("review segments", self.split(Corpus::Reviews)),
+            ("pairs", self.pair_split),
+        ] {
+            writeln!(f, "{name:20} {:>12} {:>12}", split.trained, split.held_out)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! The vocabulary of the shards: which ids are special, which continue a word, and how they are spelt in
+//! a checkpoint.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use schemas::{StoreError, manifest::TokenizerEntry};
+use serde::Deserialize;
+
+/// The tokens of a WordPiece vocabulary, by id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vocabulary {
+    tokens: Vec<String>,
+    continues: Vec<bool>,
+    ordinary: Vec<u16>,
+    /// The ids that a sequence is made with.
+    pub special: SpecialIds,
+}
+
+/// Ids of the tokens that are no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpecialIds {
+    /// `[PAD]`.
+    pub pad: u16,
+    /// `[CLS]`, the first token of every sequence.
+    pub cls: u16,
+    /// `[SEP]`, the last token of every sequence.
+    pub sep: u16,
+    /// `[MASK]`.
+    pub mask: u16,
+}
+
+/// A vocabulary cannot be used for training.
+#[derive(Debug, thiserror::Error)]
+pub enum VocabularyError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no tokenizer file.
+    #[error("`{}` is not a tokenizer file\nhint: a Hugging Face `tokenizer.json` with a WordPiece model is wanted", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where it went wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A token that sequences are made with is not in it.
+    #[error("`{}` has no token {token}\nhint: BERT's tokens [PAD], [UNK], [CLS], [SEP] and [MASK] are wanted", path.display())]
+    NoToken {
+        /// The file.
+        path: PathBuf,
+        /// Which.
+        token: &'static str,
+    },
+    /// Its ids are not 0, 1, 2, …
+    #[error("`{}` has {tokens} tokens, but no token of id {id}", path.display())]
+    Gap {
+        /// The file.
+        path: PathBuf,
+        /// How many it has.
+        tokens: usize,
+        /// The first id without a token.
+        id: usize,
+    },
+    /// It is another one than the manifest says.
+    #[error("`{}` does not fit the manifest beside it: {what}\nhint: run `make shards` again", path.display())]
+    OtherThanStated {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        what: String,
+    },
+    /// The file itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Deserialize)]
+struct TokenizerFile {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    model: WordPiece,
+}
+
+#[derive(Deserialize)]
+struct AddedToken {
+    id: usize,
+    content: String,
+    special: bool,
+}
+
+#[derive(Deserialize)]
+struct WordPiece {
+    vocab: std::collections::HashMap<String, usize>,
+}
+
+/// BERT's special tokens, whether or not a file lists them as added.
+const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+impl Vocabulary {
+    /// The vocabulary that the manifest of `shards` names: `tokenizer.json` beside them.
+    pub fn of_shards(shards: &Path, entry: &TokenizerEntry) -> Result<Self, VocabularyError> {
+        let path = shards.join(&entry.file);
+        let other = |what: String| VocabularyError::OtherThanStated { path: path.clone(), what };
+        let found = schemas::store::hash_file(&path)?;
+        if found != entry.blake3 {
+            return Err(other(format!("blake3 found {found}, wanted {}", entry.blake3)));
+        }
+        let (tokens, added) = read_tokenizer(&path)?;
+        if tokens.len() != entry.vocab_size as usize {
+            return Err(other(format!("{} tokens found, wanted {}", tokens.len(), entry.vocab_size)));
+        }
+        let continues =
+            entry.continuations().ok_or_else(|| other("its table of continuations has another size".to_owned()))?;
+        Self::new(&path, tokens, continues, &added)
+    }
+
+    fn new(path: &Path, tokens: Vec<String>, continues: Vec<bool>, added: &[u16]) -> Result<Self, VocabularyError> {
+        let id = |token: &'static str| {
+            let at = tokens.iter().position(|t| t == token);
+            at.map(|id| id as u16).ok_or(VocabularyError::NoToken { path: path.to_owned(), token })
+        };
+        let special = SpecialIds { pad: id("[PAD]")?, cls: id("[CLS]")?, sep: id("[SEP]")?, mask: id("[MASK]")? };
+        let ordinary = (0..tokens.len() as u32)
+            .map(|id| id as u16)
+            .filter(|id| !added.contains(id) && !SPECIAL.contains(&tokens[usize::from(*id)].as_str()))
+            .collect();
+        Ok(Self { continues, ordinary, special, tokens })
+    }
+
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The tokens, by id.
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
+    /// Whether a token continues a word.
+    pub fn continues(&self, id: u16) -> bool {
+        self.continues.get(usize::from(id)).copied().unwrap_or(false)
+    }
+
+    /// The ids of all tokens that are text.
+    pub fn ordinary(&self) -> &[u16] {
+        &self.ordinary
+    }
+}
+
+/// The tokens of a `tokenizer.json` by id, and the ids of its special tokens.
+fn read_tokenizer(path: &Path) -> Result<(Vec<String>, Vec<u16>), VocabularyError> {
+    let bytes = fs::read(path).map_err(|source| VocabularyError::Io { path: path.to_owned(), source })?;
+    let file: TokenizerFile = serde_json::from_slice(&bytes)
+        .map_err(|source| VocabularyError::Malformed { path: path.to_owned(), source })?;
+    let mut by_id: std::collections::BTreeMap<usize, String> =
+        file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
+    let special = file.added_tokens.iter().filter(|t| t.special && t.id <= 0xffff).map(|t| t.id as u16).collect();
+    by_id.extend(file.added_tokens.into_iter().map(|t| (t.id, t.content)));
+    let tokens = by_id.len();
+    if let Some((missing, _)) = by_id.keys().enumerate().find(|(wanted, id)| wanted != *id) {
+        return Err(VocabularyError::Gap { path: path.to_owned(), tokens, id: missing });
+    }
+    Ok((by_id.into_values().collect(), special))
+}
+
+/// The tokens by id of a model's folder: of `tokenizer.json` or else `vocab.txt`; `None` when it has neither.
+pub fn tokens_of_model(folder: &Path) -> Result<Option<(PathBuf, Vec<String>)>, VocabularyError> {
+    let path = folder.join("tokenizer.json");
+    if path.is_file() {
+        return Ok(Some((path.clone(), read_tokenizer(&path)?.0)));
+    }
+    let path = folder.join("vocab.txt");
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let tokens = text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect();
+            Ok(Some((path, tokens)))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(VocabularyError::Io { path, source }),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// `[PAD] [UNK] [CLS] [SEP] [MASK]`, then words `w5 w6 …`, of which every fourth continues a word.
+    pub(crate) fn small(size: usize) -> Vocabulary {
+        let token = |id: usize| match SPECIAL.get(id) {
+            Some(token) => (*token).to_owned(),
+            None if id.is_multiple_of(4) => format!("##w{id}"),
+            None => format!("w{id}"),
+        };
+        let tokens: Vec<String> = (0..size).map(token).collect();
+        let continues = tokens.iter().map(|t| t.starts_with("##")).collect();
+        Vocabulary::new(Path::new("small"), tokens, continues, &[]).unwrap()
+    }
+
+    #[test]
+    fn special_tokens_are_not_ordinary() {
+        let vocabulary = small(12);
+        assert_eq!(vocabulary.special, SpecialIds { pad: 0, cls: 2, sep: 3, mask: 4 });
+        assert_eq!(vocabulary.ordinary(), [5, 6, 7, 8, 9, 10, 11]);
+        assert!(vocabulary.continues(8) && !vocabulary.continues(9) && !vocabulary.continues(60_000));
+    }
+
+    #[test]
+    fn files_that_are_no_vocabulary_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(tokens_of_model(folder.path()).unwrap(), None);
+        fs::write(folder.path().join("vocab.txt"), "[PAD]\r\na\n").unwrap();
+        assert_eq!(tokens_of_model(folder.path()).unwrap().unwrap().1, ["[PAD]", "a"]);
+        fs::write(folder.path().join("tokenizer.json"), r#"{"model": {"vocab": {"a": 0, "b": 2}}}"#).unwrap();
+        let error = tokens_of_model(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("2 tokens, but no token of id 1"), "{error}");
+        fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
+        assert!(tokens_of_model(folder.path()).unwrap_err().to_string().contains("not a tokenizer file"));
+    }
+}

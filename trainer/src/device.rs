@@ -1,0 +1,202 @@
+//! Where to compute: which libtorch is loaded, and whether a GPU can be used.
+use std::{
+    ffi::{CStr, CString},
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use tch::{Cuda, Device, Kind};
+
+use crate::{native, recipe::Compute};
+
+/// The version of libtorch that this program was built for.
+pub const TORCH_VERSION: &str = env!("EBERT_TORCH_VERSION");
+
+/// Where libtorch lay when this program was built.
+pub const TORCH_FOLDER: &str = env!("EBERT_TORCH_FOLDER");
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wish {
+    /// A GPU where there is one.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first GPU.
+    Cuda,
+}
+
+/// The device cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DeviceError {
+    /// libtorch is of another version.
+    #[error(
+        "libtorch is {found}, wanted {TORCH_VERSION}\n\
+         hint: point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`; `trainer doctor` says what is found"
+    )]
+    Version {
+        /// Its version.
+        found: String,
+    },
+    /// A GPU was asked for.
+    #[error("no GPU can be used: {why}\nhint: `trainer doctor` says what is found; --device cpu goes without")]
+    NoGpu {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What there is to compute on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Version of the libtorch that is loaded, if it says so.
+    pub torch: Option<String>,
+    /// The file that `libtorch_cpu` was loaded from.
+    pub torch_file: Option<PathBuf>,
+    /// GPUs that the driver knows, by name.
+    pub gpus: Vec<String>,
+    /// Whether libtorch's CUDA part is loaded, or why it is not.
+    pub cuda: Result<(), String>,
+    /// GPUs that libtorch can use.
+    pub usable: i64,
+    /// Threads of the CPU.
+    pub threads: i32,
+}
+
+impl Machine {
+    /// Looks at the machine. Where there is a GPU, loads libtorch's CUDA part: the program itself is linked to the CPU's
+    /// alone, so that it starts anywhere.
+    pub fn look() -> Self {
+        let torch_file = loaded_file("libtorch_cpu.so");
+        let gpus = gpus();
+        let cuda = match &torch_file {
+            _ if gpus.is_empty() => Err("the NVIDIA driver knows of no GPU".to_owned()),
+            None => Err("libtorch was not found among the loaded files".to_owned()),
+            Some(file) => load(&file.with_file_name("libtorch_cuda.so")),
+        };
+        let usable = if cuda.is_ok() { Cuda::device_count() } else { 0 };
+        Self { torch: torch_version(), torch_file, gpus, cuda, usable, threads: tch::get_num_threads() }
+    }
+
+    /// The device for a wish.
+    ///
+    /// # Errors
+    /// When libtorch is of another version, or a GPU was wished for and there is none.
+    pub fn device(&self, wish: Wish) -> Result<Device, DeviceError> {
+        match &self.torch {
+            Some(found) if found != TORCH_VERSION => return Err(DeviceError::Version { found: found.clone() }),
+            _ => {}
+        }
+        match wish {
+            Wish::Cpu => Ok(Device::Cpu),
+            Wish::Auto if self.usable > 0 => Ok(Device::Cuda(0)),
+            // A GPU that is there and cannot be used is not passed over in silence.
+            Wish::Auto if self.gpus.is_empty() => Ok(Device::Cpu),
+            Wish::Auto | Wish::Cuda => match &self.cuda {
+                _ if self.usable > 0 => Ok(Device::Cuda(0)),
+                Err(why) => Err(DeviceError::NoGpu { why: why.clone() }),
+                Ok(()) => Err(DeviceError::NoGpu { why: "libtorch sees none".to_owned() }),
+            },
+        }
+    }
+}
+
+/// The kind of number to compute in on a device.
+pub fn compute_kind(wish: Compute, device: Device) -> Kind {
+    match wish {
+        Compute::Auto if device.is_cuda() => Kind::BFloat16,
+        Compute::Auto | Compute::Float32 => Kind::Float,
+        Compute::Bfloat16 => Kind::BFloat16,
+    }
+}
+
+/// GPUs by name, as the driver lists them.
+fn gpus() -> Vec<String> {
+    let Ok(folders) = fs::read_dir("/proc/driver/nvidia/gpus") else {
+        // In some containers the list is hidden, and the device is there.
+        return if Path::new("/dev/nvidia0").exists() { vec!["NVIDIA GPU".to_owned()] } else { Vec::new() };
+    };
+    let mut names: Vec<String> = folders
+        .flatten()
+        .map(|folder| {
+            let text = fs::read_to_string(folder.path().join("information")).unwrap_or_default();
+            let model = text.lines().find_map(|line| line.strip_prefix("Model:"));
+            model.map_or_else(|| "NVIDIA GPU".to_owned(), |model| model.trim().to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// The version that the loaded libtorch says it has.
+fn torch_version() -> Option<String> {
+    let settings = native::build_settings().ok()?;
+    let (_, rest) = settings.split_once("TORCH_VERSION=")?;
+    Some(rest.split([',', ' ', '\n']).next()?.to_owned())
+}
+
+/// The file that a library of this process was loaded from.
+fn loaded_file(name: &str) -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let path = &line[line.find('/')?..];
+        path.ends_with(&format!("/{name}")).then(|| PathBuf::from(path))
+    })
+}
+
+/// Loads a library for the whole process, until its end.
+fn load(file: &Path) -> Result<(), String> {
+    if !file.is_file() {
+        return Err(format!("`{}` is not there: this libtorch is for the CPU alone", file.display()));
+    }
+    let name = CString::new(file.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
+    // SAFETY: the name ends with a zero; libtorch's own initialisers may run, as they do when a program is linked to it.
+    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    if !handle.is_null() {
+        return Ok(());
+    }
+    // SAFETY: dlerror gives a string that ends with a zero, or null.
+    let error = unsafe { libc::dlerror() };
+    if error.is_null() {
+        return Err(format!("`{}` cannot be loaded", file.display()));
+    }
+    // SAFETY: not null, and valid until the next call.
+    Err(unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned())
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.torch_file.as_ref().map_or("not found".into(), |file| file.display().to_string());
+        let version = self.torch.as_deref().unwrap_or("of an unknown version");
+        let verdict = if self.torch.as_deref() == Some(TORCH_VERSION) { "" } else { "   wrong" };
+        writeln!(f, "libtorch  {version} (wanted {TORCH_VERSION}){verdict}   {file}")?;
+        writeln!(f, "cpu       {} threads", self.threads)?;
+        match self.gpus.as_slice() {
+            [] => writeln!(f, "gpu       none: the NVIDIA driver knows of no GPU")?,
+            gpus => gpus.iter().try_for_each(|gpu| writeln!(f, "gpu       {gpu}"))?,
+        }
+        match &self.cuda {
+            Ok(()) => writeln!(f, "cuda      loaded; libtorch can use {} GPU(s)", self.usable)?,
+            Err(why) => writeln!(f, "cuda      not loaded: {why}")?,
+        }
+        let compute = if self.usable > 0 {
+            "bfloat16 where a recipe says auto; weights stay float32"
+        } else {
+            "float32; bfloat16 works on a CPU, but is slower on most"
+        };
+        writeln!(f, "compute   {compute}")?;
+        if self.torch.as_deref() != Some(TORCH_VERSION) {
+            writeln!(f, "hint      point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`")?;
+        } else if !self.gpus.is_empty() && self.usable == 0 {
+            writeln!(
+                f,
+                "hint      install all of torch, with its CUDA wheels: `make libtorch` does where it sees a GPU; \
+                 or point LIBTORCH at a folder of torch {TORCH_VERSION} that Python can use"
+            )?;
+        } else {
+            writeln!(f, "next      trainer pretrain --help")?;
+        }
+        Ok(())
+    }
+}

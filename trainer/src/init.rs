@@ -1,0 +1,184 @@
+//! The model that a run starts from: fresh, or the weights of a Hugging Face folder.
+use std::path::{Path, PathBuf};
+
+use schemas::{StoreError, store::hash_file};
+use tch::{Device, Kind};
+
+use crate::{
+    data::{Shards, Vocabulary, VocabularyError, tokens_of_model},
+    model::{BertConfig, BertForMaskedLm, ConfigError, weights, weights::WeightsError},
+    recipe::Recipe,
+};
+
+/// A run cannot start from this.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The recipe post-trains, and nothing was named to start from.
+    #[error(
+        "recipe `{recipe}` post-trains a model, and none is named\n\
+         hint: make pretrain RECIPE={recipe} INIT=folder, a Hugging Face BERT such as bert-base-uncased; RECIPE=sample starts afresh"
+    )]
+    Wanted {
+        /// The recipe.
+        recipe: String,
+    },
+    /// It is no folder.
+    #[error(
+        "INIT `{}` is not a folder\n\
+         hint: download the model first, with `hf download bert-base-uncased --local-dir folder` for one, and name the folder",
+        path.display()
+    )]
+    NoFolder {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// Its vocabulary is another.
+    #[error(
+        "the vocabulary of `{}` does not fit the shards: token {id} is {found}, in the shards {wanted}\n\
+         hint: make shards with the model's own vocabulary: make shards TOKENIZER={} OUT=another folder",
+        file.display(), file.display()
+    )]
+    Vocabulary {
+        /// Its vocabulary.
+        file: PathBuf,
+        /// The first id that differs.
+        id: usize,
+        /// What it is there.
+        found: String,
+        /// What it is in the shards.
+        wanted: String,
+    },
+    /// It has fewer or more rows than the shards have tokens, and no vocabulary to compare.
+    #[error(
+        "`{}` has {found} word embeddings, and the shards {wanted} tokens\n\
+         hint: make shards with the model's own vocabulary: make shards TOKENIZER=vocab.txt OUT=another folder",
+        folder.display()
+    )]
+    VocabularySize {
+        /// The model.
+        folder: PathBuf,
+        /// Its rows.
+        found: i64,
+        /// Tokens of the shards.
+        wanted: usize,
+    },
+    /// Its positions do not reach.
+    #[error(
+        "the model has {positions} positions, and segments of the shards need {wanted} ({tokens} tokens, [CLS] and [SEP])\n\
+         hint: make shards ARGS=\"--max-tokens {}\" OUT=another folder",
+        *positions - 2
+    )]
+    Positions {
+        /// Its positions.
+        positions: i64,
+        /// Positions that are needed.
+        wanted: i64,
+        /// Tokens of the longest segment.
+        tokens: u16,
+    },
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Its vocabulary cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] VocabularyError),
+    /// A file of it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The start of a run, checked against the shards.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The shape, with the recipe's dropout.
+    pub config: BertConfig,
+    /// Where the weights are, and the hash of all that decides them. `None` for a fresh model.
+    pub from: Option<(PathBuf, String)>,
+    /// What a person should know about it.
+    pub notes: Vec<String>,
+}
+
+impl Start {
+    /// Decides what to start from; `init` goes before the recipe's own model.
+    ///
+    /// # Errors
+    /// When there is nothing to start from, or it does not fit the shards.
+    pub fn choose(recipe: &Recipe, name: &str, init: Option<&Path>, shards: &Shards) -> Result<Self, InitError> {
+        let vocabulary = shards.vocabulary();
+        let mut start = match (init, recipe.model) {
+            (None, None) => return Err(InitError::Wanted { recipe: name.to_owned() }),
+            (None, Some(shape)) => {
+                Self { config: shape.config(vocabulary.len(), recipe.dropout), from: None, notes: Vec::new() }
+            }
+            (Some(folder), _) => {
+                if !folder.is_dir() {
+                    return Err(InitError::NoFolder { path: folder.to_owned() });
+                }
+                let config = BertConfig::read(folder)?;
+                let notes = fits(folder, &config, vocabulary)?;
+                let mut hasher = blake3::Hasher::new();
+                for file in [folder.join("config.json")].into_iter().chain(weights::files(folder)?) {
+                    hasher.update(hash_file(&file)?.as_bytes());
+                }
+                let hash = hasher.finalize().to_hex().to_string();
+                Self { config, from: Some((folder.to_owned(), hash)), notes }
+            }
+        };
+        start.config.hidden_dropout_prob = recipe.dropout;
+        start.config.attention_probs_dropout_prob = recipe.dropout;
+        let (positions, tokens) = (start.config.max_position_embeddings, shards.manifest().body.max_tokens);
+        let wanted = i64::from(tokens) + 2;
+        if positions < wanted {
+            return Err(InitError::Positions { positions, wanted, tokens });
+        }
+        Ok(start)
+    }
+
+    /// Makes the model. Says in `notes` what of it is fresh or left out.
+    pub fn model(&mut self, seed: u64, device: Device, compute: Kind) -> Result<BertForMaskedLm, InitError> {
+        let model = BertForMaskedLm::new(self.config.clone(), seed, device).computing_in(compute);
+        if let Some((folder, _)) = &self.from {
+            let found = weights::load(folder, &model)?;
+            if !found.fresh.is_empty() {
+                self.notes.push(format!(
+                    "{} of the masked-LM head's 5 weights are not in `{}`, and start fresh",
+                    found.fresh.len(),
+                    folder.display()
+                ));
+            }
+            if !found.unused.is_empty() {
+                self.notes.push(format!("left out, as the model has no place for them: {}", found.unused.join(", ")));
+            }
+        }
+        Ok(model)
+    }
+}
+
+/// Checks that ids mean the same to the model and the shards.
+fn fits(folder: &Path, config: &BertConfig, vocabulary: &Vocabulary) -> Result<Vec<String>, InitError> {
+    let wanted = vocabulary.tokens();
+    let sizes = InitError::VocabularySize { folder: folder.to_owned(), found: config.vocab_size, wanted: wanted.len() };
+    if config.vocab_size < wanted.len() as i64 {
+        return Err(sizes);
+    }
+    let Some((file, tokens)) = tokens_of_model(folder)? else {
+        if config.vocab_size != wanted.len() as i64 {
+            return Err(sizes);
+        }
+        return Ok(vec![format!(
+            "`{}` has no vocabulary; as it has as many word embeddings as the shards have tokens, it is taken to be the same",
+            folder.display()
+        )]);
+    };
+    let differs = wanted.iter().enumerate().find(|(id, token)| tokens.get(*id) != Some(token));
+    match differs {
+        None => Ok(Vec::new()),
+        Some((id, wanted)) => {
+            let found = tokens.get(id).map_or_else(|| "absent".to_owned(), |token| format!("`{token}`"));
+            Err(InitError::Vocabulary { file, id, found, wanted: format!("`{wanted}`") })
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What a folder of libtorch says about itself. The build script and the starting program read it too.
+use std::{fs, path::Path};
+
+/// The version of torch in a folder, without what comes after a `+`; `None` when it does not say.
+pub fn version_of(folder: &Path) -> Option<String> {
+    let text = ["version.py", "build-version"].iter().find_map(|name| fs::read_to_string(folder.join(name)).ok())?;
+    let line = text.lines().find_map(|line| line.strip_prefix("__version__ = "));
+    let version = line.map_or(text.trim(), |quoted| quoted.trim().trim_matches('\''));
+    version.split('+').next().map(str::to_owned)
+}

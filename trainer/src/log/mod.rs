@@ -1,0 +1,344 @@
+//! What a run tells: `metrics.jsonl`, TensorBoard events, and a bar for a person.
+mod tensorboard;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemas::StoreError;
+use serde::Serialize;
+
+use crate::masking::MaskMode;
+use tensorboard::EventFile;
+
+/// For whom the run talks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Talk {
+    /// A person: a bar on a terminal, a line now and then elsewhere.
+    #[default]
+    Text,
+    /// A program: one JSON object a line.
+    Json,
+}
+
+/// What there is to say of a step: a line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// Steps done, this one counted.
+    pub step: u64,
+    /// Stage, from 1.
+    pub stage: usize,
+    /// Epoch within the stage, from 0.
+    pub epoch: u32,
+    /// What was masked.
+    pub mode: MaskMode,
+    /// Mean cross entropy over the selected tokens, in nats; absent when none was selected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// Mean over the pairs, unweighted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub neighbor_loss: Option<f64>,
+    /// Probability of word mode in this step, and what it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Recent share of the word loss's fall.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_word: Option<f64>,
+    /// Recent share of the phrase loss's fall.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_phrase: Option<f64>,
+    /// Step size.
+    pub learning_rate: f64,
+    /// 2-norm of the whole gradient, before clipping.
+    pub gradient_norm: f64,
+    /// That of the masked-LM loss alone, in a step with both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked_gradient_norm: Option<f64>,
+    /// That of the weighted neighbor loss alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub neighbor_gradient_norm: Option<f64>,
+    /// The share of tokens that was selected.
+    pub masked_share: f64,
+    /// Tokens trained on so far, special tokens and pairs counted.
+    pub tokens: u64,
+    /// Of this step.
+    pub seconds: f64,
+}
+
+/// What was measured on held-out documents: a line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeldOutRecord {
+    /// Steps done.
+    pub step: u64,
+    /// For each mode.
+    pub held_out: Vec<Measured>,
+}
+
+/// How well masked tokens are predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// What is masked.
+    pub mode: MaskMode,
+    /// Mean cross entropy, in nats.
+    pub loss: f64,
+    /// The share of tokens that are predicted right.
+    pub accuracy: f64,
+    /// Tokens that were masked.
+    pub tokens: u64,
+}
+
+/// Writes what a run tells.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    metrics: File,
+    events: EventFile,
+    bar: ProgressBar,
+    talk: Talk,
+    recent: Recent,
+    said: Instant,
+    steps: u64,
+    first: u64,
+    started: Instant,
+}
+
+/// Moving averages for the bar.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recent {
+    word: Option<f64>,
+    phrase: Option<f64>,
+    other: Option<f64>,
+    neighbor: Option<f64>,
+    tokens_per_second: Option<f64>,
+}
+
+/// Seconds between two lines where there is no bar.
+const SILENCE: Duration = Duration::from_secs(20);
+
+const METRICS: &str = "metrics.jsonl";
+
+impl Journal {
+    /// Opens the journal of a run that has done `step` of `steps`. Lines of later steps, which a stopped run wrote after its
+    /// last checkpoint, are dropped.
+    pub fn open(run: &Path, step: u64, steps: u64, talk: Talk) -> Result<Self, StoreError> {
+        let path = run.join(METRICS);
+        keep_until(&path, step)?;
+        let metrics =
+            OpenOptions::new().append(true).create(true).open(&path).map_err(StoreError::io("open", &path))?;
+        let events = EventFile::create(run, step).map_err(StoreError::io("write events in", run))?;
+        let bar = if talk == Talk::Text {
+            ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4))
+        } else {
+            ProgressBar::hidden()
+        };
+        let template = "{bar:24} {pos}/{len}  {msg}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.set_position(step);
+        bar.reset_eta();
+        let now = Instant::now();
+        Ok(Self {
+            path,
+            metrics,
+            events,
+            bar,
+            talk,
+            recent: Recent::default(),
+            said: now,
+            steps,
+            first: step,
+            started: now,
+        })
+    }
+
+    /// Notes a step.
+    pub fn step(&mut self, record: &StepRecord, tokens: u64) -> Result<(), StoreError> {
+        self.line(record)?;
+        let loss = match record.mode {
+            MaskMode::Word => "loss/word",
+            MaskMode::Phrase => "loss/phrase",
+            MaskMode::Span => "loss/span",
+            MaskMode::Noun => "loss/noun",
+        };
+        let optional = [
+            (loss, record.loss),
+            ("loss/neighbor", record.neighbor_loss),
+            ("switch/alpha", record.alpha),
+            ("switch/eta_word", record.eta_word),
+            ("switch/eta_phrase", record.eta_phrase),
+            ("gradient_norm/masked", record.masked_gradient_norm),
+            ("gradient_norm/neighbor", record.neighbor_gradient_norm),
+            ("gradient_norm/all", Some(record.gradient_norm)),
+            ("learning_rate", Some(record.learning_rate)),
+            ("masked_share", Some(record.masked_share)),
+            ("tokens_per_second", Some(tokens as f64 / record.seconds)),
+        ];
+        let values: Vec<_> = optional.into_iter().filter_map(|(tag, value)| Some((tag, value?))).collect();
+        self.events(record.step, &values)?;
+        let blend = |old: &mut Option<f64>, new: Option<f64>| {
+            if let Some(new) = new {
+                *old = Some(old.map_or(new, |old| 0.95 * old + 0.05 * new));
+            }
+        };
+        blend(
+            match record.mode {
+                MaskMode::Word => &mut self.recent.word,
+                MaskMode::Phrase => &mut self.recent.phrase,
+                _ => &mut self.recent.other,
+            },
+            record.loss,
+        );
+        blend(&mut self.recent.neighbor, record.neighbor_loss);
+        blend(&mut self.recent.tokens_per_second, Some(tokens as f64 / record.seconds));
+        let message = self.message(record);
+        self.bar.set_message(message.clone());
+        self.bar.set_position(record.step);
+        if self.talk == Talk::Text && self.bar.is_hidden() && self.said.elapsed() > SILENCE {
+            self.said = Instant::now();
+            let done = (record.step - self.first).max(1);
+            let left = self.started.elapsed().mul_f64((self.steps - record.step) as f64 / done as f64);
+            self.say(&format!("step {}/{}  {message}  {} left", record.step, self.steps, HumanDuration(left)));
+        }
+        Ok(())
+    }
+
+    fn message(&self, record: &StepRecord) -> String {
+        let recent = self.recent;
+        let parts = [
+            ("word", recent.word.map(|v| format!("{v:.3}"))),
+            ("phrase", recent.phrase.map(|v| format!("{v:.3}"))),
+            (record.mode.as_str(), recent.other.map(|v| format!("{v:.3}"))),
+            ("neighbor", recent.neighbor.map(|v| format!("{v:.3}"))),
+            ("alpha", record.alpha.map(|v| format!("{v:.2}"))),
+        ];
+        let mut message = String::new();
+        for (name, value) in parts {
+            if let Some(value) = value {
+                message += &format!("{name} {value}  ");
+            }
+        }
+        message + &format!("{} tokens/s", brief(recent.tokens_per_second.unwrap_or(0.0)))
+    }
+
+    /// Notes a measurement.
+    pub fn held_out(&mut self, record: &HeldOutRecord) -> Result<(), StoreError> {
+        self.line(record)?;
+        let mut values = Vec::new();
+        for m in &record.held_out {
+            let (loss, accuracy) = match m.mode {
+                MaskMode::Word => ("held_out/word_loss", "held_out/word_accuracy"),
+                _ => ("held_out/phrase_loss", "held_out/phrase_accuracy"),
+            };
+            values.extend([(loss, m.loss), (accuracy, m.accuracy)]);
+        }
+        self.events(record.step, &values)?;
+        if self.talk == Talk::Text {
+            self.say(&format!("step {:<8} held out: {}", record.step, describe(&record.held_out)));
+        }
+        Ok(())
+    }
+
+    /// Says a line to a person, beside the bar.
+    pub fn say(&self, text: &str) {
+        if self.talk == Talk::Json {
+            return;
+        }
+        if self.bar.is_hidden() || !io::stdout().is_terminal() {
+            // A reader that has gone is no reason to stop.
+            let _ = writeln!(io::stdout(), "{text}");
+        } else {
+            self.bar.suspend(|| writeln!(io::stdout(), "{text}")).ok();
+        }
+    }
+
+    /// Ends the bar.
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.bar.finish_and_clear();
+        self.flush()
+    }
+
+    /// Hands everything to the operating system.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.events.flush().map_err(StoreError::io("write", self.events.path()))
+    }
+
+    fn line(&mut self, record: &impl Serialize) -> Result<(), StoreError> {
+        let error = StoreError::io("write", &self.path);
+        let mut line = serde_json::to_string(record).unwrap_or_default();
+        if self.talk == Talk::Json {
+            let _ = writeln!(io::stdout(), "{line}");
+        }
+        line.push('\n');
+        self.metrics.write_all(line.as_bytes()).map_err(error)
+    }
+
+    fn events(&mut self, step: u64, values: &[(&str, f64)]) -> Result<(), StoreError> {
+        self.events.scalars(step, values).map_err(StoreError::io("write", self.events.path()))
+    }
+}
+
+/// `word 5.123 (12.3% right)  phrase 5.456 (9.8% right)`.
+pub fn describe(measured: &[Measured]) -> String {
+    let parts: Vec<String> = measured
+        .iter()
+        .map(|m| format!("{} {:.3} ({:.1}% right)", m.mode.as_str(), m.loss, 100.0 * m.accuracy))
+        .collect();
+    if parts.is_empty() { "no documents".to_owned() } else { parts.join("   ") }
+}
+
+/// A number at a glance: `12.3 K`.
+pub fn brief(number: f64) -> String {
+    match number {
+        n if n < 1e4 => format!("{n:.0}"),
+        n if n < 1e6 => format!("{:.1} K", n / 1e3),
+        n if n < 1e9 => format!("{:.1} M", n / 1e6),
+        n => format!("{:.1} G", n / 1e9),
+    }
+}
+
+/// Drops the lines of steps after `step`, and a last line that was cut. Before the first step there is nothing to keep.
+fn keep_until(path: &Path, step: u64) -> Result<(), StoreError> {
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(StoreError::io("read", path)(e)),
+    };
+    let kept: String = text
+        .split_inclusive('\n')
+        .filter(|line| {
+            let at = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|v| v["step"].as_u64());
+            line.ends_with('\n') && step > 0 && at.is_some_and(|at| at <= step)
+        })
+        .collect();
+    if kept != text {
+        schemas::store::write_file(path, kept.as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_run_repeats_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(METRICS);
+        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"step\":1").unwrap();
+        keep_until(&path, 2).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n");
+        fs::write(&path, "{\"step\":0}\n{\"step\":1}\n").unwrap();
+        keep_until(&path, 0).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([12.4, 12_345.0, 3.21e6, 4.2e9].map(brief), ["12", "12.3 K", "3.2 M", "4.2 G"]);
+    }
+}

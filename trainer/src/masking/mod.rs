@@ -1,0 +1,234 @@
+//! Adaptive Hybrid Masking: which tokens of a sequence are hidden and predicted (section 3.2 of the paper).
+//!
+//! [`Masking::mask`] draws the masks of one segment in one [`MaskMode`]; [`switch`] decides which mode a step uses.
+//! What is drawn depends on the key alone: (seed, epoch, document, segment, mode). So any number of threads, and
+//! a resumed run, draw the same.
+//!
+//! The budget is k = max(1, round(0.15 n)) of a segment's n tokens. Words are always taken whole.
+mod corrupt;
+mod phrase;
+mod span;
+pub mod switch;
+mod word;
+
+use schemas::{Draws, Segment};
+use serde::{Deserialize, Serialize};
+
+use crate::data::Vocabulary;
+
+/// What is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum MaskMode {
+    /// Whole words at random.
+    Word,
+    /// Pool phrases, and noun phrases apart from them (eq. 1).
+    Phrase,
+    /// Spans of words of random length, as in SpanBERT.
+    Span,
+    /// Noun phrases, whatever the pool says.
+    Noun,
+}
+
+impl MaskMode {
+    /// Its name in a recipe and in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Word => "word",
+            Self::Phrase => "phrase",
+            Self::Span => "span",
+            Self::Noun => "noun",
+        }
+    }
+
+    /// The purpose that its draws are keyed with.
+    const fn purpose(self) -> &'static str {
+        match self {
+            Self::Word => "mask-word",
+            Self::Phrase => "mask-phrase",
+            Self::Span => "mask-span",
+            Self::Noun => "mask-noun",
+        }
+    }
+}
+
+/// What tops up a sequence whose phrases do not fill the budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fill {
+    /// Whole words at random.
+    #[default]
+    Words,
+    /// Nothing: the sequence stays under budget.
+    None,
+}
+
+/// How masks are drawn. The defaults are the paper's, or the choices of `docs/paper.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaskingOptions {
+    /// The share of tokens to select.
+    pub budget: f64,
+    /// Divides the scores of eq. 1.
+    pub temperature: f64,
+    /// What tops up a sequence short of phrases.
+    pub fill: Fill,
+    /// The share of selected tokens that becomes `[MASK]`.
+    pub replaced_by_mask: f64,
+    /// The share of selected tokens that becomes a random token. The rest stays.
+    pub replaced_at_random: f64,
+    /// p of the geometric distribution of span lengths, in words.
+    pub span_p: f64,
+    /// The longest span, in words.
+    pub span_words: u32,
+}
+
+impl Default for MaskingOptions {
+    fn default() -> Self {
+        Self {
+            budget: 0.15,
+            temperature: 1.0,
+            fill: Fill::Words,
+            replaced_by_mask: 0.8,
+            replaced_at_random: 0.1,
+            span_p: 0.2,
+            span_words: 10,
+        }
+    }
+}
+
+impl MaskingOptions {
+    /// What is wrong with them, if anything: the option and what it may be.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let share = |v: f64| (0.0..=1.0).contains(&v);
+        if !(self.budget > 0.0 && self.budget < 1.0) {
+            return Err(("masking.budget", "a share between 0 and 1"));
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(("masking.temperature", "a number above 0"));
+        }
+        if !share(self.replaced_by_mask)
+            || !share(self.replaced_at_random)
+            || self.replaced_by_mask + self.replaced_at_random > 1.0 + 1e-12
+        {
+            return Err(("masking.replaced_by_mask + masking.replaced_at_random", "shares that add up to at most 1"));
+        }
+        if !(self.span_p > 0.0 && self.span_p < 1.0) || self.span_words == 0 {
+            return Err(("masking.span_p, masking.span_words", "a probability between 0 and 1, and at least one word"));
+        }
+        Ok(())
+    }
+}
+
+/// The masks of one segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Masks {
+    /// Positions of the selected tokens, ascending, special tokens not counted. All of them are predicted.
+    pub positions: Vec<u16>,
+    /// What stands there in the input.
+    pub inputs: Vec<u16>,
+}
+
+/// What keys the draws of a segment besides the segment itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaskKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Times that the data were gone through before. [`MaskKey::FIXED`] for held-out documents.
+    pub epoch: u32,
+}
+
+impl MaskKey {
+    /// The epoch of masks that never change.
+    pub const FIXED: u32 = u32::MAX;
+}
+
+/// Draws masks.
+#[derive(Clone, Debug)]
+pub struct Masking {
+    options: MaskingOptions,
+    vocabulary: Vocabulary,
+    /// The lowest score in the pool: that of a noun phrase.
+    lowest_score: f64,
+}
+
+impl Masking {
+    /// Draws masks over this vocabulary. `lowest_score` is that of the pool.
+    pub fn new(options: MaskingOptions, vocabulary: Vocabulary, lowest_score: f32) -> Self {
+        Self { options, vocabulary, lowest_score: f64::from(lowest_score) }
+    }
+
+    /// The masks of a segment in one mode.
+    pub fn mask(&self, mode: MaskMode, segment: &Segment<'_>, key: MaskKey) -> Masks {
+        let mut id = [0; 14];
+        id[..4].copy_from_slice(&key.epoch.to_le_bytes());
+        id[4..12].copy_from_slice(&segment.document.get().to_le_bytes());
+        id[12..].copy_from_slice(&segment.segment.to_le_bytes());
+        let mut draws = Draws::new(key.seed, mode.purpose(), &id);
+        let mut selection = Selection::new(segment.input_ids, &self.vocabulary, self.options.budget);
+        match mode {
+            MaskMode::Word => word::select(&mut selection, &mut draws),
+            MaskMode::Phrase => {
+                let candidates = phrase::pool_and_clean_nouns(segment, self.lowest_score);
+                phrase::select(&mut selection, candidates, self.options.temperature, &mut draws);
+            }
+            MaskMode::Noun => {
+                let candidates = phrase::all_nouns(segment);
+                phrase::select(&mut selection, candidates, self.options.temperature, &mut draws);
+            }
+            MaskMode::Span => span::select(&mut selection, self.options.span_p, self.options.span_words, &mut draws),
+        }
+        if matches!(mode, MaskMode::Phrase | MaskMode::Noun) && self.options.fill == Fill::Words {
+            word::select(&mut selection, &mut draws);
+        }
+        corrupt::corrupt(segment.input_ids, &selection, &self.options, &self.vocabulary, &mut draws)
+    }
+}
+
+/// The tokens of a segment that are selected so far.
+#[derive(Debug)]
+struct Selection {
+    taken: Vec<bool>,
+    /// Start of each word, and the number of tokens at the end.
+    words: Vec<usize>,
+    budget: usize,
+    count: usize,
+}
+
+impl Selection {
+    fn new(ids: &[u16], vocabulary: &Vocabulary, share: f64) -> Self {
+        let starts = (0..ids.len()).filter(|&i| i == 0 || !vocabulary.continues(ids[i]));
+        let words = starts.chain([ids.len()]).collect();
+        let budget = ((share * ids.len() as f64).round() as usize).max(1);
+        Self { taken: vec![false; ids.len()], words, budget, count: 0 }
+    }
+
+    fn words(&self) -> usize {
+        self.words.len() - 1
+    }
+
+    fn word(&self, word: usize) -> std::ops::Range<usize> {
+        self.words[word]..self.words[word + 1]
+    }
+
+    fn is_full(&self) -> bool {
+        self.count >= self.budget
+    }
+
+    fn is_free(&self, tokens: std::ops::Range<usize>) -> bool {
+        !self.taken[tokens].contains(&true)
+    }
+
+    /// Whether this many more tokens may be taken. What is taken first may overshoot the budget.
+    fn fits(&self, tokens: usize) -> bool {
+        self.count == 0 || self.count + tokens <= self.budget
+    }
+
+    fn take(&mut self, tokens: std::ops::Range<usize>) {
+        self.count += tokens.len();
+        self.taken[tokens].fill(true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

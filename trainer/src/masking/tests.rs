@@ -1,0 +1,168 @@
+//! Properties of the masks, and their distribution.
+use proptest::prelude::*;
+use schemas::{DocumentId, PhraseId, PhraseSpan, TokenRange};
+
+use super::*;
+use crate::data::vocabulary::tests::small;
+
+const KEY: MaskKey = MaskKey { seed: 7, epoch: 0 };
+
+fn masking(fill: Fill) -> Masking {
+    Masking::new(MaskingOptions { fill, ..Default::default() }, small(400), 0.5)
+}
+
+fn span(tokens: Range<usize>, score: f32) -> PhraseSpan {
+    PhraseSpan { tokens: TokenRange::new(tokens).unwrap(), phrase: PhraseId::new(0), score }
+}
+
+fn segment<'a>(document: u64, ids: &'a [u16], phrases: &'a [PhraseSpan], nouns: &'a [TokenRange]) -> Segment<'a> {
+    Segment {
+        document: DocumentId::new(document),
+        product: None,
+        segment: 0,
+        input_ids: ids,
+        phrases,
+        noun_phrases: nouns,
+    }
+}
+
+use std::ops::Range;
+
+/// Words of one to four tokens, phrases of whole words anywhere, noun phrases that do not overlap.
+fn segments() -> impl Strategy<Value = (Vec<u16>, Vec<PhraseSpan>, Vec<TokenRange>)> {
+    let words = proptest::collection::vec((1usize..5, 0u16..90), 1..60);
+    let spans = proptest::collection::vec((any::<prop::sample::Index>(), 1usize..5, 0.5f32..1.0), 0..20);
+    (words, spans, proptest::collection::vec((0usize..4, 1usize..4), 0..15)).prop_map(|(words, spans, nouns)| {
+        let (mut ids, mut starts) = (Vec::new(), Vec::new());
+        for (tokens, word) in words {
+            starts.push(ids.len());
+            ids.push(5 + 4 * word);
+            ids.extend((1..tokens).map(|i| 8 + 4 * (word + i as u16)));
+        }
+        starts.push(ids.len());
+        let last = starts.len() - 1;
+        let tokens = |from: usize, words: usize| starts[from]..starts[(from + words).min(last)];
+        let phrases = spans.iter().map(|(at, words, score)| span(tokens(at.index(last), *words), *score)).collect();
+        let (mut at, mut ranges) = (0, Vec::new());
+        for (gap, words) in nouns {
+            at += gap;
+            if at >= last {
+                break;
+            }
+            ranges.extend(TokenRange::new(tokens(at, words)));
+            at += words;
+        }
+        (ids, phrases, ranges)
+    })
+}
+
+proptest! {
+    #[test]
+    fn masks_are_whole_words_within_the_budget((ids, phrases, nouns) in segments(), document: u64) {
+        let vocabulary = small(400);
+        let row = segment(document, &ids, &phrases, &nouns);
+        let budget = ((0.15 * ids.len() as f64).round() as usize).max(1);
+        for (mode, fill) in [
+            (MaskMode::Word, Fill::Words),
+            (MaskMode::Phrase, Fill::Words),
+            (MaskMode::Phrase, Fill::None),
+            (MaskMode::Noun, Fill::None),
+            (MaskMode::Span, Fill::None),
+        ] {
+            let masks = masking(fill).mask(mode, &row, KEY);
+            prop_assert!(masks.positions.is_sorted_by(|a, b| a < b));
+            prop_assert_eq!(masks.positions.len(), masks.inputs.len());
+            let taken: Vec<bool> = (0..ids.len()).map(|i| masks.positions.contains(&(i as u16))).collect();
+            // What is taken first may overshoot alone: nothing else is then taken.
+            let longest = (0..ids.len()).filter(|&i| !vocabulary.continues(ids[i])).map(|start| {
+                start + 1 + ids[start + 1..].iter().take_while(|&&id| vocabulary.continues(id)).count() - start
+            }).chain(phrases.iter().map(|p| p.tokens.tokens().len())).chain(nouns.iter().map(|n| n.tokens().len()));
+            prop_assert!(masks.positions.len() <= budget.max(longest.max().unwrap_or(0)));
+            for i in 1..ids.len() {
+                if vocabulary.continues(ids[i]) {
+                    prop_assert_eq!(taken[i], taken[i - 1], "a word is cut at {}", i);
+                }
+            }
+            if fill == Fill::Words {
+                prop_assert!(!masks.positions.is_empty());
+            }
+            if mode == MaskMode::Phrase && fill == Fill::None {
+                // Every selected token is in a pool phrase, or in a noun phrase that touches no pool phrase.
+                let clean = |n: &&TokenRange| !phrases.iter().any(|p| overlap(p.tokens.tokens(), n.tokens()));
+                for &position in &masks.positions {
+                    let at = usize::from(position);
+                    prop_assert!(phrases.iter().any(|p| p.tokens.tokens().contains(&at))
+                        || nouns.iter().filter(clean).any(|n| n.tokens().contains(&at)));
+                }
+            }
+            prop_assert_eq!(masks, masking(fill).mask(mode, &row, KEY));
+        }
+    }
+}
+
+fn overlap(a: Range<usize>, b: Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+#[test]
+fn the_first_taken_may_overshoot_and_then_nothing_else_is() {
+    // Ten tokens: a budget of two; the only word has four, the phrase five.
+    let ids = [5, 8, 12, 16, 9, 13, 17, 21, 25, 29];
+    let phrases = [span(4..9, 0.9)];
+    let masks = masking(Fill::Words).mask(MaskMode::Phrase, &segment(1, &ids, &phrases, &[]), KEY);
+    assert_eq!(masks.positions, [4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn keys_change_the_masks() {
+    let ids: Vec<u16> = (0..60).map(|i| 5 + 4 * (i % 90)).collect();
+    let masks = |document, key| masking(Fill::Words).mask(MaskMode::Word, &segment(document, &ids, &[], &[]), key);
+    let first = masks(1, KEY).positions;
+    assert_ne!(first, masks(2, KEY).positions);
+    assert_ne!(first, masks(1, MaskKey { epoch: 1, ..KEY }).positions);
+    assert_ne!(first, masks(1, MaskKey { seed: 8, ..KEY }).positions);
+}
+
+#[test]
+fn the_first_phrase_drawn_has_the_probability_of_equation_1() {
+    // Three phrases of two tokens in ten, so that one alone is taken.
+    let ids = [5, 9, 13, 17, 21, 25, 29, 33, 37, 41];
+    let scores = [0.5f32, 0.75, 1.0];
+    let phrases: Vec<_> = scores.iter().enumerate().map(|(i, &score)| span(3 * i..3 * i + 2, score)).collect();
+    let mut seen = [0u32; 3];
+    for document in 0..60_000 {
+        let masks = masking(Fill::None).mask(MaskMode::Phrase, &segment(document, &ids, &phrases, &[]), KEY);
+        assert_eq!(masks.positions.len(), 2);
+        seen[usize::from(masks.positions[0] / 3)] += 1;
+    }
+    let sum: f64 = scores.iter().map(|&s| f64::from(s).exp()).sum();
+    // Chi-square with 2 degrees of freedom; 13.8 is the 0.1% point.
+    let chi: f64 = (0..3)
+        .map(|i| {
+            let wanted = 60_000.0 * f64::from(scores[i]).exp() / sum;
+            (f64::from(seen[i]) - wanted).powi(2) / wanted
+        })
+        .sum();
+    assert!(chi < 13.8, "{seen:?} {chi}");
+}
+
+#[test]
+fn four_fifths_are_masked_and_half_of_the_rest_replaced() {
+    let ids: Vec<u16> = (0..200).map(|i| 5 + 4 * (i % 90)).collect();
+    let (mut mask, mut kept, mut other) = (0u32, 0u32, 0u32);
+    for document in 0..2_000 {
+        let masks = masking(Fill::Words).mask(MaskMode::Word, &segment(document, &ids, &[], &[]), KEY);
+        assert_eq!(masks.positions.len(), 30);
+        for (&position, &input) in masks.positions.iter().zip(&masks.inputs) {
+            match input {
+                4 => mask += 1,
+                same if same == ids[usize::from(position)] => kept += 1,
+                _ => other += 1,
+            }
+        }
+    }
+    let share = |n: u32| f64::from(n) / 60_000.0;
+    // Four standard deviations; a random token is the token itself once in 395 times.
+    assert!((share(mask) - 0.8).abs() < 0.0066, "{mask}");
+    assert!((share(kept) - 0.1).abs() < 0.0052 && (share(other) - 0.1).abs() < 0.0052, "{kept} {other}");
+}

@@ -1,0 +1,20 @@
+//! Word mode: whole words in random order.
+use schemas::Draws;
+
+use super::Selection;
+
+/// Takes free words in random order, each that still fits, until the budget is met.
+pub fn select(selection: &mut Selection, draws: &mut Draws) {
+    let mut words: Vec<usize> = (0..selection.words()).collect();
+    for next in 0..words.len() {
+        if selection.is_full() {
+            return;
+        }
+        let pick = next + draws.below((words.len() - next) as u64) as usize;
+        words.swap(next, pick);
+        let word = selection.word(words[next]);
+        if selection.fits(word.len()) && selection.is_free(word.clone()) {
+            selection.take(word);
+        }
+    }
+}

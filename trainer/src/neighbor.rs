@@ -1,0 +1,217 @@
+//! Neighbor Product Reconstruction (section 3.3 of the paper, eqs. 8-12).
+//!
+//! The content of a product is rebuilt from that of its neighbor, and worse from that of a product that is none:
+//!
+//! ```text
+//! e_ij = w_i . o_j          alpha_ij = softmax over j          beta_ji = softmax over i
+//! w'_i = sum_j alpha_ij o_j          o'_j = sum_i beta_ji w_i
+//! <a, b> = sum_i |w_i - w'_i|^2 + sum_j |o_j - o'_j|^2
+//! L = max(0, margin + <a, b> - <a, b->)
+//! ```
+//!
+//! w_i and o_j are the last hidden states at the content tokens of both, special tokens left out.
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+/// How distances add up over tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reduction {
+    /// As printed: over hundreds of tokens and hidden units, beside which a margin of 1 is nothing.
+    #[default]
+    Sum,
+    /// The mean over the tokens of both products and the hidden units.
+    Mean,
+}
+
+/// What e_ij is divided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Nothing, as printed.
+    #[default]
+    None,
+    /// The root of the hidden size, as in attention.
+    SqrtD,
+}
+
+/// The recipe's part of Neighbor Product Reconstruction.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NeighborOptions {
+    /// How distances add up.
+    pub reduction: Reduction,
+    /// What e_ij is divided by.
+    pub scale: Scale,
+    /// Of the loss, beside the masked-LM loss.
+    pub weight: f64,
+    /// By how much a neighbor shall be nearer.
+    pub margin: f64,
+    /// Pairs in a step.
+    pub pairs: usize,
+}
+
+impl Default for NeighborOptions {
+    fn default() -> Self {
+        Self { reduction: Reduction::Sum, scale: Scale::None, weight: 1.0, margin: 1.0, pairs: 32 }
+    }
+}
+
+impl NeighborOptions {
+    /// What is wrong with them, if anything: the option and what it may be.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        if !(self.weight >= 0.0 && self.weight.is_finite()) {
+            return Err(("neighbor.weight", "a number of at least 0"));
+        }
+        if !self.margin.is_finite() {
+            return Err(("neighbor.margin", "a number"));
+        }
+        if self.pairs == 0 {
+            return Err(("neighbor.pairs", "at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// The loss of a batch of pairs: its mean over them, unweighted.
+///
+/// `hidden` `[T, d]` are the hidden states of all sequences in one row, `lengths` tokens each, `[CLS]` and `[SEP]` at the
+/// ends; `pairs` says which of them are anchor, neighbor and negative. A pair's loss depends on its three
+/// sequences alone.
+///
+/// # Panics
+/// When there is no pair, or a sequence has no content.
+pub fn loss(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Tensor {
+    let starts: Vec<usize> = lengths.iter().scan(0, |end, n| Some(std::mem::replace(end, *end + n))).collect();
+    // The distances need more than 8 bits of mantissa.
+    let content = |sequence: usize| {
+        assert!(lengths[sequence] > 2, "a product has content");
+        hidden.narrow(0, starts[sequence] as i64 + 1, lengths[sequence] as i64 - 2).to_kind(Kind::Float)
+    };
+    let losses: Vec<Tensor> = pairs
+        .iter()
+        .map(|&[anchor, neighbor, negative]| {
+            let anchor = content(anchor);
+            let near = distance(&anchor, &content(neighbor), options);
+            let far = distance(&anchor, &content(negative), options);
+            (near - far + options.margin).relu()
+        })
+        .collect();
+    Tensor::stack(&losses, 0).mean(None)
+}
+
+/// <a, b> of eqs. 8-11, for the content of two products, `[m, d]` and `[n, d]`.
+fn distance(w: &Tensor, o: &Tensor, options: &NeighborOptions) -> Tensor {
+    let width = w.size()[1];
+    let mut e = w.matmul(&o.tr());
+    if options.scale == Scale::SqrtD {
+        e /= (width as f64).sqrt();
+    }
+    let rebuilt_w = e.softmax(1, Kind::Float).matmul(o);
+    let rebuilt_o = e.softmax(0, Kind::Float).tr().matmul(w);
+    let sum = |x: &Tensor, rebuilt: &Tensor| (x - rebuilt).square().sum(Kind::Float);
+    let distance = sum(w, &rebuilt_w) + sum(o, &rebuilt_o);
+    match options.reduction {
+        Reduction::Sum => distance,
+        Reduction::Mean => distance / ((w.size()[0] + o.size()[0]) * width) as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    type Matrix = Vec<Vec<f64>>;
+
+    /// The equations once more, plainly, in float64.
+    fn plain_distance(w: &Matrix, o: &Matrix, options: &NeighborOptions) -> f64 {
+        let width = w[0].len();
+        let scale = if options.scale == Scale::SqrtD { (width as f64).sqrt() } else { 1.0 };
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>() / scale;
+        let rebuild = |from: &Matrix, to: &[f64]| -> Vec<f64> {
+            let scores: Vec<f64> = from.iter().map(|x| dot(to, x)).collect();
+            let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
+            (0..width).map(|k| from.iter().zip(&scores).map(|(x, s)| (s - most).exp() / sum * x[k]).sum()).collect()
+        };
+        let apart = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+        let total = w.iter().map(|x| apart(x, &rebuild(o, x))).sum::<f64>()
+            + o.iter().map(|x| apart(x, &rebuild(w, x))).sum::<f64>();
+        match options.reduction {
+            Reduction::Sum => total,
+            Reduction::Mean => total / ((w.len() + o.len()) * width) as f64,
+        }
+    }
+
+    fn hidden(rows: i64, width: i64) -> Tensor {
+        tch::manual_seed(5);
+        Tensor::randn([rows, width], (Kind::Float, Device::Cpu)) * 0.7
+    }
+
+    fn rows(hidden: &Tensor, from: usize, to: usize) -> Matrix {
+        (from..to).map(|row| Vec::<f64>::try_from(hidden.get(row as i64).to_kind(Kind::Double)).unwrap()).collect()
+    }
+
+    #[test]
+    fn ragged_pairs_have_the_loss_of_the_equations() {
+        let lengths = [9, 7, 7, 5, 4, 3];
+        let pairs = [[0, 3, 5], [4, 1, 2], [5, 0, 4]];
+        let hidden = hidden(35, 6);
+        let starts = [0, 9, 16, 23, 28, 32];
+        let content = |s: usize| rows(&hidden, starts[s] + 1, starts[s] + lengths[s] - 1);
+        for reduction in [Reduction::Sum, Reduction::Mean] {
+            for scale in [Scale::None, Scale::SqrtD] {
+                let options = NeighborOptions { reduction, scale, margin: 5.0, ..Default::default() };
+                let wanted: f64 = pairs
+                    .iter()
+                    .map(|&[a, b, c]| {
+                        let near = plain_distance(&content(a), &content(b), &options);
+                        (near - plain_distance(&content(a), &content(c), &options) + options.margin).max(0.0)
+                    })
+                    .sum::<f64>()
+                    / 3.0;
+                let found = loss(&hidden, &lengths, &pairs, &options).double_value(&[]);
+                assert!((found - wanted).abs() < 1e-5 * wanted.max(1.0), "{reduction:?} {scale:?} {found} {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_does_not_depend_on_what_is_beside_it() {
+        let lengths = [9, 7, 7, 5, 4, 3];
+        let hidden = hidden(35, 6);
+        let options = NeighborOptions { margin: 50.0, ..Default::default() };
+        let alone = |pair| loss(&hidden, &lengths, &[pair], &options).double_value(&[]);
+        let together = loss(&hidden, &lengths, &[[0, 3, 5], [4, 1, 2]], &options).double_value(&[]);
+        assert!((together - (alone([0, 3, 5]) + alone([4, 1, 2])) / 2.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn gradients_are_those_of_small_steps() {
+        let lengths = [6, 5, 4];
+        let options = NeighborOptions { scale: Scale::SqrtD, reduction: Reduction::Mean, ..Default::default() };
+        let hidden = hidden(15, 4).set_requires_grad(true);
+        loss(&hidden, &lengths, &[[0, 1, 2]], &options).backward();
+        let gradient = hidden.grad();
+        let starts = [0, 6, 11];
+        let plain = |hidden: &Tensor| {
+            let content = |s: usize| rows(hidden, starts[s] + 1, starts[s] + lengths[s] - 1);
+            let near = plain_distance(&content(0), &content(1), &options);
+            (near - plain_distance(&content(0), &content(2), &options) + 1.0).max(0.0)
+        };
+        for row in 0..15 {
+            for column in 0..4 {
+                let moved = |by: f64| {
+                    let moved = hidden.detach().to_kind(Kind::Double).copy();
+                    let _ = moved.get(row).get(column).g_add_scalar_(by);
+                    plain(&moved)
+                };
+                let wanted = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                let found = gradient.double_value(&[row, column]);
+                assert!((found - wanted).abs() < 1e-5, "{row} {column}: {found} {wanted}");
+            }
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! A recipe: one pre-training run as a TOML file. Nothing of the paper's numbers is hidden in code.
+//!
+//! [`Recipe::load`] takes the name of a recipe of the project or the path of a file. What is not in the file has the
+//! default that `docs/paper.md` gives; [`Recipe::to_toml`] has every value, and is kept beside what a run makes.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    data::Corpus,
+    masking::{MaskMode, MaskingOptions, switch::SwitchOptions},
+    model::BertConfig,
+    neighbor::NeighborOptions,
+    optimizer::OptimizerOptions,
+};
+
+/// One pre-training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What it is for, in a line.
+    pub summary: String,
+    /// Key of every draw of the run.
+    #[serde(default)]
+    pub seed: u64,
+    /// What is masked.
+    pub scheme: Scheme,
+    /// Dropout of hidden states and attention weights.
+    #[serde(default = "dropout")]
+    pub dropout: f64,
+    /// The kind of number that layers compute in; weights are always float32.
+    #[serde(default)]
+    pub compute: Compute,
+    /// The model to start afresh. Without it a model to start from must be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelShape>,
+    /// How data are read.
+    #[serde(default)]
+    pub data: DataOptions,
+    /// How masks are drawn.
+    #[serde(default)]
+    pub masking: MaskingOptions,
+    /// How the adaptive scheme chooses.
+    #[serde(default)]
+    pub switch: SwitchOptions,
+    /// Neighbor Product Reconstruction, for stages that have it.
+    #[serde(default)]
+    pub neighbor: NeighborOptions,
+    /// AdamW.
+    pub optimizer: OptimizerOptions,
+    /// When to measure on held-out documents.
+    #[serde(default)]
+    pub measure: MeasureOptions,
+    /// When to save.
+    #[serde(default)]
+    pub checkpoint: CheckpointOptions,
+    /// What is trained, one after another.
+    pub stage: Vec<Stage>,
+}
+
+/// What is masked in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Words or phrases, as the switch decides.
+    Adaptive,
+    /// Words.
+    Word,
+    /// Phrases.
+    Phrase,
+    /// Spans of words.
+    Span,
+    /// Noun phrases.
+    Noun,
+}
+
+impl Scheme {
+    /// The modes that a step may be in.
+    pub fn modes(self) -> Vec<MaskMode> {
+        match self {
+            Self::Adaptive => vec![MaskMode::Word, MaskMode::Phrase],
+            Self::Word => vec![MaskMode::Word],
+            Self::Phrase => vec![MaskMode::Phrase],
+            Self::Span => vec![MaskMode::Span],
+            Self::Noun => vec![MaskMode::Noun],
+        }
+    }
+}
+
+/// The kind of number that layers compute in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compute {
+    /// bfloat16 on a GPU, float32 elsewhere.
+    #[default]
+    Auto,
+    /// Single precision.
+    Float32,
+    /// Eight bits of mantissa.
+    Bfloat16,
+}
+
+/// The shape of a fresh BERT; the vocabulary is that of the shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelShape {
+    /// Width of the hidden states.
+    pub hidden_size: i64,
+    /// Layers.
+    pub layers: i64,
+    /// Attention heads.
+    pub heads: i64,
+    /// Width within the feed-forward layers.
+    pub intermediate_size: i64,
+    /// Longest sequence, special tokens counted.
+    #[serde(default = "positions")]
+    pub positions: i64,
+}
+
+/// How data are read.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataOptions {
+    /// The share of documents that is never trained on.
+    pub held_out: f64,
+    /// Row groups that are shuffled together.
+    pub mix: usize,
+}
+
+/// When to measure on held-out documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeasureOptions {
+    /// Steps between two measurements; 0 for none but the first and the last.
+    pub every: u64,
+    /// The most held-out segments to measure on.
+    pub segments: usize,
+}
+
+/// When to save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointOptions {
+    /// Steps between two checkpoints; 0 for none but the last.
+    pub every: u64,
+    /// Checkpoints to keep.
+    pub keep: usize,
+}
+
+/// A part of the schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Whose segments are masked.
+    pub corpora: Vec<Corpus>,
+    /// How often to go through them; need not be whole. Either this or `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// How many steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Whether every step also reconstructs a batch of neighbors.
+    #[serde(default)]
+    pub neighbor: bool,
+}
+
+fn dropout() -> f64 {
+    0.1
+}
+fn positions() -> i64 {
+    512
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        Self { held_out: 0.01, mix: 8 }
+    }
+}
+
+impl Default for MeasureOptions {
+    fn default() -> Self {
+        Self { every: 1000, segments: 1024 }
+    }
+}
+
+impl Default for CheckpointOptions {
+    fn default() -> Self {
+        Self { every: 1000, keep: 2 }
+    }
+}
+
+/// The recipes of the project.
+const KNOWN: [(&str, &str); 2] =
+    [("e-bert", include_str!("../recipes/e-bert.toml")), ("sample", include_str!("../recipes/sample.toml"))];
+
+/// A recipe cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// There is none of that name.
+    #[error("no recipe is called `{name}`\nhint: recipes are {}; any other is a path that ends in .toml", known())]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the recipe `{}`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not a recipe.
+    #[error("recipe `{name}`: {}\nhint: trainer/recipes/e-bert.toml has every table that there is", what.trim_end())]
+    Malformed {
+        /// Its name.
+        name: String,
+        /// Where and what.
+        what: String,
+    },
+    /// A value that cannot be.
+    #[error("recipe `{name}`: {key} is wanted to be {wanted}")]
+    Value {
+        /// Its name.
+        name: String,
+        /// Which value.
+        key: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// An override that is none.
+    #[error("`--set {text}` is not an override\nhint: key=value, such as --set optimizer.learning_rate=5e-5")]
+    Override {
+        /// What was given.
+        text: String,
+    },
+}
+
+fn known() -> String {
+    KNOWN.map(|(name, _)| name).join(", ")
+}
+
+impl Recipe {
+    /// The recipe of that name, or in that file, with overrides such as `optimizer.sequences=16`.
+    pub fn load(name: &str, overrides: &[String]) -> Result<Self, RecipeError> {
+        let text = match KNOWN.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => (*text).to_owned(),
+            None if name.ends_with(".toml") => {
+                fs::read_to_string(name).map_err(|source| RecipeError::Io { path: PathBuf::from(name), source })?
+            }
+            None => return Err(RecipeError::Unknown { name: name.to_owned() }),
+        };
+        let malformed = |e: toml::de::Error| RecipeError::Malformed { name: name.to_owned(), what: e.to_string() };
+        // Parsed as a recipe first, so that a mistake is shown with its line.
+        let mut recipe: Self = toml::from_str(&text).map_err(malformed)?;
+        if !overrides.is_empty() {
+            let mut table: toml::Table = toml::from_str(&text).map_err(malformed)?;
+            for text in overrides {
+                set(&mut table, text).ok_or_else(|| RecipeError::Override { text: text.clone() })?;
+            }
+            recipe = table.try_into().map_err(malformed)?;
+        }
+        recipe.check(name)?;
+        Ok(recipe)
+    }
+
+    /// The name of a run of this recipe: the file's name without its ending.
+    pub fn name_of(name: &str) -> String {
+        let file = Path::new(name).file_name().map_or(name.into(), |f| f.to_string_lossy());
+        file.strip_suffix(".toml").unwrap_or(&file).to_owned()
+    }
+
+    /// Every value, those of defaults included.
+    pub fn to_toml(&self) -> String {
+        match toml::to_string(self) {
+            Ok(text) => text,
+            Err(error) => unreachable!("a recipe is made of tables and values: {error}"),
+        }
+    }
+
+    fn check(&self, name: &str) -> Result<(), RecipeError> {
+        let bad = |key: &str, wanted| RecipeError::Value { name: name.to_owned(), key: key.to_owned(), wanted };
+        for check in [self.masking.check(), self.switch.check(), self.neighbor.check(), self.optimizer.check()] {
+            check.map_err(|(key, wanted)| bad(key, wanted))?;
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(bad("dropout", "a probability below 1"));
+        }
+        if !(0.0..1.0).contains(&self.data.held_out) {
+            return Err(bad("data.held_out", "a share below 1"));
+        }
+        if self.data.mix == 0 {
+            return Err(bad("data.mix", "at least 1"));
+        }
+        if self.checkpoint.keep == 0 {
+            return Err(bad("checkpoint.keep", "at least 1"));
+        }
+        if self.stage.is_empty() {
+            return Err(bad("stage", "at least one"));
+        }
+        for (number, stage) in self.stage.iter().enumerate() {
+            let key = |field: &str| format!("stage {}, {field},", number + 1);
+            let long = match (stage.epochs, stage.steps) {
+                (Some(epochs), None) => epochs > 0.0 && epochs.is_finite(),
+                (None, Some(steps)) => steps > 0,
+                _ => false,
+            };
+            if !long {
+                return Err(bad(&key("length"), "`epochs` or `steps`, above 0"));
+            }
+            let mut corpora = stage.corpora.clone();
+            corpora.sort();
+            corpora.dedup();
+            if corpora.len() != stage.corpora.len() || corpora.is_empty() {
+                return Err(bad(&key("corpora"), "\"products\", \"reviews\" or both"));
+            }
+        }
+        if let Some(shape) = &self.model {
+            // The vocabulary does not matter here.
+            shape.config(1, self.dropout).check().map_err(|(key, _, wanted)| bad(&format!("model.{key}"), wanted))?;
+        }
+        Ok(())
+    }
+}
+
+impl ModelShape {
+    /// The configuration of a fresh model with a vocabulary of this size.
+    pub fn config(&self, vocabulary: usize, dropout: f64) -> BertConfig {
+        BertConfig {
+            vocab_size: vocabulary as i64,
+            hidden_size: self.hidden_size,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            intermediate_size: self.intermediate_size,
+            hidden_act: Default::default(),
+            hidden_dropout_prob: dropout,
+            attention_probs_dropout_prob: dropout,
+            max_position_embeddings: self.positions,
+            type_vocab_size: 2,
+            initializer_range: 0.02,
+            layer_norm_eps: 1e-12,
+        }
+    }
+}
+
+/// Sets `a.b=value` in a table; a number after a dot is an index, as in `stage.0.epochs=1`.
+fn set(table: &mut toml::Table, text: &str) -> Option<()> {
+    let (path, value) = text.split_once('=')?;
+    let value = toml::from_str::<toml::Table>(&format!("v = {value}"))
+        .or_else(|_| toml::from_str(&format!("v = {:?}", value.trim())))
+        .ok()?
+        .remove("v")?;
+    let mut keys: Vec<&str> = path.trim().split('.').collect();
+    let last = keys.pop().filter(|key| !key.is_empty())?;
+    let mut at: &mut toml::Table = table;
+    let mut keys = keys.into_iter().peekable();
+    while let Some(key) = keys.next() {
+        at = match at.entry(key).or_insert_with(|| toml::Value::Table(Default::default())) {
+            toml::Value::Table(inner) => inner,
+            toml::Value::Array(items) => {
+                let index: usize = keys.next()?.parse().ok()?;
+                items.get_mut(index)?.as_table_mut()?
+            }
+            _ => return None,
+        };
+    }
+    at.insert(last.to_owned(), value);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipe_of_the_project_is_whole_and_resolves_to_itself() {
+        for (name, _) in KNOWN {
+            let recipe = Recipe::load(name, &[]).unwrap();
+            assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml()).unwrap(), recipe, "{name}");
+        }
+        assert_eq!(Recipe::name_of("e-bert"), "e-bert");
+        assert_eq!(Recipe::name_of("some/where/mine.toml"), "mine");
+    }
+
+    #[test]
+    fn e_bert_has_the_numbers_of_the_paper() {
+        let recipe = Recipe::load("e-bert", &[]).unwrap();
+        assert_eq!((recipe.optimizer.learning_rate, recipe.optimizer.sequences), (1e-5, 32));
+        assert_eq!(recipe.stage.iter().map(|s| s.epochs).collect::<Vec<_>>(), [Some(5.0), Some(5.0)]);
+        assert_eq!(recipe.stage.iter().map(|s| s.neighbor).collect::<Vec<_>>(), [false, true]);
+        assert_eq!((recipe.masking.budget, recipe.switch.alpha0, recipe.scheme), (0.15, 0.75, Scheme::Adaptive));
+        assert!(recipe.model.is_none());
+    }
+
+    #[test]
+    fn overrides_reach_every_value() {
+        let set = |text: &str| Recipe::load("e-bert", &[text.to_owned()]);
+        assert_eq!(set("optimizer.learning_rate=5e-5").unwrap().optimizer.learning_rate, 5e-5);
+        assert_eq!(set("scheme=word").unwrap().scheme, Scheme::Word);
+        assert_eq!(set("stage.1.epochs=0.5").unwrap().stage[1].epochs, Some(0.5));
+        assert_eq!(set("measure.every = 10").unwrap().measure.every, 10);
+        for text in ["optimizer.rate=1", "nothing", "seed=-1", "stage.7.epochs=1", "optimizer.sequences=0", "=1"] {
+            assert!(set(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = |change: &dyn Fn(&str) -> String| {
+            let path = folder.path().join("mine.toml");
+            fs::write(&path, change(KNOWN[1].1)).unwrap();
+            Recipe::load(path.to_str().unwrap(), &[]).unwrap_err().to_string()
+        };
+        let error = load(&|text| text.replace("learning_rate", "lerning_rate"));
+        assert!(error.contains("unknown field `lerning_rate`") && error.contains("learning_rate"), "{error}");
+        let error = load(&|text| text.replace("scheme = \"adaptive\"", "scheme = \"both\""));
+        assert!(error.contains("`both`"), "{error}");
+        let error = load(&|text| text.to_owned() + "\n[[stage]]\ncorpora = [\"products\"]\n");
+        assert!(error.contains("stage 3, length, is wanted to be `epochs` or `steps`"), "{error}");
+        assert!(Recipe::load("bert", &[]).unwrap_err().to_string().contains("recipes are e-bert, sample"));
+        assert!(Recipe::load("no/such.toml", &[]).unwrap_err().to_string().contains("cannot read the recipe"));
+    }
+}

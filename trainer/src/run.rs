@@ -1,0 +1,389 @@
+//! A run: its folder, what it is made of, and how it goes on after a stop.
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use schemas::{DocumentId, StoreError};
+
+use crate::{
+    checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
+    data::{DataError, HeldOut, Position, Shards},
+    device::{DeviceError, Machine, Wish, compute_kind},
+    init::{InitError, Start},
+    log::{Journal, Measured, Talk},
+    masking::{Masking, switch::Switch},
+    model::BertForMaskedLm,
+    native::TorchError,
+    optimizer::Optimizer,
+    pretrain::list,
+    recipe::{Recipe, RecipeError},
+    schedule::Schedule,
+};
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The folder that `make shards` made.
+    pub out: PathBuf,
+    /// Name or path of a recipe.
+    pub recipe: String,
+    /// Overrides of it.
+    pub overrides: Vec<String>,
+    /// A Hugging Face folder to start from.
+    pub init: Option<PathBuf>,
+    /// The run's folder, if not `OUT/runs/<recipe>`.
+    pub run: Option<PathBuf>,
+    /// Whether there must be something to go on from.
+    pub resume: bool,
+    /// Where to compute.
+    pub device: Wish,
+    /// Threads of the CPU.
+    pub threads: Option<u16>,
+    /// For whom to talk.
+    pub talk: Talk,
+}
+
+/// A run cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The shards.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// What it starts from.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A file of the run.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// libtorch.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    /// The folder holds another run.
+    #[error(
+        "`{}` holds a run that is not this one\n{}\n\
+         hint: ask for what it was, name another folder with RUN=, or delete this one",
+        run.display(),
+        differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
+    )]
+    Changed {
+        /// The folder.
+        run: PathBuf,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// `--resume`, and there is no run.
+    #[error("`{}` holds no run to resume\nhint: without --resume a new one starts", run.display())]
+    NothingToResume {
+        /// The folder.
+        run: PathBuf,
+    },
+    /// Another process trains there.
+    #[error("another process is training in `{}`\nhint: wait for it, or name another folder with RUN=", run.display())]
+    Busy {
+        /// The folder.
+        run: PathBuf,
+    },
+    /// Gradients stay infinite.
+    #[error(
+        "no finite gradient in the last steps up to {step}; the last batch held the documents {}\n\
+         hint: a smaller optimizer.learning_rate or neighbor.weight, or compute = \"float32\"",
+        list(documents)
+    )]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// Documents of its batch.
+        documents: Vec<DocumentId>,
+    },
+}
+
+/// Everything that a run works with.
+pub struct Run {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its recipe.
+    pub recipe: Recipe,
+    /// The recipe's text, every value given.
+    recipe_text: String,
+    /// Its data.
+    pub shards: Arc<Shards>,
+    /// How masks are drawn.
+    pub masking: Arc<Masking>,
+    /// Its stages.
+    pub schedule: Schedule,
+    /// The documents to measure on.
+    pub held_out: HeldOut,
+    /// The model.
+    pub model: BertForMaskedLm,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Where it is.
+    pub state: TrainerState,
+    /// What it tells.
+    pub journal: Journal,
+    /// The first measurement of this process.
+    pub first_measured: Option<Vec<Measured>>,
+    /// The latest one.
+    pub last_measured: Vec<Measured>,
+    checkpoints: Checkpoints,
+    /// Kept open: its lock ends with the process.
+    _lock: File,
+}
+
+/// What is decided before anything is made.
+pub struct Plan {
+    /// The recipe, and its name.
+    pub recipe: Recipe,
+    name: String,
+    recipe_text: String,
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// The data.
+    pub shards: Arc<Shards>,
+    /// What it starts from.
+    pub start: Start,
+    /// The stages.
+    pub schedule: Schedule,
+    identity: Identity,
+}
+
+/// A run that can be worked on, or one that needs no work.
+pub enum Opened {
+    /// There are steps to do.
+    Ready(Box<Run>),
+    /// All steps are done.
+    Finished(PathBuf),
+}
+
+impl Plan {
+    /// Reads and checks the recipe, the shards and what the run starts from. `progress` hears of bytes of shards checked.
+    pub fn make(request: &Request, progress: impl Fn(u64)) -> Result<Self, RunError> {
+        let recipe = Recipe::load(&request.recipe, &request.overrides)?;
+        let name = Recipe::name_of(&request.recipe);
+        // Before the shards are read, which may take long.
+        if recipe.model.is_none() && request.init.is_none() {
+            return Err(InitError::Wanted { recipe: name }.into());
+        }
+        let shards = Arc::new(Shards::open(&request.out.join("shards"), recipe.data.held_out, progress)?);
+        let start = Start::choose(&recipe, &name, request.init.as_deref(), &shards)?;
+        let schedule = Schedule::new(&recipe, &shards);
+        let folder = request.run.clone().unwrap_or_else(|| request.out.join("runs").join(&name));
+        let recipe_text = recipe.to_toml();
+        let identity = Identity {
+            // The summary decides nothing.
+            recipe_blake3: hash(&Recipe { summary: String::new(), ..recipe.clone() }.to_toml()),
+            shards_blake3: shards.manifest().self_blake3.clone(),
+            init_blake3: start.from.as_ref().map(|(_, hash)| hash.clone()),
+        };
+        Ok(Self { recipe, name, recipe_text, folder, shards, start, schedule, identity })
+    }
+
+    /// The recipe's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the run's folder: a new run, or one that goes on.
+    pub fn open(mut self, request: &Request) -> Result<Opened, RunError> {
+        let checkpoints = Checkpoints::of(&self.folder, self.recipe.checkpoint.keep);
+        let before = self.earlier()?;
+        if request.resume && before.is_none() {
+            return Err(RunError::NothingToResume { run: self.folder });
+        }
+        let newest = if before.is_some() { checkpoints.newest()? } else { None };
+        if let Some((state, _)) = &newest
+            && state.step >= state.steps
+        {
+            return Ok(Opened::Finished(checkpoints.model()));
+        }
+        fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
+        let lock = lock(&self.folder)?;
+        if before.is_none() {
+            schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
+            let text = serde_json::to_string_pretty(&self.identity).unwrap_or_default() + "\n";
+            schemas::store::write_file(&self.folder.join(IDENTITY), text.as_bytes())?;
+        }
+
+        if let Some(threads) = request.threads {
+            tch::set_num_threads(i32::from(threads));
+        }
+        let device = Machine::look().device(request.device)?;
+        let compute = compute_kind(self.recipe.compute, device);
+        let model = self.start.model(self.recipe.seed, device, compute)?;
+        let mut optimizer = Optimizer::new(model.parameters(), self.recipe.optimizer, device);
+        let state = match newest {
+            Some((state, folder)) => {
+                Checkpoints::restore(&folder, &state, &model, &mut optimizer)?;
+                state
+            }
+            None => {
+                let switch = Switch::new(self.recipe.switch, self.schedule.warmup_steps);
+                TrainerState::new(self.schedule.steps(), switch, self.identity)
+            }
+        };
+        let lowest_score = self.shards.manifest().body.pool.lowest_score;
+        let masking = Masking::new(self.recipe.masking, self.shards.vocabulary().clone(), lowest_score);
+        let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, self.recipe.optimizer.sequences)?;
+        let journal = Journal::open(&self.folder, state.step, state.steps, request.talk)?;
+        self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
+        let weights = model.parameters().count() as f64;
+        let config = model.config();
+        journal.say(&format!(
+            "model     {} layers of {}, {} weights, {}, on the {}",
+            config.num_hidden_layers,
+            config.hidden_size,
+            crate::log::brief(weights),
+            if self.start.from.is_some() { "from INIT" } else { "fresh" },
+            if device.is_cuda() { "GPU" } else { "CPU" },
+        ));
+        if state.step > 0 {
+            journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
+        }
+        Ok(Opened::Ready(Box::new(Run {
+            folder: self.folder,
+            recipe: self.recipe,
+            recipe_text: self.recipe_text,
+            shards: self.shards,
+            masking: Arc::new(masking),
+            schedule: self.schedule,
+            held_out,
+            model,
+            optimizer,
+            state,
+            journal,
+            first_measured: None,
+            last_measured: Vec::new(),
+            checkpoints,
+            _lock: lock,
+        })))
+    }
+
+    /// Whether the folder holds this run already.
+    ///
+    /// # Errors
+    /// When it holds another.
+    fn earlier(&self) -> Result<Option<()>, RunError> {
+        let path = self.folder.join(IDENTITY);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::io("read", &path)(e).into()),
+        };
+        let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
+        let found: Identity = serde_json::from_str(&text).map_err(malformed)?;
+        let mut differences = Vec::new();
+        if found.recipe_blake3 != self.identity.recipe_blake3 {
+            let before = fs::read_to_string(self.folder.join(RECIPE)).unwrap_or_default();
+            differences.extend(recipe_differences(&before, &self.recipe_text));
+        }
+        if found.shards_blake3 != self.identity.shards_blake3 {
+            let [found, wanted] = [&found.shards_blake3, &self.identity.shards_blake3].map(|h| brief_hash(h));
+            differences.push(format!("shards: it was trained on {found}…, these are {wanted}…"));
+        }
+        if found.init_blake3 != self.identity.init_blake3 {
+            let [found, wanted] = [&found.init_blake3, &self.identity.init_blake3]
+                .map(|h| h.as_ref().map_or("a fresh model".to_owned(), |h| format!("weights {}…", brief_hash(h))));
+            differences.push(format!("INIT: it started from {found}, this is {wanted}"));
+        }
+        if differences.is_empty() {
+            Ok(Some(()))
+        } else {
+            Err(RunError::Changed { run: self.folder.clone(), differences })
+        }
+    }
+}
+
+const RECIPE: &str = "recipe.toml";
+const IDENTITY: &str = "run.json";
+
+impl Run {
+    /// Saves a checkpoint.
+    pub fn save(&mut self) -> Result<PathBuf, RunError> {
+        self.journal.flush()?;
+        Ok(self.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, &self.recipe_text)?)
+    }
+
+    /// The link to the newest checkpoint.
+    pub fn result(&self) -> PathBuf {
+        self.checkpoints.model()
+    }
+}
+
+impl TrainerState {
+    /// A step is done.
+    pub fn advance(
+        &mut self,
+        step: u64,
+        tokens: u64,
+        optimizer_steps: u64,
+        segments: Position,
+        pairs: Option<Position>,
+    ) {
+        self.step = step;
+        self.tokens += tokens;
+        self.optimizer_steps = optimizer_steps;
+        self.segments = segments;
+        self.pairs = pairs.unwrap_or(self.pairs);
+    }
+}
+
+fn hash(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+fn brief_hash(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}
+
+/// The folder for this process alone.
+fn lock(folder: &Path) -> Result<File, RunError> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).map_err(StoreError::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(RunError::Busy { run: folder.to_owned() }),
+        // Some network folders know no locks.
+        Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Values that differ, as `key: it was a, now b`.
+fn recipe_differences(before: &str, now: &str) -> Vec<String> {
+    fn flatten(prefix: &str, value: &toml::Value, into: &mut Vec<(String, String)>) {
+        let under = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(table) => table.iter().for_each(|(key, value)| flatten(&under(key), value, into)),
+            toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                items.iter().enumerate().for_each(|(i, value)| flatten(&under(&i.to_string()), value, into));
+            }
+            value => into.push((prefix.to_owned(), value.to_string())),
+        }
+    }
+    let [before, now] = [before, now].map(|text| {
+        let table: toml::Table = toml::from_str(text).unwrap_or_default();
+        let mut values = Vec::new();
+        flatten("", &toml::Value::Table(table), &mut values);
+        values.retain(|(key, _)| key != "summary");
+        values.into_iter().collect::<std::collections::BTreeMap<_, _>>()
+    });
+    let keys: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let value = |of: &std::collections::BTreeMap<String, String>, key: &String| {
+        of.get(key).cloned().unwrap_or_else(|| "absent".to_owned())
+    };
+    keys.into_iter()
+        .filter(|key| before.get(*key) != now.get(*key))
+        .map(|key| format!("recipe, {key}: it was {}, now {}", value(&before, key), value(&now, key)))
+        .collect()
+}

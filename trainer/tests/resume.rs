@@ -1,0 +1,120 @@
+//! Resume equals no interruption: the same losses and the same weights, bit for bit on the CPU.
+mod support;
+
+use std::{
+    fs,
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
+
+use support::{Place, text_of};
+
+const STEPS: [&str; 4] = ["--set", "stage.0.steps=400", "--set", "stage.1.steps=200"];
+
+fn start(place: &Place, run: &str) -> Child {
+    let mut command = place.command(&["--recipe", "tiny.toml", "--run", run]);
+    command.args(STEPS).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+}
+
+/// Waits until a run has told of this many lines.
+fn wait_for(place: &Place, run: &str, lines: usize, child: &mut Child) {
+    let since = Instant::now();
+    let path = place.path(run).join("metrics.jsonl");
+    while fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < lines {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before line {lines}");
+        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+fn finish(place: &Place, run: &str) -> String {
+    let output = place.command(&["--recipe", "tiny.toml", "--run", run]).args(STEPS).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    text_of(&output)
+}
+
+/// Compares a run's metrics line by line, and its weights.
+fn assert_equal(place: &Place, run: &str, wanted: &str) {
+    let (found, metrics) = (place.metrics(run), place.metrics(wanted));
+    for (found, wanted) in found.iter().zip(&metrics) {
+        assert_eq!(found, wanted, "{run}");
+    }
+    assert_eq!(found.len(), metrics.len(), "{run}");
+    assert!(place.weights(run) == place.weights(wanted), "{run}: the weights differ");
+}
+
+#[test]
+fn stopped_and_killed_runs_end_as_if_they_never_were() {
+    let place = Place::new();
+    finish(&place, "whole");
+
+    // The same seed gives the same numbers twice.
+    finish(&place, "again");
+    assert_equal(&place, "again", "whole");
+
+    // SIGTERM saves where it is: in the first stage, in its second epoch, and in the second stage.
+    for line in [10, 130, 470] {
+        let mut child = start(&place, "stopped");
+        wait_for(&place, "stopped", line, &mut child);
+        signal(&child, "-TERM");
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
+    let text = finish(&place, "stopped");
+    assert!(text.contains("resume    from step"), "{text}");
+    assert_equal(&place, "stopped", "whole");
+
+    // SIGKILL falls back to the last checkpoint.
+    for line in [3, 150, 450] {
+        let mut child = start(&place, "killed");
+        wait_for(&place, "killed", line, &mut child);
+        signal(&child, "-KILL");
+        child.wait().unwrap();
+    }
+    finish(&place, "killed");
+    assert_equal(&place, "killed", "whole");
+}
+
+#[test]
+fn another_process_in_the_same_folder_is_refused() {
+    let place = Place::new();
+    let mut child = start(&place, "busy");
+    wait_for(&place, "busy", 5, &mut child);
+    let output = place.command(&["--recipe", "tiny.toml", "--run", "busy"]).args(STEPS).output().unwrap();
+    signal(&child, "-KILL");
+    child.wait().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("another process is training"), "{}", text_of(&output));
+}
+
+#[test]
+fn a_full_disk_leaves_the_checkpoint_before() {
+    let place = Place::new();
+    let mut child = start(&place, "full");
+    wait_for(&place, "full", 70, &mut child);
+    signal(&child, "-TERM");
+    child.wait().unwrap();
+    let before = place.weights("full");
+    // No file may grow past 20 KB, and going there is an error, not a signal.
+    let script = "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\"";
+    let trainer = place.command(&["--recipe", "tiny.toml", "--run", "full"]);
+    let arguments: Vec<_> = trainer.get_args().map(|a| a.to_owned()).collect();
+    let output = Command::new("bash")
+        .args(["-c", script])
+        .arg(trainer.get_program())
+        .args(arguments)
+        .args(STEPS)
+        .current_dir(place.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text_of(&output));
+    assert!(text_of(&output).contains("there is no room left"), "{}", text_of(&output));
+    assert!(place.weights("full") == before);
+    finish(&place, "full");
+    finish(&place, "whole");
+    assert_equal(&place, "full", "whole");
+}

@@ -1,0 +1,154 @@
+//! The stream of batches: every row once an epoch, in an order that a position finds again.
+mod support;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use schemas::DocumentId;
+use support::{Place, document_id, ids};
+use trainer::{
+    data::{Batch, Corpus, HeldOut, PairBatch, Position, SegmentPlan, Shards, pair_batches, segment_batches},
+    masking::{MaskMode, Masking, MaskingOptions},
+};
+
+const HELD_OUT: f64 = 0.1;
+
+fn open(place: &Place) -> (Arc<Shards>, Arc<Masking>) {
+    let shards = Shards::open(&place.path("shards"), HELD_OUT, |_| ()).unwrap();
+    let masking = Masking::new(MaskingOptions::default(), shards.vocabulary().clone(), 0.5);
+    (Arc::new(shards), Arc::new(masking))
+}
+
+fn plan(corpora: &[Corpus]) -> SegmentPlan {
+    SegmentPlan {
+        corpora: corpora.to_vec(),
+        sequences: 7,
+        mix: 3,
+        modes: vec![MaskMode::Word, MaskMode::Phrase],
+        seed: 4,
+        epochs_before: 0,
+    }
+}
+
+const BOTH: [Corpus; 2] = [Corpus::Products, Corpus::Reviews];
+
+/// The batches of the first epochs.
+fn epochs(place: &Place, plan: SegmentPlan, epochs: u32) -> Vec<Batch> {
+    let (shards, masking) = open(place);
+    let mut batches = segment_batches(&shards, &masking, plan, Position::default()).unwrap();
+    std::iter::repeat_with(|| batches.next_batch().unwrap()).take_while(|batch| batch.epoch < epochs).collect()
+}
+
+/// The text of every document, by id.
+fn texts() -> BTreeMap<DocumentId, Vec<u16>> {
+    let text = |kind: &'static str, documents| (0..documents).map(move |d| (document_id(d, kind), ids(d, kind)));
+    text("products", 120).chain(text("reviews", 200)).collect()
+}
+
+#[test]
+fn an_epoch_has_every_document_that_is_not_held_out_once() {
+    let place = Place::new();
+    let (shards, _) = open(&place);
+    for (corpora, kinds) in [(&BOTH[..], &["products", "reviews"][..]), (&BOTH[..1], &["products"])] {
+        let all = kinds
+            .iter()
+            .flat_map(|kind| (0..if *kind == "products" { 120 } else { 200 }).map(|d| document_id(d, kind)));
+        let wanted: BTreeSet<DocumentId> = all.filter(|id| !shards.is_held_out(*id)).collect();
+        let batches = epochs(&place, plan(corpora), 2);
+        let of_epoch = |epoch| batches.iter().filter(move |b| b.epoch == epoch).flat_map(|b| b.documents.clone());
+        for epoch in 0..2 {
+            assert_eq!(of_epoch(epoch).collect::<BTreeSet<_>>(), wanted);
+            assert_eq!(of_epoch(epoch).count(), wanted.len());
+            // All batches of an epoch but the last are full.
+            let sizes: Vec<usize> = batches.iter().filter(|b| b.epoch == epoch).map(|b| b.lengths.len()).collect();
+            assert!(sizes[..sizes.len() - 1].iter().all(|n| *n == 7) && sizes.len() == wanted.len().div_ceil(7));
+        }
+        assert!(!of_epoch(0).eq(of_epoch(1)), "each epoch has its order");
+    }
+}
+
+#[test]
+fn what_was_hidden_is_what_stood_there() {
+    let place = Place::new();
+    let texts = texts();
+    for batch in epochs(&place, plan(&BOTH), 1) {
+        assert!(batch.lengths.is_sorted_by(|a, b| a >= b));
+        for masked in &batch.masked {
+            let mut row = masked.input_ids.clone();
+            for (&at, &label) in masked.selected.iter().zip(&masked.labels) {
+                row[at as usize] = label;
+            }
+            let wanted: Vec<u16> =
+                batch.documents.iter().flat_map(|id| [&[2], texts[id].as_slice(), &[3]].concat()).collect();
+            assert_eq!(row, wanted);
+            assert!(!masked.selected.is_empty());
+        }
+    }
+}
+
+#[test]
+fn every_position_finds_the_same_rest() {
+    let place = Place::new();
+    let (shards, masking) = open(&place);
+    let all = epochs(&place, plan(&BOTH), 3);
+    for at in (0..all.len() - 6).step_by(5) {
+        let mut batches = segment_batches(&shards, &masking, plan(&BOTH), all[at].after).unwrap();
+        for wanted in &all[at + 1..at + 6] {
+            assert_eq!(&batches.next_batch().unwrap(), wanted);
+        }
+    }
+}
+
+#[test]
+fn seeds_and_later_stages_have_orders_and_masks_of_their_own() {
+    let place = Place::new();
+    let first = |plan| epochs(&place, plan, 1).swap_remove(0);
+    let base = first(plan(&BOTH));
+    assert_eq!(base, first(plan(&BOTH)));
+    assert_ne!(base.documents, first(SegmentPlan { seed: 5, ..plan(&BOTH) }).documents);
+    assert_ne!(base.documents, first(SegmentPlan { epochs_before: 1, ..plan(&BOTH) }).documents);
+}
+
+#[test]
+fn pairs_go_round_without_held_out_products() {
+    let place = Place::new();
+    let (shards, _) = open(&place);
+    let many = shards.pair_split().trained as usize;
+    let mut batches = pair_batches(&shards, 4, 3, 4, Position::default()).unwrap();
+    let rounds: Vec<PairBatch> = (0..2 * many.div_ceil(4)).map(|_| batches.next_batch().unwrap()).collect();
+    let sides = |batch: &PairBatch| -> Vec<Vec<Vec<u16>>> {
+        let starts: Vec<usize> =
+            batch.lengths.iter().scan(0, |end, n| Some(std::mem::replace(end, *end + n))).collect();
+        let text = |s: usize| batch.input_ids[starts[s] + 1..starts[s] + batch.lengths[s] - 1].to_vec();
+        batch.pairs.iter().map(|pair| pair.iter().map(|&s| text(s)).collect()).collect()
+    };
+    let wanted: BTreeSet<Vec<Vec<u16>>> = (0..60u64)
+        .map(|pair| [pair, pair + 1, pair + 60].map(|p| p % 120))
+        .filter(|products| !products.iter().any(|p| shards.is_held_out(document_id(*p, "products"))))
+        .map(|products| products.iter().map(|p| ids(*p, "products")).collect())
+        .collect();
+    assert_eq!(wanted.len(), many);
+    let (first, second) = rounds.split_at(rounds.len() / 2);
+    for round in [first, second] {
+        assert_eq!(round.iter().flat_map(sides).collect::<BTreeSet<_>>(), wanted);
+    }
+    assert_ne!(sides(&first[0]), sides(&second[0]));
+    let mut later = pair_batches(&shards, 4, 3, 4, rounds[3].after).unwrap();
+    assert_eq!(later.next_batch().unwrap(), rounds[4]);
+}
+
+#[test]
+fn held_out_documents_are_the_same_for_every_batch_size() {
+    let place = Place::new();
+    let (shards, _) = open(&place);
+    let held = |segments, sequences| HeldOut::load(&shards, segments, sequences).unwrap();
+    let many = BOTH.iter().map(|&c| shards.split(c).held_out).sum::<u64>() as usize;
+    assert_eq!(held(1000, 8).segments, many);
+    assert_eq!(held(5, 8).segments, 5);
+    let row = |sequences| -> Vec<u16> {
+        held(10, sequences).sets[1].batches.iter().flat_map(|(_, batch)| batch.input_ids.clone()).collect()
+    };
+    assert_eq!(row(3), row(8));
+}

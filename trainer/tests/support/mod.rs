@@ -1,0 +1,190 @@
+//! A small sealed folder of shards, made by the writers of `schemas`, and the program over it.
+#![allow(dead_code, reason = "not every test uses every helper")]
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use schemas::{
+    Counts, DocumentId, Draws, Manifest, Pair, PairBuilder, PairProduct, PhraseId, PhraseSpan, Relation, Segment,
+    SegmentBuilder, TokenRange, create_pairs, create_segments,
+    manifest::{Hash, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody, TokenizerEntry},
+};
+
+/// Tokens in the vocabulary: BERT's five, then words, every fourth of which continues one.
+pub const VOCABULARY: usize = 64;
+
+pub fn tokens() -> Vec<String> {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let token = |id: usize| match special.get(id) {
+        Some(token) => (*token).to_owned(),
+        None if id.is_multiple_of(4) => format!("##w{id}"),
+        None => format!("w{id}"),
+    };
+    (0..VOCABULARY).map(token).collect()
+}
+
+fn tokenizer() -> String {
+    let vocabulary: Vec<String> = tokens().iter().enumerate().map(|(id, token)| format!("{token:?}: {id}")).collect();
+    format!(r###"{{"model": {{"type": "WordPiece", "vocab": {{{}}}}}}}"###, vocabulary.join(", "))
+}
+
+/// Files of each kind.
+const BUCKETS: u64 = 5;
+
+/// The id of a document.
+pub fn document_id(document: u64, kind: &str) -> DocumentId {
+    if kind == "products" { DocumentId::of_product(&format!("P{document}")) } else { DocumentId::new(document) }
+}
+
+/// A text in which some words are far more frequent than others.
+pub fn ids(document: u64, kind: &str) -> Vec<u16> {
+    let mut draws = Draws::new(1, kind, &document.to_le_bytes());
+    let length = 4 + draws.below(26);
+    (0..length).map(|_| 5 + (59.0 * draws.unit().powi(4)) as u16).collect()
+}
+
+pub fn seal_shards(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    let mut files = Vec::new();
+    for (kind, documents) in [("products", 120u64), ("reviews", 200)] {
+        for bucket in 0..BUCKETS {
+            let mut rows = SegmentBuilder::default();
+            for document in (0..documents).filter(|document| document % BUCKETS == bucket) {
+                let ids = ids(document, kind);
+                let range = |start, end| TokenRange::new(start..end).unwrap();
+                let phrases = [PhraseSpan { tokens: range(1, 3), phrase: PhraseId::new(0), score: 0.75 }];
+                let product = format!("P{document}");
+                rows.push(&Segment {
+                    document: document_id(document, kind),
+                    product: (document % 2 == 0).then_some(&product),
+                    segment: 0,
+                    input_ids: &ids,
+                    phrases: &phrases[..(document % 3 > 0).into()],
+                    noun_phrases: &[range(0, 2)],
+                });
+            }
+            let mut table = create_segments(&folder.join(format!("{kind}-{bucket:05}.parquet"))).unwrap();
+            table.write_result(rows.finish()).unwrap();
+            files.push(table.commit().unwrap());
+        }
+    }
+    let mut pairs = PairBuilder::default();
+    for pair in 0..60u64 {
+        let names = [pair, (pair + 1) % 120, (pair + 60) % 120].map(|product| format!("P{product}"));
+        let texts = [pair, (pair + 1) % 120, (pair + 60) % 120].map(|product| ids(product, "products"));
+        let [anchor, neighbor, negative] =
+            [0, 1, 2].map(|i: usize| PairProduct { product: &names[i], input_ids: &texts[i] });
+        pairs.push(&Pair { relation: Relation::Substitute, anchor, neighbor, negative });
+    }
+    let mut table = create_pairs(&folder.join("pairs-00000.parquet")).unwrap();
+    table.write_result(pairs.finish()).unwrap();
+    files.push(table.commit().unwrap());
+    let tokenizer = schemas::store::write_file(&folder.join("tokenizer.json"), tokenizer().as_bytes()).unwrap();
+    let continues: Vec<bool> = tokens().iter().map(|token| token.starts_with("##")).collect();
+    let hash = || Hash { blake3: "00".into() };
+    let body = ShardsBody {
+        max_tokens: 30,
+        seed: 0,
+        tokenizer: TokenizerEntry {
+            file: "tokenizer.json".into(),
+            vocab_size: VOCABULARY as u32,
+            blake3: tokenizer.blake3,
+            continuation_ids: TokenizerEntry::encode_continuations(&continues),
+        },
+        pool: PoolEntry { phrases: 1, lowest_score: 0.75, blake3: "00".into() },
+        corpus: hash(),
+        graph: hash(),
+        options: ShardOptions { nouns: false, max_per_product: 64, draws: 1 },
+        resolved: Resolved { file: "options.toml".into(), blake3: "00".into() },
+        counts: ShardCounts { rejected: Counts::new(), ..Default::default() },
+    };
+    Manifest::new(body, files).seal(folder).unwrap();
+}
+
+/// Every part of a recipe, in seconds: dropout, both modes, both stages, held-out documents.
+pub const RECIPE: &str = r#"
+summary = "a test"
+scheme = "adaptive"
+dropout = 0.1
+[model]
+hidden_size = 16
+layers = 2
+heads = 2
+intermediate_size = 32
+positions = 32
+[data]
+held_out = 0.1
+[switch]
+warmup_epochs = 0.5
+first_after = 5
+[neighbor]
+pairs = 4
+reduction = "mean"
+[optimizer]
+learning_rate = 1e-2
+sequences = 8
+[measure]
+every = 50
+[checkpoint]
+every = 60
+keep = 2
+[[stage]]
+corpora = ["products", "reviews"]
+steps = 100
+[[stage]]
+corpora = ["products"]
+steps = 60
+neighbor = true
+"#;
+
+/// A folder with shards and a recipe.
+pub struct Place {
+    pub folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        seal_shards(&folder.path().join("shards"));
+        fs::write(folder.path().join("tiny.toml"), RECIPE).unwrap();
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `trainer pretrain` over the shards, with these arguments. One thread: several run at once.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command.args(["pretrain", "--threads", "1", "--device", "cpu", "--out", "."]).args(arguments);
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The lines of a run's metrics, without what a clock decides.
+    pub fn metrics(&self, run: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap_or_default();
+        text.lines()
+            .map(|line| {
+                let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+                value.as_object_mut().unwrap().remove("seconds");
+                value.to_string()
+            })
+            .collect()
+    }
+
+    pub fn weights(&self, run: &str) -> Vec<u8> {
+        fs::read(self.path(run).join("model/model.safetensors")).unwrap()
+    }
+}
+
+pub fn text_of(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
