@@ -18,7 +18,7 @@ $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
 option = $(if $($(1)),--$(2) "$($(1))")
 OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,POOL,pool) $(call option,TOKENIZER,tokenizer) \
 	$(call option,MIN_SCORE,min-score) $(call option,MIN_SCORE_SINGLE,min-score-single) $(call option,SEED,seed) \
-	$(call option,THREADS,threads) $(call option,NOUNS,nouns) $(ARGS)
+	$(call option,THREADS,threads) $(call option,NOUNS,nouns)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PIPELINE := $(TARGET)/release/pipeline
@@ -28,8 +28,10 @@ DENY := $(TARGET)/tools/bin/cargo-deny
 
 # libtorch: the folder that LIBTORCH names, or the wheels of trainer/libtorch.txt in the virtual environment. A machine without
 # a GPU needs three of them; one with a GPU gets all that torch depends on.
-GPU := $(if $(wildcard /proc/driver/nvidia/gpus/* /dev/nvidia0),cuda,cpu)
-ifeq ($(origin LIBTORCH),undefined)
+GPU := $(if $(wildcard /dev/nvidia[0-9]* /dev/dxg),cuda,cpu)
+ifneq ($(origin LIBTORCH),undefined)
+override LIBTORCH := $(abspath $(LIBTORCH))
+else
 LIBTORCH := $(abspath $(TARGET))/libtorch
 LIBTORCH_READY := $(VENV)/libtorch-$(GPU)
 ifeq ($(wildcard $(LIBTORCH)/lib/libtorch_cpu.so),)
@@ -48,7 +50,7 @@ pipeline:
 
 .PHONY: shards
 shards: pipeline ## raw dumps to sealed shards: CORPUS=dir POOL=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off ARGS=
-	@$(PIPELINE) run $(OPTIONS)
+	@$(PIPELINE) run $(OPTIONS) $(ARGS)
 
 .PHONY: inspect
 inspect: pipeline ## what is in the shards: counts, lengths, frequent phrases, rejected records, some rows; OUT=dir ARGS=
@@ -62,10 +64,13 @@ verify: pipeline ## compare every file below OUT with its manifest; OUT=dir
 trainer: libtorch
 	@cargo build --release --workspace $(if $(wildcard $(TRAINER)),--quiet)
 
+# Shards are made first where OUT holds nothing, or what `make pretrain` began: never over a corpus that is another.
 .PHONY: pretrain
-pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir ARGS=; without shards in OUT, the sample's
-	@[ -e "$(OUT)/corpus" ] || [ -e "$(OUT)/shards" ] || $(PIPELINE) run --out "$(OUT)"
-	@$(TRAINER) pretrain --out "$(OUT)" --recipe "$(RECIPE)" $(call option,INIT,init) $(call option,RUN,run) $(ARGS)
+pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir SEED= THREADS= ARGS=; where OUT holds nothing, first the sample's shards, or those of CORPUS
+	@[ -e "$(OUT)/shards/manifest.json" ] || { [ -e "$(OUT)/corpus" ] && ! grep -qs meta_sample.json.gz "$(OUT)/corpus/manifest.json"; } \
+		|| $(PIPELINE) run $(OPTIONS)
+	@$(TRAINER) pretrain --out "$(OUT)" --recipe "$(RECIPE)" $(call option,INIT,init) $(call option,RUN,run) \
+		$(call option,THREADS,threads) $(if $(SEED),--set "seed=$(SEED)") $(ARGS)
 
 .PHONY: doctor
 doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::{Position, Shards, Vocabulary},
+    log::Measured,
     masking::switch::Switch,
     model::{
         BertForMaskedLm,
@@ -48,6 +49,8 @@ pub struct TrainerState {
     pub pairs: Position,
     /// The adaptive switch.
     pub switch: Switch,
+    /// What was measured before the first step.
+    pub first_measured: Vec<Measured>,
     /// What the run is.
     pub identity: Identity,
 }
@@ -68,7 +71,19 @@ impl TrainerState {
     /// The start of a run.
     pub fn new(steps: u64, switch: Switch, identity: Identity) -> Self {
         let (segments, pairs) = Default::default();
-        Self { format: FORMAT, step: 0, steps, tokens: 0, optimizer_steps: 0, segments, pairs, switch, identity }
+        let (format, first_measured) = (FORMAT, Vec::new());
+        Self {
+            format,
+            step: 0,
+            steps,
+            tokens: 0,
+            optimizer_steps: 0,
+            segments,
+            pairs,
+            switch,
+            first_measured,
+            identity,
+        }
     }
 }
 
@@ -89,6 +104,14 @@ pub enum CheckpointError {
         /// Where it went wrong.
         #[source]
         source: serde_json::Error,
+    },
+    /// It was written by another version.
+    #[error("`{}` has format {found}, this build reads format {FORMAT}\nhint: use the release that wrote it, or another folder with RUN=", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
     },
     /// Its state belongs to another model.
     #[error("checkpoint `{}`: {source}", path.display())]
@@ -147,8 +170,16 @@ impl Checkpoints {
         let Some((_, folder)) = self.list()?.pop() else { return Ok(None) };
         let path = folder.join(STATE);
         let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
-        let state = serde_json::from_slice(&bytes).map_err(|source| CheckpointError::Malformed { path, source })?;
-        Ok(Some((state, folder)))
+        let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let Head { format: found } = serde_json::from_slice(&bytes).map_err(malformed)?;
+        if found != FORMAT {
+            return Err(CheckpointError::Format { path, found });
+        }
+        Ok(Some((serde_json::from_slice(&bytes).map_err(malformed)?, folder)))
     }
 
     /// Takes up the weights and the optimiser's state of a checkpoint.
@@ -184,25 +215,28 @@ impl Checkpoints {
         }
         written?;
         sync_folder(&temporary)?;
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
-        }
         fs::rename(&temporary, &path).map_err(StoreError::io("rename to", &path))?;
         sync_folder(&self.folder)?;
-        self.link(&name)?;
+        self.link(&path)?;
         let mut all = self.list()?;
         all.truncate(all.len().saturating_sub(self.keep));
         for (_, old) in all {
-            fs::remove_dir_all(&old).map_err(StoreError::io("remove", &old))?;
+            // Under its own name a checkpoint is whole to the last.
+            let gone = old.with_extension(format!("old{TEMPORARY}"));
+            fs::rename(&old, &gone).map_err(StoreError::io("rename to", &gone))?;
+            fs::remove_dir_all(&gone).map_err(StoreError::io("remove", &gone))?;
         }
         Ok(path)
     }
 
-    fn link(&self, name: &str) -> Result<(), StoreError> {
+    /// Points `RUN/model` at a checkpoint.
+    pub fn link(&self, checkpoint: &Path) -> Result<(), StoreError> {
+        let name = checkpoint.file_name().unwrap_or_default();
         let (link, temporary) = (self.model(), self.run.join(format!("model{TEMPORARY}")));
         schemas::store::remove(&temporary)?;
         symlink(Path::new("checkpoints").join(name), &temporary).map_err(StoreError::io("create", &temporary))?;
-        fs::rename(&temporary, &link).map_err(StoreError::io("rename to", &link))
+        fs::rename(&temporary, &link).map_err(StoreError::io("rename to", &link))?;
+        sync_folder(&self.run)
     }
 
     /// Removes what a stopped save left.
@@ -233,8 +267,7 @@ fn write(
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
     let config = model.config().to_json(shards.vocabulary().special.pad).map_err(malformed)?;
     let tokenizer = tokenizer_file(shards)?;
-    let lower_case = tokenizer["normalizer"]["lowercase"].as_bool().unwrap_or(true);
-    let tokenizer_config = tokenizer_config(lower_case, model.config().max_position_embeddings);
+    let tokenizer_config = tokenizer_config(&tokenizer, model.config().max_position_embeddings);
     for (name, text) in [
         (STATE, state),
         ("config.json", config),
@@ -250,10 +283,9 @@ fn write(
 
 /// The tokenizer of the shards, which also puts `[CLS]` and `[SEP]` around a text.
 fn tokenizer_file(shards: &Shards) -> Result<Value, CheckpointError> {
-    let path = shards.folder().join(&shards.manifest().body.tokenizer.file);
-    let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
-    let mut tokenizer: Value =
-        serde_json::from_slice(&bytes).map_err(|source| CheckpointError::Malformed { path, source })?;
+    let path = || shards.folder().join(&shards.manifest().body.tokenizer.file);
+    let mut tokenizer: Value = serde_json::from_slice(shards.tokenizer())
+        .map_err(|source| CheckpointError::Malformed { path: path(), source })?;
     if tokenizer["post_processor"].is_null() {
         let special = shards.vocabulary().special;
         tokenizer["post_processor"] =
@@ -262,17 +294,26 @@ fn tokenizer_file(shards: &Shards) -> Result<Value, CheckpointError> {
     Ok(tokenizer)
 }
 
-fn tokenizer_config(lower_case: bool, positions: i64) -> Value {
-    json!({
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": lower_case,
+/// What `transformers` makes its tokenizer from. `BertTokenizer` builds its own normaliser from these values; a tokenizer that is
+/// not BERT's is taken from its file as it is.
+fn tokenizer_config(tokenizer: &Value, positions: i64) -> Value {
+    let normalizer = &tokenizer["normalizer"];
+    let bert = normalizer["type"] == "BertNormalizer" && tokenizer["pre_tokenizer"]["type"] == "BertPreTokenizer";
+    let mut config = json!({
+        "tokenizer_class": if bert { "BertTokenizer" } else { "PreTrainedTokenizerFast" },
         "model_max_length": positions,
         "unk_token": "[UNK]",
         "sep_token": "[SEP]",
         "pad_token": "[PAD]",
         "cls_token": "[CLS]",
         "mask_token": "[MASK]",
-    })
+    });
+    if bert {
+        config["do_lower_case"] = normalizer["lowercase"].clone();
+        config["strip_accents"] = normalizer["strip_accents"].clone();
+        config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"].clone();
+    }
+    config
 }
 
 fn vocabulary_text(vocabulary: &Vocabulary) -> String {

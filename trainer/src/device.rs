@@ -12,9 +12,6 @@ use crate::{native, recipe::Compute};
 /// The version of libtorch that this program was built for.
 pub const TORCH_VERSION: &str = env!("EBERT_TORCH_VERSION");
 
-/// Where libtorch lay when this program was built.
-pub const TORCH_FOLDER: &str = env!("EBERT_TORCH_FOLDER");
-
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Wish {
@@ -71,7 +68,7 @@ impl Machine {
         let torch_file = loaded_file("libtorch_cpu.so");
         let gpus = gpus();
         let cuda = match &torch_file {
-            _ if gpus.is_empty() => Err("the NVIDIA driver knows of no GPU".to_owned()),
+            _ if gpus.is_empty() => Err("this process sees no NVIDIA GPU".to_owned()),
             None => Err("libtorch was not found among the loaded files".to_owned()),
             Some(file) => load(&file.with_file_name("libtorch_cuda.so")),
         };
@@ -111,21 +108,27 @@ pub fn compute_kind(wish: Compute, device: Device) -> Kind {
     }
 }
 
-/// GPUs by name, as the driver lists them.
+/// GPUs that this process may use, by name. `/proc` lists those of the whole machine, a container's too; the device files say
+/// which of them are here.
 fn gpus() -> Vec<String> {
-    let Ok(folders) = fs::read_dir("/proc/driver/nvidia/gpus") else {
-        // In some containers the list is hidden, and the device is there.
-        return if Path::new("/dev/nvidia0").exists() { vec!["NVIDIA GPU".to_owned()] } else { Vec::new() };
-    };
+    if std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|devices| devices.is_empty() || devices == "-1") {
+        return Vec::new();
+    }
+    let devices = fs::read_dir("/dev").into_iter().flatten().flatten().filter(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name == "dxg"
+            || name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let devices = devices.count();
+    let folders = fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
     let mut names: Vec<String> = folders
-        .flatten()
-        .map(|folder| {
-            let text = fs::read_to_string(folder.path().join("information")).unwrap_or_default();
-            let model = text.lines().find_map(|line| line.strip_prefix("Model:"));
-            model.map_or_else(|| "NVIDIA GPU".to_owned(), |model| model.trim().to_owned())
+        .filter_map(|folder| {
+            let text = fs::read_to_string(folder.path().join("information")).ok()?;
+            Some(text.lines().find_map(|line| line.strip_prefix("Model:"))?.trim().to_owned())
         })
         .collect();
     names.sort();
+    names.resize(devices, "NVIDIA GPU".to_owned());
     names
 }
 
@@ -173,7 +176,7 @@ impl fmt::Display for Machine {
         writeln!(f, "libtorch  {version} (wanted {TORCH_VERSION}){verdict}   {file}")?;
         writeln!(f, "cpu       {} threads", self.threads)?;
         match self.gpus.as_slice() {
-            [] => writeln!(f, "gpu       none: the NVIDIA driver knows of no GPU")?,
+            [] => writeln!(f, "gpu       none that this process sees")?,
             gpus => gpus.iter().try_for_each(|gpu| writeln!(f, "gpu       {gpu}"))?,
         }
         match &self.cuda {

@@ -4,7 +4,7 @@ use std::{
     panic,
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -76,14 +76,23 @@ struct Pretrain {
 /// to step: with its default of 1,024 a process grows by a gigabyte, and is no faster.
 const ONEDNN_SHAPES: &str = "8";
 
+/// The first panic of any thread; what follows from it says less.
+static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
 fn main() -> ExitCode {
     if std::env::var_os("ONEDNN_PRIMITIVE_CACHE_CAPACITY").is_none() {
         // SAFETY: no other thread has been started.
         unsafe { std::env::set_var("ONEDNN_PRIMITIVE_CACHE_CAPACITY", ONEDNN_SHAPES) };
     }
     let command = Cli::parse().command;
-    // tch reports what libtorch refuses as a panic; its message is enough.
-    panic::set_hook(Box::new(|_| {}));
+    // tch reports what libtorch refuses as a panic: it is told as an error, with the place where it happened.
+    panic::set_hook(Box::new(|panic| {
+        let text = panic.payload_as_str().unwrap_or("an unknown failure");
+        let place = panic.location().map(|at| format!(" ({at})")).unwrap_or_default();
+        if let Ok(mut first) = FIRST_PANIC.lock() {
+            first.get_or_insert(format!("{}{place}", explain(text)));
+        }
+    }));
     let outcome = panic::catch_unwind(|| match command {
         Command::Doctor => doctor(),
         Command::Pretrain(options) => train(options),
@@ -97,10 +106,9 @@ fn main() -> ExitCode {
             report(&error);
             ExitCode::FAILURE
         }
-        Err(payload) => {
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("an unknown failure");
-            report(&anyhow::anyhow!("{}", explain(text)));
+        Err(_) => {
+            let text = FIRST_PANIC.lock().ok().and_then(|mut first| first.take());
+            report(&anyhow::anyhow!("{}", text.unwrap_or_else(|| "an unknown failure".to_owned())));
             ExitCode::FAILURE
         }
     }
@@ -169,17 +177,20 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
     let mut run = match plan.open(&request)? {
         Opened::Ready(run) => run,
         Opened::Finished(result) => {
-            writeln!(io::stdout(), "up to date: this run is finished\nresult    {}", result.display())?;
+            let mut out = io::stdout();
+            match request.talk {
+                Talk::Text => writeln!(out, "up to date: this run is finished\nresult    {}", result.display())?,
+                Talk::Json => writeln!(out, "{}", serde_json::json!({"event": "up to date", "result": result}))?,
+            }
             return Ok(ExitCode::SUCCESS);
         }
     };
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        // A second one ends the program at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-            .context("cannot listen for signals")?;
-    }
+    // A second Ctrl-C ends the program at once; a second SIGTERM does nothing, since schedulers and make may send it twice.
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 1, stop.clone())
+        .and_then(|_| signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone()))
+        .and_then(|_| signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()))
+        .context("cannot listen for signals")?;
     let (started, before) = (Instant::now(), run.state.tokens);
     let ended = pretrain(&mut run, &stop)?;
     if request.talk == Talk::Text {
@@ -212,8 +223,8 @@ fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()>
         HumanCount(steps),
         brief(tokens as f64)
     )?;
-    if let Some(first) = run.first_measured.as_ref().filter(|first| **first != run.last_measured) {
-        writeln!(out, "held out  {}   at first", describe(first))?;
+    if !run.last_measured.is_empty() && run.state.first_measured != run.last_measured {
+        writeln!(out, "held out  {}   at first", describe(&run.state.first_measured))?;
         writeln!(out, "          {}   at last", describe(&run.last_measured))?;
     }
     let result = run.result();

@@ -66,8 +66,8 @@ impl NeighborOptions {
         if !self.margin.is_finite() {
             return Err(("neighbor.margin", "a number"));
         }
-        if self.pairs == 0 {
-            return Err(("neighbor.pairs", "at least 1"));
+        if !(1..=65_536).contains(&self.pairs) {
+            return Err(("neighbor.pairs", "a number from 1 to 65,536"));
         }
         Ok(())
     }

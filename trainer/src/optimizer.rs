@@ -1,6 +1,6 @@
 //! AdamW with warm-up, linear decay and clipping, and its state.
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::{
     model::Parameters,
@@ -54,8 +54,8 @@ impl OptimizerOptions {
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Err(("optimizer.learning_rate", "a number above 0"));
         }
-        if self.sequences == 0 {
-            return Err(("optimizer.sequences", "at least 1"));
+        if !(1..=65_536).contains(&self.sequences) {
+            return Err(("optimizer.sequences", "a number from 1 to 65,536"));
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return Err(("optimizer.weight_decay", "a number of at least 0"));
@@ -150,12 +150,12 @@ impl Optimizer {
         self.groups[group].parameters.iter().map(gradient).collect()
     }
 
-    /// A copy of the gradients as they stand.
+    /// A copy of the gradients as they stand: as many numbers as the model has weights.
     pub fn snapshot(&self) -> Vec<Tensor> {
         [0, 1].iter().flat_map(|&g| self.gradients(g)).map(|g| g.copy()).collect()
     }
 
-    /// The norms of the gradients at a snapshot, and of all that was added since; `None` without a snapshot.
+    /// The 2-norms of the gradients at a snapshot, and of all that was added since, in this order; `None` without a snapshot.
     pub fn norms_around(&self, snapshot: Option<&[Tensor]>) -> Result<[Option<f64>; 2], TorchError> {
         let Some(snapshot) = snapshot else { return Ok([None; 2]) };
         let now = [0, 1].iter().flat_map(|&g| self.gradients(g));
@@ -213,11 +213,6 @@ impl Optimizer {
         }
         self.steps = steps;
         Ok(())
-    }
-
-    /// Memory of the state in bytes.
-    pub fn state_bytes(parameters: &Parameters) -> i64 {
-        2 * parameters.count() * Kind::Float.elt_size_in_bytes() as i64
     }
 }
 

@@ -27,9 +27,13 @@ pub enum Ended {
 }
 
 /// Steps in a row without a finite gradient after which a run ends.
-const MOST_SKIPPED: u32 = 10;
+pub const MOST_SKIPPED: u32 = 10;
 
-/// Trains until the schedule ends or `stop` is set.
+/// Trains until the schedule ends or `stop` is set; what is done so far is then saved.
+///
+/// # Errors
+/// When data cannot be read, a checkpoint or the metrics cannot be written, libtorch refuses, or gradients are not finite
+/// for [`MOST_SKIPPED`] steps in a row. The checkpoints before stay as they are.
 pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
     if run.state.step == 0 {
         measure(run)?;
@@ -40,7 +44,7 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
             continue;
         }
         if run.state.step == stage.steps.start {
-            (run.state.segments, run.state.pairs) = Default::default();
+            run.state.segments = Default::default();
             if stage.other_corpora {
                 run.state.switch.rebase();
             }
@@ -68,6 +72,8 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
             let batch = segments.next_batch()?;
             let adaptive = recipe.scheme == Scheme::Adaptive;
             let alpha = adaptive.then(|| run.state.switch.alpha(step));
+            let eta = |mode| adaptive.then(|| run.state.switch.eta(mode));
+            let (eta_word, eta_phrase) = (eta(MaskMode::Word), eta(MaskMode::Phrase));
             let masked = match adaptive {
                 true => batch.in_mode(run.state.switch.draw(recipe.seed, step)),
                 false => &batch.masked[0],
@@ -112,8 +118,10 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
                 loss,
                 neighbor_loss: neighbor_loss.map(|loss| loss.double_value(&[])),
                 alpha,
-                eta_word: adaptive.then(|| run.state.switch.eta(MaskMode::Word)),
-                eta_phrase: adaptive.then(|| run.state.switch.eta(MaskMode::Phrase)),
+                word_loss: run.state.switch.last_loss(MaskMode::Word),
+                phrase_loss: run.state.switch.last_loss(MaskMode::Phrase),
+                eta_word,
+                eta_phrase,
                 learning_rate,
                 gradient_norm,
                 masked_gradient_norm: masked_norm,
@@ -145,7 +153,8 @@ fn due(every: u64, done: u64) -> bool {
     every > 0 && done.is_multiple_of(every)
 }
 
-/// Mean cross entropy over the selected tokens (eq. 6); `None` when there are none.
+/// Mean cross entropy over the selected tokens (eq. 6), in nats, a scalar; `None` when there are none. `lengths` are the
+/// tokens of each sequence, `[CLS]` and `[SEP]` counted.
 pub fn masked_loss(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize], phase: Phase) -> Option<Tensor> {
     let (logits, labels) = predict(model, batch, lengths, phase)?;
     Some(logits.cross_entropy_for_logits(&labels))
@@ -188,8 +197,8 @@ fn measure(run: &mut Run) -> Result<(), RunError> {
             (tokens > 0).then(|| Measured { mode: set.mode, loss: loss / many, accuracy: right as f64 / many, tokens })
         })
         .collect();
-    if run.first_measured.is_none() {
-        run.first_measured = Some(measured.clone());
+    if run.state.step == 0 {
+        run.state.first_measured = measured.clone();
     }
     run.last_measured = measured.clone();
     run.journal.held_out(&HeldOutRecord { step: run.state.step, held_out: measured })?;

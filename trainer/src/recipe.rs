@@ -1,7 +1,7 @@
 //! A recipe: one pre-training run as a TOML file. Nothing of the paper's numbers is hidden in code.
 //!
 //! [`Recipe::load`] takes the name of a recipe of the project or the path of a file. What is not in the file has the
-//! default that `docs/paper.md` gives; [`Recipe::to_toml`] has every value, and is kept beside what a run makes.
+//! default that stands here; [`Recipe::to_toml`] has every value, and is kept beside what a run makes.
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -245,7 +245,11 @@ fn known() -> String {
 }
 
 impl Recipe {
-    /// The recipe of that name, or in that file, with overrides such as `optimizer.sequences=16`.
+    /// The recipe of that name, or in that file, with overrides such as `optimizer.sequences=16` or `stage.0.steps=100`
+    /// (stages count from 0 there).
+    ///
+    /// # Errors
+    /// When there is no such recipe, a key is unknown, or a value cannot be.
     pub fn load(name: &str, overrides: &[String]) -> Result<Self, RecipeError> {
         let text = match KNOWN.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => (*text).to_owned(),
@@ -310,7 +314,7 @@ impl Recipe {
                 _ => false,
             };
             if !long {
-                return Err(bad(&key("length"), "`epochs` or `steps`, above 0"));
+                return Err(bad(&key("length"), "either `epochs` or `steps`, above 0"));
             }
             let mut corpora = stage.corpora.clone();
             corpora.sort();
@@ -368,6 +372,12 @@ fn set(table: &mut toml::Table, text: &str) -> Option<()> {
             _ => return None,
         };
     }
+    // A stage has one or the other.
+    match last {
+        "steps" => at.remove("epochs"),
+        "epochs" => at.remove("steps"),
+        _ => None,
+    };
     at.insert(last.to_owned(), value);
     Some(())
 }
@@ -402,6 +412,10 @@ mod tests {
         assert_eq!(set("optimizer.learning_rate=5e-5").unwrap().optimizer.learning_rate, 5e-5);
         assert_eq!(set("scheme=word").unwrap().scheme, Scheme::Word);
         assert_eq!(set("stage.1.epochs=0.5").unwrap().stage[1].epochs, Some(0.5));
+        assert_eq!(
+            set("stage.0.steps=7").unwrap().stage[0],
+            Stage { epochs: None, steps: Some(7), ..set("seed=0").unwrap().stage[0].clone() }
+        );
         assert_eq!(set("measure.every = 10").unwrap().measure.every, 10);
         for text in ["optimizer.rate=1", "nothing", "seed=-1", "stage.7.epochs=1", "optimizer.sequences=0", "=1"] {
             assert!(set(text).is_err(), "{text}");
@@ -421,7 +435,7 @@ mod tests {
         let error = load(&|text| text.replace("scheme = \"adaptive\"", "scheme = \"both\""));
         assert!(error.contains("`both`"), "{error}");
         let error = load(&|text| text.to_owned() + "\n[[stage]]\ncorpora = [\"products\"]\n");
-        assert!(error.contains("stage 3, length, is wanted to be `epochs` or `steps`"), "{error}");
+        assert!(error.contains("stage 3, length, is wanted to be either `epochs` or `steps`"), "{error}");
         assert!(Recipe::load("bert", &[]).unwrap_err().to_string().contains("recipes are e-bert, sample"));
         assert!(Recipe::load("no/such.toml", &[]).unwrap_err().to_string().contains("cannot read the recipe"));
     }

@@ -1,7 +1,6 @@
 //! A run: its folder, what it is made of, and how it goes on after a stop.
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +13,7 @@ use crate::{
     device::{DeviceError, Machine, Wish, compute_kind},
     init::{InitError, Start},
     log::{Journal, Measured, Talk},
-    masking::{Masking, switch::Switch},
+    masking::{MaskMode, Masking, switch::Switch},
     model::BertForMaskedLm,
     native::TorchError,
     optimizer::Optimizer,
@@ -95,6 +94,14 @@ pub enum RunError {
         /// The folder.
         run: PathBuf,
     },
+    /// The scheme masks what the shards do not have.
+    #[error("the recipe masks {what}, and the shards hold none\nhint: {hint}")]
+    NoSpans {
+        /// What.
+        what: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
     /// Gradients stay infinite.
     #[error(
         "no finite gradient in the last steps up to {step}; the last batch held the documents {}\n\
@@ -133,8 +140,6 @@ pub struct Run {
     pub state: TrainerState,
     /// What it tells.
     pub journal: Journal,
-    /// The first measurement of this process.
-    pub first_measured: Option<Vec<Measured>>,
     /// The latest one.
     pub last_measured: Vec<Measured>,
     checkpoints: Checkpoints,
@@ -169,6 +174,9 @@ pub enum Opened {
 
 impl Plan {
     /// Reads and checks the recipe, the shards and what the run starts from. `progress` hears of bytes of shards checked.
+    ///
+    /// # Errors
+    /// When one of them cannot be used, or they do not fit one another.
     pub fn make(request: &Request, progress: impl Fn(u64)) -> Result<Self, RunError> {
         let recipe = Recipe::load(&request.recipe, &request.overrides)?;
         let name = Recipe::name_of(&request.recipe);
@@ -177,6 +185,23 @@ impl Plan {
             return Err(InitError::Wanted { recipe: name }.into());
         }
         let shards = Arc::new(Shards::open(&request.out.join("shards"), recipe.data.held_out, progress)?);
+        for stage in &recipe.stage {
+            shards.require_segments(&stage.corpora)?;
+            if stage.neighbor {
+                shards.require_pairs()?;
+            }
+        }
+        let body = &shards.manifest().body;
+        let modes = recipe.scheme.modes();
+        if modes.contains(&MaskMode::Noun) && !body.options.nouns {
+            return Err(RunError::NoSpans { what: "noun phrases", hint: "make shards NOUNS=on" });
+        }
+        if modes.contains(&MaskMode::Phrase) && body.counts.phrase_spans == 0 {
+            return Err(RunError::NoSpans {
+                what: "phrases",
+                hint: "make shards with a phrase pool of this corpus: POOL=file",
+            });
+        }
         let start = Start::choose(&recipe, &name, request.init.as_deref(), &shards)?;
         let schedule = Schedule::new(&recipe, &shards);
         let folder = request.run.clone().unwrap_or_else(|| request.out.join("runs").join(&name));
@@ -196,24 +221,24 @@ impl Plan {
     }
 
     /// Opens the run's folder: a new run, or one that goes on.
+    ///
+    /// # Errors
+    /// When the folder holds another run or is in use, there is nothing to resume and that was asked for, or the device, the
+    /// weights or a checkpoint cannot be used.
     pub fn open(mut self, request: &Request) -> Result<Opened, RunError> {
         let checkpoints = Checkpoints::of(&self.folder, self.recipe.checkpoint.keep);
-        let before = self.earlier()?;
-        if request.resume && before.is_none() {
+        if request.resume && checkpoints.newest()?.is_none() {
             return Err(RunError::NothingToResume { run: self.folder });
-        }
-        let newest = if before.is_some() { checkpoints.newest()? } else { None };
-        if let Some((state, _)) = &newest
-            && state.step >= state.steps
-        {
-            return Ok(Opened::Finished(checkpoints.model()));
         }
         fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
         let lock = lock(&self.folder)?;
-        if before.is_none() {
-            schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
-            let text = serde_json::to_string_pretty(&self.identity).unwrap_or_default() + "\n";
-            schemas::store::write_file(&self.folder.join(IDENTITY), text.as_bytes())?;
+        let newest = checkpoints.newest()?;
+        if let Some((state, folder)) = &newest {
+            self.require_same(&state.identity, folder)?;
+            checkpoints.link(folder)?;
+            if state.step >= state.steps {
+                return Ok(Opened::Finished(checkpoints.model()));
+            }
         }
 
         if let Some(threads) = request.threads {
@@ -235,9 +260,13 @@ impl Plan {
         };
         let lowest_score = self.shards.manifest().body.pool.lowest_score;
         let masking = Masking::new(self.recipe.masking, self.shards.vocabulary().clone(), lowest_score);
+        let fresh = state.step == 0;
         let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, self.recipe.optimizer.sequences)?;
+        schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
         let journal = Journal::open(&self.folder, state.step, state.steps, request.talk)?;
-        self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
+        if fresh {
+            self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
+        }
         let weights = model.parameters().count() as f64;
         let config = model.config();
         journal.say(&format!(
@@ -248,7 +277,7 @@ impl Plan {
             if self.start.from.is_some() { "from INIT" } else { "fresh" },
             if device.is_cuda() { "GPU" } else { "CPU" },
         ));
-        if state.step > 0 {
+        if !fresh {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }
         Ok(Opened::Ready(Box::new(Run {
@@ -263,29 +292,17 @@ impl Plan {
             optimizer,
             state,
             journal,
-            first_measured: None,
             last_measured: Vec::new(),
             checkpoints,
             _lock: lock,
         })))
     }
 
-    /// Whether the folder holds this run already.
-    ///
-    /// # Errors
-    /// When it holds another.
-    fn earlier(&self) -> Result<Option<()>, RunError> {
-        let path = self.folder.join(IDENTITY);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(StoreError::io("read", &path)(e).into()),
-        };
-        let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
-        let found: Identity = serde_json::from_str(&text).map_err(malformed)?;
+    /// Checks that a checkpoint is of this run.
+    fn require_same(&self, found: &Identity, checkpoint: &Path) -> Result<(), RunError> {
         let mut differences = Vec::new();
         if found.recipe_blake3 != self.identity.recipe_blake3 {
-            let before = fs::read_to_string(self.folder.join(RECIPE)).unwrap_or_default();
+            let before = fs::read_to_string(checkpoint.join(RECIPE)).unwrap_or_default();
             differences.extend(recipe_differences(&before, &self.recipe_text));
         }
         if found.shards_blake3 != self.identity.shards_blake3 {
@@ -297,19 +314,17 @@ impl Plan {
                 .map(|h| h.as_ref().map_or("a fresh model".to_owned(), |h| format!("weights {}…", brief_hash(h))));
             differences.push(format!("INIT: it started from {found}, this is {wanted}"));
         }
-        if differences.is_empty() {
-            Ok(Some(()))
-        } else {
-            Err(RunError::Changed { run: self.folder.clone(), differences })
-        }
+        if differences.is_empty() { Ok(()) } else { Err(RunError::Changed { run: self.folder.clone(), differences }) }
     }
 }
 
 const RECIPE: &str = "recipe.toml";
-const IDENTITY: &str = "run.json";
 
 impl Run {
-    /// Saves a checkpoint.
+    /// Saves a checkpoint, and returns its folder.
+    ///
+    /// # Errors
+    /// When it cannot be written; the checkpoints before stay as they are.
     pub fn save(&mut self) -> Result<PathBuf, RunError> {
         self.journal.flush()?;
         Ok(self.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, &self.recipe_text)?)

@@ -109,6 +109,8 @@ const BAD: &[Case] = &[
         model(place, |config| config["max_position_embeddings"] = 16.into());
         vec!["--recipe", "tiny.toml", "--init", "model"]
     }),
+    ("a later stage without data", |_| vec!["--recipe", "tiny.toml", "--set", "data.held_out=0.99"]),
+    ("no noun phrases", |_| vec!["--recipe", "tiny.toml", "--set", "scheme=noun"]),
     ("OUT without shards", |place| {
         fs::remove_dir_all(place.path("shards")).unwrap();
         vec!["--recipe", "tiny.toml"]
@@ -215,4 +217,14 @@ fn a_libtorch_that_is_missing_or_another_is_named() {
     let text = text_of(&output);
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("is 2.10.0, wanted 2.") && text.contains("hint: run `make libtorch`"), "{text}");
+    let output = place.command(&["--recipe", "tiny.toml"]).env("LIBTORCH", place.path("nowhere")).output().unwrap();
+    let text = text_of(&output);
+    assert!(text.contains("there is no lib/libtorch_cpu.so in it") && text.contains("hint:"), "{text}");
+    // One that is found by chance is passed over when it does not fit.
+    let output = place
+        .command(&["--recipe", "tiny.toml", "--dry-run"])
+        .env("LD_LIBRARY_PATH", place.path("torch/lib"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
 }

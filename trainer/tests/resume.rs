@@ -61,6 +61,8 @@ fn stopped_and_killed_runs_end_as_if_they_never_were() {
     for line in [10, 130, 470] {
         let mut child = start(&place, "stopped");
         wait_for(&place, "stopped", line, &mut child);
+        // As schedulers do: twice.
+        signal(&child, "-TERM");
         signal(&child, "-TERM");
         assert_eq!(child.wait().unwrap().code(), Some(1));
     }

@@ -29,28 +29,43 @@ fn main() -> ExitCode {
 
 /// The folder of libtorch's libraries.
 fn find() -> Result<PathBuf, String> {
-    let named = env::var_os("LIBTORCH").map(|folder| PathBuf::from(folder).join("lib"));
-    let searched = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = named.iter().cloned().collect();
-    places.extend(env::split_paths(&searched).filter(|path| !path.as_os_str().is_empty()));
-    places.push(Path::new(BUILT_WITH).join("lib"));
-    let Some(lib) = places.iter().find(|lib| lib.join("libtorch_cpu.so").is_file()) else {
-        let looked: Vec<String> = places.iter().map(|lib| format!("\n  {}", lib.display())).collect();
-        return Err(format!(
-            "libtorch was not found; looked in{}\n\
-             hint: run `make libtorch`; or, where Python has torch {WANTED}, set LIBTORCH to its folder:\n      \
-             LIBTORCH=$(python3 -c 'import torch, os; print(os.path.dirname(torch.__file__))')",
-            looked.concat()
-        ));
-    };
-    match lib.parent().and_then(libtorch::version_of) {
-        Some(found) if found != WANTED => Err(format!(
-            "libtorch in `{}` is {found}, wanted {WANTED}\n\
-             hint: run `make libtorch`, or set LIBTORCH to a folder of torch {WANTED}",
-            lib.display()
-        )),
-        _ => Ok(lib.clone()),
+    let has_libraries = |lib: &Path| lib.join("libtorch_cpu.so").is_file();
+    let version = |lib: &Path| lib.parent().and_then(libtorch::version_of);
+    // What a user names is taken or refused, never passed over.
+    if let Some(folder) = env::var_os("LIBTORCH").filter(|folder| !folder.is_empty()) {
+        let lib = Path::new(&folder).join("lib");
+        if !has_libraries(&lib) {
+            return Err(format!(
+                "LIBTORCH is `{}`, and there is no lib/libtorch_cpu.so in it\n{}",
+                folder.display(),
+                hint()
+            ));
+        }
+        return match version(&lib) {
+            Some(found) if found != WANTED => {
+                Err(format!("libtorch in `{}` is {found}, wanted {WANTED}\n{}", lib.display(), hint()))
+            }
+            _ => Ok(lib),
+        };
     }
+    let searched = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = env::split_paths(&searched).filter(|path| !path.as_os_str().is_empty()).collect();
+    places.push(Path::new(BUILT_WITH).join("lib"));
+    let fits = |lib: &&PathBuf| has_libraries(lib) && version(lib).is_some_and(|found| found == WANTED);
+    places.iter().find(fits).cloned().ok_or_else(|| {
+        let looked = places.iter().map(|lib| match version(lib).filter(|_| has_libraries(lib)) {
+            Some(found) => format!("\n  {} ({found})", lib.display()),
+            None => format!("\n  {}", lib.display()),
+        });
+        format!("libtorch {WANTED} was not found; looked in{}\n{}", looked.collect::<String>(), hint())
+    })
+}
+
+fn hint() -> String {
+    format!(
+        "hint: run `make libtorch`; or, where Python has torch {WANTED}, set LIBTORCH to its folder:\n      \
+         LIBTORCH=$(python3 -c 'import torch, os; print(os.path.dirname(torch.__file__))')"
+    )
 }
 
 /// Becomes the trainer; returns what kept it from doing so.
@@ -67,7 +82,7 @@ fn start(lib: &Path) -> String {
     let error = Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).exec();
     match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "`{}` is missing; it stands beside `trainer`\nhint: run `cargo build --release --package trainer`, and copy both",
+            "`{}` is missing; it stands beside `trainer`\nhint: run `make trainer`, and copy both",
             program.display()
         ),
         _ => format!("cannot start `{}`: {error}", program.display()),

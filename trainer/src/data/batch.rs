@@ -131,15 +131,7 @@ pub fn segment_batches(
     plan: SegmentPlan,
     from: Position,
 ) -> Result<Batches<Batch>, DataError> {
-    let splits: Vec<_> = plan.corpora.iter().map(|&c| shards.split(c)).collect();
-    if splits.iter().all(|s| s.trained == 0) {
-        return Err(DataError::Nothing {
-            folder: shards.folder().to_owned(),
-            what: "segments",
-            held_out: splits.iter().map(|s| s.held_out).sum(),
-            hint: "is CORPUS the right folder? `make inspect` says what the shards hold",
-        });
-    }
+    shards.require_segments(&plan.corpora)?;
     // Each stage has an order of its own.
     let seed = plan.seed.wrapping_add(u64::from(plan.epochs_before) << 32);
     let order = Order::of_segments(shards, &plan.corpora, seed, plan.mix);
@@ -162,7 +154,7 @@ pub fn segment_batches(
     }))
 }
 
-/// Batches of `pairs` pairs, from a position on.
+/// Batches of at most `pairs` pairs, from a position on.
 ///
 /// # Errors
 /// When there is no pair to train on.
@@ -173,14 +165,7 @@ pub fn pair_batches(
     pairs: usize,
     from: Position,
 ) -> Result<Batches<PairBatch>, DataError> {
-    if shards.pair_split().trained == 0 {
-        return Err(DataError::Nothing {
-            folder: shards.folder().to_owned(),
-            what: "pairs",
-            held_out: shards.pair_split().held_out,
-            hint: "pairs come from the associations of product metadata; a recipe without `neighbor` needs none",
-        });
-    }
+    shards.require_pairs()?;
     let mut cursor = Cursor::<PairBlock>::new(shards.clone(), Order::of_pairs(shards, seed, mix), from);
     let special = shards.vocabulary().special;
     Ok(Batches::start(move || {

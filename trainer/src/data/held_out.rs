@@ -11,8 +11,8 @@ use crate::masking::{MaskKey, MaskMode, Masking, MaskingOptions};
 
 /// Held-out segments, masked, in batches.
 ///
-/// The segments and their masks depend on the shards alone, never on a recipe, so that the numbers of
-/// all recipes compare.
+/// They depend on the shards, the held-out share and the number of segments alone, never on how a recipe masks, so that the
+/// numbers of recipes that are equal in these two compare.
 #[derive(Debug)]
 pub struct HeldOut {
     /// The same segments, masked in each mode.

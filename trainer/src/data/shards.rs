@@ -71,6 +71,12 @@ pub enum DataError {
         /// Tokens in the vocabulary.
         size: usize,
     },
+    /// A product of a pair has no text.
+    #[error("shard `{}` holds a pair with a product that has no tokens\nhint: run `make shards` again", path.display())]
+    EmptyPair {
+        /// The shard.
+        path: PathBuf,
+    },
     /// There is nothing to train on.
     #[error("`{}` has no {what} to train on ({held_out} are held out)\nhint: {hint}", folder.display())]
     Nothing {
@@ -109,6 +115,7 @@ pub struct Shards {
     folder: PathBuf,
     manifest: Manifest<ShardsBody>,
     vocabulary: Vocabulary,
+    tokenizer: Vec<u8>,
     held_out: f64,
     files: Vec<PathBuf>,
     /// Row groups of products, reviews and pairs, in the order of the manifest.
@@ -128,12 +135,16 @@ const REMAKE: &str = "make shards";
 impl Shards {
     /// Opens the shards in `folder`, checks the hash of every file, and counts what is trained on. `held_out` is the
     /// share of documents that is not. `progress` hears of bytes as they are checked.
+    ///
+    /// # Errors
+    /// When there is no manifest or one of another format, or a file is not what the manifest says.
     pub fn open(folder: &Path, held_out: f64, progress: impl Fn(u64)) -> Result<Self, DataError> {
         let manifest = Manifest::<ShardsBody>::read(folder, REMAKE)?;
-        let vocabulary = Vocabulary::of_shards(folder, &manifest.body.tokenizer)?;
+        let (vocabulary, tokenizer) = Vocabulary::of_shards(folder, &manifest.body.tokenizer)?;
         let mut shards = Self {
             folder: folder.to_owned(),
             vocabulary,
+            tokenizer,
             held_out,
             files: Vec::new(),
             products: Vec::new(),
@@ -197,6 +208,44 @@ impl Shards {
     /// Their vocabulary.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
+    }
+
+    /// The bytes of the tokenizer's file, as the manifest names it.
+    pub fn tokenizer(&self) -> &[u8] {
+        &self.tokenizer
+    }
+
+    /// Checks that some segment of these corpora is trained on.
+    ///
+    /// # Errors
+    /// When all are held out, or there is none.
+    pub fn require_segments(&self, corpora: &[Corpus]) -> Result<(), DataError> {
+        let splits: Vec<Split> = corpora.iter().map(|&corpus| self.split(corpus)).collect();
+        if splits.iter().any(|split| split.trained > 0) {
+            return Ok(());
+        }
+        Err(DataError::Nothing {
+            folder: self.folder.clone(),
+            what: if corpora == [Corpus::Products] { "product segments" } else { "segments" },
+            held_out: splits.iter().map(|split| split.held_out).sum(),
+            hint: "was CORPUS the right folder? `make inspect` says what the shards hold",
+        })
+    }
+
+    /// Checks that some pair is trained on.
+    ///
+    /// # Errors
+    /// When all are held out, or there is none.
+    pub fn require_pairs(&self) -> Result<(), DataError> {
+        if self.pair_split.trained > 0 {
+            return Ok(());
+        }
+        Err(DataError::Nothing {
+            folder: self.folder.clone(),
+            what: "pairs",
+            held_out: self.pair_split.held_out,
+            hint: "pairs come from the associations of product metadata; a recipe without `neighbor` needs none",
+        })
     }
 
     /// Segments of a corpus.
@@ -266,6 +315,9 @@ impl Shards {
             let rows = PairRows::new(&batch?);
             for row in 0..rows.len() {
                 if let Some(ids) = self.pair(path, &rows, row)? {
+                    if ids.iter().any(|ids| ids.is_empty()) {
+                        return Err(DataError::EmptyPair { path: path.clone() });
+                    }
                     ids.iter().try_for_each(|ids| self.check_ids(path, ids))?;
                     visit(ids);
                 }

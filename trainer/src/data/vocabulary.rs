@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::{StoreError, manifest::TokenizerEntry};
+use schemas::manifest::TokenizerEntry;
 use serde::Deserialize;
 
 /// The tokens of a WordPiece vocabulary, by id.
@@ -78,9 +78,6 @@ pub enum VocabularyError {
         /// How.
         what: String,
     },
-    /// The file itself.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 #[derive(Deserialize)]
@@ -106,21 +103,22 @@ struct WordPiece {
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 impl Vocabulary {
-    /// The vocabulary that the manifest of `shards` names: `tokenizer.json` beside them.
-    pub fn of_shards(shards: &Path, entry: &TokenizerEntry) -> Result<Self, VocabularyError> {
+    /// The vocabulary that the manifest of `shards` names, and the bytes of its file beside them.
+    pub(super) fn of_shards(shards: &Path, entry: &TokenizerEntry) -> Result<(Self, Vec<u8>), VocabularyError> {
         let path = shards.join(&entry.file);
         let other = |what: String| VocabularyError::OtherThanStated { path: path.clone(), what };
-        let found = schemas::store::hash_file(&path)?;
+        let bytes = fs::read(&path).map_err(|source| VocabularyError::Io { path: path.clone(), source })?;
+        let found = blake3::hash(&bytes).to_hex().to_string();
         if found != entry.blake3 {
             return Err(other(format!("blake3 found {found}, wanted {}", entry.blake3)));
         }
-        let (tokens, added) = read_tokenizer(&path)?;
+        let (tokens, added) = parse_tokenizer(&path, &bytes)?;
         if tokens.len() != entry.vocab_size as usize {
             return Err(other(format!("{} tokens found, wanted {}", tokens.len(), entry.vocab_size)));
         }
         let continues =
             entry.continuations().ok_or_else(|| other("its table of continuations has another size".to_owned()))?;
-        Self::new(&path, tokens, continues, &added)
+        Ok((Self::new(&path, tokens, continues, &added)?, bytes))
     }
 
     fn new(path: &Path, tokens: Vec<String>, continues: Vec<bool>, added: &[u16]) -> Result<Self, VocabularyError> {
@@ -165,8 +163,12 @@ impl Vocabulary {
 /// The tokens of a `tokenizer.json` by id, and the ids of its special tokens.
 fn read_tokenizer(path: &Path) -> Result<(Vec<String>, Vec<u16>), VocabularyError> {
     let bytes = fs::read(path).map_err(|source| VocabularyError::Io { path: path.to_owned(), source })?;
-    let file: TokenizerFile = serde_json::from_slice(&bytes)
-        .map_err(|source| VocabularyError::Malformed { path: path.to_owned(), source })?;
+    parse_tokenizer(path, &bytes)
+}
+
+fn parse_tokenizer(path: &Path, bytes: &[u8]) -> Result<(Vec<String>, Vec<u16>), VocabularyError> {
+    let file: TokenizerFile =
+        serde_json::from_slice(bytes).map_err(|source| VocabularyError::Malformed { path: path.to_owned(), source })?;
     let mut by_id: std::collections::BTreeMap<usize, String> =
         file.model.vocab.into_iter().map(|(token, id)| (id, token)).collect();
     let special = file.added_tokens.iter().filter(|t| t.special && t.id <= 0xffff).map(|t| t.id as u16).collect();

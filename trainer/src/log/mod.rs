@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::StoreError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::masking::MaskMode;
 use tensorboard::EventFile;
@@ -42,13 +42,19 @@ pub struct StepRecord {
     /// Mean over the pairs, unweighted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub neighbor_loss: Option<f64>,
-    /// Probability of word mode in this step, and what it was made from.
+    /// The last loss of word mode, this step counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub word_loss: Option<f64>,
+    /// The last loss of phrase mode, this step counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phrase_loss: Option<f64>,
+    /// Probability of word mode in this step; after the warm-up, tanh(eta_word / eta_phrase) within its bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
-    /// Recent share of the word loss's fall.
+    /// Recent share of the word loss's fall, before this step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_word: Option<f64>,
-    /// Recent share of the phrase loss's fall.
+    /// Recent share of the phrase loss's fall, before this step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_phrase: Option<f64>,
     /// Step size.
@@ -65,7 +71,7 @@ pub struct StepRecord {
     pub masked_share: f64,
     /// Tokens trained on so far, special tokens and pairs counted.
     pub tokens: u64,
-    /// Of this step.
+    /// Wall time of this step.
     pub seconds: f64,
 }
 
@@ -79,7 +85,7 @@ pub struct HeldOutRecord {
 }
 
 /// How well masked tokens are predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// What is masked.
     pub mode: MaskMode,
@@ -159,11 +165,11 @@ impl Journal {
     /// Notes a step.
     pub fn step(&mut self, record: &StepRecord, tokens: u64) -> Result<(), StoreError> {
         self.line(record)?;
-        let loss = match record.mode {
-            MaskMode::Word => "loss/word",
-            MaskMode::Phrase => "loss/phrase",
-            MaskMode::Span => "loss/span",
-            MaskMode::Noun => "loss/noun",
+        let (loss, share) = match record.mode {
+            MaskMode::Word => ("loss/word", "masked_share/word"),
+            MaskMode::Phrase => ("loss/phrase", "masked_share/phrase"),
+            MaskMode::Span => ("loss/span", "masked_share/span"),
+            MaskMode::Noun => ("loss/noun", "masked_share/noun"),
         };
         let optional = [
             (loss, record.loss),
@@ -175,7 +181,7 @@ impl Journal {
             ("gradient_norm/neighbor", record.neighbor_gradient_norm),
             ("gradient_norm/all", Some(record.gradient_norm)),
             ("learning_rate", Some(record.learning_rate)),
-            ("masked_share", Some(record.masked_share)),
+            (share, Some(record.masked_share)),
             ("tokens_per_second", Some(tokens as f64 / record.seconds)),
         ];
         let values: Vec<_> = optional.into_iter().filter_map(|(tag, value)| Some((tag, value?))).collect();
@@ -262,8 +268,9 @@ impl Journal {
         self.flush()
     }
 
-    /// Hands everything to the operating system.
+    /// Makes what was noted outlast a power cut: a checkpoint that is younger relies on it.
     pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.metrics.sync_data().map_err(StoreError::io("sync", &self.path))?;
         self.events.flush().map_err(StoreError::io("write", self.events.path()))
     }
 

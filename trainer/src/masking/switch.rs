@@ -22,7 +22,8 @@ pub enum Rule {
     /// Moving averages, and alpha kept away from its ends.
     #[default]
     Smoothed,
-    /// The equations as printed, for study.
+    /// The equations as printed, for study. Where a loss has not fallen below its first (by 1e-12) its eta is 0; where only
+    /// eta_phrase is 0, alpha is 1; where both are, alpha stays.
     Literal,
 }
 
@@ -74,6 +75,9 @@ impl SwitchOptions {
         }
         if !(self.fast > 0.0 && self.fast < self.slow && self.slow < 1.0) {
             return Err(("switch.fast, switch.slow", "0 < fast < slow < 1"));
+        }
+        if self.first_after == 0 {
+            return Err(("switch.first_after", "at least 1"));
         }
         if !(0.0..1.0).contains(&self.least_fall) {
             return Err(("switch.least_fall", "a share below 1"));
@@ -169,6 +173,15 @@ impl Switch {
             MaskMode::Word => self.word.eta,
             _ => self.phrase.eta,
         }
+    }
+
+    /// The last loss of a mode, if it was drawn since the data changed.
+    pub fn last_loss(&self, mode: MaskMode) -> Option<f64> {
+        let fitting = match mode {
+            MaskMode::Word => &self.word,
+            _ => &self.phrase,
+        };
+        (fitting.updates > 0).then_some(fitting.last)
     }
 
     /// The mode of a step: word or phrase.

@@ -14,7 +14,6 @@ pub struct Packed {
     /// Position of each token in its sequence, `[T]`.
     positions: Tensor,
     groups: Vec<Group>,
-    lengths: Vec<usize>,
 }
 
 /// Sequences that attention treats at once.
@@ -67,7 +66,6 @@ impl Packed {
             ids: Tensor::from_slice(&row).to_device(device),
             positions: Tensor::from_slice(&positions).to_device(device),
             groups: groups(lengths, waste).into_iter().map(|range| Group::new(lengths, range, device)).collect(),
-            lengths: lengths.to_vec(),
         }
     }
 
@@ -79,11 +77,6 @@ impl Packed {
     /// Positions, `[T]`.
     pub fn positions(&self) -> &Tensor {
         &self.positions
-    }
-
-    /// Tokens of each sequence.
-    pub fn lengths(&self) -> &[usize] {
-        &self.lengths
     }
 
     /// Attention of each sequence to itself. Queries, keys and values are `[T, heads * size]`; so is the result.

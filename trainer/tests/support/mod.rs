@@ -98,7 +98,7 @@ pub fn seal_shards(folder: &Path) {
         graph: hash(),
         options: ShardOptions { nouns: false, max_per_product: 64, draws: 1 },
         resolved: Resolved { file: "options.toml".into(), blake3: "00".into() },
-        counts: ShardCounts { rejected: Counts::new(), ..Default::default() },
+        counts: ShardCounts { tokens: 5000, phrase_spans: 200, rejected: Counts::new(), ..Default::default() },
     };
     Manifest::new(body, files).seal(folder).unwrap();
 }
