@@ -11,7 +11,7 @@ use std::{
 use arrow::{array::AsArray, datatypes::UInt64Type};
 use pipeline::{
     phrase::{
-        matcher::Matcher,
+        matcher::{Matcher, Scratch},
         pool::{self, Phrase, Pool},
     },
     text::{Document, Encoder, Lexicon, Tokenizer},
@@ -237,8 +237,8 @@ proptest! {
             let phrases: Vec<Phrase> = phrases.iter()
                 .map(|p| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8 }).collect();
             let pool = Pool { phrases };
-            let (matcher, lexicon) = Matcher::new(&pool, tokenizer).unwrap();
-            let (mut document, mut scratch, mut found) = (Document::default(), Vec::new(), Vec::new());
+            let (matcher, lexicon) = Matcher::new(&pool, tokenizer);
+            let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
             let text = words.concat();
             Encoder::new(&lexicon).encode(&text, &mut document);
             matcher.find(&document, &mut scratch, &mut found);

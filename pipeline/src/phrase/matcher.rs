@@ -1,17 +1,14 @@
-//! Finds every occurrence of every pool phrase: Aho-Corasick over words.
+//! Finds every occurrence of every pool phrase: a trie over words.
 //!
-//! Each word of the pool has a byte code in which no code is part of another, as UTF-8 has for
-//! characters, and the automaton runs over the codes. So a match begins and ends at words by
-//! construction, the text that is searched is a third of the bytes, and a word of no phrase resets the
-//! automaton. (Leftmost-longest search over text followed by a word-boundary test is not exact:
-//! `gift card holder` inside `gift card holders` hides `gift card`.)
+//! Each word of the pool has a number, which the word table gives with its ids; so the text to search is a row of
+//! numbers, a match begins and ends at words by construction, and a word of no phrase ends every match. From each word the trie is
+//! walked as far as the text goes along. (Leftmost-longest search over text followed by a word-boundary test is not
+//! exact: `gift card holder` inside `gift card holders` hides `gift card`.)
+//!
+//! What costs time is waiting for memory. All edges lie in one table of 16-byte slots, found by (node, word); a filter that fits the
+//! cache knows nearly all pairs of words that begin no phrase; and the slots of the next words are fetched ahead.
 use std::collections::HashMap;
 
-use aho_corasick::{
-    Anchored, BuildError, MatchKind,
-    automaton::Automaton,
-    nfa::contiguous::{Builder, NFA},
-};
 use schemas::PhraseId;
 
 use super::pool::Pool;
@@ -28,118 +25,304 @@ pub struct Occurrence {
     pub phrase: PhraseId,
 }
 
-/// The automaton of a pool; shared by all threads.
+/// The trie of a pool; shared by all threads.
 pub struct Matcher {
-    automaton: Option<NFA>,
-    /// Words of each phrase.
-    lengths: Vec<u8>,
+    /// For each word, by its number: what it is as a phrase, and whether phrases go on from it.
+    roots: Vec<Root>,
+    edges: Edges,
+    /// Pairs of words that begin a phrase, one bit each; a few others have their bit set, too.
+    pairs: Filter,
 }
 
+/// Room that [`Matcher::find`] works in.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Numbers of the words that matching sees, 0 for a word of no phrase, and a last 0.
+    numbers: Vec<u32>,
+    /// Which word of the document each is.
+    words: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Root {
+    /// The word's phrase, counted from 1; 0 when it is none.
+    phrase: u32,
+    goes_on: bool,
+}
+
+/// Words looked at before the first of them is searched from.
+const AHEAD: usize = 32;
+
 impl Matcher {
-    /// The automaton of a pool, and the lexicon of its words.
-    ///
-    /// # Errors
-    /// When the automaton would be larger than its ids allow.
-    pub fn new<'t>(pool: &Pool, tokenizer: &'t Tokenizer) -> Result<(Self, Lexicon<'t>), BuildError> {
+    /// The trie of a pool, and the lexicon of its words.
+    pub fn new<'t>(pool: &Pool, tokenizer: &'t Tokenizer) -> (Self, Lexicon<'t>) {
         let mut counts: HashMap<&str, u32> = HashMap::new();
         for phrase in &pool.phrases {
             for word in phrase.text.split(' ') {
                 *counts.entry(word).or_default() += 1;
             }
         }
-        // Frequent words get short codes.
+        // Frequent words lie side by side.
         let mut words: Vec<(&str, u32)> = counts.into_iter().collect();
         words.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         let lexicon = Lexicon::new(tokenizer, words.iter().map(|w| w.0));
-        if pool.phrases.is_empty() {
-            return Ok((Self { automaton: None, lengths: Vec::new() }, lexicon));
-        }
         let numbers: HashMap<&str, u32> = words.iter().enumerate().map(|(i, w)| (w.0, i as u32 + 1)).collect();
-        let mut lengths = Vec::with_capacity(pool.phrases.len());
-        let patterns = pool.phrases.iter().map(|phrase| {
-            let mut codes = Vec::with_capacity(16);
-            for word in phrase.text.split(' ') {
-                let (code, length) = code_of(numbers[word]);
-                codes.extend_from_slice(&code[..length]);
+
+        let mut roots = vec![Root::default(); words.len() + 1];
+        let most = pool.phrases.iter().map(|phrase| usize::from(phrase.words) - 1).sum();
+        let mut edges = Edges::with_room_for(most);
+        // The node of a single word has the word's number.
+        let mut nodes = words.len() as u32;
+        for (id, phrase) in pool.phrases.iter().enumerate() {
+            let mut path = phrase.text.split(' ').map(|word| numbers[word]);
+            let Some(first) = path.next() else { continue };
+            let mut end = None;
+            let mut node = first;
+            for word in path {
+                let at = edges.find_or_insert(node, word, || {
+                    nodes += 1;
+                    nodes
+                });
+                node = edges.slots[at].child;
+                end = Some(at);
             }
-            lengths.push(phrase.words);
-            codes
-        });
-        let patterns: Vec<Vec<u8>> = patterns.collect();
-        let automaton = Builder::new().match_kind(MatchKind::Standard).prefilter(false).build(&patterns)?;
-        Ok((Self { automaton: Some(automaton), lengths }, lexicon))
+            match end {
+                Some(at) => {
+                    edges.slots[at].phrase = id as u32 + 1;
+                    roots[first as usize].goes_on = true;
+                }
+                None => roots[first as usize].phrase = id as u32 + 1,
+            }
+        }
+        let edges = edges.finish();
+        let begun: Vec<u64> =
+            edges.slots.iter().filter(|e| e.word != 0 && e.parent as usize <= words.len()).map(Edge::key).collect();
+        (Self { roots, pairs: Filter::of(&begun), edges }, lexicon)
     }
 
-    /// Finds every occurrence in a document, sorted by start, then end. `visible` is scratch space.
-    pub fn find(&self, document: &Document, visible: &mut Vec<u32>, found: &mut Vec<Occurrence>) {
+    /// Finds every occurrence in a document, sorted by start, then end.
+    pub fn find(&self, document: &Document, scratch: &mut Scratch, found: &mut Vec<Occurrence>) {
         found.clear();
-        visible.clear();
-        let Some(automaton) = &self.automaton else { return };
-        // Starting is an error only for an anchored search in an automaton without anchors.
-        let Ok(start) = automaton.start_state(Anchored::No) else { return };
-        let mut state = start;
+        let Scratch { numbers, words } = scratch;
+        numbers.clear();
+        words.clear();
         for (word, &number) in document.pool_words.iter().enumerate() {
-            match number {
-                Document::TRANSPARENT => continue,
-                0 => {
-                    state = start;
-                    visible.clear();
-                    continue;
-                }
-                _ => {}
-            }
-            visible.push(word as u32);
-            let (code, length) = code_of(number);
-            for &byte in &code[..length] {
-                state = automaton.next_state(Anchored::No, state, byte);
-            }
-            if !automaton.is_special(state) || !automaton.is_match(state) {
-                continue;
-            }
-            for i in 0..automaton.match_len(state) {
-                let phrase = automaton.match_pattern(state, i).as_usize();
-                let first = visible[visible.len() - usize::from(self.lengths[phrase])];
-                found.push(Occurrence {
-                    start: document.first_tokens[first as usize],
-                    end: document.first_tokens[word + 1],
-                    phrase: PhraseId::new(phrase as u32),
-                });
+            if number != Document::TRANSPARENT {
+                numbers.push(number);
+                words.push(word as u32);
             }
         }
-        found.sort_unstable();
+        numbers.push(0);
+        let count = words.len();
+        // The edge from each word of a block along the next word, found in two steps with time for the memory between them.
+        let mut may_go_on = [false; AHEAD];
+        let mut edges = [Edge::default(); AHEAD];
+        for block in (0..count).step_by(AHEAD) {
+            let end = (block + AHEAD).min(count);
+            for at in block..end {
+                let (first, second) = (numbers[at], numbers[at + 1]);
+                let key = key_of(first, second);
+                let may = second != 0 && self.roots[first as usize].goes_on && self.pairs.may_have(key);
+                may_go_on[at - block] = may;
+                if may {
+                    self.edges.fetch(key);
+                }
+            }
+            for at in block..end {
+                let edge = may_go_on[at - block].then(|| self.edges.get(numbers[at], numbers[at + 1])).flatten();
+                edges[at - block] = edge.copied().unwrap_or_default();
+                if edges[at - block].child != 0 {
+                    // The next word is in a phrase, so there is one after it, or the last 0.
+                    self.edges.fetch(key_of(edges[at - block].child, numbers[at + 2]));
+                }
+            }
+            for at in block..end {
+                let mut occurs = |phrase: u32, last: usize| {
+                    if phrase != 0 {
+                        found.push(Occurrence {
+                            start: document.first_tokens[words[at] as usize],
+                            end: document.first_tokens[words[last] as usize + 1],
+                            phrase: PhraseId::new(phrase - 1),
+                        });
+                    }
+                };
+                occurs(self.roots[numbers[at] as usize].phrase, at);
+                let (mut edge, mut last) = (&edges[at - block], at + 1);
+                occurs(edge.phrase, last);
+                while edge.child != 0 {
+                    last += 1;
+                    let Some(next) = self.edges.get(edge.child, numbers[last]) else { break };
+                    occurs(next.phrase, last);
+                    edge = next;
+                }
+            }
+        }
+    }
+
+    /// Memory of the trie, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.roots.as_slice())
+            + size_of_val(self.edges.slots.as_slice())
+            + size_of_val(self.pairs.bits.as_slice())
     }
 }
 
-/// The code of a word's number: UTF-8's pattern, as first defined for 31 bits. A first byte tells the
-/// length and is never a later byte.
-fn code_of(number: u32) -> ([u8; 6], usize) {
-    let mut code = [0; 6];
-    if number < 0x80 {
-        code[0] = number as u8;
-        return (code, 1);
+/// An edge of the trie. A slot whose word is 0 is empty.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(16))]
+struct Edge {
+    parent: u32,
+    word: u32,
+    /// The node that it leads to; 0 when nothing follows.
+    child: u32,
+    /// The phrase that ends there, counted from 1; 0 when none does.
+    phrase: u32,
+}
+
+impl Edge {
+    fn key(&self) -> u64 {
+        key_of(self.parent, self.word)
     }
-    // n bytes hold 5n + 1 bits.
-    let bits = 32 - number.leading_zeros() as usize;
-    let length = (bits - 1).div_ceil(5).max(2);
-    for (i, byte) in code[..length].iter_mut().enumerate() {
-        *byte = 0x80 | (number >> (6 * (length - 1 - i)) & 0x3f) as u8;
+}
+
+fn key_of(parent: u32, word: u32) -> u64 {
+    u64::from(parent) << 32 | u64::from(word)
+}
+
+/// Edges by (parent, word): open addressing, linear probing, at most three quarters full.
+struct Edges {
+    slots: Vec<Edge>,
+    shift: u32,
+    count: usize,
+}
+
+impl Edges {
+    fn with_room_for(edges: usize) -> Self {
+        let slots = (4 * edges / 3 + 1).next_power_of_two().max(16);
+        Self { slots: vec![Edge::default(); slots], shift: 64 - slots.trailing_zeros(), count: 0 }
     }
-    code[0] |= !(0xffu8 >> length);
-    (code, length)
+
+    /// The slot at which the search for a key begins: the product's high bits (Fibonacci hashing).
+    fn home(&self, key: u64) -> usize {
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+    }
+
+    fn find_or_insert(&mut self, parent: u32, word: u32, child: impl FnOnce() -> u32) -> usize {
+        let mut at = self.home(key_of(parent, word));
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.word == 0 {
+                *slot = Edge { parent, word, child: child(), phrase: 0 };
+                self.count += 1;
+                return at;
+            }
+            if (slot.parent, slot.word) == (parent, word) {
+                return at;
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    /// The same edges in a table of their own size, those from which nothing follows marked.
+    fn finish(self) -> Self {
+        let mut inner: Vec<u32> = self.slots.iter().filter(|e| e.word != 0).map(|e| e.parent).collect();
+        inner.sort_unstable();
+        inner.dedup();
+        let mut whole = Self::with_room_for(self.count);
+        for edge in self.slots.iter().filter(|e| e.word != 0) {
+            let child = if inner.binary_search(&edge.child).is_ok() { edge.child } else { 0 };
+            let at = whole.find_or_insert(edge.parent, edge.word, || child);
+            whole.slots[at].phrase = edge.phrase;
+        }
+        whole
+    }
+
+    /// The edge from a node along a word. No edge is along 0.
+    #[inline]
+    fn get(&self, parent: u32, word: u32) -> Option<&Edge> {
+        let mut at = self.home(key_of(parent, word));
+        loop {
+            let slot = &self.slots[at];
+            if slot.word == 0 || word == 0 {
+                return None;
+            }
+            if (slot.parent, slot.word) == (parent, word) {
+                return Some(slot);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    /// Has the slot of a key on its way from memory.
+    #[inline]
+    fn fetch(&self, key: u64) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let slot: *const Edge = &self.slots[self.home(key)];
+            // SAFETY: a prefetch reads nothing; the pointer is to a slot of the table besides.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(slot.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = key;
+    }
+}
+
+/// A set of keys that may say yes to a key that it does not have: one bit a key, about an eighth of them set.
+struct Filter {
+    bits: Vec<u64>,
+    shift: u32,
+}
+
+impl Filter {
+    fn of(keys: &[u64]) -> Self {
+        let size = (8 * keys.len()).next_power_of_two().max(64);
+        let mut filter = Self { bits: vec![0; size / 64], shift: 64 - size.trailing_zeros() };
+        for &key in keys {
+            let bit = filter.bit(key);
+            filter.bits[bit / 64] |= 1 << (bit % 64);
+        }
+        filter
+    }
+
+    fn bit(&self, key: u64) -> usize {
+        (key.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift) as usize
+    }
+
+    #[inline]
+    fn may_have(&self, key: u64) -> bool {
+        let bit = self.bit(key);
+        self.bits[bit / 64] >> (bit % 64) & 1 == 1
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap as Oracle;
+
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn codes_are_those_of_utf_8_where_it_is_defined() {
-        for number in (1..0xd800u32).chain(0xe000..0x0011_0000) {
-            let c = char::from_u32(number).unwrap();
-            let (code, length) = code_of(number);
-            assert_eq!(&code[..length], c.encode_utf8(&mut [0; 4]).as_bytes(), "{number:x}");
+    proptest! {
+        #[test]
+        fn edges_are_a_map(keys in prop::collection::vec((1u32..40, 1u32..40), 0..500)) {
+            let mut edges = Edges::with_room_for(keys.len());
+            let mut oracle: Oracle<(u32, u32), u32> = Oracle::new();
+            for (parent, word) in keys {
+                let next = 100 + oracle.len() as u32;
+                let at = edges.find_or_insert(parent, word, || next);
+                prop_assert_eq!(edges.slots[at].child, *oracle.entry((parent, word)).or_insert(next));
+            }
+            let edges = edges.finish();
+            let filter = Filter::of(&edges.slots.iter().filter(|e| e.word != 0).map(Edge::key).collect::<Vec<_>>());
+            for parent in 0..41 {
+                for word in 0..41 {
+                    let wanted = oracle.contains_key(&(parent, word));
+                    prop_assert_eq!(edges.get(parent, word).is_some(), wanted);
+                    prop_assert!(!wanted || filter.may_have(key_of(parent, word)));
+                }
+            }
         }
-        assert_eq!(code_of(0x7fff_ffff), ([0xfd, 0xbf, 0xbf, 0xbf, 0xbf, 0xbf], 6));
-        assert_eq!(code_of(0x0020_0000), ([0xf8, 0x88, 0x80, 0x80, 0x80, 0], 5));
     }
 }

@@ -26,8 +26,8 @@ use crate::{
     hashes::Hashes,
     ledger::{Ledger, Made},
     phrase::{
-        matcher::{Matcher, Occurrence},
-        pool::{self, Pool},
+        matcher::{Matcher, Occurrence, Scratch},
+        pool,
     },
     progress::Progress,
     source::Kind,
@@ -173,7 +173,9 @@ pub fn encode(
     store::remove(&folder.join(MANIFEST))?;
 
     let pool = pool::load(request.out, pool_manifest)?;
-    let (matcher, lexicon) = Matcher::new(&pool, request.tokenizer).map_err(ShardError::Automaton)?;
+    let (matcher, lexicon) = Matcher::new(&pool, request.tokenizer);
+    // Apart from the phrases' texts, they fit the cache.
+    let scores: Vec<f32> = pool.phrases.iter().map(|phrase| phrase.score).collect();
     let rows = missing.iter().map(|p| p.entry.rows).sum();
     let bar = progress.count("encoding", rows);
     let corpus_folder = request.out.join("corpus");
@@ -185,10 +187,10 @@ pub fn encode(
         || Worker {
             encoder: Encoder::new(&lexicon),
             matcher: &matcher,
-            pool: &pool,
+            scores: &scores,
             max_tokens: usize::from(request.max_tokens),
             document: Document::default(),
-            visible: Vec::new(),
+            scratch: Scratch::default(),
             found: Vec::new(),
             spans: Vec::new(),
         },
@@ -278,10 +280,10 @@ impl Reader<'_> {
 struct Worker<'a> {
     encoder: Encoder<'a>,
     matcher: &'a Matcher,
-    pool: &'a Pool,
+    scores: &'a [f32],
     max_tokens: usize,
     document: Document,
-    visible: Vec<u32>,
+    scratch: Scratch,
     found: Vec<Occurrence>,
     spans: Vec<PhraseSpan>,
 }
@@ -322,7 +324,7 @@ impl Worker<'_> {
         counts: &mut SegmentCounts,
     ) {
         self.encoder.encode(text, &mut self.document);
-        self.matcher.find(&self.document, &mut self.visible, &mut self.found);
+        self.matcher.find(&self.document, &mut self.scratch, &mut self.found);
         let mut pieces = cut(&self.document.first_tokens, &self.found, self.max_tokens);
         if pieces.segments.len() > MOST_SEGMENTS {
             // The corpus holds only documents that fit when phrases may be cut.
@@ -341,7 +343,7 @@ impl Worker<'_> {
                 }
                 let range = span.start as usize - tokens.start..span.end as usize - tokens.start;
                 let Some(range) = TokenRange::new(range) else { continue };
-                let score = self.pool.phrases[span.phrase.get() as usize].score;
+                let score = self.scores[span.phrase.get() as usize];
                 self.spans.push(PhraseSpan { tokens: range, phrase: span.phrase, score });
             }
             counts.phrase_spans += self.spans.len() as u64;

@@ -10,9 +10,6 @@ pub mod segment;
 /// Making or sealing shards failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
-    /// The phrase automaton.
-    #[error("the phrase automaton cannot be built\nhint: raise MIN_SCORE= to make the pool smaller")]
-    Automaton(#[source] aho_corasick::BuildError),
     /// Rows that do not fit their columns.
     #[error("a batch of rows cannot be built")]
     Rows(#[source] arrow::error::ArrowError),

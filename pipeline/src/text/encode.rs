@@ -33,6 +33,9 @@ impl<'t> Lexicon<'t> {
 /// few enough for the cache. When they are full, they are forgotten and learnt again.
 const NEW_WORDS: usize = 1 << 16;
 
+/// Words whose slots are fetched before the first of them is looked at.
+const AHEAD: usize = 16;
+
 /// Encodes text; one for each thread.
 pub struct Encoder<'l> {
     lexicon: &'l Lexicon<'l>,
@@ -75,31 +78,37 @@ impl<'l> Encoder<'l> {
         document.pool_words.clear();
         self.words.find(text);
         let padded = self.words.padded();
-        for (number, &range) in self.words.ranges().iter().enumerate() {
-            document.first_tokens.push(document.ids.len() as u32);
-            let key = Key::new(padded, range.start as usize, range.end as usize);
-            let pool_word = match self.table.get(&key) {
-                Some(entry) => {
-                    match entry.ids {
-                        // Most words are one token; a push is cheaper than a copy of unknown length.
-                        &[id] => document.ids.push(id),
-                        ids => document.ids.extend_from_slice(ids),
+        for (block, ranges) in self.words.ranges().chunks(AHEAD).enumerate() {
+            let mut keys = [Key::EMPTY; AHEAD];
+            for (key, range) in keys.iter_mut().zip(ranges) {
+                *key = Key::new(padded, range.start as usize, range.end as usize);
+                self.table.fetch(key);
+            }
+            for (i, (key, &range)) in keys.iter().zip(ranges).enumerate() {
+                document.first_tokens.push(document.ids.len() as u32);
+                let pool_word = match self.table.get(key) {
+                    Some(entry) => {
+                        match entry.ids {
+                            // Most words are one token; a push is cheaper than a copy of unknown length.
+                            &[id] => document.ids.push(id),
+                            ids => document.ids.extend_from_slice(ids),
+                        }
+                        entry.pool_word
                     }
-                    entry.pool_word
-                }
-                None => {
-                    self.ids.clear();
-                    self.lexicon.tokenizer.encode_word(self.words.word(range), &mut self.ids);
-                    document.ids.extend_from_slice(&self.ids);
-                    if self.table.len() >= self.lexicon.table.len() + NEW_WORDS {
-                        self.table = self.lexicon.table.clone();
+                    None => {
+                        self.ids.clear();
+                        self.lexicon.tokenizer.encode_word(self.words.word(range), &mut self.ids);
+                        document.ids.extend_from_slice(&self.ids);
+                        if self.table.len() >= self.lexicon.table.len() + NEW_WORDS {
+                            self.table = self.lexicon.table.clone();
+                        }
+                        self.table.insert(key, Entry { ids: &self.ids, pool_word: 0 });
+                        0
                     }
-                    self.table.insert(&key, Entry { ids: &self.ids, pool_word: 0 });
-                    0
-                }
-            };
-            let transparent = key.word() == b"-" && self.words.is_transparent(number);
-            document.pool_words.push(if transparent { Document::TRANSPARENT } else { pool_word });
+                };
+                let transparent = key.word() == b"-" && self.words.is_transparent(block * AHEAD + i);
+                document.pool_words.push(if transparent { Document::TRANSPARENT } else { pool_word });
+            }
         }
         document.first_tokens.push(document.ids.len() as u32);
     }

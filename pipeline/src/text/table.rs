@@ -1,4 +1,4 @@
-//! The word table: normalised word to WordPiece ids and place in the phrase automaton.
+//! The word table: normalised word to WordPiece ids and number in the phrase trie.
 //!
 //! Nearly all words of a text have at most 16 bytes and 4 ids. Such a word lies in one 32-byte slot, so
 //! that finding it costs one cache line; the rest are kept aside.
@@ -54,6 +54,9 @@ pub(super) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
+    /// Of no word.
+    pub(super) const EMPTY: Self = Self { word: &[], packed: [0; 2], hash: 0 };
+
     /// The word at `start..end` of a text that has at least 16 more bytes after the word's start.
     pub(super) fn new(padded: &'a [u8], start: usize, end: usize) -> Self {
         let word = &padded[start..end];
@@ -110,6 +113,20 @@ impl WordTable {
             }
         }
         self.others.get(key.word).map(|other| Entry { ids: &other.ids, pool_word: other.pool_word })
+    }
+
+    /// Has a word's slot on its way from memory.
+    #[inline]
+    pub(super) fn fetch(&self, key: &Key<'_>) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let slot: *const Slot = &self.slots[key.hash as usize & (self.slots.len() - 1)];
+            // SAFETY: a prefetch reads nothing; the pointer is to a slot of the table besides.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(slot.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = key;
     }
 
     /// Adds a word that the table does not have.
