@@ -80,6 +80,10 @@ doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it
 test: libtorch $(VENV)/ready ## all tests: Rust, whole commands, and the shards as DuckDB and polars see them
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace
 
+.PHONY: bench
+bench: pipeline ## the whole line, raw gz to sealed shards, on one core and two, beside a Python peer; a row in docs/bench/pipeline.csv; ARGS=
+	@python3 pipeline/benches/whole_line.py --pipeline $(PIPELINE) --work $(TARGET)/bench $(ARGS)
+
 .PHONY: check
 check: libtorch $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
 	@cargo fmt --all --check
