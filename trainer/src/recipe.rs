@@ -206,7 +206,7 @@ pub enum RecipeError {
         name: String,
     },
     /// The file cannot be read.
-    #[error("cannot read the recipe `{}`", path.display())]
+    #[error("cannot read the recipe `{}`\nhint: name a .toml file that is there, or one of {}", path.display(), known())]
     Io {
         /// The file.
         path: PathBuf,

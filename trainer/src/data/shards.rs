@@ -34,6 +34,17 @@ impl fmt::Display for Corpus {
 /// The shards cannot be trained on.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// The shards are not made, or not to the end.
+    #[error(
+        "`{}` has no manifest, so it is not a finished data set\n\
+         hint: make shards OUT={} with the CORPUS= and POOL= that are meant; what is finished is kept",
+        folder.display(),
+        out_of(folder)
+    )]
+    Unfinished {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -139,7 +150,10 @@ impl Shards {
     /// # Errors
     /// When there is no manifest or one of another format, or a file is not what the manifest says.
     pub fn open(folder: &Path, held_out: f64, progress: impl Fn(u64)) -> Result<Self, DataError> {
-        let manifest = Manifest::<ShardsBody>::read(folder, REMAKE)?;
+        let manifest = match Manifest::<ShardsBody>::read(folder, REMAKE) {
+            Err(ManifestError::Absent { folder, .. }) => return Err(DataError::Unfinished { folder }),
+            other => other?,
+        };
         let (vocabulary, tokenizer) = Vocabulary::of_shards(folder, &manifest.body.tokenizer)?;
         let mut shards = Self {
             folder: folder.to_owned(),
@@ -340,6 +354,14 @@ impl Shards {
             Some(&id) if usize::from(id) >= size => Err(DataError::Id { path: path.to_owned(), id, size }),
             _ => Ok(()),
         }
+    }
+}
+
+/// The OUT of a folder of shards, as a user would type it.
+fn out_of(shards: &Path) -> String {
+    match shards.parent().map(|out| out.display().to_string()) {
+        Some(out) if !out.is_empty() => out,
+        _ => ".".to_owned(),
     }
 }
 
