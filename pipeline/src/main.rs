@@ -13,7 +13,7 @@ use pipeline::{
     progress::{Log, NEW, Outcome, Progress, short},
     run::{Options, Run, RunError},
     sample,
-    shard::encode::Task,
+    shard::{ShardError, task::Task},
     stage::Threads,
     verify::verify,
 };
@@ -41,18 +41,29 @@ enum Command {
     Graph(Steps),
     /// Documents to segments with token ids and phrase spans: OUT/shards
     ///
-    /// With --task i/n, makes the buckets b with b mod n = i, so that n machines can share a folder.
+    /// As task i of n, makes the buckets b with b mod n = i, so that n machines can share a folder. A Slurm
+    /// array says by itself which task a process is; a Kubernetes indexed Job does with --tasks n; by hand it is
+    /// --task i/n.
     Shards {
         #[command(flatten)]
         steps: Steps,
-        /// A share of the buckets, such as 0/4
-        #[arg(long, value_name = "I/N")]
+        /// A share of the buckets, such as 0/4 [default: what the scheduler says, or all]
+        #[arg(long, value_name = "I/N", conflicts_with = "tasks")]
         task: Option<Task>,
+        /// Number of tasks; the scheduler says which one this is
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        tasks: Option<u32>,
     },
     /// Draw pairs of associated products, each with a negative: OUT/shards/pairs-*.parquet
     Pairs(Steps),
     /// Check that all shards are there and write their manifest
-    Seal(Steps),
+    Seal {
+        #[command(flatten)]
+        steps: Steps,
+        /// Number of tasks that made the shards: those that did not finish are then named
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        tasks: Option<u32>,
+    },
     /// Check every file below OUT against its manifest
     Verify {
         /// The folder of everything made
@@ -235,29 +246,33 @@ fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(steps) => {
             let (options, progress) = steps.resolve()?;
-            Ok(Run::new(&options, progress, Task::ALL)?.all()?)
+            Ok(Run::new(&options, progress, None)?.all()?)
         }
         Command::Corpus(steps) => {
             let (options, progress) = steps.resolve()?;
-            Run::new(&options, progress, Task::ALL)?.corpus().map(drop).map_err(Into::into)
+            Run::new(&options, progress, None)?.corpus().map(drop).map_err(Into::into)
         }
         Command::Pool(steps) => {
             let (options, progress) = steps.resolve()?;
-            Run::new(&options, progress, Task::ALL)?.pool().map(drop).map_err(Into::into)
+            Run::new(&options, progress, None)?.pool().map(drop).map_err(Into::into)
         }
         Command::Graph(steps) => {
             let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, Task::ALL)?;
+            let mut run = Run::new(&options, progress, None)?;
             let corpus = run.corpus_made()?;
             run.graph(&corpus).map(drop).map_err(Into::into)
         }
-        Command::Shards { steps, task } => {
+        Command::Shards { steps, task, tasks } => {
             let (options, progress) = steps.resolve()?;
-            let task = task.unwrap_or(Task::ALL);
+            let task = match task {
+                Some(task) => Some(task),
+                None => Task::of_scheduler(tasks, |name| std::env::var(name).ok())
+                    .map_err(|error| RunError::Shards(ShardError::Task(error)))?,
+            };
             let mut run = Run::new(&options, progress, task)?;
             let (corpus, pool) = (run.corpus_made()?, run.pool_made()?);
             let since = Instant::now();
-            let (made, counts) = run.encode(&corpus, &pool, task)?;
+            let (made, counts) = run.encode(&corpus, &pool)?;
             let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
             let holds = format!("{made} files made   {} tokens", short(counts.tokens));
             let place = options.out.join("shards").display().to_string();
@@ -265,13 +280,14 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::Pairs(steps) => {
             let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, Task::ALL)?;
+            let mut run = Run::new(&options, progress, None)?;
             let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
             Ok(run.draw_pairs(&corpus, &pool, &graph)?)
         }
-        Command::Seal(steps) => {
+        Command::Seal { steps, tasks } => {
             let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, Task::ALL)?;
+            let mut run = Run::new(&options, progress, None)?;
+            run.tasks = tasks;
             let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
             let since = Instant::now();
             let sealed = run.seal(&corpus, &pool, &graph)?;

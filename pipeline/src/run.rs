@@ -25,11 +25,7 @@ use crate::{
     ledger::Ledger,
     phrase::pool::{self, PoolError},
     progress::{NEW, Outcome, Progress, count_of, short, thousands},
-    shard::{
-        ShardError,
-        encode::{self, Task},
-        seal,
-    },
+    shard::{ShardError, encode, seal, task::Task},
     source::{FindError, find},
     stage::Threads,
     text::{Tokenizer, TokenizerError},
@@ -131,7 +127,10 @@ pub enum RunError {
 impl RunError {
     /// Whether the command line is at fault.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoPool | Self::ShortSegments { .. } | Self::SameFolder { .. })
+        matches!(
+            self,
+            Self::NoPool | Self::ShortSegments { .. } | Self::SameFolder { .. } | Self::Shards(ShardError::Task(_))
+        )
     }
 }
 
@@ -143,28 +142,30 @@ pub struct Run<'a> {
     progress: Progress,
     /// Held while the run works: by itself, or together with other tasks.
     _lock: std::fs::File,
-    task: Task,
+    task: Option<Task>,
+    /// In how many tasks the shards are made, where it was said.
+    pub tasks: Option<u32>,
 }
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         // Tasks end at any time beside each other; the cache is for one run.
-        if self.task == Task::ALL {
+        if self.task.is_none() {
             self.hashes.save();
         }
     }
 }
 
 impl<'a> Run<'a> {
-    /// Prepares a run: loads the tokenizer and takes the folder.
-    pub fn new(options: &'a Options, progress: Progress, task: Task) -> Result<Self, RunError> {
+    /// Prepares a run: loads the tokenizer and takes the folder; a task takes it together with others.
+    pub fn new(options: &'a Options, progress: Progress, task: Option<Task>) -> Result<Self, RunError> {
         let tokenizer = Tokenizer::load(&options.tokenizer)?;
         if usize::from(options.max_tokens) < tokenizer.longest_word() {
             let least = tokenizer.longest_word();
             return Err(RunError::ShortSegments { max_tokens: options.max_tokens, least });
         }
         let lock = lock(&options.out, task)?;
-        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task })
+        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task, tasks: None })
     }
 
     /// All steps.
@@ -178,7 +179,7 @@ impl<'a> Run<'a> {
         let graph = self.graph(&corpus)?;
         let before = self.shard_reason(&corpus, &pool, &graph);
         let since = Instant::now();
-        let (made, counts) = self.encode(&corpus, &pool, Task::ALL)?;
+        let (made, counts) = self.encode(&corpus, &pool)?;
         self.draw_pairs(&corpus, &pool, &graph)?;
         let sealed = self.seal(&corpus, &pool, &graph)?;
         let outcome = match (made, before) {
@@ -249,12 +250,11 @@ impl<'a> Run<'a> {
         Ok(manifest)
     }
 
-    /// Makes the shards of segments of a task.
+    /// Makes the shards of segments, or those of the task that this run is.
     pub fn encode(
         &mut self,
         corpus: &Manifest<CorpusBody>,
         pool: &Manifest<PoolBody>,
-        task: Task,
     ) -> Result<(usize, encode::SegmentCounts), RunError> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
             tokenizer: &self.tokenizer,
             max_tokens: self.options.max_tokens,
             threads: self.options.threads,
-            task,
+            task: self.task.unwrap_or(Task::ALL),
         };
         Ok(encode::encode(&request, corpus, pool, &mut self.hashes, &self.progress)?)
     }
@@ -276,8 +276,8 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
     ) -> Result<(), RunError> {
-        let options = self.shard_options();
-        let (shards, _) = seal::parts(&self.seal_request(), corpus, pool, graph);
+        let options = shard_options(self.options);
+        let (shards, _) = seal::parts(&seal_request(self.options, &self.tokenizer, self.tasks), corpus, pool, graph);
         let out = &self.options.out;
         self.sealed()?;
         let ledger = Ledger::open(out, "shards")?;
@@ -287,9 +287,9 @@ impl<'a> Run<'a> {
                 missing.push(shard.name.clone());
             }
         }
-        if let Some(first) = missing.first() {
-            let (missing, planned, first) = (missing.len(), shards.len(), first.clone());
-            return Err(ShardError::Unfinished { missing, planned, first }.into());
+        if !missing.is_empty() {
+            let (planned, out) = (shards.len(), out.clone());
+            return Err(ShardError::Unfinished { missing, planned, out, tasks: self.tasks }.into());
         }
         let key = (self.options.seed, &options);
         let (counts, outcome) = pairs::make(out, &shards, graph, key, &mut self.hashes, &self.progress)?;
@@ -307,16 +307,8 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
     ) -> Result<Manifest<ShardsBody>, RunError> {
-        let options = self.options;
-        let request = seal::Request {
-            out: &options.out,
-            tokenizer: &self.tokenizer,
-            max_tokens: options.max_tokens,
-            seed: options.seed,
-            options: self.shard_options(),
-        };
-        let (manifest, _) = seal::make(&request, corpus, pool, graph, &mut self.hashes)?;
-        Ok(manifest)
+        let request = seal_request(self.options, &self.tokenizer, self.tasks);
+        Ok(seal::make(&request, corpus, pool, graph, &mut self.hashes)?.0)
     }
 
     /// Reads the manifests that earlier steps left in `OUT`.
@@ -386,7 +378,7 @@ impl<'a> Run<'a> {
         if old.seed != options.seed {
             return Some(format!("SEED was {} and is {}: pairs alone are drawn again", old.seed, options.seed));
         }
-        if old.options != self.shard_options() {
+        if old.options != shard_options(self.options) {
             return Some("the options of the pairs have changed: pairs alone are drawn again".to_owned());
         }
         None
@@ -397,21 +389,6 @@ impl<'a> Run<'a> {
         match Manifest::read(&self.options.out.join("shards"), REMAKE) {
             Err(ManifestError::Absent { .. }) => Ok(None),
             other => other.map(Some),
-        }
-    }
-
-    fn shard_options(&self) -> ShardOptions {
-        let options = self.options;
-        ShardOptions { nouns: false, max_per_product: options.max_per_product, draws: options.draws }
-    }
-
-    fn seal_request(&self) -> seal::Request<'_> {
-        seal::Request {
-            out: &self.options.out,
-            tokenizer: &self.tokenizer,
-            max_tokens: self.options.max_tokens,
-            seed: self.options.seed,
-            options: self.shard_options(),
         }
     }
 
@@ -484,11 +461,26 @@ impl<'a> Run<'a> {
     }
 }
 
+fn shard_options(options: &Options) -> ShardOptions {
+    ShardOptions { nouns: false, max_per_product: options.max_per_product, draws: options.draws }
+}
+
+fn seal_request<'a>(options: &'a Options, tokenizer: &'a Tokenizer, tasks: Option<u32>) -> seal::Request<'a> {
+    seal::Request {
+        out: &options.out,
+        tokenizer,
+        max_tokens: options.max_tokens,
+        seed: options.seed,
+        options: shard_options(options),
+        tasks,
+    }
+}
+
 /// Takes the folder for this run, or for this task beside others. The lock goes with the process, however it ends.
-fn lock(out: &Path, task: Task) -> Result<std::fs::File, RunError> {
+fn lock(out: &Path, task: Option<Task>) -> Result<std::fs::File, RunError> {
     std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
     let file = std::fs::File::open(out).map_err(StoreError::io("open", out))?;
-    match if task == Task::ALL { file.try_lock() } else { file.try_lock_shared() } {
+    match if task.is_none() { file.try_lock() } else { file.try_lock_shared() } {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { out: out.to_owned() }),
         // A file system without locks is no reason not to work.

@@ -295,30 +295,6 @@ fn a_tokenizer_that_cannot_be_exact_is_refused() {
 }
 
 #[test]
-fn a_full_disk_is_said_and_gone_on_from() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = |name: &str| folder.path().join(name);
-    succeed(pipeline(["run", "--bucket-mib", "1", "--out"]).arg(out("whole")));
-    let program = pipeline([""]).get_program().to_owned();
-    // A limit on the size of files stands for a full disk: it can be set anywhere. In units of 1,024 bytes.
-    for limit in [64, 256, 400] {
-        let script = format!(
-            "ulimit -f {limit}; exec {program:?} run --bucket-mib 1 --out {:?}",
-            out("full").display().to_string()
-        );
-        let output = std::process::Command::new("bash")
-            .args(["-c", &script])
-            .current_dir(support::workspace())
-            .output()
-            .unwrap();
-        let text = said(&output, &[(folder.path(), "DIR")]);
-        assert!(text.starts_with("exit 1") && text.contains("there is no room left"), "{limit}: {text}");
-    }
-    succeed(pipeline(["run", "--bucket-mib", "1", "--out"]).arg(out("full")));
-    assert_same(&out("whole"), &out("full"), "after a full disk");
-}
-
-#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);

@@ -1,18 +1,10 @@
 //! Same input, options and seed: the same bytes. For any number of threads and tasks, in steps or at once, with
-//! few open files, and after kills at any moment.
+//! few open files, and when a run goes on under other options or limits. `faults` has kills and full disks.
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::Stdio,
-    thread,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{fs, path::Path, process::Stdio, thread, time::Duration};
 
-use schemas::Draws;
-use support::{assert_same, pipeline, real_arguments, real_data, succeed};
+use support::{assert_same, pipeline, real_arguments, real_data, said, succeed};
 
 /// Small buckets: the sample has several.
 const RUN: [&str; 3] = ["run", "--bucket-mib", "1"];
@@ -31,23 +23,104 @@ fn any_number_of_threads_gives_the_same_bytes() {
     }
 }
 
-#[test]
-fn steps_and_tasks_give_the_bytes_of_one_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = |name: &str| folder.path().join(name);
-    run_into(&out("one"), &[]);
-    let step = |arguments: &[&str]| {
-        succeed(pipeline(arguments.iter().copied()).args(["--bucket-mib", "1", "--out"]).arg(out("steps")));
-    };
-    step(&["corpus"]);
-    step(&["pool", "--pool", "data/sample/pool.txt.gz"]);
-    step(&["graph"]);
-    for task in ["2/3", "0/3", "1/3"] {
-        step(&["shards", "--task", task]);
+/// Makes `one` in one run; and beside it `tasks`, up to the shards.
+fn before_the_shards(folder: &Path, arguments: &[String]) {
+    succeed(pipeline(["run", "--bucket-mib", "1"]).args(arguments).arg("--out").arg(folder.join("one")));
+    for step in ["corpus", "pool", "graph"] {
+        task(folder, arguments, &[step]);
     }
-    step(&["pairs"]);
-    step(&["seal"]);
-    assert_same(&out("one"), &out("steps"), "steps");
+}
+
+/// One step in `tasks`, as a scheduler would start it.
+fn task(folder: &Path, arguments: &[String], step: &[&str]) {
+    succeed(
+        pipeline(step.iter().copied())
+            .args(["--bucket-mib", "1"])
+            .args(arguments)
+            .arg("--out")
+            .arg(folder.join("tasks")),
+    );
+}
+
+/// Makes the shards in 1, 3 and 7 tasks, some of them started twice at once, and compares with one run.
+fn tasks_are_one_run(folder: &Path, arguments: &[String]) {
+    before_the_shards(folder, arguments);
+    for n in [1, 3, 7] {
+        let mut children = Vec::new();
+        for i in (0..n).rev() {
+            for _ in 0..if i % 2 == 0 { 2 } else { 1 } {
+                let mut command = pipeline(["shards", "--bucket-mib", "1", "--threads", "1", "--task"]);
+                command.arg(format!("{i}/{n}")).args(arguments).arg("--out").arg(folder.join("tasks"));
+                children.push(command.stdout(Stdio::null()).spawn().unwrap());
+            }
+            // Two tasks and their doubles at a time.
+            if i % 2 == 0 {
+                for mut child in children.drain(..) {
+                    assert!(child.wait().unwrap().success(), "task {i}/{n}");
+                }
+            }
+        }
+        task(folder, arguments, &["pairs"]);
+        task(folder, arguments, &["seal"]);
+        assert_same(&folder.join("one"), &folder.join("tasks"), &format!("{n} tasks"));
+        for step in ["shards", ".made/shards"] {
+            fs::remove_dir_all(folder.join("tasks").join(step)).unwrap();
+        }
+    }
+}
+
+fn sample_arguments() -> Vec<String> {
+    ["--pool", "data/sample/pool.txt.gz"].map(str::to_owned).to_vec()
+}
+
+#[test]
+fn any_number_of_tasks_gives_the_bytes_of_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    tasks_are_one_run(folder.path(), &sample_arguments());
+}
+
+#[test]
+fn any_number_of_tasks_gives_the_bytes_of_one_run_on_real_files() {
+    let Some(data) = real_data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    tasks_are_one_run(folder.path(), &real_arguments(&data));
+}
+
+#[test]
+fn a_scheduler_says_which_task_and_the_seal_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = sample_arguments();
+    before_the_shards(folder.path(), &arguments);
+    let out = folder.path().join("tasks");
+    let step = |step: &[&str], variables: &[(&str, &str)]| {
+        let mut command = pipeline(step.iter().copied());
+        command.args(["--bucket-mib", "1"]).args(&arguments).arg("--out").arg(&out).envs(variables.iter().copied());
+        said(&command.output().unwrap(), &[(folder.path(), "DIR")])
+    };
+    let array = [("SLURM_ARRAY_TASK_COUNT", "3"), ("SLURM_ARRAY_TASK_MIN", "1"), ("SLURM_ARRAY_TASK_MAX", "3")];
+    let slurm = |id| [&array[..], &[("SLURM_ARRAY_TASK_ID", id)]].concat();
+    assert!(step(&["shards"], &slurm("1")).starts_with("exit 0"));
+    assert!(step(&["shards", "--tasks", "3"], &[("JOB_COMPLETION_INDEX", "2")]).starts_with("exit 0"));
+    insta::assert_snapshot!("seal_names_missing_buckets", step(&["seal"], &[]));
+    insta::assert_snapshot!("seal_names_missing_tasks", step(&["seal", "--tasks", "3"], &[]));
+    insta::assert_snapshot!("pairs_name_missing_tasks", step(&["pairs"], &[]));
+    insta::assert_snapshot!(
+        "an_array_with_gaps",
+        step(
+            &["shards"],
+            &[
+                ("SLURM_ARRAY_TASK_ID", "7"),
+                ("SLURM_ARRAY_TASK_COUNT", "2"),
+                ("SLURM_ARRAY_TASK_MIN", "3"),
+                ("SLURM_ARRAY_TASK_MAX", "7")
+            ]
+        )
+    );
+    assert!(step(&["shards", "--task", "1/3"], &slurm("1")).starts_with("exit 0"));
+    insta::assert_snapshot!("seal_names_missing_pairs", step(&["seal"], &[]));
+    task(folder.path(), &arguments, &["pairs"]);
+    task(folder.path(), &arguments, &["seal"]);
+    assert_same(&folder.path().join("one"), &out, "scheduled");
 }
 
 #[test]
@@ -61,74 +134,6 @@ fn few_open_files_give_the_same_bytes() {
         format!("ulimit -n 54; exec {:?} run --bucket-mib 1 --threads 2 --out {:?}", program.get_program(), out("few"));
     succeed(std::process::Command::new("bash").args(["-c", &script]).current_dir(support::workspace()));
     assert_same(&out("many"), &out("few"), "few open files");
-}
-
-fn times(folder: &Path) -> BTreeMap<String, SystemTime> {
-    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
-    entries
-        .flatten()
-        .filter(|e| e.file_name().to_string_lossy().ends_with(".parquet"))
-        .filter_map(|e| Some((e.file_name().to_string_lossy().into_owned(), e.metadata().ok()?.modified().ok()?)))
-        .collect()
-}
-
-/// Kills runs into `out` at random moments of the time that a whole run takes, then lets one finish.
-fn kill_and_continue(arguments: &[String], folder: &Path, kills: u64) {
-    let whole = folder.join("whole");
-    let since = Instant::now();
-    succeed(pipeline(RUN).args(arguments).arg("--out").arg(&whole));
-    let takes = since.elapsed();
-    let out = folder.join("killed");
-    let mut stopped_early = 0;
-    let mut before: BTreeMap<String, SystemTime> = BTreeMap::new();
-    for kill in 0..kills {
-        // Later moments are reached by going on: each run starts where the last was stopped.
-        let share = 0.02 + 0.6 * Draws::new(7, "kill", &kill.to_le_bytes()).unit();
-        let mut child = pipeline(RUN)
-            .args(arguments)
-            .arg("--out")
-            .arg(&out)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        thread::sleep(Duration::from_secs_f64(takes.as_secs_f64() * share));
-        child.kill().unwrap();
-        stopped_early += u64::from(!child.wait().unwrap().success());
-        // A finished bucket is not made again.
-        let mut now = BTreeMap::new();
-        for step in ["corpus", "shards"] {
-            now.extend(times(&out.join(step)).into_iter().map(|(name, time)| (format!("{step}/{name}"), time)));
-        }
-        for (name, time) in &before {
-            assert_eq!(now.get(name), Some(time), "`{name}` was made again");
-        }
-        // The tables of products are finished when the second one is; pairs are drawn as a whole.
-        let recorded = |name: &str| out.join(".made").join(format!("{name}.json")).exists();
-        now.retain(|name, _| !name.contains("pairs-") && recorded(&name.replace("associations-", "products-")));
-        before = now;
-        if kill % 4 == 3 {
-            // From the start again, so that early moments are met, too.
-            fs::remove_dir_all(&out).unwrap();
-            before.clear();
-        }
-    }
-    assert!(stopped_early > kills / 4, "{stopped_early} of {kills} runs were stopped early");
-    succeed(pipeline(RUN).args(arguments).arg("--out").arg(&out));
-    assert_same(&whole, &out, "killed and continued");
-}
-
-#[test]
-fn killed_and_continued_gives_the_bytes_of_an_undisturbed_run() {
-    let folder = tempfile::tempdir().unwrap();
-    kill_and_continue(&[], folder.path(), 16);
-}
-
-#[test]
-fn killed_and_continued_on_real_files() {
-    let Some(data) = real_data() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    kill_and_continue(&real_arguments(&data), folder.path(), 8);
 }
 
 #[test]

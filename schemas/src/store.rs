@@ -4,8 +4,10 @@
 //! later compares the hash. Nothing here knows what a file holds.
 use std::{
     fs::{self, File},
+    hash::{BuildHasher, RandomState},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use parquet::{
@@ -20,6 +22,10 @@ use serde::{Deserialize, Serialize};
 
 /// What a temporary file's name ends with. Such a file is never read, and swept away by the next run.
 pub const TEMPORARY: &str = ".tmp";
+
+/// A number of this process's own, in temporary names: two processes that write one file, on one machine or on two
+/// that share the folder, do not write into one another.
+static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
 
 /// A file of a sealed folder, as its manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,8 +147,7 @@ impl AtomicFile {
     /// Starts `path` under a temporary name in the same folder.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        // Two processes that write one file do not write into one another.
-        name.push(format!(".{}{TEMPORARY}", std::process::id()));
+        name.push(format!(".{:016x}{TEMPORARY}", *PROCESS));
         let temporary = path.with_file_name(name);
         let file = File::create(&temporary).map_err(StoreError::io("create", &temporary))?;
         Ok(Self { path: path.to_owned(), temporary, file: Some(file), hasher: blake3::Hasher::new(), bytes: 0 })

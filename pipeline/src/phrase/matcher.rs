@@ -27,11 +27,34 @@ pub struct Occurrence {
 
 /// The trie of a pool; shared by all threads.
 pub struct Matcher {
-    /// For each word, by its number: what it is as a phrase, and whether phrases go on from it.
-    roots: Vec<Root>,
+    /// What a word's number says of it.
+    numbers: Numbers,
+    /// For each word, by its number, the phrase that it is, counted from 1; 0 when it is none.
+    single: Vec<u32>,
     edges: Edges,
     /// Pairs of words that begin a phrase, one bit each; a few others have their bit set, too.
     pairs: Filter,
+}
+
+/// The numbers of words tell, without a look into memory, which are phrases and which begin longer ones: first come those that
+/// do both, then those that begin phrases, then those that are phrases, then the others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    both: u32,
+    begin: u32,
+    single: u32,
+}
+
+impl Numbers {
+    /// Whether longer phrases begin with a word. None do with 0.
+    fn begins(self, number: u32) -> bool {
+        number.wrapping_sub(1) < self.begin
+    }
+
+    /// Whether a word is a phrase. 0 is none.
+    fn is_phrase(self, number: u32) -> bool {
+        (number.wrapping_sub(1) < self.both) | (number.wrapping_sub(1 + self.begin) < self.single)
+    }
 }
 
 /// Room that [`Matcher::find`] works in.
@@ -43,32 +66,48 @@ pub struct Scratch {
     words: Vec<u32>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Root {
-    /// The word's phrase, counted from 1; 0 when it is none.
-    phrase: u32,
-    goes_on: bool,
-}
-
 /// Words looked at before the first of them is searched from.
 const AHEAD: usize = 32;
 
 impl Matcher {
     /// The trie of a pool, and the lexicon of its words.
     pub fn new<'t>(pool: &Pool, tokenizer: &'t Tokenizer) -> (Self, Lexicon<'t>) {
-        let mut counts: HashMap<&str, u32> = HashMap::new();
+        #[derive(Default)]
+        struct Role {
+            count: u32,
+            begins: bool,
+            single: bool,
+        }
+        let mut roles: HashMap<&str, Role> = HashMap::new();
         for phrase in &pool.phrases {
-            for word in phrase.text.split(' ') {
-                *counts.entry(word).or_default() += 1;
+            for (place, word) in phrase.text.split(' ').enumerate() {
+                let role = roles.entry(word).or_default();
+                role.count += 1;
+                role.begins |= place == 0 && phrase.words > 1;
+                role.single |= phrase.words == 1;
             }
         }
-        // Frequent words lie side by side.
-        let mut words: Vec<(&str, u32)> = counts.into_iter().collect();
-        words.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        // By what the number is to tell; then frequent words lie side by side.
+        let mut words: Vec<(&str, Role)> = roles.into_iter().collect();
+        words.sort_unstable_by_key(|(word, role)| {
+            let group = match (role.begins, role.single) {
+                (true, true) => 0,
+                (true, false) => 1,
+                (false, true) => 2,
+                (false, false) => 3,
+            };
+            (group, std::cmp::Reverse(role.count), *word)
+        });
+        let count = |is: fn(&Role) -> bool| words.iter().filter(|w| is(&w.1)).count() as u32;
+        let of_words = Numbers {
+            both: count(|r| r.begins && r.single),
+            begin: count(|r| r.begins),
+            single: count(|r| !r.begins && r.single),
+        };
         let lexicon = Lexicon::new(tokenizer, words.iter().map(|w| w.0));
         let numbers: HashMap<&str, u32> = words.iter().enumerate().map(|(i, w)| (w.0, i as u32 + 1)).collect();
 
-        let mut roots = vec![Root::default(); words.len() + 1];
+        let mut single = vec![0; words.len() + 1];
         let most = pool.phrases.iter().map(|phrase| usize::from(phrase.words) - 1).sum();
         let mut edges = Edges::with_room_for(most);
         // The node of a single word has the word's number.
@@ -87,17 +126,14 @@ impl Matcher {
                 end = Some(at);
             }
             match end {
-                Some(at) => {
-                    edges.slots[at].phrase = id as u32 + 1;
-                    roots[first as usize].goes_on = true;
-                }
-                None => roots[first as usize].phrase = id as u32 + 1,
+                Some(at) => edges.slots[at].phrase = id as u32 + 1,
+                None => single[first as usize] = id as u32 + 1,
             }
         }
         let edges = edges.finish();
         let begun: Vec<u64> =
             edges.slots.iter().filter(|e| e.word != 0 && e.parent as usize <= words.len()).map(Edge::key).collect();
-        (Self { roots, pairs: Filter::of(&begun), edges }, lexicon)
+        (Self { numbers: of_words, single, pairs: Filter::of(&begun), edges }, lexicon)
     }
 
     /// Finds every occurrence in a document, sorted by start, then end.
@@ -106,37 +142,47 @@ impl Matcher {
         let Scratch { numbers, words } = scratch;
         numbers.clear();
         words.clear();
-        for (word, &number) in document.pool_words.iter().enumerate() {
-            if number != Document::TRANSPARENT {
-                numbers.push(number);
-                words.push(word as u32);
+        if document.has_transparent {
+            for (word, &number) in document.pool_words.iter().enumerate() {
+                if number != Document::TRANSPARENT {
+                    numbers.push(number);
+                    words.push(word as u32);
+                }
             }
+        } else {
+            numbers.extend_from_slice(&document.pool_words);
+            words.extend(0..numbers.len() as u32);
         }
         numbers.push(0);
-        let count = words.len();
-        // The edge from each word of a block along the next word, found in two steps with time for the memory between them.
-        let mut may_go_on = [false; AHEAD];
+        // Most words are in no phrase here: those that may be are picked out first, and what is known of them is fetched; then
+        // the edge from each along the next word is found, and what follows it fetched; then come the phrases.
+        let mut picked = [0; AHEAD];
         let mut edges = [Edge::default(); AHEAD];
-        for block in (0..count).step_by(AHEAD) {
-            let end = (block + AHEAD).min(count);
-            for at in block..end {
-                let (first, second) = (numbers[at], numbers[at + 1]);
-                let key = key_of(first, second);
-                let may = second != 0 && self.roots[first as usize].goes_on && self.pairs.may_have(key);
-                may_go_on[at - block] = may;
-                if may {
+        for block in (0..words.len()).step_by(AHEAD) {
+            let mut count = 0;
+            for (at, pair) in numbers.windows(2).enumerate().skip(block).take(AHEAD) {
+                let key = key_of(pair[0], pair[1]);
+                let goes_on = self.numbers.begins(pair[0]) & self.pairs.may_have(key);
+                if goes_on {
                     self.edges.fetch(key);
                 }
+                picked[count] = at << 1 | usize::from(goes_on);
+                count += usize::from(goes_on | self.numbers.is_phrase(pair[0]));
             }
-            for at in block..end {
-                let edge = may_go_on[at - block].then(|| self.edges.get(numbers[at], numbers[at + 1])).flatten();
-                edges[at - block] = edge.copied().unwrap_or_default();
-                if edges[at - block].child != 0 {
+            for (pick, edge) in picked[..count].iter().zip(&mut edges) {
+                let at = pick >> 1;
+                *edge = (pick & 1 == 1)
+                    .then(|| self.edges.get(numbers[at], numbers[at + 1]))
+                    .flatten()
+                    .copied()
+                    .unwrap_or_default();
+                if edge.child != 0 {
                     // The next word is in a phrase, so there is one after it, or the last 0.
-                    self.edges.fetch(key_of(edges[at - block].child, numbers[at + 2]));
+                    self.edges.fetch(key_of(edge.child, numbers[at + 2]));
                 }
             }
-            for at in block..end {
+            for (pick, edge) in picked[..count].iter().zip(&edges) {
+                let at = pick >> 1;
                 let mut occurs = |phrase: u32, last: usize| {
                     if phrase != 0 {
                         found.push(Occurrence {
@@ -146,8 +192,8 @@ impl Matcher {
                         });
                     }
                 };
-                occurs(self.roots[numbers[at] as usize].phrase, at);
-                let (mut edge, mut last) = (&edges[at - block], at + 1);
+                occurs(self.single[numbers[at] as usize], at);
+                let (mut edge, mut last) = (edge, at + 1);
                 occurs(edge.phrase, last);
                 while edge.child != 0 {
                     last += 1;
@@ -161,7 +207,7 @@ impl Matcher {
 
     /// Memory of the trie, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.roots.as_slice())
+        size_of_val(self.single.as_slice())
             + size_of_val(self.edges.slots.as_slice())
             + size_of_val(self.pairs.bits.as_slice())
     }

@@ -2,7 +2,7 @@
 //!
 //! The reader takes row groups of corpus tables, workers encode them, the writer appends to the shard of
 //! the table's bucket. All workers share the row groups of the buckets in work.
-use std::{path::Path, str::FromStr};
+use std::path::Path;
 
 use arrow::{
     array::{Array, AsArray},
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ShardError,
     segment::{MOST_SEGMENTS, cut},
+    task::Task,
 };
 use crate::{
     REMAKE,
@@ -34,36 +35,6 @@ use crate::{
     stage::{self, Threads},
     text::{Document, Encoder, Tokenizer},
 };
-
-/// A share of the buckets: those b with b mod `of` = `index`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Task {
-    index: u32,
-    of: u32,
-}
-
-impl Task {
-    /// All buckets.
-    pub const ALL: Self = Self { index: 0, of: 1 };
-
-    /// Whether the task makes this bucket.
-    pub fn has(self, bucket: u32) -> bool {
-        bucket % self.of == self.index
-    }
-}
-
-impl FromStr for Task {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || format!("`{text}` is no task; wanted i/n with 0 <= i < n, such as 0/4");
-        let (index, of) = text.split_once('/').ok_or_else(wanted)?;
-        match (index.parse(), of.parse()) {
-            (Ok(index), Ok(of)) if index < of => Ok(Self { index, of }),
-            _ => Err(wanted()),
-        }
-    }
-}
 
 /// What shards are to be made from.
 pub struct Request<'a> {

@@ -1,11 +1,16 @@
-//! Shards: the plan, the streaming stage ([`encode`]), where documents are cut ([`segment`]), and the seal.
-use std::path::PathBuf;
+//! Shards: the plan, the streaming stage ([`encode`]), where documents are cut ([`segment`]), which machine makes
+//! which ([`task`]), and the seal.
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use schemas::{ManifestError, StoreError};
 
 pub mod encode;
 pub mod seal;
 pub mod segment;
+pub mod task;
 
 /// Making or sealing shards failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,22 +35,58 @@ pub enum ShardError {
         /// Hash of the given tokenizer.
         wanted: String,
     },
-    /// Shards are missing at the seal.
-    #[error(
-        "{missing} of {planned} shards are not there yet, the first is `{first}`\nhint: run `pipeline shards` (every task of it), then `pipeline pairs`, then seal"
-    )]
+    /// Shards are missing when pairs are to be drawn, or at the seal.
+    #[error("{}", unfinished(missing, *planned, out, *tasks))]
     Unfinished {
-        /// How many.
-        missing: usize,
-        /// Of how many.
+        /// Names of the tables that are not there.
+        missing: Vec<String>,
+        /// How many there are to be.
         planned: usize,
-        /// Name of the first.
-        first: String,
+        /// The folder of everything made.
+        out: PathBuf,
+        /// In how many tasks they are made, where it was said.
+        tasks: Option<u32>,
     },
+    /// Which task this is, is not clear.
+    #[error(transparent)]
+    Task(#[from] task::TaskError),
     /// A file of ours, or the disk.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+}
+
+/// What is missing, by bucket, and the commands that make it.
+fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>) -> String {
+    let bucket = |name: &String| name.trim_end_matches(".parquet").rsplit('-').next()?.parse::<u32>().ok();
+    let (pairs, shards): (Vec<_>, Vec<_>) = missing.iter().partition(|name| name.starts_with("pairs-"));
+    let buckets: BTreeSet<u32> = shards.iter().filter_map(|name| bucket(name)).collect();
+    let out = format!("--out {}", out.display());
+    if buckets.is_empty() {
+        let first = pairs.first().map_or("pairs", |name| name.as_str());
+        return format!(
+            "`{first}` is not there yet\nhint: run `pipeline pairs {out}` with the options of the other steps"
+        );
+    }
+    let list = |numbers: &BTreeSet<u32>| {
+        let some: Vec<String> = numbers.iter().take(20).map(u32::to_string).collect();
+        some.join(", ") + if numbers.len() > 20 { ", …" } else { "" }
+    };
+    let made = match tasks {
+        Some(n) => {
+            let tasks: BTreeSet<u32> = buckets.iter().map(|b| b % n).collect();
+            let which = if tasks.len() == 1 { "task" } else { "tasks" };
+            format!("{which} {} of {n} did not finish: `pipeline shards {out} --task i/{n}`", list(&tasks))
+        }
+        None => format!("`pipeline shards {out}`, with the options of the other steps, makes those and no others"),
+    };
+    let (noun, verb) = if shards.len() == 1 { ("bucket", "is") } else { ("buckets", "are") };
+    let noun = if buckets.len() == 1 { "bucket" } else { noun };
+    format!(
+        "{} of {planned} shards {verb} not there yet: those of {noun} {}\nhint: {made}; then `pipeline pairs` and `pipeline seal`",
+        shards.len(),
+        list(&buckets)
+    )
 }

@@ -38,6 +38,8 @@ pub struct Request<'a> {
     pub seed: u64,
     /// The rest.
     pub options: ShardOptions,
+    /// In how many tasks the shards are made, for a message.
+    pub tasks: Option<u32>,
 }
 
 /// Seals the shards, or finds that they are sealed.
@@ -80,12 +82,9 @@ pub fn make(
         }
         None => missing.push(pairs::name_of(0)),
     }
-    if let Some(first) = missing.first() {
-        return Err(ShardError::Unfinished {
-            missing: missing.len(),
-            planned: planned.len() + 1,
-            first: first.clone(),
-        });
+    if !missing.is_empty() {
+        let (planned, out) = (planned.len(), request.out.to_owned());
+        return Err(ShardError::Unfinished { missing, planned, out, tasks: request.tasks });
     }
     let options = options_toml(request, &corpus.body, &pool.body)?;
     let body = ShardsBody {

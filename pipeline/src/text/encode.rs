@@ -53,6 +53,8 @@ pub struct Document {
     pub first_tokens: Vec<u32>,
     /// For each word its number in the lexicon, 0 for a word of no phrase, or [`Document::TRANSPARENT`].
     pub pool_words: Vec<u32>,
+    /// Whether any word is [`Document::TRANSPARENT`].
+    pub has_transparent: bool,
 }
 
 impl Document {
@@ -76,6 +78,7 @@ impl<'l> Encoder<'l> {
         document.ids.clear();
         document.first_tokens.clear();
         document.pool_words.clear();
+        document.has_transparent = false;
         self.words.find(text);
         let padded = self.words.padded();
         for (block, ranges) in self.words.ranges().chunks(AHEAD).enumerate() {
@@ -107,6 +110,7 @@ impl<'l> Encoder<'l> {
                     }
                 };
                 let transparent = key.word() == b"-" && self.words.is_transparent(block * AHEAD + i);
+                document.has_transparent |= transparent;
                 document.pool_words.push(if transparent { Document::TRANSPARENT } else { pool_word });
             }
         }

@@ -3,7 +3,7 @@
 //! BERT's normaliser works character by character, with one exception: canonical reordering of
 //! combining marks that accent stripping leaves. So a table asks Hugging Face's normaliser once what
 //! each character becomes by itself, and a run that holds a character which takes part in reordering
-//! goes to the library whole. ASCII needs one look into a small table a byte.
+//! goes to the library whole. ASCII is looked at in blocks of 64 bytes, whose words are found in bit masks.
 use std::ops::Range;
 
 use hashbrown::HashMap;
@@ -56,6 +56,8 @@ struct Normalized {
 pub struct Words<'t> {
     tokenizer: &'t Tokenizer,
     ascii: Option<Box<Bytes>>,
+    /// What is done to ASCII is what [`Block`] does.
+    blocks: bool,
     others: HashMap<char, Normalized>,
     text: Vec<u8>,
     ranges: Vec<WordRange>,
@@ -83,6 +85,7 @@ impl<'t> Words<'t> {
         }
         Self {
             tokenizer,
+            blocks: Block::does(&ascii),
             ascii: simple.then_some(ascii),
             others: HashMap::new(),
             text: vec![0; SLACK],
@@ -143,15 +146,28 @@ impl<'t> Words<'t> {
     }
 
     fn find_by_character(&mut self, raw: &str, ascii: &Bytes) {
-        let Self { tokenizer, others, text, ranges, .. } = self;
+        let Self { tokenizer, others, text, ranges, blocks, .. } = self;
         let bytes = raw.as_bytes();
         let class_of = |byte: u8| ascii[usize::from(byte)].1;
-        text.reserve(bytes.len() + SLACK);
+        text.reserve(bytes.len() + Block::BYTES + SLACK);
         let mut word: Option<u32> = None;
         // Where the run since the last ASCII space began: in the raw text, the normalised text, and the words.
         let mut run = (0, 0, 0);
         let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
+        loop {
+            if *blocks {
+                let block = Block::of(&bytes[at..]);
+                if let Some((space, words)) =
+                    block.last_space(ranges.len() + usize::from(word.is_some()), word.is_some())
+                {
+                    run = (at + space + 1, text.len() + space + 1, words);
+                }
+                at += block.find(&mut word, text, ranges);
+                if block.length == Block::BYTES {
+                    continue;
+                }
+            }
+            let Some(&byte) = bytes.get(at) else { break };
             let (becomes, class) = ascii[usize::from(byte)];
             match class {
                 Class::Letter => {
@@ -207,6 +223,108 @@ impl<'t> Words<'t> {
         }
         end_word(&mut word, text, ranges);
     }
+}
+
+/// The first bytes of a text, at most 64, up to the first that is no printable ASCII or white space: what they
+/// become, and which are what, one bit each.
+struct Block {
+    text: [u8; Self::BYTES],
+    letters: u64,
+    spaces: u64,
+    punctuation: u64,
+    length: usize,
+}
+
+impl Block {
+    const BYTES: usize = 64;
+
+    /// Whether a table says of each byte what a block does with it.
+    fn does(ascii: &Bytes) -> bool {
+        (0..128u8).all(|byte| {
+            let block = Self::of(&[byte]);
+            let class = match (block.length, block.letters, block.spaces) {
+                (0, ..) => Class::Gone,
+                (_, 1, _) => Class::Letter,
+                (_, _, 1) => Class::Space,
+                _ => Class::Punctuation,
+            };
+            let (becomes, wanted) = ascii[usize::from(byte)];
+            class == wanted && (class == Class::Gone || becomes == block.text[0])
+        })
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        let mut padded = [0; Self::BYTES];
+        let raw = bytes.first_chunk().unwrap_or_else(|| {
+            padded[..bytes.len()].copy_from_slice(bytes);
+            &padded
+        });
+        let (mut text, mut letters, mut spaces, mut others) = ([0; 64], [0; 64], [0; 64], [0; 64]);
+        // Without branches, so that the compiler makes vector instructions of it.
+        for i in 0..Self::BYTES {
+            let byte = raw[i];
+            let lower = byte | u8::from(byte.is_ascii_uppercase()) << 5;
+            let space = u8::from((byte == b' ') | (byte == b'\t') | (byte == b'\n') | (byte == b'\r'));
+            text[i] = if space == 1 { b' ' } else { lower };
+            letters[i] = u8::from(lower.is_ascii_lowercase() | byte.is_ascii_digit());
+            spaces[i] = space;
+            others[i] = u8::from(!(b' '..0x7f).contains(&byte)) & !space;
+        }
+        let length = mask(&others).trailing_zeros();
+        let keep = if length == 64 { u64::MAX } else { (1 << length) - 1 };
+        let (letters, spaces) = (mask(&letters) & keep, mask(&spaces) & keep);
+        Self { text, letters, spaces, punctuation: keep & !letters & !spaces, length: length as usize }
+    }
+
+    /// Where words begin, one bit each. `inside` says whether the first letter goes on with a word.
+    fn starts(&self, inside: bool) -> u64 {
+        self.letters & !(self.letters << 1 | u64::from(inside)) | self.punctuation
+    }
+
+    /// The last space, and the words before it when there are `words` before the block.
+    fn last_space(&self, words: usize, inside: bool) -> Option<(usize, usize)> {
+        let space = self.spaces.checked_ilog2()?;
+        let before = self.starts(inside) & ((1 << space) - 1);
+        Some((space as usize, words + before.count_ones() as usize))
+    }
+
+    /// Appends the block's text and words, and gives its length. `word` is the start of the word that the text so far
+    /// ends in, and then of the one that the block ends in.
+    fn find(&self, word: &mut Option<u32>, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) -> usize {
+        let base = text.len() as u32;
+        text.extend_from_slice(&self.text);
+        text.truncate(base as usize + self.length);
+        let mut starts = self.starts(word.is_some());
+        if let Some(start) = *word {
+            let goes_on = self.letters.trailing_ones();
+            if goes_on as usize == self.length {
+                return self.length;
+            }
+            ranges.push(WordRange { start, end: base + goes_on });
+            *word = None;
+        }
+        while starts != 0 {
+            let start = starts.trailing_zeros();
+            starts &= starts - 1;
+            // A punctuation character is no run of letters.
+            let length = (self.letters >> start).trailing_ones().max(1);
+            ranges.push(WordRange { start: base + start, end: base + start + length });
+        }
+        if self.length > 0 && self.letters >> (self.length - 1) & 1 == 1 {
+            *word = ranges.pop().map(|open| open.start);
+        }
+        self.length
+    }
+}
+
+/// One bit for each byte, which is 0 or 1.
+fn mask(flags: &[u8; 64]) -> u64 {
+    let mut mask = 0;
+    for (i, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        // Moves the lowest bit of byte k to bit 56 + k; no two bits meet.
+        mask |= (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
+    }
+    mask
 }
 
 fn end_word(word: &mut Option<u32>, text: &[u8], ranges: &mut Vec<WordRange>) {

@@ -1,0 +1,79 @@
+//! The matcher beside a naive one: a pool and a text over few words, every length tried everywhere.
+#![no_main]
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::LazyLock,
+};
+
+use libfuzzer_sys::fuzz_target;
+use pipeline::{
+    phrase::{
+        matcher::{Matcher, Scratch},
+        pool::{Phrase, Pool},
+    },
+    text::{Document, Encoder, Tokenizer},
+};
+
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/sample/tokenizer.json");
+    Tokenizer::load(&file).expect("the sample's tokenizer")
+});
+
+/// Words of phrases; some are several tokens, the last ones are in no phrase of most pools.
+const WORDS: [&str; 14] =
+    ["a", "b", "c", "wi", "fi", "stainless", "steel", "-", "é", "中", "unforeseeable", "x1", "q", "zz"];
+
+fuzz_target!(|data: &[u8]| {
+    // The pool, phrases separated by 255; then 254; then the text.
+    let end = data.iter().position(|b| *b == 254).unwrap_or(data.len());
+    let mut phrases: BTreeMap<String, u8> = BTreeMap::new();
+    for phrase in data[..end].split(|b| *b == 255) {
+        let words: Vec<&str> = phrase.iter().take(12).map(|b| WORDS[usize::from(*b) % 12]).collect();
+        if !words.is_empty() {
+            let text = words.join(" ").replace('é', "e");
+            phrases.insert(text, words.len() as u8);
+        }
+    }
+    let pool = Pool { phrases: phrases.into_iter().map(|(text, words)| Phrase { text, score: 0.5, words }).collect() };
+    let mut text = String::new();
+    for byte in data[end..].iter().skip(1) {
+        text.push_str(WORDS[usize::from(byte & 15).min(13)]);
+        text.push_str(["", " ", "\n", "-"][usize::from(byte >> 6)]);
+    }
+
+    let (matcher, lexicon) = Matcher::new(&pool, &TOKENIZER);
+    let (mut document, mut found) = (Document::default(), Vec::new());
+    Encoder::new(&lexicon).encode(&text, &mut document);
+    matcher.find(&document, &mut Scratch::default(), &mut found);
+    assert!(found.is_sorted());
+    let got: Vec<_> = found.iter().map(|o| (o.start, o.end, o.phrase.get())).collect();
+
+    // Which word each is comes from the library: those that match are compared by text.
+    let words = words_of(&text);
+    let visible: Vec<usize> =
+        (0..document.words()).filter(|&w| document.pool_words[w] != Document::TRANSPARENT).collect();
+    let ids: BTreeMap<&str, u32> = pool.phrases.iter().enumerate().map(|(i, p)| (p.text.as_str(), i as u32)).collect();
+    assert_eq!(words.len(), document.words());
+    let mut wanted = BTreeSet::new();
+    for from in 0..visible.len() {
+        for to in from + 1..=visible.len().min(from + 12) {
+            let row: Vec<&str> = visible[from..to].iter().map(|&w| words[w].as_str()).collect();
+            if let Some(id) = ids.get(row.join(" ").as_str()) {
+                wanted.insert((document.first_tokens[visible[from]], document.first_tokens[visible[to - 1] + 1], *id));
+            }
+        }
+    }
+    assert_eq!(got, wanted.into_iter().collect::<Vec<_>>(), "{text:?}");
+});
+
+/// The words of a text by the library alone.
+fn words_of(text: &str) -> Vec<String> {
+    use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+    let mut normalized = NormalizedString::from(text);
+    TOKENIZER.oracle().get_normalizer().expect("BERT's").normalize(&mut normalized).expect("plain text");
+    let mut split = PreTokenizedString::from(normalized.get());
+    TOKENIZER.oracle().get_pre_tokenizer().expect("BERT's").pre_tokenize(&mut split).expect("plain text");
+    let words = split.get_splits(OffsetReferential::Original, OffsetType::Byte);
+    words.into_iter().map(|(word, _, _)| word.to_owned()).collect()
+}

@@ -1,0 +1,183 @@
+//! A task: a share of the buckets, so that many machines can make the shards of one folder.
+//!
+//! Which share a process has is said by `--task i/n`, or by the scheduler that started it: a Slurm array or an
+//! indexed Job of Kubernetes. Shares do not overlap and together are everything; nothing but the buckets' numbers
+//! decides them, so a task can be started again at any time.
+use std::str::FromStr;
+
+/// A share of the buckets: those b with b mod `of` = `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    index: u32,
+    of: u32,
+}
+
+/// What says which task a process is cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// A variable of the scheduler is no number.
+    #[error("{variable} is `{found}`, wanted a number\nhint: say which task this is with --task i/n")]
+    NoNumber {
+        /// Its name.
+        variable: &'static str,
+        /// Its value.
+        found: String,
+    },
+    /// The numbers of a Slurm array have gaps, so they do not say which share is whose.
+    #[error(
+        "the Slurm array has {count} tasks numbered {min} to {max}, with gaps\n\
+         hint: add --tasks with the number of tasks of the whole array; task {id} is then task {id} of it"
+    )]
+    Gaps {
+        /// `SLURM_ARRAY_TASK_COUNT`
+        count: u32,
+        /// `SLURM_ARRAY_TASK_MIN`
+        min: u32,
+        /// `SLURM_ARRAY_TASK_MAX`
+        max: u32,
+        /// `SLURM_ARRAY_TASK_ID`
+        id: u32,
+    },
+    /// The index is not below the number of tasks.
+    #[error("{variable} is {index}, wanted a number below {of}, that of --tasks\nhint: number the tasks from 0")]
+    Outside {
+        /// Where the index is from.
+        variable: &'static str,
+        /// What it is.
+        index: u32,
+        /// The number of tasks.
+        of: u32,
+    },
+    /// Kubernetes says which, and nobody says of how many.
+    #[error(
+        "JOB_COMPLETION_INDEX is {index}, but nothing says of how many tasks\nhint: add --tasks with the completions of the Job"
+    )]
+    OfHowMany {
+        /// Which.
+        index: u32,
+    },
+    /// `--tasks` says of how many, and nothing says which.
+    #[error(
+        "--tasks is {of}, but nothing says which task this is\n\
+         hint: a Slurm array (SLURM_ARRAY_TASK_ID) or an indexed Job of Kubernetes (JOB_COMPLETION_INDEX) does; by hand, use --task i/{of}"
+    )]
+    Which {
+        /// The number of tasks.
+        of: u32,
+    },
+}
+
+const SLURM: &str = "SLURM_ARRAY_TASK_ID";
+const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
+
+impl Task {
+    /// All buckets.
+    pub const ALL: Self = Self { index: 0, of: 1 };
+
+    /// Whether the task makes this bucket.
+    pub fn has(self, bucket: u32) -> bool {
+        bucket % self.of == self.index
+    }
+
+    /// The task that the scheduler gave this process; `None` where no scheduler did. `variable` reads the
+    /// environment, `tasks` is the number of tasks where it was said.
+    ///
+    /// A Slurm array needs no number: its tasks are counted from its lowest index, if they have no gaps. (An array
+    /// of which some tasks are sent again has gaps, or counts fewer tasks.)
+    pub fn of_scheduler(
+        tasks: Option<u32>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, TaskError> {
+        let number = |name: &'static str| match variable(name) {
+            None => Ok(None),
+            Some(found) => found.parse::<u32>().map(Some).map_err(|_| TaskError::NoNumber { variable: name, found }),
+        };
+        let within = |variable, index, of| {
+            if index < of { Ok(Some(Self { index, of })) } else { Err(TaskError::Outside { variable, index, of }) }
+        };
+        match (number(SLURM)?, number(KUBERNETES)?, tasks) {
+            (Some(id), _, Some(of)) => within(SLURM, id, of),
+            (Some(id), _, None) => {
+                let min = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
+                let max = number("SLURM_ARRAY_TASK_MAX")?;
+                let count =
+                    number("SLURM_ARRAY_TASK_COUNT")?.or(max.map(|max| max.saturating_sub(min) + 1)).unwrap_or(1);
+                let max = max.unwrap_or((min + count).saturating_sub(1));
+                if id < min || id > max || max - min + 1 != count {
+                    return Err(TaskError::Gaps { count, min, max, id });
+                }
+                Ok(Some(Self { index: id - min, of: count }))
+            }
+            (None, Some(index), Some(of)) => within(KUBERNETES, index, of),
+            (None, Some(index), None) => Err(TaskError::OfHowMany { index }),
+            (None, None, Some(of)) => Err(TaskError::Which { of }),
+            (None, None, None) => Ok(None),
+        }
+    }
+}
+
+impl FromStr for Task {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || format!("`{text}` is no task; wanted i/n with 0 <= i < n, such as 0/4");
+        let (index, of) = text.split_once('/').ok_or_else(wanted)?;
+        match (index.parse(), of.parse()) {
+            (Ok(index), Ok(of)) if index < of => Ok(Self { index, of }),
+            _ => Err(wanted()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(tasks: Option<u32>, variables: &[(&str, &str)]) -> Result<Option<Task>, TaskError> {
+        Task::of_scheduler(tasks, |name| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned()))
+    }
+
+    fn slurm<'a>(id: &'a str, count: &'a str, min: &'a str, max: &'a str) -> [(&'static str, &'a str); 4] {
+        [
+            ("SLURM_ARRAY_TASK_ID", id),
+            ("SLURM_ARRAY_TASK_COUNT", count),
+            ("SLURM_ARRAY_TASK_MIN", min),
+            ("SLURM_ARRAY_TASK_MAX", max),
+        ]
+    }
+
+    #[test]
+    fn the_scheduler_says_which_task() {
+        let is = |index, of| Ok(Some(Task { index, of }));
+        assert_eq!(task(None, &[]), Ok(None));
+        assert_eq!(task(None, &slurm("2", "7", "0", "6")), is(2, 7));
+        assert_eq!(task(None, &slurm("7", "7", "1", "7")), is(6, 7));
+        assert_eq!(task(Some(7), &slurm("4", "2", "1", "4")), is(4, 7));
+        assert_eq!(task(Some(3), &[("JOB_COMPLETION_INDEX", "0")]), is(0, 3));
+    }
+
+    #[test]
+    fn what_does_not_say_which_task_is_refused() {
+        for (tasks, variables, wanted) in [
+            (None, &slurm("4", "2", "1", "4")[..], "with gaps"),
+            (None, &slurm("8", "4", "0", "12"), "with gaps"),
+            (None, &slurm("two", "4", "0", "12"), "`two`, wanted a number"),
+            (Some(7), &slurm("7", "7", "1", "7"), "wanted a number below 7"),
+            (Some(2), &[("JOB_COMPLETION_INDEX", "2")], "wanted a number below 2"),
+            (None, &[("JOB_COMPLETION_INDEX", "2")], "of how many"),
+            (Some(2), &[], "which task this is"),
+        ] {
+            let error = task(tasks, variables).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn tasks_share_all_buckets() {
+        for of in [1, 3, 7] {
+            for bucket in 0..30 {
+                assert_eq!((0..of).filter(|&index| Task { index, of }.has(bucket)).count(), 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Whatever stops a run, the next one goes on and ends with the bytes of an undisturbed run: kills at any moment, no
+//! room at any moment, input that stalls. And a byte that changes in any file is noticed.
+//!
+//! Each fault is tried a few times in every test run, and EBERT_FAULTS times when that is set; run with `--nocapture`
+//! to see the counts.
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use schemas::Draws;
+use support::{assert_same, contents, pipeline, real_arguments, real_data, said, succeed, workspace};
+
+fn tries(few: u64) -> u64 {
+    std::env::var("EBERT_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
+}
+
+/// A run over the sample, or over the real files where they are, with several buckets.
+struct Subject {
+    name: &'static str,
+    arguments: Vec<String>,
+    folder: tempfile::TempDir,
+    takes: Duration,
+}
+
+impl Subject {
+    /// Runs undisturbed into `whole`.
+    fn new(name: &'static str, arguments: Vec<String>) -> Self {
+        let mut subject = Self { name, arguments, folder: tempfile::tempdir().unwrap(), takes: Duration::ZERO };
+        let since = Instant::now();
+        succeed(&mut subject.run("whole"));
+        subject.takes = since.elapsed();
+        subject
+    }
+
+    fn all() -> Vec<Self> {
+        let real = real_data().map(|data| Self::new("real files", real_arguments(&data)));
+        std::iter::once(Self::new("sample", Vec::new())).chain(real).collect()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, out: &str) -> Command {
+        let mut command = pipeline(["run", "--bucket-mib", "1"]);
+        command.args(&self.arguments).arg("--out").arg(self.path(out));
+        command
+    }
+
+    /// As [`Subject::run`], below a line of bash.
+    fn run_below(&self, bash: &str, out: &str) -> Command {
+        let run = self.run(out);
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("{bash}\nexec \"$@\""), "bash"]).arg(run.get_program()).args(run.get_args());
+        command.current_dir(workspace());
+        command
+    }
+
+    /// Finishes what was disturbed and compares; a finished table must not be made again.
+    fn finish(&self, out: &str, what: &str) {
+        let before = self.finished(out);
+        succeed(&mut self.run(out));
+        self.assert_kept(&before, out);
+        assert_same(&self.path("whole"), &self.path(out), what);
+    }
+
+    /// The tables that are finished, with the times at which they were written.
+    fn finished(&self, out: &str) -> BTreeMap<String, SystemTime> {
+        let recorded = |name: &str| self.path(out).join(".made").join(format!("{name}.json")).exists();
+        let mut times = self.times(out);
+        // The tables of products are finished when the second one is; pairs are drawn as a whole.
+        times.retain(|name, _| !name.contains("pairs-") && recorded(&name.replace("associations-", "products-")));
+        times
+    }
+
+    fn times(&self, out: &str) -> BTreeMap<String, SystemTime> {
+        let mut times = BTreeMap::new();
+        for step in ["corpus", "shards"] {
+            let Ok(entries) = fs::read_dir(self.path(out).join(step)) else { continue };
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if let (true, Ok(time)) = (name.ends_with(".parquet"), entry.metadata().and_then(|m| m.modified())) {
+                    times.insert(format!("{step}/{name}"), time);
+                }
+            }
+        }
+        times
+    }
+
+    fn assert_kept(&self, before: &BTreeMap<String, SystemTime>, out: &str) {
+        let now = self.times(out);
+        for (name, time) in before {
+            assert_eq!(now.get(name), Some(time), "{}: `{name}` was made again", self.name);
+        }
+    }
+}
+
+#[test]
+fn killed_and_continued_gives_the_bytes_of_an_undisturbed_run() {
+    for subject in Subject::all() {
+        let (kills, mut stopped, mut finished) = (tries(6), 0, 0);
+        for kill in 0..kills {
+            // Later moments are reached by going on: each run starts where the last one was stopped.
+            let share = 0.02 + 0.6 * Draws::new(7, "kill", &kill.to_le_bytes()).unit();
+            let before = subject.finished("killed");
+            let mut child = subject.run("killed").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            thread::sleep(subject.takes.mul_f64(share));
+            child.kill().unwrap();
+            stopped += u64::from(!child.wait().unwrap().success());
+            subject.assert_kept(&before, "killed");
+            if kill % 3 == 2 || kill + 1 == kills {
+                // To the end; then from the start again, so that early moments are met, too.
+                subject.finish("killed", "killed and continued");
+                fs::remove_dir_all(subject.path("killed")).unwrap();
+                finished += 1;
+            }
+        }
+        println!("{}: {kills} SIGKILLs, {stopped} in time; {finished} runs finished with the same bytes", subject.name);
+        assert!(stopped > kills / 4, "{}: {stopped} of {kills} runs were stopped", subject.name);
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_gone_on_from() {
+    for subject in Subject::all() {
+        let largest = contents(&subject.path("whole")).values().map(Vec::len).max().unwrap() as f64 / 1024.0;
+        let (faults, mut full) = (tries(4), 0);
+        for fault in 0..faults {
+            // A limit on the size of files stands for a full disk: it can be set anywhere. In units of 1,024 bytes.
+            let limit = largest.powf(0.3 + 0.7 * Draws::new(7, "room", &fault.to_le_bytes()).unit()) as u64;
+            let output = subject.run_below(&format!("ulimit -f {limit}"), "full").output().unwrap();
+            let text = said(&output, &[]);
+            let failed = text.starts_with("exit 1") && text.contains("there is no room left");
+            assert!(failed || text.starts_with("exit 0"), "{}: {limit}: {text}", subject.name);
+            full += u64::from(failed);
+            subject.finish("full", &format!("{limit} KiB"));
+            fs::remove_dir_all(subject.path("full")).unwrap();
+        }
+        println!("{}: {faults} limits, {full} met; all finished with the same bytes", subject.name);
+        assert!(full > faults / 3);
+    }
+}
+
+#[test]
+fn a_small_mount_that_fills_up_is_said_and_gone_on_from() {
+    let mount = |size: &str, what: &str| format!("mount -t tmpfs -o {what}size={size} tmpfs");
+    let probe = format!("unshare --mount bash -c '{} /mnt'", mount("1m", ""));
+    if !Command::new("bash").args(["-c", &probe]).output().is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: this user may not mount a small file system");
+        return;
+    }
+    for subject in Subject::all() {
+        let needs: usize = contents(&subject.path("whole")).values().map(Vec::len).sum();
+        let (faults, mut full) = (tries(4), 0);
+        for fault in 0..faults {
+            let size = (needs as f64 * (0.02 + 1.2 * Draws::new(7, "mount", &fault.to_le_bytes()).unit())) as u64;
+            fs::create_dir_all(subject.path("mounted")).unwrap();
+            let (place, run) = (subject.path("mounted"), subject.run("mounted"));
+            // Until it fails; then with room.
+            let script = format!(
+                "{} {place:?}\n\"$@\" 2>{log:?} && echo fitted\n{} {place:?}\n\"$@\" && cp -r {place:?} {copy:?}",
+                mount(&size.to_string(), ""),
+                mount("8g", "remount,"),
+                log = subject.path("log"),
+                copy = subject.path("copy"),
+            );
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "bash", "-c", &script, "bash"]).arg(run.get_program()).args(run.get_args());
+            let fitted = succeed(command.current_dir(workspace())).contains("fitted");
+            let log = fs::read_to_string(subject.path("log")).unwrap();
+            assert!(fitted || log.contains("there is no room left"), "{}: {size} bytes: {log}", subject.name);
+            full += u64::from(!fitted);
+            assert_same(&subject.path("whole"), &subject.path("copy"), &format!("{size} bytes"));
+            fs::remove_dir_all(subject.path("copy")).unwrap();
+        }
+        println!("{}: {faults} small mounts, {full} filled up; all finished with the same bytes", subject.name);
+        assert!(full > 0);
+    }
+}
+
+/// Reads of files below `/raw/` or `/amazon/` wait: the one with number STALL_AT, for STALL_MS milliseconds.
+const STALL: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+ssize_t read(int file, void *into, size_t size) {
+    static ssize_t (*next)(int, void *, size_t);
+    static long reads;
+    char link[64], path[4096];
+    if (!next) next = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length > 0 ? length : 0] = 0;
+    if ((strstr(path, "/amazon/") || strstr(path, "/sample/"))
+        && __sync_fetch_and_add(&reads, 1) == atol(getenv("STALL_AT")))
+        usleep(1000 * atol(getenv("STALL_MS")));
+    return next(file, into, size);
+}
+"#;
+
+#[test]
+fn input_that_stalls_changes_nothing() {
+    for subject in Subject::all() {
+        let library = subject.path("stall.so");
+        fs::write(subject.path("stall.c"), STALL).unwrap();
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &subject.path("stall.c")])
+            .arg("-ldl")
+            .status();
+        if !built.is_ok_and(|s| s.success()) {
+            eprintln!("skipped: no C compiler is there");
+            return;
+        }
+        let (faults, mut stalled) = (tries(4), 0);
+        for fault in 0..faults {
+            let mut draws = Draws::new(7, "stall", &fault.to_le_bytes());
+            // A real file is read in pieces of 128 KiB, the sample in few.
+            let at = draws.below(if subject.name == "sample" { 12 } else { 150 });
+            let since = Instant::now();
+            let mut command = subject.run("stalled");
+            command.env("LD_PRELOAD", &library).env("STALL_AT", at.to_string()).env("STALL_MS", "1500");
+            if fault % 3 == 2 {
+                // Killed while it waits.
+                let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                thread::sleep(Duration::from_millis(900));
+                child.kill().unwrap();
+                child.wait().unwrap();
+            } else {
+                succeed(&mut command);
+                stalled += u64::from(since.elapsed() > Duration::from_millis(1500));
+            }
+            subject.finish("stalled", &format!("stalled at read {at}"));
+            fs::remove_dir_all(subject.path("stalled")).unwrap();
+        }
+        println!("{}: {faults} inputs, {stalled} stalled, a third killed; all the same bytes", subject.name);
+        assert!(stalled > 0, "no read of a raw file was held up");
+    }
+}
+
+#[test]
+fn a_byte_that_changes_in_any_file_is_noticed() {
+    for subject in Subject::all() {
+        let out = subject.path("whole");
+        let all = contents(&out);
+        let (places, mut flips) = (tries(1), 0);
+        // The real files give hundreds of tables; some of them, unless more is asked for.
+        let step = if places == 1 && all.len() > 200 { 11 } else { 1 };
+        let mut files: Vec<_> = all.iter().filter(|f| !f.0.starts_with('.') && !f.1.is_empty()).collect();
+        let kept = |(i, f): (usize, &(&String, &Vec<u8>))| i % step == 0 || !f.0.contains("-0");
+        files = files.iter().enumerate().filter(|f| kept((f.0, f.1))).map(|f| *f.1).collect();
+        for (name, bytes) in &files {
+            for place in 0..places {
+                let mut draws = Draws::new(7, "flip", format!("{name} {place}").as_bytes());
+                let at = draws.below(bytes.len() as u64) as usize;
+                let mut changed = bytes.to_vec();
+                changed[at] ^= 1 << draws.below(8);
+                fs::write(out.join(name), changed).unwrap();
+                let short = name.rsplit('/').next().unwrap();
+                // By what looks at all files; and, at the first place, by what goes on from there.
+                let verify = said(&pipeline(["verify"]).arg(&out).output().unwrap(), &[]);
+                let run = if place == 0 { said(&subject.run("whole").output().unwrap(), &[]) } else { verify.clone() };
+                for text in [verify, run] {
+                    assert!(
+                        text.starts_with("exit 1") && text.contains(short) && text.contains("hint:"),
+                        "{}: byte {at} of `{name}`: {text}",
+                        subject.name
+                    );
+                }
+                fs::write(out.join(name), bytes).unwrap();
+                flips += 1;
+            }
+        }
+        println!("{}: {flips} flipped bits in {} files, all noticed by name", subject.name, files.len());
+    }
+}
