@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     hash::{BuildHasher, RandomState},
     io::{self, Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -352,8 +353,9 @@ impl TableReader {
     /// When it is no Parquet file, or its columns are not `columns`.
     pub fn open(path: &Path, columns: &SchemaRef) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(StoreError::io("open", path))?;
-        let metadata = parquet::arrow::arrow_reader::ArrowReaderMetadata::load(&file, Default::default())
-            .map_err(StoreError::parquet("open", path))?;
+        let metadata = guarded("open", path, || {
+            parquet::arrow::arrow_reader::ArrowReaderMetadata::load(&file, Default::default())
+        })?;
         let found = metadata.schema();
         if found.fields() != columns.fields() {
             let describe = |s: &SchemaRef| {
@@ -400,13 +402,15 @@ impl TableReader {
             builder = builder.with_projection(mask);
         }
         let path = self.path.clone();
-        let reader = builder.build().map_err(StoreError::parquet("read", &path))?;
-        Ok(reader.map(move |batch| {
-            batch.map_err(|e| StoreError::Parquet {
-                what: "read",
-                path: path.clone(),
-                source: parquet::errors::ParquetError::External(Box::new(e)),
-            })
+        let mut reader = Some(guarded("read", &path, || builder.build())?);
+        Ok(std::iter::from_fn(move || {
+            let external = |e| parquet::errors::ParquetError::External(Box::new(e));
+            let batch =
+                guarded("read", &path, || reader.as_mut().and_then(Iterator::next).transpose().map_err(external));
+            if !matches!(batch, Ok(Some(_))) {
+                reader = None;
+            }
+            batch.transpose()
         }))
     }
 
@@ -424,6 +428,20 @@ impl TableReader {
             batches.into_iter().flatten().chain(error)
         })
     }
+}
+
+/// Lets the library read, which panics on some tables that no writer makes; such a table is an error of its file, too.
+fn guarded<T>(
+    what: &'static str,
+    path: &Path,
+    read: impl FnOnce() -> Result<T, parquet::errors::ParquetError>,
+) -> Result<T, StoreError> {
+    let outcome = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let message = format!("the table is malformed ({})", text.unwrap_or("no message"));
+        Err(parquet::errors::ParquetError::General(message))
+    });
+    outcome.map_err(StoreError::parquet(what, path))
 }
 
 /// Removes files that a stopped run left under temporary names.

@@ -21,7 +21,7 @@ use pipeline::{
     },
     shard::segment::cut,
     source::{LineReader, open, parse},
-    text::{Document, Encoder, Lexicon, Tokenizer},
+    text::{Document, Encoder, Tokenizer},
 };
 use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TokenRange, create_segments};
 
@@ -96,8 +96,10 @@ fn main() -> Result<()> {
         theirs.set_encode_special_tokens(true);
         theirs
     };
-    let next: tokenizers_next::Tokenizer =
-        std::str::from_utf8(json)?.parse().map_err(|e| anyhow!("the release candidate: {e}"))?;
+    let canonical =
+        tokenizers_next::canonicalize_str(std::str::from_utf8(json)?).map_err(|e| anyhow!("the release candidate: {e}"))?;
+    let next = tokenizers_next::from_json(&canonical).map_err(|e| anyhow!("the release candidate: {e}"))?;
+    let options = tokenizers_next::pipeline::EncodeOptions::default();
 
     // Equal, one by one.
     let (mut encoder, mut document) = (Encoder::new(&lexicon), Document::default());
@@ -107,7 +109,7 @@ fn main() -> Result<()> {
         let wanted = theirs.encode(text.as_str(), false).map_err(|e| anyhow!("{e}"))?;
         ensure!(wanted.get_ids().iter().copied().eq(document.ids.iter().map(|id| u32::from(*id))), "ids of {text:?}");
         matcher.find(&document, &mut scratch, &mut found);
-        let spaced = spaced_words(&document, &lexicon, text, &tokenizer);
+        let spaced = spaced_words(&document, text, &tokenizer);
         ensure!(found.len() == count_by_bytes(&aho, &spaced), "matches in {text:?}");
     }
 
@@ -124,7 +126,7 @@ fn main() -> Result<()> {
         .iter()
         .zip(&documents)
         .take(texts.len() / 4)
-        .map(|(text, document)| spaced_words(document, &lexicon, text, &tokenizer))
+        .map(|(text, document)| spaced_words(document, text, &tokenizer))
         .collect();
     let spans: Vec<Vec<Occurrence>> = documents
         .iter()
@@ -164,8 +166,10 @@ fn main() -> Result<()> {
             name: "tokenizers_1_0_rc",
             share: 0.15,
             work: Box::new(|texts| {
+                let mut ids = Vec::new();
                 for text in texts {
-                    black_box(next.encode(text.as_str(), false).is_ok());
+                    ids.clear();
+                    black_box(next.encode_into(text, &options, &mut ids).is_ok());
                 }
             }),
         },
@@ -276,8 +280,7 @@ fn import(file: &Path, tokenizer: &Tokenizer) -> Result<Pool> {
 }
 
 /// The words that matching sees, with a space before, between and after them: what a search over bytes needs to agree.
-fn spaced_words(document: &Document, lexicon: &Lexicon<'_>, text: &str, tokenizer: &Tokenizer) -> String {
-    let _ = lexicon;
+fn spaced_words(document: &Document, text: &str, tokenizer: &Tokenizer) -> String {
     let mut words = pipeline::text::Words::new(tokenizer);
     words.find(text);
     let mut spaced = String::from(" ");
