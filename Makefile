@@ -81,12 +81,14 @@ test: libtorch $(VENV)/ready ## all tests: Rust, whole commands, and the shards 
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace
 
 .PHONY: bench
-bench: pipeline ## the whole line, raw gz to sealed shards, on one core and two, beside a Python peer; a row in docs/bench/pipeline.csv; ARGS=
-	@python3 pipeline/benches/whole_line.py --pipeline $(PIPELINE) --work $(TARGET)/bench $(ARGS)
+bench: pipeline ## the parts beside `tokenizers` and Aho-Corasick, the whole line on one core and two beside a Python peer; a row in docs/bench/pipeline.csv; ARGS=
+	@cargo build --release --manifest-path pipeline/benches/parts/Cargo.toml --target-dir $(TARGET) --quiet
+	@python3 pipeline/benches/whole_line.py --pipeline $(PIPELINE) --parts $(TARGET)/release/parts --work $(TARGET)/bench $(ARGS)
 
 .PHONY: check
 check: libtorch $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
 	@cargo fmt --all --check
+	@for detached in pipeline/fuzz pipeline/benches/parts; do cargo fmt --manifest-path $$detached/Cargo.toml --check; done
 	@cargo clippy --release --workspace --all-targets --quiet -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace --no-deps --document-private-items --quiet
 	@$(DENY) --log-level error check bans licenses sources

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""How fast is the whole line, from raw gz files to sealed shards, and how does it compare with what a Python user would write?
+"""How fast is the whole line, from raw gz files to sealed shards, and how does it compare with what people use?
 
-Runs `pipeline run` as whole processes over two corpora of different sizes, alternating, on one core and on two; beside it, in
+First the parts by themselves, in one process (parts/main.rs): WordPiece beside `tokenizers`, phrases beside a search over bytes. Then it runs `pipeline run` as whole processes over two corpora of different sizes, alternating, on one core and on two; beside it, in
 the same rounds, a Python peer over a slice of the same records. Rates are marginal, (large - small) / (time of large - time of
 small), so that importing the pool and building the trie, which cost the same for any corpus, are apart. Medians of all rounds.
 
@@ -100,9 +100,25 @@ def peer(work, shared, folder, pool, tokenizer):
     return float(re.search(r"whole line ([0-9.]+) MB/s", said)[1])
 
 
+def measure_parts(program, folder, pool, tokenizer, rounds):
+    """Rates of the parts in MB of text a CPU second, and what the trie takes."""
+    said = measure([program, folder / "raw/reviews.json.gz", pool, tokenizer, rounds], 1)[3]
+    parts = {name: round(value, 2) for name, value in json.loads(said).items()}
+    rate = lambda name: parts[f"{name}_mb_per_s"]
+    parts["over_tokenizers_0_23"] = round(rate("wordpiece") / rate("tokenizers_0_23"), 1)
+    parts["over_tokenizers_1_0_rc"] = round(rate("wordpiece") / rate("tokenizers_1_0_rc"), 1)
+    parts["over_aho_corasick"] = round(rate("phrases") / rate("aho_corasick_bytes"), 1)
+    own = ["inflate", "records", "clean", "wordpiece", "phrases", "segments_and_parquet"]
+    parts["parts_together_mb_per_s"] = round(1 / sum(1 / rate(name) for name in own), 1)
+    for name, value in parts.items():
+        print(f"{name:30} {value}", flush=True)
+    return parts
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--pipeline", default="target/release/pipeline")
+    options.add_argument("--parts", default="target/release/parts")
     options.add_argument("--work", default="target/bench", type=pathlib.Path)
     options.add_argument("--csv", default="docs/bench/pipeline.csv", type=pathlib.Path)
     options.add_argument("--small", default=32, type=int, help="MB of text")
@@ -120,6 +136,7 @@ def main():
     pool = large / ("pool.txt" if shared else "pool.txt.gz")
     tokenizer = shared / "data/vocab/bert-base-uncased-vocab.txt" if shared else pathlib.Path("data/sample/tokenizer.json")
 
+    parts = measure_parts(a.parts, large, pool, tokenizer, a.rounds)
     runs, peers = {}, []
     for number in range(a.rounds):
         for cores in (1, 2):
@@ -157,15 +174,18 @@ def main():
         "spans_per_token": round(counts["phrase_spans"] / counts["tokens"], 3),
         "peer_mb_per_cpu_s": round(theirs, 3) if theirs else "",
         "over_peer": round(rate / theirs, 1) if theirs else "",
+        **parts,
     }
     for name, value in row.items():
-        print(f"{name:22} {value}")
-    new = not a.csv.exists()
-    with open(a.csv, "a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+        print(f"{name:30} {value}")
+    rows = list(csv.DictReader(a.csv.open())) if a.csv.exists() else []
+    # Columns that earlier rows do not have are empty in them.
+    columns = list(rows[0]) if rows else []
+    columns += [name for name in row if name not in columns]
+    with open(a.csv, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows([*rows, row])
     print(f"a row was added to {a.csv}")
 
 
