@@ -2,7 +2,7 @@
 //!
 //! Folders are in the order in which data flows: [`source`] opens dumps, [`corpus`] makes clean documents in
 //! buckets, [`phrase`] holds the scored pool and its matcher, [`graph`] the associations and pairs, [`text`]
-//! turns text into words and WordPiece ids, [`shard`] streams documents into shards and seals them.
+//! turns text into words and WordPiece ids, [`syntax`] finds noun phrases, [`shard`] streams documents into shards and seals them.
 //! [`run`] makes the steps that are not up to date; [`inspect`] and [`verify`] look at what is there.
 //!
 //! This crate never links libtorch.
@@ -21,5 +21,6 @@ pub mod sample;
 pub mod shard;
 pub mod source;
 pub mod stage;
+pub mod syntax;
 pub mod text;
 pub mod verify;

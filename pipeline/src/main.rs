@@ -15,6 +15,7 @@ use pipeline::{
     sample,
     shard::{ShardError, task::Task},
     stage::Threads,
+    syntax::{commands as tag, train::Epochs},
     verify::verify,
 };
 
@@ -85,6 +86,33 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
+    /// Train the tagger and the noun-phrase chunker on treebanks; the same bytes every time
+    ///
+    /// A treebank has one token a line, `word tag chunk` as in CoNLL-2000 or `word<TAB>tag`, and a blank line between
+    /// sentences. The tagger learns from all, the chunker from those with chunks.
+    TrainTagger {
+        /// Treebanks, plain, gz or zst
+        #[arg(required = true)]
+        treebanks: Vec<PathBuf>,
+        /// Where to write the model
+        #[arg(long, default_value = "pipeline/models/english.bin")]
+        model: PathBuf,
+        /// Rounds over the sentences for the tagger
+        #[arg(long, default_value_t = Epochs::default().tagger)]
+        tagger_epochs: u32,
+        /// Rounds over the sentences for the chunker
+        #[arg(long, default_value_t = Epochs::default().chunker)]
+        chunker_epochs: u32,
+    },
+    /// Score the tagger and chunker on a treebank: right tags, exact noun phrases
+    EvaluateTagger {
+        /// Treebanks, plain, gz or zst
+        #[arg(required = true)]
+        treebanks: Vec<PathBuf>,
+        /// A model of `train-tagger` [default: the one that is part of this program]
+        #[arg(long)]
+        model: Option<PathBuf>,
+    },
     /// Write the embedded sample corpus and its phrase pool anew
     Sample {
         /// Where to
@@ -107,8 +135,9 @@ enum Color {
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Nouns {
-    #[default]
+    /// Faster; for recipes that mask no noun phrases
     Off,
+    #[default]
     On,
 }
 
@@ -141,7 +170,7 @@ struct Steps {
     /// Workers [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Find noun phrases (not built yet)
+    /// Whether to find noun phrases; most of the time of a run goes into them
     #[arg(long, value_enum, default_value_t)]
     nouns: Nouns,
     /// Raw MiB for one bucket, that is one file of each kind; compressed files count four-fold
@@ -164,11 +193,6 @@ struct Steps {
     log: Log,
 }
 
-/// An option that cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("noun phrases are not built yet\nhint: leave NOUNS=off; `noun_phrases` is an empty list")]
-struct Usage;
-
 const SAMPLE: &str = "data/sample";
 
 fn share(text: &str) -> Result<f64, String> {
@@ -187,7 +211,6 @@ fn score(text: &str) -> Result<f64, String> {
 
 impl Steps {
     fn resolve(self) -> anyhow::Result<(Options, Progress)> {
-        anyhow::ensure!(self.nouns == Nouns::Off, Usage);
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = self.threads.map_or(cores, usize::from);
         let sample_pool = (self.corpus == *SAMPLE).then(|| PathBuf::from(SAMPLE).join("pool.txt.gz"));
@@ -202,6 +225,7 @@ impl Steps {
             min_score: self.min_score,
             min_score_single: self.min_score_single,
             max_tokens: self.max_tokens,
+            nouns: self.nouns == Nouns::On,
             seed: self.seed,
             threads: Threads::new(threads),
             bucket_mib: self.bucket_mib,
@@ -225,7 +249,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = write!(io::stderr(), "{}", explain(&error));
-            let usage = error.is::<Usage>() || error.downcast_ref().is_some_and(RunError::is_usage);
+            let usage = error.downcast_ref().is_some_and(RunError::is_usage);
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
@@ -316,6 +340,13 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let mut report = io::BufWriter::new(io::stdout().lock());
             inspect(&out, Look { rows, shards, colour }, &mut report)?;
             Ok(report.flush()?)
+        }
+        Command::TrainTagger { treebanks, model, tagger_epochs, chunker_epochs } => {
+            let epochs = Epochs { tagger: tagger_epochs, chunker: chunker_epochs };
+            Ok(tag::train(&treebanks, &model, epochs, &mut io::stdout().lock())?)
+        }
+        Command::EvaluateTagger { treebanks, model } => {
+            Ok(tag::evaluate(&treebanks, model.as_deref(), &mut io::stdout().lock())?)
         }
         Command::Sample { dir, seed } => {
             let made = sample::write_sample(&dir, seed).context("cannot write the sample")?;

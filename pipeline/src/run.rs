@@ -11,7 +11,7 @@ use std::{
 
 use schemas::{
     Manifest, ManifestError, StoreError,
-    manifest::{CorpusBody, GraphBody, PoolBody, ShardOptions, ShardsBody},
+    manifest::{CorpusBody, GraphBody, Hash, PoolBody, ShardOptions, ShardsBody},
 };
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
     shard::{ShardError, encode, seal, task::Task},
     source::{FindError, find},
     stage::Threads,
+    syntax::Model,
     text::{Tokenizer, TokenizerError},
 };
 
@@ -48,6 +49,8 @@ pub struct Options {
     pub min_score_single: f64,
     /// Longest segment in tokens, without `[CLS]` and `[SEP]`.
     pub max_tokens: u16,
+    /// Whether to look for noun phrases.
+    pub nouns: bool,
     /// Seed of every draw.
     pub seed: u64,
     /// Workers.
@@ -263,6 +266,7 @@ impl<'a> Run<'a> {
             out: &self.options.out,
             tokenizer: &self.tokenizer,
             max_tokens: self.options.max_tokens,
+            nouns: self.options.nouns,
             threads: self.options.threads,
             task: self.task.unwrap_or(Task::ALL),
         };
@@ -372,6 +376,13 @@ impl<'a> Run<'a> {
         if old.max_tokens != options.max_tokens {
             return Some(format!("--max-tokens was {} and is {}", old.max_tokens, options.max_tokens));
         }
+        if old.options.nouns != options.nouns {
+            let says = |on| if on { "on" } else { "off" };
+            return Some(format!("NOUNS was {} and is {}", says(old.options.nouns), says(options.nouns)));
+        }
+        if old.options.tagger != shard_options(options).tagger {
+            return Some("the tagger has changed".to_owned());
+        }
         if old.graph.blake3 != graph.data_blake3() {
             return Some("the graph has changed: pairs alone are drawn again".to_owned());
         }
@@ -462,7 +473,8 @@ impl<'a> Run<'a> {
 }
 
 fn shard_options(options: &Options) -> ShardOptions {
-    ShardOptions { nouns: false, max_per_product: options.max_per_product, draws: options.draws }
+    let tagger = options.nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
+    ShardOptions { nouns: options.nouns, tagger, max_per_product: options.max_per_product, draws: options.draws }
 }
 
 fn seal_request<'a>(options: &'a Options, tokenizer: &'a Tokenizer, tasks: Option<u32>) -> seal::Request<'a> {

@@ -330,6 +330,9 @@ pub struct ShardsBody {
     pub resolved: Resolved,
     /// What is in the shards.
     pub counts: ShardCounts,
+    /// Shares of the tokens.
+    #[serde(default)]
+    pub shares: Shares,
 }
 
 /// The tokenizer of the shards; a copy stands beside them.
@@ -387,6 +390,9 @@ pub struct ShardOptions {
     pub max_per_product: u64,
     /// How often the pairs are repeated, with new negatives.
     pub draws: u64,
+    /// The tagger and chunker that looked for noun phrases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagger: Option<Hash>,
 }
 
 /// The file of resolved options.
@@ -396,6 +402,29 @@ pub struct Resolved {
     pub file: String,
     /// Hash of its bytes.
     pub blake3: String,
+}
+
+/// Shares of all tokens.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shares {
+    /// In pool phrases.
+    pub phrases: f64,
+    /// In noun phrases.
+    pub noun_phrases: f64,
+    /// In noun phrases that share no token with a pool phrase.
+    pub clean_noun_phrases: f64,
+}
+
+impl Shares {
+    /// The shares that counts give, to four digits.
+    pub fn of(counts: &ShardCounts) -> Self {
+        let share = |n: u64| (1e4 * n as f64 / counts.tokens.max(1) as f64).round() / 1e4;
+        Self {
+            phrases: share(counts.phrase_tokens),
+            noun_phrases: share(counts.noun_phrase_tokens),
+            clean_noun_phrases: share(counts.clean_noun_phrase_tokens),
+        }
+    }
 }
 
 /// Counts of the shards.
@@ -411,8 +440,20 @@ pub struct ShardCounts {
     pub phrase_spans: u64,
     /// Phrase occurrences that a segment boundary cut, and that are not stored.
     pub cut_spans: u64,
+    /// Tokens in at least one phrase span.
+    #[serde(default)]
+    pub phrase_tokens: u64,
     /// Noun phrases in all segments.
     pub noun_phrases: u64,
+    /// Noun phrases that a segment boundary cut, and that are not stored.
+    #[serde(default)]
+    pub cut_noun_phrases: u64,
+    /// Tokens in noun phrases.
+    #[serde(default)]
+    pub noun_phrase_tokens: u64,
+    /// Tokens in clean noun phrases: those that share no token with a phrase span.
+    #[serde(default)]
+    pub clean_noun_phrase_tokens: u64,
     /// Rows of pairs.
     pub pairs: u64,
     /// Associations that gave no pair, by reason.

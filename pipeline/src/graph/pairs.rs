@@ -386,7 +386,7 @@ mod tests {
     fn a_hub_takes_part_in_a_bounded_number_of_rows() {
         let names: Vec<String> = (0..50).map(|i| format!("n{i:02}")).collect();
         let graph = graph_of(&names.iter().map(|n| ("hub", n.as_str())).collect::<Vec<_>>());
-        let options = ShardOptions { nouns: false, max_per_product: 8, draws: 3 };
+        let options = ShardOptions { nouns: false, tagger: None, max_per_product: 8, draws: 3 };
         let (rows, dropped) = choose(&graph, 0, &options);
         assert_eq!((rows.len(), dropped["hub"]), (24, 126));
     }

@@ -33,6 +33,7 @@ use crate::{
     progress::Progress,
     source::Kind,
     stage::{self, Threads},
+    syntax::{Model, NounPhrase, Nouns},
     text::{Document, Encoder, Tokenizer},
 };
 
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     pub tokenizer: &'a Tokenizer,
     /// Longest segment in tokens.
     pub max_tokens: u16,
+    /// Whether to look for noun phrases.
+    pub nouns: bool,
     /// Workers.
     pub threads: Threads,
     /// Which buckets.
@@ -63,19 +66,72 @@ pub struct SegmentCounts {
     pub phrase_spans: u64,
     /// Occurrences that a segment boundary cut.
     pub cut_spans: u64,
+    /// Tokens in phrase spans.
+    #[serde(default)]
+    pub phrase_tokens: u64,
     /// Noun phrases.
     pub noun_phrases: u64,
+    /// Noun phrases that a segment boundary cut.
+    #[serde(default)]
+    pub cut_noun_phrases: u64,
+    /// Tokens in noun phrases.
+    #[serde(default)]
+    pub noun_phrase_tokens: u64,
+    /// Tokens in noun phrases that share none with a phrase span.
+    #[serde(default)]
+    pub clean_noun_phrase_tokens: u64,
 }
 
 impl SegmentCounts {
     /// Adds another table's counts.
     pub fn add(&mut self, other: &Self) {
-        self.documents += other.documents;
-        self.segments += other.segments;
-        self.tokens += other.tokens;
-        self.phrase_spans += other.phrase_spans;
-        self.cut_spans += other.cut_spans;
-        self.noun_phrases += other.noun_phrases;
+        let Self {
+            documents,
+            segments,
+            tokens,
+            phrase_spans,
+            cut_spans,
+            phrase_tokens,
+            noun_phrases,
+            cut_noun_phrases,
+            noun_phrase_tokens,
+            clean_noun_phrase_tokens,
+        } = other;
+        self.documents += documents;
+        self.segments += segments;
+        self.tokens += tokens;
+        self.phrase_spans += phrase_spans;
+        self.cut_spans += cut_spans;
+        self.phrase_tokens += phrase_tokens;
+        self.noun_phrases += noun_phrases;
+        self.cut_noun_phrases += cut_noun_phrases;
+        self.noun_phrase_tokens += noun_phrase_tokens;
+        self.clean_noun_phrase_tokens += clean_noun_phrase_tokens;
+    }
+
+    /// Counts the tokens of a segment that its spans cover.
+    fn cover(&mut self, phrases: &[PhraseSpan], nouns: &[TokenRange]) {
+        // Both are sorted by start; `covered` is up to where phrases have covered the segment so far.
+        let (mut covered, mut next) = (0, 0);
+        let mut last_begun = 0;
+        for noun in nouns {
+            let tokens = noun.tokens();
+            while let Some(span) = phrases.get(next).filter(|s| s.tokens.tokens().start < tokens.end) {
+                last_begun = last_begun.max(span.tokens.tokens().end);
+                next += 1;
+            }
+            self.noun_phrase_tokens += tokens.len() as u64;
+            // A phrase that began before its end and ends after its start shares a token with it.
+            if last_begun <= tokens.start {
+                self.clean_noun_phrase_tokens += tokens.len() as u64;
+            }
+        }
+        for span in phrases {
+            let tokens = span.tokens.tokens();
+            self.phrase_tokens += tokens.end.saturating_sub(tokens.start.max(covered)) as u64;
+            covered = covered.max(tokens.end);
+        }
+        self.noun_phrases += nouns.len() as u64;
     }
 }
 
@@ -101,15 +157,21 @@ impl Planned {
 }
 
 /// The shards of a corpus, products first.
-pub fn plan(corpus: &Manifest<CorpusBody>, pool_blake3: &str, tokenizer: &Tokenizer, max_tokens: u16) -> Vec<Planned> {
+pub fn plan(
+    corpus: &Manifest<CorpusBody>,
+    pool_blake3: &str,
+    tokenizer: &Tokenizer,
+    (max_tokens, nouns): (u16, bool),
+) -> Vec<Planned> {
     let mut planned = Vec::new();
+    let nouns = if nouns { Model::embedded_blake3() } else { "off" };
     let tokenizer = tokenizer.blake3();
     for kind in [Kind::Product, Kind::Review] {
         let prefix = format!("{}-", kind.stem());
         for entry in corpus.files.iter().filter(|f| f.name.starts_with(&prefix)) {
             let bucket = entry.name[prefix.len()..].trim_end_matches(".parquet").parse().unwrap_or_default();
             let of = format!(
-                "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns off",
+                "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns {nouns}",
                 schemas::FORMAT,
                 entry.blake3
             );
@@ -132,7 +194,7 @@ pub fn encode(
     let pool_blake3 = pool_manifest.data_blake3();
     let ledger = Ledger::open(request.out, "shards")?;
     let mut missing: Vec<Planned> = Vec::new();
-    for planned in plan(corpus, &pool_blake3, request.tokenizer, request.max_tokens) {
+    for planned in plan(corpus, &pool_blake3, request.tokenizer, (request.max_tokens, request.nouns)) {
         if request.task.has(planned.bucket) && planned.finished(&ledger, hashes)?.is_none() {
             missing.push(planned);
         }
@@ -164,6 +226,9 @@ pub fn encode(
             scratch: Scratch::default(),
             found: Vec::new(),
             spans: Vec::new(),
+            nouns: request.nouns.then(|| Nouns::new(Model::embedded())),
+            found_nouns: Vec::new(),
+            noun_spans: Vec::new(),
         },
         |worker, item| match item {
             Item::Rows { unit, rows } => worker.encode(missing[unit].kind, &rows).map(|done| Done::Rows { unit, done }),
@@ -257,6 +322,9 @@ struct Worker<'a> {
     scratch: Scratch,
     found: Vec<Occurrence>,
     spans: Vec<PhraseSpan>,
+    nouns: Option<Nouns<'a>>,
+    found_nouns: Vec<NounPhrase>,
+    noun_spans: Vec<TokenRange>,
 }
 
 impl Worker<'_> {
@@ -301,8 +369,11 @@ impl Worker<'_> {
             // The corpus holds only documents that fit when phrases may be cut.
             pieces = cut(&self.document.first_tokens, &[], self.max_tokens);
         }
+        if let Some(nouns) = &mut self.nouns {
+            nouns.find(text, &self.document, &mut self.found_nouns);
+        }
         counts.tokens += self.document.ids.len() as u64;
-        let mut next = 0;
+        let (mut next, mut next_noun) = (0, 0);
         for (number, tokens) in pieces.segments.iter().enumerate() {
             self.spans.clear();
             while let Some(span) = self.found.get(next).filter(|s| (s.start as usize) < tokens.end) {
@@ -318,13 +389,23 @@ impl Worker<'_> {
                 self.spans.push(PhraseSpan { tokens: range, phrase: span.phrase, score });
             }
             counts.phrase_spans += self.spans.len() as u64;
+            self.noun_spans.clear();
+            while let Some(noun) = self.found_nouns.get(next_noun).filter(|n| (n.start as usize) < tokens.end) {
+                next_noun += 1;
+                let range = noun.start as usize - tokens.start..noun.end as usize - tokens.start;
+                match TokenRange::new(range).filter(|_| noun.end as usize <= tokens.end) {
+                    Some(range) => self.noun_spans.push(range),
+                    None => counts.cut_noun_phrases += 1,
+                }
+            }
+            counts.cover(&self.spans, &self.noun_spans);
             segments.push(&Segment {
                 document,
                 product,
                 segment: number as u16,
                 input_ids: &self.document.ids[tokens.clone()],
                 phrases: &self.spans,
-                noun_phrases: &[],
+                noun_phrases: &self.noun_spans,
             });
         }
     }

@@ -5,6 +5,7 @@ use schemas::{
     Manifest, ManifestError, StoreError,
     manifest::{
         CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody,
+        Shares,
     },
     store,
 };
@@ -57,27 +58,23 @@ pub fn make(
         other => Some(other?),
     };
     let (planned, pairs) = parts(request, corpus, pool, graph);
+    let mut of = encode::SegmentCounts::default();
     let mut counts = ShardCounts { rejected: corpus.body.counts.rejected.clone(), ..Default::default() };
     let ledger = Ledger::open(request.out, "shards")?;
     let (mut missing, mut entries) = (Vec::new(), Vec::new());
     for shard in &planned {
         match shard.finished(&ledger, hashes)? {
             Some(made) => {
-                counts.documents += made.counts.documents;
-                counts.segments += made.counts.segments;
-                counts.tokens += made.counts.tokens;
-                counts.phrase_spans += made.counts.phrase_spans;
-                counts.cut_spans += made.counts.cut_spans;
-                counts.noun_phrases += made.counts.noun_phrases;
+                of.add(&made.counts);
                 entries.push(made.file);
             }
             None => missing.push(shard.name.clone()),
         }
     }
     match pairs::finished(&ledger, &pairs, hashes)? {
-        Some((files, of)) => {
-            counts.pairs = of.rows;
-            counts.pairs_dropped = of.dropped;
+        Some((files, made)) => {
+            counts.pairs = made.rows;
+            counts.pairs_dropped = made.dropped;
             entries.extend(files);
         }
         None => missing.push(pairs::name_of(0)),
@@ -86,6 +83,19 @@ pub fn make(
         let (planned, out) = (planned.len(), request.out.to_owned());
         return Err(ShardError::Unfinished { missing, planned, out, tasks: request.tasks });
     }
+    let counts = ShardCounts {
+        documents: of.documents,
+        segments: of.segments,
+        tokens: of.tokens,
+        phrase_spans: of.phrase_spans,
+        cut_spans: of.cut_spans,
+        phrase_tokens: of.phrase_tokens,
+        noun_phrases: of.noun_phrases,
+        cut_noun_phrases: of.cut_noun_phrases,
+        noun_phrase_tokens: of.noun_phrase_tokens,
+        clean_noun_phrase_tokens: of.clean_noun_phrase_tokens,
+        ..counts
+    };
     let options = options_toml(request, &corpus.body, &pool.body)?;
     let body = ShardsBody {
         max_tokens: request.max_tokens,
@@ -100,6 +110,7 @@ pub fn make(
         graph: Hash { blake3: graph.data_blake3() },
         options: request.options.clone(),
         resolved: Resolved { file: OPTIONS.to_owned(), blake3: blake3::hash(options.as_bytes()).to_hex().to_string() },
+        shares: Shares::of(&counts),
         counts,
     };
     let copies = [(TOKENIZER, request.tokenizer.json()), (OPTIONS, options.as_bytes())];
@@ -137,7 +148,8 @@ pub fn parts(
     pool: &Manifest<PoolBody>,
     graph: &Manifest<GraphBody>,
 ) -> (Vec<encode::Planned>, pairs::Planned) {
-    let planned = encode::plan(corpus, &pool.data_blake3(), request.tokenizer, request.max_tokens);
+    let planned =
+        encode::plan(corpus, &pool.data_blake3(), request.tokenizer, (request.max_tokens, request.options.nouns));
     let pairs = pairs::plan(&planned, &graph.data_blake3(), request.seed, &request.options);
     (planned, pairs)
 }

@@ -53,6 +53,8 @@ pub struct Document {
     pub first_tokens: Vec<u32>,
     /// For each word its number in the lexicon, 0 for a word of no phrase, or [`Document::TRANSPARENT`].
     pub pool_words: Vec<u32>,
+    /// First byte of each word in the text.
+    pub origins: Vec<u32>,
     /// Whether any word is [`Document::TRANSPARENT`].
     pub has_transparent: bool,
 }
@@ -80,6 +82,8 @@ impl<'l> Encoder<'l> {
         document.pool_words.clear();
         document.has_transparent = false;
         self.words.find(text);
+        document.origins.clear();
+        document.origins.extend(self.words.ranges().iter().map(|range| range.origin));
         let padded = self.words.padded();
         for (block, ranges) in self.words.ranges().chunks(AHEAD).enumerate() {
             let mut keys = [Key::EMPTY; AHEAD];

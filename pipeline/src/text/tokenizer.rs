@@ -146,7 +146,7 @@ impl Tokenizer {
         // A token starts a word unless its entry begins with `##`; so no word may begin with it.
         let (mut text, mut words) = (Vec::new(), Vec::new());
         tokenizer.pre_tokenize("##a b##c ##", &mut text, &mut words);
-        if words.iter().any(|&(start, end)| text[start..end].starts_with(CONTINUATION.as_bytes())) {
+        if words.iter().any(|&(start, end, _)| text[start..end].starts_with(CONTINUATION.as_bytes())) {
             let found = "a pre-tokenizer that leaves `##` at the start of words".to_owned();
             return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
         }
@@ -194,20 +194,20 @@ impl Tokenizer {
         self.by_character
     }
 
-    /// What the normaliser makes of a text.
-    pub(super) fn normalize(&self, text: &str) -> String {
+    /// What the normaliser makes of a text, with the bytes that each part came from.
+    pub(super) fn normalize(&self, text: &str) -> NormalizedString {
         let mut normalized = NormalizedString::from(text);
         if let Some(normalizer) = self.inner.get_normalizer() {
             // BERT's and all others shipped with the library return no errors for plain text.
             let _ = normalizer.normalize(&mut normalized);
         }
-        normalized.get().to_owned()
+        normalized
     }
 
-    /// Appends the words of a normalised text to `text`, and where each is. Words that touch in the normalised
-    /// text touch in `text`; others have a space between them. (A pre-tokenizer may change its words, as
-    /// `Metaspace` does; BERT's does not.)
-    pub(super) fn pre_tokenize(&self, normalized: &str, text: &mut Vec<u8>, words: &mut Vec<(usize, usize)>) {
+    /// Appends the words of a normalised text to `text`, and where each is: there, and its first byte in `normalized`. Words
+    /// that touch in the normalised text touch in `text`; others have a space between them. (A pre-tokenizer may change its
+    /// words, as `Metaspace` does; BERT's does not.)
+    pub(super) fn pre_tokenize(&self, normalized: &str, text: &mut Vec<u8>, words: &mut Vec<(usize, usize, usize)>) {
         let mut split = PreTokenizedString::from(normalized);
         if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
             let _ = pre_tokenizer.pre_tokenize(&mut split);
@@ -222,7 +222,7 @@ impl Tokenizer {
             }
             let from = text.len();
             text.extend_from_slice(word.as_bytes());
-            words.push((from, text.len()));
+            words.push((from, text.len(), start));
             last_end = Some(end);
         }
     }

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
+use tokenizers::normalizer::Range as NormalizedRange;
 use unicode_normalization_alignments::char::canonical_combining_class;
 
 use super::Tokenizer;
@@ -18,6 +19,8 @@ pub struct WordRange {
     pub start: u32,
     /// One past the last byte.
     pub end: u32,
+    /// First byte in the text as it was given.
+    pub origin: u32,
 }
 
 impl WordRange {
@@ -102,7 +105,7 @@ impl<'t> Words<'t> {
                 self.find_by_character(raw, &ascii);
                 self.ascii = Some(ascii);
             }
-            None => find_by_library(self.tokenizer, raw, &mut self.text, &mut self.ranges),
+            None => find_by_library(self.tokenizer, raw, 0, &mut self.text, &mut self.ranges),
         }
         self.text.extend_from_slice(&[0; SLACK]);
     }
@@ -150,7 +153,7 @@ impl<'t> Words<'t> {
         let bytes = raw.as_bytes();
         let class_of = |byte: u8| ascii[usize::from(byte)].1;
         text.reserve(bytes.len() + Block::BYTES + SLACK);
-        let mut word: Option<u32> = None;
+        let mut word: Option<Open> = None;
         // Where the run since the last ASCII space began: in the raw text, the normalised text, and the words.
         let mut run = (0, 0, 0);
         let mut at = 0;
@@ -162,7 +165,7 @@ impl<'t> Words<'t> {
                 {
                     run = (at + space + 1, text.len() + space + 1, words);
                 }
-                at += block.find(&mut word, text, ranges);
+                at += block.find(at, &mut word, text, ranges);
                 if block.length == Block::BYTES {
                     continue;
                 }
@@ -172,7 +175,7 @@ impl<'t> Words<'t> {
             match class {
                 Class::Letter => {
                     let letters = bytes[at..].iter().take_while(|&&b| class_of(b) == Class::Letter).count();
-                    word.get_or_insert(text.len() as u32);
+                    word.get_or_insert(Open { start: text.len() as u32, origin: at as u32 });
                     text.extend(bytes[at..at + letters].iter().map(|&b| ascii[usize::from(b)].0));
                     at += letters;
                 }
@@ -186,12 +189,13 @@ impl<'t> Words<'t> {
                     end_word(&mut word, text, ranges);
                     let start = text.len() as u32;
                     text.push(becomes);
-                    ranges.push(WordRange { start, end: start + 1 });
+                    ranges.push(WordRange { start, end: start + 1, origin: at as u32 });
                     at += 1;
                 }
                 Class::Gone => at += 1,
                 Class::Other => {
                     let Some(c) = raw[at..].chars().next() else { break };
+                    let origin = at as u32;
                     at += c.len_utf8();
                     let normalized = others.entry(c).or_insert_with(|| look_up(tokenizer, c));
                     if normalized.reorders {
@@ -201,7 +205,7 @@ impl<'t> Words<'t> {
                         word = None;
                         let space = bytes[at..].iter().position(|&b| class_of(b) == Class::Space);
                         at += space.unwrap_or(bytes.len() - at);
-                        find_by_library(tokenizer, &raw[from..at], text, ranges);
+                        find_by_library(tokenizer, &raw[from..at], from, text, ranges);
                         continue;
                     }
                     for &(becomes, class) in &normalized.characters {
@@ -212,9 +216,11 @@ impl<'t> Words<'t> {
                         text.extend_from_slice(becomes.encode_utf8(&mut [0; 4]).as_bytes());
                         match class {
                             Class::Letter => {
-                                word.get_or_insert(start);
+                                word.get_or_insert(Open { start, origin });
                             }
-                            Class::Punctuation => ranges.push(WordRange { start, end: text.len() as u32 }),
+                            Class::Punctuation => {
+                                ranges.push(WordRange { start, end: text.len() as u32, origin });
+                            }
                             Class::Space | Class::Gone | Class::Other => {}
                         }
                     }
@@ -288,19 +294,19 @@ impl Block {
         Some((space as usize, words + before.count_ones() as usize))
     }
 
-    /// Appends the block's text and words, and gives its length. `word` is the start of the word that the text so far
-    /// ends in, and then of the one that the block ends in.
-    fn find(&self, word: &mut Option<u32>, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) -> usize {
+    /// Appends the text and words of the block at byte `at`, and gives its length. `word` is the one that the text so far
+    /// ends in, and then the one that the block ends in.
+    fn find(&self, at: usize, word: &mut Option<Open>, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) -> usize {
         let base = text.len() as u32;
         text.extend_from_slice(&self.text);
         text.truncate(base as usize + self.length);
         let mut starts = self.starts(word.is_some());
-        if let Some(start) = *word {
+        if let Some(open) = *word {
             let goes_on = self.letters.trailing_ones();
             if goes_on as usize == self.length {
                 return self.length;
             }
-            ranges.push(WordRange { start, end: base + goes_on });
+            ranges.push(open.until(base + goes_on));
             *word = None;
         }
         while starts != 0 {
@@ -308,10 +314,10 @@ impl Block {
             starts &= starts - 1;
             // A punctuation character is no run of letters.
             let length = (self.letters >> start).trailing_ones().max(1);
-            ranges.push(WordRange { start: base + start, end: base + start + length });
+            ranges.push(WordRange { start: base + start, end: base + start + length, origin: at as u32 + start });
         }
         if self.length > 0 && self.letters >> (self.length - 1) & 1 == 1 {
-            *word = ranges.pop().map(|open| open.start);
+            *word = ranges.pop().map(|open| Open { start: open.start, origin: open.origin });
         }
         self.length
     }
@@ -327,17 +333,37 @@ fn mask(flags: &[u8; 64]) -> u64 {
     mask
 }
 
-fn end_word(word: &mut Option<u32>, text: &[u8], ranges: &mut Vec<WordRange>) {
-    if let Some(start) = word.take() {
-        ranges.push(WordRange { start, end: text.len() as u32 });
+/// A word that has not ended: its first byte in the normalised text, and in the text as it was given.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    start: u32,
+    origin: u32,
+}
+
+impl Open {
+    fn until(self, end: u32) -> WordRange {
+        WordRange { start: self.start, end, origin: self.origin }
     }
 }
 
-fn find_by_library(tokenizer: &Tokenizer, raw: &str, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) {
+fn end_word(word: &mut Option<Open>, text: &[u8], ranges: &mut Vec<WordRange>) {
+    if let Some(open) = word.take() {
+        ranges.push(open.until(text.len() as u32));
+    }
+}
+
+/// Words as the library finds them in `raw`, which begins at byte `at` of the whole text.
+fn find_by_library(tokenizer: &Tokenizer, raw: &str, at: usize, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) {
     let normalized = tokenizer.normalize(raw);
     let mut words = Vec::new();
-    tokenizer.pre_tokenize(&normalized, text, &mut words);
-    ranges.extend(words.iter().map(|&(start, end)| WordRange { start: start as u32, end: end as u32 }));
+    tokenizer.pre_tokenize(normalized.get(), text, &mut words);
+    let mut origin = at;
+    ranges.extend(words.iter().map(|&(start, end, from)| {
+        let original = normalized.convert_offsets(NormalizedRange::Normalized(from..from + 1));
+        // Canonical reordering may move a character before its neighbor; words stay in order.
+        origin = original.map_or(origin, |range| origin.max(at + range.start));
+        WordRange { start: start as u32, end: end as u32, origin: origin as u32 }
+    }));
 }
 
 /// What the library makes of one character by itself.
@@ -353,7 +379,7 @@ fn look_up(tokenizer: &Tokenizer, c: char) -> Normalized {
         }
     };
     Normalized {
-        reorders: normalized.chars().any(|c| canonical_combining_class(c) != 0),
-        characters: normalized.chars().map(|c| (c, classify(c))).collect(),
+        reorders: normalized.get().chars().any(|c| canonical_combining_class(c) != 0),
+        characters: normalized.get().chars().map(|c| (c, classify(c))).collect(),
     }
 }

@@ -96,9 +96,10 @@ pub fn seal_shards(folder: &Path) {
         pool: PoolEntry { phrases: 1, lowest_score: 0.75, blake3: "00".into() },
         corpus: hash(),
         graph: hash(),
-        options: ShardOptions { nouns: false, max_per_product: 64, draws: 1 },
+        options: ShardOptions { nouns: false, tagger: None, max_per_product: 64, draws: 1 },
         resolved: Resolved { file: "options.toml".into(), blake3: "00".into() },
         counts: ShardCounts { tokens: 5000, phrase_spans: 200, rejected: Counts::new(), ..Default::default() },
+        shares: Default::default(),
     };
     Manifest::new(body, files).seal(folder).unwrap();
 }

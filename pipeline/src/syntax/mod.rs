@@ -1,0 +1,24 @@
+//! English text to tags and noun phrases.
+//!
+//! Phrase masking adds a sequence's clean noun phrases to its pool phrases; only flat spans are needed, so a base-noun-phrase chunker does
+//! what a parser would, at a thousandth of the cost. `sentence` cuts text into sentences and Penn tokens, [`Tagger`] gives each its
+//! part of speech, [`Chunker`] marks noun phrases, and [`Nouns`] turns them into token ranges of a document.
+//! Both models are perceptrons over hashed features (`perceptron`), trained by [`train`] from treebanks ([`treebank`]) and kept in
+//! `pipeline/models/`; [`evaluate`] scores them.
+mod chunker;
+pub mod commands;
+pub mod evaluate;
+mod features;
+mod model;
+mod nouns;
+mod perceptron;
+mod sentence;
+mod tagger;
+pub mod train;
+pub mod treebank;
+
+pub use chunker::Chunker;
+pub use model::{Model, ModelError};
+pub use nouns::{MOST_WORDS, NounPhrase, Nouns};
+pub use sentence::{Sentences, Token};
+pub use tagger::Tagger;

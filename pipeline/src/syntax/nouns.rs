@@ -1,0 +1,123 @@
+//! Noun phrases of a document, as ranges of its tokens.
+//!
+//! A phrase for masking is what a chunk means: a leading determiner or possessive goes, a chunk that is a pronoun is none, and of a
+//! long one the last [`MOST_WORDS`] words stay, which have its head.
+use super::{
+    chunker,
+    features::Record,
+    model::Model,
+    sentence::{Sentences, Token},
+    tagger,
+    train::records_of,
+    treebank::{Chunk, spans},
+};
+use crate::text::Document;
+
+/// The most words of a noun phrase; hyphens that matching passes over do not count.
+pub const MOST_WORDS: usize = 6;
+
+/// A noun phrase in a document, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NounPhrase {
+    /// First token.
+    pub start: u32,
+    /// One past the last token.
+    pub end: u32,
+}
+
+/// Finds noun phrases; one for each thread.
+pub struct Nouns<'m> {
+    model: &'m Model,
+    /// Which of the model's tags do what.
+    roles: Vec<Role>,
+    sentences: Sentences,
+    records: Vec<Record>,
+    bytes: Vec<u8>,
+    tags: Vec<u8>,
+    chunks: Vec<Chunk>,
+    tagging: tagger::Scratch,
+    chunking: chunker::Scratch,
+}
+
+/// What a tag means for a noun phrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// A noun: a phrase needs one.
+    Noun,
+    /// A determiner or possessive: not at the start.
+    Determiner,
+    /// Anything else.
+    Other,
+}
+
+impl<'m> Nouns<'m> {
+    /// With this model.
+    pub fn new(model: &'m Model) -> Self {
+        let role = |tag: &String| match tag.as_str() {
+            "NN" | "NNS" | "NNP" | "NNPS" | "FW" => Role::Noun,
+            "DT" | "PDT" | "PRP$" | "WP$" | "WDT" | "POS" | "PRP" | "WP" | "EX" => Role::Determiner,
+            _ => Role::Other,
+        };
+        Self {
+            model,
+            roles: model.tagger.tags().iter().map(role).collect(),
+            sentences: Sentences::default(),
+            records: Vec::new(),
+            bytes: Vec::new(),
+            tags: Vec::new(),
+            chunks: Vec::new(),
+            tagging: tagger::Scratch::default(),
+            chunking: chunker::Scratch::default(),
+        }
+    }
+
+    /// Finds the noun phrases of an encoded text: sorted, not overlapping, of whole words. `found` is dropped.
+    pub fn find(&mut self, text: &str, document: &Document, found: &mut Vec<NounPhrase>) {
+        found.clear();
+        let Self { model, roles, sentences, records, bytes, tags, chunks, tagging, chunking } = self;
+        let mut word = 0;
+        sentences.each(text, |tokens| {
+            records_of(tokens.iter().map(|t| t.of(text)), records, bytes);
+            model.tagger.tag(records, tagging, tags);
+            model.chunker.chunk(records, tags, chunking, chunks);
+            for chunk in spans(chunks) {
+                let role = |i: usize| roles[usize::from(tags[i])];
+                let says = |i: usize| tokens[i].of(text).chars().any(char::is_alphanumeric);
+                let (mut first, mut last) = (chunk.start, chunk.end);
+                while first < last && (role(first) == Role::Determiner || !says(first)) {
+                    first += 1;
+                }
+                while first < last && !says(last - 1) {
+                    last -= 1;
+                }
+                while first < last {
+                    let words = words_of(&tokens[first..last], document, &mut word);
+                    let visible = words.clone().filter(|&w| document.pool_words[w] != Document::TRANSPARENT).count();
+                    if visible > MOST_WORDS {
+                        // The head is at the end.
+                        first += 1;
+                        continue;
+                    }
+                    if visible > 0 && (first..last).any(|i| role(i) == Role::Noun) {
+                        let (start, end) = (document.first_tokens[words.start], document.first_tokens[words.end]);
+                        if start < end {
+                            found.push(NounPhrase { start, end });
+                        }
+                    }
+                    break;
+                }
+            }
+        });
+    }
+}
+
+/// The words of a document that begin in these tokens. `from` is a word at or before the first of them, and moves on.
+fn words_of(tokens: &[Token], document: &Document, from: &mut usize) -> std::ops::Range<usize> {
+    let (start, end) = (tokens[0].start, tokens[tokens.len() - 1].end);
+    let origins = &document.origins;
+    while *from < origins.len() && origins[*from] < start {
+        *from += 1;
+    }
+    let length = origins[*from..].iter().take_while(|origin| **origin < end).count();
+    *from..*from + length
+}

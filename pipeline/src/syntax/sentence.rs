@@ -1,0 +1,331 @@
+//! Text to sentences of Penn tokens, with the bytes that each came from.
+//!
+//! The rules are those of the Penn Treebank's tokeniser where they matter to tags: punctuation is split off, contractions are two tokens
+//! (`do` `n't`, `it` `'s`), numbers and hyphenated words are one. A line break ends a sentence.
+
+/// A token: a byte range of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Token {
+    /// The token's text.
+    pub fn of(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
+    }
+}
+
+/// The sentences of a text, one after another; reused from text to text.
+#[derive(Debug, Default)]
+pub struct Sentences {
+    tokens: Vec<Token>,
+}
+
+/// Longest sentence in tokens: a list without an end is cut.
+const MOST_TOKENS: usize = 160;
+
+/// Words whose period belongs to them.
+const ABBREVIATIONS: [&str; 34] = [
+    "mr", "mrs", "ms", "dr", "st", "jr", "sr", "inc", "co", "corp", "ltd", "vs", "no", "oz", "lb", "lbs", "ft",
+    "approx", "etc", "vol", "ed", "eds", "fig", "dept", "est", "gen", "prof", "rev", "sen", "gov", "ave", "e.g", "i.e",
+    "a.k.a",
+];
+
+impl Sentences {
+    /// Calls `each` with the tokens of every sentence.
+    pub fn each(&mut self, text: &str, mut each: impl FnMut(&[Token])) {
+        let mut base = 0;
+        for line in text.split_inclusive('\n') {
+            self.tokens.clear();
+            let mut at = 0;
+            while let Some((start, end)) = next_chunk(line, at) {
+                at = end;
+                let first = self.tokens.len();
+                self.split(line, start, end);
+                let ends = self.tokens[first..].iter().rev().find_map(|token| match token.of(line) {
+                    "." | "!" | "?" | "..." | "…" => Some(true),
+                    ")" | "]" | "\"" | "'" | "”" | "’" => None,
+                    _ => Some(false),
+                });
+                let next = line[end..].trim_start().chars().next();
+                if (ends == Some(true) && next.is_some_and(|c| !c.is_lowercase())) || self.tokens.len() >= MOST_TOKENS {
+                    self.give(base, &mut each);
+                }
+            }
+            self.give(base, &mut each);
+            base += line.len() as u32;
+        }
+    }
+
+    fn give(&mut self, base: u32, each: &mut impl FnMut(&[Token])) {
+        if !self.tokens.is_empty() {
+            self.tokens.iter_mut().for_each(|t| (t.start, t.end) = (t.start + base, t.end + base));
+            for sentence in self.tokens.chunks(MOST_TOKENS) {
+                each(sentence);
+            }
+            self.tokens.clear();
+        }
+    }
+
+    fn push(&mut self, start: usize, end: usize) {
+        if start < end {
+            self.tokens.push(Token { start: start as u32, end: end as u32 });
+        }
+    }
+
+    /// Splits what stands between two white spaces.
+    fn split(&mut self, line: &str, mut start: usize, mut end: usize) {
+        let text = &line[start..end];
+        if text.bytes().all(|b| b.is_ascii_alphabetic()) {
+            return self.word(line, start, end);
+        }
+        // From the front.
+        while let Some(c) = line[start..end].chars().next().filter(|&c| opens(c)) {
+            let length = run_length(&line[start..end], c);
+            if length == end - start {
+                return self.push(start, end);
+            }
+            self.push(start, start + length);
+            start += length;
+        }
+        // From the back, to be pushed after the rest.
+        let mut back = Vec::new();
+        while let Some(c) = line[start..end].chars().next_back() {
+            let rest = &line[start..end];
+            let length = if c == '.' {
+                let dots = rest.bytes().rev().take_while(|b| *b == b'.').count();
+                if dots == 1 && is_abbreviation(&rest[..rest.len() - 1]) {
+                    break;
+                }
+                dots
+            } else if closes(c) && !(c == '\'' && rest.len() == 1) {
+                c.len_utf8()
+            } else {
+                break;
+            };
+            if length == rest.len() {
+                break;
+            }
+            back.push((end - length, end));
+            end -= length;
+        }
+        // Inside.
+        let mut from = start;
+        let mut at = start;
+        while let Some(c) = line[at..end].chars().next() {
+            let next = at + c.len_utf8();
+            let before = line[from..at].chars().next_back();
+            let after = line[next..end].chars().next();
+            let digits = before.is_some_and(|c| c.is_ascii_digit()) && after.is_some_and(|c| c.is_ascii_digit());
+            let split = match c {
+                '(' | ')' | '[' | ']' | '{' | '}' | '"' | '“' | '”' | '!' | '?' | ';' | '…' | '—' | '–' | '™' | '®'
+                | '©' | '*' | '|' => true,
+                ',' | ':' => !digits,
+                '.' => line[at..end].starts_with(".."),
+                '-' => line[at..end].starts_with("--"),
+                '$' | '£' | '€' => after.is_some_and(|c| c.is_ascii_digit()),
+                _ => {
+                    !c.is_alphanumeric()
+                        && !c.is_ascii()
+                        && !matches!(c, '’' | '‘' | '\u{ad}' | '\u{200d}' | '\u{fe0f}')
+                        && is_symbol(c)
+                }
+            };
+            if split {
+                self.word(line, from, at);
+                let length = run_length(&line[at..end], c);
+                self.push(at, at + length);
+                from = at + length;
+                at = from;
+            } else {
+                at = next;
+            }
+        }
+        self.word(line, from, end);
+        for (start, end) in back.into_iter().rev() {
+            self.push(start, end);
+        }
+    }
+
+    /// A word, whose contraction is a token of its own.
+    fn word(&mut self, line: &str, start: usize, end: usize) {
+        let word = &line[start..end];
+        let lower = |n: usize| word.get(word.len() - n..).map(str::to_ascii_lowercase);
+        if word.len() == 6 && word.eq_ignore_ascii_case("cannot") {
+            self.push(start, start + 3);
+            return self.push(start + 3, end);
+        }
+        if word.bytes().any(|b| b == b'\'' || b == 0xe2) {
+            for length in [3, 5, 2, 4] {
+                // As in `do|n't`, `we|'re`, `it|'s`, with straight and curly apostrophes.
+                let Some(tail) = (word.len() > length).then(|| lower(length)).flatten() else { continue };
+                let plain = tail.replace('’', "'");
+                if ["n't", "'re", "'ve", "'ll", "'s", "'d", "'m"].contains(&plain.as_str()) {
+                    self.push(start, end - length);
+                    return self.push(end - length, end);
+                }
+            }
+        }
+        self.push(start, end);
+    }
+}
+
+/// The next run of characters other than white space.
+fn next_chunk(line: &str, at: usize) -> Option<(usize, usize)> {
+    let start = at + line[at..].find(|c: char| !c.is_whitespace())?;
+    let end = line[start..].find(char::is_whitespace).map_or(line.len(), |i| start + i);
+    Some((start, end))
+}
+
+/// Characters of one kind in a row that are one token: `...`, `--`, `!!!`.
+fn run_length(text: &str, c: char) -> usize {
+    if matches!(c, '.' | '-' | '!' | '?' | '*' | '=' | '_' | '~') {
+        text.chars().take_while(|&other| other == c).count() * c.len_utf8()
+    } else {
+        c.len_utf8()
+    }
+}
+
+fn opens(c: char) -> bool {
+    matches!(
+        c,
+        '(' | '['
+            | '{'
+            | '"'
+            | '\''
+            | '`'
+            | '“'
+            | '‘'
+            | '$'
+            | '£'
+            | '€'
+            | '#'
+            | '*'
+            | '-'
+            | '~'
+            | '='
+            | '_'
+            | '<'
+            | '>'
+            | '|'
+            | '/'
+            | '\\'
+            | '.'
+            | ','
+            | ';'
+            | ':'
+            | '!'
+            | '?'
+            | ')'
+            | ']'
+            | '}'
+            | '”'
+            | '’'
+            | '&'
+            | '%'
+            | '+'
+            | '•'
+            | '–'
+            | '—'
+            | '…'
+            | '@'
+    ) || is_symbol(c)
+}
+
+fn closes(c: char) -> bool {
+    matches!(
+        c,
+        ')' | ']'
+            | '}'
+            | '"'
+            | '\''
+            | '”'
+            | '’'
+            | ','
+            | ';'
+            | ':'
+            | '!'
+            | '?'
+            | '%'
+            | '…'
+            | '*'
+            | '~'
+            | '>'
+            | '|'
+            | '™'
+            | '®'
+            | '©'
+            | '-'
+            | '–'
+            | '—'
+            | '/'
+    )
+}
+
+/// Pictures and signs, each of which is a token.
+fn is_symbol(c: char) -> bool {
+    matches!(c, '\u{2010}'..='\u{2bff}' | '\u{3000}'..='\u{303f}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff01}'..='\u{ff0f}' | '\u{1f000}'..='\u{1faff}' | '¡'..='¿' | '×' | '÷')
+        && !c.is_alphanumeric()
+}
+
+/// Whether a period after this belongs to it: `Mr`, `U.S`, a single capital.
+fn is_abbreviation(word: &str) -> bool {
+    let initials = word.split('.').all(|part| part.len() == 1 && part.as_bytes()[0].is_ascii_alphabetic());
+    let single = word.len() == 1 && !word.as_bytes()[0].is_ascii_uppercase();
+    (initials && !single) || ABBREVIATIONS.iter().any(|a| word.eq_ignore_ascii_case(a))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tokens(text: &str) -> Vec<Vec<&str>> {
+        let mut all = Vec::new();
+        Sentences::default().each(text, |s| all.push(s.iter().map(|t| t.of(text)).collect()));
+        all
+    }
+
+    #[test]
+    fn tokens_are_penns() {
+        for (text, wanted) in [
+            ("It's a kettle, isn't it?", vec!["It 's a kettle , is n't it ?"]),
+            ("I don’t know. You cannot!", vec!["I do n’t know .", "You can not !"]),
+            (
+                "Mr. Smith of U.S. Steel paid $1,299.50 (10%) for it.",
+                vec!["Mr. Smith of U.S. Steel paid $ 1,299.50 ( 10 % ) for it ."],
+            ),
+            ("A state-of-the-art wi-fi router--cheap...", vec!["A state-of-the-art wi-fi router -- cheap ..."]),
+            ("\"Great\" it said. then more", vec!["\" Great \" it said . then more"]),
+            ("One line\nanother line", vec!["One line", "another line"]),
+            ("18/8 steel, 5:30 pm, and/or", vec!["18/8 steel , 5:30 pm , and/or"]),
+            ("love it!!! 😀😀 ok", vec!["love it !!!", "😀 😀 ok"]),
+            ("the Smiths' dog", vec!["the Smiths ' dog"]),
+            ("", vec![]),
+        ] {
+            let found: Vec<String> = tokens(text).iter().map(|s| s.join(" ")).collect();
+            assert_eq!(found, wanted, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_character_but_white_space_is_in_one_token(text in "(\\PC|[ \n.,'’\"()$%-]|[a-zA-Z]{1,6}|n't|[0-9]){0,60}") {
+            let mut at = 0;
+            Sentences::default().each(&text, |sentence| {
+                assert!(!sentence.is_empty() && sentence.len() <= MOST_TOKENS);
+                for token in sentence {
+                    assert!(token.start < token.end && token.start as usize >= at);
+                    assert!(text[at..token.start as usize].chars().all(char::is_whitespace));
+                    at = token.end as usize;
+                }
+            });
+            prop_assert!(text[at..].chars().all(char::is_whitespace));
+        }
+    }
+}
