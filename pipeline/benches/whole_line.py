@@ -75,10 +75,10 @@ def measure(command, cores):
     return usage.ru_utime + usage.ru_stime, time.monotonic() - begun, usage.ru_maxrss / 1024, said
 
 
-def line(program, folder, pool, tokenizer, out, cores):
+def line(program, folder, pool, tokenizer, out, cores, nouns="off"):
     shutil.rmtree(out, ignore_errors=True)
     command = [program, "run", "--corpus", folder / "raw", "--pool", pool, "--tokenizer", tokenizer, "--out", out]
-    cpu, wall, peak, said = measure([*command, "--threads", cores, "--log", "json"], cores)
+    cpu, wall, peak, said = measure([*command, "--threads", cores, "--nouns", nouns, "--log", "json"], cores)
     events = [json.loads(text) for text in said.splitlines()]
     steps = {event["step"]: event["seconds"] for event in events if event.get("event") == "step"}
     text = json.loads((out / "corpus/manifest.json").read_text())["counts"]["text_bytes"] / 1e6
@@ -144,6 +144,10 @@ def main():
                 run = line(a.pipeline, folder, pool, tokenizer, a.work / "out", cores)
                 runs.setdefault((size, cores), []).append(run)
                 print(f"round {number + 1}  {cores} core(s)  {run['text']:7.1f} MB  {run['cpu']:6.2f} CPU s  {run['wall']:6.2f} s", flush=True)
+        for size, folder in (("small", small), ("large", large)):
+            run = line(a.pipeline, folder, pool, tokenizer, a.work / "out", 1, "on")
+            runs.setdefault((size, "nouns"), []).append(run)
+            print(f"round {number + 1}  noun phrases  {run['text']:7.1f} MB  {run['cpu']:6.2f} CPU s  {run['wall']:6.2f} s", flush=True)
         if shared and not a.no_peer:
             peers.append(peer(a.work, shared, large, pool, tokenizer))
             print(f"round {number + 1}  peer       {peers[-1]:.3f} MB a CPU second", flush=True)
@@ -152,6 +156,7 @@ def main():
     text = [runs[size, 1][0]["text"] for size in ("small", "large")]
     marginal = lambda cores, of: (text[1] - text[0]) / (median("large", cores, of) - median("small", cores, of))
     rate = marginal(1, lambda run: run["cpu"])
+    with_nouns = marginal("nouns", lambda run: run["cpu"])
     walls = [marginal(cores, lambda run: run["wall"]) for cores in (1, 2)]
     counts = runs["large", 1][0]["counts"]
     theirs = statistics.median(peers) if peers else None
@@ -164,6 +169,8 @@ def main():
         "large_mb": round(text[1], 1),
         "rounds": a.rounds,
         "mb_per_cpu_s": round(rate, 1),
+        "with_nouns_mb_per_cpu_s": round(with_nouns, 1),
+        "peak_mb_nouns": round(median("large", "nouns", lambda run: run["peak"])),
         "fixed_cpu_s": round(median("small", 1, lambda run: run["cpu"]) - text[0] / rate, 2),
         "corpus_step_mb_per_s": round(marginal(1, lambda run: run["steps"]["corpus"]), 1),
         "shards_step_mb_per_s": round(marginal(1, lambda run: run["steps"]["shards"]), 1),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use schemas::{
-    Draws, Manifest, ManifestError, PhraseSpan, Segment, SegmentRows, SpanOutside, StoreError,
+    Draws, Manifest, ManifestError, Segment, SegmentRows, SpanOutside, StoreError,
     manifest::{CorpusBody, PoolBody, ShardsBody},
     open_segments, store,
 };
@@ -88,6 +88,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
         ("phrase spans", counts.phrase_spans),
         ("cut spans", counts.cut_spans),
         ("noun phrases", counts.noun_phrases),
+        ("cut nouns", counts.cut_noun_phrases),
         ("pairs", counts.pairs),
         ("pool phrases", body.pool.phrases),
         ("vocabulary", u64::from(body.tokenizer.vocab_size)),
@@ -98,7 +99,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
 
     let mut lengths = [0u64; BARS];
     let mut found: HashMap<u32, u64> = HashMap::new();
-    let (mut rows, mut in_phrases, mut tokens) = (0u64, 0u64, 0u64);
+    let (mut rows, mut tokens) = (0u64, 0u64);
     let mut shown: Vec<(u64, String)> = Vec::new();
     let width = usize::from(body.max_tokens).div_ceil(BARS);
     let mut read = 0;
@@ -117,7 +118,6 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
                     rows += 1;
                     tokens += segment.input_ids.len() as u64;
                     lengths[((segment.input_ids.len() - 1) / width).min(BARS - 1)] += 1;
-                    in_phrases += covered(segment.phrases);
                     for span in segment.phrases {
                         *found.entry(span.phrase.get()).or_default() += 1;
                     }
@@ -147,11 +147,14 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
             writeln!(report, "  {from:>5}-{to:<5} {:>14}  {bar}", thousands(*n))?;
         }
     }
+    writeln!(report, "  {:.1} tokens a segment", tokens as f64 / rows.max(1) as f64)?;
+    let shares = &body.shares;
     writeln!(
         report,
-        "  {:.1} tokens a segment, {:.1}% of them in pool phrases",
-        tokens as f64 / rows.max(1) as f64,
-        100.0 * in_phrases as f64 / tokens.max(1) as f64
+        "  {:.1}% of all tokens in pool phrases, {:.1}% in noun phrases, {:.1}% in noun phrases apart from pool phrases",
+        100.0 * shares.phrases,
+        100.0 * shares.noun_phrases,
+        100.0 * shares.clean_noun_phrases
     )?;
 
     writeln!(report, "\n{}", paint.bold(&format!("most frequent phrases{sample}")))?;
@@ -165,7 +168,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
 
     rejected(out, body, &paint, report)?;
 
-    writeln!(report, "\n{}", paint.bold("some rows, phrases marked"))?;
+    writeln!(report, "\n{}", paint.bold("some rows: [pool phrases] and (noun phrases)"))?;
     for (_, text) in shown {
         writeln!(report, "  {text}")?;
     }
@@ -195,46 +198,46 @@ fn rejected(out: &Path, body: &ShardsBody, paint: &Paint, report: &mut impl io::
     Ok(())
 }
 
-/// Tokens that lie in any phrase.
-fn covered(spans: &[PhraseSpan]) -> u64 {
-    let (mut end, mut n) = (0, 0);
-    for span in spans {
-        let tokens = span.tokens.tokens();
-        n += tokens.end.saturating_sub(tokens.start.max(end)) as u64;
-        end = end.max(tokens.end);
-    }
-    n
+/// What a token is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Inside {
+    #[default]
+    Nothing,
+    Noun,
+    Phrase,
 }
 
-/// A segment as text: tokens of a word joined, phrases marked, not more than about three lines.
+/// A segment as text: tokens of a word joined, phrases and noun phrases marked, not more than about three lines. Where a noun phrase
+/// overlaps a pool phrase, the pool phrase shows.
 fn show(segment: &Segment<'_>, tokenizer: &Tokenizer, paint: Paint) -> String {
     const MOST: usize = 60;
-    let mut inside = vec![false; segment.input_ids.len()];
+    // What each token is in, and where the mark begins: two noun phrases may touch.
+    let mut inside = vec![(Inside::Nothing, 0); segment.input_ids.len()];
+    for noun in segment.noun_phrases {
+        inside[noun.tokens()].fill((Inside::Noun, noun.tokens().start));
+    }
     for span in segment.phrases {
-        inside[span.tokens.tokens()].fill(true);
+        inside[span.tokens.tokens()].fill((Inside::Phrase, 0));
     }
     let name = segment.product.map_or_else(|| segment.document.to_string(), str::to_owned);
     let mut text = format!("{} ", paint.dim(&format!("{name}/{}", segment.segment)));
-    let mut open = false;
+    let mut open = (Inside::Nothing, 0);
     for (i, &id) in segment.input_ids.iter().enumerate().take(MOST) {
         let piece = tokenizer.vocabulary().get(usize::from(id)).map_or("?", String::as_str);
         let (piece, joined) = piece.strip_prefix("##").map_or((piece, false), |rest| (rest, true));
-        if open && !inside[i] {
-            text.push_str(paint.end());
-            open = false;
+        if open != inside[i] {
+            text.push_str(paint.end(open.0));
         }
         if !joined {
             text.push(' ');
         }
-        if inside[i] && !open {
-            text.push_str(paint.begin());
-            open = true;
+        if open != inside[i] {
+            text.push_str(paint.begin(inside[i].0));
+            open = inside[i];
         }
         text.push_str(piece);
     }
-    if open {
-        text.push_str(paint.end());
-    }
+    text.push_str(paint.end(open.0));
     if segment.input_ids.len() > MOST {
         text.push_str(" …");
     }
@@ -248,12 +251,23 @@ struct Paint {
 }
 
 impl Paint {
-    fn begin(self) -> &'static str {
-        if self.on { "\x1b[1;33m" } else { "[" }
+    fn begin(self, what: Inside) -> &'static str {
+        match (what, self.on) {
+            (Inside::Nothing, _) => "",
+            (Inside::Phrase, true) => "\x1b[1;33m",
+            (Inside::Phrase, false) => "[",
+            (Inside::Noun, true) => "\x1b[36m",
+            (Inside::Noun, false) => "(",
+        }
     }
 
-    fn end(self) -> &'static str {
-        if self.on { "\x1b[0m" } else { "]" }
+    fn end(self, what: Inside) -> &'static str {
+        match (what, self.on) {
+            (Inside::Nothing, _) => "",
+            (_, true) => "\x1b[0m",
+            (Inside::Phrase, false) => "]",
+            (Inside::Noun, false) => ")",
+        }
     }
 
     fn bold(self, text: &str) -> String {

@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod ledger;
 pub mod phrase;
 pub mod progress;
+pub mod report;
 pub mod run;
 pub mod sample;
 pub mod shard;

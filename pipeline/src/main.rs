@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{
     inspect::{Look, inspect},
     progress::{Log, NEW, Outcome, Progress, short},
+    report::overlap,
     run::{Options, Run, RunError},
     sample,
     shard::{ShardError, task::Task},
@@ -86,6 +87,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
+    /// Draw a figure from the shards
+    #[command(subcommand)]
+    Report(Figure),
     /// Train the tagger and the noun-phrase chunker on treebanks; the same bytes every time
     ///
     /// A treebank has one token a line, `word tag chunk` as in CoNLL-2000 or `word<TAB>tag`, and a blank line between
@@ -121,6 +125,21 @@ enum Command {
         /// Seed of the generator
         #[arg(long, default_value_t = 0)]
         seed: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum Figure {
+    /// Which pool phrases are noun phrases, by category: OUT/report/overlap.svg and .csv
+    ///
+    /// A cell is the share of one category's pool phrases that are noun phrases of another: the paper's Figure 6.
+    Overlap {
+        /// The folder of everything made
+        #[arg(default_value = "data/work")]
+        out: PathBuf,
+        /// Categories to show: those with the most products
+        #[arg(long, default_value_t = 12)]
+        categories: usize,
     },
 }
 
@@ -340,6 +359,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let mut report = io::BufWriter::new(io::stdout().lock());
             inspect(&out, Look { rows, shards, colour }, &mut report)?;
             Ok(report.flush()?)
+        }
+        Command::Report(Figure::Overlap { out, categories }) => {
+            Ok(overlap::overlap(&out, categories, &mut io::stdout().lock())?)
         }
         Command::TrainTagger { treebanks, model, tagger_epochs, chunker_epochs } => {
             let epochs = Epochs { tagger: tagger_epochs, chunker: chunker_epochs };

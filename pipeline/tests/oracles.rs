@@ -128,6 +128,24 @@ fn ids_equal_the_librarys_on_hard_text() {
         encoder.encode(text, &mut document);
         assert_eq!(document.ids, ids_by_library(&tokenizer, text), "{text:?}");
         assert_eq!(document.words(), words_by_library(&tokenizer, text).len(), "{text:?}");
+        assert!(document.origins.is_sorted() && document.origins.len() == document.words(), "{text:?}");
+    }
+}
+
+#[test]
+fn words_know_where_they_are_in_the_text() {
+    let tokenizer = sample_tokenizer();
+    let mut words = pipeline::text::Words::new(&tokenizer);
+    // Each word is written as itself, in capitals or with accents that normalising takes away.
+    let long = "Wi-Fi, café\u{301} (NAÏVE) don't — “quoted” 中文 x\u{301}\u{316}y end. ".repeat(40);
+    for text in ["Stainless STEEL", " a\tb\nc ", "e\u{301}\u{316}A b", &long] {
+        words.find(text);
+        for (i, &range) in words.ranges().iter().enumerate() {
+            let origin = range.origin as usize;
+            let end = words.ranges().get(i + 1).map_or(text.len(), |next| next.origin as usize);
+            let written: String = words_by_library(&tokenizer, &text[origin..end]).into_iter().map(|w| w.0).collect();
+            assert_eq!(written, words.word(range), "{text:?}");
+        }
     }
 }
 
@@ -270,6 +288,7 @@ fn check_shards(out: &Path, stride: usize) {
     let index: HashMap<Vec<&str>, u32> =
         pool.phrases.iter().enumerate().map(|(i, p)| (p.text.split(' ').collect(), i as u32)).collect();
     let (mut rows, mut tokens, mut stored, mut looked_at) = (0u64, 0u64, 0u64, 0);
+    let (mut in_phrases, mut nouns, mut in_nouns, mut in_clean) = (0, 0, 0, 0);
     for kind in ["products", "reviews"] {
         let tables: Vec<_> = corpus.files.iter().filter(|f| f.name.starts_with(kind)).collect();
         for (bucket, entry) in tables.iter().enumerate() {
@@ -314,6 +333,19 @@ fn check_shards(out: &Path, stride: usize) {
                         assert_eq!(span.score, pool.phrases[span.phrase.get() as usize].score);
                         document.3.insert((base + range.start as u32, base + range.end as u32, span.phrase.get()));
                     }
+                    let of_phrases: HashSet<usize> = segment.phrases.iter().flat_map(|p| p.tokens.tokens()).collect();
+                    assert!(segment.noun_phrases.windows(2).all(|n| n[0].tokens().end <= n[1].tokens().start));
+                    for noun in segment.noun_phrases {
+                        let range = noun.tokens();
+                        assert!(!continues[usize::from(ids[range.start])], "a noun phrase begins with a word");
+                        assert!(ids.get(range.end).is_none_or(|&id| !continues[usize::from(id)]), "and ends with one");
+                        nouns += 1;
+                        in_nouns += range.len() as u64;
+                        if !range.clone().any(|token| of_phrases.contains(&token)) {
+                            in_clean += range.len() as u64;
+                        }
+                    }
+                    in_phrases += of_phrases.len() as u64;
                     document.1.extend_from_slice(ids);
                     document.2.push(document.1.len());
                     (rows, tokens, stored) =
@@ -334,6 +366,11 @@ fn check_shards(out: &Path, stride: usize) {
     }
     assert!(looked_at > 100);
     assert_eq!((rows, tokens, stored), (counts.segments, counts.tokens, counts.phrase_spans));
+    assert_eq!(
+        (in_phrases, nouns, in_nouns, in_clean),
+        (counts.phrase_tokens, counts.noun_phrases, counts.noun_phrase_tokens, counts.clean_noun_phrase_tokens)
+    );
+    assert!(nouns > rows, "noun phrases are found");
     check_pairs(out, counts.pairs);
 }
 

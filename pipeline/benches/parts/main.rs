@@ -21,6 +21,7 @@ use pipeline::{
     },
     shard::segment::cut,
     source::{LineReader, open, parse},
+    syntax::{Model, Nouns},
     text::{Document, Encoder, Tokenizer},
 };
 use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TokenRange, create_segments};
@@ -96,8 +97,8 @@ fn main() -> Result<()> {
         theirs.set_encode_special_tokens(true);
         theirs
     };
-    let canonical =
-        tokenizers_next::canonicalize_str(std::str::from_utf8(json)?).map_err(|e| anyhow!("the release candidate: {e}"))?;
+    let canonical = tokenizers_next::canonicalize_str(std::str::from_utf8(json)?)
+        .map_err(|e| anyhow!("the release candidate: {e}"))?;
     let next = tokenizers_next::from_json(&canonical).map_err(|e| anyhow!("the release candidate: {e}"))?;
     let options = tokenizers_next::pipeline::EncodeOptions::default();
 
@@ -182,6 +183,20 @@ fn main() -> Result<()> {
                 Box::new(move |texts| {
                     for document in &documents[..texts.len()] {
                         matcher.find(document, &mut scratch, &mut found);
+                        black_box(&found);
+                    }
+                })
+            },
+        },
+        Part {
+            name: "noun_phrases",
+            share: 0.2,
+            work: {
+                let documents = &documents;
+                let (mut nouns, mut found) = (Nouns::new(Model::embedded()), Vec::new());
+                Box::new(move |texts| {
+                    for (text, document) in texts.iter().zip(documents) {
+                        nouns.find(text, document, &mut found);
                         black_box(&found);
                     }
                 })

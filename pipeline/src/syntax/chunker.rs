@@ -12,7 +12,7 @@ pub struct Chunker {
 }
 
 /// Averaged weights under this are left out.
-const LEAST: f64 = 0.02;
+const LEAST: f64 = 0.05;
 
 const LABELS: usize = 3;
 const EMISSIONS: usize = 29;

@@ -121,3 +121,72 @@ fn words_of(tokens: &[Token], document: &Document, from: &mut usize) -> std::ops
     let length = origins[*from..].iter().take_while(|origin| **origin < end).count();
     *from..*from + length
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::text::{Encoder, Lexicon, Tokenizer};
+
+    fn tokenizer() -> Tokenizer {
+        Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/sample/tokenizer.json")).unwrap()
+    }
+
+    /// Noun phrases of a text, as they are written there.
+    fn nouns_of<'t>(tokenizer: &Tokenizer, text: &'t str) -> Vec<&'t str> {
+        let lexicon = Lexicon::new(tokenizer, std::iter::empty());
+        let (mut document, mut found) = (Document::default(), Vec::new());
+        Encoder::new(&lexicon).encode(text, &mut document);
+        Nouns::new(Model::embedded()).find(text, &document, &mut found);
+        let word = |token: u32| document.first_tokens.partition_point(|first| *first < token);
+        let mut last = 0;
+        found
+            .iter()
+            .map(|noun| {
+                assert!(last <= noun.start && noun.start < noun.end, "sorted, not overlapping, not empty");
+                last = noun.end;
+                let (first, next) = (word(noun.start), word(noun.end));
+                assert_eq!(
+                    (document.first_tokens[first], document.first_tokens[next]),
+                    (noun.start, noun.end),
+                    "whole words"
+                );
+                let visible = document.pool_words[first..next].iter().filter(|w| **w != Document::TRANSPARENT).count();
+                assert!((1..=MOST_WORDS).contains(&visible));
+                let end = document.origins.get(next).map_or(text.len(), |end| *end as usize);
+                text[document.origins[first] as usize..end].trim()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn noun_phrases_are_what_a_reader_marks() {
+        let tokenizer = tokenizer();
+        for (text, wanted) in [
+            ("I bought this stainless steel kettle for my mother.", "stainless steel kettle|mother"),
+            ("It broke after two weeks and they sent me a new one.", "two weeks|new one"),
+            ("The battery life is great, but the sound quality isn't.", "battery life|sound quality"),
+            ("Don't waste your money!", "money"),
+            ("My wi-fi router's signal is weak.", "wi-fi router|signal"),
+            ("", ""),
+            ("she was there", ""),
+        ] {
+            assert_eq!(nouns_of(&tokenizer, text).join("|"), wanted, "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn any_text_gives_whole_words_that_do_not_overlap(
+            text in "([A-Za-z]{1,9}|the |a |of |n't|'s|[ .,!?()\n-]|\\PC|[0-9]{1,3}|\u{301}\u{316}){0,60}"
+        ) {
+            thread_local!(static TOKENIZER: Tokenizer = tokenizer());
+            TOKENIZER.with(|tokenizer| nouns_of(tokenizer, &text).len());
+        }
+    }
+}

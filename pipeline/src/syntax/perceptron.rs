@@ -7,6 +7,9 @@ use hashbrown::HashMap;
 /// Most labels of a model: scores are kept in an array of this length.
 pub(super) const MOST_LABELS: usize = 64;
 
+/// A model of more features than this leaves its small weights out.
+const LARGE: usize = 50_000;
+
 /// Weights that are being trained.
 #[derive(Debug, Default)]
 pub(super) struct Training {
@@ -53,9 +56,10 @@ impl Training {
         }
     }
 
-    /// The averaged weights, those under `least` left out, rounded so that the largest are 127.
+    /// The averaged weights, rounded so that the largest are 127. From a large model, those under `least` are left out.
     pub fn finish(self, least: f64) -> Weights {
         let steps = f64::from(self.step.max(1));
+        let least = if self.rows.len() > LARGE { least } else { 0.0 };
         let mut rows: Vec<(u32, Vec<(u8, f64)>)> = Vec::new();
         for (feature, cells) in self.rows {
             let mut row: Vec<(u8, f64)> = cells
@@ -117,7 +121,8 @@ impl Row {
 impl Weights {
     /// Weights of these rows; no feature twice, each with at most 63 cells.
     pub fn new(rows: Vec<(u32, Vec<(u8, i8)>)>) -> Self {
-        let size = (4 * rows.len() / 3 + 1).next_power_of_two().max(16);
+        // At most half full, so that a feature without weights is mostly seen at once.
+        let size = (2 * rows.len() + 1).next_power_of_two().max(16);
         let mut weights =
             Self { slots: vec![Slot::default(); size], cells: Vec::new(), shift: 64 - size.trailing_zeros() };
         for (feature, row) in rows {

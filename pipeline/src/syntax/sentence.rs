@@ -47,7 +47,7 @@ impl Sentences {
                 let first = self.tokens.len();
                 self.split(line, start, end);
                 let ends = self.tokens[first..].iter().rev().find_map(|token| match token.of(line) {
-                    "." | "!" | "?" | "..." | "…" => Some(true),
+                    token if token == "…" || token.bytes().all(|b| matches!(b, b'.' | b'!' | b'?')) => Some(true),
                     ")" | "]" | "\"" | "'" | "”" | "’" => None,
                     _ => Some(false),
                 });
@@ -103,7 +103,8 @@ impl Sentences {
                 }
                 dots
             } else if closes(c) && !(c == '\'' && rest.len() == 1) {
-                c.len_utf8()
+                let run = rest.chars().rev().take_while(|&other| other == c).count();
+                if is_run(c) { run * c.len_utf8() } else { c.len_utf8() }
             } else {
                 break;
             };
@@ -181,13 +182,14 @@ fn next_chunk(line: &str, at: usize) -> Option<(usize, usize)> {
     Some((start, end))
 }
 
-/// Characters of one kind in a row that are one token: `...`, `--`, `!!!`.
+/// Characters that are one token in a row: `...`, `--`, `!!!`.
+fn is_run(c: char) -> bool {
+    matches!(c, '.' | '-' | '!' | '?' | '*' | '=' | '_' | '~')
+}
+
+/// Bytes of the run that a text begins with.
 fn run_length(text: &str, c: char) -> usize {
-    if matches!(c, '.' | '-' | '!' | '?' | '*' | '=' | '_' | '~') {
-        text.chars().take_while(|&other| other == c).count() * c.len_utf8()
-    } else {
-        c.len_utf8()
-    }
+    if is_run(c) { text.chars().take_while(|&other| other == c).count() * c.len_utf8() } else { c.len_utf8() }
 }
 
 fn opens(c: char) -> bool {

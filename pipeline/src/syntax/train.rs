@@ -25,7 +25,7 @@ pub struct Epochs {
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { tagger: 10, chunker: 12 }
+        Self { tagger: 10, chunker: 30 }
     }
 }
 

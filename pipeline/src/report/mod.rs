@@ -1,0 +1,2 @@
+//! Figures from the user's own data.
+pub mod overlap;
