@@ -84,13 +84,16 @@ impl<'m> Nouns<'m> {
                 let role = |i: usize| roles[usize::from(tags[i])];
                 let says = |i: usize| tokens[i].of(text).chars().any(char::is_alphanumeric);
                 let (mut first, mut last) = (chunk.start, chunk.end);
-                while first < last && (role(first) == Role::Determiner || !says(first)) {
-                    first += 1;
-                }
-                while first < last && !says(last - 1) {
-                    last -= 1;
-                }
-                while first < last {
+                loop {
+                    while first < last && (role(first) == Role::Determiner || !says(first)) {
+                        first += 1;
+                    }
+                    while first < last && !says(last - 1) {
+                        last -= 1;
+                    }
+                    if first == last {
+                        break;
+                    }
                     let words = words_of(&tokens[first..last], document, &mut word);
                     let visible = words.clone().filter(|&w| document.pool_words[w] != Document::TRANSPARENT).count();
                     if visible > MOST_WORDS {
@@ -173,6 +176,7 @@ mod tests {
             ("My wi-fi router's signal is weak.", "wi-fi router|signal"),
             ("", ""),
             ("she was there", ""),
+            ("It fits 13261 ,197257 ,408714 ,435111 ,rock digger", "408714 ,435111 ,rock digger"),
         ] {
             assert_eq!(nouns_of(&tokenizer, text).join("|"), wanted, "{text}");
         }

@@ -1,0 +1,50 @@
+//! Noun phrases of any text: no panic, whole words, sorted, not overlapping, not longer than they may be.
+#![no_main]
+use std::{cell::RefCell, path::Path, sync::LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use pipeline::{
+    syntax::{MOST_WORDS, Model, NounPhrase, Nouns},
+    text::{Document, Encoder, Lexicon, Tokenizer},
+};
+
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/sample/tokenizer.json");
+    Tokenizer::load(&file).expect("the sample's tokenizer")
+});
+static LEXICON: LazyLock<Lexicon<'static>> = LazyLock::new(|| Lexicon::new(&TOKENIZER, std::iter::empty()));
+
+struct State {
+    encoder: Encoder<'static>,
+    nouns: Nouns<'static>,
+    document: Document,
+    found: Vec<NounPhrase>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::new(State {
+        encoder: Encoder::new(&LEXICON),
+        nouns: Nouns::new(Model::embedded()),
+        document: Document::default(),
+        found: Vec::new(),
+    });
+}
+
+fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(data);
+    STATE.with_borrow_mut(|State { encoder, nouns, document, found }| {
+        encoder.encode(&text, document);
+        nouns.find(&text, document, found);
+        assert!(document.origins.is_sorted());
+        let mut last = 0;
+        for noun in found.iter() {
+            assert!(last <= noun.start && noun.start < noun.end);
+            last = noun.end;
+            let word =
+                |token: u32| document.first_tokens.binary_search(&token).expect("a noun phrase is of whole words");
+            let words = word(noun.start)..word(noun.end);
+            let visible = document.pool_words[words].iter().filter(|w| **w != Document::TRANSPARENT).count();
+            assert!((1..=MOST_WORDS).contains(&visible));
+        }
+    });
+});
