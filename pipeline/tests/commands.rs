@@ -318,6 +318,40 @@ fn inspect_shows_what_is_there() {
 }
 
 #[test]
+fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
+    let product = |id: &str, category: &str, title: &str| {
+        format!(r#"{{"asin": "{id}", "title": "{title}", "category": ["{category}", "x"], "also_buy": []}}"#)
+    };
+    let kitchen = product("B01", "Kitchen & <Dining>", "I love this stainless steel. The kettle is good.");
+    let garden = product("B02", "Garden", "A kettle for the garden of stainless steel rods.");
+    let raw = Raw::new(&[("meta.json", &lines(&[&kitchen, &garden]))]);
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    let out = raw.path("out");
+    let report = succeed(pipeline(["report", "overlap"]).arg(&out));
+    assert!(report.contains("overlap.svg") && report.contains("overlap.csv"), "{report}");
+    let table = fs::read_to_string(out.join("report/overlap.csv")).unwrap();
+    // Both phrases are noun phrases of the kitchen; in the garden, `stainless steel` is only a part of one.
+    let wanted = "category,products,pool_phrases,\"Garden\",\"Kitchen & <Dining>\"\n\
+                  \"Garden\",1,2,0.5000,1.0000\n\"Kitchen & <Dining>\",1,2,0.5000,1.0000\n";
+    assert_eq!(table, wanted);
+    let figure = fs::read_to_string(out.join("report/overlap.svg")).unwrap();
+    assert_eq!(figure.matches("<rect").count(), 1 + 4);
+    assert!(figure.contains("Kitchen &amp; &lt;Dining&gt;") && !figure.contains("<Dining>"));
+
+    // Without noun phrases there is nothing to draw, and turning them off makes the shards again.
+    let off = raw.run(&["--nouns", "off"]);
+    assert!(off.starts_with("exit 0") && off.contains("again: NOUNS was on and is off"), "{off}");
+    let manifest: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("shards/manifest.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&manifest["counts"]["noun_phrases"], &manifest["options"]["tagger"]),
+        (&0.into(), &serde_json::Value::Null)
+    );
+    let refused = said(&pipeline(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
+    assert!(refused.starts_with("exit 1") && refused.contains("hint: make them with NOUNS=on"), "{refused}");
+}
+
+#[test]
 fn wrong_usage_ends_with_2() {
     for arguments in
         [&["run", "--threads", "0"][..], &["shards", "--task", "3/3"], &["run", "--corpsu", "x"], &["mine"]]
