@@ -14,6 +14,7 @@ pub mod graph;
 pub mod hashes;
 pub mod inspect;
 pub mod ledger;
+mod memory;
 pub mod phrase;
 pub mod progress;
 pub mod report;

@@ -343,10 +343,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Seal { steps, tasks } => {
             let (options, progress) = steps.resolve()?;
             let mut run = Run::new(&options, progress, None)?;
-            run.tasks = tasks;
             let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
             let since = Instant::now();
-            let sealed = run.seal(&corpus, &pool, &graph)?;
+            let sealed = run.seal(&corpus, &pool, &graph, tasks)?;
             Ok(run.report_shards(&sealed, 0, 0, &Outcome::made(since, NEW.to_owned()))?)
         }
         Command::Verify { out } => Ok(verify(&out, &mut io::stdout().lock())?),

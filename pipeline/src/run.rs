@@ -146,8 +146,6 @@ pub struct Run<'a> {
     /// Held while the run works: by itself, or together with other tasks.
     _lock: std::fs::File,
     task: Option<Task>,
-    /// In how many tasks the shards are made, where it was said.
-    pub tasks: Option<u32>,
 }
 
 impl Drop for Run<'_> {
@@ -168,7 +166,7 @@ impl<'a> Run<'a> {
             return Err(RunError::ShortSegments { max_tokens: options.max_tokens, least });
         }
         let lock = lock(&options.out, task)?;
-        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task, tasks: None })
+        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task })
     }
 
     /// All steps.
@@ -184,7 +182,7 @@ impl<'a> Run<'a> {
         let since = Instant::now();
         let (made, counts) = self.encode(&corpus, &pool)?;
         self.draw_pairs(&corpus, &pool, &graph)?;
-        let sealed = self.seal(&corpus, &pool, &graph)?;
+        let sealed = self.seal(&corpus, &pool, &graph, None)?;
         let outcome = match (made, before) {
             (0, None) => Outcome::UpToDate,
             (_, why) => Outcome::made(since, why.unwrap_or_else(|| "a shard was missing".to_owned())),
@@ -281,7 +279,7 @@ impl<'a> Run<'a> {
         graph: &Manifest<GraphBody>,
     ) -> Result<(), RunError> {
         let options = shard_options(self.options);
-        let (shards, _) = seal::parts(&seal_request(self.options, &self.tokenizer, self.tasks), corpus, pool, graph);
+        let (shards, _) = seal::parts(&seal_request(self.options, &self.tokenizer), corpus, pool, graph);
         let out = &self.options.out;
         self.sealed()?;
         let ledger = Ledger::open(out, "shards")?;
@@ -293,7 +291,7 @@ impl<'a> Run<'a> {
         }
         if !missing.is_empty() {
             let (planned, out) = (shards.len(), out.clone());
-            return Err(ShardError::Unfinished { missing, planned, out, tasks: self.tasks }.into());
+            return Err(ShardError::Unfinished { missing, planned, out, tasks: None }.into());
         }
         let key = (self.options.seed, &options);
         let (counts, outcome) = pairs::make(out, &shards, graph, key, &mut self.hashes, &self.progress)?;
@@ -304,15 +302,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Seals the shards.
+    /// Seals the shards. `tasks` is in how many tasks they were made, where it was said: those that did not finish are named.
     pub fn seal(
         &mut self,
         corpus: &Manifest<CorpusBody>,
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
+        tasks: Option<u32>,
     ) -> Result<Manifest<ShardsBody>, RunError> {
-        let request = seal_request(self.options, &self.tokenizer, self.tasks);
-        Ok(seal::make(&request, corpus, pool, graph, &mut self.hashes)?.0)
+        let request = seal_request(self.options, &self.tokenizer);
+        Ok(seal::make(&request, corpus, pool, graph, tasks, &mut self.hashes)?.0)
     }
 
     /// Reads the manifests that earlier steps left in `OUT`.
@@ -477,14 +476,13 @@ fn shard_options(options: &Options) -> ShardOptions {
     ShardOptions { nouns: options.nouns, tagger, max_per_product: options.max_per_product, draws: options.draws }
 }
 
-fn seal_request<'a>(options: &'a Options, tokenizer: &'a Tokenizer, tasks: Option<u32>) -> seal::Request<'a> {
+fn seal_request<'a>(options: &'a Options, tokenizer: &'a Tokenizer) -> seal::Request<'a> {
     seal::Request {
         out: &options.out,
         tokenizer,
         max_tokens: options.max_tokens,
         seed: options.seed,
         options: shard_options(options),
-        tasks,
     }
 }
 

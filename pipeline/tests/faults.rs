@@ -190,7 +190,7 @@ fn a_small_mount_that_fills_up_is_said_and_gone_on_from() {
     }
 }
 
-/// Reads of files below `/raw/` or `/amazon/` wait: the one with number STALL_AT, for STALL_MS milliseconds.
+/// A library that holds up one read of a raw file, that with number STALL_AT, for STALL_MS milliseconds.
 const STALL: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -68,7 +68,7 @@ impl Hostile {
     }
 }
 
-/// Two megabytes of the zero byte, a line's worth of which compress to nothing.
+/// Writes so many MiB of the zero byte.
 fn zeros(mut into: impl Write, mebibytes: usize) {
     let piece = vec![0; 1 << 20];
     for _ in 0..mebibytes {
@@ -173,12 +173,12 @@ fn ids_that_are_paths_and_quotes_stay_values() {
         "%s%n{}{{",
     ];
     let long = "x".repeat(100_000);
-    let mut file = hostile.raw("meta.json");
+    let (mut file, mut reviews) = (hostile.raw("meta.json"), hostile.raw("reviews.json"));
     for id in ids.iter().copied().chain([long.as_str()]) {
         let record = serde_json::json!({"asin": id, "title": "Kettle", "also_buy": ids, "brand": id, "category": [id]});
         writeln!(file, "{record}").unwrap();
         let record = serde_json::json!({"asin": id, "reviewerID": id, "reviewText": "A kettle.", "overall": 5.0});
-        writeln!(hostile_reviews(&hostile), "{record}").unwrap();
+        writeln!(reviews, "{record}").unwrap();
     }
     // A name that would leave the folder if it were a part of a path.
     fs::write(hostile.folder.path().join("raw/x\n..%2f..\\..json"), format!("{TEA}\n")).unwrap();
@@ -207,11 +207,6 @@ fn ids_that_are_paths_and_quotes_stay_values() {
     }
     succeed(pipeline(["verify"]).arg(hostile.out()));
     succeed(pipeline(["inspect"]).arg(hostile.out()));
-}
-
-fn hostile_reviews(hostile: &Hostile) -> fs::File {
-    let path = hostile.folder.path().join("raw/reviews.json");
-    fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
 }
 
 fn listing(folder: &Path) -> Vec<String> {

@@ -1,10 +1,6 @@
 //! The matcher beside a naive one: a pool and a text over few words, every length tried everywhere.
 #![no_main]
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use libfuzzer_sys::fuzz_target;
 use pipeline::{
@@ -12,13 +8,11 @@ use pipeline::{
         matcher::{Matcher, Scratch},
         pool::{Phrase, Pool},
     },
-    text::{Document, Encoder, Tokenizer},
+    text::{Document, Encoder},
 };
 
-static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/sample/tokenizer.json");
-    Tokenizer::load(&file).expect("the sample's tokenizer")
-});
+mod oracle;
+use oracle::{TOKENIZER, words_of};
 
 /// Words of phrases; some are several tokens, the last ones are in no phrase of most pools.
 const WORDS: [&str; 14] =
@@ -58,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
     let mut wanted = BTreeSet::new();
     for from in 0..visible.len() {
         for to in from + 1..=visible.len().min(from + 12) {
-            let row: Vec<&str> = visible[from..to].iter().map(|&w| words[w].as_str()).collect();
+            let row: Vec<&str> = visible[from..to].iter().map(|&w| words[w].0.as_str()).collect();
             if let Some(id) = ids.get(row.join(" ").as_str()) {
                 wanted.insert((document.first_tokens[visible[from]], document.first_tokens[visible[to - 1] + 1], *id));
             }
@@ -66,14 +60,3 @@ fuzz_target!(|data: &[u8]| {
     }
     assert_eq!(got, wanted.into_iter().collect::<Vec<_>>(), "{text:?}");
 });
-
-/// The words of a text by the library alone.
-fn words_of(text: &str) -> Vec<String> {
-    use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
-    let mut normalized = NormalizedString::from(text);
-    TOKENIZER.oracle().get_normalizer().expect("BERT's").normalize(&mut normalized).expect("plain text");
-    let mut split = PreTokenizedString::from(normalized.get());
-    TOKENIZER.oracle().get_pre_tokenizer().expect("BERT's").pre_tokenize(&mut split).expect("plain text");
-    let words = split.get_splits(OffsetReferential::Original, OffsetType::Byte);
-    words.into_iter().map(|(word, _, _)| word.to_owned()).collect()
-}

@@ -1,17 +1,16 @@
 //! Noun phrases of any text: no panic, whole words, sorted, not overlapping, not longer than they may be.
 #![no_main]
-use std::{cell::RefCell, path::Path, sync::LazyLock};
+use std::{cell::RefCell, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use pipeline::{
     syntax::{MOST_WORDS, Model, NounPhrase, Nouns},
-    text::{Document, Encoder, Lexicon, Tokenizer},
+    text::{Document, Encoder, Lexicon},
 };
 
-static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/sample/tokenizer.json");
-    Tokenizer::load(&file).expect("the sample's tokenizer")
-});
+mod oracle;
+use oracle::TOKENIZER;
+
 static LEXICON: LazyLock<Lexicon<'static>> = LazyLock::new(|| Lexicon::new(&TOKENIZER, std::iter::empty()));
 
 struct State {

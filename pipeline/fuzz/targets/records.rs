@@ -7,55 +7,21 @@ use libfuzzer_sys::fuzz_target;
 use pipeline::source::{LineReader, Record, parse};
 use serde_json::Value;
 
+#[path = "../../src/source/python/repr.rs"]
+mod repr;
+use repr::repr;
+
 /// What a record says, in full.
 fn describe(record: &Record<'_>) -> String {
     let pieces: Vec<&str> = record.review_pieces().collect();
     format!("{:?} {:?} {:?} {pieces:?} {record:?}", record.recognise(), record.product_id(), record.brand())
 }
 
-/// A value as Python's `repr` writes it, for the kinds of strings that both languages escape alike.
-fn python(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("None"),
-        Value::Bool(true) => out.push_str("True"),
-        Value::Bool(false) => out.push_str("False"),
-        Value::Number(number) => out.push_str(&number.to_string()),
-        Value::String(text) => quote(text, out),
-        Value::Array(values) => {
-            out.push('[');
-            for (i, value) in values.iter().enumerate() {
-                out.push_str(if i > 0 { ", " } else { "" });
-                python(value, out);
-            }
-            out.push(']');
-        }
-        Value::Object(map) => {
-            out.push('{');
-            for (i, (key, value)) in map.iter().enumerate() {
-                out.push_str(if i > 0 { ", " } else { "" });
-                quote(key, out);
-                out.push_str(": ");
-                python(value, out);
-            }
-            out.push('}');
-        }
-    }
-}
-
-fn quote(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    out.push(quote);
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            c if c == quote => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push(quote);
+/// Whether no object of a JSON text has a key twice and its keys stand in order: then reading and writing it changes nothing.
+fn is_canonical(line: &[u8]) -> bool {
+    let value: Value = serde_json::from_slice(line).expect("read before");
+    let strip = |bytes: &[u8]| bytes.iter().filter(|b| !b.is_ascii_whitespace()).copied().collect::<Vec<u8>>();
+    strip(line) == strip(value.to_string().as_bytes())
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -76,18 +42,11 @@ fuzz_target!(|data: &[u8]| {
         let json = found.expect("a JSON object is a record");
         // Both keep the last of equal keys, so the comparison is with the JSON of the value.
         let once = parse(value.to_string().as_bytes(), describe).expect("JSON as it was read");
-        if describe_keys_once(line) {
+        if is_canonical(line) {
             assert_eq!(json, once);
         }
         let mut text = String::new();
-        python(&value, &mut text);
+        repr(&value, &mut text);
         assert_eq!(parse(text.as_bytes(), describe).expect(&text), once, "{text}");
     }
 });
-
-/// Whether no object of a JSON text has a key twice and its keys stand in order: then reading and writing it changes nothing.
-fn describe_keys_once(line: &[u8]) -> bool {
-    let value: Value = serde_json::from_slice(line).expect("read before");
-    let strip = |bytes: &[u8]| bytes.iter().filter(|b| !b.is_ascii_whitespace()).copied().collect::<Vec<u8>>();
-    strip(line) == strip(value.to_string().as_bytes())
-}

@@ -12,7 +12,10 @@ use std::collections::HashMap;
 use schemas::PhraseId;
 
 use super::pool::Pool;
-use crate::text::{Document, Lexicon, Tokenizer};
+use crate::{
+    memory::fetch,
+    text::{Document, Lexicon, Tokenizer},
+};
 
 /// Where a pool phrase occurs in a document, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -302,15 +305,7 @@ impl Edges {
     /// Has the slot of a key on its way from memory.
     #[inline]
     fn fetch(&self, key: u64) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let slot: *const Edge = &self.slots[self.home(key)];
-            // SAFETY: a prefetch reads nothing; the pointer is to a slot of the table besides.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(slot.cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = key;
+        fetch(&self.slots[self.home(key)]);
     }
 }
 

@@ -77,13 +77,16 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
     let made = match tasks {
         Some(n) => {
             let tasks: BTreeSet<u32> = buckets.iter().map(|b| b % n).collect();
-            let which = if tasks.len() == 1 { "task" } else { "tasks" };
-            format!("{which} {} of {n} did not finish: `pipeline shards {out} --task i/{n}`", list(&tasks))
+            let (which, i) = match tasks.first() {
+                Some(only) if tasks.len() == 1 => ("task", only.to_string()),
+                _ => ("tasks", "i".to_owned()),
+            };
+            format!("{which} {} of {n} did not finish: `pipeline shards {out} --task {i}/{n}`", list(&tasks))
         }
         None => format!("`pipeline shards {out}`, with the options of the other steps, makes those and no others"),
     };
-    let (noun, verb) = if shards.len() == 1 { ("bucket", "is") } else { ("buckets", "are") };
-    let noun = if buckets.len() == 1 { "bucket" } else { noun };
+    let verb = if shards.len() == 1 { "is" } else { "are" };
+    let noun = if buckets.len() == 1 { "bucket" } else { "buckets" };
     format!(
         "{} of {planned} shards {verb} not there yet: those of {noun} {}\nhint: {made}; then `pipeline pairs` and `pipeline seal`",
         shards.len(),

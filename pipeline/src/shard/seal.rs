@@ -39,16 +39,15 @@ pub struct Request<'a> {
     pub seed: u64,
     /// The rest.
     pub options: ShardOptions,
-    /// In how many tasks the shards are made, for a message.
-    pub tasks: Option<u32>,
 }
 
-/// Seals the shards, or finds that they are sealed.
+/// Seals the shards, or finds that they are sealed. `tasks` is for the message about shards that are missing.
 pub fn make(
     request: &Request<'_>,
     corpus: &Manifest<CorpusBody>,
     pool: &Manifest<PoolBody>,
     graph: &Manifest<GraphBody>,
+    tasks: Option<u32>,
     hashes: &mut Hashes,
 ) -> Result<(Manifest<ShardsBody>, Outcome), ShardError> {
     let since = Instant::now();
@@ -81,7 +80,7 @@ pub fn make(
     }
     if !missing.is_empty() {
         let (planned, out) = (planned.len(), request.out.to_owned());
-        return Err(ShardError::Unfinished { missing, planned, out, tasks: request.tasks });
+        return Err(ShardError::Unfinished { missing, planned, out, tasks });
     }
     let counts = ShardCounts {
         documents: of.documents,

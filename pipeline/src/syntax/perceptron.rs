@@ -4,6 +4,8 @@
 //! the weights over all its steps; what is kept is rounded to 8 bits.
 use hashbrown::HashMap;
 
+use crate::memory::fetch;
+
 /// Most labels of a model: scores are kept in an array of this length.
 pub(super) const MOST_LABELS: usize = 64;
 
@@ -197,16 +199,4 @@ impl Weights {
     pub fn score(&self, feature: u32, scores: &mut [i32; MOST_LABELS]) {
         self.add(self.find(feature), scores);
     }
-}
-
-#[inline]
-fn fetch<T>(of: &T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing; the reference is valid besides.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const *of).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = of;
 }

@@ -4,6 +4,8 @@
 //! that finding it costs one cache line; the rest are kept aside.
 use hashbrown::HashMap;
 
+use crate::memory::fetch;
+
 /// What the table knows of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
@@ -118,15 +120,7 @@ impl WordTable {
     /// Has a word's slot on its way from memory.
     #[inline]
     pub(super) fn fetch(&self, key: &Key<'_>) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let slot: *const Slot = &self.slots[key.hash as usize & (self.slots.len() - 1)];
-            // SAFETY: a prefetch reads nothing; the pointer is to a slot of the table besides.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(slot.cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = key;
+        fetch(&self.slots[key.hash as usize & (self.slots.len() - 1)]);
     }
 
     /// Adds a word that the table does not have.
