@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{
     inspect::{Look, inspect},
+    phrase::miner::{self, commands as mine},
     progress::{Log, NEW, Outcome, Progress, short},
     report::overlap,
     run::{Options, Run, RunError},
@@ -90,6 +91,37 @@ enum Command {
     /// Draw a figure from the shards
     #[command(subcommand)]
     Report(Figure),
+    /// Mine scored phrases from any English text: AutoPhrase, deterministic
+    ///
+    /// Writes `score<TAB>phrase` lines, best first; POOL= of `make shards` takes such a file. What a good phrase is, is learnt from a
+    /// list of names that need not be of the same field: titles of an encyclopedia, for one.
+    Mine {
+        /// One document a line, plain, gz or zst
+        text: PathBuf,
+        /// Good phrases, one a line, plain, gz or zst
+        #[arg(long, value_name = "FILE")]
+        quality_list: Option<PathBuf>,
+        /// Names of things, good phrases or not, one a line: they are not learnt from as bad phrases
+        #[arg(long, value_name = "FILE")]
+        entity_list: Option<PathBuf>,
+        /// Words that say little by themselves, one a line [default: English ones]
+        #[arg(long, value_name = "FILE")]
+        stop_words: Option<PathBuf>,
+        /// Where the phrases go [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        mining: Mining,
+        /// Seed of every random draw
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Workers [default: one for each core]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: Option<u16>,
+        /// For whom the run talks
+        #[arg(long, value_enum, default_value_t)]
+        log: Log,
+    },
     /// Train the tagger and the noun-phrase chunker on treebanks; the same bytes every time
     ///
     /// A treebank has one token a line, `word tag chunk` as in CoNLL-2000 or `word<TAB>tag`, and a blank line between
@@ -212,6 +244,16 @@ struct Steps {
     log: Log,
 }
 
+#[derive(Args)]
+struct Mining {
+    /// Least number of times that a phrase occurs
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
+    min_support: u64,
+    /// The most words of a phrase
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=16))]
+    max_words: u64,
+}
+
 const SAMPLE: &str = "data/sample";
 
 fn share(text: &str) -> Result<f64, String> {
@@ -228,14 +270,19 @@ fn score(text: &str) -> Result<f64, String> {
     }
 }
 
+/// As many workers as were asked for, or one for each core.
+fn workers(threads: Option<u16>) -> Threads {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    Threads::new(threads.map_or(cores, usize::from))
+}
+
 impl Steps {
     fn resolve(self) -> anyhow::Result<(Options, Progress)> {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = self.threads.map_or(cores, usize::from);
+        let threads = workers(self.threads);
         let sample_pool = (self.corpus == *SAMPLE).then(|| PathBuf::from(SAMPLE).join("pool.txt.gz"));
         // The table library starts its own threads; it reads this once.
         // SAFETY: no other thread runs yet.
-        unsafe { std::env::set_var("POLARS_MAX_THREADS", threads.to_string()) };
+        unsafe { std::env::set_var("POLARS_MAX_THREADS", threads.get().to_string()) };
         let options = Options {
             pool: self.pool.or(sample_pool),
             corpus: self.corpus,
@@ -246,7 +293,7 @@ impl Steps {
             max_tokens: self.max_tokens,
             nouns: self.nouns == Nouns::On,
             seed: self.seed,
-            threads: Threads::new(threads),
+            threads,
             bucket_mib: self.bucket_mib,
             max_unreadable: self.max_unreadable,
             allow_damaged: self.allow_damaged,
@@ -361,6 +408,18 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::Report(Figure::Overlap { out, categories }) => {
             Ok(overlap::overlap(&out, categories, &mut io::stdout().lock())?)
+        }
+        Command::Mine { text, quality_list, entity_list, stop_words, output, mining, seed, threads, log } => {
+            let request = mine::Request {
+                text: &text,
+                quality_list,
+                entity_list,
+                stop_words,
+                options: miner::Options { min_support: mining.min_support, longest: mining.max_words as usize, seed },
+                threads: workers(threads),
+                output: output.as_deref(),
+            };
+            Ok(mine::run(&request, &Progress::new(log))?)
         }
         Command::TrainTagger { treebanks, model, tagger_epochs, chunker_epochs } => {
             let epochs = Epochs { tagger: tagger_epochs, chunker: chunker_epochs };

@@ -38,6 +38,13 @@ impl Progress {
         self.bar(step, total, "{prefix:9} {bar:32} {pos:>10} of {len:<10} {per_sec:>12}  {eta} left")
     }
 
+    /// A line that says what is being done; hidden where standard error is not a terminal.
+    pub fn spinner(&self, step: &'static str) -> ProgressBar {
+        let spinner = self.bar(step, 0, "{prefix:9} {spinner} {msg}   {elapsed}");
+        spinner.enable_steady_tick(Duration::from_millis(125));
+        spinner
+    }
+
     fn bar(&self, step: &'static str, total: u64, template: &str) -> ProgressBar {
         if self.log == Log::Json {
             return ProgressBar::hidden();

@@ -1,3 +1,4 @@
-//! Phrases: the scored pool ([`pool`]) and where its phrases occur ([`matcher`]).
+//! Phrases: the scored pool ([`pool`]), mining it from text ([`miner`]), and where its phrases occur ([`matcher`]).
 pub mod matcher;
+pub mod miner;
 pub mod pool;

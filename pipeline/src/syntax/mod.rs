@@ -2,7 +2,7 @@
 //!
 //! Phrase masking adds a sequence's clean noun phrases to its pool phrases; only flat spans are needed, so a base-noun-phrase chunker does
 //! what a parser would, at a thousandth of the cost. `sentence` cuts text into sentences and Penn tokens, [`Tagger`] gives each its
-//! part of speech, [`Chunker`] marks noun phrases, and [`Nouns`] turns them into token ranges of a document.
+//! part of speech ([`Tagging`] does both), [`Chunker`] marks noun phrases, and [`Nouns`] turns them into token ranges of a document.
 //! Both models are perceptrons over hashed features (`perceptron`), trained by [`train`] from treebanks ([`treebank`]) and kept in
 //! `pipeline/models/`; [`evaluate`] scores them.
 mod chunker;
@@ -14,6 +14,7 @@ mod nouns;
 mod perceptron;
 mod sentence;
 mod tagger;
+mod tagging;
 pub mod train;
 pub mod treebank;
 
@@ -22,3 +23,4 @@ pub use model::{Model, ModelError};
 pub use nouns::{MOST_WORDS, NounPhrase, Nouns};
 pub use sentence::{Sentences, Token};
 pub use tagger::Tagger;
+pub use tagging::Tagging;

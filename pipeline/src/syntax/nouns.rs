@@ -4,11 +4,9 @@
 //! long one the last [`MOST_WORDS`] words stay, which have its head.
 use super::{
     chunker,
-    features::Record,
     model::Model,
-    sentence::{Sentences, Token},
-    tagger,
-    train::records_of,
+    sentence::Token,
+    tagging::Tagging,
     treebank::{Chunk, spans},
 };
 use crate::text::Document;
@@ -30,12 +28,8 @@ pub struct Nouns<'m> {
     model: &'m Model,
     /// Which of the model's tags do what.
     roles: Vec<Role>,
-    sentences: Sentences,
-    records: Vec<Record>,
-    bytes: Vec<u8>,
-    tags: Vec<u8>,
+    tagging: Tagging<'m>,
     chunks: Vec<Chunk>,
-    tagging: tagger::Scratch,
     chunking: chunker::Scratch,
 }
 
@@ -61,12 +55,8 @@ impl<'m> Nouns<'m> {
         Self {
             model,
             roles: model.tagger.tags().iter().map(role).collect(),
-            sentences: Sentences::default(),
-            records: Vec::new(),
-            bytes: Vec::new(),
-            tags: Vec::new(),
+            tagging: Tagging::new(&model.tagger),
             chunks: Vec::new(),
-            tagging: tagger::Scratch::default(),
             chunking: chunker::Scratch::default(),
         }
     }
@@ -74,11 +64,9 @@ impl<'m> Nouns<'m> {
     /// Finds the noun phrases of an encoded text: sorted, not overlapping, of whole words. `found` is dropped.
     pub fn find(&mut self, text: &str, document: &Document, found: &mut Vec<NounPhrase>) {
         found.clear();
-        let Self { model, roles, sentences, records, bytes, tags, chunks, tagging, chunking } = self;
+        let Self { model, roles, tagging, chunks, chunking } = self;
         let mut word = 0;
-        sentences.each(text, |tokens| {
-            records_of(tokens.iter().map(|t| t.of(text)), records, bytes);
-            model.tagger.tag(records, tagging, tags);
+        tagging.each(text, |tokens, records, tags| {
             model.chunker.chunk(records, tags, chunking, chunks);
             for chunk in spans(chunks) {
                 let role = |i: usize| roles[usize::from(tags[i])];

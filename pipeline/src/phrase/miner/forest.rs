@@ -1,0 +1,284 @@
+//! An ensemble of regression trees that tells phrases from other word sequences by noisy labels (section E).
+//!
+//! Each tree is grown to purity on few positives and as many of the far more numerous candidates that no list names. Most of those are
+//! no phrases; the few that are do not make most trees wrong, and the mean over a thousand trees is the quality (Shang et al. 2018).
+use rayon::prelude::*;
+use schemas::Draws;
+
+/// Rows of as many values each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Matrix {
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl Matrix {
+    /// Rows of `columns` values.
+    pub fn new(columns: usize, values: Vec<f32>) -> Self {
+        assert!(columns > 0 && values.len().is_multiple_of(columns), "{} values in rows of {columns}", values.len());
+        Self { columns, values }
+    }
+
+    /// A row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.columns..(row + 1) * self.columns]
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.columns
+    }
+}
+
+/// Trees of an ensemble.
+const TREES: u64 = 1000;
+/// The most positives, and as many negatives, that a tree is grown on.
+const SAMPLE: usize = 100;
+/// Features tried at a node, and thresholds of each.
+const FEATURES: usize = 4;
+const THRESHOLDS: usize = 4;
+/// A tree's greatest depth.
+const DEEPEST: usize = 100;
+
+/// A trained ensemble.
+#[derive(Clone, Debug)]
+pub struct Forest {
+    trees: Vec<Tree>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tree {
+    nodes: Vec<Node>,
+    /// Mean label of what reaches each node.
+    values: Vec<f32>,
+    depth: usize,
+}
+
+/// From a node to the one at `left`, or the one after it where the feature reaches the threshold. A leaf leads to itself.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    threshold: f32,
+    feature: u16,
+    left: u16,
+}
+
+impl Node {
+    /// No value reaches this threshold.
+    fn leaf(at: usize) -> Self {
+        Self { threshold: f32::NAN, feature: 0, left: at as u16 }
+    }
+
+    #[inline]
+    fn next(self, row: &[f32]) -> u16 {
+        self.left + u16::from(row[usize::from(self.feature)] >= self.threshold)
+    }
+}
+
+impl Forest {
+    /// Grows an ensemble on the rows of these numbers. `purpose` names the draws, with the seed.
+    pub fn train(matrix: &Matrix, positives: &[u32], negatives: &[u32], seed: u64, purpose: &str) -> Self {
+        let trees = (0..TREES).into_par_iter().map(|number| {
+            let mut draws = Draws::new(seed, purpose, &number.to_le_bytes());
+            Tree::grow(matrix, positives, negatives, &mut draws)
+        });
+        Self { trees: trees.collect() }
+    }
+
+    /// The quality of each row: the mean over the trees.
+    pub fn score(&self, matrix: &Matrix) -> Vec<f64> {
+        // A block of rows and a tree fit the nearest cache.
+        const BLOCK: usize = 256;
+        let blocks: Vec<usize> = (0..matrix.len()).step_by(BLOCK).collect();
+        let scored = blocks.into_par_iter().map(|first| {
+            let rows = first..(first + BLOCK).min(matrix.len());
+            let mut sums = vec![0.0f64; rows.len()];
+            for tree in &self.trees {
+                tree.add(matrix, rows.start, &mut sums);
+            }
+            sums.iter_mut().for_each(|sum| *sum /= self.trees.len() as f64);
+            sums
+        });
+        scored.flatten_iter().collect()
+    }
+}
+
+impl Tree {
+    fn grow(matrix: &Matrix, positives: &[u32], negatives: &[u32], draws: &mut Draws) -> Self {
+        let size = SAMPLE.min(positives.len()).min(negatives.len());
+        let mut bag: Vec<(u32, bool)> = Vec::with_capacity(2 * size);
+        for (rows, label) in [(negatives, false), (positives, true)] {
+            for _ in 0..size {
+                bag.push((rows[draws.below(rows.len() as u64) as usize], label));
+            }
+        }
+        let mut tree = Self { nodes: vec![Node::leaf(0)], values: vec![mean(&bag)], depth: 0 };
+        // Nodes whose bags are still to be split: node, bag, depth.
+        let mut open = vec![(0, 0..bag.len(), 0)];
+        while let Some((at, range, depth)) = open.pop() {
+            tree.depth = tree.depth.max(depth);
+            let bag = &mut bag[range.clone()];
+            if depth == DEEPEST || tree.values[at] == 0.0 || tree.values[at] == 1.0 {
+                continue;
+            }
+            let Some(split) = best_split(matrix, bag, draws) else { continue };
+            let value = |row: u32| matrix.row(row as usize)[split.feature];
+            let cut = partition(bag, |(row, _)| value(*row) < split.threshold);
+            let below = bag[..cut].iter().map(|(row, _)| value(*row)).fold(f32::NEG_INFINITY, f32::max);
+            let left = tree.nodes.len();
+            // Half way between the two sides; of neighbouring numbers, the upper one.
+            let middle = below / 2.0 + split.threshold / 2.0;
+            let threshold = if middle > below { middle } else { split.threshold };
+            tree.nodes[at] = Node { threshold, feature: split.feature as u16, left: left as u16 };
+            for (child, part) in [(left, 0..cut), (left + 1, cut..bag.len())] {
+                tree.nodes.push(Node::leaf(child));
+                tree.values.push(mean(&bag[part.clone()]));
+                open.push((child, range.start + part.start..range.start + part.end, depth + 1));
+            }
+        }
+        tree
+    }
+
+    /// Adds the tree's value of each row, from the first one on.
+    fn add(&self, matrix: &Matrix, first: usize, sums: &mut [f64]) {
+        // Several rows at a time: each waits for memory by itself, and not for the others.
+        const LANES: usize = 8;
+        let (whole, rest) = sums.as_chunks_mut::<LANES>();
+        let columns = matrix.columns;
+        let mut row = first;
+        for sums in whole {
+            let values = &matrix.values[row * columns..(row + LANES) * columns];
+            let mut at = [0u16; LANES];
+            for _ in 0..self.depth {
+                for (lane, at) in at.iter_mut().enumerate() {
+                    *at = self.nodes[usize::from(*at)].next(&values[lane * columns..]);
+                }
+            }
+            for (sum, at) in sums.iter_mut().zip(at) {
+                *sum += f64::from(self.values[usize::from(at)]);
+            }
+            row += LANES;
+        }
+        for sum in rest {
+            let mut at = 0;
+            for _ in 0..self.depth {
+                at = self.nodes[usize::from(at)].next(matrix.row(row));
+            }
+            *sum += f64::from(self.values[usize::from(at)]);
+            row += 1;
+        }
+    }
+}
+
+fn mean(bag: &[(u32, bool)]) -> f32 {
+    bag.iter().filter(|(_, label)| *label).count() as f32 / bag.len().max(1) as f32
+}
+
+struct Split {
+    feature: usize,
+    threshold: f32,
+}
+
+/// The best of some random splits with something on both sides.
+fn best_split(matrix: &Matrix, bag: &[(u32, bool)], draws: &mut Draws) -> Option<Split> {
+    let positives = bag.iter().filter(|(_, label)| *label).count();
+    let mut best = None;
+    let mut least = f64::INFINITY;
+    for _ in 0..FEATURES {
+        let feature = draws.below(matrix.columns as u64) as usize;
+        let value = |row: u32| matrix.row(row as usize)[feature];
+        for _ in 0..THRESHOLDS {
+            let threshold = value(bag[draws.below(bag.len() as u64) as usize].0);
+            let (mut below, mut positives_below) = (0, 0);
+            for &(row, label) in bag {
+                let is_below = value(row) < threshold;
+                below += usize::from(is_below);
+                positives_below += usize::from(is_below && label);
+            }
+            if below == 0 {
+                continue;
+            }
+            let loss = loss(positives_below, below) + loss(positives - positives_below, bag.len() - below);
+            if loss < least {
+                least = loss;
+                best = Some(Split { feature, threshold });
+            }
+        }
+    }
+    best
+}
+
+/// Sum of |y - mean|³ over labels of which so many are 1.
+fn loss(positives: usize, of: usize) -> f64 {
+    let p = positives as f64 / of as f64;
+    of as f64 * p * (1.0 - p) * (p * p + (1.0 - p) * (1.0 - p))
+}
+
+/// Moves what `is_first` holds for to the front, in the order it has; gives how many that are.
+fn partition(bag: &mut [(u32, bool)], is_first: impl Fn(&(u32, bool)) -> bool) -> usize {
+    bag.sort_by_key(|entry| !is_first(entry));
+    bag.partition_point(|entry| is_first(entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Two features, of which the first decides but for noise.
+    fn made_up(rows: usize) -> (Matrix, Vec<u32>, Vec<u32>) {
+        let mut draws = Draws::new(1, "test", b"");
+        let mut values = Vec::new();
+        let (mut positives, mut negatives) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            let (x, noise) = (draws.unit(), draws.unit());
+            values.extend([x as f32, noise as f32]);
+            let label = x + 0.1 * (noise - 0.5) > 0.7;
+            if label { &mut positives } else { &mut negatives }.push(row as u32);
+        }
+        (Matrix::new(2, values), positives, negatives)
+    }
+
+    #[test]
+    fn what_decides_is_found() {
+        let (matrix, positives, negatives) = made_up(3000);
+        let scores = Forest::train(&matrix, &positives, &negatives, 0, "test").score(&matrix);
+        let mean = |rows: &[u32]| rows.iter().map(|&r| scores[r as usize]).sum::<f64>() / rows.len() as f64;
+        assert!(mean(&positives) > 0.9 && mean(&negatives) < 0.1, "{} {}", mean(&positives), mean(&negatives));
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let (matrix, positives, negatives) = made_up(1000);
+        let scores = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Forest::train(&matrix, &positives, &negatives, 3, "test").score(&matrix))
+        };
+        assert_eq!(scores(1), scores(3));
+    }
+
+    proptest! {
+        #[test]
+        fn a_tree_gives_its_sample_back(values in prop::collection::vec(0u8..20, 4..200), seed: u64) {
+            // Where no two rows are alike, a tree that is grown to purity knows its sample by heart, if its draws find the splits.
+            let rows = values.len() as u32 / 2;
+            let matrix = Matrix::new(2, values[..2 * rows as usize].iter().map(|v| f32::from(*v)).collect());
+            let (positives, negatives): (Vec<u32>, Vec<u32>) = (0..rows).partition(|row| row % 3 == 0);
+            let mut draws = Draws::new(seed, "test", b"");
+            let tree = Tree::grow(&matrix, &positives, &negatives, &mut draws);
+            let mut sums = vec![0.0; rows as usize];
+            tree.add(&matrix, 0, &mut sums);
+            for (row, sum) in sums.iter().enumerate() {
+                // A plain walk gives the same leaf.
+                let mut at = 0;
+                while tree.nodes[at].left as usize != at {
+                    let node = tree.nodes[at];
+                    let reaches = matrix.row(row)[node.feature as usize] >= node.threshold;
+                    at = node.left as usize + usize::from(reaches);
+                }
+                prop_assert_eq!(*sum, f64::from(tree.values[at]));
+                prop_assert!((0.0..=1.0).contains(sum));
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Mining a phrase pool from text: AutoPhrase (Shang et al. 2018), made deterministic.
+//!
+//! In the order of the algorithm: `tokens` turns text into arrays, `candidates` finds word sequences that occur often, `labels` tells
+//! some of them by lists of names, `features` measures them, `forest` learns their quality, and `segmentation` cuts the text into the
+//! best pieces, which rectifies how often each candidate is a phrase. Quality and segmentation take turns twice.
+//!
+//! Results do not depend on the number of threads: counts are integers, sums of fractions are taken in a fixed order, and each tree draws
+//! with a key of its own.
+mod candidates;
+pub mod commands;
+mod features;
+mod forest;
+mod labels;
+pub mod read;
+mod segmentation;
+pub mod summary;
+mod tokens;
+
+use std::{io, path::PathBuf};
+
+pub use candidates::Candidates;
+use features::{Lexical, Places};
+use forest::{Forest, Matrix};
+pub use labels::{List, StopWords};
+use segmentation::{Segmentation, Trie};
+pub use tokens::{Batch, Pruning, Reader, Tokens, Word};
+
+/// What stands for nothing in divisions and logarithms.
+const EPSILON: f64 = 1e-8;
+/// Quality and segmentation take turns so often.
+const ROUNDS: u32 = 2;
+
+/// What decides a pool, besides the text.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A candidate occurs at least so often.
+    pub min_support: u64,
+    /// The most words of a candidate.
+    pub longest: usize,
+    /// Seed of the forests.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { min_support: 10, longest: 6, seed: 0 }
+    }
+}
+
+/// What tells good phrases, and words that are none.
+#[derive(Clone, Debug)]
+pub struct Lists<'a> {
+    /// Good phrases.
+    pub quality: List,
+    /// Names of things, good phrases or not.
+    pub entities: Option<List>,
+    /// Words that say little by themselves.
+    pub stop_words: &'a StopWords,
+}
+
+/// A phrase that was mined.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinedPhrase {
+    /// Its words, separated by one space.
+    pub text: String,
+    /// Quality, from 0 to 1.
+    pub score: f64,
+    /// Number of words.
+    pub words: u32,
+    /// How often the words stand in a row.
+    pub count: u64,
+}
+
+/// What was mined.
+#[derive(Clone, Debug, Default)]
+pub struct Mined {
+    /// By score descending, then text.
+    pub phrases: Vec<MinedPhrase>,
+    /// How it came to be.
+    pub counts: MinedCounts,
+}
+
+/// Numbers of a mining run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MinedCounts {
+    /// Documents with a word.
+    pub documents: u64,
+    /// Words of the text.
+    pub words: u64,
+    /// Distinct words.
+    pub types: u64,
+    /// Stop words among the words.
+    pub stop_words: u64,
+    /// Candidates, by number of words from 1.
+    pub candidates: Vec<u64>,
+    /// Entries of the quality list.
+    pub entries: u64,
+    /// Candidates of several words that the quality list names.
+    pub positives: u64,
+    /// Candidates of several words that no list names.
+    pub negatives: u64,
+    /// Words that the quality list names.
+    pub positive_words: u64,
+}
+
+/// Nothing can be mined.
+#[derive(Debug, thiserror::Error)]
+pub enum MineError {
+    /// A text or list.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// No text.
+    #[error("found no document with a word{}\nhint: a text has one document a line, of at most 16 MiB, plain, gz or zst", left_out(*too_long))]
+    NoText {
+        /// Lines that were left out.
+        too_long: u64,
+    },
+    /// Nothing is frequent.
+    #[error(
+        "no sequence of words occurs {min_support} times or more in {words} words of text\n\
+         hint: phrases are mined from millions of words; for less, lower --min-support"
+    )]
+    NothingFrequent {
+        /// What was wanted.
+        min_support: u64,
+        /// Words of the text.
+        words: u64,
+    },
+    /// Nothing names good phrases.
+    #[error(
+        "none of the {candidates} candidates of several words is one of {entries} names of good phrases, so there is nothing to learn from\n\
+         hint: --quality-list names a file of good phrases in the text's language, one a line, such as titles of an encyclopedia; \
+         without it they are the categories, brands and attributes of the corpus"
+    )]
+    NoPositives {
+        /// Candidates of several words.
+        candidates: u64,
+        /// Entries of the list.
+        entries: u64,
+    },
+    /// No thread can be started.
+    #[error("cannot start the threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+fn left_out(lines: u64) -> String {
+    if lines == 0 { String::new() } else { format!(", and {lines} lines of more than 16 MiB") }
+}
+
+/// Mines the phrases of a text. `told` hears what is being done.
+pub fn mine(
+    tokens: &Tokens,
+    lists: &Lists<'_>,
+    options: &Options,
+    told: &(dyn Fn(&str) + Sync),
+) -> Result<Mined, MineError> {
+    if tokens.words.is_empty() {
+        return Err(MineError::NoText { too_long: 0 });
+    }
+    told("counting candidates");
+    let candidates = Candidates::count(&tokens.words, tokens.types.len(), options.min_support, options.longest);
+    if candidates.longer().is_empty() {
+        let words = tokens.words.len() as u64;
+        return Err(MineError::NothingFrequent { min_support: options.min_support, words });
+    }
+    told("looking up names");
+    let lexical = Lexical::new(tokens, |word| lists.stop_words.contains(word));
+    let mut labels =
+        labels::Labels::new(&tokens.types, &candidates, &lexical, &lists.quality, lists.entities.as_ref())?;
+    let all_words = 0..candidates.types() as u32;
+    let counts_of = |labels: &labels::Labels| {
+        let ((positives, negatives), words) = (labels.split(candidates.longer()), labels.split(all_words.clone()));
+        MinedCounts {
+            documents: tokens.documents,
+            words: tokens.words.len() as u64,
+            types: tokens.types.len() as u64,
+            stop_words: all_words
+                .clone()
+                .filter(|w| lexical.is_stop_word(*w))
+                .map(|w| candidates.counts[w as usize])
+                .sum(),
+            candidates: std::iter::once(all_words.clone().filter(|w| candidates.is_frequent_word(*w)).count() as u64)
+                .chain(candidates.by_length().skip(1).map(|nodes| nodes.len() as u64))
+                .collect(),
+            entries: labels.entries,
+            positives: positives.len() as u64,
+            negatives: negatives.len() as u64,
+            positive_words: words.0.len() as u64,
+        }
+    };
+    let numbers = counts_of(&labels);
+    if numbers.positives == 0 {
+        let candidates = candidates.longer().len() as u64;
+        return Err(MineError::NoPositives { candidates, entries: numbers.entries });
+    }
+    let trie = Trie::new(&candidates, labels.rare.iter().map(Vec::as_slice));
+    let longest = trie.longest(tokens);
+    told("measuring candidates");
+    let mut counts = candidates.counts.clone();
+    let mut places = Places::sum(tokens, &lexical, candidates.len(), |segment, _, found| {
+        all_places(tokens, &candidates, &trie, &longest, segment, found);
+    });
+    let mut segmentation = Segmentation::new(tokens, &trie, &longest);
+    let mut quality = Vec::new();
+    for round in 1..=ROUNDS {
+        told(&format!("round {round} of {ROUNDS}: learning quality"));
+        quality = qualities(tokens, &candidates, &lexical, &labels, &counts, &places, (options.seed, round));
+        let scores = segmentation.piece_scores(&counts, &quality);
+        segmentation.estimate(&scores, |pass| {
+            told(&format!("round {round} of {ROUNDS}: cutting the text into phrases, pass {pass}"));
+        });
+        told(&format!("round {round} of {ROUNDS}: counting phrases"));
+        let cut = segmentation.cutter(&scores);
+        if round < ROUNDS {
+            places = Places::sum(tokens, &lexical, candidates.len(), cut);
+            counts.clone_from(&places.counts);
+            labels.drop_unused(&counts);
+        } else {
+            counts = segmentation.counts(candidates.len(), cut);
+        }
+    }
+    told("sorting phrases");
+    Ok(Mined { phrases: phrases(tokens, &candidates, &counts, &quality), counts: numbers })
+}
+
+/// All places in a segment where candidates and frequent words stand and their tags allow it.
+fn all_places(
+    tokens: &Tokens,
+    candidates: &Candidates,
+    trie: &Trie<'_>,
+    longest: &[u32],
+    segment: std::ops::Range<usize>,
+    found: &mut dyn FnMut(std::ops::Range<usize>, u32),
+) {
+    let mut nodes = Vec::new();
+    for start in segment.clone() {
+        let first = tokens.words[start];
+        if !first.may_start() || !candidates.starts_candidates(first.kind()) {
+            continue;
+        }
+        nodes.clear();
+        nodes.extend(trie.prefixes(longest[start]));
+        for (length, &node) in (1..).zip(nodes.iter().rev()) {
+            if node as usize >= candidates.len() || (length > 1 && !tokens.words[start + length - 1].may_extend()) {
+                break;
+            }
+            found(start..start + length, node);
+        }
+    }
+}
+
+/// The quality of every node: that of words and that of longer candidates are learnt apart.
+fn qualities(
+    tokens: &Tokens,
+    candidates: &Candidates,
+    lexical: &Lexical,
+    labels: &labels::Labels,
+    counts: &[u64],
+    places: &Places,
+    (seed, round): (u64, u32),
+) -> Vec<f64> {
+    let learn = |matrix: &Matrix, nodes: std::ops::Range<u32>, purpose: &str| {
+        let (positives, negatives) = labels.split(nodes);
+        if positives.is_empty() || negatives.is_empty() {
+            return vec![0.0; matrix.len()];
+        }
+        Forest::train(matrix, &positives, &negatives, seed, &format!("{purpose} {round}")).score(matrix)
+    };
+    let words = features::of_words(candidates, lexical, counts, places);
+    let mut quality = learn(&words, 0..candidates.types() as u32, "quality of words");
+    drop(words);
+    let longer = features::of_phrases(tokens, candidates, lexical, counts, places);
+    quality.extend(learn(&longer, candidates.longer(), "quality of phrases"));
+    quality
+}
+
+/// What was cut out at least once, but for rare words.
+fn phrases(tokens: &Tokens, candidates: &Candidates, counts: &[u64], quality: &[f64]) -> Vec<MinedPhrase> {
+    let mut phrases = Vec::new();
+    let mut words = Vec::new();
+    for node in 0..candidates.len() as u32 {
+        let at = node as usize;
+        let is_word = at < candidates.types();
+        if counts[at] == 0 || (is_word && !candidates.is_frequent_word(node)) {
+            continue;
+        }
+        candidates.words(node, &mut words);
+        let texts: Vec<&str> = words.iter().map(|w| tokens.types.text(*w)).collect();
+        phrases.push(MinedPhrase {
+            text: texts.join(" "),
+            score: quality[at],
+            words: words.len() as u32,
+            count: candidates.counts[at],
+        });
+    }
+    phrases.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
+    phrases
+}

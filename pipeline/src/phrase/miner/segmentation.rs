@@ -1,0 +1,360 @@
+//! Tag-guided segmentation: the text as a row of phrases and words (section F).
+//!
+//! Each segment is cut into the pieces with the largest sum of log scores, by dynamic programming. A piece scores by how often it
+//! occurs among pieces of its length and by its quality; between two words of a piece their tags must belong together, and at its end not.
+//! How much tags belong together is estimated from the last segmentation. What a candidate is cut out as, not every occurrence of its
+//! words, is its rectified count.
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use hashbrown::HashMap;
+use rayon::prelude::*;
+
+use super::{
+    EPSILON,
+    candidates::Candidates,
+    tokens::{TAGS, Tokens},
+};
+
+/// The candidates, and phrases of the quality list that are none but are made of words of the corpus.
+pub struct Trie<'c> {
+    candidates: &'c Candidates,
+    /// Nodes that are no candidates, by what they extend and the word.
+    extra: HashMap<(u32, u32), u32>,
+    /// What each of them extends.
+    parents: Vec<u32>,
+    /// Whether a node has such extensions.
+    has_extra: Vec<bool>,
+    /// The nodes of listed phrases.
+    listed: Vec<u32>,
+}
+
+/// Listed phrases of more words than this are left out.
+const LONGEST_LISTED: usize = 16;
+
+impl<'c> Trie<'c> {
+    /// A trie of the candidates and these phrases of two words or more.
+    pub fn new<'w>(candidates: &'c Candidates, phrases: impl Iterator<Item = &'w [u32]>) -> Self {
+        let has_extra = vec![false; candidates.len()];
+        let mut trie = Self { candidates, extra: HashMap::new(), parents: Vec::new(), has_extra, listed: Vec::new() };
+        for phrase in phrases.filter(|p| (2..=LONGEST_LISTED).contains(&p.len())) {
+            let mut node = phrase[0];
+            for &word in &phrase[1..] {
+                node = match trie.child(node, word) {
+                    Some(child) => child,
+                    None => trie.add(node, word),
+                };
+            }
+            trie.listed.push(node);
+        }
+        trie
+    }
+
+    fn add(&mut self, node: u32, word: u32) -> u32 {
+        let child = self.has_extra.len() as u32;
+        assert!(child < u32::MAX, "more phrases than fit their number");
+        self.extra.insert((node, word), child);
+        self.parents.push(node);
+        self.has_extra[node as usize] = true;
+        self.has_extra.push(false);
+        child
+    }
+
+    fn child(&self, node: u32, word: u32) -> Option<u32> {
+        let candidate = if (node as usize) < self.candidates.len() { self.candidates.child(node, word) } else { None };
+        candidate.or_else(|| {
+            self.has_extra[node as usize].then(|| self.extra.get(&(node, word)).copied()).flatten()
+        })
+    }
+
+    #[inline]
+    fn parent(&self, node: u32) -> Option<u32> {
+        match (node as usize).checked_sub(self.candidates.len()) {
+            None => self.candidates.parent(node),
+            Some(extra) => Some(self.parents[extra]),
+        }
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.has_extra.len()
+    }
+
+    /// A node and what it extends, down to a word.
+    #[inline]
+    pub fn prefixes(&self, node: u32) -> impl Iterator<Item = u32> {
+        std::iter::successors(Some(node), |&node| self.parent(node))
+    }
+
+    /// For each place of the text the longest node that stands there.
+    pub fn longest(&self, tokens: &Tokens) -> Vec<u32> {
+        let words = &tokens.words;
+        let mut longest = vec![0; words.len()];
+        longest.par_iter_mut().enumerate().for_each(|(place, longest)| {
+            let mut node = words[place].kind();
+            for at in place.. {
+                if words[at].ends_segment() {
+                    break;
+                }
+                let Some(child) = self.child(node, words[at + 1].kind()) else { break };
+                node = child;
+            }
+            *longest = node;
+        });
+        longest
+    }
+}
+
+/// Words that a worker takes at a time; it takes whole segments or documents.
+const CHUNK: usize = 1 << 18;
+
+/// Cuts a text into ranges of about [`CHUNK`] words that end where `ends` says.
+pub fn chunks(words: usize, ends: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let mut chunks = Vec::new();
+    let mut start = 0;
+    while start < words {
+        let mut last = (start + CHUNK).min(words) - 1;
+        while last + 1 < words && !ends(last) {
+            last += 1;
+        }
+        chunks.push(start..last + 1);
+        start = last + 1;
+    }
+    chunks
+}
+
+/// The segments of a range of words that begins and ends with one.
+pub fn segments(tokens: &Tokens, within: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut start = within.start;
+    std::iter::from_fn(move || {
+        let length = tokens.words[start..within.end].iter().position(|word| word.ends_segment())?;
+        let segment = start..start + length + 1;
+        start = segment.end;
+        Some(segment)
+    })
+}
+
+/// How much two tags belong together, by the numbers of both.
+pub type Transitions = Vec<f64>;
+
+/// The tags of two neighbours, as one number.
+#[inline]
+fn pair(tokens: &Tokens, place: usize) -> usize {
+    tokens.marks[place].tag() * TAGS + tokens.marks[place + 1].tag()
+}
+
+/// What the segmentation of a text needs.
+pub struct Segmentation<'a> {
+    tokens: &'a Tokens,
+    trie: &'a Trie<'a>,
+    /// The longest node at each place.
+    longest: &'a [u32],
+    chunks: Vec<Range<usize>>,
+    /// How often each pair of tags stands side by side in a segment.
+    neighbours: Vec<u64>,
+    transitions: Transitions,
+}
+
+/// Logarithms that a pass adds up.
+struct Costs {
+    pieces: Vec<f64>,
+    inside: Vec<f64>,
+    end: Vec<f64>,
+}
+
+/// Room that a segment is cut in.
+#[derive(Default)]
+pub struct Room {
+    best: Vec<f64>,
+    /// Start and node of the best piece that ends before each place.
+    from: Vec<(u32, u32)>,
+    /// Sum of the costs of joining the words up to each.
+    joined: Vec<f64>,
+}
+
+/// A pass that changed the log-likelihood by a smaller share than this was the last.
+const CONVERGED: f64 = 1e-8;
+/// The most passes that estimate transitions.
+const MOST_PASSES: u32 = 10;
+
+impl<'a> Segmentation<'a> {
+    /// Prepares the segmentation; all tags belong together alike.
+    pub fn new(tokens: &'a Tokens, trie: &'a Trie<'a>, longest: &'a [u32]) -> Self {
+        let chunks = chunks(tokens.words.len(), |place| tokens.words[place].ends_segment());
+        let neighbours = sum_tables(&chunks, |chunk, table| {
+            for place in chunk {
+                if !tokens.words[place].ends_segment() {
+                    table[pair(tokens, place)] += 1;
+                }
+            }
+        });
+        let mut seen = [false; TAGS];
+        tokens.marks.iter().for_each(|marks| seen[marks.tag()] = true);
+        let tags = seen.iter().filter(|seen| **seen).count().max(1);
+        Self { tokens, trie, longest, chunks, neighbours, transitions: vec![1.0 / tags as f64; TAGS * TAGS] }
+    }
+
+    /// The log score of each node as a piece; what is in no lexicon is impossible.
+    pub fn piece_scores(&self, counts: &[u64], quality: &[f64]) -> Vec<f64> {
+        let candidates = self.trie.candidates;
+        let mut scores = vec![f64::NEG_INFINITY; self.trie.len()];
+        let mut most: f64 = 0.0;
+        for (length, nodes) in candidates.by_length().enumerate() {
+            let range = nodes.start as usize..nodes.end as usize;
+            let total: u64 = counts[range.clone()].iter().sum();
+            for node in range.filter(|&node| length == 0 || counts[node] > 0) {
+                let share = counts[node] as f64 / total.max(1) as f64;
+                most = most.max(share);
+                scores[node] = (share + EPSILON).ln() + (quality[node] + EPSILON).ln();
+            }
+        }
+        // A listed phrase that is no candidate counts as the most frequent one, of quality 1.
+        for &node in &self.trie.listed {
+            if scores[node as usize] == f64::NEG_INFINITY {
+                scores[node as usize] = (most + EPSILON).ln();
+            }
+        }
+        scores
+    }
+
+    /// Estimates how tags belong together, pass by pass. `told` hears the number of each pass.
+    pub fn estimate(&mut self, scores: &[f64], mut told: impl FnMut(u32)) {
+        let mut last = f64::INFINITY;
+        for pass in 1..=MOST_PASSES {
+            told(pass);
+            let costs = self.costs(scores);
+            let likelihoods: Vec<(f64, Vec<u64>)> = self
+                .chunks
+                .par_iter()
+                .map_init(Room::default, |room, chunk| {
+                    let mut joined = vec![0u64; TAGS * TAGS];
+                    let mut sum = 0.0;
+                    for segment in segments(self.tokens, chunk.clone()) {
+                        sum += self.cut(&costs, segment, room, |piece, _| {
+                            for place in piece.start..piece.end - 1 {
+                                joined[pair(self.tokens, place)] += 1;
+                            }
+                        });
+                    }
+                    (sum, joined)
+                })
+                .collect();
+            let likelihood: f64 = likelihoods.iter().map(|(sum, _)| sum).sum();
+            let mut joined = vec![0u64; TAGS * TAGS];
+            for (_, table) in likelihoods {
+                joined.iter_mut().zip(table).for_each(|(a, b)| *a += b);
+            }
+            self.transitions = joined
+                .iter()
+                .zip(&self.neighbours)
+                .map(|(&joined, &all)| if all > 0 { joined as f64 / all as f64 } else { 0.0 })
+                .collect();
+            if (likelihood - last).abs() < CONVERGED * last.abs() {
+                break;
+            }
+            last = likelihood;
+        }
+    }
+
+    fn costs(&self, pieces: &[f64]) -> Costs {
+        Costs {
+            pieces: pieces.to_vec(),
+            inside: self.transitions.iter().map(|t| (t + EPSILON).ln()).collect(),
+            end: self.transitions.iter().map(|t| (1.0 - t + EPSILON).ln()).collect(),
+        }
+    }
+
+    /// A function that cuts a segment into its best pieces and tells each, from the last to the first.
+    pub fn cutter(&self, scores: &[f64]) -> impl Fn(Range<usize>, &mut Room, &mut dyn FnMut(Range<usize>, u32)) + Sync + '_ {
+        let costs = self.costs(scores);
+        move |segment, room, piece| {
+            self.cut(&costs, segment, room, piece);
+        }
+    }
+
+    /// How often each candidate is a piece.
+    pub fn counts(
+        &self,
+        nodes: usize,
+        cut: impl Fn(Range<usize>, &mut Room, &mut dyn FnMut(Range<usize>, u32)) + Sync,
+    ) -> Vec<u64> {
+        let counts: Vec<AtomicU64> = (0..nodes).map(|_| AtomicU64::new(0)).collect();
+        self.chunks.par_iter().for_each_init(Room::default, |room, chunk| {
+            for segment in segments(self.tokens, chunk.clone()) {
+                cut(segment, room, &mut |_, node| {
+                    if let Some(count) = counts.get(node as usize) {
+                        count.fetch_add(1, Relaxed);
+                    }
+                });
+            }
+        });
+        counts.into_iter().map(AtomicU64::into_inner).collect()
+    }
+
+    /// Cuts a segment into its best pieces; gives the sum of their scores.
+    fn cut(
+        &self,
+        costs: &Costs,
+        segment: Range<usize>,
+        room: &mut Room,
+        mut piece: impl FnMut(Range<usize>, u32),
+    ) -> f64 {
+        let Room { best, from, joined } = room;
+        let length = segment.len();
+        best.clear();
+        best.resize(length + 1, f64::NEG_INFINITY);
+        best[0] = 0.0;
+        from.clear();
+        from.resize(length + 1, (0, 0));
+        joined.clear();
+        joined.push(0.0);
+        let mut sum = 0.0;
+        for place in segment.start..segment.end - 1 {
+            sum += costs.inside[pair(self.tokens, place)];
+            joined.push(sum);
+        }
+        for start in 0..length {
+            let so_far = best[start] - joined[start];
+            let mut node = self.longest[segment.start + start];
+            let mut end = start + self.trie.prefixes(node).count();
+            loop {
+                let mut score = so_far + joined[end - 1] + costs.pieces[node as usize];
+                if end < length {
+                    score += costs.end[pair(self.tokens, segment.start + end - 1)];
+                }
+                if score > best[end] {
+                    (best[end], from[end]) = (score, (start as u32, node));
+                }
+                match self.trie.parent(node) {
+                    Some(shorter) => (node, end) = (shorter, end - 1),
+                    None => break,
+                }
+            }
+        }
+        let mut end = length;
+        while end > 0 {
+            let (start, node) = from[end];
+            piece(segment.start + start as usize..segment.start + end, node);
+            end = start as usize;
+        }
+        best[length]
+    }
+}
+
+/// Fills a table of tag pairs for each chunk, and adds them up.
+fn sum_tables(chunks: &[Range<usize>], fill: impl Fn(Range<usize>, &mut [u64]) + Sync) -> Vec<u64> {
+    let none = || vec![0u64; TAGS * TAGS];
+    chunks
+        .par_iter()
+        .map(|chunk| {
+            let mut table = none();
+            fill(chunk.clone(), &mut table);
+            table
+        })
+        .reduce(none, |mut a, b| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+            a
+        })
+}
