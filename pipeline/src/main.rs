@@ -13,7 +13,7 @@ use pipeline::{
     phrase::miner::{self, commands as mine},
     progress::{Log, NEW, Outcome, Progress, short},
     report::overlap,
-    run::{Options, Run, RunError},
+    run::{self, Options, Run, RunError},
     sample,
     shard::{ShardError, task::Task},
     stage::Threads,
@@ -38,7 +38,7 @@ enum Command {
     Run(Steps),
     /// Raw dumps to clean documents: OUT/corpus
     Corpus(Steps),
-    /// Import a phrase pool: OUT/pool
+    /// Mine the phrase pool from the corpus, or import one: OUT/pool
     Pool(Steps),
     /// Associations among the products of the corpus: OUT/graph
     Graph(Steps),
@@ -98,20 +98,17 @@ enum Command {
     Mine {
         /// One document a line, plain, gz or zst
         text: PathBuf,
-        /// Good phrases, one a line, plain, gz or zst
-        #[arg(long, value_name = "FILE")]
-        quality_list: Option<PathBuf>,
-        /// Names of things, good phrases or not, one a line: they are not learnt from as bad phrases
-        #[arg(long, value_name = "FILE")]
-        entity_list: Option<PathBuf>,
-        /// Words that say little by themselves, one a line [default: English ones]
-        #[arg(long, value_name = "FILE")]
-        stop_words: Option<PathBuf>,
         /// Where the phrases go [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
         #[command(flatten)]
         mining: Mining,
+        /// Score from which the summary counts a phrase of several words
+        #[arg(long, default_value_t = 0.5, value_parser = score, allow_negative_numbers = true)]
+        min_score: f64,
+        /// As --min-score, of one word
+        #[arg(long, default_value_t = 0.8, value_parser = score, allow_negative_numbers = true)]
+        min_score_single: f64,
         /// Seed of every random draw
         #[arg(long, default_value_t = 0)]
         seed: u64,
@@ -197,9 +194,11 @@ struct Steps {
     /// Folder of raw dumps, walked recursively: products and reviews of the 2014, 2018 or 2023 generation, plain, gz or zst
     #[arg(long, default_value = SAMPLE)]
     corpus: PathBuf,
-    /// Phrase pool to import: `score<TAB>phrase` lines, plain, gz or zst [default for the sample: its own]
+    /// Phrase pool to import, `score<TAB>phrase` lines, plain, gz or zst, instead of mining it from the corpus
     #[arg(long)]
     pool: Option<PathBuf>,
+    #[command(flatten)]
+    mining: Mining,
     /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model
     #[arg(long, default_value = "data/sample/tokenizer.json")]
     tokenizer: PathBuf,
@@ -246,12 +245,29 @@ struct Steps {
 
 #[derive(Args)]
 struct Mining {
-    /// Least number of times that a phrase occurs
+    /// Good phrases to learn from, one a line, plain, gz or zst [default of a corpus: its categories, brands and attributes]
+    #[arg(long, value_name = "FILE")]
+    quality_list: Option<PathBuf>,
+    /// Names of things, good phrases or not, one a line: they are not learnt from as bad phrases
+    #[arg(long, value_name = "FILE")]
+    entity_list: Option<PathBuf>,
+    /// Words that say little by themselves, one a line [default: English ones]
+    #[arg(long, value_name = "FILE")]
+    stop_words: Option<PathBuf>,
+    /// Least number of times that a mined phrase occurs
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
     min_support: u64,
-    /// The most words of a phrase
+    /// The most words of a mined phrase
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=16))]
     max_words: u64,
+}
+
+impl Mining {
+    fn resolve(self, seed: u64) -> run::Mining {
+        let options = miner::Options { min_support: self.min_support, longest: self.max_words as usize, seed };
+        let Self { quality_list, entity_list, stop_words, .. } = self;
+        run::Mining { quality_list, entity_list, stop_words, options }
+    }
 }
 
 const SAMPLE: &str = "data/sample";
@@ -279,12 +295,13 @@ fn workers(threads: Option<u16>) -> Threads {
 impl Steps {
     fn resolve(self) -> anyhow::Result<(Options, Progress)> {
         let threads = workers(self.threads);
-        let sample_pool = (self.corpus == *SAMPLE).then(|| PathBuf::from(SAMPLE).join("pool.txt.gz"));
         // The table library starts its own threads; it reads this once.
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("POLARS_MAX_THREADS", threads.get().to_string()) };
         let options = Options {
-            pool: self.pool.or(sample_pool),
+            pool: self.pool,
+            // The pool is the same for every seed: another one would make all shards again.
+            mining: self.mining.resolve(0),
             corpus: self.corpus,
             tokenizer: self.tokenizer,
             out: self.out,
@@ -409,13 +426,16 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Report(Figure::Overlap { out, categories }) => {
             Ok(overlap::overlap(&out, categories, &mut io::stdout().lock())?)
         }
-        Command::Mine { text, quality_list, entity_list, stop_words, output, mining, seed, threads, log } => {
+        Command::Mine { text, output, mining, min_score, min_score_single, seed, threads, log } => {
+            let run::Mining { quality_list, entity_list, stop_words, options } = mining.resolve(seed);
             let request = mine::Request {
                 text: &text,
                 quality_list,
                 entity_list,
                 stop_words,
-                options: miner::Options { min_support: mining.min_support, longest: mining.max_words as usize, seed },
+                options,
+                min_score,
+                min_score_single,
                 threads: workers(threads),
                 output: output.as_deref(),
             };

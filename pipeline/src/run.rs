@@ -23,7 +23,10 @@ use crate::{
     },
     hashes::Hashes,
     ledger::Ledger,
-    phrase::pool::{self, PoolError},
+    phrase::{
+        miner::{self, MineError},
+        pool::{self, PoolError},
+    },
     progress::{NEW, Outcome, Progress, count_of, short, thousands},
     shard::{ShardError, encode, seal, task::Task},
     source::{FindError, find},
@@ -37,8 +40,10 @@ use crate::{
 pub struct Options {
     /// Folder of raw dumps.
     pub corpus: PathBuf,
-    /// Phrase pool to import.
+    /// Phrase pool to import; by default it is mined from the corpus.
     pub pool: Option<PathBuf>,
+    /// How it is mined.
+    pub mining: Mining,
     /// Tokenizer file.
     pub tokenizer: PathBuf,
     /// Folder of everything made.
@@ -67,6 +72,19 @@ pub struct Options {
     pub draws: u64,
 }
 
+/// How the pool is mined from the corpus.
+#[derive(Clone, Debug, Default)]
+pub struct Mining {
+    /// Good phrases, instead of those that the corpus names.
+    pub quality_list: Option<PathBuf>,
+    /// Names of things, good phrases or not.
+    pub entity_list: Option<PathBuf>,
+    /// Words that say little by themselves, instead of the English ones.
+    pub stop_words: Option<PathBuf>,
+    /// What else decides the phrases.
+    pub options: miner::Options,
+}
+
 /// A step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -82,12 +100,6 @@ pub enum RunError {
     /// The pool.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// No pool is given.
-    #[error(
-        "no phrase pool is given\n\
-         hint: POOL= names a file of `score<TAB>phrase` lines, such as the output of AutoPhrase; phrases are not mined from the corpus yet"
-    )]
-    NoPool,
     /// The graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -130,10 +142,7 @@ pub enum RunError {
 impl RunError {
     /// Whether the command line is at fault.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::NoPool | Self::ShortSegments { .. } | Self::SameFolder { .. } | Self::Shards(ShardError::Task(_))
-        )
+        matches!(self, Self::ShortSegments { .. } | Self::SameFolder { .. } | Self::Shards(ShardError::Task(_)))
     }
 }
 
@@ -172,8 +181,14 @@ impl<'a> Run<'a> {
     /// All steps.
     pub fn all(&mut self) -> Result<(), RunError> {
         // What is missing is said before hours of work, not after.
-        let pool_file = self.options.pool.as_deref().ok_or(RunError::NoPool)?;
-        std::fs::File::open(pool_file).map_err(|source| PoolError::Read { path: pool_file.to_owned(), source })?;
+        if let Some(file) = &self.options.pool {
+            pool::check_readable(file)?;
+        }
+        let mining = &self.options.mining;
+        for list in [&mining.quality_list, &mining.entity_list, &mining.stop_words].into_iter().flatten() {
+            std::fs::File::open(list)
+                .map_err(|source| PoolError::Mine(MineError::Read { path: list.clone(), source }))?;
+        }
         self.sealed()?;
         let corpus = self.corpus()?;
         let pool = self.pool()?;
@@ -218,22 +233,41 @@ impl<'a> Run<'a> {
         Ok(manifest)
     }
 
-    /// Makes `OUT/pool`.
+    /// Makes `OUT/pool`, from a file or from the corpus.
     pub fn pool(&mut self) -> Result<Manifest<PoolBody>, RunError> {
         let options = self.options;
-        let file = options.pool.as_deref().ok_or(RunError::NoPool)?;
+        let mining = &options.mining;
+        let corpus;
+        let source = match &options.pool {
+            Some(file) => pool::Source::Import(file),
+            None => {
+                corpus = self.corpus_made()?;
+                pool::Source::Mine(pool::Mining {
+                    corpus: &corpus,
+                    quality_list: mining.quality_list.as_deref(),
+                    entity_list: mining.entity_list.as_deref(),
+                    stop_words: mining.stop_words.as_deref(),
+                    options: mining.options.clone(),
+                    threads: options.threads,
+                    progress: &self.progress,
+                })
+            }
+        };
         let request = pool::Request {
-            file,
+            source,
             out: &options.out,
             tokenizer: &self.tokenizer,
             min_score: options.min_score,
             min_score_single: options.min_score_single,
             max_unreadable: options.max_unreadable,
         };
-        let (manifest, outcome) = pool::make(&request, &mut self.hashes)?;
+        let pool::Made { manifest, outcome, summary } = pool::make(&request, &mut self.hashes)?;
         let body = &manifest.body;
         let holds = format!("{} phrases, lowest score {:.4}", thousands(body.phrases), body.lowest_score);
         self.step("pool", &holds, "pool", &outcome)?;
+        for (heading, text) in summary {
+            self.progress.note("", &format!("{heading:9} {text}"))?;
+        }
         Ok(manifest)
     }
 

@@ -294,6 +294,30 @@ pub enum PoolSource {
         /// Lines in it.
         entries: u64,
     },
+    /// The corpus.
+    Mined(MinedPool),
+}
+
+/// What decides a pool that was mined from the corpus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinedPool {
+    /// The corpus.
+    pub corpus: Hash,
+    /// Good phrases, where they are not those that the corpus names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_list: Option<Hash>,
+    /// Names of things, good phrases or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity_list: Option<Hash>,
+    /// Words that say little by themselves, where they are not the English ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_words: Option<Hash>,
+    /// The tagger.
+    pub tagger: Hash,
+    /// Least number of occurrences of a phrase.
+    pub min_support: u64,
+    /// The most words of a phrase.
+    pub max_words: u64,
 }
 
 /// The body of `graph/manifest.json`.

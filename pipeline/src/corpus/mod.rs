@@ -20,6 +20,7 @@ mod bucket;
 pub mod clean;
 mod read;
 mod spill;
+pub mod tables;
 
 use self::{
     bucket::Bucket,

@@ -1,9 +1,8 @@
-//! The phrase pool: import of `score<TAB>phrase` lines, and `OUT/pool/phrases.parquet`.
+//! The phrase pool: `OUT/pool/phrases.parquet`, imported from a file or mined from the corpus.
 //!
-//! The format is AutoPhrase's output (Shang et al. 2018). An entry without a space in the file is a single
-//! word and has a threshold of its own. Entries with the same words are one; the higher score stays.
+//! Both ways give entries, `score` and phrase. An entry of one word has a threshold of its own. Entries with the same words are one; the
+//! higher score stays.
 use std::{
-    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,23 +10,29 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray, Float32Array, StringArray, UInt8Array, UInt32Array, UInt64Array},
-    datatypes::{Float32Type, UInt8Type},
+    array::{Array, AsArray, Float32Array, StringArray, UInt8Array, UInt32Array, UInt64Array},
+    datatypes::{Float32Type, UInt8Type, UInt64Type},
     record_batch::RecordBatch,
 };
 use schemas::{
-    Counts, Manifest, ManifestError, StoreError, columns,
+    Manifest, ManifestError, StoreError, columns,
     manifest::{Hash, MANIFEST, PoolBody, PoolSource},
     store::{self, Layout, TableReader, TableWriter},
 };
 
+mod entries;
+mod import;
+mod mining;
+
+use self::entries::Entries;
+pub use self::mining::Mining;
+use super::miner::{MineError, summary::Line};
 use crate::{
     REMAKE,
     corpus::check_files,
     hashes::Hashes,
     progress::{NEW, Outcome},
-    source::{LineReader, open},
-    text::{Tokenizer, Words},
+    text::Tokenizer,
 };
 
 /// A phrase of the pool.
@@ -39,6 +44,8 @@ pub struct Phrase {
     pub score: f32,
     /// Number of words.
     pub words: u8,
+    /// Occurrences in the text that it was mined from.
+    pub frequency: Option<u64>,
 }
 
 /// The phrases, by id: sorted by score descending, then text.
@@ -50,8 +57,8 @@ pub struct Pool {
 
 /// What the pool is to be made from.
 pub struct Request<'a> {
-    /// The file to import.
-    pub file: &'a Path,
+    /// Where phrases come from.
+    pub source: Source<'a>,
     /// The folder of everything made.
     pub out: &'a Path,
     /// Decides what a word is.
@@ -62,6 +69,37 @@ pub struct Request<'a> {
     pub min_score_single: f64,
     /// The share of lines without score and phrase up to which an import succeeds.
     pub max_unreadable: f64,
+}
+
+/// Where the phrases of a pool come from.
+pub enum Source<'a> {
+    /// A file of `score<TAB>phrase` lines.
+    Import(&'a Path),
+    /// The corpus.
+    Mine(Mining<'a>),
+}
+
+impl Source<'_> {
+    /// What decides the phrases, as the manifest says it. The lines of a file are counted when it is read.
+    fn describe(&self, hashes: &mut Hashes) -> Result<PoolSource, PoolError> {
+        match self {
+            Self::Import(file) => {
+                check_readable(file)?;
+                Ok(PoolSource::Import { blake3: hashes.blake3(file)?, entries: 0 })
+            }
+            Self::Mine(mining) => Ok(PoolSource::Mined(mining.describe(hashes)?)),
+        }
+    }
+}
+
+/// A pool that is there: its manifest, how the step ended, and what a person may want to see of one that was mined now.
+pub struct Made {
+    /// The manifest.
+    pub manifest: Manifest<PoolBody>,
+    /// Whether it was there already.
+    pub outcome: Outcome,
+    /// Lines of a summary.
+    pub summary: Vec<Line>,
 }
 
 /// The pool step failed.
@@ -117,6 +155,22 @@ pub enum PoolError {
         /// Threshold of one word.
         min_score_single: f64,
     },
+    /// The corpus cannot be mined.
+    #[error(transparent)]
+    Mine(#[from] MineError),
+    /// None of the mined phrases passes the thresholds.
+    #[error(
+        "none of {entries} mined phrases reaches the least score, {min_score} or {min_score_single} for single words\n\
+         hint: lower MIN_SCORE= and MIN_SCORE_SINGLE=, or give a larger corpus"
+    )]
+    NothingMined {
+        /// How many.
+        entries: u64,
+        /// Threshold of several words.
+        min_score: f64,
+        /// Threshold of one word.
+        min_score_single: f64,
+    },
     /// A file of ours, or the disk.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -125,33 +179,60 @@ pub enum PoolError {
     Manifest(#[from] ManifestError),
 }
 
-/// Imports the pool, or finds that it is up to date.
-pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<(Manifest<PoolBody>, Outcome), PoolError> {
+/// Makes the pool, or finds that it is up to date.
+pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolError> {
     let since = Instant::now();
     let folder = request.out.join("pool");
     let old = match Manifest::<PoolBody>::read(&folder, REMAKE) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
-    check_readable(request.file)?;
-    let blake3 = hashes.blake3(request.file)?;
-    let why = match &old {
+    let source = request.source.describe(hashes)?;
+    let why = match old {
         None => NEW.to_owned(),
-        Some(old) => match changed(request, &blake3, &old.body) {
+        Some(old) => match changed(request, &source, &old.body) {
             Some(why) => why,
-            None => match check_files(&folder, old, hashes)? {
-                None => return Ok((old.clone(), Outcome::UpToDate)),
+            None => match check_files(&folder, &old, hashes)? {
+                None => return Ok(Made { manifest: old, outcome: Outcome::UpToDate, summary: Vec::new() }),
                 Some(missing) => missing,
             },
         },
     };
+    let mut entries = Entries::new(request.tokenizer, request.min_score, request.min_score_single);
+    let mut summary = Vec::new();
+    let (pool, rejected, source) = match (&request.source, source) {
+        (Source::Import(file), PoolSource::Import { blake3, .. }) => {
+            let lines = import::import(file, request.max_unreadable, &mut entries)?;
+            let (pool, rejected) = entries.finish();
+            if pool.phrases.is_empty() {
+                let (min_score, min_score_single) = (request.min_score, request.min_score_single);
+                let path = (*file).to_owned();
+                return Err(PoolError::NothingKept { path, entries: lines, min_score, min_score_single });
+            }
+            (pool, rejected, PoolSource::Import { blake3, entries: lines })
+        }
+        (Source::Mine(mining), source) => {
+            let mined = mining.mine(request.out, hashes)?;
+            for phrase in &mined.phrases {
+                entries.add(phrase.score, &phrase.text, Some(phrase.count));
+            }
+            let (pool, rejected) = entries.finish();
+            let (min_score, min_score_single) = (request.min_score, request.min_score_single);
+            if pool.phrases.is_empty() {
+                let entries = mined.phrases.len() as u64;
+                return Err(PoolError::NothingMined { entries, min_score, min_score_single });
+            }
+            summary = super::miner::summary::lines(&mined, (min_score, min_score_single));
+            (pool, rejected, source)
+        }
+        (Source::Import(_), PoolSource::Mined(_)) => unreachable!("a source describes itself"),
+    };
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
     store::sweep(&folder)?;
-    let (pool, entries, rejected) = import(request)?;
     let file = write(&folder, &pool)?;
     let body = PoolBody {
-        source: PoolSource::Import { blake3, entries },
+        source,
         tokenizer: Hash { blake3: request.tokenizer.blake3() },
         min_score: request.min_score,
         min_score_single: request.min_score_single,
@@ -160,7 +241,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<(Manifest<Pool
         rejected,
     };
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
-    Ok((manifest, Outcome::made(since, why)))
+    Ok(Made { manifest, outcome: Outcome::made(since, why), summary })
 }
 
 /// Fails when there is no such file, or it is none.
@@ -170,14 +251,29 @@ pub fn check_readable(file: &Path) -> Result<(), PoolError> {
     if about.is_dir() { Err(read(io::ErrorKind::IsADirectory.into())) } else { Ok(()) }
 }
 
-fn changed(request: &Request<'_>, blake3: &str, was: &PoolBody) -> Option<String> {
-    let PoolSource::Import { blake3: old, entries } = &was.source;
-    let malformed = was.rejected.get("malformed").copied().unwrap_or(0);
-    if malformed as f64 > request.max_unreadable * *entries as f64 {
-        return Some(format!("it has more malformed lines than --max-unreadable {}", request.max_unreadable));
-    }
-    if old != blake3 {
-        return Some(format!("`{}` is another pool", request.file.display()));
+fn changed(request: &Request<'_>, source: &PoolSource, was: &PoolBody) -> Option<String> {
+    match (&was.source, source) {
+        (PoolSource::Import { blake3: old, entries }, PoolSource::Import { blake3, .. }) => {
+            let malformed = was.rejected.get("malformed").copied().unwrap_or(0);
+            if malformed as f64 > request.max_unreadable * *entries as f64 {
+                return Some(format!("it has more malformed lines than --max-unreadable {}", request.max_unreadable));
+            }
+            if old != blake3 {
+                return Some("POOL is another file".to_owned());
+            }
+        }
+        (PoolSource::Mined(old), PoolSource::Mined(new)) => {
+            if old.corpus != new.corpus {
+                return Some("the corpus has changed".to_owned());
+            }
+            if old != new {
+                return Some("the lists or options of mining have changed".to_owned());
+            }
+        }
+        (PoolSource::Mined(_), PoolSource::Import { .. }) => return Some("it was mined, and POOL is given".to_owned()),
+        (PoolSource::Import { .. }, PoolSource::Mined(_)) => {
+            return Some("it was imported, and no POOL is given".to_owned());
+        }
     }
     if was.tokenizer.blake3 != request.tokenizer.blake3() {
         return Some("the tokenizer has changed".to_owned());
@@ -191,115 +287,6 @@ fn changed(request: &Request<'_>, blake3: &str, was: &PoolBody) -> Option<String
         }
     }
     None
-}
-
-/// Reads the entries that pass the thresholds; gives the number of lines and what was left out, too.
-fn import(request: &Request<'_>) -> Result<(Pool, u64, Counts), PoolError> {
-    let read = |source| PoolError::Read { path: request.file.to_owned(), source };
-    let mut lines = LineReader::new(open(request.file, Arc::default()).map_err(read)?.bytes);
-    let mut words = Words::new(request.tokenizer);
-    let mut best: HashMap<String, (f32, u8)> = HashMap::new();
-    let (mut entries, mut bad, mut low, mut duplicate) = (0u64, 0u64, 0u64, 0u64);
-    let (mut wordless, mut many_words) = (0u64, 0u64);
-    let mut places = Vec::new();
-    let mut text = String::new();
-    while let Some(batch) = lines.next_batch(1 << 20) {
-        let too_long = batch.too_long.iter().map(|&number| (number, &b"a line of more than 16 MiB"[..]));
-        for (number, line) in batch.iter().chain(too_long) {
-            entries += 1;
-            let Some((score, phrase)) = entry(line) else {
-                bad += 1;
-                if places.len() < 5 {
-                    let start: String = String::from_utf8_lossy(line).chars().take(40).collect();
-                    places.push(format!("  line {number}: `{start}`"));
-                }
-                continue;
-            };
-            let least = if phrase.contains(' ') { request.min_score } else { request.min_score_single };
-            if score < least {
-                low += 1;
-                continue;
-            }
-            let count = join_words(&mut words, phrase, &mut text);
-            let count = match u8::try_from(count) {
-                Ok(0) => {
-                    wordless += 1;
-                    continue;
-                }
-                Ok(count) => count,
-                Err(_) => {
-                    many_words += 1;
-                    continue;
-                }
-            };
-            let score = score as f32;
-            match best.get_mut(&text) {
-                Some(kept) => {
-                    duplicate += 1;
-                    kept.0 = kept.0.max(score);
-                }
-                None => {
-                    best.insert(text.clone(), (score, count));
-                }
-            }
-        }
-        if let Some((_, source)) = batch.damage {
-            return Err(read(source));
-        }
-    }
-    if entries == 0 {
-        return Err(PoolError::Empty { path: request.file.to_owned() });
-    }
-    if bad as f64 > request.max_unreadable * entries as f64 {
-        let path = request.file.to_owned();
-        return Err(PoolError::Malformed { path, bad, entries, places: places.join("\n") });
-    }
-    if best.is_empty() {
-        return Err(PoolError::NothingKept {
-            path: request.file.to_owned(),
-            entries,
-            min_score: request.min_score,
-            min_score_single: request.min_score_single,
-        });
-    }
-    let mut phrases: Vec<Phrase> =
-        best.into_iter().map(|(text, (score, words))| Phrase { text, score, words }).collect();
-    phrases.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
-    let rejected = [
-        ("malformed", bad),
-        ("below_score", low),
-        ("without_words", wordless),
-        ("too_many_words", many_words),
-        ("duplicate", duplicate),
-    ];
-    let rejected = rejected.into_iter().filter(|r| r.1 > 0).map(|(reason, n)| (reason.to_owned(), n)).collect();
-    Ok((Pool { phrases }, entries, rejected))
-}
-
-/// Score and phrase of a line.
-fn entry(line: &[u8]) -> Option<(f64, &str)> {
-    let (score, phrase) = std::str::from_utf8(line).ok()?.split_once('\t')?;
-    let score: f64 = score.trim().parse().ok()?;
-    let phrase = phrase.trim();
-    ((score as f32).is_finite() && !phrase.is_empty()).then_some((score, phrase))
-}
-
-/// Writes the words of a phrase, separated by spaces, and counts them. Transparent hyphens are left out.
-fn join_words(words: &mut Words<'_>, phrase: &str, text: &mut String) -> usize {
-    text.clear();
-    words.find(phrase);
-    let mut count = 0;
-    for (number, &range) in words.ranges().iter().enumerate() {
-        if words.is_transparent(number) {
-            continue;
-        }
-        if count > 0 {
-            text.push(' ');
-        }
-        text.push_str(words.word(range));
-        count += 1;
-    }
-    count
 }
 
 const NAME: &str = "phrases.parquet";
@@ -316,7 +303,7 @@ fn write(folder: &Path, pool: &Pool) -> Result<schemas::FileEntry, StoreError> {
                 Arc::new(StringArray::from_iter_values(phrases.iter().map(|p| &p.text))),
                 Arc::new(Float32Array::from_iter_values(phrases.iter().map(|p| p.score))),
                 Arc::new(UInt8Array::from_iter_values(phrases.iter().map(|p| p.words))),
-                Arc::new(UInt64Array::new_null(phrases.len())),
+                Arc::new(phrases.iter().map(|p| p.frequency).collect::<UInt64Array>()),
             ],
         );
         table.write_result(batch)?;
@@ -337,10 +324,12 @@ pub fn load(out: &Path, manifest: &Manifest<PoolBody>) -> Result<Pool, StoreErro
         let texts = batch.column(1).as_string::<i32>();
         let scores = batch.column(2).as_primitive::<Float32Type>();
         let words = batch.column(3).as_primitive::<UInt8Type>();
+        let frequencies = batch.column(4).as_primitive::<UInt64Type>();
         pool.phrases.extend((0..batch.num_rows()).map(|i| Phrase {
             text: texts.value(i).to_owned(),
             score: scores.value(i),
             words: words.value(i),
+            frequency: frequencies.is_valid(i).then(|| frequencies.value(i)),
         }));
     }
     Ok(pool)

@@ -10,10 +10,9 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use schemas::{
-    DocumentId, FileEntry, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, TokenRange, columns,
-    create_segments,
+    DocumentId, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, TokenRange, create_segments,
     manifest::{CorpusBody, MANIFEST},
-    store::{self, TableReader, TableWriter},
+    store::{self, TableWriter},
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +22,7 @@ use super::{
     task::Task,
 };
 use crate::{
-    REMAKE,
+    corpus::tables::{Item, Rows, Table, tables},
     hashes::Hashes,
     ledger::{Ledger, Made},
     phrase::{
@@ -143,8 +142,7 @@ pub struct Planned {
     pub name: String,
     /// Bucket.
     pub bucket: u32,
-    kind: Kind,
-    entry: FileEntry,
+    table: Table,
     /// Hash of all that decides its content.
     pub made_from: String,
 }
@@ -166,18 +164,14 @@ pub fn plan(
     let mut planned = Vec::new();
     let nouns = if nouns { Model::embedded_blake3() } else { "off" };
     let tokenizer = tokenizer.blake3();
-    for kind in [Kind::Product, Kind::Review] {
-        let prefix = format!("{}-", kind.stem());
-        for entry in corpus.files.iter().filter(|f| f.name.starts_with(&prefix)) {
-            let bucket = entry.name[prefix.len()..].trim_end_matches(".parquet").parse().unwrap_or_default();
-            let of = format!(
-                "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns {nouns}",
-                schemas::FORMAT,
-                entry.blake3
-            );
-            let made_from = blake3::hash(of.as_bytes()).to_hex().to_string();
-            planned.push(Planned { name: entry.name.clone(), bucket, kind, entry: entry.clone(), made_from });
-        }
+    for table in tables(corpus) {
+        let of = format!(
+            "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns {nouns}",
+            schemas::FORMAT,
+            table.entry.blake3
+        );
+        let made_from = blake3::hash(of.as_bytes()).to_hex().to_string();
+        planned.push(Planned { name: table.entry.name.clone(), bucket: table.bucket, table, made_from });
     }
     planned
 }
@@ -209,14 +203,14 @@ pub fn encode(
     let (matcher, lexicon) = Matcher::new(&pool, request.tokenizer);
     // Apart from the phrases' texts, they fit the cache.
     let scores: Vec<f32> = pool.phrases.iter().map(|phrase| phrase.score).collect();
-    let rows = missing.iter().map(|p| p.entry.rows).sum();
+    let rows = missing.iter().map(|p| p.table.entry.rows).sum();
     let bar = progress.count("encoding", rows);
     let corpus_folder = request.out.join("corpus");
-    let mut reader = Reader { missing: &missing, corpus: &corpus_folder, hashes, unit: 0, open: None };
+    let mut reader = Rows::new(&corpus_folder, missing.iter().map(|p| &p.table), columns_of, hashes);
     let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new() };
     stage::run(
         request.threads,
-        || reader.next(),
+        || Ok(reader.next()?),
         || Worker {
             encoder: Encoder::new(&lexicon),
             matcher: &matcher,
@@ -231,8 +225,10 @@ pub fn encode(
             noun_spans: Vec::new(),
         },
         |worker, item| match item {
-            Item::Rows { unit, rows } => worker.encode(missing[unit].kind, &rows).map(|done| Done::Rows { unit, done }),
-            Item::End { unit } => Ok(Done::End { unit }),
+            Item::Rows { table: unit, rows } => {
+                worker.encode(missing[unit].table.kind, &rows).map(|done| Done::Rows { unit, done })
+            }
+            Item::End { table: unit } => Ok(Done::End { unit }),
         },
         |done| {
             if let Done::Rows { done, .. } = &done {
@@ -251,9 +247,12 @@ pub fn encode(
     Ok((made.len(), total))
 }
 
-enum Item {
-    Rows { unit: usize, rows: RecordBatch },
-    End { unit: usize },
+/// The columns that are encoded.
+fn columns_of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Product => &["product_id", "text"],
+        Kind::Review => &["review_id", "product_id", "text"],
+    }
 }
 
 enum Done {
@@ -264,53 +263,6 @@ enum Done {
 struct Encoded {
     rows: RecordBatch,
     counts: SegmentCounts,
-}
-
-/// Row groups of the corpus tables, one after another.
-struct Reader<'a> {
-    missing: &'a [Planned],
-    corpus: &'a Path,
-    hashes: &'a mut Hashes,
-    unit: usize,
-    open: Option<Open>,
-}
-
-/// A corpus table: its row groups so far, and what was read of the last one.
-struct Open {
-    table: TableReader,
-    groups: usize,
-    batches: std::vec::IntoIter<RecordBatch>,
-}
-
-impl Reader<'_> {
-    fn next(&mut self) -> Result<Option<Item>, ShardError> {
-        let Some(planned) = self.missing.get(self.unit) else { return Ok(None) };
-        let (schema, wanted): (_, &[&str]) = match planned.kind {
-            Kind::Product => (columns::corpus_products(), &["product_id", "text"]),
-            Kind::Review => (columns::corpus_reviews(), &["review_id", "product_id", "text"]),
-        };
-        let open = match &mut self.open {
-            Some(open) => open,
-            none => {
-                self.hashes.verify(self.corpus, &planned.entry, REMAKE)?;
-                let table = TableReader::open(&self.corpus.join(&planned.name), &schema)?;
-                none.insert(Open { table, groups: 0, batches: Vec::new().into_iter() })
-            }
-        };
-        loop {
-            if let Some(rows) = open.batches.next() {
-                return Ok(Some(Item::Rows { unit: self.unit, rows }));
-            }
-            if open.groups == open.table.row_groups() {
-                self.open = None;
-                self.unit += 1;
-                return Ok(Some(Item::End { unit: self.unit - 1 }));
-            }
-            let rows = open.table.row_group(open.groups, usize::MAX >> 1, Some(wanted))?;
-            open.batches = rows.collect::<Result<Vec<_>, _>>()?.into_iter();
-            open.groups += 1;
-        }
-    }
 }
 
 struct Worker<'a> {

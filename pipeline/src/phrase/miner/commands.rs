@@ -6,7 +6,7 @@ use std::{
 
 use schemas::{StoreError, store};
 
-use super::{List, Lists, MineError, Mined, Options, StopWords, mine, read, summary};
+use super::{List, Lists, MineError, Mined, Options, StopWords, mine_with, read, summary};
 use crate::{progress::Progress, stage::Threads};
 
 /// What is to be mined, and how.
@@ -21,6 +21,10 @@ pub struct Request<'a> {
     pub stop_words: Option<PathBuf>,
     /// What decides the phrases.
     pub options: Options,
+    /// Score that the summary counts as a phrase of several words, and as one of one word.
+    pub min_score: f64,
+    /// As `min_score`, of one word.
+    pub min_score_single: f64,
     /// Workers.
     pub threads: Threads,
     /// Where the phrases go; standard output by default.
@@ -48,7 +52,10 @@ pub fn run(request: &Request<'_>, progress: &Progress) -> Result<(), CommandErro
     for phrase in &mined.phrases {
         writeln!(lines, "{:.10}\t{}", phrase.score, phrase.text)?;
     }
-    summary::write(&mined, (0.5, 0.8), &mut io::stderr().lock())?;
+    let mut told = io::stderr().lock();
+    for (heading, text) in summary::lines(&mined, (request.min_score, request.min_score_single)) {
+        writeln!(told, "{heading:9} {text}")?;
+    }
     match request.output {
         Some(path) => drop(store::write_file(path, &lines)?),
         None => io::stdout().lock().write_all(&lines)?,
@@ -64,9 +71,5 @@ fn mine_text(request: &Request<'_>, progress: &Progress) -> Result<Mined, MineEr
         stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
     };
     let text = read::lines(request.text, request.threads, progress)?;
-    let workers = rayon::ThreadPoolBuilder::new().num_threads(request.threads.get()).build()?;
-    let steps = progress.spinner("mining");
-    let mined = workers.install(|| mine(&text.tokens, &lists, &request.options, &|what| steps.set_message(what.to_owned())));
-    steps.finish_and_clear();
-    mined
+    mine_with(&text, &lists, &request.options, request.threads, progress)
 }

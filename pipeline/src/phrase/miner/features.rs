@@ -16,13 +16,32 @@ use super::{
 
 /// Features of a candidate of several words.
 pub const OF_PHRASES: [&str; 14] = [
-    "concordance", "cosine", "weighted log concordance", "outside", "quoted", "dashed", "bracketed", "capitalised",
-    "starts with stop word", "ends with stop word", "stop words", "idf", "within longer", "within extension",
+    "concordance",
+    "cosine",
+    "weighted log concordance",
+    "outside",
+    "quoted",
+    "dashed",
+    "bracketed",
+    "capitalised",
+    "starts with stop word",
+    "ends with stop word",
+    "stop words",
+    "idf",
+    "within longer",
+    "within extension",
 ];
 
 /// Features of a word.
 pub const OF_WORDS: [&str; 9] = [
-    "log frequency", "independence", "stop word", "idf", "quoted", "bracketed", "capitalised", "capitals",
+    "log frequency",
+    "independence",
+    "stop word",
+    "idf",
+    "quoted",
+    "bracketed",
+    "capitalised",
+    "capitals",
     "within extension",
 ];
 
@@ -219,7 +238,8 @@ pub fn of_phrases(
     let all = tokens.words.len() as f64;
     let extended = extensions(candidates, counts);
     let count = |node: u32| counts[node as usize] as f64;
-    let rows = candidates.by_length().enumerate().skip(1).flat_map(|(length, nodes)| nodes.map(move |n| (n, length + 1)));
+    let rows =
+        candidates.by_length().enumerate().skip(1).flat_map(|(length, nodes)| nodes.map(move |n| (n, length + 1)));
     let rows: Vec<(u32, usize)> = rows.collect();
     let values = rows.par_iter().flat_map_iter(|&(node, length)| {
         let mut words = Vec::with_capacity(length);

@@ -18,10 +18,12 @@ mod tokens;
 
 use std::{io, path::PathBuf};
 
+use crate::{progress::Progress, stage::Threads};
 pub use candidates::Candidates;
 use features::{Lexical, Places};
 use forest::{Forest, Matrix};
 pub use labels::{List, StopWords};
+use schemas::StoreError;
 use segmentation::{Segmentation, Trie};
 pub use tokens::{Batch, Pruning, Reader, Tokens, Word};
 
@@ -144,6 +146,9 @@ pub enum MineError {
         /// Entries of the list.
         entries: u64,
     },
+    /// A table of the corpus.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// No thread can be started.
     #[error("cannot start the threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -151,6 +156,28 @@ pub enum MineError {
 
 fn left_out(lines: u64) -> String {
     if lines == 0 { String::new() } else { format!(", and {lines} lines of more than 16 MiB") }
+}
+
+impl MinedCounts {
+    /// Whether the text is hardly English: of English words, some 40% are stop words.
+    pub fn looks_foreign(&self) -> bool {
+        10 * self.stop_words < self.words
+    }
+}
+
+/// Mines the phrases of a text, with so many workers.
+pub fn mine_with(
+    text: &read::Text,
+    lists: &Lists<'_>,
+    options: &Options,
+    threads: Threads,
+    progress: &Progress,
+) -> Result<Mined, MineError> {
+    let workers = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build()?;
+    let steps = progress.spinner("mining");
+    let mined = workers.install(|| mine(&text.tokens, lists, options, &|what| steps.set_message(what.to_owned())));
+    steps.finish_and_clear();
+    mined
 }
 
 /// Mines the phrases of a text. `told` hears what is being done.

@@ -64,9 +64,7 @@ impl<'c> Trie<'c> {
 
     fn child(&self, node: u32, word: u32) -> Option<u32> {
         let candidate = if (node as usize) < self.candidates.len() { self.candidates.child(node, word) } else { None };
-        candidate.or_else(|| {
-            self.has_extra[node as usize].then(|| self.extra.get(&(node, word)).copied()).flatten()
-        })
+        candidate.or_else(|| self.has_extra[node as usize].then(|| self.extra.get(&(node, word)).copied()).flatten())
     }
 
     #[inline]
@@ -267,7 +265,10 @@ impl<'a> Segmentation<'a> {
     }
 
     /// A function that cuts a segment into its best pieces and tells each, from the last to the first.
-    pub fn cutter(&self, scores: &[f64]) -> impl Fn(Range<usize>, &mut Room, &mut dyn FnMut(Range<usize>, u32)) + Sync + '_ {
+    pub fn cutter(
+        &self,
+        scores: &[f64],
+    ) -> impl Fn(Range<usize>, &mut Room, &mut dyn FnMut(Range<usize>, u32)) + Sync + '_ {
         let costs = self.costs(scores);
         move |segment, room, piece| {
             self.cut(&costs, segment, room, piece);

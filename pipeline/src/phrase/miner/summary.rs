@@ -1,48 +1,62 @@
 //! What a person sees of a mined pool.
-use std::io;
-
 use super::{Mined, MinedPhrase};
-use crate::progress::thousands;
+use crate::progress::{count_of, thousands};
 
 /// Phrases shown from the top, and around the threshold.
 const SHOWN: usize = 20;
 
-/// Writes how many phrases there are by length, the best ones, and those around the threshold: of several words, and of one.
-pub fn write(mined: &Mined, (min_score, min_score_single): (f64, f64), out: &mut impl io::Write) -> io::Result<()> {
+/// A heading and what stands under it.
+pub type Line = (String, String);
+
+/// How many phrases there are by length, the best ones, and those around the threshold of several words.
+pub fn lines(mined: &Mined, (min_score, min_score_single): (f64, f64)) -> Vec<Line> {
     let counts = &mined.counts;
-    writeln!(
-        out,
-        "text      {} documents   {} words   {} distinct",
-        thousands(counts.documents),
-        thousands(counts.words),
-        thousands(counts.types)
-    )?;
-    let by_length: Vec<String> = (1..).zip(&counts.candidates).map(|(n, c)| format!("{n}: {}", thousands(*c))).collect();
-    writeln!(out, "candidates  by words   {}", by_length.join("   "))?;
-    writeln!(
-        out,
-        "names     {} in the list   {} candidates of several words and {} words are named",
-        thousands(counts.entries),
-        thousands(counts.positives),
-        thousands(counts.positive_words)
-    )?;
+    let by_length = |numbers: &mut dyn Iterator<Item = u64>| -> String {
+        let numbers: Vec<String> = (1..).zip(numbers).map(|(words, n)| format!("{words}: {}", thousands(n))).collect();
+        numbers.join("   ")
+    };
     let least = |phrase: &MinedPhrase| if phrase.words > 1 { min_score } else { min_score_single };
     let longest = mined.phrases.iter().map(|p| p.words).max().unwrap_or(0);
-    let kept: Vec<String> = (1..=longest)
-        .map(|words| {
-            let kept = mined.phrases.iter().filter(|p| p.words == words && p.score >= least(p)).count();
-            format!("{words}: {}", thousands(kept as u64))
-        })
-        .collect();
-    writeln!(out, "phrases   {} found   those that pass {min_score} ({min_score_single} for one word), by words   {}", thousands(mined.phrases.len() as u64), kept.join("   "))?;
+    let mut kept = (1..=longest)
+        .map(|words| mined.phrases.iter().filter(|p| p.words == words && p.score >= least(p)).count() as u64);
     let longer: Vec<&MinedPhrase> = mined.phrases.iter().filter(|p| p.words > 1).collect();
     let edge = longer.partition_point(|p| p.score >= min_score);
     let around = edge.saturating_sub(SHOWN / 2)..(edge + SHOWN / 2).min(longer.len());
-    list("best", &longer[..SHOWN.min(longer.len())], out)?;
-    list(&format!("around {min_score}"), &longer[around], out)
-}
-
-fn list(heading: &str, phrases: &[&MinedPhrase], out: &mut impl io::Write) -> io::Result<()> {
-    let texts: Vec<&str> = phrases.iter().map(|p| p.text.as_str()).collect();
-    writeln!(out, "{heading:9} {}", texts.join(" · "))
+    let texts = |phrases: &[&MinedPhrase]| -> String {
+        let texts: Vec<&str> = phrases.iter().map(|p| p.text.as_str()).collect();
+        texts.join(" · ")
+    };
+    let mut lines = vec![
+        (
+            "text",
+            format!(
+                "{} words in {}, {} distinct",
+                thousands(counts.words),
+                count_of(counts.documents, "document", "documents"),
+                thousands(counts.types)
+            ),
+        ),
+        ("frequent", format!("by words   {}", by_length(&mut counts.candidates.iter().copied()))),
+        (
+            "named",
+            format!(
+                "{} and {} in a list of {}",
+                count_of(counts.positives, "phrase", "phrases"),
+                count_of(counts.positive_words, "word", "words"),
+                thousands(counts.entries)
+            ),
+        ),
+        ("kept", format!("by words   {}", by_length(&mut kept))),
+        ("best", texts(&longer[..SHOWN.min(longer.len())])),
+    ];
+    let around_edge = format!("{}   (score {min_score})", texts(&longer[around]));
+    lines.push(("threshold", around_edge));
+    if counts.looks_foreign() {
+        lines.push((
+            "warning",
+            "hardly any English stop word was found: tags, stop words and what a phrase is are those of English; --stop-words takes another list"
+                .to_owned(),
+        ));
+    }
+    lines.into_iter().map(|(heading, text)| (heading.to_owned(), text)).collect()
 }

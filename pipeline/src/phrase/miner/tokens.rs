@@ -192,7 +192,8 @@ pub struct Tokens {
 impl Tokens {
     /// Appends what a reader made of some documents.
     pub fn append(&mut self, batch: &Batch) {
-        let kinds: Vec<u32> = batch.words_of.iter().map(|range| self.types.intern(&batch.text[range.clone()])).collect();
+        let kinds: Vec<u32> =
+            batch.words_of.iter().map(|range| self.types.intern(&batch.text[range.clone()])).collect();
         grow(&mut self.words, batch.words.len());
         grow(&mut self.marks, batch.marks.len());
         let mut document = self.documents + 1;
@@ -318,9 +319,9 @@ impl<'m> Reader<'m> {
         tagging.each_sentence(text, |tokens, numbers| {
             for (token, &tag) in tokens.iter().zip(numbers) {
                 let word = token.of(text);
-                let auxiliary = roles[usize::from(tag)].auxiliary.filter(|_| {
-                    word.len() <= 8 && AUXILIARIES.iter().any(|form| form.eq_ignore_ascii_case(word))
-                });
+                let auxiliary = roles[usize::from(tag)]
+                    .auxiliary
+                    .filter(|_| word.len() <= 8 && AUXILIARIES.iter().any(|form| form.eq_ignore_ascii_case(word)));
                 tags.push((token.end, auxiliary.unwrap_or(tag)));
             }
         });
@@ -388,7 +389,8 @@ impl<'m> Reader<'m> {
                 let kind = words_of.len() as u32;
                 words_of.push(text.len()..text.len() + lower.len());
                 text.push_str(&lower);
-                self.lower.insert_unique(lower_hash, kind, |&kind| xxh3_64(text[words_of[kind as usize].clone()].as_bytes()));
+                self.lower
+                    .insert_unique(lower_hash, kind, |&kind| xxh3_64(text[words_of[kind as usize].clone()].as_bytes()));
                 kind
             }
         };
@@ -462,7 +464,8 @@ fn marks_between(between: &str, batch: &mut Batch, first: usize) -> Option<Mark>
 pub fn types_of(types: &Types, entry: &str, into: &mut Vec<u32>) -> bool {
     into.clear();
     for word in entry.unicode_words() {
-        let found = if word.chars().any(char::is_uppercase) { types.find(&word.to_lowercase()) } else { types.find(word) };
+        let found =
+            if word.chars().any(char::is_uppercase) { types.find(&word.to_lowercase()) } else { types.find(word) };
         match found {
             Some(kind) => into.push(kind),
             None => return false,

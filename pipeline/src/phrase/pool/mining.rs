@@ -1,0 +1,66 @@
+//! Mining the pool from the corpus.
+use std::path::Path;
+
+use schemas::{
+    Manifest,
+    manifest::{CorpusBody, Hash, MinedPool},
+};
+
+use super::PoolError;
+use crate::{
+    hashes::Hashes,
+    phrase::miner::{List, Lists, MineError, Mined, Options, StopWords, mine_with, read},
+    progress::Progress,
+    stage::Threads,
+    syntax::Model,
+};
+
+/// How a pool is mined from the corpus.
+pub struct Mining<'a> {
+    /// The corpus in `OUT/corpus`.
+    pub corpus: &'a Manifest<CorpusBody>,
+    /// Good phrases; those that the corpus names itself by default.
+    pub quality_list: Option<&'a Path>,
+    /// Names of things, good phrases or not.
+    pub entity_list: Option<&'a Path>,
+    /// Words that say little by themselves; English ones by default.
+    pub stop_words: Option<&'a Path>,
+    /// What else decides the phrases.
+    pub options: Options,
+    /// Workers.
+    pub threads: Threads,
+    /// Tells of the work.
+    pub progress: &'a Progress,
+}
+
+impl Mining<'_> {
+    /// What decides the phrases.
+    pub(super) fn describe(&self, hashes: &mut Hashes) -> Result<MinedPool, PoolError> {
+        let mut hash = |list: Option<&Path>| -> Result<Option<Hash>, PoolError> {
+            let Some(path) = list else { return Ok(None) };
+            std::fs::File::open(path).map_err(|source| MineError::Read { path: path.to_owned(), source })?;
+            Ok(Some(Hash { blake3: hashes.blake3(path)? }))
+        };
+        Ok(MinedPool {
+            corpus: Hash { blake3: self.corpus.data_blake3() },
+            quality_list: hash(self.quality_list)?,
+            entity_list: hash(self.entity_list)?,
+            stop_words: hash(self.stop_words)?,
+            tagger: Hash { blake3: Model::embedded_blake3().to_owned() },
+            min_support: self.options.min_support,
+            max_words: self.options.longest as u64,
+        })
+    }
+
+    /// Reads the corpus below `out` and mines it.
+    pub(super) fn mine(&self, out: &Path, hashes: &mut Hashes) -> Result<Mined, PoolError> {
+        let own_stop_words = self.stop_words.map(StopWords::read).transpose()?;
+        let (text, names) = read::corpus(&out.join("corpus"), self.corpus, hashes, self.threads, self.progress)?;
+        let lists = Lists {
+            quality: self.quality_list.map_or(List::Names(names), |path| List::File(path.to_owned())),
+            entities: self.entity_list.map(|path| List::File(path.to_owned())),
+            stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
+        };
+        Ok(mine_with(&text, &lists, &self.options, self.threads, self.progress)?)
+    }
+}
