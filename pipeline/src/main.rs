@@ -332,7 +332,8 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = write!(io::stderr(), "{}", explain(&error));
-            let usage = error.downcast_ref().is_some_and(RunError::is_usage);
+            let usage = error.downcast_ref().is_some_and(RunError::is_usage)
+                || error.downcast_ref().is_some_and(mine::CommandError::is_usage);
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

@@ -376,4 +376,40 @@ mod tests {
             }
         }
     }
+
+    /// More places than 31 bits can number: 17 GB of memory and some minutes, so it is run by name.
+    #[test]
+    #[ignore = "needs 18 GB of memory"]
+    fn more_places_than_31_bits_are_counted_exactly() {
+        const PLACES: usize = (1 << 31) + 12_345;
+        const LONGEST: usize = 6;
+        let mut draws = schemas::Draws::new(0, "test", b"");
+        let mut words = Vec::with_capacity(PLACES);
+        // The last words as one number, two bits each.
+        let mut code = 0;
+        let mut wanted = vec![0u64; 1 << (2 * LONGEST)];
+        while words.len() < PLACES {
+            let mut bits = draws.next_u64();
+            for _ in 0..32.min(PLACES - words.len()) {
+                // Of four words the first is the most frequent.
+                let word = (bits & 3).min(bits >> 2 & 3) as usize;
+                bits = bits.rotate_right(2);
+                code = (code << 2 | word) & (wanted.len() - 1);
+                words.push(Word::new(word as u32, Pruning::Free));
+                wanted[code] += u64::from(words.len() >= LONGEST);
+            }
+        }
+        words[PLACES - 1].end_segment();
+        let candidates = Candidates::count(&words, 4, 10, LONGEST);
+        for (length, nodes) in candidates.by_length().enumerate() {
+            let sum: u64 = nodes.map(|node| candidates.counts[node as usize]).sum();
+            assert_eq!(sum, (PLACES - length) as u64);
+        }
+        assert!(candidates.counts[0] > 1 << 29);
+        for (code, &wanted) in wanted.iter().enumerate() {
+            let of: Vec<u32> = (0..LONGEST).rev().map(|i| (code >> (2 * i) & 3) as u32).collect();
+            let found = candidates.find(&of).map_or(0, |node| candidates.counts[node as usize]);
+            assert_eq!(found, wanted, "{of:?}");
+        }
+    }
 }

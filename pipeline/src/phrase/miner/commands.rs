@@ -1,5 +1,6 @@
 //! `pipeline mine`: a text to scored phrases.
 use std::{
+    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -34,6 +35,13 @@ pub struct Request<'a> {
 /// The command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
+    /// Nothing to learn from.
+    #[error(
+        "no list of good phrases is given, so there is nothing to learn from\n\
+         hint: --quality-list names a file of some, one a line, such as titles of an encyclopedia; \
+         `make shards` learns from the categories and brands of its corpus instead"
+    )]
+    NoList,
     /// Nothing can be mined.
     #[error(transparent)]
     Mine(#[from] MineError),
@@ -43,6 +51,13 @@ pub enum CommandError {
     /// The phrases cannot be written.
     #[error("cannot write the phrases")]
     Write(#[from] io::Error),
+}
+
+impl CommandError {
+    /// Whether the command line is at fault.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::NoList)
+    }
 }
 
 /// Mines a text and writes `score<TAB>phrase` lines, best first; tells of it on standard error.
@@ -63,13 +78,18 @@ pub fn run(request: &Request<'_>, progress: &Progress) -> Result<(), CommandErro
     Ok(())
 }
 
-fn mine_text(request: &Request<'_>, progress: &Progress) -> Result<Mined, MineError> {
+fn mine_text(request: &Request<'_>, progress: &Progress) -> Result<Mined, CommandError> {
+    let Some(quality) = &request.quality_list else { return Err(CommandError::NoList) };
+    // What is missing is said before the work, not after.
+    for path in [Some(quality), request.entity_list.as_ref()].into_iter().flatten() {
+        File::open(path).map_err(|source| MineError::Read { path: path.clone(), source })?;
+    }
     let own_stop_words = request.stop_words.as_deref().map(StopWords::read).transpose()?;
     let lists = Lists {
-        quality: request.quality_list.clone().map_or(List::Names(Vec::new()), List::File),
+        quality: vec![List::File(quality.clone())],
         entities: request.entity_list.clone().map(List::File),
         stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
     };
     let text = read::lines(request.text, request.threads, progress)?;
-    mine_with(&text, &lists, &request.options, request.threads, progress)
+    Ok(mine_with(&text, &lists, &request.options, request.threads, progress)?)
 }

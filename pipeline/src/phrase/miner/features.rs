@@ -313,3 +313,132 @@ pub fn of_words(candidates: &Candidates, lexical: &Lexical, counts: &[u64], plac
     });
     Matrix::new(OF_WORDS.len(), values.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::phrase::miner::{
+        segmentation::Trie,
+        tokens::{Word, test::made_up},
+    };
+
+    /// The sums of one node, by looking at each place alone.
+    fn places_by_looking(tokens: &Tokens, lexical: &Lexical, words: &[u32], places: &[usize]) -> [f64; 7] {
+        let segments: Vec<Range<usize>> = segments(tokens, 0..tokens.words.len()).collect();
+        let last_of_document = |s: &Range<usize>| tokens.marks[s.end - 1].has(Marks::ENDS_DOCUMENT);
+        let mut sums = [0.0; 7];
+        for &start in places {
+            let end = start + words.len();
+            let marks = &tokens.marks[start..end];
+            let (first, last) = (marks[0], marks[words.len() - 1]);
+            let mut add = |at: usize, holds: bool| sums[at] += f64::from(u8::from(holds));
+            add(0, true);
+            add(1, first.has(Marks::QUOTE_BEFORE) && last.has(Marks::QUOTE_AFTER));
+            add(2, marks[..words.len() - 1].iter().any(|m| m.has(Marks::DASH_AFTER)));
+            add(3, first.has(Marks::OPEN_BEFORE) && last.has(Marks::CLOSE_AFTER));
+            add(4, marks.iter().all(|m| m.has(Marks::CAPITALISED)));
+            add(5, marks.iter().all(|m| m.has(Marks::CAPITALS)));
+            let here = segments.iter().position(|s| s.contains(&start)).unwrap();
+            let mut window = segments[here].clone();
+            if here > 0 && !last_of_document(&segments[here - 1]) {
+                window.start = segments[here - 1].start;
+            }
+            if here + 1 < segments.len() && !last_of_document(&segments[here]) {
+                window.end = segments[here + 1].end;
+            }
+            if words.len() > 1 {
+                for word in words {
+                    let near = tokens.words[window.clone()].iter().filter(|w| w.kind() == *word).count();
+                    let own = words.iter().filter(|w| *w == word).count();
+                    sums[6] += (near - own) as f64 * lexical.idf[*word as usize];
+                }
+            }
+        }
+        sums
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_those_of_all_places(tokens in made_up(150)) {
+            let lexical = Lexical::new(&tokens, |word| word == "a");
+            let candidates = Candidates::count(&tokens.words, tokens.types.len(), 2, 4);
+            let trie = Trie::new(&candidates, std::iter::empty());
+            let longest = trie.longest(&tokens);
+            let places = Places::sum(&tokens, &lexical, candidates.len(), |segment, _, found| {
+                super::super::all_places(&tokens, &candidates, &trie, &longest, segment, found);
+            });
+            // The places of each candidate, by the rule for one place.
+            let mut of: HashMap<u32, Vec<usize>> = HashMap::new();
+            let starts = |word: Word| word.may_start() && candidates.starts[word.kind() as usize] >= 2;
+            let extends = |word: Word| word.may_extend() && candidates.starts[word.kind() as usize] >= 2;
+            for start in (0..tokens.words.len()).filter(|&at| starts(tokens.words[at])) {
+                let mut kinds = Vec::new();
+                for at in start..tokens.words.len().min(start + 4) {
+                    if at > start && (tokens.words[at - 1].ends_segment() || !extends(tokens.words[at])) {
+                        break;
+                    }
+                    kinds.push(tokens.words[at].kind());
+                    let Some(node) = candidates.find(&kinds) else { break };
+                    of.entry(node).or_default().push(start);
+                }
+            }
+            let mut words = Vec::new();
+            for node in 0..candidates.len() as u32 {
+                candidates.words(node, &mut words);
+                let none = Vec::new();
+                let wanted = places_by_looking(&tokens, &lexical, &words, of.get(&node).unwrap_or(&none));
+                let at = node as usize;
+                let exact = [&places.counts, &places.quoted, &places.dashed, &places.bracketed, &places.capitalised, &places.capitals];
+                for (sum, wanted) in exact.iter().zip(wanted) {
+                    prop_assert_eq!(sum[at] as f64, wanted);
+                }
+                let outside = places.outside[at] as f64 / IDF_UNIT;
+                prop_assert!((outside - wanted[6]).abs() < 1e-2, "{outside} {}", wanted[6]);
+                if words.len() > 1 {
+                    prop_assert_eq!(places.counts[at], candidates.counts[at]);
+                }
+            }
+        }
+    }
+
+    /// Words separated by spaces, without a tagger's opinion.
+    fn text(words: &str) -> Tokens {
+        crate::phrase::miner::tokens::test::plain(words)
+    }
+
+    #[test]
+    fn features_are_those_of_the_formulas() {
+        // `x y` five times, `x` once and `y` twice more, in documents of three words.
+        let tokens = text("x y a . x y b . x y c . x y d . x y x . y e y");
+        let lexical = Lexical::new(&tokens, |word| word == "a");
+        let candidates = Candidates::count(&tokens.words, tokens.types.len(), 2, 3);
+        let find = |word: &str| tokens.types.find(word).unwrap();
+        let (x, y) = (find("x"), find("y"));
+        let node = candidates.find(&[x, y]).unwrap();
+        let trie = Trie::new(&candidates, std::iter::empty());
+        let longest = trie.longest(&tokens);
+        let places = Places::sum(&tokens, &lexical, candidates.len(), |segment, _, found| {
+            super::super::all_places(&tokens, &candidates, &trie, &longest, segment, found);
+        });
+        let matrix = of_phrases(&tokens, &candidates, &lexical, &candidates.counts, &places);
+        let row = matrix.row((node - candidates.longer().start) as usize);
+        let close = |found: f32, wanted: f64| {
+            assert!((f64::from(found) - wanted).abs() < 1e-4 * wanted.abs().max(1.0), "{found} {wanted}")
+        };
+        let (all, f, fx, fy) = (18.0, 5.0, 6.0, 7.0);
+        let concordance = (f * 2.0 / all) / (fx / all) / (fy / all);
+        close(row[0], concordance);
+        close(row[1], f / (fx * fy as f64).sqrt());
+        close(row[2], f * concordance.ln());
+        // One further x in the fifth of five documents; six documents, of which five have x and six have y.
+        let (idf_x, idf_y) = ((6.0f64 / 5.0).ln(), 0.0);
+        close(row[3], idf_x / 5.0 / (idf_x + idf_y));
+        close(row[11], (idf_x + idf_y) / 2.0);
+        close(row[12], f / fy);
+        close(row[13], 0.0);
+    }
+}

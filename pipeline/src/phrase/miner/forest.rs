@@ -75,8 +75,8 @@ impl Node {
 }
 
 impl Forest {
-    /// Grows an ensemble on the rows of these numbers. `purpose` names the draws, with the seed.
-    pub fn train(matrix: &Matrix, positives: &[u32], negatives: &[u32], seed: u64, purpose: &str) -> Self {
+    /// Grows an ensemble on the rows of these numbers; as many positives are drawn of each group. `purpose` names the draws, with the seed.
+    pub fn train(matrix: &Matrix, positives: &[Vec<u32>], negatives: &[u32], seed: u64, purpose: &str) -> Self {
         let trees = (0..TREES).into_par_iter().map(|number| {
             let mut draws = Draws::new(seed, purpose, &number.to_le_bytes());
             Tree::grow(matrix, positives, negatives, &mut draws)
@@ -103,14 +103,13 @@ impl Forest {
 }
 
 impl Tree {
-    fn grow(matrix: &Matrix, positives: &[u32], negatives: &[u32], draws: &mut Draws) -> Self {
-        let size = SAMPLE.min(positives.len()).min(negatives.len());
+    fn grow(matrix: &Matrix, positives: &[Vec<u32>], negatives: &[u32], draws: &mut Draws) -> Self {
+        let size = SAMPLE.min(positives.iter().map(Vec::len).sum()).min(negatives.len());
         let mut bag: Vec<(u32, bool)> = Vec::with_capacity(2 * size);
-        for (rows, label) in [(negatives, false), (positives, true)] {
-            for _ in 0..size {
-                bag.push((rows[draws.below(rows.len() as u64) as usize], label));
-            }
-        }
+        let mut draw = |rows: &[u32]| rows[draws.below(rows.len() as u64) as usize];
+        bag.extend((0..size).map(|_| (draw(negatives), false)));
+        let groups = positives.iter().filter(|group| !group.is_empty()).cycle();
+        bag.extend(groups.take(size).map(|group| (draw(group), true)));
         let mut tree = Self { nodes: vec![Node::leaf(0)], values: vec![mean(&bag)], depth: 0 };
         // Nodes whose bags are still to be split: node, bag, depth.
         let mut open = vec![(0, 0..bag.len(), 0)];
@@ -226,7 +225,7 @@ mod tests {
     use super::*;
 
     /// Two features, of which the first decides but for noise.
-    fn made_up(rows: usize) -> (Matrix, Vec<u32>, Vec<u32>) {
+    fn made_up(rows: usize) -> (Matrix, Vec<Vec<u32>>, Vec<u32>) {
         let mut draws = Draws::new(1, "test", b"");
         let mut values = Vec::new();
         let (mut positives, mut negatives) = (Vec::new(), Vec::new());
@@ -236,7 +235,7 @@ mod tests {
             let label = x + 0.1 * (noise - 0.5) > 0.7;
             if label { &mut positives } else { &mut negatives }.push(row as u32);
         }
-        (Matrix::new(2, values), positives, negatives)
+        (Matrix::new(2, values), vec![positives], negatives)
     }
 
     #[test]
@@ -244,7 +243,7 @@ mod tests {
         let (matrix, positives, negatives) = made_up(3000);
         let scores = Forest::train(&matrix, &positives, &negatives, 0, "test").score(&matrix);
         let mean = |rows: &[u32]| rows.iter().map(|&r| scores[r as usize]).sum::<f64>() / rows.len() as f64;
-        assert!(mean(&positives) > 0.9 && mean(&negatives) < 0.1, "{} {}", mean(&positives), mean(&negatives));
+        assert!(mean(&positives[0]) > 0.9 && mean(&negatives) < 0.1, "{} {}", mean(&positives[0]), mean(&negatives));
     }
 
     #[test]
@@ -265,7 +264,7 @@ mod tests {
             let matrix = Matrix::new(2, values[..2 * rows as usize].iter().map(|v| f32::from(*v)).collect());
             let (positives, negatives): (Vec<u32>, Vec<u32>) = (0..rows).partition(|row| row % 3 == 0);
             let mut draws = Draws::new(seed, "test", b"");
-            let tree = Tree::grow(&matrix, &positives, &negatives, &mut draws);
+            let tree = Tree::grow(&matrix, &[positives], &negatives, &mut draws);
             let mut sums = vec![0.0; rows as usize];
             tree.add(&matrix, 0, &mut sums);
             for (row, sum) in sums.iter().enumerate() {

@@ -78,10 +78,11 @@ impl StopWords {
 #[derive(Debug, Default)]
 pub struct Labels {
     of: Vec<Label>,
-    /// Phrases of the quality list that are made of words of the text, and are no candidates.
+    /// Phrases of the quality lists that are made of words of the text, and are no candidates.
     pub rare: Vec<Vec<u32>>,
-    /// Entries of the quality list.
+    /// Entries of the quality lists.
     pub entries: u64,
+    lists: u8,
 }
 
 /// What the lists say of a candidate.
@@ -92,17 +93,17 @@ enum Label {
     Negative,
     /// It names something, good or not: in no training.
     Unknown,
-    /// A good phrase.
-    Positive,
+    /// A good phrase, of the list with this number.
+    Positive(u8),
 }
 
 impl Labels {
-    /// Looks the entries of both lists up. Every stop word is a negative.
+    /// Looks the entries of all lists up. Every stop word is a negative.
     pub fn new(
         types: &Types,
         candidates: &Candidates,
         lexical: &Lexical,
-        quality: &List,
+        quality: &[List],
         entities: Option<&List>,
     ) -> Result<Self, MineError> {
         let mut labels = Self { of: vec![Label::Negative; candidates.len()], ..Self::default() };
@@ -118,17 +119,26 @@ impl Labels {
         }
         let mut rare = HashSet::new();
         let mut entries = 0;
-        quality.each(|entry| {
-            entries += 1;
-            if types_of(types, entry, &mut words) {
-                match candidates.find(&words) {
-                    Some(node) => labels.of[node as usize] = Label::Positive,
-                    None => {
-                        rare.insert(words.clone());
+        for (number, list) in (0u8..).zip(quality) {
+            list.each(|entry| {
+                entries += 1;
+                if types_of(types, entry, &mut words) {
+                    match candidates.find(&words) {
+                        // Of several lists the first one counts.
+                        Some(node) => {
+                            let label = &mut labels.of[node as usize];
+                            if !matches!(label, Label::Positive(_)) {
+                                *label = Label::Positive(number);
+                            }
+                        }
+                        None => {
+                            rare.insert(words.clone());
+                        }
                     }
                 }
-            }
-        })?;
+            })?;
+        }
+        labels.lists = quality.len() as u8;
         labels.entries = entries;
         labels.rare = rare.into_iter().collect();
         labels.rare.sort_unstable();
@@ -140,17 +150,17 @@ impl Labels {
         Ok(labels)
     }
 
-    /// The positives and the negatives among some nodes, as numbers from the first of them.
-    pub fn split(&self, nodes: std::ops::Range<u32>) -> (Vec<u32>, Vec<u32>) {
+    /// The positives of each quality list and the negatives among some nodes, as numbers from the first of them.
+    pub fn split(&self, nodes: std::ops::Range<u32>) -> (Vec<Vec<u32>>, Vec<u32>) {
         let labels = &self.of[nodes.start as usize..nodes.end as usize];
         let with = |label| (0u32..).zip(labels).filter(|(_, l)| **l == label).map(|(at, _)| at).collect();
-        (with(Label::Positive), with(Label::Negative))
+        ((0..self.lists).map(|list| with(Label::Positive(list))).collect(), with(Label::Negative))
     }
 
     /// Takes back positives that were never cut out as a piece.
     pub fn drop_unused(&mut self, counts: &[u64]) {
         for (label, &count) in self.of.iter_mut().zip(counts) {
-            if *label == Label::Positive && count == 0 {
+            if matches!(label, Label::Positive(_)) && count == 0 {
                 *label = Label::Unknown;
             }
         }

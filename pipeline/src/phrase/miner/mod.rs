@@ -52,8 +52,8 @@ impl Default for Options {
 /// What tells good phrases, and words that are none.
 #[derive(Clone, Debug)]
 pub struct Lists<'a> {
-    /// Good phrases.
-    pub quality: List,
+    /// Good phrases, in lists of which each counts as much as the others.
+    pub quality: Vec<List>,
     /// Names of things, good phrases or not.
     pub entities: Option<List>,
     /// Words that say little by themselves.
@@ -87,6 +87,8 @@ pub struct Mined {
 pub struct MinedCounts {
     /// Documents with a word.
     pub documents: u64,
+    /// Lines that are too long and were left out.
+    pub too_long: u64,
     /// Words of the text.
     pub words: u64,
     /// Distinct words.
@@ -155,7 +157,11 @@ pub enum MineError {
 }
 
 fn left_out(lines: u64) -> String {
-    if lines == 0 { String::new() } else { format!(", and {lines} lines of more than 16 MiB") }
+    match lines {
+        0 => String::new(),
+        1 => ", but a line of more than 16 MiB, which was left out".to_owned(),
+        _ => format!(", but {lines} lines of more than 16 MiB, which were left out"),
+    }
 }
 
 impl MinedCounts {
@@ -177,7 +183,9 @@ pub fn mine_with(
     let steps = progress.spinner("mining");
     let mined = workers.install(|| mine(&text.tokens, lists, options, &|what| steps.set_message(what.to_owned())));
     steps.finish_and_clear();
-    mined
+    let mut mined = mined?;
+    mined.counts.too_long = text.too_long;
+    Ok(mined)
 }
 
 /// Mines the phrases of a text. `told` hears what is being done.
@@ -205,6 +213,7 @@ pub fn mine(
         let ((positives, negatives), words) = (labels.split(candidates.longer()), labels.split(all_words.clone()));
         MinedCounts {
             documents: tokens.documents,
+            too_long: 0,
             words: tokens.words.len() as u64,
             types: tokens.types.len() as u64,
             stop_words: all_words
@@ -216,9 +225,9 @@ pub fn mine(
                 .chain(candidates.by_length().skip(1).map(|nodes| nodes.len() as u64))
                 .collect(),
             entries: labels.entries,
-            positives: positives.len() as u64,
+            positives: positives.iter().map(|of| of.len() as u64).sum(),
             negatives: negatives.len() as u64,
-            positive_words: words.0.len() as u64,
+            positive_words: words.0.iter().map(|of| of.len() as u64).sum(),
         }
     };
     let numbers = counts_of(&labels);
@@ -294,7 +303,7 @@ fn qualities(
 ) -> Vec<f64> {
     let learn = |matrix: &Matrix, nodes: std::ops::Range<u32>, purpose: &str| {
         let (positives, negatives) = labels.split(nodes);
-        if positives.is_empty() || negatives.is_empty() {
+        if positives.iter().all(Vec::is_empty) || negatives.is_empty() {
             return vec![0.0; matrix.len()];
         }
         Forest::train(matrix, &positives, &negatives, seed, &format!("{purpose} {round}")).score(matrix)

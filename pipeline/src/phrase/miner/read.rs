@@ -9,7 +9,7 @@ use arrow::{array::AsArray, record_batch::RecordBatch};
 use schemas::{Manifest, manifest::CorpusBody};
 
 use super::{
-    MineError,
+    List, MineError,
     tokens::{Reader, Tokens},
 };
 use crate::{
@@ -66,19 +66,19 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
     Ok(text)
 }
 
-/// Reads the texts of a corpus, and the names of good phrases in it: categories, brands and attributes of products.
+/// Reads the texts of a corpus, and lists of good phrases in it: what kinds of products and attributes are called, and brands.
 pub fn corpus(
     folder: &Path,
     corpus: &Manifest<CorpusBody>,
     hashes: &mut Hashes,
     threads: Threads,
     progress: &Progress,
-) -> Result<(Text, Vec<String>), MineError> {
+) -> Result<(Text, Vec<List>), MineError> {
     let tables = tables(corpus);
     let mut rows = Rows::new(folder, tables.iter(), columns_of, hashes);
     let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
     let mut text = Text { tokens: Tokens::default(), too_long: 0 };
-    let mut names = BTreeSet::new();
+    let mut names = Names::default();
     stage::run(
         threads,
         || loop {
@@ -92,22 +92,24 @@ pub fn corpus(
         |reader, (kind, rows)| {
             let texts = rows.column(0).as_string::<i32>();
             let batch = reader.read(texts.iter().flatten());
-            let mut named = BTreeSet::new();
+            let mut named = Names::default();
             if kind == Kind::Product {
-                names_of(&rows, &mut named);
+                named.add_rows(&rows);
             }
             Ok((batch, named, rows.num_rows()))
         },
         |(batch, mut named, rows)| {
             text.tokens.append(&batch);
-            names.append(&mut named);
+            names.kinds.append(&mut named.kinds);
+            names.brands.append(&mut named.brands);
             bar.inc(rows as u64);
             Ok(())
         },
     )?;
     bar.finish_and_clear();
     text.tokens.finish();
-    Ok((text, names.into_iter().collect()))
+    let lists = [names.kinds, names.brands].map(|names| List::Names(names.into_iter().collect()));
+    Ok((text, lists.into()))
 }
 
 fn columns_of(kind: Kind) -> &'static [&'static str] {
@@ -117,24 +119,33 @@ fn columns_of(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// Adds what products name: parts of their categories, their brands, and the attributes of their details.
-fn names_of(rows: &RecordBatch, names: &mut BTreeSet<String>) {
-    let (categories, attributes) = (rows.column(1).as_list::<i32>(), rows.column(3).as_list::<i32>());
-    for category in categories.values().as_string::<i32>().iter().flatten() {
-        // `Clothing, Shoes & Jewelry` names three.
-        for part in category.split(['&', ',', '/', '|', '>', ';', '(', ')']).flat_map(|part| part.split(" and ")) {
-            add_name(part, names);
+/// What products name.
+#[derive(Default)]
+struct Names {
+    /// Parts of their categories, and the attributes of their details.
+    kinds: BTreeSet<String>,
+    brands: BTreeSet<String>,
+}
+
+impl Names {
+    fn add_rows(&mut self, rows: &RecordBatch) {
+        let (categories, attributes) = (rows.column(1).as_list::<i32>(), rows.column(3).as_list::<i32>());
+        for category in categories.values().as_string::<i32>().iter().flatten() {
+            // `Clothing, Shoes & Jewelry` names three.
+            for part in category.split(['&', ',', '/', '|', '>', ';', '(', ')']).flat_map(|part| part.split(" and ")) {
+                add(part, &mut self.kinds);
+            }
         }
-    }
-    for brand in rows.column(2).as_string::<i32>().iter().flatten() {
-        add_name(brand, names);
-    }
-    for attribute in attributes.values().as_string::<i32>().iter().flatten() {
-        add_name(attribute, names);
+        for attribute in attributes.values().as_string::<i32>().iter().flatten() {
+            add(attribute, &mut self.kinds);
+        }
+        for brand in rows.column(2).as_string::<i32>().iter().flatten() {
+            add(brand, &mut self.brands);
+        }
     }
 }
 
-fn add_name(name: &str, names: &mut BTreeSet<String>) {
+fn add(name: &str, names: &mut BTreeSet<String>) {
     let name = name.trim();
     if !name.is_empty() && !names.contains(name) {
         names.insert(name.to_owned());

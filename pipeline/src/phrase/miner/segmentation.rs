@@ -359,3 +359,70 @@ fn sum_tables(chunks: &[Range<usize>], fill: impl Fn(Range<usize>, &mut [u64]) +
             a
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::phrase::miner::tokens::test::made_up;
+
+    /// The best sum over all ways to cut a segment, by trying them.
+    fn best_by_trying(segmentation: &Segmentation<'_>, scores: &[f64], segment: Range<usize>) -> f64 {
+        if segment.is_empty() {
+            return 0.0;
+        }
+        let costs = segmentation.costs(scores);
+        let (tokens, trie) = (segmentation.tokens, segmentation.trie);
+        let mut best = f64::NEG_INFINITY;
+        let mut node = Some(tokens.words[segment.start].kind());
+        let mut inside = 0.0;
+        for end in segment.start + 1..=segment.end {
+            let Some(here) = node else { break };
+            let mut score = inside + scores[here as usize];
+            if end < segment.end {
+                score += costs.end[pair(tokens, end - 1)];
+                inside += costs.inside[pair(tokens, end - 1)];
+                node = trie.child(here, tokens.words[end].kind());
+            }
+            best = best.max(score + best_by_trying(segmentation, scores, end..segment.end));
+        }
+        best
+    }
+
+    proptest! {
+        #[test]
+        fn a_segment_is_cut_into_the_best_pieces(tokens in made_up(60), qualities in prop::collection::vec(0.01f64..1.0, 400)) {
+            let candidates = Candidates::count(&tokens.words, tokens.types.len(), 2, 4);
+            // One phrase of the list is a candidate or is not, as it happens.
+            let listed: [&[u32]; 2] = [&[0, 1, 2], &[3, 3]];
+            let trie = Trie::new(&candidates, listed.into_iter());
+            let longest = trie.longest(&tokens);
+            let mut segmentation = Segmentation::new(&tokens, &trie, &longest);
+            let quality: Vec<f64> = (0..candidates.len()).map(|node| qualities[node % qualities.len()]).collect();
+            let scores = segmentation.piece_scores(&candidates.counts, &quality);
+            for _ in 0..2 {
+                let costs = segmentation.costs(&scores);
+                let mut room = Room::default();
+                for segment in segments(&tokens, 0..tokens.words.len()).filter(|s| s.len() <= 12) {
+                    let mut pieces = Vec::new();
+                    let found = segmentation.cut(&costs, segment.clone(), &mut room, |place, node| pieces.push((place, node)));
+                    let wanted = best_by_trying(&segmentation, &scores, segment.clone());
+                    prop_assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1.0), "{found} {wanted}");
+                    // Pieces are the segment, from its end to its start, and each is its node's words.
+                    let mut end = segment.end;
+                    for (place, node) in pieces {
+                        prop_assert_eq!(place.end, end);
+                        let walked = place.clone().skip(1).try_fold(tokens.words[place.start].kind(), |node, at| {
+                            trie.child(node, tokens.words[at].kind())
+                        });
+                        prop_assert_eq!(walked, Some(node));
+                        end = place.start;
+                    }
+                    prop_assert_eq!(end, segment.start);
+                }
+                segmentation.estimate(&scores, |_| {});
+            }
+        }
+    }
+}

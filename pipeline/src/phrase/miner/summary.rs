@@ -26,7 +26,7 @@ pub fn lines(mined: &Mined, (min_score, min_score_single): (f64, f64)) -> Vec<Li
         let texts: Vec<&str> = phrases.iter().map(|p| p.text.as_str()).collect();
         texts.join(" · ")
     };
-    let mut lines = vec![
+    let mut told = vec![
         (
             "text",
             format!(
@@ -50,13 +50,17 @@ pub fn lines(mined: &Mined, (min_score, min_score_single): (f64, f64)) -> Vec<Li
         ("best", texts(&longer[..SHOWN.min(longer.len())])),
     ];
     let around_edge = format!("{}   (score {min_score})", texts(&longer[around]));
-    lines.push(("threshold", around_edge));
+    told.push(("threshold", around_edge));
+    if counts.too_long > 0 {
+        let lines = count_of(counts.too_long, "line", "lines");
+        told.push(("left out", format!("{lines} of more than 16 MiB: one document a line is wanted")));
+    }
     if counts.looks_foreign() {
-        lines.push((
+        told.push((
             "warning",
             "hardly any English stop word was found: tags, stop words and what a phrase is are those of English; --stop-words takes another list"
                 .to_owned(),
         ));
     }
-    lines.into_iter().map(|(heading, text)| (heading.to_owned(), text)).collect()
+    told.into_iter().map(|(heading, text)| (heading.to_owned(), text)).collect()
 }

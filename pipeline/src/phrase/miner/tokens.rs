@@ -473,3 +473,160 @@ pub fn types_of(types: &Types, entry: &str, into: &mut Vec<u32>) -> bool {
     }
     !into.is_empty()
 }
+
+/// Texts for the tests of this folder.
+#[cfg(test)]
+pub mod test {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A text of at most so many words, of few types, with marks around them.
+    pub fn made_up(most: usize) -> impl Strategy<Value = Tokens> {
+        let word = (0u32..5, 0u16..4, 0u16..256, 0u8..10, 0u8..12);
+        prop::collection::vec(word, 1..most).prop_map(|words| {
+            let mut tokens = Tokens::default();
+            for name in ["a", "b", "c", "d", "e"] {
+                tokens.types.intern(name);
+            }
+            let mut seen = [0u64; 5];
+            let last = words.len() - 1;
+            tokens.documents = 1;
+            for (at, (kind, tag, flags, pruning, ends)) in words.into_iter().enumerate() {
+                let pruning = match pruning {
+                    0 => Pruning::Outside,
+                    1 => Pruning::NoExtension,
+                    _ => Pruning::Free,
+                };
+                let mut word = Word::new(kind, pruning);
+                let mut marks = Marks(tag | (flags & 127) << 6);
+                if marks.has(Marks::CAPITALS) {
+                    marks.note(Marks::CAPITALISED);
+                }
+                if seen[kind as usize] != tokens.documents {
+                    seen[kind as usize] = tokens.documents;
+                    tokens.types.documents[kind as usize] += 1;
+                }
+                if ends < 2 || at == last {
+                    word.end_segment();
+                }
+                if ends == 0 || at == last {
+                    marks.note(Marks::ENDS_DOCUMENT);
+                    tokens.documents += u64::from(at < last);
+                }
+                tokens.words.push(word);
+                tokens.marks.push(marks);
+            }
+            tokens
+        })
+    }
+
+    /// Words separated by spaces, in documents that end with a full stop; nothing is pruned.
+    pub fn plain(text: &str) -> Tokens {
+        let mut batch = Batch::default();
+        for document in text.split(" . ") {
+            for word in document.split(' ') {
+                let known = batch.words_of.iter().position(|range| batch.text[range.clone()] == *word);
+                let kind = known.unwrap_or_else(|| {
+                    batch.words_of.push(batch.text.len()..batch.text.len() + word.len());
+                    batch.text.push_str(word);
+                    batch.words_of.len() - 1
+                });
+                batch.words.push(Word::new(kind as u32, Pruning::Free));
+                batch.marks.push(Marks::default());
+            }
+            batch.words.last_mut().into_iter().for_each(Word::end_segment);
+            batch.marks.last_mut().into_iter().for_each(|marks| marks.note(Marks::ENDS_DOCUMENT));
+            batch.documents += 1;
+        }
+        let mut tokens = Tokens::default();
+        tokens.append(&batch);
+        tokens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syntax::Model;
+
+    fn read(documents: &[&str]) -> Tokens {
+        let mut tokens = Tokens::default();
+        // One batch each: numbers are those of the whole text all the same.
+        let mut reader = Reader::new(&Model::embedded().tagger);
+        documents.iter().for_each(|document| tokens.append(&reader.read(std::iter::once(*document))));
+        tokens
+    }
+
+    /// The words of a text, with what is noted of each.
+    fn noted(text: &str) -> Vec<String> {
+        let tokens = read(&[text]);
+        let signs = [
+            (Marks::CAPITALISED, "A"),
+            (Marks::CAPITALS, "AA"),
+            (Marks::DASH_AFTER, "-"),
+            (Marks::QUOTE_BEFORE, "<\""),
+            (Marks::QUOTE_AFTER, "\">"),
+            (Marks::OPEN_BEFORE, "("),
+            (Marks::CLOSE_AFTER, ")"),
+        ];
+        let words = tokens.words.iter().zip(&tokens.marks);
+        words
+            .map(|(word, marks)| {
+                let mut text = tokens.types.text(word.kind()).to_owned();
+                signs.iter().filter(|(sign, _)| marks.has(*sign)).for_each(|(_, sign)| text += sign);
+                if word.ends_segment() { text + "|" } else { text }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn words_are_those_of_uax_29() {
+        for (text, wanted) in [
+            ("Don't lose 1,000 wi-fi sets!", vec!["don'tA", "lose", "1,000", "wi-", "fi", "sets|"]),
+            ("The \"USB hub\" (black)", vec!["theA\">|", "usbAAA<\"", "hub\">|", "black()|"]),
+            ("salt/pepper, oil & more? yes", vec!["salt", "pepper|", "oil|", "more|", "yes|"]),
+            ("one line\nanother 🎁 gift", vec!["one", "line|", "another|", "gift|"]),
+            ("Crème BRÛLÉE", vec!["crèmeA", "brûléeAAA|"]),
+        ] {
+            assert_eq!(noted(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn tags_tell_where_candidates_may_go() {
+        let tokens = read(&["She has the pan that we were using. It's made of cast iron."]);
+        let free = tokens.words.iter().filter(|w| w.may_start() && w.may_extend());
+        let free: Vec<&str> = free.map(|w| tokens.types.text(w.kind())).collect();
+        assert_eq!(free, ["pan", "using", "made", "of", "cast", "iron"]);
+        let start: Vec<&str> = tokens
+            .words
+            .iter()
+            .filter(|w| w.may_start() && !w.may_extend())
+            .map(|w| tokens.types.text(w.kind()))
+            .collect();
+        assert_eq!(start, ["the"]);
+    }
+
+    #[test]
+    fn documents_of_words_are_counted() {
+        let tokens = read(&["a kettle, a pot", "", "...", "the kettle"]);
+        assert_eq!(tokens.documents, 2);
+        let documents = |word| tokens.types.documents[tokens.types.find(word).unwrap() as usize];
+        assert_eq!((documents("a"), documents("kettle"), documents("the")), (1, 2, 1));
+        let numbers = read(&["1,299.50 dollars 3d"]);
+        let numeric = numbers.words.iter().map(|word| numbers.types.is_numeric(word.kind()));
+        assert_eq!(numeric.collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn entries_of_lists_are_found_word_by_word() {
+        let tokens = read(&["the cast-iron pan of O'Neill"]);
+        let mut words = Vec::new();
+        assert!(types_of(&tokens.types, "Cast Iron Pan", &mut words));
+        assert_eq!(words.len(), 3);
+        assert!(types_of(&tokens.types, "o'neill", &mut words));
+        assert!(!types_of(&tokens.types, "cast aluminium", &mut words));
+        assert!(!types_of(&tokens.types, "!?", &mut words));
+    }
+}

@@ -57,7 +57,7 @@ impl Mining<'_> {
         let own_stop_words = self.stop_words.map(StopWords::read).transpose()?;
         let (text, names) = read::corpus(&out.join("corpus"), self.corpus, hashes, self.threads, self.progress)?;
         let lists = Lists {
-            quality: self.quality_list.map_or(List::Names(names), |path| List::File(path.to_owned())),
+            quality: self.quality_list.map_or(names, |path| vec![List::File(path.to_owned())]),
             entities: self.entity_list.map(|path| List::File(path.to_owned())),
             stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
         };
