@@ -9,14 +9,15 @@ RECIPE ?= sample
 ARGS ?=
 
 # A misspelt variable is an error, not a run over the sample.
-KNOWN := CORPUS POOL TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS RECIPE INIT RUN ARGS LIBTORCH CARGO_TARGET_DIR SHELL
+KNOWN := CORPUS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS RECIPE INIT RUN ARGS LIBTORCH CARGO_TARGET_DIR SHELL
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
 
 # A variable that is set becomes an option; one that is not leaves the program's default.
 option = $(if $($(1)),--$(2) "$($(1))")
-OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,POOL,pool) $(call option,TOKENIZER,tokenizer) \
+OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,POOL,pool) $(call option,QUALITY_LIST,quality-list) \
+	$(call option,ENTITY_LIST,entity-list) $(call option,TOKENIZER,tokenizer) \
 	$(call option,MIN_SCORE,min-score) $(call option,MIN_SCORE_SINGLE,min-score-single) $(call option,SEED,seed) \
 	$(call option,THREADS,threads) $(call option,NOUNS,nouns)
 
@@ -49,7 +50,7 @@ pipeline:
 	@cargo build --release --package pipeline $(if $(wildcard $(PIPELINE)),--quiet)
 
 .PHONY: shards
-shards: pipeline ## raw dumps to sealed shards: CORPUS=dir POOL=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off ARGS=
+shards: pipeline ## raw dumps to sealed shards: CORPUS=dir POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off ARGS=
 	@$(PIPELINE) run $(OPTIONS) $(ARGS)
 
 .PHONY: inspect

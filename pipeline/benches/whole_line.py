@@ -9,6 +9,7 @@ The corpora are made once: from a folder of real data (EBERT_SHARED, or ../share
 from the sample, without a peer. One row is appended to the CSV.
 """
 import argparse
+import collections
 import csv
 import datetime
 import gzip
@@ -42,7 +43,13 @@ def grow_sample(folder, megabytes):
             out.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             written += len(text.encode())
             number += 1
-    shutil.copy("data/sample/pool.txt.gz", folder / "pool.txt.gz")
+    # Frequent pairs of words stand in for a mined pool.
+    pairs = collections.Counter()
+    for sentence in sentences:
+        words = re.findall(r"[a-z]+", sentence.lower())
+        pairs.update(zip(words, words[1:]))
+    lines = [f"{draws.uniform(0.5, 1):.4f}\t{a} {b}\n" for (a, b), count in sorted(pairs.items()) if count > 8]
+    (folder / "pool.txt").write_text("".join(lines))
 
 
 def corpus(work, shared, megabytes, phrases):
@@ -133,7 +140,7 @@ def main():
         shared = None
     a.work.mkdir(parents=True, exist_ok=True)
     small, large = (corpus(a.work, shared, size, a.phrases) for size in (a.small, a.large))
-    pool = large / ("pool.txt" if shared else "pool.txt.gz")
+    pool = large / "pool.txt"
     tokenizer = shared / "data/vocab/bert-base-uncased-vocab.txt" if shared else pathlib.Path("data/sample/tokenizer.json")
 
     parts = measure_parts(a.parts, large, pool, tokenizer, a.rounds)

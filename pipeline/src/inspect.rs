@@ -77,7 +77,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
     let tokenizer = Tokenizer::load(&folder.join(&body.tokenizer.file))?;
     let paint = Paint { on: look.colour };
 
-    let counts = &body.counts;
+    let counts = &body.counts.of_segments;
     writeln!(report, "{}", paint.bold("counts"))?;
     let disk: u64 = manifest.files.iter().filter(|f| !f.name.starts_with("pairs")).map(|f| f.bytes).sum();
     let per_token = disk as f64 / counts.tokens.max(1) as f64;
@@ -89,7 +89,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
         ("cut spans", counts.cut_spans),
         ("noun phrases", counts.noun_phrases),
         ("cut nouns", counts.cut_noun_phrases),
-        ("pairs", counts.pairs),
+        ("pairs", body.counts.pairs),
         ("pool phrases", body.pool.phrases),
         ("vocabulary", u64::from(body.tokenizer.vocab_size)),
     ] {
@@ -177,13 +177,12 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
 
 /// Rejected records by reason, with the first few places of unreadable ones.
 fn rejected(out: &Path, body: &ShardsBody, paint: &Paint, report: &mut impl io::Write) -> Result<(), InspectError> {
-    let counts = &body.counts;
     writeln!(report, "\n{}", paint.bold("rejected records"))?;
-    if counts.rejected.is_empty() {
+    if body.counts.rejected.is_empty() {
         writeln!(report, "  none")?;
     }
     let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), REMAKE).ok();
-    for (reason, n) in &counts.rejected {
+    for (reason, n) in &body.counts.rejected {
         writeln!(report, "  {reason:18} {:>12}", thousands(*n))?;
         for place in corpus.iter().flat_map(|c| c.body.places.get(reason)).flatten().take(3) {
             writeln!(report, "    `{}` line {}: {}", place.path, place.line, place.found)?;
@@ -192,7 +191,7 @@ fn rejected(out: &Path, body: &ShardsBody, paint: &Paint, report: &mut impl io::
     for skipped in corpus.iter().flat_map(|c| &c.body.skipped) {
         writeln!(report, "  skipped `{}`: {}", skipped.path, skipped.why)?;
     }
-    for (reason, n) in &counts.pairs_dropped {
+    for (reason, n) in &body.counts.pairs_dropped {
         writeln!(report, "  pairs: {reason:11} {:>12}", thousands(*n))?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use pipeline::{
     inspect::{Look, inspect},
     phrase::miner::{self, commands as mine},
     progress::{Log, NEW, Outcome, Progress, short},
-    report::overlap,
+    report::{overlap, phrases},
     run::{self, Options, Run, RunError},
     sample,
     shard::{ShardError, task::Task},
@@ -88,7 +88,7 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
-    /// Draw a figure from the shards
+    /// Draw a figure, or make a table, from the shards
     #[command(subcommand)]
     Report(Figure),
     /// Mine scored phrases from any English text: AutoPhrase, deterministic
@@ -146,7 +146,7 @@ enum Command {
         #[arg(long)]
         model: Option<PathBuf>,
     },
-    /// Write the embedded sample corpus and its phrase pool anew
+    /// Write the embedded sample corpus anew
     Sample {
         /// Where to
         #[arg(long, default_value = "data/sample")]
@@ -159,6 +159,18 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Figure {
+    /// The phrases that tell categories apart, on screen and in OUT/report/phrases.csv: the paper's Table 1
+    Phrases {
+        /// The folder of everything made
+        #[arg(default_value = "data/work")]
+        out: PathBuf,
+        /// Categories to show: those with the most products
+        #[arg(long, default_value_t = 12)]
+        categories: usize,
+        /// Phrases of each
+        #[arg(long, default_value_t = 12)]
+        phrases: usize,
+    },
     /// Which pool phrases are noun phrases, by category: OUT/report/overlap.svg and .csv
     ///
     /// A cell is the share of one category's pool phrases that are noun phrases of another: the paper's Figure 6.
@@ -424,6 +436,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
             inspect(&out, Look { rows, shards, colour }, &mut report)?;
             Ok(report.flush()?)
         }
+        Command::Report(Figure::Phrases { out, categories, phrases: most }) => {
+            Ok(phrases::phrases(&out, categories, most, &mut io::stdout().lock())?)
+        }
         Command::Report(Figure::Overlap { out, categories }) => {
             Ok(overlap::overlap(&out, categories, &mut io::stdout().lock())?)
         }
@@ -453,10 +468,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let made = sample::write_sample(&dir, seed).context("cannot write the sample")?;
             writeln!(
                 io::stdout(),
-                "sample    {} products   {} reviews   {} phrases   {} bytes",
+                "sample    {} products   {} reviews   {} bytes",
                 made.products,
                 made.reviews,
-                made.phrases,
                 made.bytes
             )?;
             Ok(())

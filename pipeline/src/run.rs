@@ -11,7 +11,7 @@ use std::{
 
 use schemas::{
     Manifest, ManifestError, StoreError,
-    manifest::{CorpusBody, GraphBody, Hash, PoolBody, ShardOptions, ShardsBody},
+    manifest::{CorpusBody, GraphBody, Hash, PoolBody, SegmentCounts, ShardOptions, ShardsBody},
 };
 
 use crate::{
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
         &mut self,
         corpus: &Manifest<CorpusBody>,
         pool: &Manifest<PoolBody>,
-    ) -> Result<(usize, encode::SegmentCounts), RunError> {
+    ) -> Result<(usize, SegmentCounts), RunError> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
         self.sealed()?;
@@ -371,7 +371,7 @@ impl<'a> Run<'a> {
         tokens: u64,
         outcome: &Outcome,
     ) -> Result<(), RunError> {
-        let counts = &sealed.body.counts;
+        let counts = &sealed.body.counts.of_segments;
         let mut holds = format!(
             "{}   {} tokens   {} phrase spans",
             count_of(sealed.files.len() as u64, "file", "files"),

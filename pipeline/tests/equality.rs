@@ -69,14 +69,10 @@ fn tasks_are_one_run(folder: &Path, arguments: &[String]) {
     }
 }
 
-fn sample_arguments() -> Vec<String> {
-    ["--pool", "data/sample/pool.txt.gz"].map(str::to_owned).to_vec()
-}
-
 #[test]
 fn any_number_of_tasks_gives_the_bytes_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
-    tasks_are_one_run(folder.path(), &sample_arguments());
+    tasks_are_one_run(folder.path(), &[]);
 }
 
 #[test]
@@ -91,7 +87,7 @@ fn any_number_of_tasks_gives_the_bytes_of_one_run_on_real_files() {
 #[test]
 fn a_scheduler_says_which_task_and_the_seal_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = sample_arguments();
+    let arguments: [String; 0] = [];
     before_the_shards(folder.path(), &arguments);
     let out = folder.path().join("tasks");
     let step = |step: &[&str], variables: &[(&str, &str)]| {
@@ -148,7 +144,7 @@ fn a_change_makes_the_affected_steps_again_and_no_others() {
     }
     let out = folder.path().join("out");
     let made = |more: &[&str], out: &Path| -> Vec<String> {
-        let mut command = pipeline(["run", "--pool", "data/sample/pool.txt.gz", "--log", "json"]);
+        let mut command = pipeline(["run", "--log", "json"]);
         let said = succeed(command.args(more).arg("--corpus").arg(&corpus).arg("--out").arg(out));
         said.lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
@@ -180,7 +176,7 @@ fn a_change_makes_the_affected_steps_again_and_no_others() {
     fs::write(corpus.join("notes.txt"), "nothing\n").unwrap();
     assert_eq!(made(&[], &out), [""; 0]);
     fs::write(corpus.join("zz.json"), "{\"asin\": \"B0\", \"title\": \"A new kettle\", \"also_buy\": []}\n").unwrap();
-    assert_eq!(made(&[], &out), ["corpus", "graph", "pairs", "shards"]);
+    assert_eq!(made(&[], &out), ["corpus", "pool", "graph", "pairs", "shards"]);
     let fresh = folder.path().join("new file");
     made(&[], &fresh);
     assert_same(&fresh, &out, "a new file");

@@ -253,7 +253,7 @@ proptest! {
         thread_local!(static TOKENIZER: Tokenizer = sample_tokenizer());
         TOKENIZER.with(|tokenizer| {
             let phrases: Vec<Phrase> = phrases.iter()
-                .map(|p| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8 }).collect();
+                .map(|p| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8, frequency: None }).collect();
             let pool = Pool { phrases };
             let (matcher, lexicon) = Matcher::new(&pool, tokenizer);
             let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
@@ -279,7 +279,7 @@ fn check_shards(out: &Path, stride: usize) {
     let tokenizer = Tokenizer::load(&out.join("shards/tokenizer.json")).unwrap();
     let continues = shards.body.tokenizer.continuations().unwrap();
     let max_tokens = usize::from(shards.body.max_tokens);
-    let counts = &shards.body.counts;
+    let counts = &shards.body.counts.of_segments;
     let rejected: u64 = corpus.body.counts.rejected.values().sum();
     let of = &corpus.body.counts;
     assert_eq!(of.records, of.products + of.reviews + rejected, "every record is somewhere");
@@ -371,7 +371,7 @@ fn check_shards(out: &Path, stride: usize) {
         (counts.phrase_tokens, counts.noun_phrases, counts.noun_phrase_tokens, counts.clean_noun_phrase_tokens)
     );
     assert!(nouns > rows, "noun phrases are found");
-    check_pairs(out, counts.pairs);
+    check_pairs(out, shards.body.counts.pairs);
 }
 
 /// Every pair is an association; no negative is the anchor or a neighbor of it.

@@ -441,7 +441,7 @@ pub struct Shares {
 
 impl Shares {
     /// The shares that counts give, to four digits.
-    pub fn of(counts: &ShardCounts) -> Self {
+    pub fn of(counts: &SegmentCounts) -> Self {
         let share = |n: u64| (1e4 * n as f64 / counts.tokens.max(1) as f64).round() / 1e4;
         Self {
             phrases: share(counts.phrase_tokens),
@@ -451,9 +451,9 @@ impl Shares {
     }
 }
 
-/// Counts of the shards.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShardCounts {
+/// Counts of segments: of a shard, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentCounts {
     /// Documents, each with at least one segment.
     pub documents: u64,
     /// Segments: rows of products and reviews.
@@ -478,6 +478,42 @@ pub struct ShardCounts {
     /// Tokens in clean noun phrases: those that share no token with a phrase span.
     #[serde(default)]
     pub clean_noun_phrase_tokens: u64,
+}
+
+impl SegmentCounts {
+    /// Adds another table's self.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            documents,
+            segments,
+            tokens,
+            phrase_spans,
+            cut_spans,
+            phrase_tokens,
+            noun_phrases,
+            cut_noun_phrases,
+            noun_phrase_tokens,
+            clean_noun_phrase_tokens,
+        } = other;
+        self.documents += documents;
+        self.segments += segments;
+        self.tokens += tokens;
+        self.phrase_spans += phrase_spans;
+        self.cut_spans += cut_spans;
+        self.phrase_tokens += phrase_tokens;
+        self.noun_phrases += noun_phrases;
+        self.cut_noun_phrases += cut_noun_phrases;
+        self.noun_phrase_tokens += noun_phrase_tokens;
+        self.clean_noun_phrase_tokens += clean_noun_phrase_tokens;
+    }
+}
+
+/// Counts of the shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardCounts {
+    /// Of the segments of products and reviews.
+    #[serde(flatten)]
+    pub of_segments: SegmentCounts,
     /// Rows of pairs.
     pub pairs: u64,
     /// Associations that gave no pair, by reason.

@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 fn the_manifest_and_its_files_are_read() {
     let manifest = Manifest::<ShardsBody>::read(&folder(), "make shards").unwrap();
     let body = &manifest.body;
-    assert_eq!((body.max_tokens, body.seed, body.pool.phrases, body.counts.tokens), (254, 0, 2, 24));
+    assert_eq!((body.max_tokens, body.seed, body.pool.phrases, body.counts.of_segments.tokens), (254, 0, 2, 24));
     let continues = body.tokenizer.continuations().unwrap();
     assert_eq!(continues.len(), 6_000);
     // No text of this fixture is split into pieces.

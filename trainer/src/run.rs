@@ -196,7 +196,7 @@ impl Plan {
         if modes.contains(&MaskMode::Noun) && !body.options.nouns {
             return Err(RunError::NoSpans { what: "noun phrases", hint: "make shards NOUNS=on" });
         }
-        if modes.contains(&MaskMode::Phrase) && body.counts.phrase_spans == 0 {
+        if modes.contains(&MaskMode::Phrase) && body.counts.of_segments.phrase_spans == 0 {
             return Err(RunError::NoSpans {
                 what: "phrases",
                 hint: "make shards with a phrase pool of this corpus: POOL=file",

@@ -29,7 +29,9 @@ fuzz_target!(|data: &[u8]| {
             phrases.insert(text, words.len() as u8);
         }
     }
-    let pool = Pool { phrases: phrases.into_iter().map(|(text, words)| Phrase { text, score: 0.5, words }).collect() };
+    let pool = Pool {
+        phrases: phrases.into_iter().map(|(text, words)| Phrase { text, score: 0.5, words, frequency: None }).collect(),
+    };
     let mut text = String::new();
     for byte in data[end..].iter().skip(1) {
         text.push_str(WORDS[usize::from(byte & 15).min(13)]);

@@ -74,8 +74,7 @@ impl<'a> Rows<'a> {
         Self { folder, tables: tables.collect(), columns, hashes, at: 0, open: None }
     }
 
-    /// The next rows, or that a table has ended; `None` after the last.
-    pub fn next(&mut self) -> Result<Option<Item>, StoreError> {
+    fn read(&mut self) -> Result<Option<Item>, StoreError> {
         let Some(table) = self.tables.get(self.at) else { return Ok(None) };
         let open = match &mut self.open {
             Some(open) => open,
@@ -102,5 +101,14 @@ impl<'a> Rows<'a> {
             open.batches = rows.collect::<Result<Vec<_>, _>>()?.into_iter();
             open.groups += 1;
         }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Item, StoreError>;
+
+    /// The next rows, or that a table has ended.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
     }
 }

@@ -1,2 +1,4 @@
-//! Figures from the user's own data.
+//! Figures and tables of what was made.
+mod categories;
 pub mod overlap;
+pub mod phrases;

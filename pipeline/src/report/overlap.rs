@@ -4,57 +4,32 @@
 //! are the spans that were found as both. The cell of two categories is the share of the first one's pool phrases that are noun
 //! phrases of the second one. A product's category is the first that its record names.
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
 
-use arrow::array::{Array, AsArray};
-use schemas::{
-    DocumentId, Manifest, ManifestError, SegmentRows, SpanOutside, StoreError, columns,
-    manifest::{CorpusBody, ShardsBody},
-    open_segments,
-    store::{self, TableReader},
-};
+use schemas::{StoreError, store};
 
-use crate::{REMAKE, progress::thousands};
+use super::categories::{Products, ProductsError, quoted};
+use crate::progress::thousands;
 
 /// The figure cannot be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum OverlapError {
-    /// A manifest.
+    /// What was made.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Products(#[from] ProductsError),
     /// A file.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A row.
-    #[error("shard `{}` is not what its manifest promises", path.display())]
-    Row {
-        /// The shard.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: SpanOutside,
-    },
     /// Noun phrases were not looked for.
     #[error("the shards in `{}` have no noun phrases\nhint: make them with NOUNS=on", folder.display())]
     NoNouns {
         /// The folder.
         folder: PathBuf,
     },
-    /// The shards are of another corpus.
-    #[error("the shards were made from another corpus than `{}`\nhint: run `{REMAKE}` to make them from this one", folder.display())]
-    OtherCorpus {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// No product names a category.
-    #[error(
-        "no product of the corpus names a category, so there is nothing to compare\nhint: metadata files of the dumps have `category` or `categories`"
-    )]
-    NoCategories,
     /// The report cannot be written.
     #[error("cannot write the report")]
     Report(#[from] io::Error),
@@ -72,44 +47,28 @@ struct Category {
 
 /// Draws the figure of the `most` categories with the most products into `out/report`.
 pub fn overlap(out: &Path, most: usize, report: &mut impl io::Write) -> Result<(), OverlapError> {
-    let (corpus_folder, shards_folder) = (out.join("corpus"), out.join("shards"));
-    let shards = Manifest::<ShardsBody>::read(&shards_folder, REMAKE)?;
-    let corpus = Manifest::<CorpusBody>::read(&corpus_folder, REMAKE)?;
-    if !shards.body.options.nouns {
-        return Err(OverlapError::NoNouns { folder: shards_folder });
-    }
-    if shards.body.corpus.blake3 != corpus.data_blake3() {
-        return Err(OverlapError::OtherCorpus { folder: corpus_folder });
+    let products = Products::open(out)?;
+    if !products.shards().body.options.nouns {
+        return Err(OverlapError::NoNouns { folder: out.join("shards") });
     }
     let mut categories: BTreeMap<String, Category> = BTreeMap::new();
-    for entry in shards.files.iter().filter(|f| f.name.starts_with("products-")) {
-        let Some(table) = corpus.files.iter().find(|f| f.name == entry.name) else { continue };
-        let of = categories_of(&store::verify_file(&corpus_folder, table, REMAKE)?)?;
-        let path = store::verify_file(&shards_folder, entry, REMAKE)?;
-        for name in of.values() {
-            categories.entry(name.clone()).or_default().products += 1;
-        }
-        for batch in open_segments(&path)?.batches(1 << 12, None) {
-            let mut rows = SegmentRows::new(&batch?);
-            for row in 0..rows.len() {
-                let segment = rows.get(row).map_err(|source| OverlapError::Row { path: path.clone(), source })?;
-                let Some(name) = of.get(&segment.document) else { continue };
-                let category = categories.entry(name.clone()).or_default();
-                let nouns: HashSet<_> = segment.noun_phrases.iter().map(|noun| noun.tokens()).collect();
-                for span in segment.phrases {
-                    category.phrases.insert(span.phrase.get());
-                    if nouns.contains(&span.tokens.tokens()) {
-                        category.nouns.insert(span.phrase.get());
-                    }
-                }
+    for (name, count) in products.each_segment(|name, segment| {
+        let category = categories.entry(name.to_owned()).or_default();
+        let nouns: HashSet<_> = segment.noun_phrases.iter().map(|noun| noun.tokens()).collect();
+        for span in segment.phrases {
+            category.phrases.insert(span.phrase.get());
+            if nouns.contains(&span.tokens.tokens()) {
+                category.nouns.insert(span.phrase.get());
             }
         }
+    })? {
+        categories.entry(name).or_default().products = count;
     }
     let mut largest: Vec<(String, Category)> = categories.into_iter().filter(|c| !c.1.phrases.is_empty()).collect();
     largest.sort_by_key(|(name, category)| (std::cmp::Reverse(category.products), name.clone()));
     largest.truncate(most);
     if largest.is_empty() {
-        return Err(OverlapError::NoCategories);
+        return Err(ProductsError::NoCategories.into());
     }
     largest.sort_by(|a, b| a.0.cmp(&b.0));
 
@@ -131,36 +90,17 @@ pub fn overlap(out: &Path, most: usize, report: &mut impl io::Write) -> Result<(
     Ok(())
 }
 
-/// The category of each product of a table.
-fn categories_of(table: &Path) -> Result<HashMap<DocumentId, String>, StoreError> {
-    let table = TableReader::open(table, &columns::corpus_products())?;
-    let mut of = HashMap::new();
-    for batch in table.batches(1 << 12, Some(&["product_id", "categories"])) {
-        let batch = batch?;
-        let (ids, lists) = (batch.column(0).as_string::<i32>(), batch.column(1).as_list::<i32>());
-        for row in 0..batch.num_rows() {
-            let list = lists.value(row);
-            let list = list.as_string::<i32>();
-            if !list.is_empty() {
-                of.insert(DocumentId::of_product(ids.value(row)), list.value(0).to_owned());
-            }
-        }
-    }
-    Ok(of)
-}
-
 /// The share of one category's pool phrases that are noun phrases of another one.
 fn share(of: &Category, in_: &Category) -> f64 {
     of.phrases.intersection(&in_.nouns).count() as f64 / of.phrases.len().max(1) as f64
 }
 
 fn csv(categories: &[(String, Category)]) -> String {
-    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let mut text = String::from("category,products,pool_phrases");
-    categories.iter().for_each(|(name, _)| text += &format!(",{}", quote(name)));
+    categories.iter().for_each(|(name, _)| text += &format!(",{}", quoted(name)));
     text.push('\n');
     for (name, row) in categories {
-        let _ = write!(text, "{},{},{}", quote(name), row.products, row.phrases.len());
+        let _ = write!(text, "{},{},{}", quoted(name), row.products, row.phrases.len());
         categories.iter().for_each(|(_, column)| text += &format!(",{:.4}", share(row, column)));
         text.push('\n');
     }

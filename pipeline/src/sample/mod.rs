@@ -2,8 +2,7 @@
 //!
 //! [`write_sample`] makes the files of `data/sample/` from a seed alone. Products come from a
 //! vocabulary ([`catalog`]) and templates ([`listing`], [`verdicts`]); associations follow the meaning of products
-//! ([`products`]); reviews judge what their product is ([`reviews`]); the phrase pool is counted in that text
-//! ([`pool`]). [`dirt`] adds what real dumps suffer from. No real product, brand or person is meant.
+//! ([`products`]); reviews judge what their product is ([`reviews`]). [`dirt`] adds what real dumps suffer from. No real product, brand or person is meant.
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
@@ -17,7 +16,6 @@ pub mod catalog;
 pub mod dirt;
 pub mod grammar;
 pub mod listing;
-pub mod pool;
 pub mod products;
 pub mod reviews;
 mod tokenizer;
@@ -45,9 +43,7 @@ pub struct SampleSummary {
     pub reviews: usize,
     /// Ids in `also_buy` and `also_view`, unknown ones included.
     pub associations: usize,
-    /// Lines of `pool.txt.gz`.
-    pub phrases: usize,
-    /// Bytes of the three files.
+    /// Bytes of both files.
     pub bytes: u64,
 }
 
@@ -119,7 +115,7 @@ struct ReviewRecord<'a> {
     unix_review_time: i64,
 }
 
-/// Writes `meta_sample.json.gz`, `Sample_5.json.gz`, `pool.txt.gz` and `tokenizer.json` into `dir`, which is made if need be.
+/// Writes `meta_sample.json.gz`, `Sample_5.json.gz` and `tokenizer.json` into `dir`, which is made if need be.
 ///
 /// The bytes depend on `seed` alone, except those of the tokenizer, which is kept where there is one.
 ///
@@ -128,16 +124,12 @@ struct ReviewRecord<'a> {
 pub fn write_sample(dir: &Path, seed: u64) -> Result<SampleSummary, SampleError> {
     fs::create_dir_all(dir).map_err(|source| SampleError::Folder { path: dir.to_owned(), source })?;
     let mut summary = SampleSummary::default();
-    let mut miner = pool::Miner::new();
     let products = products::products(PRODUCTS, seed);
 
     let mut records = Vec::with_capacity(PRODUCTS + PRODUCTS / 100);
     for product in &products {
         let first = |edges: &[usize]| edges.first().map(|&i| &products[i]);
         let page = listing::listing(product, first(&product.complements), first(&product.substitutes), seed);
-        for text in page.description.iter().chain(&page.features).chain([&page.title]) {
-            miner.add(text, product.category_index);
-        }
         let record = meta_record(product, page, &products, seed);
         let mut draws = Draws::new(seed, "sample copy", product.asin.as_bytes());
         if draws.below(160) == 0 {
@@ -154,11 +146,6 @@ pub fn write_sample(dir: &Path, seed: u64) -> Result<SampleSummary, SampleError>
     summary.bytes += write_file(&dir.join("meta_sample.json.gz"), |out| lines(out, &records))?;
 
     let reviews = reviews::reviews(&products, REVIEWS, seed);
-    for review in &reviews {
-        let category = products[review.product].category_index;
-        miner.add(&review.text, category);
-        miner.add(&review.summary, category);
-    }
     let mut records = Vec::with_capacity(REVIEWS + REVIEWS / 100);
     for (i, review) in reviews.iter().enumerate() {
         records.push(review_record(i, review, &products[review.product], seed));
@@ -169,11 +156,6 @@ pub fn write_sample(dir: &Path, seed: u64) -> Result<SampleSummary, SampleError>
     summary.reviews = records.len();
     summary.bytes += write_file(&dir.join("Sample_5.json.gz"), |out| lines(out, &records))?;
 
-    let pool = miner.pool();
-    summary.phrases = pool.len();
-    summary.bytes += write_file(&dir.join("pool.txt.gz"), |out| {
-        pool.iter().try_for_each(|(phrase, score)| writeln!(out, "{score:.10}\t{phrase}"))
-    })?;
     // The library breaks ties of equal counts in random order, so a vocabulary is trained once and kept.
     if !dir.join("tokenizer.json").exists() {
         tokenizer::write_tokenizer(dir, &["meta_sample.json.gz", "Sample_5.json.gz"])?;

@@ -11,10 +11,9 @@ use arrow::{
 };
 use schemas::{
     DocumentId, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, TokenRange, create_segments,
-    manifest::{CorpusBody, MANIFEST},
+    manifest::{CorpusBody, MANIFEST, SegmentCounts},
     store::{self, TableWriter},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     ShardError,
@@ -52,86 +51,29 @@ pub struct Request<'a> {
     pub task: Task,
 }
 
-/// What was counted while a shard was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SegmentCounts {
-    /// Documents.
-    pub documents: u64,
-    /// Segments.
-    pub segments: u64,
-    /// Tokens.
-    pub tokens: u64,
-    /// Phrase spans.
-    pub phrase_spans: u64,
-    /// Occurrences that a segment boundary cut.
-    pub cut_spans: u64,
-    /// Tokens in phrase spans.
-    #[serde(default)]
-    pub phrase_tokens: u64,
-    /// Noun phrases.
-    pub noun_phrases: u64,
-    /// Noun phrases that a segment boundary cut.
-    #[serde(default)]
-    pub cut_noun_phrases: u64,
-    /// Tokens in noun phrases.
-    #[serde(default)]
-    pub noun_phrase_tokens: u64,
-    /// Tokens in noun phrases that share none with a phrase span.
-    #[serde(default)]
-    pub clean_noun_phrase_tokens: u64,
-}
-
-impl SegmentCounts {
-    /// Adds another table's counts.
-    pub fn add(&mut self, other: &Self) {
-        let Self {
-            documents,
-            segments,
-            tokens,
-            phrase_spans,
-            cut_spans,
-            phrase_tokens,
-            noun_phrases,
-            cut_noun_phrases,
-            noun_phrase_tokens,
-            clean_noun_phrase_tokens,
-        } = other;
-        self.documents += documents;
-        self.segments += segments;
-        self.tokens += tokens;
-        self.phrase_spans += phrase_spans;
-        self.cut_spans += cut_spans;
-        self.phrase_tokens += phrase_tokens;
-        self.noun_phrases += noun_phrases;
-        self.cut_noun_phrases += cut_noun_phrases;
-        self.noun_phrase_tokens += noun_phrase_tokens;
-        self.clean_noun_phrase_tokens += clean_noun_phrase_tokens;
-    }
-
-    /// Counts the tokens of a segment that its spans cover.
-    fn cover(&mut self, phrases: &[PhraseSpan], nouns: &[TokenRange]) {
-        // Both are sorted by start; `covered` is up to where phrases have covered the segment so far.
-        let (mut covered, mut next) = (0, 0);
-        let mut last_begun = 0;
-        for noun in nouns {
-            let tokens = noun.tokens();
-            while let Some(span) = phrases.get(next).filter(|s| s.tokens.tokens().start < tokens.end) {
-                last_begun = last_begun.max(span.tokens.tokens().end);
-                next += 1;
-            }
-            self.noun_phrase_tokens += tokens.len() as u64;
-            // A phrase that began before its end and ends after its start shares a token with it.
-            if last_begun <= tokens.start {
-                self.clean_noun_phrase_tokens += tokens.len() as u64;
-            }
+/// Counts the tokens of a segment that its spans cover.
+fn cover(counts: &mut SegmentCounts, phrases: &[PhraseSpan], nouns: &[TokenRange]) {
+    // Both are sorted by start; `covered` is up to where phrases have covered the segment so far.
+    let (mut covered, mut next) = (0, 0);
+    let mut last_begun = 0;
+    for noun in nouns {
+        let tokens = noun.tokens();
+        while let Some(span) = phrases.get(next).filter(|s| s.tokens.tokens().start < tokens.end) {
+            last_begun = last_begun.max(span.tokens.tokens().end);
+            next += 1;
         }
-        for span in phrases {
-            let tokens = span.tokens.tokens();
-            self.phrase_tokens += tokens.end.saturating_sub(tokens.start.max(covered)) as u64;
-            covered = covered.max(tokens.end);
+        counts.noun_phrase_tokens += tokens.len() as u64;
+        // A phrase that began before its end and ends after its start shares a token with it.
+        if last_begun <= tokens.start {
+            counts.clean_noun_phrase_tokens += tokens.len() as u64;
         }
-        self.noun_phrases += nouns.len() as u64;
     }
+    for span in phrases {
+        let tokens = span.tokens.tokens();
+        counts.phrase_tokens += tokens.end.saturating_sub(tokens.start.max(covered)) as u64;
+        covered = covered.max(tokens.end);
+    }
+    counts.noun_phrases += nouns.len() as u64;
 }
 
 /// A shard that is to be there: its name, the corpus table that it is made from, and the hash of all that
@@ -210,7 +152,7 @@ pub fn encode(
     let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new() };
     stage::run(
         request.threads,
-        || Ok(reader.next()?),
+        || Ok(reader.next().transpose()?),
         || Worker {
             encoder: Encoder::new(&lexicon),
             matcher: &matcher,
@@ -350,7 +292,7 @@ impl Worker<'_> {
                     None => counts.cut_noun_phrases += 1,
                 }
             }
-            counts.cover(&self.spans, &self.noun_spans);
+            cover(counts, &self.spans, &self.noun_spans);
             segments.push(&Segment {
                 document,
                 product,

@@ -57,14 +57,13 @@ pub fn make(
         other => Some(other?),
     };
     let (planned, pairs) = parts(request, corpus, pool, graph);
-    let mut of = encode::SegmentCounts::default();
     let mut counts = ShardCounts { rejected: corpus.body.counts.rejected.clone(), ..Default::default() };
     let ledger = Ledger::open(request.out, "shards")?;
     let (mut missing, mut entries) = (Vec::new(), Vec::new());
     for shard in &planned {
         match shard.finished(&ledger, hashes)? {
             Some(made) => {
-                of.add(&made.counts);
+                counts.of_segments.add(&made.counts);
                 entries.push(made.file);
             }
             None => missing.push(shard.name.clone()),
@@ -82,19 +81,6 @@ pub fn make(
         let (planned, out) = (planned.len(), request.out.to_owned());
         return Err(ShardError::Unfinished { missing, planned, out, tasks });
     }
-    let counts = ShardCounts {
-        documents: of.documents,
-        segments: of.segments,
-        tokens: of.tokens,
-        phrase_spans: of.phrase_spans,
-        cut_spans: of.cut_spans,
-        phrase_tokens: of.phrase_tokens,
-        noun_phrases: of.noun_phrases,
-        cut_noun_phrases: of.cut_noun_phrases,
-        noun_phrase_tokens: of.noun_phrase_tokens,
-        clean_noun_phrase_tokens: of.clean_noun_phrase_tokens,
-        ..counts
-    };
     let options = options_toml(request, &corpus.body, &pool.body)?;
     let body = ShardsBody {
         max_tokens: request.max_tokens,
@@ -109,7 +95,7 @@ pub fn make(
         graph: Hash { blake3: graph.data_blake3() },
         options: request.options.clone(),
         resolved: Resolved { file: OPTIONS.to_owned(), blake3: blake3::hash(options.as_bytes()).to_hex().to_string() },
-        shares: Shares::of(&counts),
+        shares: Shares::of(&counts.of_segments),
         counts,
     };
     let copies = [(TOKENIZER, request.tokenizer.json()), (OPTIONS, options.as_bytes())];

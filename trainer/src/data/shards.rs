@@ -440,7 +440,7 @@ impl fmt::Display for Shards {
             "{} shards in {}: {} tokens, a vocabulary of {}, at most {} tokens a segment",
             self.manifest.files.len(),
             self.folder.display(),
-            body.counts.tokens,
+            body.counts.of_segments.tokens,
             body.tokenizer.vocab_size,
             body.max_tokens
         )?;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use schemas::{
-    Counts, DocumentId, Draws, Manifest, Pair, PairBuilder, PairProduct, PhraseId, PhraseSpan, Relation, Segment,
+    DocumentId, Draws, Manifest, Pair, PairBuilder, PairProduct, PhraseId, PhraseSpan, Relation, Segment,
     SegmentBuilder, TokenRange, create_pairs, create_segments,
-    manifest::{Hash, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody, TokenizerEntry},
+    manifest::{Hash, PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, TokenizerEntry},
 };
 
 /// Tokens in the vocabulary: BERT's five, then words, every fourth of which continues one.
@@ -98,7 +98,10 @@ pub fn seal_shards(folder: &Path) {
         graph: hash(),
         options: ShardOptions { nouns: false, tagger: None, max_per_product: 64, draws: 1 },
         resolved: Resolved { file: "options.toml".into(), blake3: "00".into() },
-        counts: ShardCounts { tokens: 5000, phrase_spans: 200, rejected: Counts::new(), ..Default::default() },
+        counts: ShardCounts {
+            of_segments: SegmentCounts { tokens: 5000, phrase_spans: 200, ..Default::default() },
+            ..Default::default()
+        },
         shares: Default::default(),
     };
     Manifest::new(body, files).seal(folder).unwrap();

@@ -103,7 +103,7 @@ impl Places {
         tokens: &Tokens,
         lexical: &Lexical,
         nodes: usize,
-        find: impl Fn(Range<usize>, &mut segmentation::Room, &mut dyn FnMut(Range<usize>, u32)) + Sync,
+        find: impl Fn(Range<usize>, &mut segmentation::Room, segmentation::Told<'_>) + Sync,
     ) -> Self {
         let zeros = || -> Vec<AtomicU64> { (0..nodes).map(|_| AtomicU64::new(0)).collect() };
         let (counts, quoted, dashed, bracketed) = (zeros(), zeros(), zeros(), zeros());
@@ -429,10 +429,10 @@ mod tests {
         let close = |found: f32, wanted: f64| {
             assert!((f64::from(found) - wanted).abs() < 1e-4 * wanted.abs().max(1.0), "{found} {wanted}")
         };
-        let (all, f, fx, fy) = (18.0, 5.0, 6.0, 7.0);
+        let (all, f, fx, fy) = (18.0f64, 5.0f64, 6.0f64, 7.0f64);
         let concordance = (f * 2.0 / all) / (fx / all) / (fy / all);
         close(row[0], concordance);
-        close(row[1], f / (fx * fy as f64).sqrt());
+        close(row[1], f / (fx * fy).sqrt());
         close(row[2], f * concordance.ln());
         // One further x in the fifth of five documents; six documents, of which five have x and six have y.
         let (idf_x, idf_y) = ((6.0f64 / 5.0).ln(), 0.0);

@@ -74,12 +74,19 @@ impl StopWords {
     }
 }
 
+/// Phrases of the quality lists that are made of words of the text, and are no candidates; there may be equal ones.
+#[derive(Debug, Default)]
+struct Rare {
+    words: Vec<u32>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
 /// What the lists say of the candidates.
 #[derive(Debug, Default)]
 pub struct Labels {
     of: Vec<Label>,
-    /// Phrases of the quality lists that are made of words of the text, and are no candidates.
-    pub rare: Vec<Vec<u32>>,
+    rare: Rare,
     /// Entries of the quality lists.
     pub entries: u64,
     lists: u8,
@@ -117,7 +124,7 @@ impl Labels {
                 }
             })?;
         }
-        let mut rare = HashSet::new();
+        let mut rare = Rare::default();
         let mut entries = 0;
         for (number, list) in (0u8..).zip(quality) {
             list.each(|entry| {
@@ -132,7 +139,8 @@ impl Labels {
                             }
                         }
                         None => {
-                            rare.insert(words.clone());
+                            rare.words.extend_from_slice(&words);
+                            rare.ends.push(rare.words.len());
                         }
                     }
                 }
@@ -140,14 +148,19 @@ impl Labels {
         }
         labels.lists = quality.len() as u8;
         labels.entries = entries;
-        labels.rare = rare.into_iter().collect();
-        labels.rare.sort_unstable();
+        labels.rare = rare;
         for word in 0..candidates.types() as u32 {
             if lexical.is_stop_word(word) {
                 labels.of[word as usize] = Label::Negative;
             }
         }
         Ok(labels)
+    }
+
+    /// Phrases of the quality lists that are made of words of the text, and are no candidates.
+    pub fn rare(&self) -> impl Iterator<Item = &[u32]> {
+        let starts = std::iter::once(0).chain(self.rare.ends.iter().copied());
+        starts.zip(&self.rare.ends).map(|(start, &end)| &self.rare.words[start..end])
     }
 
     /// The positives of each quality list and the negatives among some nodes, as numbers from the first of them.

@@ -235,7 +235,7 @@ pub fn mine(
         let candidates = candidates.longer().len() as u64;
         return Err(MineError::NoPositives { candidates, entries: numbers.entries });
     }
-    let trie = Trie::new(&candidates, labels.rare.iter().map(Vec::as_slice));
+    let trie = Trie::new(&candidates, labels.rare());
     let longest = trie.longest(tokens);
     told("measuring candidates");
     let mut counts = candidates.counts.clone();
@@ -272,7 +272,7 @@ fn all_places(
     trie: &Trie<'_>,
     longest: &[u32],
     segment: std::ops::Range<usize>,
-    found: &mut dyn FnMut(std::ops::Range<usize>, u32),
+    found: segmentation::Told<'_>,
 ) {
     let mut nodes = Vec::new();
     for start in segment.clone() {
@@ -330,7 +330,8 @@ fn phrases(tokens: &Tokens, candidates: &Candidates, counts: &[u64], quality: &[
         let texts: Vec<&str> = words.iter().map(|w| tokens.types.text(*w)).collect();
         phrases.push(MinedPhrase {
             text: texts.join(" "),
-            score: quality[at],
+            // The sum of a thousand fractions, in another order, differs in its last digits.
+            score: (quality[at] * 1e10).round() / 1e10,
             words: words.len() as u32,
             count: candidates.counts[at],
         });

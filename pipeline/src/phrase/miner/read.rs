@@ -82,7 +82,7 @@ pub fn corpus(
     stage::run(
         threads,
         || loop {
-            match rows.next()? {
+            match rows.next().transpose()? {
                 Some(Item::Rows { table, rows }) => return Ok(Some((tables[table].kind, rows))),
                 Some(Item::End { .. }) => {}
                 None => return Ok::<_, MineError>(None),

@@ -162,6 +162,9 @@ struct Costs {
     end: Vec<f64>,
 }
 
+/// Hears of places in a segment, each with its node.
+pub type Told<'f> = &'f mut dyn FnMut(Range<usize>, u32);
+
 /// Room that a segment is cut in.
 #[derive(Default)]
 pub struct Room {
@@ -265,10 +268,7 @@ impl<'a> Segmentation<'a> {
     }
 
     /// A function that cuts a segment into its best pieces and tells each, from the last to the first.
-    pub fn cutter(
-        &self,
-        scores: &[f64],
-    ) -> impl Fn(Range<usize>, &mut Room, &mut dyn FnMut(Range<usize>, u32)) + Sync + '_ {
+    pub fn cutter(&self, scores: &[f64]) -> impl Fn(Range<usize>, &mut Room, Told<'_>) + Sync + '_ {
         let costs = self.costs(scores);
         move |segment, room, piece| {
             self.cut(&costs, segment, room, piece);
@@ -276,11 +276,7 @@ impl<'a> Segmentation<'a> {
     }
 
     /// How often each candidate is a piece.
-    pub fn counts(
-        &self,
-        nodes: usize,
-        cut: impl Fn(Range<usize>, &mut Room, &mut dyn FnMut(Range<usize>, u32)) + Sync,
-    ) -> Vec<u64> {
+    pub fn counts(&self, nodes: usize, cut: impl Fn(Range<usize>, &mut Room, Told<'_>) + Sync) -> Vec<u64> {
         let counts: Vec<AtomicU64> = (0..nodes).map(|_| AtomicU64::new(0)).collect();
         self.chunks.par_iter().for_each_init(Room::default, |room, chunk| {
             for segment in segments(self.tokens, chunk.clone()) {

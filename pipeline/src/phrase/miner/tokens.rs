@@ -6,7 +6,10 @@ use hashbrown::HashTable;
 use unicode_segmentation::UnicodeSegmentation;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::syntax::{Tagger, Tagging};
+use crate::{
+    memory,
+    syntax::{Tagger, Tagging},
+};
 
 /// A word of the text: the number of its type, and what may be done at this place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +167,7 @@ impl Types {
         let Self { table, text, ends, .. } = self;
         table.insert_unique(xxh3_64(word.as_bytes()), kind, |&kind| {
             let start = (kind as usize).checked_sub(1).map_or(0, |before| ends[before]);
-            xxh3_64(text[start as usize..ends[kind as usize] as usize].as_bytes())
+            xxh3_64(&text.as_bytes()[start as usize..ends[kind as usize] as usize])
         });
         kind
     }
@@ -216,6 +219,7 @@ impl Tokens {
         self.types.last_document = Vec::new();
         self.words.shrink_to_fit();
         self.marks.shrink_to_fit();
+        memory::give_back();
     }
 }
 

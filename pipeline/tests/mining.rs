@@ -1,0 +1,189 @@
+//! Mining phrases, as whole commands: the same for any number of threads, near the reference, and clear where it cannot be done.
+mod support;
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use flate2::read::MultiGzDecoder;
+use insta::assert_snapshot;
+use support::{pipeline, real_data, said, succeed, workspace};
+
+/// The reviews of the sample, one a line, and some good phrases of it.
+fn sample(folder: &Path) -> (PathBuf, PathBuf) {
+    let bytes = fs::read(workspace().join("data/sample/Sample_5.json.gz")).unwrap();
+    let mut lines = String::new();
+    MultiGzDecoder::new(&bytes[..]).read_to_string(&mut lines).unwrap();
+    let text: String = lines
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["reviewText"].as_str().unwrap().replace('\n', " ")
+                + "\n"
+        })
+        .collect();
+    let (path, list) = (folder.join("reviews.txt"), folder.join("good.txt"));
+    fs::write(&path, text).unwrap();
+    fs::write(&list, "Cast iron\nphone case\nlitter box\ncutting board\nstainless steel\nnobody says this\nbattery\n")
+        .unwrap();
+    (path, list)
+}
+
+fn mine(text: &Path, more: &[&str]) -> String {
+    let mut command = pipeline(["mine"]);
+    succeed(command.arg(text).args(more))
+}
+
+/// Scores by phrase, in the order of the lines.
+fn entries(lines: &str) -> Vec<(f64, &str)> {
+    lines.lines().map(|line| line.split_once('\t').unwrap()).map(|(s, p)| (s.parse().unwrap(), p)).collect()
+}
+
+#[test]
+fn any_number_of_threads_mines_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, list) = sample(folder.path());
+    let list = list.to_str().unwrap();
+    let one = mine(&text, &["--quality-list", list, "--threads", "1"]);
+    for threads in ["2", "5"] {
+        assert_eq!(mine(&text, &["--quality-list", list, "--threads", threads]), one, "{threads} threads");
+    }
+    let found = entries(&one);
+    assert!(found.len() > 500, "{}", found.len());
+    assert!(found.is_sorted_by(|a, b| b.0 < a.0 || (a.0 == b.0 && a.1 < b.1)));
+    let score = |phrase| found.iter().find(|(_, p)| *p == phrase).map_or(0.0, |(score, _)| *score);
+    assert!(score("cast iron") > 0.7 && score("cast iron") > score("of the"), "{}", score("cast iron"));
+    // Rare ones are not found, and a file gets what standard output would.
+    assert_eq!(score("nobody says this"), 0.0);
+    let out = folder.path().join("phrases.txt");
+    mine(&text, &["--quality-list", list, "--output", out.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(out).unwrap(), one);
+}
+
+#[test]
+fn what_cannot_be_mined_is_said_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let ten = |line: &str| format!("{line}\n").repeat(10);
+    let long = "a blue pen ".repeat(1_600_000);
+    for (name, text) in [
+        ("empty", String::new()),
+        ("marks", ten("... !!! - -")),
+        ("small", "a blue pen\n".to_owned()),
+        ("other", ten("новая красивая машина")),
+        ("long", long),
+    ] {
+        fs::write(path(name), text).unwrap();
+    }
+    fs::write(path("list"), "blue pen\n").unwrap();
+    let mut report = String::new();
+    for (text, list) in [
+        ("empty", "list"),
+        ("marks", "list"),
+        ("small", "list"),
+        ("other", "list"),
+        ("long", "list"),
+        ("absent", "list"),
+        ("other", "absent"),
+        ("other", ""),
+    ] {
+        let mut command = pipeline(["mine"]);
+        command.arg(path(text));
+        if !list.is_empty() {
+            command.arg("--quality-list").arg(path(list));
+        }
+        let said = said(&command.output().unwrap(), &[(folder.path(), "DIR")]);
+        report += &format!("mine {text} --quality-list {list}\n{said}\n");
+    }
+    assert_snapshot!("cannot_be_mined", report);
+}
+
+#[test]
+fn a_text_in_another_language_is_mined_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, list) = (folder.path().join("text"), folder.path().join("list"));
+    let words = ["это", "наша", "новая", "дома", "сада", "电子产品", "非常好", "ありがとう"];
+    let line = |i: usize| format!("{} красивая машина {}\n", words[i % 8], words[i / 8 % 8]);
+    fs::write(&text, (0..640).map(line).collect::<String>()).unwrap();
+    fs::write(&list, "Красивая машина\n").unwrap();
+    let output = pipeline(["mine"]).arg(&text).arg("--quality-list").arg(&list).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("hardly any English"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\tкрасивая машина\n"), "{output:?}");
+}
+
+#[test]
+fn a_pool_is_made_again_when_what_decides_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, list) = (folder.path().join("out"), folder.path().join("list"));
+    fs::write(&list, "cast iron\nlitter box\nphone case\n").unwrap();
+    let list = list.to_str().unwrap();
+    let why = |more: &[&str]| -> String {
+        let said = succeed(pipeline(["pool", "--log", "json", "--out"]).arg(&out).args(more));
+        let step: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+        step["why"].as_str().unwrap_or("up to date").to_owned()
+    };
+    succeed(pipeline(["corpus", "--out"]).arg(&out));
+    let import = folder.path().join("pool.txt");
+    fs::write(&import, "0.9\tcast iron\n").unwrap();
+    let import = import.to_str().unwrap();
+    for (options, wanted) in [
+        (vec![], "is new"),
+        (vec!["--seed", "7", "--threads", "1"], "up to date"),
+        (vec!["--quality-list", list], "the lists or options of mining have changed"),
+        (vec!["--quality-list", list, "--min-support", "20"], "the lists or options of mining have changed"),
+        (vec!["--pool", import], "it was mined, and POOL is given"),
+        (vec!["--pool", import], "up to date"),
+        (vec![], "it was imported, and no POOL is given"),
+    ] {
+        assert_eq!(why(&options), wanted, "{options:?}");
+    }
+}
+
+/// Spearman's rank correlation.
+fn rank_correlation(pairs: &[(f64, f64)]) -> f64 {
+    let ranks = |value: fn(&(f64, f64)) -> f64| -> Vec<f64> {
+        let mut order: Vec<usize> = (0..pairs.len()).collect();
+        order.sort_by(|a, b| value(&pairs[*a]).total_cmp(&value(&pairs[*b])));
+        let mut ranks = vec![0.0; pairs.len()];
+        let mut start = 0;
+        for tied in order.chunk_by(|a, b| value(&pairs[*a]) == value(&pairs[*b])) {
+            tied.iter().for_each(|at| ranks[*at] = start as f64 + (tied.len() - 1) as f64 / 2.0);
+            start += tied.len();
+        }
+        ranks
+    };
+    let (a, b) = (ranks(|p| p.0), ranks(|p| p.1));
+    let mean = (pairs.len() - 1) as f64 / 2.0;
+    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
+    product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+}
+
+#[test]
+fn mined_phrases_are_near_those_of_autophrase() {
+    let Some(data) = real_data() else { return };
+    let file = |name: &str| data.join("phrases").join(name);
+    let path = |name: &str| file(name).display().to_string();
+    let lists =
+        ["--quality-list", &path("wiki_quality.txt.gz"), "--entity-list", &path("wiki_all.txt.gz")].map(str::to_owned);
+    let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+    let text = file("amazon-text.txt.gz");
+    let mined = mine(&text, &lists);
+    assert_eq!(mine(&text, &[&lists[..], &["--threads", "1"]].concat()), mined, "one thread");
+
+    let mut reference = String::new();
+    let bytes = fs::read(file("amazon-autophrase-multi-words.txt.gz")).unwrap();
+    MultiGzDecoder::new(&bytes[..]).read_to_string(&mut reference).unwrap();
+    let ours: HashMap<&str, f64> =
+        entries(&mined).into_iter().filter(|(_, p)| p.contains(' ')).map(|(s, p)| (p, s)).collect();
+    let theirs: HashMap<&str, f64> = entries(&reference).into_iter().map(|(s, p)| (p, s)).collect();
+    let good = |of: &HashMap<&str, f64>| of.values().filter(|score| **score >= 0.5).count();
+    let both = ours.iter().filter(|(p, s)| **s >= 0.5 && theirs.get(**p).is_some_and(|s| *s >= 0.5)).count();
+    let jaccard = both as f64 / (good(&ours) + good(&theirs) - both) as f64;
+    let common: Vec<(f64, f64)> = ours.iter().filter_map(|(p, s)| Some((*s, *theirs.get(p)?))).collect();
+    let correlation = rank_correlation(&common);
+    println!("Jaccard {jaccard:.3}, Spearman {correlation:.3} of {} common phrases", common.len());
+    assert!(jaccard >= 0.85 && correlation >= 0.9, "Jaccard {jaccard}, Spearman {correlation}");
+}
