@@ -7,7 +7,7 @@ use std::{
 
 use schemas::{StoreError, store};
 
-use super::{List, Lists, MineError, Mined, Options, StopWords, mine_with, read, summary};
+use super::{List, Lists, MineError, Mined, Options, Quality, StopWords, mine_with, read, summary};
 use crate::{progress::Progress, stage::Threads};
 
 /// What is to be mined, and how.
@@ -86,7 +86,7 @@ fn mine_text(request: &Request<'_>, progress: &Progress) -> Result<Mined, Comman
     }
     let own_stop_words = request.stop_words.as_deref().map(StopWords::read).transpose()?;
     let lists = Lists {
-        quality: vec![List::File(quality.clone())],
+        quality: Quality::List(List::File(quality.clone())),
         entities: request.entity_list.clone().map(List::File),
         stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
     };

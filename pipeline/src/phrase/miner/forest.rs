@@ -5,6 +5,8 @@
 use rayon::prelude::*;
 use schemas::Draws;
 
+use super::labels::Examples;
+
 /// Rows of as many values each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matrix {
@@ -75,11 +77,11 @@ impl Node {
 }
 
 impl Forest {
-    /// Grows an ensemble on the rows of these numbers; as many positives are drawn of each group. `purpose` names the draws, with the seed.
-    pub fn train(matrix: &Matrix, positives: &[Vec<u32>], negatives: &[u32], seed: u64, purpose: &str) -> Self {
+    /// Grows an ensemble on the rows of these numbers. `purpose` names the draws, with the seed.
+    pub fn train(matrix: &Matrix, examples: &Examples, seed: u64, purpose: &str) -> Self {
         let trees = (0..TREES).into_par_iter().map(|number| {
             let mut draws = Draws::new(seed, purpose, &number.to_le_bytes());
-            Tree::grow(matrix, positives, negatives, &mut draws)
+            Tree::grow(matrix, examples, &mut draws)
         });
         Self { trees: trees.collect() }
     }
@@ -103,13 +105,15 @@ impl Forest {
 }
 
 impl Tree {
-    fn grow(matrix: &Matrix, positives: &[Vec<u32>], negatives: &[u32], draws: &mut Draws) -> Self {
-        let size = SAMPLE.min(positives.iter().map(Vec::len).sum()).min(negatives.len());
+    fn grow(matrix: &Matrix, Examples { positives, negatives }: &Examples, draws: &mut Draws) -> Self {
+        let all = |groups: &[Vec<u32>]| groups.iter().map(Vec::len).sum();
+        let size = SAMPLE.min(all(positives)).min(all(negatives));
         let mut bag: Vec<(u32, bool)> = Vec::with_capacity(2 * size);
-        let mut draw = |rows: &[u32]| rows[draws.below(rows.len() as u64) as usize];
-        bag.extend((0..size).map(|_| (draw(negatives), false)));
-        let groups = positives.iter().filter(|group| !group.is_empty()).cycle();
-        bag.extend(groups.take(size).map(|group| (draw(group), true)));
+        for (groups, label) in [(negatives, false), (positives, true)] {
+            for group in groups.iter().filter(|group| !group.is_empty()).cycle().take(size) {
+                bag.push((group[draws.below(group.len() as u64) as usize], label));
+            }
+        }
         let mut tree = Self { nodes: vec![Node::leaf(0)], values: vec![mean(&bag)], depth: 0 };
         // Nodes whose bags are still to be split: node, bag, depth.
         let mut open = vec![(0, 0..bag.len(), 0)];
@@ -225,7 +229,7 @@ mod tests {
     use super::*;
 
     /// Two features, of which the first decides but for noise.
-    fn made_up(rows: usize) -> (Matrix, Vec<Vec<u32>>, Vec<u32>) {
+    fn made_up(rows: usize) -> (Matrix, Examples) {
         let mut draws = Draws::new(1, "test", b"");
         let mut values = Vec::new();
         let (mut positives, mut negatives) = (Vec::new(), Vec::new());
@@ -235,23 +239,24 @@ mod tests {
             let label = x + 0.1 * (noise - 0.5) > 0.7;
             if label { &mut positives } else { &mut negatives }.push(row as u32);
         }
-        (Matrix::new(2, values), vec![positives], negatives)
+        (Matrix::new(2, values), Examples { positives: vec![positives], negatives: vec![negatives] })
     }
 
     #[test]
     fn what_decides_is_found() {
-        let (matrix, positives, negatives) = made_up(3000);
-        let scores = Forest::train(&matrix, &positives, &negatives, 0, "test").score(&matrix);
+        let (matrix, examples) = made_up(3000);
+        let scores = Forest::train(&matrix, &examples, 0, "test").score(&matrix);
         let mean = |rows: &[u32]| rows.iter().map(|&r| scores[r as usize]).sum::<f64>() / rows.len() as f64;
-        assert!(mean(&positives[0]) > 0.9 && mean(&negatives) < 0.1, "{} {}", mean(&positives[0]), mean(&negatives));
+        let (good, bad) = (mean(&examples.positives[0]), mean(&examples.negatives[0]));
+        assert!(good > 0.9 && bad < 0.1, "{good} {bad}");
     }
 
     #[test]
     fn the_number_of_threads_changes_nothing() {
-        let (matrix, positives, negatives) = made_up(1000);
+        let (matrix, examples) = made_up(1000);
         let scores = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Forest::train(&matrix, &positives, &negatives, 3, "test").score(&matrix))
+            pool.install(|| Forest::train(&matrix, &examples, 3, "test").score(&matrix))
         };
         assert_eq!(scores(1), scores(3));
     }
@@ -264,7 +269,7 @@ mod tests {
             let matrix = Matrix::new(2, values[..2 * rows as usize].iter().map(|v| f32::from(*v)).collect());
             let (positives, negatives): (Vec<u32>, Vec<u32>) = (0..rows).partition(|row| row % 3 == 0);
             let mut draws = Draws::new(seed, "test", b"");
-            let tree = Tree::grow(&matrix, &[positives], &negatives, &mut draws);
+            let tree = Tree::grow(&matrix, &Examples { positives: vec![positives], negatives: vec![negatives] }, &mut draws);
             let mut sums = vec![0.0; rows as usize];
             tree.add(&matrix, 0, &mut sums);
             for (row, sum) in sums.iter().enumerate() {

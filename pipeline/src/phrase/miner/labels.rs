@@ -13,13 +13,45 @@ use super::{
 };
 use crate::source::{LineReader, open};
 
-/// What names good phrases.
+/// What good phrases are learnt from.
+#[derive(Clone, Debug)]
+pub enum Quality {
+    /// A list, as AutoPhrase does: what it does not name is mostly no phrase.
+    List(List),
+    /// What products of a corpus name. Phrases are learnt from both lists alike. Words are learnt from brands, against frequent words
+    /// alone, half of them stop words: names of kinds are common words (`Shirts`), and would teach that common words are good.
+    Corpus {
+        /// What kinds of products and their attributes are called.
+        kinds: List,
+        /// Brands.
+        brands: List,
+    },
+}
+
+/// Names, one an entry.
 #[derive(Clone, Debug)]
 pub enum List {
     /// A file, one entry a line.
     File(PathBuf),
     /// These.
     Names(Vec<String>),
+}
+
+/// Candidates to learn from, by number from the first of their kind; each group counts as much as the others.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Examples {
+    /// Good ones.
+    pub positives: Vec<Vec<u32>>,
+    /// Most of them are not good.
+    pub negatives: Vec<Vec<u32>>,
+}
+
+impl Examples {
+    /// Whether one side is missing.
+    pub fn is_one_sided(&self) -> bool {
+        let none = |groups: &[Vec<u32>]| groups.iter().all(Vec::is_empty);
+        none(&self.positives) || none(&self.negatives)
+    }
 }
 
 impl List {
@@ -89,7 +121,7 @@ pub struct Labels {
     rare: Rare,
     /// Entries of the quality lists.
     pub entries: u64,
-    lists: u8,
+    of_corpus: bool,
 }
 
 /// What the lists say of a candidate.
@@ -110,7 +142,7 @@ impl Labels {
         types: &Types,
         candidates: &Candidates,
         lexical: &Lexical,
-        quality: &[List],
+        quality: &Quality,
         entities: Option<&List>,
     ) -> Result<Self, MineError> {
         let mut labels = Self { of: vec![Label::Negative; candidates.len()], ..Self::default() };
@@ -126,7 +158,11 @@ impl Labels {
         }
         let mut rare = Rare::default();
         let mut entries = 0;
-        for (number, list) in (0u8..).zip(quality) {
+        let lists = match quality {
+            Quality::List(list) => vec![list],
+            Quality::Corpus { kinds, brands } => vec![kinds, brands],
+        };
+        for (number, list) in (0u8..).zip(lists) {
             list.each(|entry| {
                 entries += 1;
                 if types_of(types, entry, &mut words) {
@@ -146,7 +182,7 @@ impl Labels {
                 }
             })?;
         }
-        labels.lists = quality.len() as u8;
+        labels.of_corpus = matches!(quality, Quality::Corpus { .. });
         labels.entries = entries;
         labels.rare = rare;
         for word in 0..candidates.types() as u32 {
@@ -163,11 +199,24 @@ impl Labels {
         starts.zip(&self.rare.ends).map(|(start, &end)| &self.rare.words[start..end])
     }
 
-    /// The positives of each quality list and the negatives among some nodes, as numbers from the first of them.
-    pub fn split(&self, nodes: std::ops::Range<u32>) -> (Vec<Vec<u32>>, Vec<u32>) {
-        let labels = &self.of[nodes.start as usize..nodes.end as usize];
-        let with = |label| (0u32..).zip(labels).filter(|(_, l)| **l == label).map(|(at, _)| at).collect();
-        ((0..self.lists).map(|list| with(Label::Positive(list))).collect(), with(Label::Negative))
+    /// What the quality of longer candidates is learnt from.
+    pub fn of_phrases(&self, candidates: &Candidates) -> Examples {
+        let labels = &self.of[candidates.types()..];
+        let positives = [0, 1].map(|list| numbers(labels, Label::Positive(list)));
+        Examples { positives: positives.into(), negatives: vec![numbers(labels, Label::Negative)] }
+    }
+
+    /// What the quality of words is learnt from.
+    pub fn of_words(&self, candidates: &Candidates, lexical: &Lexical) -> Examples {
+        let labels = &self.of[..candidates.types()];
+        let negatives = numbers(labels, Label::Negative);
+        if !self.of_corpus {
+            return Examples { positives: vec![numbers(labels, Label::Positive(0))], negatives: vec![negatives] };
+        }
+        let frequent = |words: Vec<u32>| words.into_iter().filter(|w| candidates.is_frequent_word(*w));
+        let (stop, other) = frequent(negatives).partition(|w| lexical.is_stop_word(*w));
+        let brands = frequent(numbers(labels, Label::Positive(1))).collect();
+        Examples { positives: vec![brands], negatives: vec![stop, other] }
     }
 
     /// Takes back positives that were never cut out as a piece.
@@ -178,4 +227,9 @@ impl Labels {
             }
         }
     }
+}
+
+/// The places of a label.
+fn numbers(labels: &[Label], wanted: Label) -> Vec<u32> {
+    (0u32..).zip(labels).filter(|(_, label)| **label == wanted).map(|(at, _)| at).collect()
 }

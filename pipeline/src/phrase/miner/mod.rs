@@ -22,7 +22,7 @@ use crate::{progress::Progress, stage::Threads};
 pub use candidates::Candidates;
 use features::{Lexical, Places};
 use forest::{Forest, Matrix};
-pub use labels::{List, StopWords};
+pub use labels::{List, Quality, StopWords};
 use schemas::StoreError;
 use segmentation::{Segmentation, Trie};
 pub use tokens::{Batch, Pruning, Reader, Tokens, Word};
@@ -52,8 +52,8 @@ impl Default for Options {
 /// What tells good phrases, and words that are none.
 #[derive(Clone, Debug)]
 pub struct Lists<'a> {
-    /// Good phrases, in lists of which each counts as much as the others.
-    pub quality: Vec<List>,
+    /// Good phrases.
+    pub quality: Quality,
     /// Names of things, good phrases or not.
     pub entities: Option<List>,
     /// Words that say little by themselves.
@@ -210,7 +210,8 @@ pub fn mine(
         labels::Labels::new(&tokens.types, &candidates, &lexical, &lists.quality, lists.entities.as_ref())?;
     let all_words = 0..candidates.types() as u32;
     let counts_of = |labels: &labels::Labels| {
-        let ((positives, negatives), words) = (labels.split(candidates.longer()), labels.split(all_words.clone()));
+        let (phrases, words) = (labels.of_phrases(&candidates), labels.of_words(&candidates, &lexical));
+        let all = |groups: &[Vec<u32>]| groups.iter().map(|group| group.len() as u64).sum();
         MinedCounts {
             documents: tokens.documents,
             too_long: 0,
@@ -225,9 +226,9 @@ pub fn mine(
                 .chain(candidates.by_length().skip(1).map(|nodes| nodes.len() as u64))
                 .collect(),
             entries: labels.entries,
-            positives: positives.iter().map(|of| of.len() as u64).sum(),
-            negatives: negatives.len() as u64,
-            positive_words: words.0.iter().map(|of| of.len() as u64).sum(),
+            positives: all(&phrases.positives),
+            negatives: all(&phrases.negatives),
+            positive_words: all(&words.positives),
         }
     };
     let numbers = counts_of(&labels);
@@ -301,18 +302,17 @@ fn qualities(
     places: &Places,
     (seed, round): (u64, u32),
 ) -> Vec<f64> {
-    let learn = |matrix: &Matrix, nodes: std::ops::Range<u32>, purpose: &str| {
-        let (positives, negatives) = labels.split(nodes);
-        if positives.iter().all(Vec::is_empty) || negatives.is_empty() {
+    let learn = |matrix: &Matrix, examples: &labels::Examples, purpose: &str| {
+        if examples.is_one_sided() {
             return vec![0.0; matrix.len()];
         }
-        Forest::train(matrix, &positives, &negatives, seed, &format!("{purpose} {round}")).score(matrix)
+        Forest::train(matrix, examples, seed, &format!("{purpose} {round}")).score(matrix)
     };
     let words = features::of_words(candidates, lexical, counts, places);
-    let mut quality = learn(&words, 0..candidates.types() as u32, "quality of words");
+    let mut quality = learn(&words, &labels.of_words(candidates, lexical), "quality of words");
     drop(words);
     let longer = features::of_phrases(tokens, candidates, lexical, counts, places);
-    quality.extend(learn(&longer, candidates.longer(), "quality of phrases"));
+    quality.extend(learn(&longer, &labels.of_phrases(candidates), "quality of phrases"));
     quality
 }
 

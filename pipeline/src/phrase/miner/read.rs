@@ -9,7 +9,7 @@ use arrow::{array::AsArray, record_batch::RecordBatch};
 use schemas::{Manifest, manifest::CorpusBody};
 
 use super::{
-    List, MineError,
+    List, MineError, Quality,
     tokens::{Reader, Tokens},
 };
 use crate::{
@@ -66,14 +66,14 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
     Ok(text)
 }
 
-/// Reads the texts of a corpus, and lists of good phrases in it: what kinds of products and attributes are called, and brands.
+/// Reads the texts of a corpus, and what its products name.
 pub fn corpus(
     folder: &Path,
     corpus: &Manifest<CorpusBody>,
     hashes: &mut Hashes,
     threads: Threads,
     progress: &Progress,
-) -> Result<(Text, Vec<List>), MineError> {
+) -> Result<(Text, Quality), MineError> {
     let tables = tables(corpus);
     let mut rows = Rows::new(folder, tables.iter(), columns_of, hashes);
     let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
@@ -108,8 +108,8 @@ pub fn corpus(
     )?;
     bar.finish_and_clear();
     text.tokens.finish();
-    let lists = [names.kinds, names.brands].map(|names| List::Names(names.into_iter().collect()));
-    Ok((text, lists.into()))
+    let [kinds, brands] = [names.kinds, names.brands].map(|names| List::Names(names.into_iter().collect()));
+    Ok((text, Quality::Corpus { kinds, brands }))
 }
 
 fn columns_of(kind: Kind) -> &'static [&'static str] {

@@ -9,7 +9,7 @@ use schemas::{
 use super::PoolError;
 use crate::{
     hashes::Hashes,
-    phrase::miner::{List, Lists, MineError, Mined, Options, StopWords, mine_with, read},
+    phrase::miner::{List, Lists, MineError, Mined, Options, Quality, StopWords, mine_with, read},
     progress::Progress,
     stage::Threads,
     syntax::Model,
@@ -55,9 +55,9 @@ impl Mining<'_> {
     /// Reads the corpus below `out` and mines it.
     pub(super) fn mine(&self, out: &Path, hashes: &mut Hashes) -> Result<Mined, PoolError> {
         let own_stop_words = self.stop_words.map(StopWords::read).transpose()?;
-        let (text, names) = read::corpus(&out.join("corpus"), self.corpus, hashes, self.threads, self.progress)?;
+        let (text, named) = read::corpus(&out.join("corpus"), self.corpus, hashes, self.threads, self.progress)?;
         let lists = Lists {
-            quality: self.quality_list.map_or(names, |path| vec![List::File(path.to_owned())]),
+            quality: self.quality_list.map_or(named, |path| Quality::List(List::File(path.to_owned()))),
             entities: self.entity_list.map(|path| List::File(path.to_owned())),
             stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
         };
