@@ -1,8 +1,9 @@
 //! Checkpoints: Hugging Face folders that also hold what a run needs to go on.
 //!
 //! `RUN/checkpoints/step-00000600/` has `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json` and
-//! `vocab.txt`, which `transformers` loads, and `trainer_state.json`, `optimizer.safetensors` and `recipe.toml`. A checkpoint is
-//! complete or absent: it is written under another name, synced and renamed. `RUN/model` is a link to the newest.
+//! `vocab.txt`, which `transformers` loads, a model card (`README.md`), and `trainer_state.json`, `optimizer.safetensors` and `recipe.toml`. A checkpoint is
+//! complete or absent: it is written under another name, synced and renamed. `RUN/model` is a link to the newest,
+//! `RUN/best` to the one with the lowest held-out loss; it is kept, too.
 use std::{
     fs, io,
     os::unix::fs::symlink,
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    card::card,
     data::{Position, Shards, Vocabulary},
     log::Measured,
     masking::switch::Switch,
@@ -51,8 +53,20 @@ pub struct TrainerState {
     pub switch: Switch,
     /// What was measured before the first step.
     pub first_measured: Vec<Measured>,
+    /// The step that was best on held-out documents, so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
     /// What the run is.
     pub identity: Identity,
+}
+
+/// The step with the lowest held-out loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Steps done.
+    pub step: u64,
+    /// Mean of the losses of the measured modes, in nats.
+    pub loss: f64,
 }
 
 /// What decides the numbers of a run. A run goes on only as what it was.
@@ -82,6 +96,7 @@ impl TrainerState {
             pairs,
             switch,
             first_measured,
+            best: None,
             identity,
         }
     }
@@ -202,13 +217,14 @@ impl Checkpoints {
         model: &BertForMaskedLm,
         optimizer: &Optimizer,
         shards: &Shards,
-        recipe: &str,
+        (recipe, measured): (&str, &[Measured]),
     ) -> Result<PathBuf, CheckpointError> {
         let name = format!("step-{:08}", state.step);
         let (path, temporary) = (self.folder.join(&name), self.folder.join(format!("{name}{TEMPORARY}")));
         self.sweep()?;
         fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
-        let written = write(&temporary, state, model, optimizer, shards, recipe);
+        let card = card(state, shards.manifest(), measured, recipe);
+        let written = write(&temporary, state, model, optimizer, shards, (recipe, &card));
         if written.is_err() {
             // Best effort: the next save sweeps what is left.
             let _ = fs::remove_dir_all(&temporary);
@@ -218,9 +234,15 @@ impl Checkpoints {
         fs::rename(&temporary, &path).map_err(StoreError::io("rename to", &path))?;
         sync_folder(&self.folder)?;
         self.link(&path)?;
-        let mut all = self.list()?;
-        all.truncate(all.len().saturating_sub(self.keep));
-        for (_, old) in all {
+        let mut old = self.list()?;
+        old.truncate(old.len().saturating_sub(self.keep));
+        if let Some(best) = state.best {
+            if best.step == state.step {
+                self.point("best", &path)?;
+            }
+            old.retain(|(step, _)| *step != best.step);
+        }
+        for (_, old) in old {
             // Under its own name a checkpoint is whole to the last.
             let gone = old.with_extension(format!("old{TEMPORARY}"));
             fs::rename(&old, &gone).map_err(StoreError::io("rename to", &gone))?;
@@ -231,8 +253,13 @@ impl Checkpoints {
 
     /// Points `RUN/model` at a checkpoint.
     pub fn link(&self, checkpoint: &Path) -> Result<(), StoreError> {
+        self.point("model", checkpoint)
+    }
+
+    /// Points a link in the run's folder at a checkpoint.
+    fn point(&self, link: &str, checkpoint: &Path) -> Result<(), StoreError> {
         let name = checkpoint.file_name().unwrap_or_default();
-        let (link, temporary) = (self.model(), self.run.join(format!("model{TEMPORARY}")));
+        let (link, temporary) = (self.run.join(link), self.run.join(format!("{link}{TEMPORARY}")));
         schemas::store::remove(&temporary)?;
         symlink(Path::new("checkpoints").join(name), &temporary).map_err(StoreError::io("create", &temporary))?;
         fs::rename(&temporary, &link).map_err(StoreError::io("rename to", &link))?;
@@ -257,7 +284,7 @@ fn write(
     model: &BertForMaskedLm,
     optimizer: &Optimizer,
     shards: &Shards,
-    recipe: &str,
+    (recipe, card): (&str, &str),
 ) -> Result<(), CheckpointError> {
     let tensors = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
     weights::write(&folder.join("model.safetensors"), tensors)?;
@@ -275,6 +302,7 @@ fn write(
         ("tokenizer_config.json", format!("{tokenizer_config:#}\n")),
         ("vocab.txt", vocabulary_text(shards.vocabulary())),
         ("recipe.toml", recipe.to_owned()),
+        ("README.md", card.to_owned()),
     ] {
         schemas::store::write_file(&folder.join(name), text.as_bytes())?;
     }

@@ -1,10 +1,12 @@
 //! Training shards to an E-BERT checkpoint.
 //!
 //! In the order in which data flows: [`data`] (shards, order, batches), [`masking`] (section 3.2 of the paper),
-//! [`model`] (BERT), [`neighbor`] (section 3.3), [`optimizer`], [`pretrain`] (the loop), [`checkpoint`], [`log`]. [`recipe`]
+//! [`model`] (BERT), [`neighbor`] (section 3.3), [`optimizer`], [`pretrain`] (the loop), [`checkpoint`] with its [`card`], [`log`],
+//! [`report`]. [`recipe`]
 //! is one run as a file; [`device`] finds where to compute; [`native`] closes the gaps of tch.
 //!
 //! The trainer never sees raw text, phrase strings or the graph: only shard rows and their manifest.
+pub mod card;
 pub mod checkpoint;
 pub mod data;
 pub mod device;
@@ -17,5 +19,6 @@ pub mod neighbor;
 pub mod optimizer;
 pub mod pretrain;
 pub mod recipe;
+pub mod report;
 pub mod run;
 pub mod schedule;

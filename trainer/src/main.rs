@@ -16,6 +16,7 @@ use trainer::{
     device::{Machine, Wish},
     log::{Talk, brief, describe},
     pretrain::{Ended, pretrain},
+    report,
     run::{Opened, Plan, Request, Run},
 };
 
@@ -35,6 +36,17 @@ enum Command {
     ///
     /// A run that was stopped goes on from its last checkpoint when the same command is given again.
     Pretrain(Pretrain),
+    /// Draw runs as one page: losses, held-out curves, alpha and etas, learning rate, speed
+    ///
+    /// Several runs in one page compare recipes, as the paper's Figure 7 does. A run draws its own page when it ends.
+    Report {
+        /// Folders of runs, such as data/work/runs/sample
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        /// The page [default: report.html in the first run's folder]
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -42,7 +54,7 @@ struct Pretrain {
     /// The folder that `make shards` made
     #[arg(long, default_value = "data/work")]
     out: PathBuf,
-    /// A recipe of the project (e-bert, sample) or the path of a .toml file
+    /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert, sample) or the path of a .toml file
     #[arg(long, default_value = "sample")]
     recipe: String,
     /// A Hugging Face folder with a BERT to start from
@@ -72,6 +84,9 @@ struct Pretrain {
     log: Talk,
 }
 
+/// A run's own page.
+const PAGE: &str = "report.html";
+
 /// oneDNN keeps compiled code for this many shapes, if the environment does not say. Rows of tokens differ in length from step
 /// to step: with its default of 1,024 a process grows by a gigabyte, and is no faster.
 const ONEDNN_SHAPES: &str = "8";
@@ -96,6 +111,12 @@ fn main() -> ExitCode {
     let outcome = panic::catch_unwind(|| match command {
         Command::Doctor => doctor(),
         Command::Pretrain(options) => train(options),
+        Command::Report { runs, output } => {
+            let page = output.unwrap_or_else(|| runs[0].join(PAGE));
+            report::report(&runs, &page)?;
+            writeln!(io::stdout(), "page      {}", page.display())?;
+            Ok(ExitCode::SUCCESS)
+        }
     });
     match outcome {
         Ok(Ok(code)) => code,
@@ -103,12 +124,12 @@ fn main() -> ExitCode {
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
                 return ExitCode::SUCCESS;
             }
-            report(&error);
+            tell(&error);
             ExitCode::FAILURE
         }
         Err(_) => {
             let text = FIRST_PANIC.lock().ok().and_then(|mut first| first.take());
-            report(&anyhow::anyhow!("{}", text.unwrap_or_else(|| "an unknown failure".to_owned())));
+            tell(&anyhow::anyhow!("{}", text.unwrap_or_else(|| "an unknown failure".to_owned())));
             ExitCode::FAILURE
         }
     }
@@ -125,7 +146,7 @@ fn explain(text: &str) -> String {
 }
 
 /// Prints an error with its causes, each of which ends a line of the message.
-fn report(error: &anyhow::Error) {
+fn tell(error: &anyhow::Error) {
     let mut text = error.to_string();
     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
     let causes: String =
@@ -169,7 +190,10 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
             let epochs = steps as f64 / stage.steps_per_epoch as f64;
             format!("{} steps on {}{neighbor} ({epochs:.2} epochs)", HumanCount(steps), corpora.join(", "))
         });
-        writeln!(out, "recipe    {}: {}", plan.name(), stages.collect::<Vec<_>>().join(", then "))?;
+        let stages: Vec<String> = stages.collect();
+        let stages =
+            if stages.is_empty() { "no step: the model stays as it is".to_owned() } else { stages.join(", then ") };
+        writeln!(out, "recipe    {}: {stages}", plan.name())?;
     }
     if options.dry_run {
         return Ok(ExitCode::SUCCESS);
@@ -193,6 +217,7 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         .context("cannot listen for signals")?;
     let (started, before) = (Instant::now(), run.state.tokens);
     let ended = pretrain(&mut run, &stop)?;
+    report::report(std::slice::from_ref(&run.folder), &run.folder.join(PAGE))?;
     if request.talk == Talk::Text {
         summary(&run, ended, started.elapsed().as_secs_f64(), run.state.tokens - before)?;
     }
@@ -228,7 +253,7 @@ fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()>
         writeln!(out, "          {}   at last", describe(&run.last_measured))?;
     }
     let result = run.result();
-    writeln!(out, "result    {}   (metrics and events in {})", result.display(), run.folder.display())?;
+    writeln!(out, "result    {}   (report.html, metrics and events in {})", result.display(), run.folder.display())?;
     match ended {
         Ended::Finished => writeln!(
             out,

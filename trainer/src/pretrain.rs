@@ -1,5 +1,6 @@
 //! The pre-training loop: batch, mode, loss, step, log, measure, save.
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
@@ -8,6 +9,7 @@ use schemas::{DocumentId, Draws};
 use tch::{Kind, Reduction, Tensor};
 
 use crate::{
+    checkpoint::Best,
     data::{MaskedBatch, PairBatch, SegmentPlan, pair_batches, segment_batches},
     log::{HeldOutRecord, Measured, StepRecord},
     masking::MaskMode,
@@ -134,16 +136,18 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
 
             // Measure and save.
             let (last, stopped) = (step + 1 == total, stop.load(Ordering::Relaxed));
-            if last || due(run.recipe.measure.every, step + 1) {
-                measure(run)?;
-            }
-            if last || stopped || due(run.recipe.checkpoint.every, step + 1) {
+            let best = (last || due(run.recipe.measure.every, step + 1)) && measure(run)?;
+            if best || last || stopped || due(run.recipe.checkpoint.every, step + 1) {
                 run.save()?;
             }
             if stopped && !last {
                 return Ok(Ended::Stopped);
             }
         }
+    }
+    if total == 0 {
+        // Nothing is trained: the run's model is what it started from.
+        run.save()?;
     }
     run.journal.finish()?;
     Ok(Ended::Finished)
@@ -178,34 +182,75 @@ fn neighbor_loss(model: &BertForMaskedLm, batch: &PairBatch, options: &NeighborO
     neighbor::loss(&model.encode(&packed, Phase::Train), &batch.lengths, &batch.pairs, options)
 }
 
-/// Measures on the held-out documents, and notes it.
-fn measure(run: &mut Run) -> Result<(), RunError> {
+/// Measures on the held-out documents, and notes it. Gives whether the mean of the losses is the lowest so far after training.
+fn measure(run: &mut Run) -> Result<bool, RunError> {
     let measured: Vec<Measured> = run
         .held_out
         .sets
         .iter()
         .filter_map(|set| {
-            let (mut loss, mut right, mut tokens) = (0.0, 0, 0);
+            let (mut loss, mut right, mut tokens, mut whole, mut units) = (0.0, 0, 0, 0, 0);
             for (lengths, batch) in &set.batches {
                 let predicted = tch::no_grad(|| predict(&run.model, batch, lengths, Phase::Evaluate));
                 let Some((logits, labels)) = predicted else { continue };
                 loss += logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Sum, -100, 0.0).double_value(&[]);
-                right += logits.argmax(1, false).eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]);
-                tokens += batch.labels.len() as u64;
+                let hits = logits.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Int64);
+                let hits: Vec<i64> = Vec::try_from(hits.to_device(tch::Device::Cpu)).unwrap_or_default();
+                right += hits.iter().sum::<i64>();
+                tokens += hits.len() as u64;
+                let (all, found) = whole_units(&batch.units, &hits);
+                (whole, units) = (whole + found, units + all);
             }
-            let many = tokens as f64;
-            (tokens > 0).then(|| Measured { mode: set.mode, loss: loss / many, accuracy: right as f64 / many, tokens })
+            let share = |n: f64, of: u64| n / of.max(1) as f64;
+            (tokens > 0).then(|| Measured {
+                mode: set.mode,
+                loss: share(loss, tokens),
+                accuracy: share(right as f64, tokens),
+                tokens,
+                whole: share(whole as f64, units),
+                units,
+            })
         })
         .collect();
-    if run.state.step == 0 {
+    let mean = measured.iter().map(|m| m.loss).sum::<f64>() / measured.len().max(1) as f64;
+    let step = run.state.step;
+    let best = step > 0 && !measured.is_empty() && run.state.best.is_none_or(|best| mean < best.loss);
+    if best {
+        run.state.best = Some(Best { step, loss: mean });
+    }
+    if step == 0 {
         run.state.first_measured = measured.clone();
     }
     run.last_measured = measured.clone();
-    run.journal.held_out(&HeldOutRecord { step: run.state.step, held_out: measured })?;
-    Ok(())
+    run.journal.held_out(&HeldOutRecord { step, held_out: measured })?;
+    Ok(best)
+}
+
+/// How many words or phrases there are, and of how many every token was hit (1, not 0).
+fn whole_units(units: &[Option<u32>], hits: &[i64]) -> (u64, u64) {
+    let mut of: BTreeMap<u32, bool> = BTreeMap::new();
+    for (unit, hit) in units.iter().zip(hits) {
+        if let Some(unit) = unit {
+            *of.entry(*unit).or_insert(true) &= *hit == 1;
+        }
+    }
+    (of.len() as u64, of.values().filter(|whole| **whole).count() as u64)
 }
 
 /// Documents by id, as a message lists them.
 pub fn list(documents: &[DocumentId]) -> String {
     documents.iter().map(DocumentId::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_right_when_all_of_it_is() {
+        let units = [Some(0), Some(0), None, Some(4), Some(9), Some(9)];
+        assert_eq!(whole_units(&units, &[1, 1, 0, 0, 1, 0]), (3, 1));
+        assert_eq!(whole_units(&units, &[1, 1, 0, 1, 1, 1]), (3, 3));
+        assert_eq!(whole_units(&[], &[]), (0, 0));
+    }
 }

@@ -1,7 +1,8 @@
 //! A recipe: one pre-training run as a TOML file. Nothing of the paper's numbers is hidden in code.
 //!
-//! [`Recipe::load`] takes the name of a recipe of the project or the path of a file. What is not in the file has the
-//! default that stands here; [`Recipe::to_toml`] has every value, and is kept beside what a run makes.
+//! [`Recipe::load`] takes the name of a recipe of the project or the path of a file. A file with `base = "e-bert"` holds only what differs
+//! from that recipe. What is in neither has the default that stands here; [`Recipe::to_toml`] has every value, and is kept beside what
+//! a run makes.
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -75,6 +76,8 @@ pub enum Scheme {
     Span,
     /// Noun phrases.
     Noun,
+    /// Nothing: the model stays as it is.
+    None,
 }
 
 impl Scheme {
@@ -86,6 +89,7 @@ impl Scheme {
             Self::Phrase => vec![MaskMode::Phrase],
             Self::Span => vec![MaskMode::Span],
             Self::Noun => vec![MaskMode::Noun],
+            Self::None => Vec::new(),
         }
     }
 }
@@ -192,9 +196,22 @@ impl Default for CheckpointOptions {
     }
 }
 
-/// The recipes of the project.
-const KNOWN: [(&str, &str); 2] =
-    [("e-bert", include_str!("../recipes/e-bert.toml")), ("sample", include_str!("../recipes/sample.toml"))];
+/// The recipes of the project: the rows of the paper's Table 2, and the sample's.
+const KNOWN: [(&str, &str); 8] = [
+    ("bert-raw", include_str!("../recipes/bert-raw.toml")),
+    ("bert", include_str!("../recipes/bert.toml")),
+    ("bert-np", include_str!("../recipes/bert-np.toml")),
+    ("spanbert", include_str!("../recipes/spanbert.toml")),
+    ("e-bert-dp", include_str!("../recipes/e-bert-dp.toml")),
+    ("e-bert-ahm", include_str!("../recipes/e-bert-ahm.toml")),
+    ("e-bert", include_str!("../recipes/e-bert.toml")),
+    ("sample", include_str!("../recipes/sample.toml")),
+];
+
+/// The text of a recipe of the project.
+fn text_of(name: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
 
 /// A recipe cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -221,6 +238,16 @@ pub enum RecipeError {
         name: String,
         /// Where and what.
         what: String,
+    },
+    /// A base that is none.
+    #[error(
+        "recipe `{name}`: base is {base}\nhint: a base is a recipe of the project that has none itself: e-bert or sample"
+    )]
+    Base {
+        /// Its name.
+        name: String,
+        /// What it names.
+        base: String,
     },
     /// A value that cannot be.
     #[error("recipe `{name}`: {key} is wanted to be {wanted}")]
@@ -251,23 +278,33 @@ impl Recipe {
     /// # Errors
     /// When there is no such recipe, a key is unknown, or a value cannot be.
     pub fn load(name: &str, overrides: &[String]) -> Result<Self, RecipeError> {
-        let text = match KNOWN.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => (*text).to_owned(),
+        let text = match text_of(name) {
+            Some(text) => text.to_owned(),
             None if name.ends_with(".toml") => {
                 fs::read_to_string(name).map_err(|source| RecipeError::Io { path: PathBuf::from(name), source })?
             }
             None => return Err(RecipeError::Unknown { name: name.to_owned() }),
         };
         let malformed = |e: toml::de::Error| RecipeError::Malformed { name: name.to_owned(), what: e.to_string() };
-        // Parsed as a recipe first, so that a mistake is shown with its line.
-        let mut recipe: Self = toml::from_str(&text).map_err(malformed)?;
-        if !overrides.is_empty() {
-            let mut table: toml::Table = toml::from_str(&text).map_err(malformed)?;
-            for text in overrides {
-                set(&mut table, text).ok_or_else(|| RecipeError::Override { text: text.clone() })?;
-            }
-            recipe = table.try_into().map_err(malformed)?;
+        let mut table: toml::Table = toml::from_str(&text).map_err(malformed)?;
+        let base = table.remove("base");
+        if base.is_none() {
+            // Parsed as a recipe first, so that a mistake is shown with its line.
+            toml::from_str::<Self>(&text).map_err(malformed)?;
         }
+        if let Some(base) = base {
+            let text = base
+                .as_str()
+                .and_then(text_of)
+                .ok_or_else(|| RecipeError::Base { name: name.to_owned(), base: base.to_string() })?;
+            let mut whole: toml::Table = toml::from_str(text).map_err(malformed)?;
+            merge(&mut whole, table);
+            table = whole;
+        }
+        for text in overrides {
+            set(&mut table, text).ok_or_else(|| RecipeError::Override { text: text.clone() })?;
+        }
+        let recipe: Self = table.try_into().map_err(malformed)?;
         recipe.check(name)?;
         Ok(recipe)
     }
@@ -303,8 +340,10 @@ impl Recipe {
         if self.checkpoint.keep == 0 {
             return Err(bad("checkpoint.keep", "at least 1"));
         }
-        if self.stage.is_empty() {
-            return Err(bad("stage", "at least one"));
+        match (self.scheme, self.stage.is_empty()) {
+            (Scheme::None, false) => return Err(bad("stage", "empty (`stage = []`), since nothing is masked")),
+            (Scheme::None, true) | (_, false) => {}
+            (_, true) => return Err(bad("stage", "at least one")),
         }
         for (number, stage) in self.stage.iter().enumerate() {
             let key = |field: &str| format!("stage {}, {field},", number + 1);
@@ -347,6 +386,18 @@ impl ModelShape {
             type_vocab_size: 2,
             initializer_range: 0.02,
             layer_norm_eps: 1e-12,
+        }
+    }
+}
+
+/// Puts the values of a table over those of another; tables within are merged, lists replaced.
+fn merge(whole: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (whole.get_mut(&key), value) {
+            (Some(toml::Value::Table(whole)), toml::Value::Table(over)) => merge(whole, over),
+            (_, value) => {
+                whole.insert(key, value);
+            }
         }
     }
 }
@@ -407,6 +458,36 @@ mod tests {
     }
 
     #[test]
+    fn recipes_differ_in_what_their_row_says_alone() {
+        let whole = Recipe::load("e-bert", &[]).unwrap();
+        for (name, scheme, epochs) in [
+            ("bert-raw", Scheme::None, None),
+            ("bert", Scheme::Word, Some(10.0)),
+            ("bert-np", Scheme::Noun, Some(10.0)),
+            ("spanbert", Scheme::Span, Some(10.0)),
+            ("e-bert-dp", Scheme::Phrase, Some(10.0)),
+            ("e-bert-ahm", Scheme::Adaptive, Some(10.0)),
+        ] {
+            let recipe = Recipe::load(name, &[]).unwrap();
+            let stage = epochs.map(|epochs| Stage { epochs: Some(epochs), ..whole.stage[0].clone() });
+            let wanted =
+                Recipe { summary: recipe.summary.clone(), scheme, stage: stage.into_iter().collect(), ..whole.clone() };
+            assert_eq!(recipe, wanted, "{name}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let load = |text: &str| {
+            fs::write(&path, text).unwrap();
+            Recipe::load(path.to_str().unwrap(), &["seed=3".to_owned()])
+        };
+        let mine = load("base = \"e-bert\"\nsummary = \"mine\"\n[optimizer]\nlearning_rate = 3e-5\n").unwrap();
+        assert_eq!((mine.optimizer.learning_rate, mine.optimizer.sequences, mine.seed), (3e-5, 32, 3));
+        assert_eq!(mine.stage, whole.stage);
+        assert!(load("base = \"bart\"\n").unwrap_err().to_string().contains("base is \"bart\""));
+        assert!(load("base = \"e-bert\"\nscheme = \"none\"\n").unwrap_err().to_string().contains("stage"));
+    }
+
+    #[test]
     fn overrides_reach_every_value() {
         let set = |text: &str| Recipe::load("e-bert", &[text.to_owned()]);
         assert_eq!(set("optimizer.learning_rate=5e-5").unwrap().optimizer.learning_rate, 5e-5);
@@ -427,7 +508,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let load = |change: &dyn Fn(&str) -> String| {
             let path = folder.path().join("mine.toml");
-            fs::write(&path, change(KNOWN[1].1)).unwrap();
+            fs::write(&path, change(text_of("sample").unwrap())).unwrap();
             Recipe::load(path.to_str().unwrap(), &[]).unwrap_err().to_string()
         };
         let error = load(&|text| text.replace("learning_rate", "lerning_rate"));
@@ -436,7 +517,7 @@ mod tests {
         assert!(error.contains("`both`"), "{error}");
         let error = load(&|text| text.to_owned() + "\n[[stage]]\ncorpora = [\"products\"]\n");
         assert!(error.contains("stage 3, length, is wanted to be either `epochs` or `steps`"), "{error}");
-        assert!(Recipe::load("bert", &[]).unwrap_err().to_string().contains("recipes are e-bert, sample"));
+        assert!(Recipe::load("bart", &[]).unwrap_err().to_string().contains("recipes are bert-raw, bert, "));
         assert!(Recipe::load("no/such.toml", &[]).unwrap_err().to_string().contains("cannot read the recipe"));
     }
 }

@@ -327,7 +327,8 @@ impl Run {
     /// When it cannot be written; the checkpoints before stay as they are.
     pub fn save(&mut self) -> Result<PathBuf, RunError> {
         self.journal.flush()?;
-        Ok(self.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, &self.recipe_text)?)
+        let told = (self.recipe_text.as_str(), self.last_measured.as_slice());
+        Ok(self.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, told)?)
     }
 
     /// The link to the newest checkpoint.

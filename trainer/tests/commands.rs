@@ -28,7 +28,8 @@ fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
     files.sort();
     insta::assert_snapshot!("checkpoint", files.join("\n"));
     let kept = fs::read_dir(place.path("runs/tiny/checkpoints")).unwrap().count();
-    assert_eq!(kept, 2);
+    // The newest two, and the best one where that is another.
+    assert!((2..=3).contains(&kept), "{kept}");
 
     // 160 steps, and held-out documents at 0, 50, 100, 150 and 160; both losses fall.
     let lines: Vec<serde_json::Value> =
@@ -43,9 +44,63 @@ fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
     assert_eq!(second_stage.len(), 60);
     assert!(second_stage.iter().all(|l| l["neighbor_gradient_norm"].is_number() && l["stage"] == 2));
 
+    let page = fs::read_to_string(place.path("runs/tiny/report.html")).unwrap();
+    for part in ["Loss, phrases masked", "Phrases predicted as a whole", "Neighbor loss", "Alpha"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let card = fs::read_to_string(place.path("runs/tiny/model/README.md")).unwrap();
+    assert!(card.contains("step 160 of 160") && card.contains("| last measured | word "), "{card}");
+
     let output = place.run(&["--recipe", "tiny.toml"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(text_of(&output).contains("up to date"), "{}", text_of(&output));
+}
+
+/// The step that was best on held-out documents, by the metrics, and the one that `best` points at.
+fn best_steps(place: &Place, run: &str) -> (u64, u64) {
+    let mean = |line: &serde_json::Value| -> Option<(f64, u64)> {
+        let measured = line["held_out"].as_array()?;
+        let losses: Vec<f64> = measured.iter().map(|m| m["loss"].as_f64().unwrap()).collect();
+        Some((losses.iter().sum::<f64>() / losses.len() as f64, line["step"].as_u64().unwrap()))
+    };
+    let lines = place.metrics(run);
+    let measured = lines.iter().filter_map(|line| mean(&serde_json::from_str(line).unwrap())).filter(|m| m.1 > 0);
+    let best = measured.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1;
+    let state = fs::read_to_string(place.path(run).join("best/trainer_state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    (best, state["step"].as_u64().unwrap())
+}
+
+#[test]
+fn the_best_checkpoint_is_kept_beside_the_newest() {
+    let place = Place::new();
+    let run = ["--recipe", "tiny.toml", "--set", "checkpoint.keep=1"];
+    let output = place.run(&run);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    let (wanted, found) = best_steps(&place, "runs/tiny");
+    assert_eq!(found, wanted);
+    // The second stage masks products alone, so all documents together are best before it.
+    assert!(wanted <= 100, "the best one is wanted to be another than the newest: {wanted}");
+    assert_eq!(fs::read_dir(place.path("runs/tiny/checkpoints")).unwrap().count(), 2);
+}
+
+#[test]
+fn bert_raw_is_measured_and_stays_as_it_is() {
+    let place = Place::new();
+    let first = place.run(&["--recipe", "tiny.toml", "--set", "stage.0.steps=5", "--set", "stage.1.steps=1"]);
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let raw = ["--recipe", "bert-raw", "--init", "runs/tiny/model", "--set", "data.held_out=0.1"];
+    let dry = place.run(&[&raw[..], &["--dry-run"]].concat());
+    assert!(text_of(&dry).contains("bert-raw: no step: the model stays as it is"), "{}", text_of(&dry));
+    let output = place.run(&raw);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(place.weights("runs/bert-raw") == place.weights("runs/tiny"));
+    let metrics = place.metrics("runs/bert-raw");
+    assert!(
+        metrics.len() == 1 && metrics[0].contains("\"held_out\"") && metrics[0].contains("\"step\":0"),
+        "{metrics:?}"
+    );
+    assert!(text_of(&place.run(&raw)).contains("up to date"));
 }
 
 #[test]
@@ -77,7 +132,7 @@ fn a_checkpoint_can_be_started_from() {
 type Case = (&'static str, fn(&Place) -> Vec<&'static str>);
 
 const BAD: &[Case] = &[
-    ("unknown recipe", |_| vec!["--recipe", "bert"]),
+    ("unknown recipe", |_| vec!["--recipe", "bart"]),
     ("unknown key", |place| {
         fs::write(place.path("bad.toml"), support::RECIPE.replace("heads", "haeds")).unwrap();
         vec!["--recipe", "bad.toml"]

@@ -9,7 +9,7 @@ use super::{
     shards::{Corpus, DataError, SegmentBlock, Shards},
     vocabulary::SpecialIds,
 };
-use crate::masking::{MaskKey, MaskMode, Masking};
+use crate::masking::{MaskKey, MaskMode, Masking, Masks};
 
 /// Sequences to train on.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,8 @@ pub struct MaskedBatch {
     pub selected: Vec<u32>,
     /// What they were.
     pub labels: Vec<u16>,
+    /// The word, phrase or span that each was taken with, by a number of its own in the batch; `None` for words that top up phrases.
+    pub units: Vec<Option<u32>>,
 }
 
 /// Pairs of products, each with a negative.
@@ -197,8 +199,8 @@ impl MaskedBatch {
     /// Masks sequences and packs them.
     pub fn of(segments: &[Segment<'_>], mode: MaskMode, masking: &Masking, key: MaskKey, special: SpecialIds) -> Self {
         let (mut input_ids, lengths) = pack(segments.iter().map(|s| s.input_ids), special);
-        let (mut selected, mut labels) = (Vec::new(), Vec::new());
-        let mut start = 0;
+        let (mut selected, mut labels, mut units) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut start, mut before) = (0, 0);
         for (segment, length) in segments.iter().zip(lengths) {
             let masks = masking.mask(mode, segment, key);
             for (&position, &input) in masks.positions.iter().zip(&masks.inputs) {
@@ -206,8 +208,11 @@ impl MaskedBatch {
                 selected.push(at as u32);
                 labels.push(std::mem::replace(&mut input_ids[at], input));
             }
+            let numbered = masks.units.iter().map(|&unit| (unit != Masks::TOP_UP).then_some(before + u32::from(unit)));
+            units.extend(numbered);
+            before += segment.input_ids.len() as u32;
             start += length;
         }
-        Self { mode, input_ids, selected, labels }
+        Self { mode, input_ids, selected, labels, units }
     }
 }

@@ -26,7 +26,7 @@ pub enum Talk {
 }
 
 /// What there is to say of a step: a line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Steps done, this one counted.
     pub step: u64,
@@ -37,35 +37,36 @@ pub struct StepRecord {
     /// What was masked.
     pub mode: MaskMode,
     /// Mean cross entropy over the selected tokens, in nats; absent when none was selected.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
     /// Mean over the pairs, unweighted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neighbor_loss: Option<f64>,
     /// The last loss of word mode, this step counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word_loss: Option<f64>,
     /// The last loss of phrase mode, this step counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phrase_loss: Option<f64>,
     /// Probability of word mode in this step; after the warm-up, tanh(eta_word / eta_phrase) within its bounds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
     /// Recent share of the word loss's fall, before this step.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_word: Option<f64>,
     /// Recent share of the phrase loss's fall, before this step.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_phrase: Option<f64>,
     /// Step size.
     pub learning_rate: f64,
-    /// 2-norm of the whole gradient, before clipping.
+    /// 2-norm of the whole gradient, before clipping. `null` in the file where it is not finite.
+    #[serde(deserialize_with = "or_not_finite")]
     pub gradient_norm: f64,
     /// That of the masked-LM loss alone, in a step with both.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked_gradient_norm: Option<f64>,
     /// That of the weighted neighbor loss alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neighbor_gradient_norm: Option<f64>,
     /// The share of tokens that was selected.
     pub masked_share: f64,
@@ -75,8 +76,12 @@ pub struct StepRecord {
     pub seconds: f64,
 }
 
+fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
 /// What was measured on held-out documents: a line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutRecord {
     /// Steps done.
     pub step: u64,
@@ -95,6 +100,12 @@ pub struct Measured {
     pub accuracy: f64,
     /// Tokens that were masked.
     pub tokens: u64,
+    /// The share of words, or of phrases, of which every token is predicted right. Words that top up phrases do not count.
+    #[serde(default)]
+    pub whole: f64,
+    /// Words, or phrases, that were masked.
+    #[serde(default)]
+    pub units: u64,
 }
 
 /// Writes what a run tells.
@@ -125,7 +136,7 @@ struct Recent {
 /// Seconds between two lines where there is no bar.
 const SILENCE: Duration = Duration::from_secs(20);
 
-const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS: &str = "metrics.jsonl";
 
 impl Journal {
     /// Opens the journal of a run that has done `step` of `steps`. Lines of later steps, which a stopped run wrote after its
@@ -236,11 +247,11 @@ impl Journal {
         self.line(record)?;
         let mut values = Vec::new();
         for m in &record.held_out {
-            let (loss, accuracy) = match m.mode {
-                MaskMode::Word => ("held_out/word_loss", "held_out/word_accuracy"),
-                _ => ("held_out/phrase_loss", "held_out/phrase_accuracy"),
+            let (loss, accuracy, whole) = match m.mode {
+                MaskMode::Word => ("held_out/word_loss", "held_out/word_accuracy", "held_out/whole_words"),
+                _ => ("held_out/phrase_loss", "held_out/phrase_accuracy", "held_out/whole_phrases"),
             };
-            values.extend([(loss, m.loss), (accuracy, m.accuracy)]);
+            values.extend([(loss, m.loss), (accuracy, m.accuracy), (whole, m.whole)]);
         }
         self.events(record.step, &values)?;
         if self.talk == Talk::Text {
@@ -289,11 +300,14 @@ impl Journal {
     }
 }
 
-/// `word 5.123 (12.3% right)  phrase 5.456 (9.8% right)`.
+/// `word 5.123 (12.3% of tokens, 11.0% of words right)   phrase 5.456 (9.8% of tokens, 2.1% of phrases right)`.
 pub fn describe(measured: &[Measured]) -> String {
     let parts: Vec<String> = measured
         .iter()
-        .map(|m| format!("{} {:.3} ({:.1}% right)", m.mode.as_str(), m.loss, 100.0 * m.accuracy))
+        .map(|m| {
+            let (mode, tokens, whole) = (m.mode.as_str(), 100.0 * m.accuracy, 100.0 * m.whole);
+            format!("{mode} {:.3} ({tokens:.1}% of tokens, {whole:.1}% of {mode}s right)", m.loss)
+        })
         .collect();
     if parts.is_empty() { "no documents".to_owned() } else { parts.join("   ") }
 }

@@ -127,6 +127,13 @@ pub struct Masks {
     pub positions: Vec<u16>,
     /// What stands there in the input.
     pub inputs: Vec<u16>,
+    /// For each position the word, phrase or span that it was taken with; [`Masks::TOP_UP`] for words that top up phrases.
+    pub units: Vec<u16>,
+}
+
+impl Masks {
+    /// The token is of a word that tops up a sequence short of phrases.
+    pub const TOP_UP: u16 = u16::MAX;
 }
 
 /// What keys the draws of a segment besides the segment itself.
@@ -178,10 +185,17 @@ impl Masking {
             }
             MaskMode::Span => span::select(&mut selection, self.options.span_p, self.options.span_words, &mut draws),
         }
+        let units = selection.units.len();
         if matches!(mode, MaskMode::Phrase | MaskMode::Noun) && self.options.fill == Fill::Words {
             word::select(&mut selection, &mut draws);
         }
-        corrupt::corrupt(segment.input_ids, &selection, &self.options, &self.vocabulary, &mut draws)
+        let mut masks = corrupt::corrupt(segment.input_ids, &selection, &self.options, &self.vocabulary, &mut draws);
+        let mut of = vec![Masks::TOP_UP; segment.input_ids.len()];
+        for (number, tokens) in (0..).zip(&selection.units[..units]) {
+            of[tokens.clone()].fill(number);
+        }
+        masks.units = masks.positions.iter().map(|&position| of[usize::from(position)]).collect();
+        masks
     }
 }
 
@@ -193,6 +207,8 @@ struct Selection {
     words: Vec<usize>,
     budget: usize,
     count: usize,
+    /// What was taken, in its order.
+    units: Vec<std::ops::Range<usize>>,
 }
 
 impl Selection {
@@ -200,7 +216,7 @@ impl Selection {
         let starts = (0..ids.len()).filter(|&i| i == 0 || !vocabulary.continues(ids[i]));
         let words = starts.chain([ids.len()]).collect();
         let budget = ((share * ids.len() as f64).round() as usize).max(1);
-        Self { taken: vec![false; ids.len()], words, budget, count: 0 }
+        Self { taken: vec![false; ids.len()], words, budget, count: 0, units: Vec::new() }
     }
 
     fn words(&self) -> usize {
@@ -226,7 +242,8 @@ impl Selection {
 
     fn take(&mut self, tokens: std::ops::Range<usize>) {
         self.count += tokens.len();
-        self.taken[tokens].fill(true);
+        self.taken[tokens.clone()].fill(true);
+        self.units.push(tokens);
     }
 }
 
