@@ -207,7 +207,7 @@ struct Steps {
     #[arg(long, default_value = SAMPLE)]
     corpus: PathBuf,
     /// Phrase pool to import, `score<TAB>phrase` lines, plain, gz or zst, instead of mining it from the corpus
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["quality_list", "entity_list", "stop_words"])]
     pool: Option<PathBuf>,
     #[command(flatten)]
     mining: Mining,

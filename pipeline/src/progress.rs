@@ -85,10 +85,19 @@ impl Progress {
 
     /// Says one more thing under a heading of the summary.
     pub fn note(&self, heading: &str, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        writeln!(io::stdout().lock(), "{}", self.line("", heading, text))
+    }
+
+    /// Says more of the last step, under a heading of its own.
+    pub fn detail(&self, heading: &str, text: &str) -> io::Result<()> {
+        writeln!(io::stdout().lock(), "{}", self.line("          ", heading, text))
+    }
+
+    /// A line of a summary, as a person or a program reads it.
+    pub fn line(&self, indent: &str, heading: &str, text: &str) -> String {
         match self.log {
-            Log::Text => writeln!(out, "{heading:9} {text}"),
-            Log::Json => writeln!(out, "{}", serde_json::json!({"event": "note", "heading": heading, "text": text})),
+            Log::Text => format!("{indent}{heading:9} {text}"),
+            Log::Json => serde_json::json!({"event": "note", "heading": heading, "text": text}).to_string(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     hashes::Hashes,
     ledger::Ledger,
     phrase::{
-        miner::{self, MineError},
+        miner,
         pool::{self, PoolError},
     },
     progress::{NEW, Outcome, Progress, count_of, short, thousands},
@@ -186,8 +186,7 @@ impl<'a> Run<'a> {
         }
         let mining = &self.options.mining;
         for list in [&mining.quality_list, &mining.entity_list, &mining.stop_words].into_iter().flatten() {
-            std::fs::File::open(list)
-                .map_err(|source| PoolError::Mine(MineError::Read { path: list.clone(), source }))?;
+            miner::check_list(list).map_err(PoolError::from)?;
         }
         self.sealed()?;
         let corpus = self.corpus()?;
@@ -266,7 +265,7 @@ impl<'a> Run<'a> {
         let holds = format!("{} phrases, lowest score {:.4}", thousands(body.phrases), body.lowest_score);
         self.step("pool", &holds, "pool", &outcome)?;
         for (heading, text) in summary {
-            self.progress.note("", &format!("{heading:9} {text}"))?;
+            self.progress.detail(&heading, &text)?;
         }
         Ok(manifest)
     }

@@ -73,6 +73,7 @@ fn what_cannot_be_mined_is_said_with_a_hint() {
         ("marks", ten("... !!! - -")),
         ("small", "a blue pen\n".to_owned()),
         ("other", ten("новая красивая машина")),
+        ("named", ten("blue pen")),
         ("long", long),
     ] {
         fs::write(path(name), text).unwrap();
@@ -85,6 +86,7 @@ fn what_cannot_be_mined_is_said_with_a_hint() {
         ("small", "list"),
         ("other", "list"),
         ("long", "list"),
+        ("named", "list"),
         ("absent", "list"),
         ("other", "absent"),
         ("other", ""),
@@ -98,6 +100,54 @@ fn what_cannot_be_mined_is_said_with_a_hint() {
         report += &format!("mine {text} --quality-list {list}\n{said}\n");
     }
     assert_snapshot!("cannot_be_mined", report);
+}
+
+#[test]
+fn phrases_go_where_they_are_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("text"), "a blue pen and a red pen\n".repeat(10)).unwrap();
+    fs::write(path("list"), "blue pen\n").unwrap();
+    let mine = |output: &str| {
+        let mut command = pipeline(["mine", "text", "--quality-list", "list", "--output", output]);
+        command.current_dir(folder.path()).output().unwrap()
+    };
+    // A bare name, and a link to a file, which stays a link.
+    assert!(mine("bare").status.success());
+    let wanted = fs::read(path("bare")).unwrap();
+    std::os::unix::fs::symlink("target", path("link")).unwrap();
+    fs::write(path("target"), "old").unwrap();
+    assert!(mine("link").status.success());
+    assert!(fs::read(path("target")).unwrap() == wanted && path("link").is_symlink());
+    // A pipe gets them, and is a pipe afterwards.
+    assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = path("pipe");
+        move || fs::read(pipe).unwrap()
+    });
+    assert!(mine("pipe").status.success());
+    assert!(reader.join().unwrap() == wanted);
+    // What cannot be written is said before the work, and nothing is left.
+    for output in ["absent/file", "."] {
+        let output = mine(output);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("cannot write") && !said.contains("text"), "{said}");
+    }
+    assert!(fs::read_dir(folder.path()).unwrap().flatten().all(|e| !e.file_name().to_string_lossy().contains("tmp")));
+}
+
+#[test]
+fn a_list_from_a_pipe_is_refused_where_it_is_read_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, pipe) = (folder.path().join("out"), folder.path().join("pipe"));
+    succeed(pipeline(["corpus", "--out"]).arg(&out));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut writer =
+        std::process::Command::new("sh").args(["-c", "echo 'cast iron' > \"$0\""]).arg(&pipe).spawn().unwrap();
+    let output = pipeline(["pool", "--out"]).arg(&out).arg("--quality-list").arg(&pipe).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("no regular file"), "{said}");
+    writer.wait().unwrap();
 }
 
 #[test]

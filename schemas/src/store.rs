@@ -161,10 +161,11 @@ impl AtomicFile {
 
     /// Syncs the file and gives it its name; the entry describes it.
     pub fn commit(mut self, rows: u64) -> Result<FileEntry, StoreError> {
-        let Some(file) = self.file.take() else { unreachable!("the file is taken by commit and drop alone") };
+        let Some(file) = &self.file else { unreachable!("the file is taken by commit and drop alone") };
         file.sync_all().map_err(StoreError::io("sync", &self.temporary))?;
-        drop(file);
         fs::rename(&self.temporary, &self.path).map_err(StoreError::io("rename to", &self.path))?;
+        // Only now is there nothing to remove.
+        self.file = None;
         if let Some(folder) = self.path.parent() {
             sync_folder(folder)?;
         }
@@ -198,6 +199,8 @@ impl Drop for AtomicFile {
 
 /// Makes renames and removals in a folder outlast a power cut.
 pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    // The parent of a bare name.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|f| f.sync_all()).map_err(StoreError::io("sync", folder))
 }
 

@@ -5,9 +5,12 @@
 //! [`report`]. [`recipe`]
 //! is one run as a file; [`device`] finds where to compute; [`native`] closes the gaps of tch.
 //!
+//! [`cross_attention`] draws how two titles attend to each other.
+//!
 //! The trainer never sees raw text, phrase strings or the graph: only shard rows and their manifest.
 pub mod card;
 pub mod checkpoint;
+pub mod cross_attention;
 pub mod data;
 pub mod device;
 pub mod init;

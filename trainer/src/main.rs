@@ -12,6 +12,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trainer::{
+    cross_attention::CrossAttention,
     data::Shards,
     device::{Machine, Wish},
     log::{Talk, brief, describe},
@@ -36,6 +37,20 @@ enum Command {
     ///
     /// A run that was stopped goes on from its last checkpoint when the same command is given again.
     Pretrain(Pretrain),
+    /// Draw how the tokens of two titles attend to each other, as the paper's Figure 8
+    ///
+    /// A cell is the share of the second title's token with which Neighbor Product Reconstruction rebuilds the first title's.
+    Attention {
+        /// A Hugging Face folder, such as data/work/runs/sample/model
+        model: PathBuf,
+        /// The title whose tokens are rebuilt: rows
+        first: String,
+        /// The title that they are rebuilt from: columns
+        second: String,
+        /// The figure
+        #[arg(long, short, default_value = "attention.svg")]
+        output: PathBuf,
+    },
     /// Draw runs as one page: losses, held-out curves, alpha and etas, learning rate, speed
     ///
     /// Several runs in one page compare recipes, as the paper's Figure 7 does. A run draws its own page when it ends.
@@ -111,6 +126,16 @@ fn main() -> ExitCode {
     let outcome = panic::catch_unwind(|| match command {
         Command::Doctor => doctor(),
         Command::Pretrain(options) => train(options),
+        Command::Attention { model, first, second, output } => {
+            let map = CrossAttention::of(&model, [&first, &second])?;
+            schemas::store::write_file(&output, map.svg().as_bytes())?;
+            let mut out = io::stdout().lock();
+            for (from, to, share) in map.strongest() {
+                writeln!(out, "{from:>16}  {to:16} {:5.1}%", 100.0 * share)?;
+            }
+            writeln!(out, "figure    {}", output.display())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Report { runs, output } => {
             let page = output.unwrap_or_else(|| runs[0].join(PAGE));
             report::report(&runs, &page)?;

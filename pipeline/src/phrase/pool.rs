@@ -3,7 +3,7 @@
 //! Both ways give entries, `score` and phrase. An entry of one word has a threshold of its own. Entries with the same words are one; the
 //! higher score stays.
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -26,7 +26,7 @@ mod mining;
 
 use self::entries::Entries;
 pub use self::mining::Mining;
-use super::miner::{MineError, summary::Line};
+use super::miner::{MineError, check_file, summary::Line};
 use crate::{
     REMAKE,
     corpus::check_files,
@@ -244,11 +244,9 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
     Ok(Made { manifest, outcome: Outcome::made(since, why), summary })
 }
 
-/// Fails when there is no such file, or it is none.
+/// Fails when there is no such file, or it is none. What comes from a pipe cannot be read twice, and it is hashed first.
 pub fn check_readable(file: &Path) -> Result<(), PoolError> {
-    let read = |source| PoolError::Read { path: file.to_owned(), source };
-    let about = fs::File::open(file).and_then(|f| f.metadata()).map_err(read)?;
-    if about.is_dir() { Err(read(io::ErrorKind::IsADirectory.into())) } else { Ok(()) }
+    check_file(file).map_err(|source| PoolError::Read { path: file.to_owned(), source })
 }
 
 fn changed(request: &Request<'_>, source: &PoolSource, was: &PoolBody) -> Option<String> {

@@ -107,15 +107,18 @@ pub fn report(runs: &[PathBuf], page: &Path) -> Result<(), ReportError> {
     Ok(())
 }
 
+/// What is drawn of a run.
+type Points<'f> = &'f dyn Fn(&Told) -> Vec<(f64, f64)>;
+
 fn html(runs: &[Told]) -> String {
-    let each = |points: &dyn Fn(&Told) -> Vec<(f64, f64)>| -> Vec<Series> {
+    let each = |points: Points<'_>| -> Vec<Series> {
         let lines = runs.iter().enumerate();
         lines
             .map(|(at, run)| Series { name: run.name.clone(), colour: at, dashed: false, points: points(run) })
             .collect()
     };
     // Two lines of each run, the second one dashed.
-    let pair = |names: [&str; 2], points: [&dyn Fn(&Told) -> Vec<(f64, f64)>; 2]| -> Vec<Series> {
+    let pair = |names: [&str; 2], points: [Points<'_>; 2]| -> Vec<Series> {
         let mut lines = Vec::new();
         for (at, run) in runs.iter().enumerate() {
             for (number, (name, points)) in names.iter().zip(points).enumerate() {

@@ -225,7 +225,8 @@ impl Candidates {
 
 /// Counts all occurrences of each word, and those that may start a candidate.
 fn count_words(words: &[Word], types: usize) -> (Vec<u64>, Vec<u64>) {
-    let chunk = words.len().div_ceil(rayon::current_num_threads()).max(1);
+    // Each worker has tables of its own, so a few of them must do.
+    let chunk = words.len().div_ceil(rayon::current_num_threads().min(8)).max(1);
     let none = || (vec![0u64; types], vec![0u64; types]);
     words
         .par_chunks(chunk)

@@ -1,6 +1,6 @@
 //! `pipeline mine`: a text to scored phrases.
 use std::{
-    fs::File,
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -62,6 +62,7 @@ impl CommandError {
 
 /// Mines a text and writes `score<TAB>phrase` lines, best first; tells of it on standard error.
 pub fn run(request: &Request<'_>, progress: &Progress) -> Result<(), CommandError> {
+    let output = request.output.map(Output::of).transpose()?;
     let mined = mine_text(request, progress)?;
     let mut lines = Vec::new();
     for phrase in &mined.phrases {
@@ -69,20 +70,55 @@ pub fn run(request: &Request<'_>, progress: &Progress) -> Result<(), CommandErro
     }
     let mut told = io::stderr().lock();
     for (heading, text) in summary::lines(&mined, (request.min_score, request.min_score_single)) {
-        writeln!(told, "{heading:9} {text}")?;
+        writeln!(told, "{}", progress.line("", &heading, &text))?;
     }
-    match request.output {
-        Some(path) => drop(store::write_file(path, &lines)?),
+    match output {
+        Some(Output::File(path)) => drop(store::write_file(&path, &lines)?),
+        Some(Output::Other(path)) => {
+            let file = fs::OpenOptions::new().write(true).open(&path);
+            file.and_then(|mut file| file.write_all(&lines)).map_err(StoreError::io("write", &path))?;
+        }
         None => io::stdout().lock().write_all(&lines)?,
     }
     Ok(())
+}
+
+/// Where phrases go.
+enum Output {
+    /// A file, which appears when it is whole.
+    File(PathBuf),
+    /// A device or pipe, which is there already.
+    Other(PathBuf),
+}
+
+impl Output {
+    /// Fails now where it would fail after the work.
+    fn of(path: &Path) -> Result<Self, StoreError> {
+        let write = |kind: io::ErrorKind| StoreError::io("write", path)(kind.into());
+        match fs::metadata(path) {
+            Ok(about) if about.is_dir() => Err(write(io::ErrorKind::IsADirectory)),
+            // Where a link leads stays what it is.
+            Ok(about) if about.is_file() => {
+                Ok(Self::File(fs::canonicalize(path).map_err(StoreError::io("write", path))?))
+            }
+            Ok(_) => Ok(Self::Other(path.to_owned())),
+            Err(_) if path.parent().is_some_and(|p| p.as_os_str().is_empty() || p.is_dir()) => {
+                Ok(Self::File(path.to_owned()))
+            }
+            Err(_) => Err(write(io::ErrorKind::NotFound)),
+        }
+    }
 }
 
 fn mine_text(request: &Request<'_>, progress: &Progress) -> Result<Mined, CommandError> {
     let Some(quality) = &request.quality_list else { return Err(CommandError::NoList) };
     // What is missing is said before the work, not after.
     for path in [Some(quality), request.entity_list.as_ref()].into_iter().flatten() {
-        File::open(path).map_err(|source| MineError::Read { path: path.clone(), source })?;
+        let read = |source| MineError::Read { path: path.clone(), source };
+        // Opening a pipe would take from it.
+        if fs::metadata(path).map_err(read)?.is_dir() {
+            return Err(read(io::ErrorKind::IsADirectory.into()).into());
+        }
     }
     let own_stop_words = request.stop_words.as_deref().map(StopWords::read).transpose()?;
     let lists = Lists {

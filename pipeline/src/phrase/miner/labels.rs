@@ -1,6 +1,8 @@
 //! Labels without anyone labelling: lists of names tell good candidates (section C, distant supervision).
 use std::{
     collections::HashSet,
+    fs::File,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
@@ -62,6 +64,23 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// Fails when there is no such file, or it is no regular one, which could not be read twice.
+pub fn check_file(path: &Path) -> io::Result<()> {
+    let about = File::open(path)?.metadata()?;
+    if about.is_dir() {
+        Err(io::ErrorKind::IsADirectory.into())
+    } else if about.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is no regular file, and cannot be read twice"))
+    }
+}
+
+/// As [`check_file`], of a list.
+pub fn check_list(path: &Path) -> Result<(), MineError> {
+    check_file(path).map_err(|source| MineError::Read { path: path.to_owned(), source })
 }
 
 /// Calls `each` with the lines of a file that are not blank.

@@ -22,7 +22,7 @@ use crate::{progress::Progress, stage::Threads};
 pub use candidates::Candidates;
 use features::{Lexical, Places};
 use forest::{Forest, Matrix};
-pub use labels::{List, Quality, StopWords};
+pub use labels::{List, Quality, StopWords, check_file, check_list};
 use schemas::StoreError;
 use segmentation::{Segmentation, Trie};
 pub use tokens::{Batch, Pruning, Reader, Tokens, Word};
@@ -111,7 +111,7 @@ pub struct MinedCounts {
 #[derive(Debug, thiserror::Error)]
 pub enum MineError {
     /// A text or list.
-    #[error("cannot read `{}`", path.display())]
+    #[error("cannot read `{}`\nhint: a text or list is a file that is plain, .gz or .zst, one entry a line", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -139,14 +139,23 @@ pub enum MineError {
     /// Nothing names good phrases.
     #[error(
         "none of the {candidates} candidates of several words is one of {entries} names of good phrases, so there is nothing to learn from\n\
-         hint: --quality-list names a file of good phrases in the text's language, one a line, such as titles of an encyclopedia; \
-         without it they are the categories, brands and attributes of the corpus"
+         hint: QUALITY_LIST= (--quality-list) names a file of good phrases in the text's language, one a line, such as titles of an encyclopedia; \
+         without it they are the categories, brands and attributes of the corpus' products"
     )]
     NoPositives {
         /// Candidates of several words.
         candidates: u64,
         /// Entries of the list.
         entries: u64,
+    },
+    /// Everything is named.
+    #[error(
+        "the lists name all of the {candidates} candidates of several words, so there is nothing to tell good phrases from\n\
+         hint: --quality-list and --entity-list name some phrases; most sequences of words are in neither"
+    )]
+    NoNegatives {
+        /// Candidates of several words.
+        candidates: u64,
     },
     /// A table of the corpus.
     #[error(transparent)]
@@ -236,6 +245,9 @@ pub fn mine(
         let candidates = candidates.longer().len() as u64;
         return Err(MineError::NoPositives { candidates, entries: numbers.entries });
     }
+    if numbers.negatives == 0 {
+        return Err(MineError::NoNegatives { candidates: candidates.longer().len() as u64 });
+    }
     let trie = Trie::new(&candidates, labels.rare());
     let longest = trie.longest(tokens);
     told("measuring candidates");
@@ -247,7 +259,8 @@ pub fn mine(
     let mut quality = Vec::new();
     for round in 1..=ROUNDS {
         told(&format!("round {round} of {ROUNDS}: learning quality"));
-        quality = qualities(tokens, &candidates, &lexical, &labels, &counts, &places, (options.seed, round));
+        let before = std::mem::take(&mut quality);
+        quality = qualities(tokens, &candidates, &lexical, &labels, &counts, &places, (options.seed, round, &before));
         let scores = segmentation.piece_scores(&counts, &quality);
         segmentation.estimate(&scores, |pass| {
             told(&format!("round {round} of {ROUNDS}: cutting the text into phrases, pass {pass}"));
@@ -300,19 +313,20 @@ fn qualities(
     labels: &labels::Labels,
     counts: &[u64],
     places: &Places,
-    (seed, round): (u64, u32),
+    (seed, round, before): (u64, u32, &[f64]),
 ) -> Vec<f64> {
-    let learn = |matrix: &Matrix, examples: &labels::Examples, purpose: &str| {
+    let learn = |matrix: &Matrix, examples: &labels::Examples, first: usize, purpose: &str| {
         if examples.is_one_sided() {
-            return vec![0.0; matrix.len()];
+            // Where a later round has lost its examples, what was learnt before stays.
+            return before.get(first..first + matrix.len()).map_or_else(|| vec![0.0; matrix.len()], <[f64]>::to_vec);
         }
         Forest::train(matrix, examples, seed, &format!("{purpose} {round}")).score(matrix)
     };
     let words = features::of_words(candidates, lexical, counts, places);
-    let mut quality = learn(&words, &labels.of_words(candidates, lexical), "quality of words");
+    let mut quality = learn(&words, &labels.of_words(candidates, lexical), 0, "quality of words");
     drop(words);
     let longer = features::of_phrases(tokens, candidates, lexical, counts, places);
-    quality.extend(learn(&longer, &labels.of_phrases(candidates), "quality of phrases"));
+    quality.extend(learn(&longer, &labels.of_phrases(candidates), candidates.types(), "quality of phrases"));
     quality
 }
 

@@ -23,7 +23,7 @@ pub fn lines(mined: &Mined, (min_score, min_score_single): (f64, f64)) -> Vec<Li
     let edge = longer.partition_point(|p| p.score >= min_score);
     let around = edge.saturating_sub(SHOWN / 2)..(edge + SHOWN / 2).min(longer.len());
     let texts = |phrases: &[&MinedPhrase]| -> String {
-        let texts: Vec<&str> = phrases.iter().map(|p| p.text.as_str()).collect();
+        let texts: Vec<String> = phrases.iter().map(|p| brief(&p.text)).collect();
         texts.join(" · ")
     };
     let mut told = vec![
@@ -63,4 +63,13 @@ pub fn lines(mined: &Mined, (min_score, min_score_single): (f64, f64)) -> Vec<Li
         ));
     }
     told.into_iter().map(|(heading, text)| (heading.to_owned(), text)).collect()
+}
+
+/// The beginning of a text that is too long for a line.
+fn brief(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
 }

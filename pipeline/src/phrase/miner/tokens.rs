@@ -438,7 +438,7 @@ fn marks_between(between: &str, batch: &mut Batch, first: usize) -> Option<Mark>
     for c in between.chars() {
         let mark = if c.is_whitespace() {
             // A line break ends a segment.
-            if c != '\n' {
+            if !matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}') {
                 continue;
             }
             Mark::Stop
@@ -468,9 +468,7 @@ fn marks_between(between: &str, batch: &mut Batch, first: usize) -> Option<Mark>
 pub fn types_of(types: &Types, entry: &str, into: &mut Vec<u32>) -> bool {
     into.clear();
     for word in entry.unicode_words() {
-        let found =
-            if word.chars().any(char::is_uppercase) { types.find(&word.to_lowercase()) } else { types.find(word) };
-        match found {
+        match types.find(&word.to_lowercase()) {
             Some(kind) => into.push(kind),
             None => return false,
         }
@@ -591,6 +589,7 @@ mod tests {
             ("The \"USB hub\" (black)", vec!["theA\">|", "usbAAA<\"", "hub\">|", "black()|"]),
             ("salt/pepper, oil & more? yes", vec!["salt", "pepper|", "oil|", "more|", "yes|"]),
             ("one line\nanother 🎁 gift", vec!["one", "line|", "another|", "gift|"]),
+            ("one\u{2028}line", vec!["one|", "line|"]),
             ("Crème BRÛLÉE", vec!["crèmeA", "brûléeAAA|"]),
         ] {
             assert_eq!(noted(text), wanted, "{text}");
@@ -632,5 +631,7 @@ mod tests {
         assert!(types_of(&tokens.types, "o'neill", &mut words));
         assert!(!types_of(&tokens.types, "cast aluminium", &mut words));
         assert!(!types_of(&tokens.types, "!?", &mut words));
+        // A title-case letter is neither upper nor lower.
+        assert!(types_of(&read(&["ǅungla"]).types, "ǅungla", &mut words));
     }
 }

@@ -9,7 +9,7 @@ use schemas::{
 use super::PoolError;
 use crate::{
     hashes::Hashes,
-    phrase::miner::{List, Lists, MineError, Mined, Options, Quality, StopWords, mine_with, read},
+    phrase::miner::{List, Lists, Mined, Options, Quality, StopWords, check_list, mine_with, read},
     progress::Progress,
     stage::Threads,
     syntax::Model,
@@ -38,7 +38,7 @@ impl Mining<'_> {
     pub(super) fn describe(&self, hashes: &mut Hashes) -> Result<MinedPool, PoolError> {
         let mut hash = |list: Option<&Path>| -> Result<Option<Hash>, PoolError> {
             let Some(path) = list else { return Ok(None) };
-            std::fs::File::open(path).map_err(|source| MineError::Read { path: path.to_owned(), source })?;
+            check_list(path)?;
             Ok(Some(Hash { blake3: hashes.blake3(path)? }))
         };
         Ok(MinedPool {
