@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod cross_attention;
 pub mod data;
 pub mod device;
+pub mod estimate;
 pub mod init;
 pub mod log;
 pub mod masking;

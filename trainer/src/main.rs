@@ -15,6 +15,7 @@ use trainer::{
     cross_attention::CrossAttention,
     data::Shards,
     device::{Machine, Wish},
+    estimate::Estimate,
     log::{Talk, brief, describe},
     pretrain::{Ended, pretrain},
     report,
@@ -91,7 +92,7 @@ struct Pretrain {
     /// Threads of the CPU [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Say what would be trained, and stop
+    /// Say what would be trained, with every value of the recipe, and what it takes (from a few steps that are not kept); then stop
     #[arg(long)]
     dry_run: bool,
     /// For whom the run talks
@@ -204,7 +205,7 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
     let bar = checking_bar(&request);
     let plan = Plan::make(&request, |bytes| bar.inc(bytes));
     bar.finish_and_clear();
-    let plan = plan?;
+    let mut plan = plan?;
     if request.talk == Talk::Text || options.dry_run {
         let mut out = io::stdout().lock();
         write!(out, "{}", plan.shards)?;
@@ -221,6 +222,14 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         writeln!(out, "recipe    {}: {stages}", plan.name())?;
     }
     if options.dry_run {
+        write!(
+            io::stdout(),
+            "{}",
+            plan.recipe.to_toml().lines().fold(String::new(), |text, line| text + "  " + line + "\n")
+        )?;
+        if plan.schedule.steps() > 0 {
+            writeln!(io::stdout(), "{}", Estimate::of(&mut plan, &request)?)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut run = match plan.open(&request)? {

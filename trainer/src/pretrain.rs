@@ -176,7 +176,7 @@ fn predict(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize], phas
 }
 
 /// Neighbor Product Reconstruction of a batch of pairs, unweighted.
-fn neighbor_loss(model: &BertForMaskedLm, batch: &PairBatch, options: &NeighborOptions) -> Tensor {
+pub fn neighbor_loss(model: &BertForMaskedLm, batch: &PairBatch, options: &NeighborOptions) -> Tensor {
     let device = model.device();
     let packed = Packed::new(&batch.input_ids, &batch.lengths, device, Waste::for_device(device));
     neighbor::loss(&model.encode(&packed, Phase::Train), &batch.lengths, &batch.pairs, options)

@@ -1,0 +1,142 @@
+//! What a run will take: `trainer pretrain --dry-run` does a step or two of each stage, keeps nothing, and reckons from there.
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    data::{Position, SegmentPlan, pair_batches, segment_batches},
+    device::{Machine, compute_kind},
+    log::brief,
+    masking::Masking,
+    model::Phase,
+    optimizer::Optimizer,
+    pretrain::{masked_loss, neighbor_loss},
+    run::{Plan, Request, RunError},
+};
+
+/// What a run is expected to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// Tokens trained on, special tokens and pairs counted.
+    pub tokens: f64,
+    /// Wall time of all steps.
+    pub time: Duration,
+    /// The most memory that the process had, in bytes, where the system says it. A GPU's is not in it.
+    pub memory: Option<u64>,
+}
+
+/// A first step that took longer is not done again: it is warm enough.
+const LONG: Duration = Duration::from_secs(5);
+/// Steps that are averaged.
+const STEPS: u32 = 3;
+
+impl Estimate {
+    /// Does some steps of each stage on the device of the request.
+    ///
+    /// # Errors
+    /// As training: when data or weights cannot be read, or libtorch refuses.
+    pub fn of(plan: &mut Plan, request: &Request) -> Result<Self, RunError> {
+        if let Some(threads) = request.threads {
+            tch::set_num_threads(i32::from(threads));
+        }
+        let recipe = plan.recipe.clone();
+        let device = Machine::look().device(request.device)?;
+        let model = plan.start.model(recipe.seed, device, compute_kind(recipe.compute, device))?;
+        let mut optimizer = Optimizer::new(model.parameters(), recipe.optimizer, device);
+        let lowest_score = plan.shards.manifest().body.pool.lowest_score;
+        let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
+        let mut estimate = Self::default();
+        for stage in &plan.schedule.stages {
+            let batches = SegmentPlan {
+                corpora: stage.corpora.clone(),
+                sequences: recipe.optimizer.sequences,
+                mix: recipe.data.mix,
+                modes: recipe.scheme.modes(),
+                seed: recipe.seed,
+                epochs_before: stage.epochs_before,
+            };
+            let mut segments = segment_batches(&plan.shards, &masking, batches, Position::default())?;
+            let mut pairs = match stage.neighbor {
+                true => Some(pair_batches(
+                    &plan.shards,
+                    recipe.seed,
+                    recipe.data.mix,
+                    recipe.neighbor.pairs,
+                    Position::default(),
+                )?),
+                false => None,
+            };
+            let mut step = || -> Result<(usize, Duration), RunError> {
+                let since = Instant::now();
+                let batch = segments.next_batch()?;
+                if let Some(loss) = masked_loss(&model, &batch.masked[0], &batch.lengths, Phase::Train) {
+                    loss.backward();
+                }
+                let mut tokens = batch.masked[0].input_ids.len();
+                if let Some(pairs) = &mut pairs {
+                    let pairs = pairs.next_batch()?;
+                    neighbor_loss(&model, &pairs, &recipe.neighbor).backward();
+                    tokens += pairs.input_ids.len();
+                }
+                // Reading the norm back waits for the device.
+                optimizer.step(0.0)?;
+                Ok((tokens, since.elapsed()))
+            };
+            let first = step()?;
+            let (mut tokens, mut time, mut done) = (first.0, first.1, 1);
+            if first.1 < LONG {
+                (tokens, time) = (0, Duration::ZERO);
+                for _ in 0..STEPS {
+                    let (more, took) = step()?;
+                    (tokens, time) = (tokens + more, time + took);
+                }
+                done = STEPS;
+            }
+            let steps = (stage.steps.end - stage.steps.start) as f64 / f64::from(done);
+            estimate.tokens += steps * tokens as f64;
+            estimate.time += time.mul_f64(steps);
+        }
+        estimate.memory = peak_memory();
+        Ok(estimate)
+    }
+}
+
+impl std::fmt::Display for Estimate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rate = self.tokens / self.time.as_secs_f64().max(1e-9);
+        write!(
+            f,
+            "expect    {} tokens in {} at {} tokens/s",
+            brief(self.tokens),
+            indicatif::HumanDuration(self.time),
+            brief(rate)
+        )?;
+        match self.memory {
+            Some(bytes) => write!(f, "; these steps took {:.1} GB of memory", bytes as f64 / 1e9),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The most memory that this process has had, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_reads_well() {
+        let estimate = Estimate { tokens: 4.1e6, time: Duration::from_secs(137), memory: Some(812_000_000) };
+        assert_eq!(
+            estimate.to_string(),
+            "expect    4.1 M tokens in 2 minutes at 29.9 K tokens/s; these steps took 0.8 GB of memory"
+        );
+        assert!(peak_memory().is_none_or(|bytes| bytes > 1 << 20));
+    }
+}
