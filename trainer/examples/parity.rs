@@ -1,0 +1,59 @@
+//! What one batch gives: scores, loss, the gradient of every parameter, and the weights after some AdamW steps on it, for comparison with
+//! another implementation (`tests/parity/parity.py`).
+//!
+//! ```text
+//! parity FOLDER BATCH.json OUT.safetensors
+//! ```
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use tch::{Device, Tensor};
+use trainer::{
+    model::{BertConfig, BertForMaskedLm, Packed, Phase, Waste, weights},
+    optimizer::{Optimizer, OptimizerOptions},
+};
+
+#[derive(Deserialize)]
+struct Batch {
+    /// Token ids, special tokens counted.
+    sequences: Vec<Vec<u16>>,
+    /// Where in the row of all tokens those are that are predicted.
+    selected: Vec<u32>,
+    labels: Vec<i64>,
+    optimizer: OptimizerOptions,
+    steps: u32,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
+    let [folder, batch, out] = arguments.as_slice() else { bail!("wanted: FOLDER BATCH.json OUT.safetensors") };
+    let batch: Batch = serde_json::from_slice(&fs::read(batch).context("cannot read the batch")?)?;
+    let model = BertForMaskedLm::new(BertConfig::read(folder)?, 0, Device::Cpu);
+    weights::load(folder, &model)?;
+    let lengths: Vec<usize> = batch.sequences.iter().map(Vec::len).collect();
+    let packed = Packed::new(&batch.sequences.concat(), &lengths, Device::Cpu, Waste(0.0));
+    let labels = Tensor::from_slice(&batch.labels);
+    let mut optimizer = Optimizer::new(model.parameters(), batch.optimizer, Device::Cpu);
+    let mut told: Vec<(String, Tensor)> = Vec::new();
+    let mut losses = Vec::new();
+    for step in 0..batch.steps {
+        let logits = model.predict_at(&packed, &batch.selected, Phase::Train);
+        let loss = logits.cross_entropy_for_logits(&labels);
+        loss.backward();
+        losses.push(loss.double_value(&[]));
+        if step == 0 {
+            told.push(("logits".to_owned(), logits.detach().copy()));
+            for (name, parameter) in model.parameters().iter() {
+                told.push((format!("gradient {name}"), parameter.grad().copy()));
+            }
+        }
+        optimizer.step(batch.optimizer.learning_rate)?;
+    }
+    told.push(("losses".to_owned(), Tensor::from_slice(&losses)));
+    let after =
+        model.parameters().iter().map(|(name, parameter)| (format!("weight {name}"), parameter.detach().copy()));
+    told.extend(after);
+    weights::write(out, told.iter().map(|(name, tensor)| (name.clone(), tensor)))?;
+    Ok(())
+}
