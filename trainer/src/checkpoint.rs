@@ -45,6 +45,9 @@ pub struct TrainerState {
     pub tokens: u64,
     /// Steps of the optimiser.
     pub optimizer_steps: u64,
+    /// Steps that were skipped, since their gradient was not finite.
+    #[serde(default)]
+    pub skipped: u64,
     /// Where the segments of the stage are.
     pub segments: Position,
     /// Where its pairs are.
@@ -92,6 +95,7 @@ impl TrainerState {
             steps,
             tokens: 0,
             optimizer_steps: 0,
+            skipped: 0,
             segments,
             pairs,
             switch,

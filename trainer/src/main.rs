@@ -282,6 +282,9 @@ fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()>
         HumanCount(steps),
         brief(tokens as f64)
     )?;
+    if run.state.skipped > 0 {
+        writeln!(out, "skipped   {} steps whose gradient was not finite", HumanCount(run.state.skipped))?;
+    }
     if !run.last_measured.is_empty() && run.state.first_measured != run.last_measured {
         writeln!(out, "held out  {}   at first", describe(&run.state.first_measured))?;
         writeln!(out, "          {}   at last", describe(&run.last_measured))?;

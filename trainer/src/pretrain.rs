@@ -99,6 +99,7 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
             let gradient_norm = run.optimizer.step(learning_rate)?;
             let loss = loss.map(|loss| loss.double_value(&[]));
             skipped = if gradient_norm.is_finite() { 0 } else { skipped + 1 };
+            run.state.skipped += u64::from(skipped > 0);
             if skipped == MOST_SKIPPED {
                 return Err(RunError::NotFinite {
                     step,
@@ -130,6 +131,7 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
                 neighbor_gradient_norm: neighbor_norm,
                 masked_share: masked.selected.len() as f64 / batch.content_tokens().max(1) as f64,
                 tokens: run.state.tokens,
+                skipped: run.state.skipped,
                 seconds: started.elapsed().as_secs_f64(),
             };
             run.journal.step(&record, tokens)?;

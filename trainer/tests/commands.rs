@@ -89,6 +89,23 @@ fn the_best_checkpoint_is_kept_beside_the_newest() {
 }
 
 #[test]
+fn steps_without_a_finite_gradient_are_skipped_and_counted_and_then_end_the_run() {
+    let place = Place::new();
+    let wild = ["--recipe", "tiny.toml", "--set", "optimizer.learning_rate=1e38", "--set", "optimizer.warmup=0"];
+    let output = place.run(&wild);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("no finite gradient in the last steps") && text.contains("the documents "), "{text}");
+    let skipped: Vec<u64> = place
+        .metrics("runs/tiny")
+        .iter()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["skipped"].as_u64())
+        .collect();
+    // The tenth ends the run before it is told.
+    assert!(skipped.starts_with(&[1, 2, 3]) && skipped.ends_with(&[9]), "{skipped:?}");
+}
+
+#[test]
 fn bert_raw_is_measured_and_stays_as_it_is() {
     let place = Place::new();
     let first = place.run(&["--recipe", "tiny.toml", "--set", "stage.0.steps=5", "--set", "stage.1.steps=1"]);

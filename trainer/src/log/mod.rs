@@ -72,8 +72,15 @@ pub struct StepRecord {
     pub masked_share: f64,
     /// Tokens trained on so far, special tokens and pairs counted.
     pub tokens: u64,
+    /// Steps skipped so far, since their gradient was not finite.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// Wall time of this step.
     pub seconds: f64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
