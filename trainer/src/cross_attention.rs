@@ -17,6 +17,7 @@ use tokenizers::{
 use crate::{
     model::{BertConfig, BertForMaskedLm, ConfigError, Packed, Phase, Waste, weights, weights::WeightsError},
     neighbor::{NeighborOptions, Scale},
+    report::chart::escape,
 };
 
 /// The figure cannot be drawn.
@@ -157,10 +158,6 @@ impl CrossAttention {
         }
         svg + "</svg>\n"
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The tokenizer of a Hugging Face folder; of a folder with a vocabulary alone, BERT's, uncased.

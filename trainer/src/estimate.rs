@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    data::{Position, SegmentPlan, pair_batches, segment_batches},
+    data::{Position, pair_batches, segment_batches},
     device::{Machine, compute_kind},
     log::brief,
     masking::Masking,
@@ -48,15 +48,8 @@ impl Estimate {
         let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
         let mut estimate = Self::default();
         for stage in &plan.schedule.stages {
-            let batches = SegmentPlan {
-                corpora: stage.corpora.clone(),
-                sequences: recipe.optimizer.sequences,
-                mix: recipe.data.mix,
-                modes: recipe.scheme.modes(),
-                seed: recipe.seed,
-                epochs_before: stage.epochs_before,
-            };
-            let mut segments = segment_batches(&plan.shards, &masking, batches, Position::default())?;
+            let mut segments =
+                segment_batches(&plan.shards, &masking, stage.segment_plan(&recipe), Position::default())?;
             let mut pairs = match stage.neighbor {
                 true => Some(pair_batches(
                     &plan.shards,

@@ -10,7 +10,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::{
     checkpoint::Best,
-    data::{MaskedBatch, PairBatch, SegmentPlan, pair_batches, segment_batches},
+    data::{MaskedBatch, PairBatch, pair_batches, segment_batches},
     log::{HeldOutRecord, Measured, StepRecord},
     masking::MaskMode,
     model::{BertForMaskedLm, Packed, Phase, Waste},
@@ -51,15 +51,7 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
                 run.state.switch.rebase();
             }
         }
-        let plan = SegmentPlan {
-            corpora: stage.corpora.clone(),
-            sequences: recipe.optimizer.sequences,
-            mix: recipe.data.mix,
-            modes: recipe.scheme.modes(),
-            seed: recipe.seed,
-            epochs_before: stage.epochs_before,
-        };
-        let mut segments = segment_batches(&run.shards, &run.masking, plan, run.state.segments)?;
+        let mut segments = segment_batches(&run.shards, &run.masking, stage.segment_plan(&recipe), run.state.segments)?;
         let mut pairs = match stage.neighbor {
             true => {
                 Some(pair_batches(&run.shards, recipe.seed, recipe.data.mix, recipe.neighbor.pairs, run.state.pairs)?)

@@ -2,7 +2,7 @@
 use std::ops::Range;
 
 use crate::{
-    data::{Corpus, Shards},
+    data::{Corpus, SegmentPlan, Shards},
     recipe::{Recipe, Stage},
 };
 
@@ -32,6 +32,20 @@ pub struct PlannedStage {
     pub neighbor: bool,
     /// Epochs of earlier stages, begun ones counted whole.
     pub epochs_before: u32,
+}
+
+impl PlannedStage {
+    /// What the batches of its segments hold.
+    pub fn segment_plan(&self, recipe: &Recipe) -> SegmentPlan {
+        SegmentPlan {
+            corpora: self.corpora.clone(),
+            sequences: recipe.optimizer.sequences,
+            mix: recipe.data.mix,
+            modes: recipe.scheme.modes(),
+            seed: recipe.seed,
+            epochs_before: self.epochs_before,
+        }
+    }
 }
 
 impl Schedule {

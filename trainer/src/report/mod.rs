@@ -1,5 +1,5 @@
 //! Runs as a page: `report.html`, drawn from `metrics.jsonl`. Several runs in one page give the paper's Figure 7.
-mod chart;
+pub(crate) mod chart;
 
 use std::{
     fs,

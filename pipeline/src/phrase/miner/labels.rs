@@ -11,7 +11,7 @@ use super::{
     MineError,
     candidates::Candidates,
     features::Lexical,
-    tokens::{Types, types_of},
+    types::{Types, types_of},
 };
 use crate::source::{LineReader, open};
 

@@ -15,6 +15,7 @@ pub mod read;
 mod segmentation;
 pub mod summary;
 mod tokens;
+mod types;
 
 use std::{io, path::PathBuf};
 

@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use unicode_segmentation::UnicodeSegmentation;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::types::Types;
 use crate::{
     memory,
     syntax::{Tagger, Tagging},
@@ -119,66 +120,6 @@ impl Marks {
 /// Tags are numbers below this.
 pub const TAGS: usize = 64;
 
-/// The distinct words, by number.
-#[derive(Debug, Default)]
-pub struct Types {
-    text: String,
-    ends: Vec<u64>,
-    table: HashTable<u32>,
-    /// Documents that each is in.
-    pub documents: Vec<u64>,
-    /// The last of them, from 1.
-    last_document: Vec<u64>,
-}
-
-impl Types {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// A word.
-    pub fn text(&self, kind: u32) -> &str {
-        let kind = kind as usize;
-        let start = kind.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start as usize..self.ends[kind] as usize]
-    }
-
-    /// The number of a word in lower case.
-    pub fn find(&self, word: &str) -> Option<u32> {
-        self.table.find(xxh3_64(word.as_bytes()), |&kind| self.text(kind) == word).copied()
-    }
-
-    fn intern(&mut self, word: &str) -> u32 {
-        if let Some(kind) = self.find(word) {
-            return kind;
-        }
-        let kind = self.ends.len() as u32;
-        assert!(kind < Word::MOST_TYPES, "more distinct words than fit their number");
-        self.text.push_str(word);
-        self.ends.push(self.text.len() as u64);
-        self.documents.push(0);
-        self.last_document.push(0);
-        let Self { table, text, ends, .. } = self;
-        table.insert_unique(xxh3_64(word.as_bytes()), kind, |&kind| {
-            let start = (kind as usize).checked_sub(1).map_or(0, |before| ends[before]);
-            xxh3_64(&text.as_bytes()[start as usize..ends[kind as usize] as usize])
-        });
-        kind
-    }
-
-    /// Whether a word is a number.
-    pub fn is_numeric(&self, kind: u32) -> bool {
-        let text = self.text(kind).as_bytes();
-        text.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')) && text.iter().any(u8::is_ascii_digit)
-    }
-}
-
 /// A corpus as arrays, one entry a word.
 #[derive(Debug, Default)]
 pub struct Tokens {
@@ -203,11 +144,7 @@ impl Tokens {
         for (word, marks) in batch.words.iter().zip(&batch.marks) {
             let kind = kinds[word.kind() as usize];
             self.words.push(Word(word.0 & !(Word::MOST_TYPES - 1) | kind));
-            let last = &mut self.types.last_document[kind as usize];
-            if *last != document {
-                *last = document;
-                self.types.documents[kind as usize] += 1;
-            }
+            self.types.note(kind, document);
             document += u64::from(marks.has(Marks::ENDS_DOCUMENT));
         }
         self.marks.extend_from_slice(&batch.marks);
@@ -216,7 +153,7 @@ impl Tokens {
 
     /// Frees what only reading needs.
     pub fn finish(&mut self) {
-        self.types.last_document = Vec::new();
+        self.types.finish();
         self.words.shrink_to_fit();
         self.marks.shrink_to_fit();
         memory::give_back();
@@ -464,18 +401,6 @@ fn marks_between(between: &str, batch: &mut Batch, first: usize) -> Option<Mark>
     last
 }
 
-/// The words of an entry of a list, as types; `None` when one of them is unknown, or there is none.
-pub fn types_of(types: &Types, entry: &str, into: &mut Vec<u32>) -> bool {
-    into.clear();
-    for word in entry.unicode_words() {
-        match types.find(&word.to_lowercase()) {
-            Some(kind) => into.push(kind),
-            None => return false,
-        }
-    }
-    !into.is_empty()
-}
-
 /// Texts for the tests of this folder.
 #[cfg(test)]
 pub mod test {
@@ -548,90 +473,4 @@ pub mod test {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::syntax::Model;
-
-    fn read(documents: &[&str]) -> Tokens {
-        let mut tokens = Tokens::default();
-        // One batch each: numbers are those of the whole text all the same.
-        let mut reader = Reader::new(&Model::embedded().tagger);
-        documents.iter().for_each(|document| tokens.append(&reader.read(std::iter::once(*document))));
-        tokens
-    }
-
-    /// The words of a text, with what is noted of each.
-    fn noted(text: &str) -> Vec<String> {
-        let tokens = read(&[text]);
-        let signs = [
-            (Marks::CAPITALISED, "A"),
-            (Marks::CAPITALS, "AA"),
-            (Marks::DASH_AFTER, "-"),
-            (Marks::QUOTE_BEFORE, "<\""),
-            (Marks::QUOTE_AFTER, "\">"),
-            (Marks::OPEN_BEFORE, "("),
-            (Marks::CLOSE_AFTER, ")"),
-        ];
-        let words = tokens.words.iter().zip(&tokens.marks);
-        words
-            .map(|(word, marks)| {
-                let mut text = tokens.types.text(word.kind()).to_owned();
-                signs.iter().filter(|(sign, _)| marks.has(*sign)).for_each(|(_, sign)| text += sign);
-                if word.ends_segment() { text + "|" } else { text }
-            })
-            .collect()
-    }
-
-    #[test]
-    fn words_are_those_of_uax_29() {
-        for (text, wanted) in [
-            ("Don't lose 1,000 wi-fi sets!", vec!["don'tA", "lose", "1,000", "wi-", "fi", "sets|"]),
-            ("The \"USB hub\" (black)", vec!["theA\">|", "usbAAA<\"", "hub\">|", "black()|"]),
-            ("salt/pepper, oil & more? yes", vec!["salt", "pepper|", "oil|", "more|", "yes|"]),
-            ("one line\nanother 🎁 gift", vec!["one", "line|", "another|", "gift|"]),
-            ("one\u{2028}line", vec!["one|", "line|"]),
-            ("Crème BRÛLÉE", vec!["crèmeA", "brûléeAAA|"]),
-        ] {
-            assert_eq!(noted(text), wanted, "{text}");
-        }
-    }
-
-    #[test]
-    fn tags_tell_where_candidates_may_go() {
-        let tokens = read(&["She has the pan that we were using. It's made of cast iron."]);
-        let free = tokens.words.iter().filter(|w| w.may_start() && w.may_extend());
-        let free: Vec<&str> = free.map(|w| tokens.types.text(w.kind())).collect();
-        assert_eq!(free, ["pan", "using", "made", "of", "cast", "iron"]);
-        let start: Vec<&str> = tokens
-            .words
-            .iter()
-            .filter(|w| w.may_start() && !w.may_extend())
-            .map(|w| tokens.types.text(w.kind()))
-            .collect();
-        assert_eq!(start, ["the"]);
-    }
-
-    #[test]
-    fn documents_of_words_are_counted() {
-        let tokens = read(&["a kettle, a pot", "", "...", "the kettle"]);
-        assert_eq!(tokens.documents, 2);
-        let documents = |word| tokens.types.documents[tokens.types.find(word).unwrap() as usize];
-        assert_eq!((documents("a"), documents("kettle"), documents("the")), (1, 2, 1));
-        let numbers = read(&["1,299.50 dollars 3d"]);
-        let numeric = numbers.words.iter().map(|word| numbers.types.is_numeric(word.kind()));
-        assert_eq!(numeric.collect::<Vec<_>>(), [true, false, false]);
-    }
-
-    #[test]
-    fn entries_of_lists_are_found_word_by_word() {
-        let tokens = read(&["the cast-iron pan of O'Neill"]);
-        let mut words = Vec::new();
-        assert!(types_of(&tokens.types, "Cast Iron Pan", &mut words));
-        assert_eq!(words.len(), 3);
-        assert!(types_of(&tokens.types, "o'neill", &mut words));
-        assert!(!types_of(&tokens.types, "cast aluminium", &mut words));
-        assert!(!types_of(&tokens.types, "!?", &mut words));
-        // A title-case letter is neither upper nor lower.
-        assert!(types_of(&read(&["ǅungla"]).types, "ǅungla", &mut words));
-    }
-}
+mod tests;
