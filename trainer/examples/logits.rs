@@ -11,16 +11,16 @@ use std::{
 };
 
 use anyhow::Context;
-use tch::Device;
-use trainer::model::{BertConfig, BertForMaskedLm, Packed, Phase, Waste, weights};
+use tch::{Device, Kind};
+use trainer::model::{BertConfig, BertForMaskedLm, Packed, Phase, weights};
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().context("wanted: FOLDER ID...")?);
     let ids = arguments.map(|id| id.parse::<u16>().context(id)).collect::<Result<Vec<_>, _>>()?;
-    let model = BertForMaskedLm::new(BertConfig::read(&folder)?, 0, Device::Cpu);
-    weights::load(&folder, &model)?;
-    let packed = Packed::new(&ids, &[ids.len()], Device::Cpu, Waste(0.0));
+    let model = BertForMaskedLm::new(&BertConfig::read(&folder)?, 0, Device::Cpu, Kind::Float);
+    weights::load(&folder, model.parameters())?;
+    let packed = Packed::new(&ids, &[ids.len()], model.encoder().layout());
     let all: Vec<u32> = (0..ids.len() as u32).collect();
     let logits = tch::no_grad(|| model.predict_at(&packed, &all, Phase::Evaluate)).contiguous();
     let mut bytes = vec![0; 4 * logits.numel()];

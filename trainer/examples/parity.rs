@@ -8,9 +8,9 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use trainer::{
-    model::{BertConfig, BertForMaskedLm, Packed, Phase, Waste, weights},
+    model::{BertConfig, BertForMaskedLm, Packed, Phase, weights},
     optimizer::{Optimizer, OptimizerOptions},
 };
 
@@ -29,10 +29,10 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
     let [folder, batch, out] = arguments.as_slice() else { bail!("wanted: FOLDER BATCH.json OUT.safetensors") };
     let batch: Batch = serde_json::from_slice(&fs::read(batch).context("cannot read the batch")?)?;
-    let model = BertForMaskedLm::new(BertConfig::read(folder)?, 0, Device::Cpu);
-    weights::load(folder, &model)?;
+    let model = BertForMaskedLm::new(&BertConfig::read(folder)?, 0, Device::Cpu, Kind::Float);
+    weights::load(folder, model.parameters())?;
     let lengths: Vec<usize> = batch.sequences.iter().map(Vec::len).collect();
-    let packed = Packed::new(&batch.sequences.concat(), &lengths, Device::Cpu, Waste(0.0));
+    let packed = Packed::new(&batch.sequences.concat(), &lengths, model.encoder().layout());
     let labels = Tensor::from_slice(&batch.labels);
     let mut optimizer = Optimizer::new(model.parameters(), batch.optimizer, Device::Cpu);
     let mut told: Vec<(String, Tensor)> = Vec::new();
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
                 told.push((format!("gradient {name}"), parameter.grad().copy()));
             }
         }
-        optimizer.step(batch.optimizer.learning_rate)?;
+        let _ = optimizer.step(batch.optimizer.learning_rate)?;
     }
     told.push(("losses".to_owned(), Tensor::from_slice(&losses)));
     let after =

@@ -1,46 +1,20 @@
-#include "ebert_native.h"
+#include "guarded.h"
 
-#include <cstdio>
-#include <exception>
-#include <string>
-#include <vector>
+#include <algorithm>
+#include <memory>
+#include <optional>
 
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/Version.h>
 #include <ATen/core/grad_mode.h>
-#include <c10/util/Exception.h>
-
-namespace {
-
-// Exceptions must not reach Rust.
-template <typename F> int guarded(ebert_error *error, F body) {
-  try {
-    body();
-    return 0;
-  } catch (const c10::Error &e) {
-    std::snprintf(error->text, sizeof error->text, "%s", e.what_without_backtrace());
-  } catch (const std::exception &e) {
-    std::snprintf(error->text, sizeof error->text, "%s", e.what());
-  } catch (...) {
-    std::snprintf(error->text, sizeof error->text, "an exception of an unknown kind");
-  }
-  return 1;
-}
-
-std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t count) {
-  std::vector<at::Tensor> out;
-  out.reserve(count);
-  for (size_t i = 0; i < count; ++i)
-    out.push_back(*tensors[i]);
-  return out;
-}
-
-} // namespace
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 int ebert_fused_adamw(at::Tensor *const *parameters, at::Tensor *const *gradients, at::Tensor *const *averages,
-                      at::Tensor *const *squares, const at::Tensor *step, size_t count, double learning_rate,
-                      double beta1, double beta2, double weight_decay, double epsilon, ebert_error *error) {
+                      at::Tensor *const *squares, const at::Tensor *step, const at::Tensor *divisor,
+                      const at::Tensor *skip, size_t count, double learning_rate, double beta1, double beta2,
+                      double weight_decay, double epsilon, ebert_error *error) {
   return guarded(error, [&] {
     if (count == 0)
       return;
@@ -48,20 +22,74 @@ int ebert_fused_adamw(at::Tensor *const *parameters, at::Tensor *const *gradient
     std::vector<at::Tensor> p = list(parameters, count);
     std::vector<at::Tensor> steps(count, *step);
     at::_fused_adamw_(p, list(gradients, count), list(averages, count), list(squares, count), {}, steps, learning_rate,
-                      beta1, beta2, weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false);
+                      beta1, beta2, weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false, *divisor, *skip);
   });
 }
 
-int ebert_clip_gradients(at::Tensor *const *gradients, size_t count, double limit, double *norm, ebert_error *error) {
+int ebert_norm(at::Tensor *const *tensors, size_t count, at::Tensor **out, ebert_error *error) {
   return guarded(error, [&] {
-    *norm = 0;
+    at::NoGradGuard no_grad;
+    *out = new at::Tensor(at::linalg_vector_norm(at::stack(at::_foreach_norm(list(tensors, count), 2)), 2));
+  });
+}
+
+int ebert_zero(at::Tensor *const *tensors, size_t count, ebert_error *error) {
+  return guarded(error, [&] {
     if (count == 0)
       return;
     at::NoGradGuard no_grad;
-    std::vector<at::Tensor> g = list(gradients, count);
-    *norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(g, 2)), 2).item<double>();
-    if (limit > 0 && *norm > limit)
-      at::_foreach_mul_(g, limit / (*norm + 1e-6));
+    at::_foreach_zero_(list(tensors, count));
+  });
+}
+
+int ebert_add(at::Tensor *const *tensors, at::Tensor *const *more, size_t count, ebert_error *error) {
+  return guarded(error, [&] {
+    if (count == 0)
+      return;
+    at::NoGradGuard no_grad;
+    at::_foreach_add_(list(tensors, count), list(more, count));
+  });
+}
+
+struct ebert_reading {
+  at::Tensor numbers;
+  std::optional<c10::Event> arrived;
+};
+
+int ebert_reading_start(const at::Tensor *numbers, ebert_reading **out, ebert_error *error) {
+  return guarded(error, [&] {
+    at::NoGradGuard no_grad;
+    auto reading = std::make_unique<ebert_reading>();
+    at::Tensor wide = numbers->detach().to(at::kDouble);
+    c10::Device device = wide.device();
+    // To pinned memory where it comes from a GPU.
+    reading->numbers = wide.to(at::TensorOptions().device(at::kCPU), /*non_blocking=*/true);
+    if (!device.is_cpu()) {
+      reading->arrived.emplace(device.type());
+      reading->arrived->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+    }
+    *out = reading.release();
+  });
+}
+
+int ebert_reading_finish(ebert_reading *reading, double *numbers, size_t count, ebert_error *error) {
+  std::unique_ptr<ebert_reading> owned(reading);
+  return guarded(error, [&] {
+    if (owned->arrived)
+      owned->arrived->synchronize();
+    TORCH_CHECK(owned->numbers.numel() == static_cast<int64_t>(count), "wanted ", count, " numbers, found ",
+                owned->numbers.numel());
+    std::copy_n(owned->numbers.const_data_ptr<double>(), count, numbers);
+  });
+}
+
+int ebert_flash_attention(const at::Tensor *query, const at::Tensor *key, const at::Tensor *value,
+                          const at::Tensor *cumulative, int64_t longest, double dropout, at::Tensor **out,
+                          ebert_error *error) {
+  return guarded(error, [&] {
+    *out = new at::Tensor(std::get<0>(at::_flash_attention_forward(*query, *key, *value, *cumulative, *cumulative, longest,
+                                                                   longest, dropout, /*is_causal=*/false,
+                                                                   /*return_debug_mask=*/false)));
   });
 }
 

@@ -13,15 +13,62 @@ struct ebert_error {
   char text[1024];
 };
 
-// One step of AdamW, in place, as torch.optim.AdamW(fused=True) takes it. `step` is a float tensor that holds the
-// number of this step, from 1. All lists have `count` tensors.
+// One step of AdamW, in place, as torch.optim.AdamW(fused=True) takes it. `step`, `divisor` and `skip` are float tensors on
+// the parameters' device: the number of this step, from 1; what gradients are divided by; and 1 where nothing is to be done.
+// All lists have `count` tensors.
 int ebert_fused_adamw(at::Tensor *const *parameters, at::Tensor *const *gradients, at::Tensor *const *averages,
-                      at::Tensor *const *squares, const at::Tensor *step, size_t count, double learning_rate,
-                      double beta1, double beta2, double weight_decay, double epsilon, ebert_error *error);
+                      at::Tensor *const *squares, const at::Tensor *step, const at::Tensor *divisor,
+                      const at::Tensor *skip, size_t count, double learning_rate, double beta1, double beta2,
+                      double weight_decay, double epsilon, ebert_error *error);
 
-// The 2-norm of all gradients together. If it exceeds `limit` (0: no limit) they are scaled down to it, in place.
-int ebert_clip_gradients(at::Tensor *const *gradients, size_t count, double limit, double *norm, ebert_error *error);
+// The 2-norm of all tensors together, a scalar on their device. `out` is the caller's to delete.
+int ebert_norm(at::Tensor *const *tensors, size_t count, at::Tensor **out, ebert_error *error);
+
+// Sets all tensors to zero.
+int ebert_zero(at::Tensor *const *tensors, size_t count, ebert_error *error);
+
+// Adds to each tensor another.
+int ebert_add(at::Tensor *const *tensors, at::Tensor *const *more, size_t count, ebert_error *error);
+
+// Numbers on their way from the device, which nothing waits for until they are finished.
+struct ebert_reading;
+int ebert_reading_start(const at::Tensor *numbers, ebert_reading **out, ebert_error *error);
+// Waits for them, writes `count` of them, and ends the reading.
+int ebert_reading_finish(ebert_reading *reading, double *numbers, size_t count, ebert_error *error);
+
+// Attention of each sequence of a row to itself: query, key and value are [tokens, heads, size], in half precision on a GPU.
+// `cumulative` (int32) has the tokens before each sequence, and of all. Autograd sees it. `out` is the caller's to delete.
+int ebert_flash_attention(const at::Tensor *query, const at::Tensor *key, const at::Tensor *value,
+                          const at::Tensor *cumulative, int64_t longest, double dropout, at::Tensor **out,
+                          ebert_error *error);
 
 // How libtorch was built, as text; cut at `size`.
 int ebert_build_settings(char *text, size_t size, ebert_error *error);
+
+// Several processes that train together.
+struct ebert_group;
+
+// Meets the other ranks through the store at host:port, which this process serves where `serve` is not 0. `nccl` names the library that makes
+// the GPUs' backend, or is null for Gloo on CPUs. Waits for all of them for `join_seconds`; later no exchange may take longer than
+// `exchange_seconds`. `out` lives until ebert_group_leave.
+int ebert_group_join(const char *nccl, int rank, int size, const char *host, uint16_t port, int serve,
+                     const char *prefix, double join_seconds, double exchange_seconds, ebert_group **out,
+                     ebert_error *error);
+
+// Whether this build has Gloo.
+int ebert_group_has_gloo();
+
+// Replaces each tensor by its sum over the ranks. They travel in buckets of about this many bytes, all under way at once.
+int ebert_group_sum(ebert_group *group, at::Tensor *const *tensors, size_t count, size_t bucket_bytes,
+                    ebert_error *error);
+
+// Replaces each tensor by that of rank 0.
+int ebert_group_spread(ebert_group *group, at::Tensor *const *tensors, size_t count, size_t bucket_bytes,
+                       ebert_error *error);
+
+// Rank 0 tells `text` under a name, the others hear it: `size` is its length, then; they call it twice, first with a null `text`.
+int ebert_group_tell(ebert_group *group, const char *name, const char *text, size_t size, ebert_error *error);
+int ebert_group_hear(ebert_group *group, const char *name, char *text, size_t *size, ebert_error *error);
+
+void ebert_group_leave(ebert_group *group);
 }

@@ -208,7 +208,7 @@ impl Checkpoints {
         model: &BertForMaskedLm,
         optimizer: &mut Optimizer,
     ) -> Result<(), CheckpointError> {
-        weights::load(folder, model)?;
+        weights::load(folder, model.parameters())?;
         let stored = weights::read(&folder.join(OPTIMIZER))?;
         let mismatch = |source| CheckpointError::State { path: folder.to_owned(), source };
         optimizer.restore(stored, state.optimizer_steps).map_err(mismatch)
@@ -296,9 +296,9 @@ fn write(
     let path = folder.join(STATE);
     let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
-    let config = model.config().to_json(shards.vocabulary().special.pad).map_err(malformed)?;
+    let config = model.encoder().config().to_json(shards.vocabulary().special.pad).map_err(malformed)?;
     let tokenizer = tokenizer_file(shards)?;
-    let tokenizer_config = tokenizer_config(&tokenizer, model.config().max_position_embeddings);
+    let tokenizer_config = tokenizer_config(&tokenizer, model.encoder().config().max_position_embeddings);
     for (name, text) in [
         (STATE, state),
         ("config.json", config),

@@ -15,7 +15,7 @@ use tokenizers::{
 };
 
 use crate::{
-    model::{BertConfig, BertForMaskedLm, ConfigError, Packed, Phase, Waste, weights, weights::WeightsError},
+    model::{BertConfig, BertForMaskedLm, ConfigError, Packed, Phase, weights, weights::WeightsError},
     neighbor::{NeighborOptions, Scale},
     report::chart::escape,
 };
@@ -94,10 +94,10 @@ impl CrossAttention {
             tokens.push(encoding.get_tokens().to_vec());
         }
         let width = config.hidden_size as f64;
-        let model = BertForMaskedLm::new(config, 0, Device::Cpu);
-        weights::load(folder, &model)?;
-        let packed = Packed::new(&row, &lengths, Device::Cpu, Waste(0.0));
-        let hidden = tch::no_grad(|| model.encode(&packed, Phase::Evaluate));
+        let model = BertForMaskedLm::new(&config, 0, Device::Cpu, Kind::Float);
+        weights::load(folder, model.parameters())?;
+        let packed = Packed::new(&row, &lengths, model.encoder().layout());
+        let hidden = tch::no_grad(|| model.encoder().encode(&packed, Phase::Evaluate));
         let content = |start: usize, length: usize| hidden.narrow(0, start as i64 + 1, length as i64 - 2);
         let (w, o) = (content(0, lengths[0]), content(lengths[0], lengths[1]));
         let mut scores: Tensor = w.matmul(&o.tr()).to_kind(Kind::Double);

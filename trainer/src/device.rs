@@ -20,7 +20,7 @@ pub enum Wish {
     Auto,
     /// The CPU.
     Cpu,
-    /// The first GPU.
+    /// A GPU.
     Cuda,
 }
 
@@ -76,22 +76,25 @@ impl Machine {
         Self { torch: torch_version(), torch_file, gpus, cuda, usable, threads: tch::get_num_threads() }
     }
 
-    /// The device for a wish.
+    /// The device for a wish: the GPU of this number, if a GPU.
     ///
     /// # Errors
     /// When libtorch is of another version, or a GPU was wished for and there is none.
-    pub fn device(&self, wish: Wish) -> Result<Device, DeviceError> {
+    pub fn device(&self, wish: Wish, number: usize) -> Result<Device, DeviceError> {
         match &self.torch {
             Some(found) if found != TORCH_VERSION => return Err(DeviceError::Version { found: found.clone() }),
             _ => {}
         }
         match wish {
             Wish::Cpu => Ok(Device::Cpu),
-            Wish::Auto if self.usable > 0 => Ok(Device::Cuda(0)),
+            Wish::Auto if self.usable > number as i64 => Ok(Device::Cuda(number)),
             // A GPU that is there and cannot be used is not passed over in silence.
             Wish::Auto if self.gpus.is_empty() => Ok(Device::Cpu),
             Wish::Auto | Wish::Cuda => match &self.cuda {
-                _ if self.usable > 0 => Ok(Device::Cuda(0)),
+                _ if self.usable > number as i64 => Ok(Device::Cuda(number)),
+                Ok(()) if self.usable > 0 => Err(DeviceError::NoGpu {
+                    why: format!("this is process {number} of its machine, which has {} GPUs", self.usable),
+                }),
                 Err(why) => Err(DeviceError::NoGpu { why: why.clone() }),
                 Ok(()) => Err(DeviceError::NoGpu { why: "libtorch sees none".to_owned() }),
             },

@@ -9,10 +9,10 @@ use crate::{
     device::{Machine, compute_kind},
     log::brief,
     masking::Masking,
-    model::Phase,
     optimizer::Optimizer,
-    pretrain::{masked_loss, neighbor_loss},
     run::{Plan, Request, RunError},
+    step::{masked_gradients, neighbor_gradients},
+    world::World,
 };
 
 /// What a run is expected to take.
@@ -41,12 +41,12 @@ impl Estimate {
             tch::set_num_threads(i32::from(threads));
         }
         let recipe = plan.recipe.clone();
-        let device = Machine::look().device(request.device)?;
+        let device = Machine::look().device(request.device, 0)?;
         let model = plan.start.model(recipe.seed, device, compute_kind(recipe.compute, device))?;
         let mut optimizer = Optimizer::new(model.parameters(), recipe.optimizer, device);
         let lowest_score = plan.shards.manifest().body.pool.lowest_score;
         let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
-        let mut estimate = Self::default();
+        let (mut estimate, world) = (Self::default(), World::alone());
         for stage in &plan.schedule.stages {
             let mut segments =
                 segment_batches(&plan.shards, &masking, stage.segment_plan(&recipe), Position::default())?;
@@ -63,17 +63,16 @@ impl Estimate {
             let mut step = || -> Result<(usize, Duration), RunError> {
                 let since = Instant::now();
                 let batch = segments.next_batch()?;
-                if let Some(loss) = masked_loss(&model, &batch.masked[0], &batch.lengths, Phase::Train) {
-                    loss.backward();
-                }
+                let (mode, at_once) = (batch.masked[0].mode, recipe.optimizer.tokens_at_once);
+                let _ = masked_gradients(&model, (&batch, mode), at_once, &world);
                 let mut tokens = batch.masked[0].input_ids.len();
                 if let Some(pairs) = &mut pairs {
                     let pairs = pairs.next_batch()?;
-                    neighbor_loss(&model, &pairs, &recipe.neighbor).backward();
+                    let _ = neighbor_gradients(&model, &pairs, &recipe.neighbor, at_once, &world);
                     tokens += pairs.input_ids.len();
                 }
                 // Reading the norm back waits for the device.
-                optimizer.step(0.0)?;
+                optimizer.step(0.0)?.double_value(&[]);
                 Ok((tokens, since.elapsed()))
             };
             let first = step()?;

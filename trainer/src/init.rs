@@ -6,6 +6,7 @@ use tch::{Device, Kind};
 
 use crate::{
     data::{Shards, Vocabulary, VocabularyError, tokens_of_model},
+    hub::{self, HubError},
     model::{BertConfig, BertForMaskedLm, ConfigError, weights, weights::WeightsError},
     recipe::Recipe,
 };
@@ -16,7 +17,7 @@ pub enum InitError {
     /// The recipe post-trains, and nothing was named to start from.
     #[error(
         "recipe `{recipe}` post-trains a model, and none is named\n\
-         hint: make pretrain RECIPE={recipe} INIT=folder, a Hugging Face BERT such as bert-base-uncased; RECIPE=sample starts afresh"
+         hint: make pretrain RECIPE={recipe} INIT=bert-base-uncased, or the folder of a Hugging Face BERT; RECIPE=sample starts afresh"
     )]
     Wanted {
         /// The recipe.
@@ -24,14 +25,17 @@ pub enum InitError {
     },
     /// It is no folder.
     #[error(
-        "INIT `{}` is not a folder\n\
-         hint: download the model first, with `hf download bert-base-uncased --local-dir folder` for one, and name the folder",
+        "INIT `{}` is not a folder, nor can it be a model's id\n\
+         hint: name a Hugging Face folder, or an id on the hub such as bert-base-uncased",
         path.display()
     )]
     NoFolder {
         /// What was named.
         path: PathBuf,
     },
+    /// It is a model's id.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// Its vocabulary is another.
     #[error(
         "the vocabulary of `{}` does not fit the shards: token {id} is {found}, in the shards {wanted}\n\
@@ -90,6 +94,18 @@ pub enum InitError {
     Store(#[from] StoreError),
 }
 
+/// The folder of what a user names: a folder here, or a model's id on the hub, which is then fetched. `talk` shows bars.
+///
+/// # Errors
+/// When it is neither.
+pub fn folder_of(init: &Path, talk: bool) -> Result<PathBuf, InitError> {
+    match init.to_str() {
+        _ if init.is_dir() => Ok(init.to_owned()),
+        Some(id) if !init.exists() && hub::is_id(id) => Ok(hub::fetch(id, talk)?),
+        _ => Err(InitError::NoFolder { path: init.to_owned() }),
+    }
+}
+
 /// The start of a run, checked against the shards.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
@@ -114,9 +130,6 @@ impl Start {
                 Self { config: shape.config(vocabulary.len(), recipe.dropout), from: None, notes: Vec::new() }
             }
             (Some(folder), _) => {
-                if !folder.is_dir() {
-                    return Err(InitError::NoFolder { path: folder.to_owned() });
-                }
                 let config = BertConfig::read(folder)?;
                 let notes = fits(folder, &config, vocabulary)?;
                 let mut hasher = blake3::Hasher::new();
@@ -139,9 +152,9 @@ impl Start {
 
     /// Makes the model. Says in `notes` what of it is fresh or left out.
     pub fn model(&mut self, seed: u64, device: Device, compute: Kind) -> Result<BertForMaskedLm, InitError> {
-        let model = BertForMaskedLm::new(self.config.clone(), seed, device).computing_in(compute);
+        let model = BertForMaskedLm::new(&self.config, seed, device, compute);
         if let Some((folder, _)) = &self.from {
-            let found = weights::load(folder, &model)?;
+            let found = weights::load(folder, model.parameters())?;
             if !found.fresh.is_empty() {
                 self.notes.push(format!(
                     "{} of the masked-LM head's 5 weights are not in `{}`, and start fresh",

@@ -20,6 +20,7 @@ use trainer::{
     pretrain::{Ended, pretrain},
     report,
     run::{Opened, Plan, Request, Run},
+    world::Ranks,
 };
 
 /// Training shards to an E-BERT checkpoint.
@@ -73,7 +74,7 @@ struct Pretrain {
     /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert, sample) or the path of a .toml file
     #[arg(long, default_value = "sample")]
     recipe: String,
-    /// A Hugging Face folder with a BERT to start from
+    /// A BERT to start from: a Hugging Face folder, or an id on the hub such as bert-base-uncased
     #[arg(long)]
     init: Option<PathBuf>,
     /// The run's folder [default: OUT/runs/NAME-OF-RECIPE]
@@ -174,9 +175,13 @@ fn explain(text: &str) -> String {
 /// Prints an error with its causes, each of which ends a line of the message.
 fn tell(error: &anyhow::Error) {
     let mut text = error.to_string();
-    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-    let causes: String =
-        causes.iter().filter(|cause| !text.contains(*cause)).map(|cause| format!(": {cause}")).collect();
+    let mut causes = String::new();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some causes repeat their own.
+        if !text.contains(&cause) && !causes.contains(&cause) {
+            causes += &format!(": {cause}");
+        }
+    }
     match text.find("\nhint:") {
         Some(hint) => text.insert_str(hint, &causes),
         None => text.push_str(&causes),
@@ -187,7 +192,7 @@ fn tell(error: &anyhow::Error) {
 fn doctor() -> anyhow::Result<ExitCode> {
     let machine = Machine::look();
     write!(io::stdout(), "{machine}")?;
-    Ok(if machine.device(Wish::Auto).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if machine.device(Wish::Auto, 0).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
@@ -201,12 +206,14 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         device: options.device,
         threads: options.threads,
         talk: options.log,
+        ranks: Ranks::from_environment()?,
     };
+    let leads = request.ranks.leads();
     let bar = checking_bar(&request);
     let plan = Plan::make(&request, |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let mut plan = plan?;
-    if request.talk == Talk::Text || options.dry_run {
+    if leads && (request.talk == Talk::Text || options.dry_run) {
         let mut out = io::stdout().lock();
         write!(out, "{}", plan.shards)?;
         let stages = plan.schedule.stages.iter().map(|stage| {
@@ -237,6 +244,7 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         Opened::Finished(result) => {
             let mut out = io::stdout();
             match request.talk {
+                _ if !leads => {}
                 Talk::Text => writeln!(out, "up to date: this run is finished\nresult    {}", result.display())?,
                 Talk::Json => writeln!(out, "{}", serde_json::json!({"event": "up to date", "result": result}))?,
             }
@@ -251,8 +259,10 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         .context("cannot listen for signals")?;
     let (started, before) = (Instant::now(), run.state.tokens);
     let ended = pretrain(&mut run, &stop)?;
-    report::report(std::slice::from_ref(&run.folder), &run.folder.join(PAGE))?;
-    if request.talk == Talk::Text {
+    if leads {
+        report::report(std::slice::from_ref(&run.folder), &run.folder.join(PAGE))?;
+    }
+    if leads && request.talk == Talk::Text {
         summary(&run, ended, started.elapsed().as_secs_f64(), run.state.tokens - before)?;
     }
     Ok(if ended == Ended::Finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -260,7 +270,7 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
 
 /// A bar over the bytes of the shards, which are checked before anything is made.
 fn checking_bar(request: &Request) -> ProgressBar {
-    if request.talk == Talk::Json || !io::stderr().is_terminal() {
+    if request.talk == Talk::Json || !request.ranks.leads() || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let total = Shards::bytes(&request.out.join("shards")).unwrap_or(0);

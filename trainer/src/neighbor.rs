@@ -13,6 +13,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use crate::{data::starts, model::upload};
+
 /// How distances add up over tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,44 +78,71 @@ impl NeighborOptions {
 /// The loss of a batch of pairs: its mean over them, unweighted.
 ///
 /// `hidden` `[T, d]` are the hidden states of all sequences in one row, `lengths` tokens each, `[CLS]` and `[SEP]` at the
-/// ends; `pairs` says which of them are anchor, neighbor and negative. A pair's loss depends on its three
-/// sequences alone.
+/// ends; `pairs` says which of them are anchor, neighbor and negative. All pairs are computed at once, as rectangles whose places of no
+/// token weigh nothing: a pair's loss depends on its three sequences alone.
 ///
 /// # Panics
 /// When there is no pair, or a sequence has no content.
 pub fn loss(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Tensor {
-    let starts: Vec<usize> = lengths.iter().scan(0, |end, n| Some(std::mem::replace(end, *end + n))).collect();
-    // The distances need more than 8 bits of mantissa.
-    let content = |sequence: usize| {
-        assert!(lengths[sequence] > 2, "a product has content");
-        hidden.narrow(0, starts[sequence] as i64 + 1, lengths[sequence] as i64 - 2).to_kind(Kind::Float)
-    };
-    let losses: Vec<Tensor> = pairs
-        .iter()
-        .map(|&[anchor, neighbor, negative]| {
-            let anchor = content(anchor);
-            let near = distance(&anchor, &content(neighbor), options);
-            let far = distance(&anchor, &content(negative), options);
-            (near - far + options.margin).relu()
-        })
-        .collect();
-    Tensor::stack(&losses, 0).mean(None)
+    let starts = starts(lengths);
+    let [anchor, neighbor, negative] = [0, 1, 2].map(|side| {
+        let sequences = pairs.iter().map(|pair| (starts[pair[side]] + 1, lengths[pair[side]] - 2));
+        Contents::new(hidden, &sequences.collect::<Vec<_>>())
+    });
+    let near = distance(&anchor, &neighbor, options);
+    let far = distance(&anchor, &negative, options);
+    (near - far + options.margin).relu().mean(None)
 }
 
-/// <a, b> of eqs. 8-11, for the content of two products, `[m, d]` and `[n, d]`.
-fn distance(w: &Tensor, o: &Tensor, options: &NeighborOptions) -> Tensor {
-    let width = w.size()[1];
-    let mut e = w.matmul(&o.tr());
+/// The hidden states of one product of each pair.
+struct Contents {
+    /// `[pairs, longest, d]`, float32: the distances need more than 8 bits of mantissa.
+    states: Tensor,
+    /// 1 where a token stands, else 0, `[pairs, longest, 1]`.
+    here: Tensor,
+    /// Tokens of each, `[pairs]`.
+    tokens: Tensor,
+}
+
+impl Contents {
+    /// Of sequences that start there in the row and have so many tokens.
+    fn new(hidden: &Tensor, sequences: &[(usize, usize)]) -> Self {
+        let longest = sequences.iter().map(|&(_, length)| length).max().unwrap_or(0);
+        let (mut places, mut here) = (Vec::new(), Vec::new());
+        for &(start, length) in sequences {
+            assert!(length > 0, "a product has content");
+            // Places of no token repeat the first.
+            places.extend((0..longest).map(|i| (start + if i < length { i } else { 0 }) as i32));
+            here.extend((0..longest).map(|i| i32::from(i < length)));
+        }
+        let (device, shape) = (hidden.device(), [sequences.len() as i64, longest as i64, -1]);
+        let tokens: Vec<i32> = sequences.iter().map(|&(_, length)| length as i32).collect();
+        Self {
+            states: hidden.index_select(0, &upload(&places, device)).view(shape).to_kind(Kind::Float),
+            here: upload(&here, device).view(shape).to_kind(Kind::Float),
+            tokens: upload(&tokens, device),
+        }
+    }
+}
+
+/// <a, b> of eqs. 8-11 for the contents of two products of each pair, `[pairs]`.
+fn distance(w: &Contents, o: &Contents, options: &NeighborOptions) -> Tensor {
+    let width = w.states.size()[2];
+    let mut e = w.states.bmm(&o.states.transpose(1, 2));
     if options.scale == Scale::SqrtD {
         e /= (width as f64).sqrt();
     }
-    let rebuilt_w = e.softmax(1, Kind::Float).matmul(o);
-    let rebuilt_o = e.softmax(0, Kind::Float).tr().matmul(w);
-    let sum = |x: &Tensor, rebuilt: &Tensor| (x - rebuilt).square().sum(Kind::Float);
+    // What is not there gets no share.
+    let share = |here: &Tensor, over: i64| (&e + (here - 1.0) * 1e30).softmax(over, Kind::Float);
+    let rebuilt_w = share(&o.here.transpose(1, 2), 2).bmm(&o.states);
+    let rebuilt_o = share(&w.here, 1).transpose(1, 2).bmm(&w.states);
+    let sum = |of: &Contents, rebuilt: &Tensor| {
+        ((&of.states - rebuilt).square() * &of.here).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Float)
+    };
     let distance = sum(w, &rebuilt_w) + sum(o, &rebuilt_o);
     match options.reduction {
         Reduction::Sum => distance,
-        Reduction::Mean => distance / ((w.size()[0] + o.size()[0]) * width) as f64,
+        Reduction::Mean => distance / ((&w.tokens + &o.tokens) * width),
     }
 }
 

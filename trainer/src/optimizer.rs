@@ -1,10 +1,10 @@
 //! AdamW with warm-up, linear decay and clipping, and its state.
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     model::Parameters,
-    native::{self, AdamW, TorchError},
+    native::{self, AdamW, Gate, TorchError},
 };
 
 /// The recipe's part of the optimiser.
@@ -13,8 +13,16 @@ use crate::{
 pub struct OptimizerOptions {
     /// The highest step size.
     pub learning_rate: f64,
-    /// Sequences in a step.
-    pub sequences: usize,
+    /// Sequences in a step. Either this or `tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequences: Option<usize>,
+    /// Tokens in a step, special tokens counted: a sequence belongs to the step in which its first token falls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
+    /// The most tokens that go through the model at once, if a sequence has not more; the gradients of the parts of a step
+    /// add up. It bounds the memory, and changes no more than rounding. 0: the whole step.
+    #[serde(default)]
+    pub tokens_at_once: usize,
     /// Of weights, but not of biases and layer norms.
     #[serde(default = "weight_decay")]
     pub weight_decay: f64,
@@ -30,6 +38,15 @@ pub struct OptimizerOptions {
     /// The largest norm of the gradient; 0 for any.
     #[serde(default = "clip")]
     pub clip: f64,
+}
+
+/// How much a step holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepSize {
+    /// So many sequences.
+    Sequences(usize),
+    /// So many tokens, special tokens counted.
+    Tokens(usize),
 }
 
 fn weight_decay() -> f64 {
@@ -54,8 +71,12 @@ impl OptimizerOptions {
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Err(("optimizer.learning_rate", "a number above 0"));
         }
-        if !(1..=65_536).contains(&self.sequences) {
-            return Err(("optimizer.sequences", "a number from 1 to 65,536"));
+        match (self.sequences, self.tokens) {
+            (Some(sequences), None) if (1..=65_536).contains(&sequences) => {}
+            (Some(_), None) => return Err(("optimizer.sequences", "a number from 1 to 65,536")),
+            (None, Some(tokens)) if (1024..=1 << 26).contains(&tokens) => {}
+            (None, Some(_)) => return Err(("optimizer.tokens", "a number from 1,024 to 67,108,864")),
+            _ => return Err(("optimizer.sequences", "there, or optimizer.tokens, and not both")),
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return Err(("optimizer.weight_decay", "a number of at least 0"));
@@ -75,7 +96,15 @@ impl OptimizerOptions {
         Ok(())
     }
 
-    /// The step size of a step, counted from 0, of so many: a linear rise, then a linear fall towards 0.
+    /// How much a step holds.
+    pub fn step_size(&self) -> StepSize {
+        match (self.sequences, self.tokens) {
+            (_, Some(tokens)) => StepSize::Tokens(tokens),
+            (sequences, None) => StepSize::Sequences(sequences.unwrap_or(1)),
+        }
+    }
+
+    /// The learning rate of a step, counted from 0, of so many: a linear rise, then a linear fall towards 0.
     pub fn learning_rate_at(&self, step: u64, steps: u64) -> f64 {
         let rising = (self.warmup * steps as f64).ceil() as u64;
         let share = if step < rising {
@@ -87,13 +116,13 @@ impl OptimizerOptions {
     }
 }
 
-/// AdamW over the parameters of a model.
+/// AdamW over the parameters of a model. Its numbers stay on the device: nothing waits for a step.
 #[derive(Debug)]
 pub struct Optimizer {
     options: OptimizerOptions,
     groups: [Group; 2],
-    steps: u64,
-    device: Device,
+    /// Steps taken, a float.
+    steps: Tensor,
 }
 
 /// Parameters with the same weight decay.
@@ -102,6 +131,7 @@ struct Group {
     weight_decay: f64,
     names: Vec<String>,
     parameters: Vec<Tensor>,
+    gradients: Vec<Tensor>,
     averages: Vec<Tensor>,
     squares: Vec<Tensor>,
 }
@@ -115,7 +145,7 @@ pub struct StateMismatch {
 }
 
 impl Optimizer {
-    /// An optimiser at its start.
+    /// An optimiser at its start. Every parameter has a gradient from then on.
     pub fn new(parameters: &Parameters, options: OptimizerOptions, device: Device) -> Self {
         let group = |decayed: bool| {
             let plain = |name: &str| name.ends_with(".bias") || name.contains("LayerNorm");
@@ -127,64 +157,59 @@ impl Optimizer {
             let zeros = || parameters.iter().map(|p: &Tensor| p.detach().zeros_like()).collect();
             Group {
                 weight_decay: if decayed { options.weight_decay } else { 0.0 },
+                gradients: parameters.iter().map(gradient).collect(),
                 averages: zeros(),
                 squares: zeros(),
                 names,
                 parameters,
             }
         };
-        Self { options, groups: [group(true), group(false)], steps: 0, device }
+        let steps = Tensor::zeros([], (Kind::Float, device));
+        Self { options, groups: [group(true), group(false)], steps }
     }
 
-    /// Steps taken.
+    /// Steps taken. Waits for the device.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.steps.double_value(&[]) as u64
     }
 
-    /// The gradient of every parameter, zero where there is none.
-    fn gradients(&self, group: usize) -> Vec<Tensor> {
-        let gradient = |parameter: &Tensor| {
-            let gradient = parameter.grad();
-            if gradient.defined() { gradient } else { parameter.detach().zeros_like() }
+    /// The gradients as they stand, in an order that does not change.
+    pub fn gradients(&self) -> Vec<Tensor> {
+        self.groups.iter().flat_map(|group| &group.gradients).map(Tensor::shallow_clone).collect()
+    }
+
+    /// Puts the gradients aside, and starts from zero: as many numbers as the model has weights.
+    pub fn set_aside(&self) -> Result<Vec<Tensor>, TorchError> {
+        let gradients = self.gradients();
+        let aside = gradients.iter().map(Tensor::copy).collect();
+        native::zero(&gradients)?;
+        Ok(aside)
+    }
+
+    /// Clips the gradients, takes a step against them, and forgets them. Gives their norm before clipping, a scalar on the device; where
+    /// that is not a number no step is taken.
+    pub fn step(&mut self, learning_rate: f64) -> Result<Tensor, TorchError> {
+        let _no_grad = tch::no_grad_guard();
+        let gradients = self.gradients();
+        let norm = native::norm(&gradients)?;
+        let taken = norm.isfinite().to_kind(Kind::Float);
+        self.steps += &taken;
+        let divisor = match self.options.clip {
+            0.0 => norm.ones_like(),
+            clip => ((&norm + 1e-6) / clip).clamp_min(1.0),
         };
-        self.groups[group].parameters.iter().map(gradient).collect()
-    }
-
-    /// A copy of the gradients as they stand: as many numbers as the model has weights.
-    pub fn snapshot(&self) -> Vec<Tensor> {
-        [0, 1].iter().flat_map(|&g| self.gradients(g)).map(|g| g.copy()).collect()
-    }
-
-    /// The 2-norms of the gradients at a snapshot, and of all that was added since, in this order; `None` without a snapshot.
-    pub fn norms_around(&self, snapshot: Option<&[Tensor]>) -> Result<[Option<f64>; 2], TorchError> {
-        let Some(snapshot) = snapshot else { return Ok([None; 2]) };
-        let now = [0, 1].iter().flat_map(|&g| self.gradients(g));
-        let added: Vec<Tensor> = now.zip(snapshot).map(|(now, then)| now - then).collect();
-        Ok([Some(native::clip_gradients(snapshot, 0.0)?), Some(native::clip_gradients(&added, 0.0)?)])
-    }
-
-    /// Clips the gradients, takes a step against them, and forgets them. Returns their norm before clipping; where that
-    /// is not a number no step is taken.
-    pub fn step(&mut self, learning_rate: f64) -> Result<f64, TorchError> {
-        let gradients = [self.gradients(0), self.gradients(1)];
-        let all: Vec<Tensor> = gradients.iter().flatten().map(Tensor::shallow_clone).collect();
-        let norm = native::clip_gradients(&all, self.options.clip)?;
-        if norm.is_finite() {
-            self.steps += 1;
-            let number = Tensor::from(self.steps as f32).to_device(self.device);
-            for (group, gradients) in self.groups.iter().zip(&gradients) {
-                let constants = AdamW {
-                    learning_rate,
-                    betas: self.options.betas,
-                    weight_decay: group.weight_decay,
-                    epsilon: self.options.epsilon,
-                };
-                native::fused_adamw(&group.parameters, gradients, &group.averages, &group.squares, &number, constants)?;
-            }
+        let gate = Gate { step: self.steps.shallow_clone(), divisor, skip: taken.ones_like() - &taken };
+        for group in &self.groups {
+            let constants = AdamW {
+                learning_rate,
+                betas: self.options.betas,
+                weight_decay: group.weight_decay,
+                epsilon: self.options.epsilon,
+            };
+            let Group { parameters, gradients, averages, squares, .. } = group;
+            native::fused_adamw(parameters, gradients, averages, squares, &gate, constants)?;
         }
-        for mut gradient in all {
-            let _ = gradient.zero_();
-        }
+        native::zero(&gradients)?;
         Ok(norm)
     }
 
@@ -211,9 +236,25 @@ impl Optimizer {
                 }
             }
         }
-        self.steps = steps;
+        self.steps = Tensor::from(steps as f32).to_device(self.steps.device());
         Ok(())
     }
+
+    /// Every tensor that a step changes besides the weights, in an order that does not change.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let averages = self.groups.iter().flat_map(|group| group.averages.iter().chain(&group.squares));
+        averages.chain([&self.steps]).map(Tensor::shallow_clone).collect()
+    }
+}
+
+/// The gradient of a parameter, which it gets if it has none.
+fn gradient(parameter: &Tensor) -> Tensor {
+    if !parameter.grad().defined() {
+        // Only a backward pass makes one.
+        (parameter.sum(Kind::Float) * 0.0).backward();
+        let _ = parameter.grad().zero_();
+    }
+    parameter.grad()
 }
 
 #[cfg(test)]
@@ -223,7 +264,9 @@ mod tests {
     fn options() -> OptimizerOptions {
         OptimizerOptions {
             learning_rate: 0.1,
-            sequences: 1,
+            sequences: Some(1),
+            tokens: None,
+            tokens_at_once: 0,
             weight_decay: 0.01,
             betas: [0.9, 0.999],
             epsilon: 1e-8,

@@ -395,11 +395,22 @@ fn merge(whole: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (whole.get_mut(&key), value) {
             (Some(toml::Value::Table(whole)), toml::Value::Table(over)) => merge(whole, over),
-            (_, value) => {
-                whole.insert(key, value);
-            }
+            (_, value) => insert(whole, key, value),
         }
     }
+}
+
+/// Puts a value into a table, in the place of the one that it excludes.
+fn insert(table: &mut toml::Table, key: String, value: toml::Value) {
+    const EXCLUSIVE: [(&str, &str); 2] = [("steps", "epochs"), ("sequences", "tokens")];
+    for (one, other) in EXCLUSIVE {
+        if key == one {
+            table.remove(other);
+        } else if key == other {
+            table.remove(one);
+        }
+    }
+    table.insert(key, value);
 }
 
 /// Sets `a.b=value` in a table; a number after a dot is an index, as in `stage.0.epochs=1`.
@@ -423,19 +434,14 @@ fn set(table: &mut toml::Table, text: &str) -> Option<()> {
             _ => return None,
         };
     }
-    // A stage has one or the other.
-    match last {
-        "steps" => at.remove("epochs"),
-        "epochs" => at.remove("steps"),
-        _ => None,
-    };
-    at.insert(last.to_owned(), value);
+    insert(at, last.to_owned(), value);
     Some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizer::StepSize;
 
     #[test]
     fn every_recipe_of_the_project_is_whole_and_resolves_to_itself() {
@@ -450,7 +456,7 @@ mod tests {
     #[test]
     fn e_bert_has_the_numbers_of_the_paper() {
         let recipe = Recipe::load("e-bert", &[]).unwrap();
-        assert_eq!((recipe.optimizer.learning_rate, recipe.optimizer.sequences), (1e-5, 32));
+        assert_eq!((recipe.optimizer.learning_rate, recipe.optimizer.step_size()), (1e-5, StepSize::Sequences(32)));
         assert_eq!(recipe.stage.iter().map(|s| s.epochs).collect::<Vec<_>>(), [Some(5.0), Some(5.0)]);
         assert_eq!(recipe.stage.iter().map(|s| s.neighbor).collect::<Vec<_>>(), [false, true]);
         assert_eq!((recipe.masking.budget, recipe.switch.alpha0, recipe.scheme), (0.15, 0.75, Scheme::Adaptive));
@@ -481,7 +487,10 @@ mod tests {
             Recipe::load(path.to_str().unwrap(), &["seed=3".to_owned()])
         };
         let mine = load("base = \"e-bert\"\nsummary = \"mine\"\n[optimizer]\nlearning_rate = 3e-5\n").unwrap();
-        assert_eq!((mine.optimizer.learning_rate, mine.optimizer.sequences, mine.seed), (3e-5, 32, 3));
+        assert_eq!(
+            (mine.optimizer.learning_rate, mine.optimizer.step_size(), mine.seed),
+            (3e-5, StepSize::Sequences(32), 3)
+        );
         assert_eq!(mine.stage, whole.stage);
         assert!(load("base = \"bart\"\n").unwrap_err().to_string().contains("base is \"bart\""));
         assert!(load("base = \"e-bert\"\nscheme = \"none\"\n").unwrap_err().to_string().contains("stage"));
@@ -497,6 +506,7 @@ mod tests {
             set("stage.0.steps=7").unwrap().stage[0],
             Stage { epochs: None, steps: Some(7), ..set("seed=0").unwrap().stage[0].clone() }
         );
+        assert_eq!(set("optimizer.tokens=65536").unwrap().optimizer.step_size(), StepSize::Tokens(65_536));
         assert_eq!(set("measure.every = 10").unwrap().measure.every, 10);
         for text in ["optimizer.rate=1", "nothing", "seed=-1", "stage.7.epochs=1", "optimizer.sequences=0", "=1"] {
             assert!(set(text).is_err(), "{text}");

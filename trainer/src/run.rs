@@ -1,6 +1,7 @@
 //! A run: its folder, what it is made of, and how it goes on after a stop.
 use std::{
     fs::{self, File},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,8 +12,8 @@ use crate::{
     checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
     data::{DataError, HeldOut, Position, Shards},
     device::{DeviceError, Machine, Wish, compute_kind},
-    init::{InitError, Start},
-    log::{Journal, Measured, Talk},
+    init::{InitError, Start, folder_of},
+    log::{HeldOutRecord, Journal, Measured, StepRecord, Talk},
     masking::{MaskMode, Masking, switch::Switch},
     model::BertForMaskedLm,
     native::TorchError,
@@ -20,6 +21,7 @@ use crate::{
     pretrain::list,
     recipe::{Recipe, RecipeError},
     schedule::Schedule,
+    world::{Ranks, World, WorldError},
 };
 
 /// What a user asks for.
@@ -31,7 +33,7 @@ pub struct Request {
     pub recipe: String,
     /// Overrides of it.
     pub overrides: Vec<String>,
-    /// A Hugging Face folder to start from.
+    /// A Hugging Face folder to start from, or an id on the hub.
     pub init: Option<PathBuf>,
     /// The run's folder, if not `OUT/runs/<recipe>`.
     pub run: Option<PathBuf>,
@@ -43,6 +45,8 @@ pub struct Request {
     pub threads: Option<u16>,
     /// For whom to talk.
     pub talk: Talk,
+    /// Which of the run's processes this is.
+    pub ranks: Ranks,
 }
 
 /// A run cannot start or go on.
@@ -69,6 +73,9 @@ pub enum RunError {
     /// libtorch.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// The other processes.
+    #[error(transparent)]
+    World(#[from] WorldError),
     /// The folder holds another run.
     #[error(
         "`{}` holds a run that is not this one\n{}\n\
@@ -138,10 +145,19 @@ pub struct Run {
     pub optimizer: Optimizer,
     /// Where it is.
     pub state: TrainerState,
-    /// What it tells.
-    pub journal: Journal,
+    /// The processes that it runs in.
+    pub world: World,
+    /// Steps in a row without a finite gradient.
+    pub(crate) skipped_in_a_row: u32,
     /// The latest one.
     pub last_measured: Vec<Measured>,
+    /// What rank 0 alone has.
+    lead: Option<Lead>,
+}
+
+/// What writes and talks.
+struct Lead {
+    journal: Journal,
     checkpoints: Checkpoints,
     /// Kept open: its lock ends with the process.
     _lock: File,
@@ -184,6 +200,8 @@ impl Plan {
         if recipe.model.is_none() && request.init.is_none() {
             return Err(InitError::Wanted { recipe: name }.into());
         }
+        let talk = request.talk == Talk::Text && request.ranks.leads() && io::stderr().is_terminal();
+        let init = request.init.as_deref().map(|init| folder_of(init, talk)).transpose()?;
         let shards = Arc::new(Shards::open(&request.out.join("shards"), recipe.data.held_out, progress)?);
         for stage in &recipe.stage {
             shards.require_segments(&stage.corpora)?;
@@ -202,8 +220,8 @@ impl Plan {
                 hint: "make shards with a phrase pool of this corpus: POOL=file",
             });
         }
-        let start = Start::choose(&recipe, &name, request.init.as_deref(), &shards)?;
-        let schedule = Schedule::new(&recipe, &shards);
+        let start = Start::choose(&recipe, &name, init.as_deref(), &shards)?;
+        let schedule = Schedule::new(&recipe, &shards)?;
         let folder = request.run.clone().unwrap_or_else(|| request.out.join("runs").join(&name));
         let recipe_text = recipe.to_toml();
         let identity = Identity {
@@ -220,66 +238,44 @@ impl Plan {
         &self.name
     }
 
-    /// Opens the run's folder: a new run, or one that goes on.
+    /// Opens the run's folder: a new run, or one that goes on. Every process of the run does; rank 0 looks into the folder, and the others hear
+    /// from it where the run is.
     ///
     /// # Errors
-    /// When the folder holds another run or is in use, there is nothing to resume and that was asked for, or the device, the
-    /// weights or a checkpoint cannot be used.
+    /// When the folder holds another run or is in use, there is nothing to resume and that was asked for, the device, the
+    /// weights or a checkpoint cannot be used, or the processes do not meet.
     pub fn open(mut self, request: &Request) -> Result<Opened, RunError> {
-        let checkpoints = Checkpoints::of(&self.folder, self.recipe.checkpoint.keep);
-        if request.resume && checkpoints.newest()?.is_none() {
-            return Err(RunError::NothingToResume { run: self.folder });
-        }
-        fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
-        let lock = lock(&self.folder)?;
-        let newest = checkpoints.newest()?;
-        if let Some((state, folder)) = &newest {
-            self.require_same(&state.identity, folder)?;
-            checkpoints.link(folder)?;
-            if state.step >= state.steps {
-                return Ok(Opened::Finished(checkpoints.model()));
-            }
-        }
-
         if let Some(threads) = request.threads {
             tch::set_num_threads(i32::from(threads));
         }
-        let device = Machine::look().device(request.device)?;
+        let device = Machine::look().device(request.device, request.ranks.local)?;
+        let world = World::join(request.ranks.clone(), device)?;
+        let found = world.leads().then(|| self.look(request)).transpose()?;
+        let newest = found.as_ref().and_then(|found| found.newest.as_ref());
+        let said = newest.map(|(state, _)| serde_json::to_string(state).unwrap_or_default()).unwrap_or_default();
+        let said = world.agree("state", said)?;
+        let agreed: Option<TrainerState> = serde_json::from_str(&said).ok();
+        if agreed.as_ref().is_some_and(|state| state.step >= state.steps) {
+            return Ok(Opened::Finished(Checkpoints::of(&self.folder, 1).model()));
+        }
+
         let compute = compute_kind(self.recipe.compute, device);
         let model = self.start.model(self.recipe.seed, device, compute)?;
         let mut optimizer = Optimizer::new(model.parameters(), self.recipe.optimizer, device);
-        let state = match newest {
-            Some((state, folder)) => {
-                Checkpoints::restore(&folder, &state, &model, &mut optimizer)?;
-                state
-            }
-            None => {
-                let switch = Switch::new(self.recipe.switch, self.schedule.warmup_steps);
-                TrainerState::new(self.schedule.steps(), switch, self.identity)
-            }
-        };
+        if let Some((state, folder)) = newest {
+            Checkpoints::restore(folder, state, &model, &mut optimizer)?;
+        }
+        let weights = model.parameters().iter().map(|(_, tensor)| tensor.detach());
+        world.spread(&weights.chain(optimizer.tensors()).collect::<Vec<_>>(), "spread the weights")?;
+        let resumed = agreed.is_some();
+        let state = agreed.unwrap_or_else(|| {
+            let switch = Switch::new(self.recipe.switch, self.schedule.warmup_steps);
+            TrainerState::new(self.schedule.steps(), switch, self.identity.clone())
+        });
         let lowest_score = self.shards.manifest().body.pool.lowest_score;
         let masking = Masking::new(self.recipe.masking, self.shards.vocabulary().clone(), lowest_score);
-        let fresh = state.step == 0;
-        let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, self.recipe.optimizer.sequences)?;
-        schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
-        let journal = Journal::open(&self.folder, state.step, state.steps, request.talk)?;
-        if fresh {
-            self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
-        }
-        let weights = model.parameters().count() as f64;
-        let config = model.config();
-        journal.say(&format!(
-            "model     {} layers of {}, {} weights, {}, on the {}",
-            config.num_hidden_layers,
-            config.hidden_size,
-            crate::log::brief(weights),
-            if self.start.from.is_some() { "from INIT" } else { "fresh" },
-            if device.is_cuda() { "GPU" } else { "CPU" },
-        ));
-        if !fresh {
-            journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
-        }
+        let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, MEASURED_AT_ONCE)?;
+        let lead = found.map(|found| self.lead(found, &state, resumed, &model, &world, request.talk)).transpose()?;
         Ok(Opened::Ready(Box::new(Run {
             folder: self.folder,
             recipe: self.recipe,
@@ -291,11 +287,62 @@ impl Plan {
             model,
             optimizer,
             state,
-            journal,
+            world,
+            skipped_in_a_row: 0,
             last_measured: Vec::new(),
-            checkpoints,
-            _lock: lock,
+            lead,
         })))
+    }
+
+    /// What the run's folder holds.
+    fn look(&self, request: &Request) -> Result<Found, RunError> {
+        let checkpoints = Checkpoints::of(&self.folder, self.recipe.checkpoint.keep);
+        if request.resume && checkpoints.newest()?.is_none() {
+            return Err(RunError::NothingToResume { run: self.folder.clone() });
+        }
+        fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
+        let lock = lock(&self.folder)?;
+        let newest = checkpoints.newest()?;
+        if let Some((state, folder)) = &newest {
+            self.require_same(&state.identity, folder)?;
+            checkpoints.link(folder)?;
+        }
+        Ok(Found { checkpoints, lock, newest })
+    }
+
+    /// Begins to write and to talk.
+    fn lead(
+        &self,
+        found: Found,
+        state: &TrainerState,
+        resumed: bool,
+        model: &BertForMaskedLm,
+        world: &World,
+        talk: Talk,
+    ) -> Result<Lead, RunError> {
+        schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
+        let journal = Journal::open(&self.folder, state.step, state.steps, talk)?;
+        if !resumed {
+            self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
+        }
+        let config = model.encoder().config();
+        let device = match (model.encoder().device().is_cuda(), world.size()) {
+            (true, 1) => "the GPU".to_owned(),
+            (false, 1) => "the CPU".to_owned(),
+            (true, many) => format!("{many} GPUs"),
+            (false, many) => format!("{many} processes"),
+        };
+        journal.say(&format!(
+            "model     {} layers of {}, {} weights, {}, on {device}",
+            config.num_hidden_layers,
+            config.hidden_size,
+            crate::log::brief(model.parameters().count() as f64),
+            if self.start.from.is_some() { "from INIT" } else { "fresh" },
+        ));
+        if resumed {
+            journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
+        }
+        Ok(Lead { journal, checkpoints: found.checkpoints, _lock: found.lock })
     }
 
     /// Checks that a checkpoint is of this run.
@@ -319,37 +366,56 @@ impl Plan {
 }
 
 const RECIPE: &str = "recipe.toml";
+/// Held-out segments that go through the model at once.
+const MEASURED_AT_ONCE: usize = 32;
+
+/// What a run's folder holds, and the right to write there.
+struct Found {
+    checkpoints: Checkpoints,
+    lock: File,
+    newest: Option<(TrainerState, PathBuf)>,
+}
 
 impl Run {
-    /// Saves a checkpoint, and returns its folder.
+    /// Saves a checkpoint, if this process leads.
     ///
     /// # Errors
     /// When it cannot be written; the checkpoints before stay as they are.
-    pub fn save(&mut self) -> Result<PathBuf, RunError> {
-        self.journal.flush()?;
+    pub fn save(&mut self) -> Result<(), RunError> {
+        let Some(lead) = &mut self.lead else { return Ok(()) };
+        lead.journal.flush()?;
+        self.state.optimizer_steps = self.optimizer.steps();
         let told = (self.recipe_text.as_str(), self.last_measured.as_slice());
-        Ok(self.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, told)?)
+        lead.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, told)?;
+        Ok(())
+    }
+
+    /// Notes a step of so many tokens.
+    pub fn note(&mut self, record: &StepRecord, tokens: u64) -> Result<(), StoreError> {
+        self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.step(record, tokens))
+    }
+
+    /// Notes a measurement.
+    pub fn note_held_out(&mut self, record: &HeldOutRecord) -> Result<(), StoreError> {
+        self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.held_out(record))
+    }
+
+    /// Ends what it tells.
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish())
     }
 
     /// The link to the newest checkpoint.
     pub fn result(&self) -> PathBuf {
-        self.checkpoints.model()
+        Checkpoints::of(&self.folder, 1).model()
     }
 }
 
 impl TrainerState {
     /// A step is done.
-    pub fn advance(
-        &mut self,
-        step: u64,
-        tokens: u64,
-        optimizer_steps: u64,
-        segments: Position,
-        pairs: Option<Position>,
-    ) {
+    pub fn advance(&mut self, step: u64, tokens: u64, segments: Position, pairs: Option<Position>) {
         self.step = step;
         self.tokens += tokens;
-        self.optimizer_steps = optimizer_steps;
         self.segments = segments;
         self.pairs = pairs.unwrap_or(self.pairs);
     }

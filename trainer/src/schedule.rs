@@ -2,8 +2,9 @@
 use std::ops::Range;
 
 use crate::{
-    data::{Corpus, SegmentPlan, Shards},
-    recipe::{Recipe, Stage},
+    data::{Corpus, DataError, SegmentPlan, Shards},
+    optimizer::StepSize,
+    recipe::Recipe,
 };
 
 /// The stages of a run over some shards.
@@ -39,7 +40,7 @@ impl PlannedStage {
     pub fn segment_plan(&self, recipe: &Recipe) -> SegmentPlan {
         SegmentPlan {
             corpora: self.corpora.clone(),
-            sequences: recipe.optimizer.sequences,
+            size: recipe.optimizer.step_size(),
             mix: recipe.data.mix,
             modes: recipe.scheme.modes(),
             seed: recipe.seed,
@@ -50,15 +51,27 @@ impl PlannedStage {
 
 impl Schedule {
     /// The schedule of a recipe over shards.
-    pub fn new(recipe: &Recipe, shards: &Shards) -> Self {
-        let segments = |stage: &Stage| stage.corpora.iter().map(|&c| shards.split(c).trained).sum();
-        Self::of_segments(recipe, segments)
+    ///
+    /// # Errors
+    /// When steps are counted in tokens, and these cannot be read.
+    pub fn new(recipe: &Recipe, shards: &Shards) -> Result<Self, DataError> {
+        let amounts: Result<Vec<u64>, DataError> = recipe
+            .stage
+            .iter()
+            .map(|stage| match recipe.optimizer.step_size() {
+                StepSize::Sequences(_) => Ok(stage.corpora.iter().map(|&c| shards.split(c).trained).sum()),
+                StepSize::Tokens(_) => stage.corpora.iter().map(|&c| shards.trained_tokens(c)).sum(),
+            })
+            .collect();
+        Ok(Self::of(recipe, &amounts?))
     }
 
-    fn of_segments(recipe: &Recipe, segments: impl Fn(&Stage) -> u64) -> Self {
+    /// The schedule over so many sequences, or tokens, for each stage.
+    fn of(recipe: &Recipe, amounts: &[u64]) -> Self {
         let (mut stages, mut first, mut epochs_before) = (Vec::new(), 0, 0);
-        for (index, stage) in recipe.stage.iter().enumerate() {
-            let steps_per_epoch = segments(stage).div_ceil(recipe.optimizer.sequences as u64).max(1);
+        let (StepSize::Sequences(in_step) | StepSize::Tokens(in_step)) = recipe.optimizer.step_size();
+        for (index, (stage, amount)) in recipe.stage.iter().zip(amounts).enumerate() {
+            let steps_per_epoch = amount.div_ceil(in_step as u64).max(1);
             let steps = match (stage.steps, stage.epochs) {
                 (Some(steps), _) => steps,
                 (None, epochs) => ((epochs.unwrap_or(1.0) * steps_per_epoch as f64).round() as u64).max(1),
@@ -93,7 +106,7 @@ mod tests {
     #[test]
     fn epochs_become_steps() {
         let recipe = Recipe::load("e-bert", &["stage.1.epochs=2.5".into()]).unwrap();
-        let schedule = Schedule::of_segments(&recipe, |stage| 100 * stage.corpora.len() as u64);
+        let schedule = Schedule::of(&recipe, &[200, 100]);
         let [first, second] = schedule.stages.as_slice() else { panic!("two stages") };
         assert_eq!((first.steps.clone(), first.steps_per_epoch, first.epochs_before), (0..35, 7, 0));
         assert_eq!((second.steps.clone(), second.steps_per_epoch, second.epochs_before), (35..45, 4, 5));

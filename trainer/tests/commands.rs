@@ -160,7 +160,7 @@ const BAD: &[Case] = &[
     }),
     ("bad value", |_| vec!["--recipe", "tiny.toml", "--set", "masking.budget=2"]),
     ("e-bert without INIT", |_| vec!["--recipe", "e-bert"]),
-    ("INIT that is no folder", |_| vec!["--recipe", "e-bert", "--init", "bert-base-uncased"]),
+    ("INIT that is no folder", |_| vec!["--recipe", "e-bert", "--init", "./bert"]),
     ("INIT without weights", |place| {
         model(place, |_| ());
         fs::remove_file(place.path("model/model.safetensors")).unwrap();

@@ -11,6 +11,7 @@ use support::{Place, document_id, ids};
 use trainer::{
     data::{Batch, Corpus, HeldOut, PairBatch, Position, SegmentPlan, Shards, pair_batches, segment_batches},
     masking::{MaskMode, Masking, MaskingOptions},
+    optimizer::StepSize,
 };
 
 const HELD_OUT: f64 = 0.1;
@@ -24,7 +25,7 @@ fn open(place: &Place) -> (Arc<Shards>, Arc<Masking>) {
 fn plan(corpora: &[Corpus]) -> SegmentPlan {
     SegmentPlan {
         corpora: corpora.to_vec(),
-        sequences: 7,
+        size: StepSize::Sequences(7),
         mix: 3,
         modes: vec![MaskMode::Word, MaskMode::Phrase],
         seed: 4,

@@ -9,7 +9,10 @@ use super::{
     shards::{Corpus, DataError, SegmentBlock, Shards},
     vocabulary::SpecialIds,
 };
-use crate::masking::{MaskKey, MaskMode, Masking, Masks};
+use crate::{
+    masking::{MaskKey, MaskMode, Masking, Masks},
+    optimizer::StepSize,
+};
 
 /// Sequences to train on.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +53,7 @@ pub struct PairBatch {
     pub lengths: Vec<usize>,
     /// For each pair, which sequences its anchor, neighbor and negative are.
     pub pairs: Vec<[usize; 3]>,
+    special: SpecialIds,
     /// Where the stream is after this batch.
     pub after: Position,
 }
@@ -68,9 +72,78 @@ impl Batch {
 
     /// Tokens, special tokens not counted.
     pub fn content_tokens(&self) -> usize {
-        self.lengths.iter().map(|length| length - 2).sum()
+        self.lengths.iter().map(|length| length - SPECIAL).sum()
+    }
+
+    /// The input in a mode, cut into what goes through the model at once: the sequences of `share`, and at most `tokens` of them at once (0: any
+    /// number; a longer sequence goes by itself). With each part come the lengths of its sequences.
+    pub fn parts(
+        &self,
+        mode: MaskMode,
+        share: impl Iterator<Item = usize>,
+        tokens: usize,
+    ) -> Vec<(Vec<usize>, MaskedBatch)> {
+        let masked = self.in_mode(mode);
+        let starts = starts(&self.lengths);
+        let parts = at_once(share, tokens, |sequence| self.lengths[sequence]).into_iter().map(|sequences| {
+            let lengths = sequences.iter().map(|&sequence| self.lengths[sequence]).collect();
+            (lengths, masked.only(&sequences, &starts, &self.lengths))
+        });
+        parts.collect()
     }
 }
+
+/// Cuts a share into parts whose sizes add up to at most `most` (0: any), or that are single.
+fn at_once(share: impl Iterator<Item = usize>, most: usize, size: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+    let mut parts: Vec<Vec<usize>> = Vec::new();
+    let mut held = 0;
+    for item in share {
+        match parts.last_mut() {
+            Some(part) if most == 0 || held + size(item) <= most => {
+                part.push(item);
+                held += size(item);
+            }
+            _ => {
+                parts.push(vec![item]);
+                held = size(item);
+            }
+        }
+    }
+    parts
+}
+
+/// Where sequences of these lengths start in their row.
+pub fn starts(lengths: &[usize]) -> Vec<usize> {
+    lengths.iter().scan(0, |end, length| Some(std::mem::replace(end, *end + length))).collect()
+}
+
+impl PairBatch {
+    /// Packs pairs: anchor, neighbor and negative of the first, and so on.
+    fn of(sides: &[&[u16]], special: SpecialIds, after: Position) -> Self {
+        let mut order: Vec<usize> = (0..sides.len()).collect();
+        order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
+        let mut place = vec![0; sides.len()];
+        order.iter().enumerate().for_each(|(at, &side)| place[side] = at);
+        let (input_ids, lengths) = pack(order.iter().map(|&side| sides[side]), special);
+        let pairs = place.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+        Self { input_ids, lengths, pairs, special, after }
+    }
+
+    /// The pairs of `share`, cut into what goes through the model at once: at most `tokens` (0: any number; a larger pair goes by itself).
+    pub fn parts(&self, share: impl Iterator<Item = usize>, tokens: usize) -> Vec<Self> {
+        let starts = starts(&self.lengths);
+        let size = |pair: usize| self.pairs[pair].iter().map(|&side| self.lengths[side]).sum();
+        let parts = at_once(share, tokens, size).into_iter().map(|pairs| {
+            let content = |side: usize| &self.input_ids[starts[side] + 1..starts[side] + self.lengths[side] - 1];
+            let sides: Vec<&[u16]> = pairs.iter().flat_map(|&pair| self.pairs[pair].map(content)).collect();
+            Self::of(&sides, self.special, self.after)
+        });
+        parts.collect()
+    }
+}
+
+/// `[CLS]` and `[SEP]`.
+const SPECIAL: usize = 2;
 
 /// How many batches wait for the step.
 const AHEAD: usize = 8;
@@ -111,8 +184,8 @@ impl<T: Send + 'static> Batches<T> {
 pub struct SegmentPlan {
     /// The corpora.
     pub corpora: Vec<Corpus>,
-    /// Sequences in a batch.
-    pub sequences: usize,
+    /// How much a batch holds.
+    pub size: StepSize,
     /// Row groups that are shuffled together.
     pub mix: usize,
     /// Modes that a step may be in.
@@ -141,13 +214,17 @@ pub fn segment_batches(
     let (masking, special) = (masking.clone(), shards.vocabulary().special);
     Ok(Batches::start(move || {
         let mut segments = SegmentBlock::default();
-        let epoch = cursor.take(plan.sequences, |block, row| segments.push(&block.get(row)))?;
+        let epoch = cursor.take(plan.size, |block, row| {
+            let segment = block.get(row);
+            segments.push(&segment);
+            segment.input_ids.len() + SPECIAL
+        })?;
         let key = MaskKey { seed: plan.seed, epoch: plan.epochs_before + epoch };
         let mut order: Vec<usize> = (0..segments.rows()).collect();
         order.sort_by_key(|&row| std::cmp::Reverse(segments.get(row).input_ids.len()));
         let sorted: Vec<Segment<'_>> = order.iter().map(|&row| segments.get(row)).collect();
         Ok(Batch {
-            lengths: sorted.iter().map(|s| s.input_ids.len() + 2).collect(),
+            lengths: sorted.iter().map(|s| s.input_ids.len() + SPECIAL).collect(),
             documents: sorted.iter().map(|s| s.document).collect(),
             masked: plan.modes.iter().map(|&mode| MaskedBatch::of(&sorted, mode, &masking, key, special)).collect(),
             epoch,
@@ -172,14 +249,12 @@ pub fn pair_batches(
     let special = shards.vocabulary().special;
     Ok(Batches::start(move || {
         let mut sides: Vec<Vec<u16>> = Vec::with_capacity(3 * pairs);
-        cursor.take(pairs, |block, row| sides.extend(block.get(row).map(<[u16]>::to_vec)))?;
-        let mut order: Vec<usize> = (0..sides.len()).collect();
-        order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
-        let mut place = vec![0; sides.len()];
-        order.iter().enumerate().for_each(|(at, &side)| place[side] = at);
-        let (input_ids, lengths) = pack(order.iter().map(|&side| sides[side].as_slice()), special);
-        let pairs = place.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
-        Ok(PairBatch { input_ids, lengths, pairs, after: cursor.position() })
+        cursor.take(StepSize::Sequences(pairs), |block, row| {
+            sides.extend(block.get(row).map(<[u16]>::to_vec));
+            0
+        })?;
+        let sides: Vec<&[u16]> = sides.iter().map(Vec::as_slice).collect();
+        Ok(PairBatch::of(&sides, special, cursor.position()))
     }))
 }
 
@@ -190,12 +265,27 @@ pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u16]>, special: SpecialIds)
         row.push(special.cls);
         row.extend_from_slice(ids);
         row.push(special.sep);
-        lengths.push(ids.len() + 2);
+        lengths.push(ids.len() + SPECIAL);
     }
     (row, lengths)
 }
 
 impl MaskedBatch {
+    /// Some of the sequences of a batch whose sequences have these starts and lengths.
+    fn only(&self, sequences: &[usize], starts: &[usize], lengths: &[usize]) -> Self {
+        let mut part = Self { mode: self.mode, input_ids: vec![], selected: vec![], labels: vec![], units: vec![] };
+        for &sequence in sequences {
+            let (start, end) = (starts[sequence], starts[sequence] + lengths[sequence]);
+            let [first, last] = [start, end].map(|at| self.selected.partition_point(|&s| (s as usize) < at));
+            let before = part.input_ids.len();
+            part.selected.extend(self.selected[first..last].iter().map(|&at| (at as usize - start + before) as u32));
+            part.labels.extend_from_slice(&self.labels[first..last]);
+            part.units.extend_from_slice(&self.units[first..last]);
+            part.input_ids.extend_from_slice(&self.input_ids[start..end]);
+        }
+        part
+    }
+
     /// Masks sequences and packs them.
     pub fn of(segments: &[Segment<'_>], mode: MaskMode, masking: &Masking, key: MaskKey, special: SpecialIds) -> Self {
         let (mut input_ids, lengths) = pack(segments.iter().map(|s| s.input_ids), special);

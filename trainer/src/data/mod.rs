@@ -9,7 +9,7 @@ mod order;
 mod shards;
 pub(crate) mod vocabulary;
 
-pub use batch::{Batch, Batches, MaskedBatch, PairBatch, SegmentPlan, pack, pair_batches, segment_batches};
+pub use batch::{Batch, Batches, MaskedBatch, PairBatch, SegmentPlan, pack, pair_batches, segment_batches, starts};
 pub use held_out::HeldOut;
 pub use order::{Order, Position};
 pub use shards::{Corpus, DataError, Shards, Split};

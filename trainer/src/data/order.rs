@@ -1,7 +1,7 @@
 //! The order of rows in an epoch.
 //!
 //! The row groups of all files are shuffled, products and reviews spread evenly; so many of them in a row make a
-//! block, and the rows of a block are shuffled. So a [`Position`] is three numbers, and a resumed run reads one block
+//! block, and the rows of a block are shuffled. So a [`Position`] is a few numbers, and a resumed run reads one block
 //! to be where it was. What comes when depends on (seed, epoch, block) alone.
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::shards::{Chunk, Corpus, DataError, Flat, SegmentBlock, Shards};
+use crate::optimizer::StepSize;
 
 /// Where a stream of rows is: the next row to give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,6 +20,13 @@ pub struct Position {
     pub block: u32,
     /// Row of the block.
     pub row: u32,
+    /// Tokens by which the last step, counted in tokens, went over: they are part of the next.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub over: u32,
+}
+
+fn is_zero(tokens: &u32) -> bool {
+    *tokens == 0
 }
 
 /// Puts row groups in the order of an epoch, and cuts them into blocks.
@@ -144,16 +152,22 @@ impl<B: Block> Cursor<B> {
         self.position
     }
 
-    /// Gives at most `many` rows, all of one epoch, to `visit`, and says which epoch.
+    /// Gives the rows of a step, all of one epoch, to `visit`, which says how many tokens a row has, and says which epoch.
     ///
     /// The shards must hold something to train on.
-    pub(super) fn take(&mut self, many: usize, mut visit: impl FnMut(&B, usize)) -> Result<u32, DataError> {
-        let mut taken = 0;
+    pub(super) fn take(&mut self, size: StepSize, mut visit: impl FnMut(&B, usize) -> usize) -> Result<u32, DataError> {
+        // Rows, and tokens: what went over before counts.
+        let (mut taken, mut tokens) = (0, self.position.over as usize);
+        let full = |taken: usize, tokens: usize| match size {
+            StepSize::Sequences(most) => taken >= most,
+            StepSize::Tokens(most) => tokens >= most,
+        };
         loop {
-            let Position { epoch, block, row } = self.position;
+            let Position { epoch, block, row, .. } = self.position;
             let first = block as usize * self.order.mix;
             if first >= self.chunks.len() {
-                self.position = Position { epoch: epoch + 1, block: 0, row: 0 };
+                self.position = Position { epoch: epoch + 1, ..Position::default() };
+                tokens = 0;
                 self.chunks = self.order.epoch(epoch + 1);
                 if taken > 0 {
                     return Ok(epoch);
@@ -168,15 +182,21 @@ impl<B: Block> Cursor<B> {
                 self.rows = self.order.rows(epoch, block, self.block.rows());
                 self.loaded = Some((epoch, block));
             }
-            let rest = self.rows.get(row as usize..).unwrap_or_default();
-            let now = rest.len().min(many - taken);
-            rest[..now].iter().for_each(|&row| visit(&self.block, row as usize));
-            taken += now;
-            self.position.row += now as u32;
-            if self.position.row as usize >= self.rows.len() {
-                self.position = Position { epoch, block: block + 1, row: 0 };
+            for &row in self.rows.get(row as usize..).unwrap_or_default() {
+                tokens += visit(&self.block, row as usize);
+                taken += 1;
+                self.position.row += 1;
+                if full(taken, tokens) {
+                    break;
+                }
             }
-            if taken == many {
+            if self.position.row as usize >= self.rows.len() {
+                self.position = Position { epoch, block: block + 1, ..Position::default() };
+            }
+            if full(taken, tokens) {
+                if let StepSize::Tokens(most) = size {
+                    self.position.over = (tokens - most) as u32;
+                }
                 return Ok(epoch);
             }
         }

@@ -267,6 +267,22 @@ impl Shards {
         self.splits[corpus as usize]
     }
 
+    /// Tokens of a corpus that are trained on, special tokens counted. Reads all of its shards.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn trained_tokens(&self, corpus: Corpus) -> Result<u64, DataError> {
+        let mut tokens = 0;
+        for &chunk in self.chunks(corpus) {
+            self.each_segment(chunk, |_, segment| {
+                if !self.is_held_out(segment.document) {
+                    tokens += segment.input_ids.len() as u64 + 2;
+                }
+            })?;
+        }
+        Ok(tokens)
+    }
+
     /// Pairs; one with a held-out product is held out.
     pub fn pair_split(&self) -> Split {
         self.pair_split

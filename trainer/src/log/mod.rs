@@ -75,6 +75,9 @@ pub struct StepRecord {
     /// Steps skipped so far, since their gradient was not finite.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped: u64,
+    /// Of its wall time, what went by until its batch was there: the most that the device can have waited for data.
+    #[serde(default)]
+    pub waited: f64,
     /// Wall time of this step.
     pub seconds: f64,
 }

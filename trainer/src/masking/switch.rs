@@ -103,6 +103,17 @@ pub struct Switch {
     word: Fitting,
     phrase: Fitting,
     alpha: f64,
+    /// Losses that are known, but that no step has learnt yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    told: Vec<Told>,
+}
+
+/// The loss of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Told {
+    step: u64,
+    mode: MaskMode,
+    loss: f64,
 }
 
 /// How far one mode is fitted.
@@ -159,7 +170,7 @@ impl Fitting {
 impl Switch {
     /// A switch whose warm-up, T1, takes this many steps.
     pub fn new(options: SwitchOptions, warmup_steps: u64) -> Self {
-        Self { options, warmup_steps, word: Fitting::NEW, phrase: Fitting::NEW, alpha: options.alpha0 }
+        Self { options, warmup_steps, word: Fitting::NEW, phrase: Fitting::NEW, alpha: options.alpha0, told: vec![] }
     }
 
     /// The probability of word mode at a step, counted from 0.
@@ -177,6 +188,9 @@ impl Switch {
 
     /// The last loss of a mode, if it was drawn since the data changed.
     pub fn last_loss(&self, mode: MaskMode) -> Option<f64> {
+        if let Some(told) = self.told.iter().rfind(|told| told.mode == mode) {
+            return Some(told.loss);
+        }
         let fitting = match mode {
             MaskMode::Word => &self.word,
             _ => &self.phrase,
@@ -190,9 +204,24 @@ impl Switch {
         if r < self.alpha(step) { MaskMode::Word } else { MaskMode::Phrase }
     }
 
+    /// Hears the loss of a step, which counts from the second step after it on: the device is still at work on a step
+    /// when the mode of the next is drawn.
+    pub fn tell(&mut self, step: u64, mode: MaskMode, loss: f64) {
+        self.told.push(Told { step, mode, loss });
+    }
+
+    /// Learns what counts for the draw of a step.
+    pub fn learn_for(&mut self, step: u64) {
+        let told = std::mem::take(&mut self.told);
+        let (known, later): (Vec<Told>, Vec<Told>) = told.into_iter().partition(|told| told.step + 2 <= step);
+        self.told = later;
+        known.into_iter().for_each(|told| self.update(told.mode, told.loss));
+    }
+
     /// Starts the averages anew, as the data change and with them the level of the losses: a mode whose loss has jumped would
     /// seem to unlearn, be drawn hardly ever, and so seem to for very long. The etas stay until there is something to say.
     pub fn rebase(&mut self) {
+        self.learn_for(u64::MAX);
         if self.options.rule == Rule::Smoothed {
             for fitting in [&mut self.word, &mut self.phrase] {
                 *fitting = Fitting { eta: fitting.eta, ..Fitting::NEW };

@@ -3,17 +3,136 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::native;
+
 /// Sequences packed in one row: no token is padding.
 ///
-/// Everything but attention works on the row as it is. For attention, sequences of like length are laid beside one
-/// another as a rectangle.
+/// Everything but attention works on the row as it is.
 #[derive(Debug)]
 pub struct Packed {
     /// Token ids, `[T]`.
     ids: Tensor,
     /// Position of each token in its sequence, `[T]`.
     positions: Tensor,
-    groups: Vec<Group>,
+    /// Token type of each token, `[T]`; 0 throughout where there are none.
+    types: Option<Tensor>,
+    boundaries: Boundaries,
+    device: Device,
+}
+
+/// Where sequences begin and end, as attention wants it.
+#[derive(Debug)]
+enum Boundaries {
+    /// Sequences of like length laid beside one another.
+    Rectangles(Vec<Group>),
+    /// All at once.
+    Flash {
+        /// Tokens before each sequence, and of all, int32 `[sequences + 1]`.
+        cumulative: Tensor,
+        /// Tokens of the longest.
+        longest: i64,
+    },
+}
+
+/// How sequences are packed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layout {
+    /// Where they are.
+    pub device: Device,
+    /// How attention finds them.
+    pub attention: Attention,
+}
+
+/// How attention treats sequences of several lengths.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Attention {
+    /// Sequences of like length are laid beside one another as a rectangle, the places of which may exceed its tokens by this share.
+    Rectangles(f64),
+    /// Flash attention over the row, with cumulative lengths (Dao 2023): on a GPU, in half precision.
+    Flash,
+}
+
+impl Layout {
+    /// What suits a device and a kind of number: flash attention where there is one. A CPU gains nothing from larger rectangles;
+    /// a GPU pays for each of them.
+    pub fn suiting(device: Device, compute: Kind) -> Self {
+        let attention = match (device, compute) {
+            (Device::Cpu, _) => Attention::Rectangles(0.0),
+            (_, Kind::BFloat16 | Kind::Half) => Attention::Flash,
+            _ => Attention::Rectangles(f64::INFINITY),
+        };
+        Self { device, attention }
+    }
+}
+
+impl Packed {
+    /// Packs a row of ids, the sequences of which have these lengths. Sorted lengths waste least.
+    ///
+    /// # Panics
+    /// When the lengths do not add up to the row.
+    pub fn new(ids: &[u16], lengths: &[usize], layout: Layout) -> Self {
+        assert_eq!(lengths.iter().sum::<usize>(), ids.len(), "lengths add up to the row");
+        let device = layout.device;
+        let row: Vec<i32> = ids.iter().map(|&id| i32::from(id)).collect();
+        let positions: Vec<i32> = lengths.iter().flat_map(|&length| 0..length as i32).collect();
+        let boundaries = match layout.attention {
+            Attention::Rectangles(waste) => Boundaries::Rectangles(
+                groups(lengths, waste).into_iter().map(|range| Group::new(lengths, range, device)).collect(),
+            ),
+            Attention::Flash => {
+                let ends = lengths.iter().scan(0, |end, &length| {
+                    *end += length as i32;
+                    Some(*end)
+                });
+                let cumulative: Vec<i32> = [0].into_iter().chain(ends).collect();
+                let longest = lengths.iter().copied().max().unwrap_or(0) as i64;
+                Boundaries::Flash { cumulative: upload(&cumulative, device), longest }
+            }
+        };
+        Self { ids: upload(&row, device), positions: upload(&positions, device), types: None, boundaries, device }
+    }
+
+    /// Gives each token of the row a token type: 0 for a first text, 1 for a second one.
+    ///
+    /// # Panics
+    /// When there are not as many as tokens.
+    pub fn with_types(mut self, types: &[u8]) -> Self {
+        assert_eq!(types.len() as i64, self.ids.size()[0], "a type for each token");
+        let types: Vec<i32> = types.iter().map(|&t| i32::from(t)).collect();
+        self.types = Some(upload(&types, self.device));
+        self
+    }
+
+    /// Token ids, `[T]`.
+    pub fn ids(&self) -> &Tensor {
+        &self.ids
+    }
+
+    /// Positions, `[T]`.
+    pub fn positions(&self) -> &Tensor {
+        &self.positions
+    }
+
+    /// Token types, `[T]`, if not 0 throughout.
+    pub fn types(&self) -> Option<&Tensor> {
+        self.types.as_ref()
+    }
+
+    /// Attention of each sequence to itself. Queries, keys and values are `[T, heads * size]`; so is the result.
+    pub fn attention(&self, [q, k, v]: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
+        let groups = match &self.boundaries {
+            Boundaries::Rectangles(groups) => groups,
+            Boundaries::Flash { cumulative, longest } => {
+                let [tokens, width] = [q.size()[0], q.size()[1]];
+                let [q, k, v] = [q, k, v].map(|x| x.view([tokens, heads, width / heads]));
+                let seen = native::flash_attention([&q, &k, &v], cumulative, *longest, dropout);
+                // What libtorch refuses is a panic, as it is in tch.
+                return seen.unwrap_or_else(|error| panic!("{error}")).reshape([tokens, width]);
+            }
+        };
+        let seen: Vec<Tensor> = groups.iter().map(|group| group.attention([q, k, v], heads, dropout)).collect();
+        if let [only] = seen.as_slice() { only.shallow_clone() } else { Tensor::cat(&seen, 0) }
+    }
 }
 
 /// Sequences that attention treats at once.
@@ -42,52 +161,8 @@ struct Padding {
     mask: Tensor,
 }
 
-/// How the places of a rectangle may exceed its tokens.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Waste(pub f64);
-
-impl Waste {
-    /// What suits a device: a CPU gains nothing from larger groups, a GPU pays for each of them.
-    pub fn for_device(device: Device) -> Self {
-        if device == Device::Cpu { Self(0.0) } else { Self(f64::INFINITY) }
-    }
-}
-
-impl Packed {
-    /// Packs a row of ids, the sequences of which have these lengths. Sorted lengths waste least.
-    ///
-    /// # Panics
-    /// When the lengths do not add up to the row.
-    pub fn new(ids: &[u16], lengths: &[usize], device: Device, waste: Waste) -> Self {
-        assert_eq!(lengths.iter().sum::<usize>(), ids.len(), "lengths add up to the row");
-        let row: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-        let positions: Vec<i64> = lengths.iter().flat_map(|&length| 0..length as i64).collect();
-        Self {
-            ids: Tensor::from_slice(&row).to_device(device),
-            positions: Tensor::from_slice(&positions).to_device(device),
-            groups: groups(lengths, waste).into_iter().map(|range| Group::new(lengths, range, device)).collect(),
-        }
-    }
-
-    /// Token ids, `[T]`.
-    pub fn ids(&self) -> &Tensor {
-        &self.ids
-    }
-
-    /// Positions, `[T]`.
-    pub fn positions(&self) -> &Tensor {
-        &self.positions
-    }
-
-    /// Attention of each sequence to itself. Queries, keys and values are `[T, heads * size]`; so is the result.
-    pub fn attention(&self, [q, k, v]: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
-        let groups: Vec<Tensor> = self.groups.iter().map(|group| group.attention([q, k, v], heads, dropout)).collect();
-        if let [only] = groups.as_slice() { only.shallow_clone() } else { Tensor::cat(&groups, 0) }
-    }
-}
-
 /// Neighboring sequences, in groups whose rectangles waste at most this share of their tokens.
-fn groups(lengths: &[usize], waste: Waste) -> Vec<Range<usize>> {
+fn groups(lengths: &[usize], waste: f64) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let mut start = 0;
     while start < lengths.len() {
@@ -95,7 +170,7 @@ fn groups(lengths: &[usize], waste: Waste) -> Vec<Range<usize>> {
         while end < lengths.len() {
             let (tokens_with, longest_with) = (tokens + lengths[end], longest.max(lengths[end]));
             let places = longest_with * (end + 1 - start);
-            if end > start && (places - tokens_with) as f64 > waste.0 * tokens_with as f64 {
+            if end > start && (places - tokens_with) as f64 > waste * tokens_with as f64 {
                 break;
             }
             (tokens, longest, end) = (tokens_with, longest_with, end + 1);
@@ -116,14 +191,14 @@ impl Group {
             let (mut spread, mut gather, mut mask) = (Vec::new(), Vec::new(), Vec::new());
             let mut first = 0;
             for (sequence, &length) in lengths.iter().enumerate() {
-                spread.extend((0..longest).map(|i| (if i < length { first + i } else { first }) as i64));
-                gather.extend((0..length).map(|i| (sequence * longest + i) as i64));
+                spread.extend((0..longest).map(|i| (if i < length { first + i } else { first }) as i32));
+                gather.extend((0..length).map(|i| (sequence * longest + i) as i32));
                 mask.extend((0..longest).map(|i| i < length));
                 first += length;
             }
             Padding {
-                spread: Tensor::from_slice(&spread).to_device(device),
-                gather: Tensor::from_slice(&gather).to_device(device),
+                spread: upload(&spread, device),
+                gather: upload(&gather, device),
                 mask: Tensor::from_slice(&mask).view([lengths.len() as i64, 1, 1, longest as i64]).to_device(device),
             }
         });
@@ -153,8 +228,17 @@ impl Group {
 
 /// A list of token positions on a device.
 pub fn indices(positions: &[u32], device: Device) -> Tensor {
-    let positions: Vec<i64> = positions.iter().map(|&p| i64::from(p)).collect();
-    Tensor::from_slice(&positions).to_kind(Kind::Int64).to_device(device)
+    let positions: Vec<i32> = positions.iter().map(|&p| p as i32).collect();
+    upload(&positions, device)
+}
+
+/// Small numbers on a device, int32. The copy to a GPU starts from pinned memory, so that nothing waits for it.
+pub fn upload(numbers: &[i32], device: Device) -> Tensor {
+    let numbers = Tensor::from_slice(numbers);
+    match device {
+        Device::Cpu => numbers,
+        device => numbers.pin_memory(device).to_device_(device, Kind::Int, true, false),
+    }
 }
 
 #[cfg(test)]
@@ -163,10 +247,10 @@ mod tests {
 
     #[test]
     fn groups_waste_no_more_than_they_may() {
-        assert_eq!(groups(&[7, 7, 5, 5, 5, 2], Waste(0.0)), [0..2, 2..5, 5..6]);
-        assert_eq!(groups(&[7, 7, 5, 5, 5, 2], Waste(f64::INFINITY)), vec![0..6; 1]);
-        assert_eq!(groups(&[10, 9, 9, 5], Waste(0.1)), [0..3, 3..4]);
-        assert_eq!(groups(&[], Waste(0.0)), Vec::<Range<usize>>::new());
+        assert_eq!(groups(&[7, 7, 5, 5, 5, 2], 0.0), [0..2, 2..5, 5..6]);
+        assert_eq!(groups(&[7, 7, 5, 5, 5, 2], f64::INFINITY), vec![0..6; 1]);
+        assert_eq!(groups(&[10, 9, 9, 5], 0.1), [0..3, 3..4]);
+        assert_eq!(groups(&[], 0.0), Vec::<Range<usize>>::new());
     }
 
     #[test]
@@ -188,7 +272,8 @@ mod tests {
             .collect();
         let wanted = Tensor::cat(&apart, 0);
         for waste in [0.0, 0.3, f64::INFINITY] {
-            let packed = Packed::new(&ids, &lengths, Device::Cpu, Waste(waste));
+            let layout = Layout { device: Device::Cpu, attention: Attention::Rectangles(waste) };
+            let packed = Packed::new(&ids, &lengths, layout);
             let found = packed.attention([&qkv[0], &qkv[1], &qkv[2]], 2, 0.0);
             let error = (&found - &wanted).abs().max().double_value(&[]);
             assert!(error < 1e-12, "{waste}: {error}");

@@ -1,12 +1,14 @@
 //! BERT, as `transformers` has it: the same configuration, names of weights and numbers.
 //!
-//! [`BertForMaskedLm`] is the encoder with the masked-LM head. Sequences are packed in one row ([`Packed`]); no token is
-//! padding. [`weights`] reads and writes Hugging Face folders.
+//! [`Encoder`] is BERT without a head, [`BertForMaskedLm`] has the masked-LM head. Sequences are packed in one row
+//! ([`Packed`]); no token is padding. [`weights`] reads and writes Hugging Face folders.
 mod attention;
-mod bert;
 mod config;
+mod encoder;
+mod masked_lm;
 pub mod weights;
 
-pub use attention::{Packed, Waste, indices};
-pub use bert::{BertForMaskedLm, Parameters, Phase};
-pub use config::{BertConfig, ConfigError};
+pub use attention::{Attention, Layout, Packed, indices, upload};
+pub use config::{Activation, BertConfig, ConfigError};
+pub use encoder::{Builder, Encoder, LayerNorm, Linear, Parameters, Phase};
+pub use masked_lm::BertForMaskedLm;

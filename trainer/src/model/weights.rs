@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors, View};
 use schemas::StoreError;
 use tch::{Device, Kind, Tensor};
 
-use super::bert::BertForMaskedLm;
+use super::encoder::Parameters;
 
 /// Weights cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -113,16 +113,21 @@ pub enum WeightsError {
 /// What reading a folder found besides the weights of the encoder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Weights of the head that are not there, and start fresh.
+    /// Weights of a head that are not there, and stay as they are.
     pub fresh: Vec<String>,
     /// Stored weights that the model does not have.
     pub unused: Vec<String>,
 }
 
-const WEIGHTS: &str = "model.safetensors";
+/// The file of the weights, where they are one file.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The list of their files, where they are many.
+pub const INDEX: &str = "model.safetensors.index.json";
+/// What every BERT has; the rest are heads.
+const ENCODER: [&str; 2] = ["bert.embeddings.", "bert.encoder."];
 
-/// Reads the weights of a folder into a model of its configuration.
-pub fn load(folder: &Path, model: &BertForMaskedLm) -> Result<Found, WeightsError> {
+/// Reads the weights of a folder into those of a model of its configuration.
+pub fn load(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsError> {
     let mut stored = read_all(folder)?;
     let decoder = stored.remove("cls.predictions.decoder.weight");
     if let Some(bias) = stored.remove("cls.predictions.decoder.bias") {
@@ -134,7 +139,7 @@ pub fn load(folder: &Path, model: &BertForMaskedLm) -> Result<Found, WeightsErro
         return Err(WeightsError::Untied { path: folder.to_owned() });
     }
     let (mut fresh, mut missing) = (Vec::new(), Vec::new());
-    for (name, parameter) in model.parameters().iter() {
+    for (name, parameter) in parameters.iter() {
         match stored.remove(name) {
             Some(tensor) if tensor.size() == parameter.size() => {
                 tch::no_grad(|| parameter.shallow_clone().copy_(&tensor));
@@ -143,8 +148,8 @@ pub fn load(folder: &Path, model: &BertForMaskedLm) -> Result<Found, WeightsErro
                 let (found, wanted) = (tensor.size(), parameter.size());
                 return Err(WeightsError::Shape { path: folder.to_owned(), name: name.to_owned(), found, wanted });
             }
-            None if name.starts_with("cls.") => fresh.push(name.to_owned()),
-            None => missing.push(name.to_owned()),
+            None if ENCODER.iter().any(|part| name.starts_with(part)) => missing.push(name.to_owned()),
+            None => fresh.push(name.to_owned()),
         }
     }
     if let Some(first) = missing.first() {
@@ -159,7 +164,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     if single.is_file() {
         return Ok(vec![single]);
     }
-    let path = folder.join("model.safetensors.index.json");
+    let path = folder.join(INDEX);
     if !path.is_file() {
         let pickled = folder.join("pytorch_model.bin").is_file();
         return Err(WeightsError::Absent { folder: folder.to_owned(), pickled });
@@ -265,7 +270,7 @@ pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::BertConfig;
+    use crate::model::{BertConfig, BertForMaskedLm};
 
     fn config() -> BertConfig {
         let text = r#"{"vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -274,7 +279,7 @@ mod tests {
     }
 
     fn model(seed: u64) -> BertForMaskedLm {
-        BertForMaskedLm::new(config(), seed, Device::Cpu)
+        BertForMaskedLm::new(&config(), seed, Device::Cpu, Kind::Float)
     }
 
     fn equal(a: &BertForMaskedLm, b: &BertForMaskedLm) -> bool {
@@ -303,7 +308,7 @@ mod tests {
             save(folder.path(), &wanted, rename);
             let found = model(2);
             assert!(!equal(&found, &wanted));
-            assert_eq!(load(folder.path(), &found).unwrap(), Found::default());
+            assert_eq!(load(folder.path(), found.parameters()).unwrap(), Found::default());
             assert!(equal(&found, &wanted));
         }
     }
@@ -312,10 +317,10 @@ mod tests {
     fn a_missing_head_is_said_and_a_missing_layer_refused() {
         let folder = tempfile::tempdir().unwrap();
         save(folder.path(), &model(1), |name| (!name.starts_with("cls.")).then(|| name.to_owned()));
-        let found = load(folder.path(), &model(2)).unwrap();
+        let found = load(folder.path(), model(2).parameters()).unwrap();
         assert_eq!(found.fresh.len(), 5);
         save(folder.path(), &model(1), |name| (!name.contains("layer.1.")).then(|| name.to_owned()));
-        let error = load(folder.path(), &model(2)).unwrap_err().to_string();
+        let error = load(folder.path(), model(2).parameters()).unwrap_err().to_string();
         assert!(error.contains("lacks 16 of the weights"), "{error}");
     }
 
@@ -324,23 +329,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         save(folder.path(), &model(1), |name| Some(name.to_owned()));
         let wide = BertConfig { vocab_size: 12, ..config() };
-        let error = load(folder.path(), &BertForMaskedLm::new(wide, 1, Device::Cpu)).unwrap_err().to_string();
+        let error = load(folder.path(), BertForMaskedLm::new(&wide, 1, Device::Cpu, Kind::Float).parameters())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("word_embeddings.weight has shape [11, 8], wanted [12, 8]"), "{error}");
         let model = model(1);
         let decoder = Tensor::zeros([11, 8], (Kind::Float, Device::Cpu));
         let named = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
         let named = named.chain([("cls.predictions.decoder.weight".to_owned(), &decoder)]);
         write(&folder.path().join(WEIGHTS), named).unwrap();
-        assert!(matches!(load(folder.path(), &model), Err(WeightsError::Untied { .. })));
+        assert!(matches!(load(folder.path(), model.parameters()), Err(WeightsError::Untied { .. })));
     }
 
     #[test]
     fn folders_without_weights_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(load(folder.path(), &model(1)).unwrap_err().to_string().contains("has no weights"));
+        assert!(load(folder.path(), model(1).parameters()).unwrap_err().to_string().contains("has no weights"));
         fs::write(folder.path().join("pytorch_model.bin"), "x").unwrap();
-        assert!(load(folder.path(), &model(1)).unwrap_err().to_string().contains("save_pretrained"));
+        assert!(load(folder.path(), model(1).parameters()).unwrap_err().to_string().contains("save_pretrained"));
         fs::write(folder.path().join(WEIGHTS), "no tensors").unwrap();
-        assert!(matches!(load(folder.path(), &model(1)), Err(WeightsError::Malformed { .. })));
+        assert!(matches!(load(folder.path(), model(1).parameters()), Err(WeightsError::Malformed { .. })));
     }
 }

@@ -178,7 +178,9 @@ impl Place {
         text.lines()
             .map(|line| {
                 let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
-                value.as_object_mut().unwrap().remove("seconds");
+                for clock in ["seconds", "waited"] {
+                    value.as_object_mut().unwrap().remove(clock);
+                }
                 value.to_string()
             })
             .collect()

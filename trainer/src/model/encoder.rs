@@ -1,8 +1,8 @@
-//! The encoder and the masked-LM head (Devlin et al. 2019).
+//! The encoder (Devlin et al. 2019), and the parts that it and the heads are built of.
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    attention::{Packed, indices},
+    attention::{Layout, Packed},
     config::{Activation, BertConfig},
 };
 
@@ -47,29 +47,32 @@ impl Parameters {
     }
 }
 
+/// A fully connected layer.
 #[derive(Debug)]
-struct Linear {
+pub struct Linear {
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Linear {
     /// `x` `[.., in]` to `[.., out]`, in the kind of `x`: the weights are cast, and stay as they are.
-    fn forward(&self, x: &Tensor) -> Tensor {
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
         x.linear(&self.weight.to_kind(kind), Some(&self.bias.to_kind(kind)))
     }
 }
 
+/// Layer normalisation over the last dimension.
 #[derive(Debug)]
-struct LayerNorm {
+pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     epsilon: f64,
 }
 
 impl LayerNorm {
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// `x` `[.., width]`, normalised, in its kind.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
         let [weight, bias] = [&self.weight, &self.bias].map(|t| t.to_kind(kind));
         x.layer_norm([x.size()[x.dim() - 1]], Some(&weight), Some(&bias), self.epsilon, true)
@@ -88,23 +91,6 @@ struct Layer {
     output_norm: LayerNorm,
 }
 
-/// BERT with a masked-LM head whose decoder is the word embedding.
-#[derive(Debug)]
-pub struct BertForMaskedLm {
-    config: BertConfig,
-    device: Device,
-    compute: Kind,
-    parameters: Parameters,
-    words: Tensor,
-    positions: Tensor,
-    types: Tensor,
-    embedding_norm: LayerNorm,
-    layers: Vec<Layer>,
-    transform: Linear,
-    transform_norm: LayerNorm,
-    decoder_bias: Tensor,
-}
-
 /// Whether dropout is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -114,48 +100,78 @@ pub enum Phase {
     Evaluate,
 }
 
-/// Adds the parts of a model to its parameters.
-struct Builder<'a> {
+/// Adds the parts of a model to its parameters, fresh: normal weights, zero biases, as `transformers` starts them.
+#[derive(Debug)]
+pub struct Builder<'a> {
     parameters: &'a mut Parameters,
     config: &'a BertConfig,
     device: Device,
 }
 
-impl Builder<'_> {
-    fn tensor(&mut self, name: &str, shape: &[i64], start: Start) -> Tensor {
-        self.parameters.add(name.to_owned(), shape, start, self.config, self.device)
+impl<'a> Builder<'a> {
+    /// Draws all that it adds from `seed`.
+    pub fn new(parameters: &'a mut Parameters, config: &'a BertConfig, seed: u64, device: Device) -> Self {
+        tch::manual_seed(seed as i64);
+        Self { parameters, config, device }
     }
 
-    fn linear(&mut self, name: &str, input: i64, output: i64) -> Linear {
+    /// The shape of the model.
+    pub fn config(&self) -> &BertConfig {
+        self.config
+    }
+
+    /// A bias of zeros.
+    pub fn bias(&mut self, name: &str, width: i64) -> Tensor {
+        self.tensor(name, &[width], Start::Zeros)
+    }
+
+    /// A fully connected layer: `name.weight` and `name.bias`.
+    pub fn linear(&mut self, name: &str, input: i64, output: i64) -> Linear {
         Linear {
             weight: self.tensor(&format!("{name}.weight"), &[output, input], Start::Normal),
-            bias: self.tensor(&format!("{name}.bias"), &[output], Start::Zeros),
+            bias: self.bias(&format!("{name}.bias"), output),
         }
     }
 
-    fn norm(&mut self, name: &str) -> LayerNorm {
+    /// A layer norm over hidden states.
+    pub fn norm(&mut self, name: &str) -> LayerNorm {
         let width = self.config.hidden_size;
         LayerNorm {
             weight: self.tensor(&format!("{name}.weight"), &[width], Start::Ones),
-            bias: self.tensor(&format!("{name}.bias"), &[width], Start::Zeros),
+            bias: self.bias(&format!("{name}.bias"), width),
             epsilon: self.config.layer_norm_eps,
         }
     }
+
+    fn tensor(&mut self, name: &str, shape: &[i64], start: Start) -> Tensor {
+        self.parameters.add(name.to_owned(), shape, start, self.config, self.device)
+    }
 }
 
-impl BertForMaskedLm {
-    /// A fresh model, drawn from `seed`: normal weights, zero biases, as `transformers` starts them.
-    pub fn new(config: BertConfig, seed: u64, device: Device) -> Self {
-        tch::manual_seed(seed as i64);
-        let mut parameters = Parameters::default();
-        let mut b = Builder { parameters: &mut parameters, config: &config, device };
+/// BERT without a head.
+#[derive(Debug)]
+pub struct Encoder {
+    config: BertConfig,
+    device: Device,
+    compute: Kind,
+    words: Tensor,
+    positions: Tensor,
+    types: Tensor,
+    embedding_norm: LayerNorm,
+    layers: Vec<Layer>,
+}
+
+impl Encoder {
+    /// A fresh encoder. It computes in `compute`; the weights stay float32.
+    pub fn new(b: &mut Builder<'_>, compute: Kind) -> Self {
+        let config = b.config.clone();
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let embedding = |b: &mut Builder<'_>, name: &str, rows| {
             b.tensor(&format!("bert.embeddings.{name}_embeddings.weight"), &[rows, hidden], Start::Normal)
         };
-        let words = embedding(&mut b, "word", config.vocab_size);
-        let positions = embedding(&mut b, "position", config.max_position_embeddings);
-        let types = embedding(&mut b, "token_type", config.type_vocab_size);
+        let words = embedding(b, "word", config.vocab_size);
+        let positions = embedding(b, "position", config.max_position_embeddings);
+        let types = embedding(b, "token_type", config.type_vocab_size);
         let embedding_norm = b.norm("bert.embeddings.LayerNorm");
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
@@ -172,29 +188,7 @@ impl BertForMaskedLm {
                 }
             })
             .collect();
-        let decoder_bias = b.tensor("cls.predictions.bias", &[config.vocab_size], Start::Zeros);
-        let transform = b.linear("cls.predictions.transform.dense", hidden, hidden);
-        let transform_norm = b.norm("cls.predictions.transform.LayerNorm");
-        Self {
-            device,
-            compute: Kind::Float,
-            words,
-            positions,
-            types,
-            embedding_norm,
-            layers,
-            transform,
-            transform_norm,
-            decoder_bias,
-            parameters,
-            config,
-        }
-    }
-
-    /// Computes in this kind; the weights stay float32.
-    pub fn computing_in(mut self, compute: Kind) -> Self {
-        self.compute = compute;
-        self
+        Self { device: b.device, compute, words, positions, types, embedding_norm, layers, config }
     }
 
     /// The shape.
@@ -207,9 +201,14 @@ impl BertForMaskedLm {
         self.device
     }
 
-    /// The weights.
-    pub fn parameters(&self) -> &Parameters {
-        &self.parameters
+    /// How sequences are packed for it.
+    pub fn layout(&self) -> Layout {
+        Layout::suiting(self.device, self.compute)
+    }
+
+    /// The word embedding, `[vocab_size, hidden_size]`.
+    pub fn words(&self) -> &Tensor {
+        &self.words
     }
 
     /// The last hidden states of all tokens, `[T, hidden_size]`.
@@ -218,38 +217,28 @@ impl BertForMaskedLm {
         let dropout = |x: Tensor| x.dropout(self.config.hidden_dropout_prob, train);
         let attention_dropout = if train { self.config.attention_probs_dropout_prob } else { 0.0 };
         let rows = |table: &Tensor, ids: &Tensor| Tensor::embedding(table, ids, -1, false, false);
-        // Token type 0 throughout.
-        let sum = rows(&self.words, packed.ids()) + rows(&self.positions, packed.positions()) + self.types.select(0, 0);
+        let types = packed.types().map_or_else(|| self.types.select(0, 0), |types| rows(&self.types, types));
+        let sum = rows(&self.words, packed.ids()) + rows(&self.positions, packed.positions()) + types;
         let mut x = dropout(self.embedding_norm.forward(&sum)).to_kind(self.compute);
         for layer in &self.layers {
             let qkv = [&layer.query, &layer.key, &layer.value].map(|projection| projection.forward(&x));
             let heads = self.config.num_attention_heads;
             let seen = packed.attention([&qkv[0], &qkv[1], &qkv[2]], heads, attention_dropout);
             x = layer.attention_norm.forward(&(dropout(layer.attention_output.forward(&seen)) + x));
-            let inner = self.activate(layer.intermediate.forward(&x));
+            let inner = self.config.hidden_act.of(&layer.intermediate.forward(&x));
             x = layer.output_norm.forward(&(dropout(layer.output.forward(&inner)) + x));
         }
         x
     }
+}
 
-    /// Scores of every token of the vocabulary, `[N, vocab_size]` in float32, for these hidden states `[N, hidden_size]`.
-    pub fn predict(&self, hidden: &Tensor) -> Tensor {
-        let x = self.transform_norm.forward(&self.activate(self.transform.forward(hidden)));
-        let kind = x.kind();
-        x.linear(&self.words.to_kind(kind), Some(&self.decoder_bias.to_kind(kind))).to_kind(Kind::Float)
-    }
-
-    /// Scores at some tokens of the row alone, `[N, vocab_size]`: the head costs as much as several layers.
-    pub fn predict_at(&self, packed: &Packed, selected: &[u32], phase: Phase) -> Tensor {
-        let hidden = self.encode(packed, phase);
-        self.predict(&hidden.index_select(0, &indices(selected, self.device)))
-    }
-
-    fn activate(&self, x: Tensor) -> Tensor {
-        match self.config.hidden_act {
-            Activation::Gelu => x.gelu("none"),
-            Activation::GeluTanh => x.gelu("tanh"),
-            Activation::Relu => x.relu(),
+impl Activation {
+    /// Applies it to every number.
+    pub fn of(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Gelu => x.gelu("none"),
+            Self::GeluTanh => x.gelu("tanh"),
+            Self::Relu => x.relu(),
         }
     }
 }

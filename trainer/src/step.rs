@@ -1,0 +1,82 @@
+//! What a step computes: losses and their gradients, for this process's share of a batch.
+//!
+//! Gradients add up: over the parts that go through the model at once, over both losses, and, in [`World`], over the processes.
+//! Each share is divided by what the whole batch holds, so that the sum is the mean over the batch, however it is cut.
+use tch::{Kind, Reduction, Tensor};
+
+use crate::{
+    data::{Batch, MaskedBatch, PairBatch},
+    masking::MaskMode,
+    model::{BertForMaskedLm, Packed, Phase, upload},
+    neighbor::{self, NeighborOptions},
+    world::World,
+};
+
+/// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and gives this process's share of that loss, in nats, a scalar on
+/// the device; `None` where nothing of the whole batch was selected. At most `at_once` tokens go through the model at once (0: any number).
+pub fn masked_gradients(
+    model: &BertForMaskedLm,
+    (batch, mode): (&Batch, MaskMode),
+    at_once: usize,
+    world: &World,
+) -> Option<Tensor> {
+    let selected = batch.in_mode(mode).selected.len();
+    let share = world.share(batch.lengths.len());
+    let losses = batch.parts(mode, share, at_once).into_iter().filter_map(|(lengths, part)| {
+        let (scores, labels) = predict(model, &part, &lengths, Phase::Train)?;
+        Some(cross_entropy(&scores, &labels) / selected as f64)
+    });
+    (selected > 0).then(|| backward(model, losses))
+}
+
+/// Adds the weighted gradient of Neighbor Product Reconstruction (eq. 12) of a batch of pairs, and gives this process's share of its
+/// mean over the pairs, unweighted, a scalar on the device.
+pub fn neighbor_gradients(
+    model: &BertForMaskedLm,
+    pairs: &PairBatch,
+    options: &NeighborOptions,
+    at_once: usize,
+    world: &World,
+) -> Tensor {
+    let (encoder, all) = (model.encoder(), pairs.pairs.len() as f64);
+    let losses = pairs.parts(world.share(pairs.pairs.len()), at_once).into_iter().map(|part| {
+        let packed = Packed::new(&part.input_ids, &part.lengths, encoder.layout());
+        let hidden = encoder.encode(&packed, Phase::Train);
+        let loss = neighbor::loss(&hidden, &part.lengths, &part.pairs, options);
+        loss * (options.weight * part.pairs.len() as f64 / all)
+    });
+    // A weight of 0 leaves nothing to learn, and nothing to tell.
+    let weight = if options.weight == 0.0 { 1.0 } else { options.weight };
+    backward(model, losses) / weight
+}
+
+/// Runs each loss backward before the next is computed, and gives their sum.
+fn backward(model: &BertForMaskedLm, losses: impl Iterator<Item = Tensor>) -> Tensor {
+    let mut sum = Tensor::zeros([], (Kind::Float, model.encoder().device()));
+    for loss in losses {
+        loss.backward();
+        sum += loss.detach();
+    }
+    sum
+}
+
+/// Sum of the cross entropies of scores `[N, vocab_size]` with labels `[N]`, in nats.
+pub fn cross_entropy(scores: &Tensor, labels: &Tensor) -> Tensor {
+    scores.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0)
+}
+
+/// Scores at the selected tokens of sequences of these lengths, `[N, vocab_size]`, and what stood there, `[N]`; `None` where none is selected.
+pub fn predict(
+    model: &BertForMaskedLm,
+    batch: &MaskedBatch,
+    lengths: &[usize],
+    phase: Phase,
+) -> Option<(Tensor, Tensor)> {
+    if batch.selected.is_empty() {
+        return None;
+    }
+    let layout = model.encoder().layout();
+    let packed = Packed::new(&batch.input_ids, lengths, layout);
+    let labels: Vec<i32> = batch.labels.iter().map(|&id| i32::from(id)).collect();
+    Some((model.predict_at(&packed, &batch.selected, phase), upload(&labels, layout.device).to_kind(Kind::Int64)))
+}

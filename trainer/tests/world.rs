@@ -1,0 +1,175 @@
+//! Several processes train as one: the same global batches, the losses of one process to rounding, and what happens when one is lost.
+mod support;
+
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use support::{Place, text_of};
+use trainer::native::group;
+
+/// Says why nothing is tested where this build cannot exchange.
+fn without_gloo() -> bool {
+    if !group::has_gloo() {
+        println!("skipped: built without Gloo (its headers are in Debian's libgloo-dev)");
+    }
+    !group::has_gloo()
+}
+
+const RUN: [&str; 8] =
+    ["--recipe", "tiny.toml", "--set", "dropout=0.0", "--set", "stage.0.steps=60", "--set", "stage.1.steps=40"];
+
+/// Starts the processes of one run.
+fn start(place: &Place, run: &str, size: usize, more: &[&str]) -> Vec<Child> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let begin = |rank: usize| {
+        let mut command: Command = place.command(&RUN);
+        command.args(["--run", run]).args(more).envs([
+            ("RANK", rank.to_string()),
+            ("WORLD_SIZE", size.to_string()),
+            ("MASTER_ADDR", "127.0.0.1".to_owned()),
+            ("MASTER_PORT", port.to_string()),
+        ]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    (0..size).map(begin).collect()
+}
+
+fn finish(processes: Vec<Child>) -> Vec<Output> {
+    processes.into_iter().map(|child| child.wait_with_output().unwrap()).collect()
+}
+
+fn run(place: &Place, run: &str, size: usize, more: &[&str]) -> Vec<Output> {
+    let outputs = finish(start(place, run, size, more));
+    for (rank, output) in outputs.iter().enumerate() {
+        assert_eq!(output.status.code(), Some(0), "rank {rank}: {}", text_of(output));
+    }
+    outputs
+}
+
+/// The numbers of a run's metrics: for each line its step, and its losses and norms.
+fn numbers(place: &Place, run: &str) -> Vec<(u64, String, Vec<f64>)> {
+    let lines = place.metrics(run);
+    let read = |line: &String| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let keys =
+            ["loss", "neighbor_loss", "gradient_norm", "masked_gradient_norm", "neighbor_gradient_norm", "alpha"];
+        let mut numbers: Vec<f64> = keys.iter().filter_map(|key| value[key].as_f64()).collect();
+        for measured in value["held_out"].as_array().into_iter().flatten() {
+            numbers.extend(["loss", "accuracy", "whole"].map(|key| measured[key].as_f64().unwrap()));
+        }
+        (value["step"].as_u64().unwrap(), value["mode"].to_string() + &value["tokens"].to_string(), numbers)
+    };
+    lines.iter().map(read).collect()
+}
+
+/// Compares two runs; differences of rounding grow from step to step.
+fn assert_alike(place: &Place, found: &str, wanted: &str, share: f64) {
+    let [found, wanted] = [found, wanted].map(|run| numbers(place, run));
+    assert_eq!(found.len(), wanted.len());
+    for (found, wanted) in found.iter().zip(&wanted) {
+        assert_eq!((found.0, &found.1, found.2.len()), (wanted.0, &wanted.1, wanted.2.len()));
+        for (a, b) in found.2.iter().zip(&wanted.2) {
+            assert!((a - b).abs() <= share * b.abs().max(0.1), "step {}: {found:?} {wanted:?}", found.0);
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_step_give_the_losses_of_the_whole() {
+    let place = Place::new();
+    for (name, more) in [
+        ("whole", &[][..]),
+        ("parts", &["--set", "optimizer.tokens_at_once=40"]),
+        ("tokens", &["--set", "optimizer.tokens=1024", "--set", "stage.0.steps=6", "--set", "stage.1.steps=3"]),
+    ] {
+        let output = place.command(&RUN).args(["--run", name]).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    }
+    assert_alike(&place, "parts", "whole", 2e-3);
+    // Steps of about as many tokens as were asked for: a sequence belongs to the step in which it begins.
+    let steps: Vec<u64> = numbers(&place, "tokens")
+        .iter()
+        .filter_map(|line| line.1.split_once('"').and_then(|_| line.1.rsplit('"').next()?.parse().ok()))
+        .collect();
+    // The last steps of an epoch may be short.
+    for pair in steps[..4].windows(2) {
+        assert!((1024 - 32..=1024 + 32).contains(&(pair[1] - pair[0])), "{steps:?}");
+    }
+}
+
+#[test]
+fn two_processes_give_the_losses_of_one() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    run(&place, "one", 1, &[]);
+    let outputs = run(&place, "two", 2, &[]);
+    assert_alike(&place, "two", "one", 2e-3);
+    // Rank 0 talks; the other is silent.
+    assert!(text_of(&outputs[0]).contains("2 processes") && text_of(&outputs[1]).is_empty(), "{outputs:?}");
+    run(&place, "three", 3, &[]);
+    assert_alike(&place, "three", "one", 2e-3);
+    // What is not trained yet is the same to the last bit or nearly so.
+    let [first, wanted] = ["two", "one"].map(|run| numbers(&place, run)[1].2[0]);
+    assert!((first - wanted).abs() < 1e-6, "{first} {wanted}");
+    let again = run(&place, "two", 2, &[]);
+    assert!(text_of(&again[0]).contains("up to date"), "{}", text_of(&again[0]));
+}
+
+#[test]
+fn a_lost_process_ends_the_others_and_any_number_goes_on() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    let long = ["--set", "stage.0.steps=4000", "--set", "checkpoint.every=20"];
+    let mut processes = start(&place, "lost", 2, &long);
+    let since = Instant::now();
+    while place.metrics("lost").len() < 50 {
+        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
+        thread::sleep(Duration::from_millis(5));
+    }
+    processes[1].kill().unwrap();
+    let since = Instant::now();
+    let outputs = finish(processes);
+    assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+    let text = text_of(&outputs[0]);
+    assert_eq!(outputs[0].status.code(), Some(1), "{text}");
+    assert!(text.contains("rank 0 of 2 lost another rank") && text.contains("hint: "), "{text}");
+
+    // SIGTERM to one of three stops all of them, at the same step.
+    let processes = start(&place, "lost", 3, &long);
+    let since = Instant::now();
+    let before = place.metrics("lost").len();
+    while place.metrics("lost").len() < before + 30 {
+        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let term = Command::new("kill").args(["-TERM", &processes[2].id().to_string()]).status().unwrap();
+    assert!(term.success());
+    let outputs = finish(processes);
+    for output in &outputs {
+        assert_eq!(output.status.code(), Some(1), "{}", text_of(output));
+    }
+    assert!(text_of(&outputs[0]).contains("the same command again"), "{}", text_of(&outputs[0]));
+    let state = fs::read_to_string(place.path("lost/model/trainer_state.json")).unwrap();
+    let step = serde_json::from_str::<serde_json::Value>(&state).unwrap()["step"].as_u64().unwrap();
+    assert!(step > 20 && step < 4000);
+
+    // One process goes on where three were; its losses are those of a run that was never cut.
+    let short = ["--set", "stage.0.steps=4000", "--set", "checkpoint.every=20"];
+    let mut alone = start(&place, "lost", 1, &short);
+    let since = Instant::now();
+    while (place.metrics("lost").len() as u64) < step + 40 {
+        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
+        thread::sleep(Duration::from_millis(5));
+    }
+    alone[0].kill().unwrap();
+    finish(alone);
+}
