@@ -43,14 +43,13 @@ endif
 export LIBTORCH
 
 # Several processes exchange through Gloo on CPUs and NCCL on GPUs, where the headers are: Gloo's come from the system
-# (Debian: libgloo-dev; GLOO_INCLUDE names another folder), NCCL's lie in torch's CUDA wheels.
-GLOO := $(if $(wildcard $(or $(GLOO_INCLUDE),/usr/include)/gloo/algorithm.h),trainer/gloo)
-NCCL := $(if $(wildcard $(LIBTORCH)/../nvidia/nccl/include/nccl.h),trainer/nccl)
-FEATURES = --features "$(GLOO) $(NCCL)"
+# (Debian: libgloo-dev; GLOO_INCLUDE names another folder), NCCL's from the wheels of trainer/libtorch-gpu.txt.
+there = $(shell test -e "$(1)" && echo $(2))
+FEATURES = --features "$(call there,$(or $(GLOO_INCLUDE),/usr/include)/gloo/algorithm.h,trainer/gloo) $(call there,$(realpath $(LIBTORCH))/../nvidia/cu13/include/crt/host_config.h,trainer/nccl)"
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 .PHONY: pipeline
 pipeline:
@@ -106,6 +105,14 @@ bench: pipeline ## the parts beside `tokenizers` and Aho-Corasick, the whole lin
 	@cargo build --release --manifest-path pipeline/benches/parts/Cargo.toml --target-dir $(TARGET) --quiet
 	@python3 pipeline/benches/whole_line.py --pipeline $(PIPELINE) --parts $(TARGET)/release/parts --work $(TARGET)/bench $(ARGS)
 
+# The peer needs torch's full wheels; `make parity` installs them, and a Python that has them may be named.
+BENCH_PYTHON = $(if $(wildcard $(PARITY)/ready),$(PARITY)/bin/python,python3)
+
+.PHONY: bench-train
+bench-train: trainer ## training beside Hugging Face transformers on the same documents, where Python has it: tokens/s, utilisation, where a step's time goes; a row in docs/bench/trainer.csv; OUT=dir ARGS=
+	@[ -e "$(OUT)/shards/manifest.json" ] || $(PIPELINE) run $(OPTIONS)
+	@$(BENCH_PYTHON) trainer/benches/train.py --trainer $(TRAINER) --out "$(OUT)" $(ARGS)
+
 .PHONY: check
 check: libtorch $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
 	@cargo fmt --all --check
@@ -123,6 +130,7 @@ libtorch: $(LIBTORCH_READY) ## install libtorch below the target folder, for thi
 $(LIBTORCH_READY): trainer/libtorch.txt | $(VENV)/bin/pip
 	@echo "libtorch  installing $$(grep -m1 ^torch== $<) for the $(if $(filter cpu,$(GPU)),CPU: 0.5 GB,GPU: 3 GB), once"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check $(if $(filter cpu,$(GPU)),--no-deps) --requirement $<
+	@$(if $(filter cuda,$(GPU)),$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement trainer/libtorch-gpu.txt)
 	@ln -sfn "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/torch" $(TARGET)/libtorch
 	@touch $@
 

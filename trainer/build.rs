@@ -68,8 +68,9 @@ fn nccl_library(libtorch: &Path) {
     let wheels =
         libtorch.canonicalize().ok().and_then(|torch| Some(torch.parent()?.join("nvidia"))).unwrap_or_default();
     let folders = fs::read_dir(&wheels).into_iter().flatten().flatten().map(|entry| entry.path().join("include"));
+    let folders = folders.flat_map(|include| [include.join("cccl"), include]).filter(|include| include.is_dir());
     let mut build = compiler(libtorch);
-    build.includes(folders.filter(|include| include.is_dir())).pic(true);
+    build.includes(folders).pic(true);
     let mut command = build.get_compiler().to_command();
     let lib = libtorch.join("lib");
     command.args(["-shared", "-o"]).arg(programs.join("libebert_nccl.so")).arg("native/ebert_nccl.cpp");

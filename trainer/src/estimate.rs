@@ -112,7 +112,7 @@ impl std::fmt::Display for Estimate {
 }
 
 /// The most memory that this process has had, in bytes.
-fn peak_memory() -> Option<u64> {
+pub(crate) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(1024 * line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?)

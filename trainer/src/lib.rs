@@ -8,6 +8,7 @@
 //! [`cross_attention`] draws how two titles attend to each other.
 //!
 //! The trainer never sees raw text, phrase strings or the graph: only shard rows and their manifest.
+pub mod bench;
 pub mod card;
 pub mod checkpoint;
 pub mod cross_attention;

@@ -12,6 +12,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trainer::{
+    bench,
     cross_attention::CrossAttention,
     data::Shards,
     device::{Machine, Wish},
@@ -39,6 +40,10 @@ enum Command {
     ///
     /// A run that was stopped goes on from its last checkpoint when the same command is given again.
     Pretrain(Pretrain),
+    /// Measure how fast training is, and what bounds it: tokens a second, model FLOP utilisation, where a step's time goes
+    ///
+    /// `make bench-train` runs it beside Hugging Face `transformers` on the same documents.
+    Bench(Bench),
     /// Draw how the tokens of two titles attend to each other, as the paper's Figure 8
     ///
     /// A cell is the share of the second title's token with which Neighbor Product Reconstruction rebuilds the first title's.
@@ -64,6 +69,68 @@ enum Command {
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
+}
+
+#[derive(clap::Args)]
+struct Bench {
+    /// The folder that `make shards` made
+    #[arg(long, default_value = "data/work")]
+    out: PathBuf,
+    /// The recipe whose steps are measured, in word mode
+    #[arg(long, default_value = "e-bert")]
+    recipe: String,
+    /// The shape of the model, with fresh weights
+    #[arg(long, value_enum, default_value_t)]
+    shape: Shape,
+    /// A model to measure instead: a Hugging Face folder, or an id on the hub
+    #[arg(long, conflicts_with = "shape")]
+    init: Option<PathBuf>,
+    /// Change a value of the recipe, such as optimizer.tokens=65536
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Steps that are measured
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Steps before them
+    #[arg(long, default_value_t = 5)]
+    warm: u32,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Wish,
+    /// Threads of the CPU [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Write the batches and the model's configuration here, for others to train on the same
+    #[arg(long)]
+    export: Option<PathBuf>,
+    /// For whom it talks
+    #[arg(long, value_enum, default_value_t)]
+    log: Talk,
+}
+
+/// Shapes of BERTs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Shape {
+    /// 12 layers of 768
+    #[default]
+    BertBase,
+    /// 6 layers of 384, as all-MiniLM-L6-v2
+    MiniLm,
+    /// 2 layers of 128, as the recipe of the sample
+    Sample,
+}
+
+impl Shape {
+    /// The recipe's values for it.
+    fn overrides(self) -> Vec<String> {
+        let [layers, hidden, heads] = match self {
+            Self::BertBase => [12, 768, 12],
+            Self::MiniLm => [6, 384, 12],
+            Self::Sample => [2, 128, 2],
+        };
+        let values = [("layers", layers), ("hidden_size", hidden), ("heads", heads), ("intermediate_size", 4 * hidden)];
+        values.map(|(key, value)| format!("model.{key}={value}")).into()
+    }
 }
 
 #[derive(clap::Args)]
@@ -128,6 +195,7 @@ fn main() -> ExitCode {
     let outcome = panic::catch_unwind(|| match command {
         Command::Doctor => doctor(),
         Command::Pretrain(options) => train(options),
+        Command::Bench(options) => measure(options),
         Command::Attention { model, first, second, output } => {
             let map = CrossAttention::of(&model, [&first, &second])?;
             schemas::store::write_file(&output, map.svg().as_bytes())?;
@@ -266,6 +334,36 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         summary(&run, ended, started.elapsed().as_secs_f64(), run.state.tokens - before)?;
     }
     Ok(if ended == Ended::Finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(options: Bench) -> anyhow::Result<ExitCode> {
+    let shape = if options.init.is_some() { Vec::new() } else { options.shape.overrides() };
+    let request = Request {
+        out: options.out,
+        recipe: options.recipe,
+        overrides: [shape, options.overrides].concat(),
+        init: options.init,
+        run: None,
+        resume: false,
+        device: options.device,
+        threads: options.threads,
+        talk: options.log,
+        ranks: Ranks::alone(),
+    };
+    let bar = checking_bar(&request);
+    let mut plan = Plan::make(&request, |bytes| bar.inc(bytes))?;
+    bar.finish_and_clear();
+    let what = bench::Measure {
+        steps: options.steps as usize,
+        warm: options.warm as usize,
+        export: options.export.as_deref(),
+    };
+    let measured = bench::bench(&mut plan, &request, what)?;
+    match request.talk {
+        Talk::Text => write!(io::stdout(), "{measured}")?,
+        Talk::Json => writeln!(io::stdout(), "{}", serde_json::to_string(&measured)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A bar over the bytes of the shards, which are checked before anything is made.

@@ -73,6 +73,9 @@ pub enum RunError {
     /// libtorch.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// A recipe without steps.
+    #[error("the recipe has no step to measure\nhint: any other recipe than bert-raw")]
+    NothingToMeasure,
     /// The other processes.
     #[error(transparent)]
     World(#[from] WorldError),

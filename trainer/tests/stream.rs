@@ -93,11 +93,71 @@ fn what_was_hidden_is_what_stood_there() {
 fn every_position_finds_the_same_rest() {
     let place = Place::new();
     let (shards, masking) = open(&place);
-    let all = epochs(&place, plan(&BOTH), 3);
-    for at in (0..all.len() - 6).step_by(5) {
-        let mut batches = segment_batches(&shards, &masking, plan(&BOTH), all[at].after).unwrap();
-        for wanted in &all[at + 1..at + 6] {
-            assert_eq!(&batches.next_batch().unwrap(), wanted);
+    for size in [StepSize::Sequences(7), StepSize::Tokens(150)] {
+        let plan = || SegmentPlan { size, ..plan(&BOTH) };
+        let all = epochs(&place, plan(), 3);
+        for at in (0..all.len() - 6).step_by(5) {
+            let mut batches = segment_batches(&shards, &masking, plan(), all[at].after).unwrap();
+            for wanted in &all[at + 1..at + 6] {
+                assert_eq!(&batches.next_batch().unwrap(), wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_of_tokens_holds_the_sequences_that_begin_in_it() {
+    let place = Place::new();
+    let (shards, _) = open(&place);
+    let all: u64 = BOTH.iter().map(|&corpus| shards.trained_tokens(corpus).unwrap()).sum();
+    let batches = epochs(&place, SegmentPlan { size: StepSize::Tokens(150), ..plan(&BOTH) }, 2);
+    for epoch in 0..2 {
+        let mut end = 0;
+        let of_epoch: Vec<&Batch> = batches.iter().filter(|b| b.epoch == epoch).collect();
+        for (number, batch) in of_epoch.iter().enumerate() {
+            let tokens: usize = batch.lengths.iter().sum();
+            assert!((end..end + tokens).contains(&(number * 150)) || end > number * 150, "{number}");
+            end += tokens;
+            // The last of a step begins in it.
+            assert!(end >= (number + 1) * 150 || number + 1 == of_epoch.len());
+            assert!(end - batch.lengths.iter().max().unwrap() < (number + 1) * 150);
+        }
+        assert_eq!(end as u64, all);
+        assert!(of_epoch.len() as u64 == all.div_ceil(150) || of_epoch.len() as u64 + 1 == all.div_ceil(150));
+    }
+}
+
+#[test]
+fn parts_of_a_batch_are_the_batch() {
+    let place = Place::new();
+    for batch in epochs(&place, plan(&BOTH), 1) {
+        let whole = batch.in_mode(MaskMode::Phrase);
+        for (ranks, at_once) in [(1, 0), (1, 40), (2, 0), (3, 25)] {
+            let parts: Vec<_> = (0..ranks)
+                .flat_map(|rank| {
+                    let share = (rank..batch.lengths.len()).step_by(ranks);
+                    batch.parts(MaskMode::Phrase, share, at_once)
+                })
+                .collect();
+            let mut found: Vec<u16> = Vec::new();
+            let mut labels = 0;
+            for (lengths, part) in &parts {
+                assert!(at_once == 0 || lengths.len() == 1 || lengths.iter().sum::<usize>() <= at_once);
+                assert_eq!(lengths.iter().sum::<usize>(), part.input_ids.len());
+                let mut row = part.input_ids.clone();
+                for (&at, &label) in part.selected.iter().zip(&part.labels) {
+                    row[at as usize] = label;
+                }
+                labels += part.labels.len();
+                found.extend(row);
+            }
+            let mut wanted = whole.input_ids.clone();
+            for (&at, &label) in whole.selected.iter().zip(&whole.labels) {
+                wanted[at as usize] = label;
+            }
+            found.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!((found, labels), (wanted, whole.labels.len()), "{ranks} {at_once}");
         }
     }
 }

@@ -254,6 +254,33 @@ mod tests {
     }
 
     #[test]
+    fn flash_attention_is_attention() {
+        if crate::device::Machine::look().usable == 0 {
+            println!("skipped: flash attention over a row needs a GPU");
+            return;
+        }
+        let (lengths, device) = ([60, 33, 33, 7, 1], Device::Cuda(0));
+        let ids = vec![0u16; 134];
+        let result = |attention| {
+            let qkv = [1, 2, 3].map(|seed| {
+                tch::manual_seed(seed);
+                let x = Tensor::randn([134, 128], (Kind::Float, Device::Cpu));
+                x.to_device(device).to_kind(Kind::BFloat16).set_requires_grad(true)
+            });
+            let packed = Packed::new(&ids, &lengths, Layout { device, attention });
+            let seen = packed.attention([&qkv[0], &qkv[1], &qkv[2]], 2, 0.0).to_kind(Kind::Float);
+            seen.square().sum(Kind::Float).backward();
+            let mut all = vec![seen.detach()];
+            all.extend(qkv.map(|x| x.grad().to_kind(Kind::Float)));
+            all
+        };
+        for (found, wanted) in result(Attention::Flash).iter().zip(result(Attention::Rectangles(f64::INFINITY))) {
+            let error = (found - &wanted).abs().max().double_value(&[]);
+            assert!(error < 0.02 * wanted.abs().max().double_value(&[]), "{error}");
+        }
+    }
+
+    #[test]
     fn a_sequence_does_not_see_what_is_beside_it() {
         let lengths = [6, 6, 4, 3, 1];
         let ids = vec![0u16; 20];

@@ -1,4 +1,5 @@
-//! Several processes train as one: the same global batches, the losses of one process to rounding, and what happens when one is lost.
+//! One run in several ways: in parts, in bfloat16, in several processes, with one of them lost. The losses are those of one process
+//! in float32, to rounding.
 mod support;
 
 use std::{
@@ -100,6 +101,26 @@ fn parts_of_a_step_give_the_losses_of_the_whole() {
     for pair in steps[..4].windows(2) {
         assert!((1024 - 32..=1024 + 32).contains(&(pair[1] - pair[0])), "{steps:?}");
     }
+}
+
+#[test]
+fn bfloat16_stays_near_float32() {
+    let place = Place::new();
+    for compute in ["float32", "bfloat16"] {
+        let compute_in = format!("compute={compute}");
+        let slowly = ["--set", &compute_in, "--set", "optimizer.learning_rate=1e-3"];
+        let output = place.command(&RUN).args(["--run", compute]).args(slowly).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    }
+    let [found, wanted] = ["bfloat16", "float32"].map(|run| numbers(&place, run));
+    let mut worst = 0.0f64;
+    for (found, wanted) in found.iter().zip(&wanted) {
+        // The first number of a step is its masked-LM loss; of a measurement, the held-out loss of words.
+        assert_eq!((found.0, &found.1), (wanted.0, &wanted.1));
+        worst = worst.max((found.2[0] / wanted.2[0] - 1.0).abs());
+    }
+    println!("largest difference of a loss: {:.2}%", 100.0 * worst);
+    assert!(worst < 0.02, "{worst}");
 }
 
 #[test]

@@ -1,0 +1,94 @@
+"""What a user of Hugging Face `transformers` would write to post-train a BERT, timed on the batches of `trainer bench --export`.
+
+Sequences come in a random order, padded to the longest of each micro-batch of --micro, whose gradients add up; scores are computed at
+every token, as BertForMaskedLM does. bfloat16 by autocast and fused AdamW on a GPU, float32 on a CPU. Prints one JSON object.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import torch
+import transformers
+
+
+def padded(batch, micro, device):
+    """Micro-batches of a batch: ids, attention mask and labels, padded."""
+    ids, labels = torch.tensor(batch["ids"]), torch.full((len(batch["ids"]),), -100)
+    labels[torch.tensor(batch["selected"])] = torch.tensor(batch["labels"])
+    lengths = batch["lengths"]
+    ids, labels = ids.split(lengths), labels.split(lengths)
+    for first in range(0, len(lengths), micro):
+        pad = lambda rows, value: torch.nn.utils.rnn.pad_sequence(rows[first : first + micro], True, value).to(device, non_blocking=True)
+        mask = pad([torch.ones(n, dtype=torch.long) for n in lengths], 0)
+        yield pad(ids, 0), mask, pad(labels, -100)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=pathlib.Path, help="what `trainer bench --export` wrote")
+    options.add_argument("--warm", type=int, default=5)
+    options.add_argument("--micro", type=int, default=32)
+    options.add_argument("--compile", action="store_true")
+    options.add_argument("--threads", type=int)
+    a = options.parse_args()
+    if a.threads:
+        torch.set_num_threads(a.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    config = transformers.BertConfig.from_json_file(a.folder / "config.json")
+    config._attn_implementation = "sdpa"
+    model = transformers.BertForMaskedLM(config).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    run = torch.compile(model, dynamic=True) if a.compile else model
+    batches = [json.loads(line) for line in open(a.folder / "batches.jsonl")]
+    for batch in batches:
+        shuffle(batch)
+    tokens = places = 0
+    for step, batch in enumerate(batches):
+        if step == a.warm:
+            if device == "cuda":
+                torch.cuda.synchronize()
+            since, tokens, places = time.perf_counter(), 0, 0
+        for ids, mask, labels in padded(batch, a.micro, device):
+            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+                loss = run(input_ids=ids, attention_mask=mask, labels=labels, num_items_in_batch=len(batch["selected"])).loss
+            loss.backward()
+            places += ids.numel()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        tokens += len(batch["ids"])
+    if device == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - since
+    told = {
+        "tokens_per_second": tokens / seconds,
+        "padding": 1 - tokens / places,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else "",
+        "memory": torch.cuda.max_memory_allocated() if device == "cuda" else None,
+    }
+    print(json.dumps(told))
+
+
+def shuffle(batch):
+    """Undoes the order by length that our batches have."""
+    order = torch.randperm(len(batch["lengths"])).tolist()
+    starts = torch.tensor([0, *batch["lengths"]]).cumsum(0).tolist()
+    labels = dict(zip(batch["selected"], batch["labels"]))
+    new = {"ids": [], "lengths": [], "selected": [], "labels": []}
+    for sequence in order:
+        for at in range(starts[sequence], starts[sequence + 1]):
+            if at in labels:
+                new["selected"].append(len(new["ids"]))
+                new["labels"].append(labels[at])
+            new["ids"].append(batch["ids"][at])
+        new["lengths"].append(batch["lengths"][sequence])
+    batch.update(new)
+
+
+if __name__ == "__main__":
+    main()

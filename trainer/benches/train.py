@@ -1,0 +1,112 @@
+"""How fast is training, what bounds it, and how much faster is it than Hugging Face `transformers` on the same documents?
+
+Runs `trainer bench` and peer.py (where this Python has torch and transformers) in turn, as whole processes, and appends a row to a CSV.
+Needs neither network nor cargo: take the two programs of the trainer, shards and this folder to a GPU machine and run
+
+    python3 train.py --trainer ./trainer --out shards-folder --shape bert-base --set optimizer.tokens=65536
+"""
+
+import argparse
+import csv
+import datetime
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+
+
+def call(command, environment=None):
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: exit status {done.returncode}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--trainer", default="target/release/trainer")
+    options.add_argument("--out", default="data/work", help="the folder that `make shards` made")
+    options.add_argument("--shape", default="mini-lm", help="bert-base, mini-lm or sample")
+    options.add_argument("--set", action="append", default=[], help="a value of the recipe, such as optimizer.tokens=65536")
+    options.add_argument("--steps", default=5, type=int)
+    options.add_argument("--warm", default=2, type=int)
+    options.add_argument("--rounds", default=3, type=int)
+    options.add_argument("--threads", type=int)
+    options.add_argument("--micro", default=32, type=int, help="sequences that the peer trains on at once")
+    options.add_argument("--compile", action="store_true", help="measure the peer with torch.compile, too")
+    options.add_argument("--csv", default="docs/bench/trainer.csv", type=pathlib.Path)
+    a = options.parse_args()
+    has_peer = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
+    if not has_peer:
+        print("this Python has no torch and transformers: no peer is measured")
+    environment = dict(os.environ)
+    if "LIBTORCH" not in environment and has_peer:
+        environment["LIBTORCH"] = str(pathlib.Path(importlib.util.find_spec("torch").origin).parent)
+    threads = ["--threads", str(a.threads)] if a.threads else []
+    ours, peers = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [a.trainer, "bench", "--out", a.out, "--shape", a.shape, "--steps", a.steps, "--warm", a.warm, "--log", "json", *threads]
+        command += [word for value in a.set for word in ("--set", value)]
+        kinds = {"eager": []} | ({"compiled": ["--compile"]} if a.compile else {})
+        for number in range(a.rounds):
+            ours.append(call([*map(str, command), "--export", folder], environment))
+            print(f"round {number + 1}  {'ours':20} {ours[-1]['tokens_per_second']:12,.0f} tokens/s  {ours[-1]['utilisation']:6.1%} of the matrix rate", flush=True)
+            for name, more in kinds.items() if has_peer else ():
+                peer = [sys.executable, HERE / "peer.py", folder, "--warm", str(a.warm), "--micro", str(a.micro), *threads, *more]
+                peers.setdefault(name, []).append(call(peer))
+                print(f"round {number + 1}  {name:20} {peers[name][-1]['tokens_per_second']:12,.0f} tokens/s  {peers[name][-1]['padding']:6.1%} padding", flush=True)
+
+    median = lambda runs, key: statistics.median(run[key] for run in runs)
+    last, rate = ours[-1], median(ours, "tokens_per_second")
+    theirs = {name: median(runs, "tokens_per_second") for name, runs in peers.items()}
+    one = next(iter(peers.values()))[0] if peers else {}
+    machine = one.get("gpu") or re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
+    row = {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine,
+        "device": last["device"],
+        "compute": last["compute"],
+        "threads": last["threads"],
+        "torch": one.get("torch", ""),
+        "transformers": one.get("transformers", ""),
+        "shape": a.shape,
+        "step": " ".join(a.set) or "optimizer.sequences=32",
+        "rounds": a.rounds,
+        "tokens_per_step": round(last["tokens"]),
+        "sequences_per_step": round(last["sequences"]),
+        "tokens_per_s": round(rate),
+        "utilisation": round(median(ours, "utilisation"), 3),
+        "matrix_gflop_per_s": round(median(ours, "matrix_rate") / 1e9),
+        "waited": round(median(ours, "waited"), 4),
+        "memory_mb": round(last["memory"] / 1e6) if last["memory"] else "",
+        "peer_micro": a.micro if peers else "",
+    }
+    for name in ("eager", "compiled"):
+        row[f"{name}_tokens_per_s"] = round(theirs[name]) if name in theirs else ""
+        row[f"over_{name}"] = round(rate / theirs[name], 2) if name in theirs else ""
+    row["peer_padding"] = round(one["padding"], 3) if one else ""
+    row["peer_memory_mb"] = round(one["memory"] / 1e6) if one.get("memory") else ""
+    for name, value in row.items():
+        print(f"{name:30} {value}")
+    print("one step, each part waited for          ms      floor")
+    for index, part in enumerate(last["parts"]):
+        seconds, floor = (1e3 * statistics.median(run["parts"][index][key] for run in ours) for key in ("seconds", "floor"))
+        print(f"  {part['name']:30} {seconds:10.1f} {floor:10.1f}")
+    new = not a.csv.exists()
+    with open(a.csv, "a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    print(f"a row was added to {a.csv}")
+
+
+if __name__ == "__main__":
+    main()
