@@ -9,7 +9,7 @@ RECIPE ?= sample
 ARGS ?=
 
 # A misspelt variable is an error, not a run over the sample.
-KNOWN := CORPUS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS RECIPE INIT RUN ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
+KNOWN := CORPUS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS RECIPE INIT RUN MODEL TASK DATA GRID ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
@@ -78,6 +78,17 @@ pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=nam
 		|| $(PIPELINE) run $(OPTIONS)
 	@$(TRAINER) pretrain --out "$(OUT)" --recipe "$(RECIPE)" $(call option,INIT,init) $(call option,RUN,run) \
 		$(call option,THREADS,threads) $(if $(SEED),--set "seed=$(SEED)") $(ARGS)
+
+.PHONY: finetune
+finetune: trainer ## a model for one of the paper's tasks, and its scores: MODEL=dir TASK=rqa|pc|ae|asc DATA=file RUN=dir SEED= THREADS= ARGS=
+	@[ -n "$(MODEL)" ] && [ -n "$(TASK)" ] && [ -n "$(DATA)" ] || { echo "error: wanted MODEL=dir TASK=rqa|pc|ae|asc DATA=file; docs/tasks.md says where data are found" >&2; exit 2; }
+	@$(TRAINER) finetune --model "$(MODEL)" --task "$(TASK)" --data "$(DATA)" $(call option,RUN,run) $(call option,SEED,seed) \
+		$(call option,THREADS,threads) $(ARGS)
+
+.PHONY: report
+report: trainer ## the paper's Table 2 of a grid of models, tasks and seeds, with its figures: GRID=file THREADS= ARGS=
+	@[ -n "$(GRID)" ] || { echo "error: wanted GRID=file; trainer/grids/table2.toml has every key" >&2; exit 2; }
+	@$(TRAINER) report "$(GRID)" $(call option,THREADS,threads) $(ARGS)
 
 .PHONY: doctor
 doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it

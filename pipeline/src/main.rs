@@ -12,7 +12,7 @@ use pipeline::{
     inspect::{Look, inspect},
     phrase::miner::{self, commands as mine},
     progress::{Log, NEW, Outcome, Progress, short},
-    report::{overlap, phrases},
+    report::{overlap, phrases, titles},
     run::{self, Options, Run, RunError},
     sample,
     shard::{ShardError, task::Task},
@@ -91,6 +91,17 @@ enum Command {
     /// Draw a figure, or make a table, from the shards
     #[command(subcommand)]
     Report(Figure),
+    /// Write the products of the corpus as examples of product classification: id, title, categories, one JSON object a line
+    ///
+    /// `trainer finetune --task pc` learns to tell the categories of a title from such a file.
+    Titles {
+        /// The folder of everything made
+        #[arg(default_value = "data/work")]
+        out: PathBuf,
+        /// The file [default: OUT/titles.jsonl]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Mine scored phrases from any English text: AutoPhrase, deterministic
     ///
     /// Writes `score<TAB>phrase` lines, best first; POOL= of `make shards` takes such a file. What a good phrase is, is learnt from a
@@ -441,6 +452,10 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::Report(Figure::Overlap { out, categories }) => {
             Ok(overlap::overlap(&out, categories, &mut io::stdout().lock())?)
+        }
+        Command::Titles { out, output } => {
+            let file = output.unwrap_or_else(|| out.join("titles.jsonl"));
+            Ok(titles::titles(&out, &file, &mut io::stdout().lock())?)
         }
         Command::Mine { text, output, mining, min_score, min_score_single, seed, threads, log } => {
             let run::Mining { quality_list, entity_list, stop_words, options } = mining.resolve(seed);

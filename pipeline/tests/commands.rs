@@ -352,6 +352,26 @@ fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
 }
 
 #[test]
+fn titles_are_the_products_with_a_title_and_a_category() {
+    let tea = r#"{"asin": "B01", "title": "Green &amp; black tea", "category": ["Food", "Tea"], "also_buy": []}"#;
+    let no_title = r#"{"asin": "B02", "title": "", "description": ["text"], "category": ["Food"], "also_buy": []}"#;
+    let no_category = r#"{"asin": "B03", "title": "A cup", "category": [], "also_buy": []}"#;
+    let raw = Raw::new(&[("meta.json", &lines(&[tea, no_title, no_category]))]);
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    let report = succeed(pipeline(["titles"]).arg(raw.path("out")));
+    assert!(report.contains("titles    1 products   2 labels"), "{report}");
+    assert!(report.contains("left out  1 without a title, 1 without a category"), "{report}");
+    let titles = fs::read_to_string(raw.path("out/titles.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&titles).unwrap();
+    assert_eq!(line, serde_json::json!({"id": "B01", "title": "Green & black tea", "labels": ["Food", "Tea"]}));
+
+    let raw = Raw::new(&[("meta.json", &lines(&[no_category, OTHER]))]);
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    let refused = said(&pipeline(["titles"]).arg(raw.path("out")).output().unwrap(), &[]);
+    assert!(refused.starts_with("exit 1") && refused.contains("has a title and a category"), "{refused}");
+}
+
+#[test]
 fn wrong_usage_ends_with_2() {
     for arguments in
         [&["run", "--threads", "0"][..], &["shards", "--task", "3/3"], &["run", "--corpsu", "x"], &["mine"]]

@@ -10,14 +10,12 @@ use std::{
 
 use schemas::StoreError;
 use tch::{Device, Kind, Tensor};
-use tokenizers::{
-    Tokenizer, models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
-};
 
 use crate::{
     model::{BertConfig, BertForMaskedLm, ConfigError, Packed, Phase, weights, weights::WeightsError},
     neighbor::{NeighborOptions, Scale},
     report::chart::escape,
+    tasks::tokens::{TokensError, tokenizer},
 };
 
 /// The figure cannot be drawn.
@@ -29,7 +27,10 @@ pub enum AttentionError {
     /// Its weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// Its tokenizer.
+    /// Its tokenizer cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] TokensError),
+    /// Its tokenizer is not BERT's.
     #[error("`{}` has no tokenizer that can be read: {what}\nhint: a Hugging Face folder has tokenizer.json or vocab.txt", folder.display())]
     Tokenizer {
         /// The folder.
@@ -158,21 +159,6 @@ impl CrossAttention {
         }
         svg + "</svg>\n"
     }
-}
-
-/// The tokenizer of a Hugging Face folder; of a folder with a vocabulary alone, BERT's, uncased.
-fn tokenizer(folder: &Path) -> Result<Tokenizer, AttentionError> {
-    let broken = |what: String| AttentionError::Tokenizer { folder: folder.to_owned(), what };
-    let file = folder.join("tokenizer.json");
-    if file.is_file() {
-        return Tokenizer::from_file(&file).map_err(|error| broken(error.to_string()));
-    }
-    let vocabulary = folder.join("vocab.txt").display().to_string();
-    let model = WordPiece::from_file(&vocabulary).unk_token("[UNK]".to_owned()).build();
-    let mut tokenizer = Tokenizer::new(model.map_err(|error| broken(error.to_string()))?);
-    tokenizer.with_normalizer(Some(BertNormalizer::default())).map_err(|error| broken(error.to_string()))?;
-    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
-    Ok(tokenizer)
 }
 
 /// How the recipe of the folder scales e_ij; as the paper prints it where there is none.

@@ -5,9 +5,9 @@
 //! [`report`]. [`recipe`]
 //! is one run as a file; [`device`] finds where to compute; [`native`] closes the gaps of tch.
 //!
-//! [`cross_attention`] draws how two titles attend to each other.
+//! [`cross_attention`] draws how two titles attend to each other. [`tasks`] fine-tunes for the paper's four tasks.
 //!
-//! The trainer never sees raw text, phrase strings or the graph: only shard rows and their manifest.
+//! Pre-training never sees raw text, phrase strings or the graph: only shard rows and their manifest. Fine-tuning reads task files.
 pub mod bench;
 pub mod card;
 pub mod checkpoint;
@@ -29,4 +29,5 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod step;
+pub mod tasks;
 pub mod world;

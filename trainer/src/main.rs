@@ -21,6 +21,17 @@ use trainer::{
     pretrain::{Ended, pretrain},
     report,
     run::{Opened, Plan, Request, Run},
+    tasks::{
+        self, Task,
+        cell::{self, Keep, Other, Outcome, Request as TaskRequest},
+        finetune::Voice,
+        grid::{self, Grid, Place},
+        heads::TaskModel,
+        metrics::score,
+        options::Options as TaskOptions,
+        predictions,
+        products::Labels,
+    },
     world::Ranks,
 };
 
@@ -58,16 +69,49 @@ enum Command {
         #[arg(long, short, default_value = "attention.svg")]
         output: PathBuf,
     },
-    /// Draw runs as one page: losses, held-out curves, alpha and etas, learning rate, speed
+    /// Fine-tune a BERT for one of the paper's four tasks, and score it
     ///
-    /// Several runs in one page compare recipes, as the paper's Figure 7 does. A run draws its own page when it ends.
+    /// Documents are split 7 : 1 : 2 into training, validation and test by key, unless the test has a file of its own. The result
+    /// is a folder with scores, predictions, and a model that `transformers` loads.
+    Finetune(Finetune),
+    /// Score a file of predictions, whoever made it
+    ///
+    /// A line is {"id": …, "prediction": …}: the text of an answer (rqa), places [[from, to], …] in characters (ae), a class (asc;
+    /// ids are sentence#from-to) or labels (pc).
+    Evaluate {
+        /// The task
+        #[arg(long, value_enum)]
+        task: Task,
+        /// The file that says what is right
+        #[arg(long)]
+        data: PathBuf,
+        /// The predictions
+        #[arg(long)]
+        predictions: PathBuf,
+        /// pc: the least number of titles of a label, in the whole file; rarer labels are no part of the task
+        #[arg(long, default_value_t = TaskOptions::default().min_titles)]
+        min_titles: usize,
+    },
+    /// Draw runs as one page, or make a grid of fine-tunings and the paper's Table 2
+    ///
+    /// Folders of runs: losses, held-out curves, alpha and etas, learning rate, speed. Several in one page compare recipes, as the paper's
+    /// Figure 7 does. A run draws its own page when it ends.
+    ///
+    /// A file that ends in .toml is a grid: models, tasks and seeds. What is missing of it is fine-tuned, so a grid that was killed goes on;
+    /// then table2.csv, table2.md and table2.html are written. trainer/grids/table2.toml has every key.
     Report {
-        /// Folders of runs, such as data/work/runs/sample
+        /// Folders of runs, such as data/work/runs/sample, or one grid, such as trainer/grids/table2.toml
         #[arg(required = true)]
         runs: Vec<PathBuf>,
-        /// The page [default: report.html in the first run's folder]
+        /// The page of runs [default: report.html in the first run's folder]
         #[arg(long, short)]
         output: Option<PathBuf>,
+        /// Where a grid computes
+        #[arg(long, value_enum, default_value_t)]
+        device: Wish,
+        /// Threads of the CPU for a grid [default: one for each core]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: Option<u16>,
     },
 }
 
@@ -168,6 +212,33 @@ struct Pretrain {
     log: Talk,
 }
 
+#[derive(clap::Args)]
+struct Finetune {
+    /// What to start from: a Hugging Face folder, the folder of a run, or an id on the hub such as bert-base-uncased
+    #[arg(long)]
+    model: PathBuf,
+    /// The task
+    #[arg(long, value_enum)]
+    task: Task,
+    /// Its file: SQuAD 1.1 JSON (rqa), SemEval 2014 XML (ae, asc), JSON lines of `pipeline titles` (pc). Several are one
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    data: Vec<PathBuf>,
+    /// The test, where it has a file of its own; else a fifth of the documents is the test
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// The folder of the result [default: MODEL-TASK]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    #[command(flatten)]
+    options: TaskOptions,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Wish,
+    /// Threads of the CPU [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
 /// A run's own page.
 const PAGE: &str = "report.html";
 
@@ -206,7 +277,19 @@ fn main() -> ExitCode {
             writeln!(out, "figure    {}", output.display())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Report { runs, output } => {
+        Command::Finetune(options) => finetune(options),
+        Command::Evaluate { task, data, predictions, min_titles } => evaluate(task, &data, &predictions, min_titles),
+        Command::Report { runs, device, threads, .. } if runs.len() == 1 && is_toml(&runs[0]) => {
+            let grid = Grid::read(&runs[0])?;
+            let table = grid::run(&grid, Place { device, threads }, |line| {
+                // A reader that has gone is no reason to stop.
+                let _ = writeln!(io::stdout(), "{line}");
+            })?;
+            let results = grid.results.display();
+            writeln!(io::stdout(), "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Report { runs, output, .. } => {
             let page = output.unwrap_or_else(|| runs[0].join(PAGE));
             report::report(&runs, &page)?;
             writeln!(io::stdout(), "page      {}", page.display())?;
@@ -363,6 +446,76 @@ fn measure(options: Bench) -> anyhow::Result<ExitCode> {
         Talk::Text => write!(io::stdout(), "{measured}")?,
         Talk::Json => writeln!(io::stdout(), "{}", serde_json::to_string(&measured)?)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_toml(path: &std::path::Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml")
+}
+
+fn finetune(options: Finetune) -> anyhow::Result<ExitCode> {
+    let Finetune { model, task, data, test, run, options, device, threads } = options;
+    let run = run.unwrap_or_else(|| {
+        let mut name = model.as_os_str().to_owned();
+        name.push(format!("-{task}"));
+        PathBuf::from(name)
+    });
+    let request = TaskRequest {
+        model,
+        task,
+        data,
+        test,
+        run,
+        options,
+        device,
+        threads,
+        weights: Keep::Model,
+        other: Other::Refuse,
+        voice: Voice::Full,
+    };
+    let folder = cell::model_folder(&request.model)?;
+    let hash = cell::hash_of_model(&folder)?;
+    let outcome = cell::run(&request, (&folder, &hash))?;
+    let (metrics, run) = (outcome.metrics(), request.run.display());
+    let mut out = io::stdout().lock();
+    match &outcome {
+        Outcome::UpToDate(_) => writeln!(out, "up to date: this fine-tuning is finished")?,
+        Outcome::Made(_) => writeln!(
+            out,
+            "kept      learning rate {:e}, epoch {}   {:.1} s",
+            metrics.learning_rate, metrics.epochs, metrics.seconds
+        )?,
+    }
+    writeln!(out, "test      {}", metrics.test.describe(task))?;
+    writeln!(out, "result    {run}/model   (metrics.json and predictions.jsonl in {run})")?;
+    writeln!(
+        out,
+        "next      in Python: from transformers import {0}\n          model = {0}.from_pretrained(\"{run}/model\")",
+        TaskModel::architecture(task)
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn evaluate(task: Task, data: &std::path::Path, file: &std::path::Path, least: usize) -> anyhow::Result<ExitCode> {
+    let read = tasks::read(task, data)?;
+    let (mut examples, mut notes) = (read.examples, read.tally);
+    if task == Task::Pc {
+        examples = Labels::of(&examples, least).restrict(examples, &mut notes);
+    }
+    let (judged, without) = predictions::read_beside(task, file, &examples)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "data      {} {} in {}", examples.len(), task.examples(), data.display())?;
+    for (number, (reason, count, place)) in notes.iter().enumerate() {
+        writeln!(out, "{:10}{count} {reason} (first {place})", if number == 0 { "notes" } else { "" })?;
+    }
+    writeln!(
+        out,
+        "scored    {} predictions in {}; {without} {} have none, and do not count",
+        judged.len(),
+        file.display(),
+        task.examples()
+    )?;
+    writeln!(out, "scores    {}", score(task, &judged).describe(task))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,3 +2,4 @@
 mod categories;
 pub mod overlap;
 pub mod phrases;
+pub mod titles;

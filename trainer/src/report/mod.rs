@@ -107,10 +107,28 @@ pub fn report(runs: &[PathBuf], page: &Path) -> Result<(), ReportError> {
     Ok(())
 }
 
+/// Tables and charts of runs, each under a name of the caller's, as a part of a page with [`STYLE`].
+///
+/// # Errors
+/// When a run has no metrics.
+pub(crate) fn figures(runs: &[(String, PathBuf)]) -> Result<String, ReportError> {
+    let told = runs.iter().map(|(name, run)| Ok(Told { name: name.clone(), ..Told::read(run)? }));
+    Ok(body(&told.collect::<Result<Vec<_>, ReportError>>()?))
+}
+
 /// What is drawn of a run.
 type Points<'f> = &'f dyn Fn(&Told) -> Vec<(f64, f64)>;
 
 fn html(runs: &[Told]) -> String {
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    let title = escape(&names.join(", "));
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n{}</body></html>\n",
+        body(runs)
+    )
+}
+
+fn body(runs: &[Told]) -> String {
     let each = |points: Points<'_>| -> Vec<Series> {
         let lines = runs.iter().enumerate();
         lines
@@ -172,19 +190,14 @@ fn html(runs: &[Told]) -> String {
             ],
         ),
     ];
-    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-    let title = escape(&names.join(", "));
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n{}",
-        table(runs)
-    );
+    let mut page = table(runs);
     for (heading, charts) in sections {
         let charts: String = charts.into_iter().flatten().collect();
         if !charts.is_empty() {
             page += &format!("<h2>{heading}</h2>\n<div class=\"charts\">\n{charts}</div>\n");
         }
     }
-    page + "</body></html>\n"
+    page
 }
 
 fn tokens_a_second(run: &Told) -> Vec<(f64, f64)> {
@@ -225,7 +238,8 @@ fn table(runs: &[Told]) -> String {
     )
 }
 
-const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}\
+/// How a page looks.
+pub(crate) const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}\
 h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}\
 table{border-collapse:collapse}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right;font-weight:normal}\
 thead th{color:#555}tbody th{text-align:left}tbody th i{display:inline-block;width:.7em;height:.7em;margin-right:.5em}small{color:#666}\

@@ -1,0 +1,572 @@
+//! One fine-tuning as a folder: a model, a task, a seed.
+//!
+//! `RUN/metrics.json` has scores, sizes, options and the hashes of what they were made from, and is written last: with it the cell is
+//! finished. `RUN/predictions.jsonl` has what was predicted of the test part; `RUN/model` is a Hugging Face folder that
+//! `transformers` loads.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use schemas::{
+    StoreError,
+    store::{TEMPORARY, hash_file, sync_folder, write_file},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Example, Tally, Task, TaskFileError,
+    finetune::{Data, FinetuneError, Part, Trial, Voice, finetune, predict},
+    heads::{Pooler, TaskModel},
+    metrics::{Scores, score},
+    options::{OptionError, Options},
+    predictions,
+    products::{self, Labels, labels_of},
+    read, semeval,
+    sequence::{Lengths, Purpose, Sequence, TAGS, Target, sequences},
+    split::{SplitError, limited, split},
+    tokens::{Tokens, TokensError},
+};
+use crate::{
+    device::{DeviceError, Machine, Wish, compute_kind},
+    hub,
+    init::{InitError, folder_of},
+    log::brief,
+    model::{
+        BertConfig, ConfigError,
+        weights::{self, WeightsError},
+    },
+};
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// A Hugging Face folder, a run's folder, or an id on the hub.
+    pub model: PathBuf,
+    /// The task.
+    pub task: Task,
+    /// Its files; several are one.
+    pub data: Vec<PathBuf>,
+    /// The test, if it has a file of its own.
+    pub test: Option<PathBuf>,
+    /// The cell's folder.
+    pub run: PathBuf,
+    /// How.
+    pub options: Options,
+    /// Where to compute.
+    pub device: Wish,
+    /// Threads of the CPU.
+    pub threads: Option<u16>,
+    /// What becomes of the fine-tuned weights.
+    pub weights: Keep,
+    /// What becomes of a result that is another than the one asked for.
+    pub other: Other,
+    /// To whom to talk.
+    pub voice: Voice,
+}
+
+/// What becomes of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// They are saved beside the scores.
+    Model,
+    /// They are not: scores and predictions are.
+    Scores,
+}
+
+/// What becomes of another result in the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// It stays, and the request is refused.
+    Refuse,
+    /// It is made again.
+    Replace,
+}
+
+/// A task cannot be fine-tuned for.
+#[derive(Debug, thiserror::Error)]
+pub enum CellError {
+    /// An option.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A file of the task.
+    #[error(transparent)]
+    File(#[from] TaskFileError),
+    /// No file was named.
+    #[error("no data is named for {}\nhint: --data FILE: {}", task.title(), task.where_found())]
+    NoData {
+        /// The task.
+        task: Task,
+    },
+    /// There is no model.
+    #[error(
+        "`{}` is not the folder of a model\nhint: --model is a Hugging Face folder with config.json, such as data/work/runs/sample/model, or an id on the hub",
+        path.display()
+    )]
+    NoModel {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The model cannot be had.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It is too short for any text.
+    #[error("the model in `{}` has {found} positions, wanted at least {least}", folder.display())]
+    Positions {
+        /// The model.
+        folder: PathBuf,
+        /// Its positions.
+        found: i64,
+        /// As many as are needed.
+        least: usize,
+    },
+    /// Its tokenizer.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// Its weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The parts.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// All labels are rare.
+    #[error(
+        "no label has at least {least} titles\nhint: a larger file, or a smaller --min-titles (min_titles in a grid)"
+    )]
+    NoLabels {
+        /// As many as were asked for.
+        least: usize,
+    },
+    /// Nothing can be learnt from.
+    #[error("none of the {examples} {} to train on can be learnt from{}", task.examples(), listed(notes))]
+    NothingToLearn {
+        /// The task.
+        task: Task,
+        /// How many there are.
+        examples: usize,
+        /// Why not.
+        notes: Tally,
+    },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Training.
+    #[error(transparent)]
+    Finetune(#[from] FinetuneError),
+    /// A file of the cell.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The folder holds another result.
+    #[error(
+        "`{}` holds a result that is not this one\n{}\nhint: ask for what it was, name another folder with --run (RUN=), or delete this one",
+        run.display(),
+        differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
+    )]
+    Changed {
+        /// The folder.
+        run: PathBuf,
+        /// What differs.
+        differences: Vec<String>,
+    },
+}
+
+fn listed(tally: &Tally) -> String {
+    tally.iter().map(|(reason, count, place)| format!("\n  {count} {reason}, first {place}")).collect()
+}
+
+/// The version of `metrics.json`.
+const FORMAT: u32 = 1;
+/// The name of the scores.
+pub const METRICS: &str = "metrics.json";
+/// The name of the predictions.
+pub const PREDICTIONS: &str = "predictions.jsonl";
+const MODEL: &str = "model";
+
+/// A file, by what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// Its name.
+    pub file: String,
+    /// Hash of its bytes.
+    pub blake3: String,
+}
+
+/// What decides the numbers of a cell, but for the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The task.
+    pub task: Task,
+    /// Hash of the model: configuration, weights, tokenizer.
+    pub model_blake3: String,
+    /// Its files.
+    pub data: Vec<Hashed>,
+    /// The test's own file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Hashed>,
+    /// The options.
+    pub options: Options,
+}
+
+impl Identity {
+    /// Of a request, whose model is in `folder`.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn of(request: &Request, model_blake3: String) -> Result<Self, CellError> {
+        let hashed = |path: &PathBuf| {
+            let io = |source| TaskFileError::Io { task: request.task, path: path.clone(), source };
+            fs::metadata(path).map_err(io)?;
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok::<_, CellError>(Hashed { file, blake3: hash_file(path)? })
+        };
+        Ok(Self {
+            task: request.task,
+            model_blake3,
+            data: request.data.iter().map(hashed).collect::<Result<_, _>>()?,
+            test: request.test.as_ref().map(hashed).transpose()?,
+            options: request.options,
+        })
+    }
+
+    /// What differs, as `key: it was a, now b`.
+    fn differences(&self, now: &Self) -> Vec<String> {
+        fn flatten(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+            match value {
+                Value::Object(entries) => entries.iter().for_each(|(key, value)| {
+                    flatten(&if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") }, value, into);
+                }),
+                value => drop(into.insert(prefix.to_owned(), value.to_string())),
+            }
+        }
+        let [before, now] = [self, now].map(|identity| {
+            let mut values = BTreeMap::new();
+            flatten("", &serde_json::to_value(identity).unwrap_or_default(), &mut values);
+            values
+        });
+        let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+        let value = |of: &BTreeMap<String, String>, key: &String| of.get(key).cloned().unwrap_or("absent".to_owned());
+        keys.into_iter()
+            .filter(|key| before.get(*key) != now.get(*key))
+            .map(|key| format!("{key}: it was {}, now {}", value(&before, key), value(&now, key)))
+            .collect()
+    }
+}
+
+/// How many examples there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Trained on.
+    pub train: usize,
+    /// Validated on.
+    pub validation: usize,
+    /// Tested on.
+    pub test: usize,
+    /// Sequences trained on.
+    pub train_sequences: usize,
+    /// Classes or labels.
+    pub classes: usize,
+}
+
+/// What came of a cell: `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// 1.
+    pub format: u32,
+    /// What it was made from.
+    pub identity: Identity,
+    /// How many examples.
+    pub sizes: Sizes,
+    /// What was left out or treated in a special way, by reason.
+    pub notes: BTreeMap<String, u64>,
+    /// Every epoch of every learning rate.
+    pub trials: Vec<Trial>,
+    /// The learning rate that was kept.
+    pub learning_rate: f64,
+    /// The epochs that were kept.
+    pub epochs: u32,
+    /// On the validation part.
+    pub validation: Scores,
+    /// On the test part.
+    pub test: Scores,
+    /// Hash of the predictions.
+    pub predictions_blake3: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Metrics {
+    /// The finished cell in a folder, if there is one whose predictions are whole.
+    pub fn read(run: &Path) -> Option<Self> {
+        let metrics: Self = serde_json::from_slice(&fs::read(run.join(METRICS)).ok()?).ok()?;
+        let whole = hash_file(&run.join(PREDICTIONS)).is_ok_and(|hash| hash == metrics.predictions_blake3);
+        (metrics.format == FORMAT && whole).then_some(metrics)
+    }
+}
+
+/// A cell is there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It was made now.
+    Made(Metrics),
+    /// It was there.
+    UpToDate(Metrics),
+}
+
+impl Outcome {
+    /// What came of it.
+    pub fn metrics(&self) -> &Metrics {
+        match self {
+            Self::Made(metrics) | Self::UpToDate(metrics) => metrics,
+        }
+    }
+}
+
+/// The folder of what a user names as a model: a Hugging Face folder, a run's folder with one, or a model's id on the hub.
+///
+/// # Errors
+/// When it is none of them.
+pub fn model_folder(model: &Path) -> Result<PathBuf, CellError> {
+    let inner = model.join(MODEL);
+    match model.to_str() {
+        _ if model.join("config.json").is_file() => Ok(model.to_owned()),
+        _ if inner.join("config.json").is_file() => Ok(inner),
+        Some(id) if !model.exists() && hub::is_id(id) => Ok(folder_of(model, true)?),
+        _ => Err(CellError::NoModel { path: model.to_owned() }),
+    }
+}
+
+/// Hash of all of a model that decides what comes of it.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn hash_of_model(folder: &Path) -> Result<String, CellError> {
+    let mut hasher = blake3::Hasher::new();
+    let optional = ["tokenizer.json", "vocab.txt", "tokenizer_config.json"].map(|name| folder.join(name));
+    let files = [folder.join("config.json")].into_iter().chain(weights::files(folder)?);
+    for file in files.chain(optional.into_iter().filter(|file| file.is_file())) {
+        hasher.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(hash_file(&file)?.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Makes a cell, unless it is there. `model` is the folder and hash of its model.
+///
+/// # Errors
+/// When the data, the model, an option or the device cannot be used, training fails, or the folder holds something else.
+pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<Outcome, CellError> {
+    let started = Instant::now();
+    let Request { task, options, run, voice, .. } = request;
+    options.check()?;
+    if request.data.is_empty() {
+        return Err(CellError::NoData { task: *task });
+    }
+    let identity = Identity::of(request, model_blake3.to_owned())?;
+    if let Some(metrics) = Metrics::read(run) {
+        let there = request.weights == Keep::Scores || run.join(MODEL).join("config.json").is_file();
+        if metrics.identity == identity && there {
+            return Ok(Outcome::UpToDate(metrics));
+        }
+        if metrics.identity != identity && request.other == Other::Refuse {
+            let differences = metrics.identity.differences(&identity);
+            return Err(CellError::Changed { run: run.clone(), differences });
+        }
+    }
+
+    let config = BertConfig::read(folder)?;
+    let tokens = Tokens::of(folder, &config)?;
+    let mut notes = Tally::default();
+    let data = prepare(request, (folder, &config, &tokens), &mut notes)?;
+    for (number, (reason, count, place)) in notes.iter().enumerate() {
+        voice.say(&format!("{:10}{count} {reason} (first {place})", if number == 0 { "notes" } else { "" }));
+    }
+    let learnable = data.train.sequences.iter().filter(|s| s.target != Target::None).count();
+    let sizes = Sizes {
+        train: data.train.examples.len(),
+        validation: data.validation.examples.len(),
+        test: data.test.examples.len(),
+        train_sequences: learnable,
+        classes: data.classes.len(),
+    };
+    let [train, validation, test] = [&data.train, &data.validation, &data.test].map(|part| documents(&part.examples));
+    let of_classes = if matches!(task, Task::Pc) { format!("   {} labels", sizes.classes) } else { String::new() };
+    voice.say(&format!(
+        "split     train {} {} ({train} {}; {learnable} sequences)   validation {} ({validation})   test {} ({test}){of_classes}",
+        sizes.train, task.examples(), task.documents(), sizes.validation, sizes.test,
+    ));
+    if learnable == 0 {
+        return Err(CellError::NothingToLearn { task: *task, examples: sizes.train, notes });
+    }
+
+    if let Some(threads) = request.threads {
+        tch::set_num_threads(i32::from(threads));
+    }
+    let device = Machine::look().device(request.device, 0)?;
+    let compute = compute_kind(options.compute, device);
+    let (model, pooler) =
+        TaskModel::load(folder, &config, (*task, data.classes.len()), options.seed, (device, compute))?;
+    voice.say(&format!(
+        "model     {}: {} layers of {}, {} weights, on the {}; its head starts fresh{}",
+        TaskModel::architecture(*task),
+        config.num_hidden_layers,
+        config.hidden_size,
+        brief(model.parameters().count() as f64),
+        if device.is_cuda() { "GPU" } else { "CPU" },
+        if pooler == Pooler::Fresh { ", and so does the pooler, which the model does not have" } else { "" },
+    ));
+
+    let tuned = finetune(&model, &data, options, *voice)?;
+    let judged = predict(&model, &data.test, &data.classes, options);
+    let best = &tuned.trials[tuned.best];
+    if tuned.skipped > 0 {
+        voice.say(&format!("skipped   {} steps whose gradient was not finite", tuned.skipped));
+    }
+
+    fs::create_dir_all(run).map_err(StoreError::io("create", run))?;
+    // The old result is none from here on.
+    schemas::store::remove(&run.join(METRICS))?;
+    if request.weights == Keep::Model {
+        save(&run.join(MODEL), &model, (folder, &tokens), &data.classes)?;
+    }
+    let predictions_blake3 = predictions::write(&run.join(PREDICTIONS), &judged)?;
+    let metrics = Metrics {
+        format: FORMAT,
+        identity,
+        sizes,
+        notes: notes.counts(),
+        learning_rate: best.learning_rate,
+        epochs: best.epoch,
+        validation: best.scores.clone(),
+        test: score(*task, &judged),
+        predictions_blake3,
+        seconds: started.elapsed().as_secs_f64(),
+        trials: tuned.trials,
+    };
+    let text = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";
+    write_file(&run.join(METRICS), text.as_bytes())?;
+    Ok(Outcome::Made(metrics))
+}
+
+fn documents(examples: &[Example]) -> usize {
+    examples.iter().map(|e| &e.document).collect::<BTreeSet<_>>().len()
+}
+
+/// Reads the files of a task and makes sequences of them.
+fn prepare(
+    request: &Request,
+    (folder, config, tokens): (&Path, &BertConfig, &Tokens),
+    notes: &mut Tally,
+) -> Result<Data, CellError> {
+    let (task, options, voice) = (request.task, &request.options, request.voice);
+    let max_tokens = options.max_tokens.min(usize::try_from(config.max_position_embeddings).unwrap_or(0));
+    const LEAST: usize = 16;
+    if max_tokens < LEAST {
+        let (folder, found) = (folder.to_owned(), config.max_position_embeddings);
+        return Err(CellError::Positions { folder, found, least: LEAST });
+    }
+    let mut load = |path: &PathBuf, what: &str| {
+        let read = read(task, path)?;
+        let count = read.examples.len();
+        voice.say(&format!("{what:10}{count} {} in {}", task.examples(), path.display()));
+        notes.join(read.tally);
+        Ok::<_, CellError>(read.examples)
+    };
+    let mut examples: Vec<Example> = Vec::new();
+    for path in &request.data {
+        examples.extend(load(path, "data")?);
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = examples.iter().find(|example| !seen.insert(&example.id)) {
+            return Err(TaskFileError::Twice { task, path: path.clone(), id: twice.id.clone() }.into());
+        }
+    }
+    let mut test = request.test.as_ref().map(|path| load(path, "test")).transpose()?;
+    let classes: Vec<String> = match task {
+        Task::Rqa => Vec::new(),
+        Task::Ae => TAGS.map(str::to_owned).to_vec(),
+        Task::Asc => semeval::POLARITIES.map(str::to_owned).to_vec(),
+        Task::Pc => {
+            let labels = Labels::of(&examples, options.min_titles);
+            examples = labels.restrict(examples, notes);
+            test = test.map(|test| labels.restrict(test, notes));
+            labels.names().map(str::to_owned).collect()
+        }
+    };
+    if task == Task::Pc && classes.is_empty() {
+        return Err(CellError::NoLabels { least: options.min_titles });
+    }
+    let parts = split(task, options.split_seed, examples, test, notes)?;
+    let limit = |limit, examples| limited(options.split_seed, limit, examples);
+    let train = limit(options.limit, parts.train);
+    let (validation, test) = (limit(options.validation_limit, parts.validation), limit(options.test_limit, parts.test));
+    let learnt: BTreeSet<&String> = train.iter().flat_map(labels_of).collect();
+    let wanted: BTreeSet<&String> = test.iter().flat_map(labels_of).collect();
+    wanted.difference(&learnt).for_each(|label| notes.add(products::UNSEEN, &format!("`{label}`")));
+    let lengths = Lengths { max_tokens, stride: options.stride, second_type: config.type_vocab_size > 1 };
+    let mut part = |examples: Vec<Example>, purpose| {
+        let sequences: Vec<Sequence> = sequences(task, &examples, tokens, lengths, (&classes, purpose), notes)?;
+        Ok::<_, CellError>(Part { examples, sequences })
+    };
+    Ok(Data {
+        train: part(train, Purpose::Train)?,
+        validation: part(validation, Purpose::Predict)?,
+        test: part(test, Purpose::Predict)?,
+        classes,
+    })
+}
+
+/// Files of a tokenizer, which go with the weights.
+const TOKENIZER_FILES: [&str; 5] =
+    ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"];
+
+/// Writes a Hugging Face folder, complete or not at all.
+fn save(
+    path: &Path,
+    model: &TaskModel,
+    (start, tokens): (&Path, &Tokens),
+    classes: &[String],
+) -> Result<(), CellError> {
+    let temporary = path.with_file_name(format!("{MODEL}{TEMPORARY}"));
+    fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
+    let named = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    weights::write(&temporary.join(weights::WEIGHTS), named)?;
+    let config = config_of(model, tokens.pad(), classes);
+    write_file(&temporary.join("config.json"), format!("{config:#}\n").as_bytes())?;
+    for name in TOKENIZER_FILES {
+        let from = start.join(name);
+        if from.is_file() {
+            let bytes = fs::read(&from).map_err(StoreError::io("read", &from))?;
+            write_file(&temporary.join(name), &bytes)?;
+        }
+    }
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(StoreError::io("remove", path))?;
+    }
+    fs::rename(&temporary, path).map_err(StoreError::io("rename to", path))?;
+    Ok(sync_folder(path.parent().unwrap_or(Path::new(".")))?)
+}
+
+/// `config.json`, with the names of classes.
+fn config_of(model: &TaskModel, pad: u16, classes: &[String]) -> Value {
+    let text = model.encoder().config().to_json(pad).unwrap_or_default();
+    let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
+    config["architectures"] = json!([TaskModel::architecture(model.task())]);
+    if !classes.is_empty() {
+        let by_id: serde_json::Map<String, Value> =
+            classes.iter().enumerate().map(|(id, name)| (id.to_string(), json!(name))).collect();
+        let by_name: serde_json::Map<String, Value> =
+            classes.iter().enumerate().map(|(id, name)| (name.clone(), json!(id))).collect();
+        (config["id2label"], config["label2id"]) = (by_id.into(), by_name.into());
+    }
+    match model.task() {
+        Task::Pc => config["problem_type"] = json!("multi_label_classification"),
+        Task::Asc => config["problem_type"] = json!("single_label_classification"),
+        Task::Rqa | Task::Ae => {}
+    }
+    config
+}

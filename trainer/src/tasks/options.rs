@@ -1,0 +1,199 @@
+//! What a fine-tuning can be told: options of a command, and a table of a grid.
+use serde::{Deserialize, Serialize};
+
+use crate::{optimizer::OptimizerOptions, recipe::Compute};
+
+/// The paper's learning rates, of which `search` takes the best on the validation part.
+pub const LEARNING_RATES: [f64; 4] = [5e-6, 1e-5, 2e-5, 5e-5];
+/// The paper's numbers of epochs. `search` trains as long as the last, and measures after each: so the learning rate falls as it does
+/// in the longest, and five epochs cost five, not fourteen.
+pub const EPOCHS: std::ops::RangeInclusive<u32> = 2..=5;
+
+/// One fine-tuning.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// The highest step size; it rises over the first tenth of the steps and then falls to 0
+    #[arg(long, default_value_t = Self::default().learning_rate)]
+    pub learning_rate: f64,
+    /// How often to go through the examples
+    #[arg(long, default_value_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub epochs: u32,
+    /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs; what scores best on the validation part
+    /// after 2, 3, 4 or 5 of them is kept
+    #[arg(long, conflicts_with_all = ["learning_rate", "epochs"])]
+    pub search: bool,
+    /// Sequences in a step
+    #[arg(long, default_value_t = Self::default().sequences)]
+    pub sequences: usize,
+    /// Train on so many examples only; which, is drawn by key
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Validate on so many examples only
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_limit: Option<usize>,
+    /// Test on so many examples only
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
+    /// Seed of what training draws: the fresh weights of the head, the order of examples, dropout
+    #[arg(long, default_value_t = Self::default().seed)]
+    pub seed: u64,
+    /// Seed of what is trained on, validated on and tested on; the same for all models that are compared
+    #[arg(long, default_value_t = Self::default().split_seed)]
+    pub split_seed: u64,
+    /// The longest sequence in tokens, [CLS] and [SEP] counted; less where the model has fewer positions. Longer reviews are read in
+    /// windows, other texts are cut
+    #[arg(long, default_value_t = Self::default().max_tokens)]
+    pub max_tokens: usize,
+    /// rqa: tokens of a review from the start of one window to that of the next
+    #[arg(long, default_value_t = Self::default().stride)]
+    pub stride: usize,
+    /// rqa: the most tokens of an answer
+    #[arg(long, default_value_t = Self::default().max_answer)]
+    pub max_answer: usize,
+    /// pc: the least number of titles of a label, in the whole file; rarer labels are no part of the task
+    #[arg(long, default_value_t = Self::default().min_titles)]
+    pub min_titles: usize,
+    /// pc: the least probability of a label that is predicted
+    #[arg(long, default_value_t = Self::default().threshold)]
+    pub threshold: f64,
+    /// Of weights, but not of biases and layer norms
+    #[arg(long, default_value_t = Self::default().weight_decay)]
+    pub weight_decay: f64,
+    /// The share of steps over which the step size rises
+    #[arg(long, default_value_t = Self::default().warmup)]
+    pub warmup: f64,
+    /// The largest norm of the gradient; 0 for any
+    #[arg(long, default_value_t = Self::default().clip)]
+    pub clip: f64,
+    /// The kind of number that layers compute in
+    #[arg(skip)]
+    pub compute: Compute,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            learning_rate: 2e-5,
+            epochs: 3,
+            search: false,
+            sequences: 16,
+            limit: None,
+            validation_limit: None,
+            test_limit: None,
+            seed: 0,
+            split_seed: 0,
+            max_tokens: 384,
+            stride: 128,
+            max_answer: 30,
+            min_titles: 50,
+            threshold: 0.5,
+            weight_decay: 0.01,
+            warmup: 0.1,
+            clip: 1.0,
+            compute: Compute::default(),
+        }
+    }
+}
+
+/// An option has a value that it cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option} is wanted to be {wanted}")]
+pub struct OptionError {
+    /// Which.
+    pub option: &'static str,
+    /// What it may be.
+    pub wanted: &'static str,
+}
+
+impl Options {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// When one cannot be.
+    pub fn check(&self) -> Result<(), OptionError> {
+        let bad = |option, wanted| Err(OptionError { option, wanted });
+        self.optimizer(self.learning_rate)
+            .check()
+            .map_err(|(key, wanted)| OptionError { option: key.trim_start_matches("optimizer."), wanted })?;
+        if self.epochs == 0 {
+            return bad("epochs", "at least 1");
+        }
+        if [self.limit, self.validation_limit, self.test_limit].contains(&Some(0)) {
+            return bad("limit", "at least 1, for any part");
+        }
+        if self.max_tokens < 16 {
+            return bad("max_tokens", "at least 16");
+        }
+        if self.stride == 0 {
+            return bad("stride", "at least 1");
+        }
+        if self.max_answer == 0 {
+            return bad("max_answer", "at least 1");
+        }
+        if self.min_titles == 0 {
+            return bad("min_titles", "at least 1");
+        }
+        if !(self.threshold > 0.0 && self.threshold < 1.0) {
+            return bad("threshold", "a probability between 0 and 1");
+        }
+        Ok(())
+    }
+
+    /// The optimiser's part, with this learning rate.
+    pub fn optimizer(&self, learning_rate: f64) -> OptimizerOptions {
+        OptimizerOptions {
+            learning_rate,
+            sequences: Some(self.sequences),
+            tokens: None,
+            tokens_at_once: 0,
+            weight_decay: self.weight_decay,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            warmup: self.warmup,
+            clip: self.clip,
+        }
+    }
+
+    /// The learning rates to try, and how many epochs each.
+    pub fn trials(&self) -> (Vec<f64>, u32) {
+        if self.search { (LEARNING_RATES.to_vec(), *EPOCHS.end()) } else { (vec![self.learning_rate], self.epochs) }
+    }
+
+    /// Whether the model after so many epochs may be the result: in a search any of the paper's numbers, else the last.
+    pub fn may_end_after(&self, epoch: u32) -> bool {
+        if self.search { EPOCHS.contains(&epoch) } else { epoch == self.epochs }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_cannot_be_are_named() {
+        assert_eq!(Options::default().check(), Ok(()));
+        let error = |change: &dyn Fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            options.check().unwrap_err().to_string()
+        };
+        assert_eq!(error(&|o| o.learning_rate = 0.0), "learning_rate is wanted to be a number above 0");
+        assert_eq!(error(&|o| o.test_limit = Some(0)), "limit is wanted to be at least 1, for any part");
+        assert_eq!(error(&|o| o.threshold = 1.0), "threshold is wanted to be a probability between 0 and 1");
+        assert_eq!(error(&|o| o.stride = 0), "stride is wanted to be at least 1");
+    }
+
+    #[test]
+    fn a_search_tries_what_the_paper_does() {
+        let search = Options { search: true, ..Options::default() };
+        assert_eq!(search.trials(), (vec![5e-6, 1e-5, 2e-5, 5e-5], 5));
+        assert_eq!((1..=6).filter(|&e| search.may_end_after(e)).collect::<Vec<_>>(), [2, 3, 4, 5]);
+        let plain = Options { epochs: 4, ..Options::default() };
+        assert_eq!(plain.trials(), (vec![2e-5], 4));
+        assert_eq!((1..=6).filter(|&e| plain.may_end_after(e)).collect::<Vec<_>>(), [4]);
+    }
+}

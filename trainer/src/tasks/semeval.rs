@@ -1,0 +1,197 @@
+//! Aspects of review sentences: SemEval 2014 Task 4 XML (Pontiki et al. 2014).
+//!
+//! `<sentences><sentence id="…"><text>…</text><aspectTerms><aspectTerm term="…" polarity="…" from="…" to="…"/>…`; `from` and `to`
+//! count characters. Sentences of equal text stay together, whatever their ids.
+use roxmltree::{Document, Node};
+
+use super::{Example, Gold, Input, Read, Span, Tally};
+
+const WANTED: &str = r#"SemEval 2014 Task 4 XML: <sentences><sentence id=""><text/><aspectTerms><aspectTerm term="" polarity="" from="" to=""/>"#;
+
+/// The classes of aspect sentiment.
+pub const POLARITIES: [&str; 3] = ["negative", "neutral", "positive"];
+
+/// A sentence without text.
+pub const NO_TEXT: &str = "sentences without text: left out";
+/// A place that holds another text than the term.
+pub const ELSEWHERE: &str = "aspects whose from and to do not give their term: left out";
+/// A fourth polarity, which the paper's three classes do not have.
+pub const CONFLICT: &str = "aspects of polarity `conflict`: left out, as usual";
+/// One place named twice.
+pub const TWICE: &str = "aspects that a sentence names twice at one place: counted once";
+
+/// A sentence with its aspects.
+struct Sentence<'a> {
+    id: &'a str,
+    text: String,
+    aspects: Vec<(Span, &'a str)>,
+}
+
+/// An aspect's polarity may be missing where only places are read.
+fn sentences<'a>(document: &'a Document<'_>, tally: &mut Tally) -> Result<Vec<Sentence<'a>>, (String, &'static str)> {
+    let root = document.root_element();
+    let line = |node: Node<'_, '_>| document.text_pos_at(node.range().start).row;
+    let shape = |found: String| (found, WANTED);
+    if !root.has_tag_name("sentences") {
+        return Err(shape(format!("the root is <{}>", root.tag_name().name())));
+    }
+    let mut sentences = Vec::new();
+    for node in root.children().filter(|node| node.has_tag_name("sentence")) {
+        let id = node.attribute("id").ok_or_else(|| shape(format!("line {}: a sentence without id", line(node))))?;
+        let text = node.children().find(|node| node.has_tag_name("text"));
+        let text: String = text
+            .map(|text| text.descendants().filter(|n| n.is_text()).filter_map(|n| n.text()).collect())
+            .unwrap_or_default();
+        if text.trim().is_empty() {
+            tally.add(NO_TEXT, &format!("in sentence {id}"));
+            continue;
+        }
+        let terms = node.children().find(|node| node.has_tag_name("aspectTerms"));
+        let terms = terms.into_iter().flat_map(|terms| terms.children().filter(|n| n.has_tag_name("aspectTerm")));
+        let mut aspects = Vec::new();
+        for term in terms {
+            let value = |name: &str| {
+                let missing = || shape(format!("line {}: an aspectTerm without {name}", line(term)));
+                term.attribute(name).ok_or_else(missing)
+            };
+            let place = |name: &str| {
+                let value = value(name)?;
+                value.parse().map_err(|_| shape(format!("line {}: {name} is `{value}`", line(term))))
+            };
+            let (start, end): (usize, usize) = (place("from")?, place("to")?);
+            let span = Span::new(start, end).filter(|span| span.of(&text) == term.attribute("term"));
+            value("term")?;
+            match span {
+                Some(span) => aspects.push((span, value("polarity")?)),
+                None => tally.add(ELSEWHERE, &format!("in sentence {id}")),
+            }
+        }
+        sentences.push(Sentence { id, text, aspects });
+    }
+    Ok(sentences)
+}
+
+fn parse(text: &str) -> Result<Document<'_>, (String, &'static str)> {
+    let options = roxmltree::ParsingOptions { allow_dtd: false, ..Default::default() };
+    Document::parse_with_options(text, options).map_err(|error| (error.to_string(), WANTED))
+}
+
+/// Sentences with the places of their aspects; those without aspects, too. An error is what was found, and what was wanted.
+pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
+    let (document, mut tally) = (parse(text)?, Tally::default());
+    let mut examples = Vec::new();
+    for Sentence { id, text, aspects } in sentences(&document, &mut tally)? {
+        let mut spans: Vec<Span> = aspects.iter().map(|(span, _)| *span).collect();
+        spans.sort();
+        spans.dedup();
+        (spans.len()..aspects.len()).for_each(|_| tally.add(TWICE, &format!("in sentence {id}")));
+        examples.push(Example {
+            id: id.to_owned(),
+            document: text.clone(),
+            input: Input::Text(text),
+            gold: Gold::Aspects(spans),
+        });
+    }
+    Ok(Read { examples, tally })
+}
+
+/// Each aspect with its polarity; its id is the sentence's with the place. An error is what was found, and what was wanted.
+pub fn read_sentiment(text: &str) -> Result<Read, (String, &'static str)> {
+    let (document, mut tally) = (parse(text)?, Tally::default());
+    let mut examples: Vec<Example> = Vec::new();
+    for Sentence { id, text, aspects } in sentences(&document, &mut tally)? {
+        let mut seen: Vec<Span> = Vec::new();
+        for (span, polarity) in aspects {
+            let place = format!("in sentence {id}");
+            if polarity == "conflict" {
+                tally.add(CONFLICT, &place);
+                continue;
+            }
+            if !POLARITIES.contains(&polarity) {
+                let found = format!("sentence {id} has an aspect of polarity `{polarity}`");
+                return Err((found, "polarity positive, negative, neutral or conflict"));
+            }
+            if seen.contains(&span) {
+                tally.add(TWICE, &place);
+                continue;
+            }
+            seen.push(span);
+            let term = span.of(&text).unwrap_or_default().to_owned();
+            examples.push(Example {
+                id: format!("{id}#{}-{}", span.start(), span.end()),
+                document: text.clone(),
+                input: Input::Pair(text.clone(), term),
+                gold: Gold::Class(polarity.to_owned()),
+            });
+        }
+    }
+    Ok(Read { examples, tally })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<sentences>
+  <sentence id="1"><text>The “sales” team &amp; cord</text><aspectTerms>
+    <aspectTerm term="“sales” team" polarity="negative" from="4" to="16"/>
+    <aspectTerm term="cord" polarity="conflict" from="19" to="23"/>
+    <aspectTerm term="cord" polarity="neutral" from="18" to="22"/></aspectTerms></sentence>
+  <sentence id="2"><text>No aspect here.</text></sentence>
+  <sentence id="3"><text> </text></sentence>
+  <sentence id="4"><text>Good cord</text><aspectTerms>
+    <aspectTerm term="cord" polarity="positive" from="5" to="9"/>
+    <aspectTerm term="cord" polarity="positive" from="5" to="9"/></aspectTerms></sentence>
+</sentences>"#;
+
+    #[test]
+    fn aspects_are_read_at_their_characters() {
+        let read = read_aspects(FILE).unwrap();
+        let spans = |example: &Example| match &example.gold {
+            Gold::Aspects(spans) => spans.iter().map(|s| (s.start(), s.end())).collect::<Vec<_>>(),
+            _ => unreachable!(),
+        };
+        let found: Vec<_> = read.examples.iter().map(|e| (e.id.as_str(), spans(e))).collect();
+        assert_eq!(found, [("1", vec![(4, 16), (19, 23)]), ("2", vec![]), ("4", vec![(5, 9)])]);
+        let tally: Vec<_> = read.tally.iter().collect();
+        assert_eq!(
+            tally,
+            [(TWICE, 1, "in sentence 4"), (ELSEWHERE, 1, "in sentence 1"), (NO_TEXT, 1, "in sentence 3")]
+        );
+    }
+
+    #[test]
+    fn conflict_is_left_out_and_counted() {
+        let read = read_sentiment(FILE).unwrap();
+        let found: Vec<_> = read.examples.iter().map(|e| (e.id.as_str(), &e.input, &e.gold)).collect();
+        let (pair, class) = (|a: &str, b: &str| Input::Pair(a.into(), b.into()), |c: &str| Gold::Class(c.into()));
+        assert_eq!(
+            found,
+            [
+                ("1#4-16", &pair("The “sales” team & cord", "“sales” team"), &class("negative")),
+                ("4#5-9", &pair("Good cord", "cord"), &class("positive")),
+            ]
+        );
+        assert_eq!(read.tally.counts()[CONFLICT], 1);
+    }
+
+    #[test]
+    fn another_shape_is_named() {
+        let error = |text: &str| read_sentiment(text).unwrap_err().0;
+        assert_eq!(error("<Reviews/>"), "the root is <Reviews>");
+        assert!(error("{}").contains("1:1"), "{}", error("{}"));
+        let of = |term: &str| {
+            error(&format!(
+                "<sentences>\n<sentence id=\"7\"><text>cord</text><aspectTerms>{term}</aspectTerms></sentence></sentences>"
+            ))
+        };
+        assert_eq!(of("<aspectTerm term='cord' from='x' to='4'/>"), "line 2: from is `x`");
+        assert_eq!(of("<aspectTerm term='cord' to='4'/>"), "line 2: an aspectTerm without from");
+        assert_eq!(of("<aspectTerm term='cord' from='0' to='4'/>"), "line 2: an aspectTerm without polarity");
+        assert_eq!(
+            of("<aspectTerm term='cord' from='0' to='4' polarity='great'/>"),
+            "sentence 7 has an aspect of polarity `great`"
+        );
+    }
+}
