@@ -225,7 +225,8 @@ fn table(runs: &[Told]) -> String {
             escape(&run.name),
             last.map_or(0, |s| s.step),
             brief(last.map_or(0.0, |s| s.tokens as f64)),
-            seconds / 60.0,
+            // An empty sum is -0.
+            seconds.abs() / 60.0,
             cell(MaskMode::Word),
             cell(MaskMode::Phrase)
         );

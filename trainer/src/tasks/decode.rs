@@ -165,7 +165,7 @@ mod tests {
             let mut scores = b.to_vec();
             scores.extend(tags.concat());
             scores.extend(b);
-            match decode(Task::Ae, &examples, (&[sentence.clone()], &[scores]), &[], DECODING).remove(0) {
+            match decode(Task::Ae, &examples, (std::slice::from_ref(&sentence), &[scores]), &[], DECODING).remove(0) {
                 Prediction::Aspects(spans) => spans.iter().map(|s| (s.start(), s.end())).collect::<Vec<_>>(),
                 _ => unreachable!(),
             }

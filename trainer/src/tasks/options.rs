@@ -44,7 +44,7 @@ pub struct Options {
     /// Seed of what is trained on, validated on and tested on; the same for all models that are compared
     #[arg(long, default_value_t = Self::default().split_seed)]
     pub split_seed: u64,
-    /// The longest sequence in tokens, [CLS] and [SEP] counted; less where the model has fewer positions. Longer reviews are read in
+    /// The longest sequence in tokens, special tokens counted; less where the model has fewer positions. Longer reviews are read in
     /// windows, other texts are cut
     #[arg(long, default_value_t = Self::default().max_tokens)]
     pub max_tokens: usize,

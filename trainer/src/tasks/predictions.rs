@@ -195,7 +195,7 @@ fn lines(path: &Path) -> Result<String, PredictionsError> {
     fs::read_to_string(path).map_err(|source| PredictionsError::Io { path: path.to_owned(), source })
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// When it cannot be read, or is another file.

@@ -190,7 +190,7 @@ fn tags(text: &Encoded, aspects: &[Span], tally: &mut Tally, place: &str) -> Vec
         before = Some(aspect);
         let mut inside = words.iter().enumerate().filter(|(_, (_, word))| word.overlaps(aspect));
         let Some((first, (_, word))) = inside.next() else { continue };
-        let last = inside.last().map_or(first, |(last, _)| last);
+        let last = inside.next_back().map_or(first, |(last, _)| last);
         if word.start() != aspect.start() || words[last].1.end() != aspect.end() {
             tally.add(INSIDE, place);
         }
