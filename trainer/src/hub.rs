@@ -13,7 +13,7 @@ use crate::model::weights;
 pub enum HubError {
     /// There is none of that id, or it is not public.
     #[error(
-        "INIT `{id}` is neither a folder here nor a model on the hub\n\
+        "`{id}` is neither a folder here nor a model on the hub\n\
          hint: a model's id looks like bert-base-uncased or google-bert/bert-base-uncased; one that is not public needs HF_TOKEN"
     )]
     Unknown {
@@ -22,8 +22,8 @@ pub enum HubError {
     },
     /// The hub cannot be reached.
     #[error(
-        "INIT `{id}` is not a folder here, and the hub cannot be reached\n\
-         hint: download it where there is a network, with `hf download {id} --local-dir folder`, and name the folder: INIT=folder"
+        "`{id}` is not a folder here, and the hub cannot be reached\n\
+         hint: download it where there is a network, with `hf download {id} --local-dir folder`, and name the folder"
     )]
     Unreachable {
         /// The id.
@@ -35,7 +35,7 @@ pub enum HubError {
     /// It has none of the files that are read.
     #[error(
         "the hub's model `{id}` has neither model.safetensors nor model.safetensors.index.json\n\
-         hint: convert it with `transformers` (model.save_pretrained(folder)), and name the folder: INIT=folder"
+         hint: convert it with `transformers` (model.save_pretrained(folder)), and name the folder"
     )]
     NoWeights {
         /// The id.

@@ -25,7 +25,7 @@ pub enum InitError {
     },
     /// It is no folder.
     #[error(
-        "INIT `{}` is not a folder, nor can it be a model's id\n\
+        "`{}` is not a folder, nor can it be a model's id\n\
          hint: name a Hugging Face folder, or an id on the hub such as bert-base-uncased",
         path.display()
     )]

@@ -42,7 +42,7 @@ pub enum WorldError {
     /// The environment does not say who this is.
     #[error(
         "{name} is {found}, wanted {wanted}\n\
-         hint: start the processes with `torchrun --no-python --nproc-per-node=N trainer pretrain …`, or set RANK, WORLD_SIZE, MASTER_ADDR \
+         hint: start the processes with `torchrun --no-python --nproc-per-node=N -- trainer pretrain …`, or set RANK, WORLD_SIZE, MASTER_ADDR \
          and MASTER_PORT for each"
     )]
     Environment {
