@@ -78,12 +78,20 @@ impl NeighborOptions {
 /// The loss of a batch of pairs: its mean over them, unweighted.
 ///
 /// `hidden` `[T, d]` are the hidden states of all sequences in one row, `lengths` tokens each, `[CLS]` and `[SEP]` at the
-/// ends; `pairs` says which of them are anchor, neighbor and negative. All pairs are computed at once, as rectangles whose places of no
-/// token weigh nothing: a pair's loss depends on its three sequences alone.
+/// ends; `pairs` says which of them are anchor, neighbor and negative. A GPU computes all pairs at once, as rectangles whose places of no
+/// token weigh nothing; a CPU one after another. A pair's loss depends on its three sequences alone.
 ///
 /// # Panics
 /// When there is no pair, or a sequence has no content.
 pub fn loss(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Tensor {
+    // Rectangles cost a CPU several times what they hold.
+    let at_once = if hidden.device().is_cuda() { pairs.len() } else { 1 };
+    let losses: Vec<Tensor> = pairs.chunks(at_once).map(|some| losses(hidden, lengths, some, options)).collect();
+    Tensor::cat(&losses, 0).mean(None)
+}
+
+/// The loss of each pair, `[pairs]`.
+fn losses(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Tensor {
     let starts = starts(lengths);
     let [anchor, neighbor, negative] = [0, 1, 2].map(|side| {
         let sequences = pairs.iter().map(|pair| (starts[pair[side]] + 1, lengths[pair[side]] - 2));
@@ -91,7 +99,7 @@ pub fn loss(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &
     });
     let near = distance(&anchor, &neighbor, options);
     let far = distance(&anchor, &negative, options);
-    (near - far + options.margin).relu().mean(None)
+    (near - far + options.margin).relu()
 }
 
 /// The hidden states of one product of each pair.
@@ -117,8 +125,12 @@ impl Contents {
         }
         let (device, shape) = (hidden.device(), [sequences.len() as i64, longest as i64, -1]);
         let tokens: Vec<i32> = sequences.iter().map(|&(_, length)| length as i32).collect();
+        let states = match sequences {
+            &[(start, length)] => hidden.narrow(0, start as i64, length as i64),
+            _ => hidden.index_select(0, &upload(&places, device)),
+        };
         Self {
-            states: hidden.index_select(0, &upload(&places, device)).view(shape).to_kind(Kind::Float),
+            states: states.view(shape).to_kind(Kind::Float),
             here: upload(&here, device).view(shape).to_kind(Kind::Float),
             tokens: upload(&tokens, device),
         }
@@ -201,8 +213,13 @@ mod tests {
                     })
                     .sum::<f64>()
                     / 3.0;
-                let found = loss(&hidden, &lengths, &pairs, &options).double_value(&[]);
-                assert!((found - wanted).abs() < 1e-5 * wanted.max(1.0), "{reduction:?} {scale:?} {found} {wanted}");
+                for found in [loss(&hidden, &lengths, &pairs, &options), losses(&hidden, &lengths, &pairs, &options)] {
+                    let found = found.mean(None).double_value(&[]);
+                    assert!(
+                        (found - wanted).abs() < 1e-5 * wanted.max(1.0),
+                        "{reduction:?} {scale:?} {found} {wanted}"
+                    );
+                }
             }
         }
     }
@@ -213,7 +230,7 @@ mod tests {
         let hidden = hidden(35, 6);
         let options = NeighborOptions { margin: 50.0, ..Default::default() };
         let alone = |pair| loss(&hidden, &lengths, &[pair], &options).double_value(&[]);
-        let together = loss(&hidden, &lengths, &[[0, 3, 5], [4, 1, 2]], &options).double_value(&[]);
+        let together = losses(&hidden, &lengths, &[[0, 3, 5], [4, 1, 2]], &options).mean(None).double_value(&[]);
         assert!((together - (alone([0, 3, 5]) + alone([4, 1, 2])) / 2.0).abs() < 1e-4);
     }
 
