@@ -2,7 +2,7 @@
 //! another implementation (`tests/parity/parity.py`).
 //!
 //! ```text
-//! parity FOLDER BATCH.json OUT.safetensors
+//! parity FOLDER BATCH.json OUT.safetensors [cpu|cuda]
 //! ```
 use std::{fs, path::PathBuf};
 
@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 use trainer::{
+    device::{Machine, Wish},
     model::{BertConfig, BertForMaskedLm, Packed, Phase, weights},
     optimizer::{Optimizer, OptimizerOptions},
 };
@@ -26,15 +27,24 @@ struct Batch {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
-    let [folder, batch, out] = arguments.as_slice() else { bail!("wanted: FOLDER BATCH.json OUT.safetensors") };
+    let mut arguments: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
+    let wish = match arguments.get(3).map(|wish| wish.as_os_str().to_string_lossy().into_owned()).as_deref() {
+        None | Some("cpu") => Wish::Cpu,
+        Some("cuda") => Wish::Cuda,
+        Some(other) => bail!("wanted cpu or cuda, found {other}"),
+    };
+    arguments.truncate(3);
+    let [folder, batch, out] = arguments.as_slice() else {
+        bail!("wanted: FOLDER BATCH.json OUT.safetensors [cpu|cuda]")
+    };
+    let device = Machine::look().device(wish, 0)?;
     let batch: Batch = serde_json::from_slice(&fs::read(batch).context("cannot read the batch")?)?;
-    let model = BertForMaskedLm::new(&BertConfig::read(folder)?, 0, Device::Cpu, Kind::Float);
+    let model = BertForMaskedLm::new(&BertConfig::read(folder)?, 0, device, Kind::Float);
     weights::load(folder, model.parameters())?;
     let lengths: Vec<usize> = batch.sequences.iter().map(Vec::len).collect();
     let packed = Packed::new(&batch.sequences.concat(), &lengths, model.encoder().layout());
-    let labels = Tensor::from_slice(&batch.labels);
-    let mut optimizer = Optimizer::new(model.parameters(), batch.optimizer, Device::Cpu);
+    let labels = Tensor::from_slice(&batch.labels).to_device(device);
+    let mut optimizer = Optimizer::new(model.parameters(), batch.optimizer, device);
     let mut told: Vec<(String, Tensor)> = Vec::new();
     let mut losses = Vec::new();
     for step in 0..batch.steps {
@@ -54,6 +64,7 @@ fn main() -> anyhow::Result<()> {
     let after =
         model.parameters().iter().map(|(name, parameter)| (format!("weight {name}"), parameter.detach().copy()));
     told.extend(after);
+    let told: Vec<_> = told.into_iter().map(|(name, tensor)| (name, tensor.to_device(Device::Cpu))).collect();
     weights::write(out, told.iter().map(|(name, tensor)| (name.clone(), tensor)))?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Place, text_of};
+use support::{Place, RUN, assert_alike, numbers, text_of};
 use trainer::native::group;
 
 /// Says why nothing is tested where this build cannot exchange.
@@ -20,9 +20,6 @@ fn without_gloo() -> bool {
     }
     !group::has_gloo()
 }
-
-const RUN: [&str; 8] =
-    ["--recipe", "tiny.toml", "--set", "dropout=0.0", "--set", "stage.0.steps=60", "--set", "stage.1.steps=40"];
 
 /// Starts the processes of one run.
 fn start(place: &Place, run: &str, size: usize, more: &[&str]) -> Vec<Child> {
@@ -50,34 +47,6 @@ fn run(place: &Place, run: &str, size: usize, more: &[&str]) -> Vec<Output> {
         assert_eq!(output.status.code(), Some(0), "rank {rank}: {}", text_of(output));
     }
     outputs
-}
-
-/// The numbers of a run's metrics: for each line its step, and its losses and norms.
-fn numbers(place: &Place, run: &str) -> Vec<(u64, String, Vec<f64>)> {
-    let lines = place.metrics(run);
-    let read = |line: &String| {
-        let value: serde_json::Value = serde_json::from_str(line).unwrap();
-        let keys =
-            ["loss", "neighbor_loss", "gradient_norm", "masked_gradient_norm", "neighbor_gradient_norm", "alpha"];
-        let mut numbers: Vec<f64> = keys.iter().filter_map(|key| value[key].as_f64()).collect();
-        for measured in value["held_out"].as_array().into_iter().flatten() {
-            numbers.extend(["loss", "accuracy", "whole"].map(|key| measured[key].as_f64().unwrap()));
-        }
-        (value["step"].as_u64().unwrap(), value["mode"].to_string() + &value["tokens"].to_string(), numbers)
-    };
-    lines.iter().map(read).collect()
-}
-
-/// Compares two runs; differences of rounding grow from step to step.
-fn assert_alike(place: &Place, found: &str, wanted: &str, share: f64) {
-    let [found, wanted] = [found, wanted].map(|run| numbers(place, run));
-    assert_eq!(found.len(), wanted.len());
-    for (found, wanted) in found.iter().zip(&wanted) {
-        assert_eq!((found.0, &found.1, found.2.len()), (wanted.0, &wanted.1, wanted.2.len()));
-        for (a, b) in found.2.iter().zip(&wanted.2) {
-            assert!((a - b).abs() <= share * b.abs().max(0.1), "step {}: {found:?} {wanted:?}", found.0);
-        }
-    }
 }
 
 #[test]

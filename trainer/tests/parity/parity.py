@@ -1,11 +1,11 @@
 """Is our BertForMaskedLM that of `transformers`? Same weights, same ragged batch, no dropout: scores, loss, the gradient of every
 parameter by name, and ten AdamW steps.
 
-    python parity.py path/to/the/example/parity [FOLDER...]
+    python parity.py path/to/the/example/parity [--cuda] [FOLDER...]
     python parity.py --fixture FOLDER
 
 Each FOLDER is a Hugging Face BERT; first comes a small random one. `--fixture` writes that, the batch, and what `transformers` gives,
-for a test that needs no Python (`tests/parity.rs`). Needs torch and transformers. Exit status 1 when a difference is
+for a test that needs no Python (`tests/parity.rs`). Needs torch and transformers; `--cuda` compares on a GPU. Exit status 1 when a difference is
 larger than what float32 rounding explains.
 """
 import json
@@ -51,8 +51,8 @@ def batch_for(config):
     return sequences, selected, labels
 
 
-def theirs(folder, sequences, selected, labels):
-    model = BertForMaskedLM.from_pretrained(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, dtype=torch.float32).train()
+def theirs(folder, sequences, selected, labels, device="cpu"):
+    model = BertForMaskedLM.from_pretrained(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, dtype=torch.float32).train().to(device)
     width = max(len(s) for s in sequences)
     ids = torch.zeros(len(sequences), width, dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -60,7 +60,8 @@ def theirs(folder, sequences, selected, labels):
         ids[row, : len(sequence)] = sequence
         mask[row, : len(sequence)] = 1
     # Places of the row of all tokens, among the padded ones.
-    flat = mask.flatten().nonzero().flatten()[torch.tensor(selected)]
+    flat = mask.flatten().nonzero().flatten()[torch.tensor(selected)].to(device)
+    ids, mask, labels = ids.to(device), mask.to(device), torch.tensor(labels, device=device)
     decayed = [p for n, p in model.named_parameters() if not n.endswith("bias") and "LayerNorm" not in n]
     others = [p for n, p in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n]
     groups = [{"params": decayed, "weight_decay": OPTIMIZER["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
@@ -68,7 +69,7 @@ def theirs(folder, sequences, selected, labels):
     told, losses = {f"start {n}": p.detach().clone() for n, p in model.named_parameters()}, []
     for step in range(STEPS):
         logits = model(input_ids=ids, attention_mask=mask).logits.flatten(0, 1)[flat]
-        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
+        loss = torch.nn.functional.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()
         losses.append(loss.item())
@@ -78,7 +79,8 @@ def theirs(folder, sequences, selected, labels):
         torch.nn.utils.clip_grad_norm_(model.parameters(), OPTIMIZER["clip"])
         optimizer.step()
     told["losses"] = torch.tensor(losses, dtype=torch.float64)
-    return told | {f"weight {n}": p.detach().clone() for n, p in model.named_parameters()}
+    told |= {f"weight {n}": p.detach().clone() for n, p in model.named_parameters()}
+    return {name: tensor.cpu() for name, tensor in told.items()}
 
 
 def write_batch(path, sequences, selected, labels):
@@ -96,7 +98,7 @@ def fixture(folder):
     save_file({name: tensor.float().contiguous() for name, tensor in theirs(folder, *batch).items()}, folder / "wanted.safetensors")
 
 
-def compare(program, folder, work):
+def compare(program, folder, work, device):
     config = BertConfig.from_pretrained(folder)
     sequences, selected, labels = batch_for(config)
     plain = work / "plain"
@@ -107,8 +109,8 @@ def compare(program, folder, work):
     # A head that is absent starts at random: it is made here, for both.
     BertForMaskedLM.from_pretrained(plain, dtype=torch.float32).save_pretrained(plain)
     write_batch(work / "batch.json", sequences, selected, labels)
-    subprocess.run([program, plain, work / "batch.json", work / "ours.safetensors"], check=True)
-    ours, wanted = load_file(work / "ours.safetensors"), theirs(plain, sequences, selected, labels)
+    subprocess.run([program, plain, work / "batch.json", work / "ours.safetensors", device], check=True)
+    ours, wanted = load_file(work / "ours.safetensors"), theirs(plain, sequences, selected, labels, device)
     starts = {name.removeprefix("start "): wanted.pop(name) for name in list(wanted) if name.startswith("start ")}
     missing = [name for name in wanted if name not in ours]
     if missing:
@@ -140,7 +142,8 @@ def compare(program, folder, work):
 def main():
     if sys.argv[1] == "--fixture":
         return fixture(pathlib.Path(sys.argv[2]))
-    program, folders = sys.argv[1], [pathlib.Path(folder) for folder in sys.argv[2:]]
+    program, device = sys.argv[1], "cuda" if "--cuda" in sys.argv else "cpu"
+    folders = [pathlib.Path(folder) for folder in sys.argv[2:] if folder != "--cuda"]
     good = True
     with tempfile.TemporaryDirectory() as work:
         random = pathlib.Path(work) / "small random BERT"
@@ -148,7 +151,7 @@ def main():
         for number, folder in enumerate([random, *folders]):
             place = pathlib.Path(work) / str(number)
             place.mkdir()
-            good &= compare(program, folder, place)
+            good &= compare(program, folder, place, device)
     sys.exit(0 if good else 1)
 
 

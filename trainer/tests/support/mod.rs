@@ -143,6 +143,10 @@ steps = 60
 neighbor = true
 "#;
 
+/// A run of a hundred steps without dropout.
+pub const RUN: [&str; 8] =
+    ["--recipe", "tiny.toml", "--set", "dropout=0.0", "--set", "stage.0.steps=60", "--set", "stage.1.steps=40"];
+
 /// A folder with shards and a recipe.
 pub struct Place {
     pub folder: tempfile::TempDir,
@@ -162,8 +166,13 @@ impl Place {
 
     /// `trainer pretrain` over the shards, with these arguments. One thread: several run at once.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_on("cpu", arguments)
+    }
+
+    /// The same on a device.
+    pub fn command_on(&self, device: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-        command.args(["pretrain", "--threads", "1", "--device", "cpu", "--out", "."]).args(arguments);
+        command.args(["pretrain", "--threads", "1", "--device", device, "--out", "."]).args(arguments);
         command.current_dir(self.folder.path());
         command
     }
@@ -193,4 +202,32 @@ impl Place {
 
 pub fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// The numbers of a run's metrics: for each line its step, and its losses and norms.
+pub fn numbers(place: &Place, run: &str) -> Vec<(u64, String, Vec<f64>)> {
+    let lines = place.metrics(run);
+    let read = |line: &String| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let keys =
+            ["loss", "neighbor_loss", "gradient_norm", "masked_gradient_norm", "neighbor_gradient_norm", "alpha"];
+        let mut numbers: Vec<f64> = keys.iter().filter_map(|key| value[key].as_f64()).collect();
+        for measured in value["held_out"].as_array().into_iter().flatten() {
+            numbers.extend(["loss", "accuracy", "whole"].map(|key| measured[key].as_f64().unwrap()));
+        }
+        (value["step"].as_u64().unwrap(), value["mode"].to_string() + &value["tokens"].to_string(), numbers)
+    };
+    lines.iter().map(read).collect()
+}
+
+/// Compares two runs; differences of rounding grow from step to step.
+pub fn assert_alike(place: &Place, found: &str, wanted: &str, share: f64) {
+    let [found, wanted] = [found, wanted].map(|run| numbers(place, run));
+    assert_eq!(found.len(), wanted.len());
+    for (found, wanted) in found.iter().zip(&wanted) {
+        assert_eq!((found.0, &found.1, found.2.len()), (wanted.0, &wanted.1, wanted.2.len()));
+        for (a, b) in found.2.iter().zip(&wanted.2) {
+            assert!((a - b).abs() <= share * b.abs().max(0.1), "step {}: {found:?} {wanted:?}", found.0);
+        }
+    }
 }
