@@ -30,7 +30,7 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-link-search=native={}", lib.display());
     let mut native = compiler(&libtorch);
-    native.file("native/ebert_native.cpp").file("native/ebert_group.cpp");
+    native.file("native/ebert_native.cpp").file("native/ebert_group.cpp").file("native/ebert_fused.cpp");
     if env::var_os("CARGO_FEATURE_GLOO").is_some() {
         native.define("EBERT_GLOO", None);
         println!("cargo:rerun-if-env-changed=GLOO_INCLUDE");

@@ -51,6 +51,16 @@ int ebert_add(at::Tensor *const *tensors, at::Tensor *const *more, size_t count,
   });
 }
 
+int ebert_upload(const int32_t *numbers, size_t count, int gpu, at::Tensor **out, ebert_error *error) {
+  return guarded(error, [&] {
+    at::NoGradGuard no_grad;
+    at::TensorOptions options = at::TensorOptions().dtype(at::kInt).pinned_memory(true);
+    at::Tensor pinned = at::empty({static_cast<int64_t>(count)}, options);
+    std::copy_n(numbers, count, pinned.mutable_data_ptr<int32_t>());
+    *out = new at::Tensor(pinned.to(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)), /*non_blocking=*/true));
+  });
+}
+
 struct ebert_reading {
   at::Tensor numbers;
   std::optional<c10::Event> arrived;

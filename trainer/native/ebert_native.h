@@ -30,6 +30,9 @@ int ebert_zero(at::Tensor *const *tensors, size_t count, ebert_error *error);
 // Adds to each tensor another.
 int ebert_add(at::Tensor *const *tensors, at::Tensor *const *more, size_t count, ebert_error *error);
 
+// Numbers on a GPU, int32, by way of pinned memory: nothing waits for the copy. `out` is the caller's to delete.
+int ebert_upload(const int32_t *numbers, size_t count, int gpu, at::Tensor **out, ebert_error *error);
+
 // Numbers on their way from the device, which nothing waits for until they are finished.
 struct ebert_reading;
 int ebert_reading_start(const at::Tensor *numbers, ebert_reading **out, ebert_error *error);
@@ -41,6 +44,31 @@ int ebert_reading_finish(ebert_reading *reading, double *numbers, size_t count, 
 int ebert_flash_attention(const at::Tensor *query, const at::Tensor *key, const at::Tensor *value,
                           const at::Tensor *cumulative, int64_t longest, double dropout, at::Tensor **out,
                           ebert_error *error);
+
+// BERT for a GPU, what lies between the matrix products fused: fused.cu, compiled for the GPU of that number and the widths of a model. The
+// source is that file's text. `out` is the caller's to drop, after every graph that it is part of.
+struct ebert_fused_kernels;
+int ebert_fused_kernels_make(const char *source, int64_t hidden, int64_t inner, int device, ebert_fused_kernels **out,
+                             ebert_error *error);
+void ebert_fused_kernels_drop(ebert_fused_kernels *kernels);
+
+// One layer over a row of tokens x [tokens, hidden] in bfloat16, with flash attention as above. The 16 weights are, in bfloat16: the matrices of
+// query, key, value, attention output, intermediate and output, [out, in], and the biases of query, key and value; in float32:
+// the attention output's bias, weight and bias of its layer norm, the biases of intermediate and output, weight and bias of the
+// last layer norm. `gradients`, none or one for each, are float32: the backward pass adds to them. Autograd sees x alone.
+// `out` is the caller's to delete.
+int ebert_fused_layer(const ebert_fused_kernels *kernels, const at::Tensor *x, at::Tensor *const *weights,
+                at::Tensor *const *gradients, size_t gradient_count, const at::Tensor *cumulative, int64_t longest,
+                int64_t heads, double dropout, double attention_dropout, double epsilon, int64_t first_seed,
+                int64_t second_seed, at::Tensor **out, ebert_error *error);
+
+// The sum of the cross entropies of scores [N, columns] in bfloat16, columns a multiple of 8, with labels [N] in int32; float32. Autograd sees
+// the scores. `out` is the caller's to delete.
+int ebert_fused_cross_entropy(const ebert_fused_kernels *kernels, const at::Tensor *scores, const at::Tensor *labels, at::Tensor **out,
+                              ebert_error *error);
+
+// Copies of tensors in bfloat16, which autograd does not see. `out` has room for `count`, the caller's to delete.
+int ebert_cast(at::Tensor *const *tensors, size_t count, at::Tensor **out, ebert_error *error);
 
 // How libtorch was built, as text; cut at `size`.
 int ebert_build_settings(char *text, size_t size, ebert_error *error);

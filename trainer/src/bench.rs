@@ -23,7 +23,7 @@ use crate::{
     model::{BertConfig, BertForMaskedLm, Packed, Phase},
     optimizer::Optimizer,
     run::{Plan, Request, RunError},
-    step::{cross_entropy, masked_gradients, predict},
+    step::{masked_gradients, masked_loss},
     world::World,
 };
 
@@ -45,6 +45,8 @@ pub struct Measured {
     pub device: String,
     /// Kind of number of the layers.
     pub compute: String,
+    /// On a GPU in half precision: whether layers are fused.
+    pub layers: Option<String>,
     /// Threads of the CPU.
     pub threads: i32,
     /// Steps that were measured.
@@ -155,6 +157,7 @@ pub fn bench(plan: &mut Plan, request: &Request, measure: Measure<'_>) -> Result
     Ok(Measured {
         device: if device.is_cuda() { "cuda" } else { "cpu" }.to_owned(),
         compute: format!("{compute:?}").to_lowercase(),
+        layers: model.encoder().layers_are(),
         threads: tch::get_num_threads(),
         steps: measure.steps,
         sequences: each(sequences),
@@ -192,8 +195,7 @@ fn parts(
     let _ = tch::no_grad(|| model.encoder().encode(&packed, Phase::Train));
     timed("encoder, forward", encoder / matrix_rate, since);
     let since = Instant::now();
-    let predicted = predict(model, masked, &batch.lengths, Phase::Train);
-    let loss = predicted.map(|(scores, labels)| cross_entropy(&scores, &labels) / masked.selected.len().max(1) as f64);
+    let loss = masked_loss(model, masked, &batch.lengths).map(|loss| loss / masked.selected.len() as f64);
     timed("all, forward", (encoder + head) / matrix_rate, since);
     let since = Instant::now();
     if let Some(loss) = loss {
@@ -281,7 +283,8 @@ fn export(folder: &Path, config: &BertConfig, batches: &[Batch]) -> Result<(), R
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |part: f64| format!("{:.1}%", 100.0 * part);
-        writeln!(f, "device    {} in {}, {} threads of the CPU", self.device, self.compute, self.threads)?;
+        let layers = self.layers.as_ref().map(|layers| format!("{layers}, ")).unwrap_or_default();
+        writeln!(f, "device    {} in {}, {layers}{} threads of the CPU", self.device, self.compute, self.threads)?;
         writeln!(f, "steps     {} of {} tokens in {:.0} sequences", self.steps, brief(self.tokens), self.sequences)?;
         writeln!(f, "rate      {} tokens/s", brief(self.tokens_per_second))?;
         writeln!(

@@ -16,12 +16,12 @@ use crate::{
     data::{Batch, pair_batches, segment_batches},
     log::{HeldOutRecord, Measured, StepRecord},
     masking::MaskMode,
-    model::{Phase, upload},
+    model::{cross_entropy, upload},
     native::{self, Reading},
     recipe::Scheme,
     run::{Run, RunError},
     schedule::PlannedStage,
-    step::{cross_entropy, masked_gradients, neighbor_gradients, predict},
+    step::{masked_gradients, neighbor_gradients, predict},
 };
 
 /// How a run ended.
@@ -251,7 +251,7 @@ fn measure(run: &mut Run) -> Result<bool, RunError> {
         let mut sums = [0.0; 5];
         for batch in run.world.share(set.batches.len()) {
             let (lengths, batch) = &set.batches[batch];
-            let predicted = tch::no_grad(|| predict(&run.model, batch, lengths, Phase::Evaluate));
+            let predicted = tch::no_grad(|| predict(&run.model, batch, lengths));
             let Some((scores, labels)) = predicted else { continue };
             let hits = scores.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Int64);
             let hits: Vec<i64> = Vec::try_from(hits.to_device(tch::Device::Cpu)).unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Gradients add up: over the parts that go through the model at once, over both losses, and, in [`World`], over the processes.
 //! Each share is divided by what the whole batch holds, so that the sum is the mean over the batch, however it is cut.
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::{
     data::{Batch, MaskedBatch, PairBatch},
@@ -22,10 +22,10 @@ pub fn masked_gradients(
 ) -> Option<Tensor> {
     let selected = batch.in_mode(mode).selected.len();
     let share = world.share(batch.lengths.len());
-    let losses = batch.parts(mode, share, at_once).into_iter().filter_map(|(lengths, part)| {
-        let (scores, labels) = predict(model, &part, &lengths, Phase::Train)?;
-        Some(cross_entropy(&scores, &labels) / selected as f64)
-    });
+    let losses = batch
+        .parts(mode, share, at_once)
+        .into_iter()
+        .filter_map(|(lengths, part)| Some(masked_loss(model, &part, &lengths)? / selected as f64));
     (selected > 0).then(|| backward(model, losses))
 }
 
@@ -60,23 +60,23 @@ fn backward(model: &BertForMaskedLm, losses: impl Iterator<Item = Tensor>) -> Te
     sum
 }
 
-/// Sum of the cross entropies of scores `[N, vocab_size]` with labels `[N]`, in nats.
-pub fn cross_entropy(scores: &Tensor, labels: &Tensor) -> Tensor {
-    scores.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0)
+/// Sum of the cross entropies at the selected tokens of sequences of these lengths, in nats, a scalar; `None` where none is selected.
+pub fn masked_loss(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) -> Option<Tensor> {
+    let packed = Packed::new(&batch.input_ids, lengths, model.encoder().layout());
+    (!batch.selected.is_empty()).then(|| model.loss_at(&packed, &batch.selected, &batch.labels, Phase::Train))
 }
 
-/// Scores at the selected tokens of sequences of these lengths, `[N, vocab_size]`, and what stood there, `[N]`; `None` where none is selected.
-pub fn predict(
-    model: &BertForMaskedLm,
-    batch: &MaskedBatch,
-    lengths: &[usize],
-    phase: Phase,
-) -> Option<(Tensor, Tensor)> {
+/// Scores at the selected tokens of sequences of these lengths, `[N, vocab_size]`, without dropout, and what stood there, `[N]`; `None` where
+/// none is selected.
+pub fn predict(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) -> Option<(Tensor, Tensor)> {
     if batch.selected.is_empty() {
         return None;
     }
     let layout = model.encoder().layout();
     let packed = Packed::new(&batch.input_ids, lengths, layout);
     let labels: Vec<i32> = batch.labels.iter().map(|&id| i32::from(id)).collect();
-    Some((model.predict_at(&packed, &batch.selected, phase), upload(&labels, layout.device).to_kind(Kind::Int64)))
+    Some((
+        model.predict_at(&packed, &batch.selected, Phase::Evaluate),
+        upload(&labels, layout.device).to_kind(Kind::Int64),
+    ))
 }

@@ -7,7 +7,9 @@ use support::{Place, RUN, assert_alike, numbers, text_of};
 use tch::{Device, Kind, Tensor};
 use trainer::{
     device::Machine,
+    model::{BertConfig, BertForMaskedLm, Packed, Phase},
     native::group::{Group, Meeting},
+    optimizer::{Optimizer, OptimizerOptions},
 };
 
 /// Says why nothing is tested where there is no GPU.
@@ -73,6 +75,100 @@ fn a_stopped_run_goes_on() {
     child.wait().unwrap();
     run(&place, "cuda", "cut", &["--set", "compute=float32", "--set", "checkpoint.every=10"]);
     assert_alike(&place, "cut", "whole", 5e-3);
+}
+
+/// A model with weights that are nowhere 0 or 1, and an optimiser, so that there are gradients.
+fn model(dropout: f64, compute: Kind, fused: bool) -> BertForMaskedLm {
+    let config = serde_json::json!({
+        "vocab_size": 1001, "hidden_size": 384, "num_hidden_layers": 3, "num_attention_heads": 6, "intermediate_size": 1536,
+        "max_position_embeddings": 256, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": 0.0,
+    });
+    let config: BertConfig = serde_json::from_value(config).unwrap();
+    let mut model = BertForMaskedLm::new(&config, 7, Device::Cuda(0), compute);
+    if compute == Kind::BFloat16 {
+        assert_eq!(model.encoder().layers_are().as_deref(), Some("fused layers"));
+    }
+    if !fused {
+        model.unfuse();
+    }
+    for (_, parameter) in model.parameters().iter() {
+        let noise = Tensor::randn(parameter.size(), (Kind::Float, Device::Cpu)).to_device(Device::Cuda(0));
+        let _ = tch::no_grad(|| parameter.shallow_clone().g_add_(&(noise * 0.05)));
+    }
+    let options: OptimizerOptions = serde_json::from_str(r#"{"learning_rate": 1e-4, "sequences": 1}"#).unwrap();
+    let _ = Optimizer::new(model.parameters(), options, Device::Cuda(0));
+    model
+}
+
+/// The loss of a ragged batch.
+fn loss(model: &BertForMaskedLm) -> Tensor {
+    let lengths = [200, 130, 129, 64, 33, 7, 2];
+    let tokens = lengths.iter().sum::<usize>();
+    let ids: Vec<u16> = (0..tokens).map(|i| (i * i % 997) as u16).collect();
+    let selected: Vec<u32> = (0..tokens as u32).step_by(6).collect();
+    let labels: Vec<u16> = selected.iter().map(|&at| (at * 7 % 1001) as u16).collect();
+    tch::manual_seed(5);
+    let packed = Packed::new(&ids, &lengths, model.encoder().layout());
+    model.loss_at(&packed, &selected, &labels, Phase::Train) / selected.len() as f64
+}
+
+fn gradients(model: &BertForMaskedLm) -> Vec<(String, Tensor)> {
+    let gradient = |(name, parameter): (&str, &Tensor)| (name.to_owned(), parameter.grad().to_kind(Kind::Double));
+    model.parameters().iter().map(gradient).collect()
+}
+
+fn length(tensor: &Tensor) -> f64 {
+    tensor.square().sum(Kind::Double).double_value(&[]).sqrt()
+}
+
+#[test]
+fn fused_layers_have_the_gradients_of_plain_ones() {
+    if without_gpu() {
+        return;
+    }
+    let [wanted, plain, fused] =
+        [(Kind::Float, false), (Kind::BFloat16, false), (Kind::BFloat16, true)].map(|(compute, fused)| {
+            let model = model(0.0, compute, fused);
+            let loss = loss(&model);
+            loss.backward();
+            (loss.double_value(&[]), gradients(&model))
+        });
+    println!("losses in float32, plain, fused: {:.5} {:.5} {:.5}", wanted.0, plain.0, fused.0);
+    assert!((fused.0 - wanted.0).abs() < 0.01 * wanted.0);
+    for (((name, wanted), (_, plain)), (_, fused)) in wanted.1.iter().zip(&plain.1).zip(&fused.1) {
+        // The gradient of a key's bias is 0 but for rounding.
+        if name.ends_with("key.bias") {
+            continue;
+        }
+        let [plain, fused] = [plain, fused].map(|found| length(&(found - wanted)) / length(wanted));
+        println!("{name:60} {plain:.4} {fused:.4}");
+        assert!(fused < 1.5 * plain + 0.005, "{name}: {fused} where plain layers have {plain}");
+    }
+}
+
+#[test]
+fn fused_dropout_is_the_same_both_ways() {
+    if without_gpu() {
+        return;
+    }
+    let model = model(0.3, Kind::BFloat16, true);
+    let [first, again] = [0, 1].map(|_| tch::no_grad(|| loss(&model).double_value(&[])));
+    assert_eq!(first, again);
+    loss(&model).backward();
+    let gradients = gradients(&model);
+    let whole = gradients.iter().map(|(_, g)| length(g).powi(2)).sum::<f64>().sqrt();
+    // A step along the gradient and one against it, with the same mask: the losses differ by its length.
+    let step = 0.1 * first / whole;
+    let [up, down] = [1.0, -2.0].map(|times| {
+        for ((_, parameter), (_, gradient)) in model.parameters().iter().zip(&gradients) {
+            let step = gradient.to_kind(Kind::Float) * (times * step / whole);
+            let _ = tch::no_grad(|| parameter.shallow_clone().g_add_(&step));
+        }
+        tch::no_grad(|| loss(&model).double_value(&[]))
+    });
+    let found = (up - down) / (2.0 * step);
+    println!("slope along the gradient {found:.4}, its length {whole:.4}");
+    assert!((found / whole - 1.0).abs() < 0.1, "{found} {whole}");
 }
 
 /// NCCL wants a GPU for each process, so here one process talks to itself: the library loads, meets, sums and spreads.

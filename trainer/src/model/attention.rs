@@ -118,6 +118,14 @@ impl Packed {
         self.types.as_ref()
     }
 
+    /// Where flash attention is used: tokens before each sequence and of all, int32, and tokens of the longest.
+    pub fn cumulative(&self) -> Option<(&Tensor, i64)> {
+        match &self.boundaries {
+            Boundaries::Flash { cumulative, longest } => Some((cumulative, *longest)),
+            Boundaries::Rectangles(_) => None,
+        }
+    }
+
     /// Attention of each sequence to itself. Queries, keys and values are `[T, heads * size]`; so is the result.
     pub fn attention(&self, [q, k, v]: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
         let groups = match &self.boundaries {
@@ -232,12 +240,12 @@ pub fn indices(positions: &[u32], device: Device) -> Tensor {
     upload(&positions, device)
 }
 
-/// Small numbers on a device, int32. The copy to a GPU starts from pinned memory, so that nothing waits for it.
+/// Small numbers on a device, int32. Nothing waits for the copy to a GPU.
 pub fn upload(numbers: &[i32], device: Device) -> Tensor {
-    let numbers = Tensor::from_slice(numbers);
     match device {
-        Device::Cpu => numbers,
-        device => numbers.pin_memory(device).to_device_(device, Kind::Int, true, false),
+        // What libtorch refuses is a panic, as it is in tch.
+        Device::Cuda(gpu) => native::upload(numbers, gpu).unwrap_or_else(|error| panic!("{error}")),
+        device => Tensor::from_slice(numbers).to_device(device),
     }
 }
 

@@ -2,8 +2,12 @@
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    attention::{Layout, Packed},
+    attention::{Attention, Layout, Packed},
     config::{Activation, BertConfig},
+};
+use crate::native::{
+    TorchError,
+    fused::{CAST, FusedKernels, LayerCall, PARAMETERS, cast},
 };
 
 /// The trained tensors of a model, by the names of `transformers`, in a fixed order.
@@ -91,6 +95,33 @@ struct Layer {
     output_norm: LayerNorm,
 }
 
+impl Layer {
+    /// Its parameters in the order of [`FusedKernels::layer`].
+    fn parameters(&self) -> [&Tensor; PARAMETERS] {
+        let [q, k, v, mix] = [&self.query, &self.key, &self.value, &self.attention_output];
+        let (widen, narrow, first, second) =
+            (&self.intermediate, &self.output, &self.attention_norm, &self.output_norm);
+        [
+            &q.weight,
+            &k.weight,
+            &v.weight,
+            &mix.weight,
+            &widen.weight,
+            &narrow.weight,
+            &q.bias,
+            &k.bias,
+            &v.bias,
+            &mix.bias,
+            &first.weight,
+            &first.bias,
+            &widen.bias,
+            &narrow.bias,
+            &second.weight,
+            &second.bias,
+        ]
+    }
+}
+
 /// Whether dropout is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -159,6 +190,9 @@ pub struct Encoder {
     types: Tensor,
     embedding_norm: LayerNorm,
     layers: Vec<Layer>,
+    fused: Option<FusedKernels>,
+    /// Why layers are not fused on a GPU.
+    plain: Option<String>,
 }
 
 impl Encoder {
@@ -188,7 +222,30 @@ impl Encoder {
                 }
             })
             .collect();
-        Self { device: b.device, compute, words, positions, types, embedding_norm, layers, config }
+        let (fused, plain) = match fused_layers(&config, b.device, compute) {
+            Ok(fused) => (fused, None),
+            Err(why) => (None, Some(why)),
+        };
+        Self { device: b.device, compute, words, positions, types, embedding_norm, layers, fused, plain, config }
+    }
+
+    /// Fused code for a GPU, if that is how it computes.
+    pub fn kernels(&self) -> Option<&FusedKernels> {
+        self.fused.as_ref()
+    }
+
+    /// Computes its layers operator by operator from now on, also on a GPU.
+    pub fn unfuse(&mut self) {
+        self.fused = None;
+    }
+
+    /// On a GPU in half precision: whether its layers are fused, or why not.
+    pub fn layers_are(&self) -> Option<String> {
+        match (&self.fused, &self.plain) {
+            (Some(_), _) => Some("fused layers".to_owned()),
+            (None, Some(why)) => Some(format!("plain layers: {why}")),
+            (None, None) => None,
+        }
     }
 
     /// The shape.
@@ -220,6 +277,10 @@ impl Encoder {
         let types = packed.types().map_or_else(|| self.types.select(0, 0), |types| rows(&self.types, types));
         let sum = rows(&self.words, packed.ids()) + rows(&self.positions, packed.positions()) + types;
         let mut x = dropout(self.embedding_norm.forward(&sum)).to_kind(self.compute);
+        if let (Some(kernels), Some(boundaries)) = (&self.fused, packed.cumulative()) {
+            // What libtorch refuses is a panic, as it is in tch.
+            return self.fused(kernels, x, boundaries, phase).unwrap_or_else(|error| panic!("{error}"));
+        }
         for layer in &self.layers {
             let qkv = [&layer.query, &layer.key, &layer.value].map(|projection| projection.forward(&x));
             let heads = self.config.num_attention_heads;
@@ -230,6 +291,55 @@ impl Encoder {
         }
         x
     }
+
+    /// The last hidden states by fused layers. Where a graph is made, every parameter of a layer must have a gradient, as
+    /// [`Optimizer`](crate::optimizer::Optimizer) sees to.
+    fn fused(
+        &self,
+        kernels: &FusedKernels,
+        mut x: Tensor,
+        (cumulative, longest): (&Tensor, i64),
+        phase: Phase,
+    ) -> Result<Tensor, TorchError> {
+        let share = |share: f64| if phase == Phase::Train { share } else { 0.0 };
+        let call = LayerCall {
+            cumulative,
+            longest,
+            heads: self.config.num_attention_heads,
+            dropout: share(self.config.hidden_dropout_prob),
+            attention_dropout: share(self.config.attention_probs_dropout_prob),
+            epsilon: self.config.layer_norm_eps,
+        };
+        let many = self.layers.len();
+        let seeds = Tensor::randint(i64::MAX, [2 * many as i64], (Kind::Int64, Device::Cpu));
+        let seeds = Vec::<i64>::try_from(seeds).unwrap_or_else(|_| vec![0; 2 * many]);
+        let clone = |tensors: &[&Tensor]| -> Vec<Tensor> { tensors.iter().map(|t| t.shallow_clone()).collect() };
+        let mut halves = cast(&self.layers.iter().flat_map(|l| clone(&l.parameters()[..CAST])).collect::<Vec<_>>())?;
+        for (layer, seeds) in self.layers.iter().zip(seeds.chunks_exact(2)) {
+            let parameters = layer.parameters();
+            let mut weights: Vec<Tensor> = halves.drain(..CAST).collect();
+            weights.extend(clone(&parameters[CAST..]));
+            let gradients = match x.requires_grad() {
+                true => parameters.map(Tensor::grad).into(),
+                false => Vec::new(),
+            };
+            x = kernels.layer(&x, &weights, &gradients, call, [seeds[0], seeds[1]])?;
+        }
+        Ok(x)
+    }
+}
+
+/// The code of fused layers, where a GPU computes in bfloat16; or why there is none.
+fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Option<FusedKernels>, String> {
+    let Device::Cuda(gpu) = device else { return Ok(None) };
+    if Layout::suiting(device, compute).attention != Attention::Flash || compute != Kind::BFloat16 {
+        return Ok(None);
+    }
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    if !FusedKernels::fit(hidden, inner) || config.hidden_act != Activation::Gelu {
+        return Err(format!("there is no code for widths of {hidden} and {inner} with {:?}", config.hidden_act));
+    }
+    FusedKernels::compile(hidden, inner, gpu).map(Some).map_err(|error| error.to_string())
 }
 
 impl Activation {

@@ -11,4 +11,4 @@ pub mod weights;
 pub use attention::{Attention, Layout, Packed, indices, upload};
 pub use config::{Activation, BertConfig, ConfigError};
 pub use encoder::{Builder, Encoder, LayerNorm, Linear, Parameters, Phase};
-pub use masked_lm::BertForMaskedLm;
+pub use masked_lm::{BertForMaskedLm, cross_entropy};

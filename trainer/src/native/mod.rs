@@ -1,4 +1,5 @@
-//! The Rust side of `trainer/native`: what tch lacks. [`group`] is that of several processes.
+//! The Rust side of `trainer/native`: what tch lacks. [`group`] is that of several processes, [`fused`] that of BERT on a GPU.
+pub mod fused;
 pub mod group;
 
 use std::ffi::{c_char, c_int};
@@ -57,6 +58,13 @@ unsafe extern "C" {
         tensors: *const *mut C_tensor,
         more: *const *mut C_tensor,
         count: usize,
+        error: *mut NativeError,
+    ) -> c_int;
+    fn ebert_upload(
+        numbers: *const i32,
+        count: usize,
+        gpu: c_int,
+        out: *mut *mut C_tensor,
         error: *mut NativeError,
     ) -> c_int;
     fn ebert_reading_start(numbers: *const C_tensor, out: *mut *mut NativeReading, error: *mut NativeError) -> c_int;
@@ -176,6 +184,15 @@ pub fn add(tensors: &[Tensor], more: &[Tensor]) -> Result<(), TorchError> {
     let [tensors, more] = [tensors, more].map(pointers);
     // SAFETY: as above; both lists have as many.
     checked(|error| unsafe { ebert_add(tensors.as_ptr(), more.as_ptr(), tensors.len(), error) })
+}
+
+/// Numbers on a GPU, int32. The copy starts from pinned memory, so that nothing waits for it.
+pub fn upload(numbers: &[i32], gpu: usize) -> Result<Tensor, TorchError> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: there are as many numbers as stated, and they are copied before the function returns.
+    checked(|error| unsafe { ebert_upload(numbers.as_ptr(), numbers.len(), gpu as c_int, &mut out, error) })?;
+    // SAFETY: the function made a tensor that is ours now.
+    Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
 /// Numbers on their way from the device. The device works on; only [`Reading::finish`] waits, until they are there.

@@ -1,0 +1,330 @@
+// What lies between the matrix products of BERT's layers and masked-LM head, for a GPU: each function reads and writes a number once.
+// Compiled when the trainer starts, for the widths of its model: HIDDEN, a multiple of 128, and INNER, a multiple of 8.
+//
+// Activations are bfloat16; parameters, their gradients and all sums are float32. Dropout is drawn by (seed, place), and drawn again
+// in the backward pass: no mask is stored. Sums over rows are made in parts, one of each block, and added up in a fixed order.
+typedef unsigned short bfloat16;
+typedef unsigned long long u64;
+
+constexpr int WARPS = 8;
+// Numbers that a lane holds of a row of HIDDEN: so many times four.
+constexpr int EACH = HIDDEN / 128;
+
+// Philox4x32-10 (Salmon et al. 2011).
+__device__ uint4 draw(u64 seed, u64 place) {
+  uint4 c = {static_cast<unsigned>(place), static_cast<unsigned>(place >> 32), 0, 0};
+  uint2 key = {static_cast<unsigned>(seed), static_cast<unsigned>(seed >> 32)};
+#pragma unroll
+  for (int round = 0; round < 10; ++round) {
+    unsigned high0 = __umulhi(0xD2511F53u, c.x), high1 = __umulhi(0xCD9E8D57u, c.z);
+    c = {high1 ^ c.y ^ key.x, 0xCD9E8D57u * c.z, high0 ^ c.w ^ key.y, 0xD2511F53u * c.x};
+    key = {key.x + 0x9E3779B9u, key.y + 0xBB67AE85u};
+  }
+  return c;
+}
+
+struct Dropout {
+  u64 seed;
+  // What is drawn below this is dropped; the rest is multiplied by `scale`.
+  unsigned threshold;
+  float scale;
+};
+
+// What the four numbers from a place on are multiplied by.
+__device__ float4 kept(const Dropout &dropout, size_t place) {
+  if (dropout.threshold == 0)
+    return {1, 1, 1, 1};
+  uint4 drawn = draw(dropout.seed, place / 4);
+  auto factor = [&](unsigned d) { return d < dropout.threshold ? 0.0f : dropout.scale; };
+  return {factor(drawn.x), factor(drawn.y), factor(drawn.z), factor(drawn.w)};
+}
+
+__device__ float low(unsigned two) { return __uint_as_float(two << 16); }
+__device__ float high(unsigned two) { return __uint_as_float(two & 0xFFFF0000u); }
+__device__ unsigned two(float low, float high) {
+  unsigned both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
+
+__device__ float4 load(const bfloat16 *from) {
+  uint2 raw = *reinterpret_cast<const uint2 *>(from);
+  return {low(raw.x), high(raw.x), low(raw.y), high(raw.y)};
+}
+__device__ float4 load(const float *from) { return *reinterpret_cast<const float4 *>(from); }
+// Gives what was stored, rounded.
+__device__ float4 store(bfloat16 *to, float4 v) {
+  uint2 raw = {two(v.x, v.y), two(v.z, v.w)};
+  *reinterpret_cast<uint2 *>(to) = raw;
+  return {low(raw.x), high(raw.x), low(raw.y), high(raw.y)};
+}
+
+__device__ float4 operator+(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
+__device__ float4 operator*(float4 a, float4 b) { return {a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w}; }
+__device__ float4 operator*(float a, float4 b) { return {a * b.x, a * b.y, a * b.z, a * b.w}; }
+__device__ float4 operator+(float a, float4 b) { return {a + b.x, a + b.y, a + b.z, a + b.w}; }
+__device__ float sum(float4 v) { return (v.x + v.y) + (v.z + v.w); }
+
+__device__ float over_warp(float v) {
+#pragma unroll
+  for (int other = 16; other > 0; other /= 2)
+    v += __shfl_xor_sync(0xFFFFFFFFu, v, other);
+  return v;
+}
+
+// total = dropout(x + bias) + residual; y = layer norm of it. A warp has a row. `moments` are the mean and 1 / standard deviation of each.
+extern "C" __global__ void __launch_bounds__(32 * WARPS)
+    residual_norm(const bfloat16 *__restrict__ x, const float *__restrict__ bias, const bfloat16 *__restrict__ residual,
+                  const float *__restrict__ weight, const float *__restrict__ shift, bfloat16 *__restrict__ total,
+                  bfloat16 *__restrict__ y, float2 *__restrict__ moments, int rows, float epsilon, Dropout dropout) {
+  int row = blockIdx.x * WARPS + threadIdx.y, lane = 4 * threadIdx.x;
+  if (row >= rows)
+    return;
+  size_t start = static_cast<size_t>(row) * HIDDEN + lane;
+  float4 z[EACH];
+#pragma unroll
+  for (int i = 0; i < EACH; ++i)
+    z[i] = load(x + start + 128 * i);
+  float added = 0;
+#pragma unroll
+  for (int i = 0; i < EACH; ++i) {
+    size_t at = start + 128 * i;
+    z[i] = store(total + at, kept(dropout, at) * (z[i] + load(bias + lane + 128 * i)) + load(residual + at));
+    added += sum(z[i]);
+  }
+  float mean = over_warp(added) / HIDDEN, squares = 0;
+#pragma unroll
+  for (int i = 0; i < EACH; ++i)
+    squares += sum((-mean + z[i]) * (-mean + z[i]));
+  float inverse = rsqrtf(over_warp(squares) / HIDDEN + epsilon);
+#pragma unroll
+  for (int i = 0; i < EACH; ++i) {
+    int column = lane + 128 * i;
+    store(y + start + 128 * i, inverse * (-mean + z[i]) * load(weight + column) + load(shift + column));
+  }
+  if (threadIdx.x == 0)
+    moments[row] = {mean, inverse};
+}
+
+// From the gradient of y those of `total` (which is that of the residual) and of x, and parts of those of weight, shift and bias,
+// [blocks, 3, HIDDEN].
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 2)
+    residual_norm_backward(const bfloat16 *__restrict__ dy, const bfloat16 *__restrict__ total,
+                           const float2 *__restrict__ moments, const float *__restrict__ weight,
+                           bfloat16 *__restrict__ dtotal, bfloat16 *__restrict__ dx, float *__restrict__ parts, int rows,
+                           Dropout dropout) {
+  int lane = 4 * threadIdx.x;
+  float4 sums[3][EACH] = {};
+  for (int row = blockIdx.x * WARPS + threadIdx.y; row < rows; row += gridDim.x * WARPS) {
+    size_t start = static_cast<size_t>(row) * HIDDEN + lane;
+    float2 moment = moments[row];
+    // The gradient of the normalised row, and that row.
+    float4 g[EACH], n[EACH];
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) {
+      g[i] = load(dy + start + 128 * i);
+      n[i] = load(total + start + 128 * i);
+    }
+    float of_mean = 0, of_scale = 0;
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) {
+      n[i] = moment.y * (-moment.x + n[i]);
+      sums[0][i] = sums[0][i] + g[i] * n[i];
+      sums[1][i] = sums[1][i] + g[i];
+      g[i] = g[i] * load(weight + lane + 128 * i);
+      of_mean += sum(g[i]);
+      of_scale += sum(g[i] * n[i]);
+    }
+    of_mean = over_warp(of_mean) / HIDDEN;
+    of_scale = over_warp(of_scale) / HIDDEN;
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) {
+      size_t at = start + 128 * i;
+      float4 d = moment.y * (-of_mean + (g[i] + -of_scale * n[i]));
+      store(dtotal + at, d);
+      sums[2][i] = sums[2][i] + store(dx + at, kept(dropout, at) * d);
+    }
+  }
+  __shared__ float4 shared[WARPS][HIDDEN / 4];
+#pragma unroll
+  for (int kind = 0; kind < 3; ++kind) {
+#pragma unroll
+    for (int i = 0; i < EACH; ++i)
+      shared[threadIdx.y][threadIdx.x + 32 * i] = sums[kind][i];
+    __syncthreads();
+    for (int four = threadIdx.y * 32 + threadIdx.x; four < HIDDEN / 4; four += 32 * WARPS) {
+      float4 added = shared[0][four];
+      for (int warp = 1; warp < WARPS; ++warp)
+        added = added + shared[warp][four];
+      reinterpret_cast<float4 *>(parts)[(static_cast<size_t>(blockIdx.x) * 3 + kind) * (HIDDEN / 4) + four] = added;
+    }
+    __syncthreads();
+  }
+}
+
+struct Eight {
+  float v[8];
+};
+__device__ Eight load_eight(const bfloat16 *from) {
+  uint4 raw = *reinterpret_cast<const uint4 *>(from);
+  return {low(raw.x), high(raw.x), low(raw.y), high(raw.y), low(raw.z), high(raw.z), low(raw.w), high(raw.w)};
+}
+// Rounds `e` to what is stored.
+__device__ void store_eight(bfloat16 *to, Eight &e) {
+  uint4 raw = {two(e.v[0], e.v[1]), two(e.v[2], e.v[3]), two(e.v[4], e.v[5]), two(e.v[6], e.v[7])};
+  *reinterpret_cast<uint4 *>(to) = raw;
+  e = {low(raw.x), high(raw.x), low(raw.y), high(raw.y), low(raw.z), high(raw.z), low(raw.w), high(raw.w)};
+}
+__device__ float normal_below(float x) { return 0.5f + 0.5f * erff(x * 0.70710678f); }
+
+// y = GELU(x + bias). A block goes through rows, a thread has eight columns.
+extern "C" __global__ void __launch_bounds__(INNER / 8)
+    bias_gelu(const bfloat16 *__restrict__ x, const float *__restrict__ bias, bfloat16 *__restrict__ y, int rows) {
+  int column = 8 * threadIdx.x;
+  float b[8];
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    b[i] = bias[column + i];
+#pragma unroll 4
+  for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+    size_t at = static_cast<size_t>(row) * INNER + column;
+    Eight e = load_eight(x + at);
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      e.v[i] = (e.v[i] + b[i]) * normal_below(e.v[i] + b[i]);
+    store_eight(y + at, e);
+  }
+}
+
+// From the gradient of y that of x, and parts of that of the bias, [blocks, INNER].
+extern "C" __global__ void __launch_bounds__(INNER / 8)
+    bias_gelu_backward(const bfloat16 *__restrict__ dy, const bfloat16 *__restrict__ x, const float *__restrict__ bias,
+                       bfloat16 *__restrict__ dx, float *__restrict__ parts, int rows) {
+  int column = 8 * threadIdx.x;
+  float b[8], sums[8] = {};
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    b[i] = bias[column + i];
+#pragma unroll 2
+  for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+    size_t at = static_cast<size_t>(row) * INNER + column;
+    Eight e = load_eight(x + at), d = load_eight(dy + at);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      float in = e.v[i] + b[i];
+      d.v[i] *= normal_below(in) + in * 0.39894228f * __expf(-0.5f * in * in);
+    }
+    store_eight(dx + at, d);
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      sums[i] += d.v[i];
+  }
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    parts[static_cast<size_t>(blockIdx.x) * INNER + column + i] = sums[i];
+}
+
+// Parts of the sums over the rows of three tensors, [blocks, 3, HIDDEN]: blockIdx.y says of which. A thread has eight columns of every fourth row.
+extern "C" __global__ void __launch_bounds__(HIDDEN / 2)
+    column_sums(const bfloat16 *__restrict__ a, const bfloat16 *__restrict__ b, const bfloat16 *__restrict__ c,
+                float *__restrict__ parts, int rows) {
+  const bfloat16 *from = blockIdx.y == 0 ? a : blockIdx.y == 1 ? b : c;
+  int column = 8 * threadIdx.x;
+  float sums[8] = {};
+#pragma unroll 4
+  for (int row = 4 * blockIdx.x + threadIdx.y; row < rows; row += 4 * gridDim.x) {
+    Eight e = load_eight(from + static_cast<size_t>(row) * HIDDEN + column);
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      sums[i] += e.v[i];
+  }
+  __shared__ float shared[4][HIDDEN];
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    shared[threadIdx.y][column + i] = sums[i];
+  __syncthreads();
+  for (int at = threadIdx.y * (HIDDEN / 8) + threadIdx.x; at < HIDDEN; at += HIDDEN / 2) {
+    float added = (shared[0][at] + shared[1][at]) + (shared[2][at] + shared[3][at]);
+    parts[(static_cast<size_t>(blockIdx.x) * 3 + blockIdx.y) * HIDDEN + at] = added;
+  }
+}
+
+// Adds up parts [many, gridDim.y, width], and adds what comes out to up to three rows. Blocks of 32 x 32 threads.
+extern "C" __global__ void __launch_bounds__(1024)
+    add_parts(const float *__restrict__ parts, float *to0, float *to1, float *to2, int many, int width) {
+  int column = blockIdx.x * 32 + threadIdx.x;
+  float added = 0;
+  if (column < width) {
+#pragma unroll 4
+    for (int part = threadIdx.y; part < many; part += 32)
+      added += parts[(static_cast<size_t>(part) * gridDim.y + blockIdx.y) * width + column];
+  }
+  __shared__ float shared[32][33];
+  shared[threadIdx.y][threadIdx.x] = added;
+  __syncthreads();
+  if (threadIdx.y == 0 && column < width) {
+    for (int i = 1; i < 32; ++i)
+      added += shared[i][threadIdx.x];
+    float *to = blockIdx.y == 0 ? to0 : blockIdx.y == 1 ? to1 : to2;
+    to[column] += added;
+  }
+}
+
+// A row's cross entropy is log(sum of exp) minus the score of its label. `columns` is a multiple of 8; a score may be minus infinity. A block
+// has a row.
+extern "C" __global__ void __launch_bounds__(256)
+    cross_entropy(const bfloat16 *__restrict__ scores, const int *__restrict__ labels, float *__restrict__ losses,
+                  float *__restrict__ log_sums, int columns) {
+  const bfloat16 *row = scores + static_cast<size_t>(blockIdx.x) * columns;
+  // The highest score so far, and the sum of exp(score - highest).
+  float highest = -1e30f, added = 0;
+  auto join = [&](float other_highest, float other_added) {
+    float both = fmaxf(highest, other_highest);
+    added = added * __expf(highest - both) + other_added * __expf(other_highest - both);
+    highest = both;
+  };
+  for (int column = 8 * threadIdx.x; column < columns; column += 8 * 256) {
+    Eight e = load_eight(row + column);
+    float here = e.v[0], sum_here = 0;
+#pragma unroll
+    for (int i = 1; i < 8; ++i)
+      here = fmaxf(here, e.v[i]);
+    here = fmaxf(here, highest);
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      sum_here += __expf(e.v[i] - here);
+    join(here, sum_here);
+  }
+#pragma unroll
+  for (int other = 16; other > 0; other /= 2)
+    join(__shfl_xor_sync(0xFFFFFFFFu, highest, other), __shfl_xor_sync(0xFFFFFFFFu, added, other));
+  __shared__ float2 shared[8];
+  if (threadIdx.x % 32 == 0)
+    shared[threadIdx.x / 32] = {highest, added};
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    for (int warp = 1; warp < 8; ++warp)
+      join(shared[warp].x, shared[warp].y);
+    float log_sum = highest + logf(added);
+    log_sums[blockIdx.x] = log_sum;
+    losses[blockIdx.x] = log_sum - low(row[labels[blockIdx.x]]);
+  }
+}
+
+// The gradient of the scores: the probabilities, less 1 at the label, times `factor`.
+extern "C" __global__ void __launch_bounds__(256)
+    cross_entropy_backward(const bfloat16 *__restrict__ scores, const int *__restrict__ labels,
+                           const float *__restrict__ log_sums, const float *__restrict__ factor,
+                           bfloat16 *__restrict__ dscores, int columns) {
+  size_t start = static_cast<size_t>(blockIdx.x) * columns;
+  float log_sum = log_sums[blockIdx.x], times = *factor;
+  int label = labels[blockIdx.x];
+#pragma unroll 2
+  for (int column = 8 * threadIdx.x; column < columns; column += 8 * 256) {
+    Eight e = load_eight(scores + start + column);
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      e.v[i] = times * (__expf(e.v[i] - log_sum) - (column + i == label ? 1.0f : 0.0f));
+    store_eight(dscores + start + column, e);
+  }
+}
