@@ -40,21 +40,21 @@ def main():
     options.add_argument("--rounds", default=3, type=int)
     options.add_argument("--threads", type=int)
     options.add_argument("--micro", default=32, type=int, help="sequences that the peer trains on at once")
-    options.add_argument("--compile", action="store_true", help="measure the peer with torch.compile, too")
+    options.add_argument("--peers", nargs="*", default=["eager"], choices=["eager", "compiled"], help="which kinds of the peer are measured")
     options.add_argument("--csv", default="docs/bench/trainer.csv", type=pathlib.Path)
     a = options.parse_args()
-    has_peer = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
-    if not has_peer:
+    has_peer = bool(a.peers) and all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
+    if a.peers and not has_peer:
         print("this Python has no torch and transformers: no peer is measured")
     environment = dict(os.environ)
-    if "LIBTORCH" not in environment and has_peer:
+    if "LIBTORCH" not in environment and importlib.util.find_spec("torch"):
         environment["LIBTORCH"] = str(pathlib.Path(importlib.util.find_spec("torch").origin).parent)
     threads = ["--threads", str(a.threads)] if a.threads else []
     ours, peers = [], {}
     with tempfile.TemporaryDirectory() as folder:
         command = [a.trainer, "bench", "--out", a.out, "--shape", a.shape, "--steps", a.steps, "--warm", a.warm, "--log", "json", *threads]
         command += [word for value in a.set for word in ("--set", value)]
-        kinds = {"eager": []} | ({"compiled": ["--compile"]} if a.compile else {})
+        kinds = {name: ["--compile"] if name == "compiled" else [] for name in a.peers}
         for number in range(a.rounds):
             ours.append(call([*map(str, command), "--export", folder], environment))
             print(f"round {number + 1}  {'ours':20} {ours[-1]['tokens_per_second']:12,.0f} tokens/s  {ours[-1]['utilisation']:6.1%} of the matrix rate", flush=True)

@@ -2,6 +2,9 @@
 
 #include <array>
 #include <dlfcn.h>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include <ATen/Functions.h>
@@ -215,9 +218,9 @@ struct Call {
   std::array<at::Tensor, 2> residual_norm_backward(const at::Tensor &dy, const at::Tensor &total, const at::Tensor &moments,
                                                    int bias, int weight, int shift, int64_t seed) const {
     at::Tensor dtotal = at::empty_like(total), dx = at::empty_like(total);
-    unsigned blocks = this->blocks(total, 2, 8);
+    unsigned blocks = this->blocks(total, 5, 4);
     at::Tensor parts = at::empty({blocks, 3, kernels->hidden}, moments.options());
-    kernels->launch(kernels->residual_norm_backward, {blocks, 1, 1}, {32, 8, 1}, data(dy), data(total), data(moments),
+    kernels->launch(kernels->residual_norm_backward, {blocks, 1, 1}, {static_cast<unsigned>(kernels->hidden / 4), 1, 1}, data(dy), data(total), data(moments),
                     data(weights[weight]), data(dtotal), data(dx), data(parts), rows(total), Dropout(dropout, seed));
     kernels->add(parts, {gradients[weight], gradients[shift], gradients[bias]});
     return {dtotal, dx};
@@ -349,12 +352,18 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
 
 } // namespace
 
-int ebert_fused_kernels_make(const char *source, int64_t hidden, int64_t inner, int device, ebert_fused_kernels **out,
-                             ebert_error *error) {
-  return guarded(error, [&] { *out = new ebert_fused_kernels(source, hidden, inner, device); });
+int ebert_fused_kernels_for(const char *source, int64_t hidden, int64_t inner, int device,
+                            const ebert_fused_kernels **out, ebert_error *error) {
+  return guarded(error, [&] {
+    static std::mutex mutex;
+    static std::map<std::array<int64_t, 3>, std::unique_ptr<const ebert_fused_kernels>> made;
+    std::lock_guard<std::mutex> lock(mutex);
+    auto &kernels = made[{hidden, inner, device}];
+    if (!kernels)
+      kernels = std::make_unique<const ebert_fused_kernels>(source, hidden, inner, device);
+    *out = kernels.get();
+  });
 }
-
-void ebert_fused_kernels_drop(ebert_fused_kernels *kernels) { delete kernels; }
 
 int ebert_fused_layer(const ebert_fused_kernels *kernels, const at::Tensor *x, at::Tensor *const *weights,
                 at::Tensor *const *gradients, size_t gradient_count, const at::Tensor *cumulative, int64_t longest,

@@ -45,12 +45,11 @@ int ebert_flash_attention(const at::Tensor *query, const at::Tensor *key, const 
                           const at::Tensor *cumulative, int64_t longest, double dropout, at::Tensor **out,
                           ebert_error *error);
 
-// BERT for a GPU, what lies between the matrix products fused: fused.cu, compiled for the GPU of that number and the widths of a model. The
-// source is that file's text. `out` is the caller's to drop, after every graph that it is part of.
+// BERT for a GPU, what lies between the matrix products fused: fused.cu, whose text is `source`, compiled for the GPU of that number and the
+// widths of a model. It is compiled once, and lives as long as the process.
 struct ebert_fused_kernels;
-int ebert_fused_kernels_make(const char *source, int64_t hidden, int64_t inner, int device, ebert_fused_kernels **out,
-                             ebert_error *error);
-void ebert_fused_kernels_drop(ebert_fused_kernels *kernels);
+int ebert_fused_kernels_for(const char *source, int64_t hidden, int64_t inner, int device,
+                            const ebert_fused_kernels **out, ebert_error *error);
 
 // One layer over a row of tokens x [tokens, hidden] in bfloat16, with flash attention as above. The 16 weights are, in bfloat16: the matrices of
 // query, key, value, attention output, intermediate and output, [out, in], and the biases of query, key and value; in float32:

@@ -14,15 +14,14 @@ struct NativeKernels {
 }
 
 unsafe extern "C" {
-    fn ebert_fused_kernels_make(
+    fn ebert_fused_kernels_for(
         source: *const c_char,
         hidden: i64,
         inner: i64,
         device: c_int,
-        out: *mut *mut NativeKernels,
+        out: *mut *const NativeKernels,
         error: *mut NativeError,
     ) -> c_int;
-    fn ebert_fused_kernels_drop(kernels: *mut NativeKernels);
     fn ebert_fused_layer(
         kernels: *const NativeKernels,
         x: *const C_tensor,
@@ -55,8 +54,8 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Code on a GPU, compiled for the widths of a model.
-#[derive(Debug)]
+/// Code on a GPU, compiled for the widths of a model. It stays there until the process ends.
+#[derive(Clone, Copy, Debug)]
 pub struct FusedKernels(NonNull<NativeKernels>);
 
 /// A layer's parameters: six matrices, the biases of queries, keys and values, and seven rows that stay float32.
@@ -87,23 +86,23 @@ impl FusedKernels {
         hidden % 128 == 0 && hidden <= 1536 && inner % 256 == 0 && inner <= 8192
     }
 
-    /// Compiles the code for a GPU, which takes a second.
+    /// Compiles the code for a GPU, which takes a second the first time.
     ///
     /// # Errors
     /// When there is no such GPU, or its driver or compiler refuses.
     pub fn compile(hidden: i64, inner: i64, gpu: usize) -> Result<Self, TorchError> {
         let source = CString::new(include_str!("../../native/fused.cu")).map_err(|e| TorchError(e.to_string()))?;
-        let mut out = std::ptr::null_mut();
+        let mut out = std::ptr::null();
         // SAFETY: the text ends with a zero and outlives the call.
         checked(|error| unsafe {
-            ebert_fused_kernels_make(source.as_ptr(), hidden, inner, gpu as c_int, &mut out, error)
+            ebert_fused_kernels_for(source.as_ptr(), hidden, inner, gpu as c_int, &mut out, error)
         })?;
-        NonNull::new(out).map(Self).ok_or_else(|| TorchError("there is no code".to_owned()))
+        NonNull::new(out.cast_mut()).map(Self).ok_or_else(|| TorchError("there is no code".to_owned()))
     }
 
     /// One layer over a row of tokens `x` `[T, hidden]`, bfloat16. `weights` are [`PARAMETERS`], the first [`CAST`] in bfloat16 and the others in
     /// float32. The backward pass adds to `gradients`, one for each weight in float32, or none where there will be none. Dropout is
-    /// drawn from the two seeds. The code must outlive the graph.
+    /// drawn from the two seeds.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -155,13 +154,6 @@ impl FusedKernels {
         })?;
         // SAFETY: the function made a tensor that is ours now.
         Ok(unsafe { Tensor::from_ptr(out.cast()) })
-    }
-}
-
-impl Drop for FusedKernels {
-    fn drop(&mut self) {
-        // SAFETY: `compile` made it, and it is not used any more.
-        unsafe { ebert_fused_kernels_drop(self.0.as_ptr()) }
     }
 }
 
