@@ -367,6 +367,48 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
 }
 
 #[test]
+fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
+    let place = Place::new();
+    make_model(&place.path("other"), 2);
+    for results in ["one", "shared"] {
+        fs::write(place.path(&format!("{results}.toml")), grid(results)).unwrap();
+    }
+    let report = |file: &str, task: &[&str]| {
+        place.command(&[&["report", file, "--threads", "1", "--device", "cpu"], task].concat())
+    };
+    let ended = |output: Output| {
+        assert!(output.status.success(), "{}", text_of(&output));
+        text_of(&output)
+    };
+    ended(report("one.toml", &[]).output().unwrap());
+
+    // Three tasks at once, one of them twice: the second waits for each cell, and finds it made.
+    let start = |task| report("shared.toml", &["--task", task]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let children = ["0/3", "1/3", "2/3", "1/3"].map(start);
+    let said = children.map(|child| ended(child.wait_with_output().unwrap()));
+    for text in &said {
+        assert!(text.ends_with("next      when all tasks are done: make report GRID=shared.toml\n"), "{text}");
+    }
+    assert!(said[0].contains("cells     3 made, 0 up to date"), "{}", said[0]);
+    assert!(said[2].contains("cells     2 made, 0 up to date"), "{}", said[2]);
+    let cells =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("cells     ")?.split(" made").next()?.parse().ok());
+    let made: [Option<u32>; 2] = [cells(&said[1]), cells(&said[3])];
+    assert_eq!(made[0].unwrap() + made[1].unwrap(), 3, "{} {}", said[1], said[3]);
+    assert!(!place.path("shared/table2.csv").exists());
+
+    let text = ended(report("shared.toml", &[]).output().unwrap());
+    assert!(text.contains("cells     0 made, 8 up to date"), "{text}");
+    for table in ["table2.csv", "table2.md", "table2.html"] {
+        let [one, shared] = ["one", "shared"].map(|results| fs::read(place.path(results).join(table)).unwrap());
+        assert!(one == shared, "{table}");
+    }
+    let output = report("shared.toml", &["--task", "3/3"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text_of(&output).contains("wanted i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
+}
+
+#[test]
 fn what_cannot_be_used_is_said_with_what_to_do() {
     let place = Place::new();
     let mut said = String::new();
