@@ -218,6 +218,23 @@ fn every_task_goes_from_its_file_to_scores_and_the_same_ones_twice() {
 }
 
 #[test]
+fn labels_start_at_their_share() {
+    let place = Place::new();
+    let line = |number: usize| {
+        let labels = if number.is_multiple_of(4) { vec!["All", "Some"] } else { vec!["All"] };
+        let title = format!("tea number {number}");
+        serde_json::json!({"id": number.to_string(), "title": title, "labels": labels}).to_string() + "\n"
+    };
+    fs::write(place.path("all.jsonl"), (0..60).map(line).collect::<String>()).unwrap();
+    let arguments = ["finetune", "--model", "bert", "--task", "pc", "--data", "all.jsonl", "--run", "all"];
+    let options = ["--min-titles", "2", "--learning-rate", "1e-9", "--threads", "1", "--device", "cpu"];
+    let output = place.run(&[&arguments[..], &options].concat());
+    assert!(output.status.success(), "{}", text_of(&output));
+    let predicted = fs::read_to_string(place.path("all/predictions.jsonl")).unwrap();
+    assert!(predicted.lines().count() > 5 && predicted.lines().all(|line| line.contains("\"prediction\":[\"All\"]")));
+}
+
+#[test]
 fn a_search_keeps_what_validates_best() {
     let place = Place::new();
     let output = place.run(&[

@@ -421,6 +421,9 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         if pooler == Pooler::Fresh { ", and so does the pooler, which the model does not have" } else { "" },
     ));
 
+    if *task == Task::Pc {
+        model.start_labels(&data.train.sequences);
+    }
     let tuned = finetune(&model, &data, options, *voice)?;
     let judged = predict(&model, &data.test, &data.classes, options);
     let best = &tuned.trials[tuned.best];

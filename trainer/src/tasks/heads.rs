@@ -80,6 +80,25 @@ impl TaskModel {
         Ok((Self { task, classes, encoder, head, parameters }, pooler))
     }
 
+    /// Starts each label where its share of the examples trained on says: the bias of the classifier is the log odds (Lin et al. 2017,
+    /// section 4.1, of rare classes). From 0 the first thing learnt is that all labels are rare, and the pooler's tanh saturates on the
+    /// way there.
+    pub fn start_labels(&self, sequences: &[Sequence]) {
+        let Head::Pooled { .. } = self.head else { return };
+        let mut counts = vec![0.5; self.classes];
+        let mut examples = 1.0;
+        for sequence in sequences {
+            if let Target::Labels(labels) = &sequence.target {
+                labels.iter().for_each(|&label| counts[label] += 1.0);
+                examples += 1.0;
+            }
+        }
+        let odds: Vec<f32> = counts.iter().map(|count| f64::ln(count / (examples - count)) as f32).collect();
+        if let Some((_, bias)) = self.parameters.iter().find(|(name, _)| *name == "classifier.bias") {
+            tch::no_grad(|| bias.shallow_clone().copy_(&Tensor::from_slice(&odds)));
+        }
+    }
+
     /// Its task.
     pub fn task(&self) -> Task {
         self.task
