@@ -265,6 +265,7 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     }
     let all = grid.seeds.len() * grid.task.iter().count() * models.len();
     let (mut number, mut made, mut there) = (0, 0, 0);
+    let widest = grid.model.iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
     let started = Instant::now();
     // All models with one seed before the next seed: a table of less seeds is there early.
     for &seed in &grid.seeds {
@@ -288,7 +289,7 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
                     }
                 };
                 say(&format!(
-                    "{number:3}/{all}   {task:4} {:16} seed {seed}   {}   {how}",
+                    "{number:3}/{all}   {task:4} {:widest$}   seed {seed}   {}   {how}",
                     model.name,
                     metrics.test.describe(task)
                 ));
