@@ -15,6 +15,7 @@ use schemas::Draws;
 use support::text_of;
 use tch::{Device, Kind};
 use trainer::{
+    device::Machine,
     model::{BertConfig, BertForMaskedLm, weights},
     tasks::{Task, metrics::score, predictions, read},
 };
@@ -423,6 +424,57 @@ fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
     let output = report("shared.toml", &["--task", "3/3"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text_of(&output).contains("wanted i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
+}
+
+/// Without dropout, whose draws differ, a GPU learns what a CPU does; in bfloat16 nearly so.
+#[test]
+fn a_gpu_fine_tunes_as_a_cpu_does() {
+    if Machine::look().usable == 0 {
+        println!("skipped: this needs a GPU");
+        return;
+    }
+    let place = Place::new();
+    let config = fs::read_to_string(place.path("bert/config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    for dropout in ["hidden_dropout_prob", "attention_probs_dropout_prob"] {
+        config[dropout] = 0.0.into();
+    }
+    fs::write(place.path("bert/config.json"), config.to_string()).unwrap();
+    let report = |device: &str, compute: &str| {
+        let results = format!("{device}-{compute}");
+        let task = |task: &str, data: &str, more: &str| {
+            format!(
+                "[task.{task}]\ndata = [\"{data}\"]\ncompute = \"{compute}\"\nlearning_rate = 1e-3\nepochs = 2\n{more}\n"
+            )
+        };
+        let tasks = [
+            task("rqa", "rqa.json", ""),
+            task("pc", "titles.jsonl", "min_titles = 2"),
+            task("ae", "aspects.xml", ""),
+            task("asc", "aspects.xml", ""),
+        ];
+        let model = "[[model]]\nname = \"BERT\"\nfolder = \"bert\"\n";
+        fs::write(place.path("gpu.toml"), format!("results = \"{results}\"\n{model}{}", tasks.concat())).unwrap();
+        let output = place.run(&["report", "gpu.toml", "--threads", "1", "--device", device]);
+        assert!(output.status.success(), "{}", text_of(&output));
+        results
+    };
+    let losses = |results: &str, task: Task| -> Vec<f64> {
+        let metrics = place.metrics(&format!("{results}/cells/bert/{task}/seed-0"));
+        metrics["trials"].as_array().unwrap().iter().map(|trial| trial["loss"].as_f64().unwrap()).collect()
+    };
+    let wanted = report("cpu", "float32");
+    for (compute, most) in [("float32", 2e-3), ("bfloat16", 3e-2)] {
+        let found = report("cuda", compute);
+        for task in Task::ALL {
+            let [found, wanted] = [&found, &wanted].map(|results| losses(results, task));
+            for (found, wanted) in found.iter().zip(&wanted) {
+                let apart = (found / wanted - 1.0).abs();
+                println!("{task} in {compute}: loss {found:.5}, on a CPU {wanted:.5}");
+                assert!(apart < most, "{task} in {compute}: {found} is not {wanted}");
+            }
+        }
+    }
 }
 
 #[test]
