@@ -353,7 +353,7 @@ fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
 
 #[test]
 fn titles_are_the_products_with_a_title_and_a_category() {
-    let tea = r#"{"asin": "B01", "title": "Green &amp; black tea", "category": ["Food", "Tea"], "also_buy": []}"#;
+    let tea = r#"{"asin": "B01", "title": "Green &amp; black tea", "category": ["Food", "Best before June.", "Tea"], "also_buy": []}"#;
     let no_title = r#"{"asin": "B02", "title": "", "description": ["text"], "category": ["Food"], "also_buy": []}"#;
     let no_category = r#"{"asin": "B03", "title": "A cup", "category": [], "also_buy": []}"#;
     let raw = Raw::new(&[("meta.json", &lines(&[tea, no_title, no_category]))]);
@@ -361,6 +361,7 @@ fn titles_are_the_products_with_a_title_and_a_category() {
     let report = succeed(pipeline(["titles"]).arg(raw.path("out")));
     assert!(report.contains("titles    1 products   2 labels"), "{report}");
     assert!(report.contains("left out  1 without a title, 1 without a category"), "{report}");
+    assert!(report.contains("no labels 1 categories that are sentences, such as `Best before June.`"), "{report}");
     let titles = fs::read_to_string(raw.path("out/titles.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(&titles).unwrap();
     assert_eq!(line, serde_json::json!({"id": "B01", "title": "Green & black tea", "labels": ["Food", "Tea"]}));

@@ -16,6 +16,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tch::Tensor;
 
 use crate::{
     card::card,
@@ -214,7 +215,8 @@ impl Checkpoints {
         optimizer.restore(stored, state.optimizer_steps).map_err(mismatch)
     }
 
-    /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. Where this fails the ones before stay as they are.
+    /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. Where this fails the ones before stay as they are. `pooler`
+    /// is that of the model that the run started from, which `transformers` finds beside the trained weights.
     pub fn save(
         &self,
         state: &TrainerState,
@@ -222,13 +224,14 @@ impl Checkpoints {
         optimizer: &Optimizer,
         shards: &Shards,
         (recipe, measured): (&str, &[Measured]),
+        pooler: &[(String, Tensor)],
     ) -> Result<PathBuf, CheckpointError> {
         let name = format!("step-{:08}", state.step);
         let (path, temporary) = (self.folder.join(&name), self.folder.join(format!("{name}{TEMPORARY}")));
         self.sweep()?;
         fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
         let card = card(state, shards.manifest(), measured, recipe);
-        let written = write(&temporary, state, model, optimizer, shards, (recipe, &card));
+        let written = write(&temporary, state, (model, pooler), optimizer, shards, (recipe, &card));
         if written.is_err() {
             // Best effort: the next save sweeps what is left.
             let _ = fs::remove_dir_all(&temporary);
@@ -285,12 +288,13 @@ impl Checkpoints {
 fn write(
     folder: &Path,
     state: &TrainerState,
-    model: &BertForMaskedLm,
+    (model, pooler): (&BertForMaskedLm, &[(String, Tensor)]),
     optimizer: &Optimizer,
     shards: &Shards,
     (recipe, card): (&str, &str),
 ) -> Result<(), CheckpointError> {
     let tensors = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    let tensors = tensors.chain(pooler.iter().map(|(name, tensor)| (name.clone(), tensor)));
     weights::write(&folder.join("model.safetensors"), tensors)?;
     weights::write(&folder.join(OPTIMIZER), optimizer.state())?;
     let path = folder.join(STATE);

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use schemas::{StoreError, store::hash_file};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     data::{Shards, Vocabulary, VocabularyError, tokens_of_model},
@@ -162,11 +162,21 @@ impl Start {
                     folder.display()
                 ));
             }
-            if !found.unused.is_empty() {
-                self.notes.push(format!("left out, as the model has no place for them: {}", found.unused.join(", ")));
+            let (pooler, unused): (Vec<_>, Vec<_>) =
+                found.unused.into_iter().partition(|name| name.starts_with(weights::POOLER));
+            if !pooler.is_empty() {
+                self.notes.push("the pooler is not trained; checkpoints have it as it is".to_owned());
+            }
+            if !unused.is_empty() {
+                self.notes.push(format!("left out, as the model has no place for them: {}", unused.join(", ")));
             }
         }
         Ok(model)
+    }
+
+    /// The pooler of what it starts from, which checkpoints carry on unchanged: a task that uses one then starts from the same.
+    pub fn pooler(&self) -> Result<Vec<(String, Tensor)>, InitError> {
+        Ok(self.from.as_ref().map_or(Ok(Vec::new()), |(folder, _)| weights::pooler(folder))?)
     }
 }
 

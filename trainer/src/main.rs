@@ -31,6 +31,7 @@ use trainer::{
         options::Options as TaskOptions,
         predictions,
         products::Labels,
+        share::Share,
     },
     world::Ranks,
 };
@@ -99,6 +100,9 @@ enum Command {
     ///
     /// A file that ends in .toml is a grid: models, tasks and seeds. What is missing of it is fine-tuned, so a grid that was killed goes on;
     /// then table2.csv, table2.md and table2.html are written. trainer/grids/table2.toml has every key.
+    ///
+    /// As task i of n, makes the cells c (counted from 0) with c mod n = i and no table, so that n processes can share a grid. When
+    /// all are done, the command without --task makes the tables.
     Report {
         /// Folders of runs, such as data/work/runs/sample, or one grid, such as trainer/grids/table2.toml
         #[arg(required = true)]
@@ -106,6 +110,9 @@ enum Command {
         /// The page of runs [default: report.html in the first run's folder]
         #[arg(long, short)]
         output: Option<PathBuf>,
+        /// A share of a grid's cells, such as 0/4 [default: all]
+        #[arg(long, value_name = "I/N", conflicts_with = "output")]
+        task: Option<Share>,
         /// Where a grid computes
         #[arg(long, value_enum, default_value_t)]
         device: Wish,
@@ -279,15 +286,26 @@ fn main() -> ExitCode {
         }
         Command::Finetune(options) => finetune(options),
         Command::Evaluate { task, data, predictions, min_titles } => evaluate(task, &data, &predictions, min_titles),
-        Command::Report { runs, device, threads, .. } if runs.len() == 1 && is_toml(&runs[0]) => {
+        Command::Report { runs, task, device, threads, .. } if runs.len() == 1 && is_toml(&runs[0]) => {
             let grid = Grid::read(&runs[0])?;
-            let table = grid::run(&grid, Place { device, threads }, |line| {
+            let place = Place { device, threads };
+            let say = |line: &str| {
                 // A reader that has gone is no reason to stop.
                 let _ = writeln!(io::stdout(), "{line}");
-            })?;
+            };
+            if let Some(task) = task {
+                grid::run_share(&grid, task, place, say)?;
+                let grid = runs[0].display();
+                writeln!(io::stdout(), "next      when all tasks are done: make report GRID={grid}")?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let table = grid::run(&grid, place, say)?;
             let results = grid.results.display();
             writeln!(io::stdout(), "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv")?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Report { task: Some(_), .. } => {
+            anyhow::bail!("--task is a share of a grid's cells\nhint: name one grid, such as trainer/grids/table2.toml")
         }
         Command::Report { runs, output, .. } => {
             let page = output.unwrap_or_else(|| runs[0].join(PAGE));

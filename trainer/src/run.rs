@@ -7,6 +7,7 @@ use std::{
 };
 
 use schemas::{DocumentId, StoreError};
+use tch::Tensor;
 
 use crate::{
     checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
@@ -162,6 +163,8 @@ pub struct Run {
 struct Lead {
     journal: Journal,
     checkpoints: Checkpoints,
+    /// Of the model that the run started from; nothing trains it.
+    pooler: Vec<(String, Tensor)>,
     /// Kept open: its lock ends with the process.
     _lock: File,
 }
@@ -345,7 +348,7 @@ impl Plan {
         if resumed {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }
-        Ok(Lead { journal, checkpoints: found.checkpoints, _lock: found.lock })
+        Ok(Lead { journal, checkpoints: found.checkpoints, pooler: self.start.pooler()?, _lock: found.lock })
     }
 
     /// Checks that a checkpoint is of this run.
@@ -389,7 +392,7 @@ impl Run {
         lead.journal.flush()?;
         self.state.optimizer_steps = self.optimizer.steps();
         let told = (self.recipe_text.as_str(), self.last_measured.as_slice());
-        lead.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, told)?;
+        lead.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, told, &lead.pooler)?;
         Ok(())
     }
 

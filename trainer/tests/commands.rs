@@ -4,6 +4,8 @@ mod support;
 use std::{fs, process::Command};
 
 use support::{Place, text_of};
+use tch::{Device, Kind, Tensor};
+use trainer::model::weights;
 
 #[test]
 fn a_dry_run_says_what_would_be_trained() {
@@ -147,6 +149,49 @@ fn a_checkpoint_can_be_started_from() {
     let last = place.metrics("runs/tiny").pop().unwrap();
     let first = place.metrics("second").swap_remove(0);
     assert_eq!(last.replace("\"step\":22", "\"step\":0"), first, "what was measured at the end is where it starts");
+}
+
+#[test]
+fn a_pooler_goes_along_untrained() {
+    let place = Place::new();
+    let steps = ["--set", "stage.0.steps=4", "--set", "stage.1.steps=2", "--set", "checkpoint.every=3"];
+    let run = |more: &[&str]| {
+        let output = place.run(&[&["--recipe", "tiny.toml"], &steps[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+        text_of(&output)
+    };
+    let stored = |folder: &str| weights::read(&place.path(folder).join("model.safetensors")).unwrap();
+    run(&["--run", "without"]);
+    assert!(stored("without/model").iter().all(|(name, _)| !name.contains("pooler")));
+
+    fs::create_dir(place.path("start")).unwrap();
+    for file in ["config.json", "vocab.txt"] {
+        fs::copy(place.path("without/model").join(file), place.path("start").join(file)).unwrap();
+    }
+    let numbers = |shape: &[i64]| Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).view(shape);
+    // As a bare encoder names it.
+    let pooler = [("pooler.dense.weight", numbers(&[16, 16])), ("pooler.dense.bias", numbers(&[16]))];
+    let without = stored("without/model");
+    let named = without.iter().map(|(name, tensor)| (name.clone(), tensor));
+    let named = named.chain(pooler.iter().map(|(name, tensor)| ((*name).to_owned(), tensor)));
+    weights::write(&place.path("start/model.safetensors"), named).unwrap();
+    let text = run(&["--run", "with", "--init", "start"]);
+    assert!(text.contains("note      the pooler is not trained; checkpoints have it as it is"), "{text}");
+    let with = stored("with/model");
+    for (name, tensor) in &pooler {
+        let name = format!("bert.{name}");
+        assert!(with.iter().any(|(found, carried)| *found == name && carried == tensor), "{name}");
+    }
+    assert_eq!(with.len(), without.len() + 2);
+    let trained = |name: &str| [&with, &without].map(|all| all.iter().find(|t| t.0 == name).unwrap().1.copy());
+    let [after, before] = trained("bert.encoder.layer.0.output.dense.weight");
+    assert!(after != before);
+
+    // Resumed, the checkpoint is the same, byte for byte.
+    let whole = place.weights("with");
+    fs::remove_dir_all(place.path("with/checkpoints/step-00000006")).unwrap();
+    run(&["--run", "with", "--init", "start"]);
+    assert!(place.weights("with") == whole);
 }
 
 /// Breaks something, and gives the arguments that meet it.

@@ -15,6 +15,7 @@ use schemas::Draws;
 use support::text_of;
 use tch::{Device, Kind};
 use trainer::{
+    device::Machine,
     model::{BertConfig, BertForMaskedLm, weights},
     tasks::{Task, metrics::score, predictions, read},
 };
@@ -218,6 +219,23 @@ fn every_task_goes_from_its_file_to_scores_and_the_same_ones_twice() {
 }
 
 #[test]
+fn labels_start_at_their_share() {
+    let place = Place::new();
+    let line = |number: usize| {
+        let labels = if number.is_multiple_of(4) { vec!["All", "Some"] } else { vec!["All"] };
+        let title = format!("tea number {number}");
+        serde_json::json!({"id": number.to_string(), "title": title, "labels": labels}).to_string() + "\n"
+    };
+    fs::write(place.path("all.jsonl"), (0..60).map(line).collect::<String>()).unwrap();
+    let arguments = ["finetune", "--model", "bert", "--task", "pc", "--data", "all.jsonl", "--run", "all"];
+    let options = ["--min-titles", "2", "--learning-rate", "1e-9", "--threads", "1", "--device", "cpu"];
+    let output = place.run(&[&arguments[..], &options].concat());
+    assert!(output.status.success(), "{}", text_of(&output));
+    let predicted = fs::read_to_string(place.path("all/predictions.jsonl")).unwrap();
+    assert!(predicted.lines().count() > 5 && predicted.lines().all(|line| line.contains("\"prediction\":[\"All\"]")));
+}
+
+#[test]
 fn a_search_keeps_what_validates_best() {
     let place = Place::new();
     let output = place.run(&[
@@ -364,6 +382,99 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
     fs::write(place.path("titles.jsonl"), titles(121)).unwrap();
     let output = place.run(&arguments("whole.toml"));
     assert!(text_of(&output).contains("cells     4 made, 4 up to date"), "{}", text_of(&output));
+}
+
+#[test]
+fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
+    let place = Place::new();
+    make_model(&place.path("other"), 2);
+    for results in ["one", "shared"] {
+        fs::write(place.path(&format!("{results}.toml")), grid(results)).unwrap();
+    }
+    let report = |file: &str, task: &[&str]| {
+        place.command(&[&["report", file, "--threads", "1", "--device", "cpu"], task].concat())
+    };
+    let ended = |output: Output| {
+        assert!(output.status.success(), "{}", text_of(&output));
+        text_of(&output)
+    };
+    ended(report("one.toml", &[]).output().unwrap());
+
+    // Three tasks at once, one of them twice: the second waits for each cell, and finds it made.
+    let start = |task| report("shared.toml", &["--task", task]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let children = ["0/3", "1/3", "2/3", "1/3"].map(start);
+    let said = children.map(|child| ended(child.wait_with_output().unwrap()));
+    for text in &said {
+        assert!(text.ends_with("next      when all tasks are done: make report GRID=shared.toml\n"), "{text}");
+    }
+    assert!(said[0].contains("cells     3 made, 0 up to date"), "{}", said[0]);
+    assert!(said[2].contains("cells     2 made, 0 up to date"), "{}", said[2]);
+    let cells =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("cells     ")?.split(" made").next()?.parse().ok());
+    let made: [Option<u32>; 2] = [cells(&said[1]), cells(&said[3])];
+    assert_eq!(made[0].unwrap() + made[1].unwrap(), 3, "{} {}", said[1], said[3]);
+    assert!(!place.path("shared/table2.csv").exists());
+
+    let text = ended(report("shared.toml", &[]).output().unwrap());
+    assert!(text.contains("cells     0 made, 8 up to date"), "{text}");
+    for table in ["table2.csv", "table2.md", "table2.html"] {
+        let [one, shared] = ["one", "shared"].map(|results| fs::read(place.path(results).join(table)).unwrap());
+        assert!(one == shared, "{table}");
+    }
+    let output = report("shared.toml", &["--task", "3/3"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text_of(&output).contains("wanted i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
+}
+
+/// Without dropout, whose draws differ, a GPU learns what a CPU does; in bfloat16 nearly so.
+#[test]
+fn a_gpu_fine_tunes_as_a_cpu_does() {
+    if Machine::look().usable == 0 {
+        println!("skipped: this needs a GPU");
+        return;
+    }
+    let place = Place::new();
+    let config = fs::read_to_string(place.path("bert/config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    for dropout in ["hidden_dropout_prob", "attention_probs_dropout_prob"] {
+        config[dropout] = 0.0.into();
+    }
+    fs::write(place.path("bert/config.json"), config.to_string()).unwrap();
+    let report = |device: &str, compute: &str| {
+        let results = format!("{device}-{compute}");
+        let task = |task: &str, data: &str, more: &str| {
+            format!(
+                "[task.{task}]\ndata = [\"{data}\"]\ncompute = \"{compute}\"\nlearning_rate = 1e-3\nepochs = 2\n{more}\n"
+            )
+        };
+        let tasks = [
+            task("rqa", "rqa.json", ""),
+            task("pc", "titles.jsonl", "min_titles = 2"),
+            task("ae", "aspects.xml", ""),
+            task("asc", "aspects.xml", ""),
+        ];
+        let model = "[[model]]\nname = \"BERT\"\nfolder = \"bert\"\n";
+        fs::write(place.path("gpu.toml"), format!("results = \"{results}\"\n{model}{}", tasks.concat())).unwrap();
+        let output = place.run(&["report", "gpu.toml", "--threads", "1", "--device", device]);
+        assert!(output.status.success(), "{}", text_of(&output));
+        results
+    };
+    let losses = |results: &str, task: Task| -> Vec<f64> {
+        let metrics = place.metrics(&format!("{results}/cells/bert/{task}/seed-0"));
+        metrics["trials"].as_array().unwrap().iter().map(|trial| trial["loss"].as_f64().unwrap()).collect()
+    };
+    let wanted = report("cpu", "float32");
+    for (compute, most) in [("float32", 2e-3), ("bfloat16", 3e-2)] {
+        let found = report("cuda", compute);
+        for task in Task::ALL {
+            let [found, wanted] = [&found, &wanted].map(|results| losses(results, task));
+            for (found, wanted) in found.iter().zip(&wanted) {
+                let apart = (found / wanted - 1.0).abs();
+                println!("{task} in {compute}: loss {found:.5}, on a CPU {wanted:.5}");
+                assert!(apart < most, "{task} in {compute}: {found} is not {wanted}");
+            }
+        }
+    }
 }
 
 #[test]

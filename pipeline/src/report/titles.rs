@@ -2,7 +2,11 @@
 //!
 //! A line is `{"id", "title", "labels"}`: product id, title and all categories that the product's record names. Products
 //! without a title or a category are left out and counted. Lines are in the order of the corpus, that is of hashed ids.
+//!
+//! Some records name whole sentences of the product's page among their categories (gift cards of the 2018 dump: `No expiration, no fees.`).
+//! What ends as a sentence does is no label, and is counted.
 use std::{
+    collections::BTreeSet,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -51,7 +55,7 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
     }
     let mut lines = AtomicFile::create(file)?;
     let (mut written, mut no_title, mut no_label) = (0u64, 0u64, 0u64);
-    let mut labels = std::collections::BTreeSet::new();
+    let (mut labels, mut sentences) = (BTreeSet::new(), BTreeSet::new());
     for entry in corpus.files.iter().filter(|f| f.name.starts_with("products-")) {
         let path = store::verify_file(&folder, entry, REMAKE)?;
         let table = TableReader::open(&path, &columns::corpus_products())?;
@@ -61,7 +65,9 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
             let lists = batch.column(2).as_list::<i32>();
             for row in 0..batch.num_rows() {
                 let list = lists.value(row);
-                let of: Vec<&str> = list.as_string::<i32>().iter().flatten().filter(|l| !l.trim().is_empty()).collect();
+                let named = list.as_string::<i32>().iter().flatten().filter(|label| !label.trim().is_empty());
+                let (no, of): (Vec<&str>, Vec<&str>) = named.partition(|label| is_sentence(label));
+                sentences.extend(no.into_iter().map(str::to_owned));
                 if titles.value(row).trim().is_empty() {
                     no_title += 1;
                 } else if of.is_empty() {
@@ -94,6 +100,18 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
             thousands(no_label)
         )?;
     }
+    if let Some(first) = sentences.first() {
+        writeln!(
+            report,
+            "no labels {} categories that are sentences, such as `{first}`",
+            thousands(sentences.len() as u64)
+        )?;
+    }
     writeln!(report, "next      make finetune TASK=pc DATA={} MODEL=data/work/runs/sample/model", file.display())?;
     Ok(())
+}
+
+/// Whether a category ends as a sentence does.
+fn is_sentence(category: &str) -> bool {
+    category.trim_end().ends_with(['.', '!', '?'])
 }

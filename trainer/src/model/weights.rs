@@ -158,6 +158,14 @@ pub fn load(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsErro
     Ok(Found { fresh, unused: stored.into_keys().collect() })
 }
 
+/// What the names of a pooler begin with. Tasks of whole sequences start from it; pre-training has no use for it.
+pub const POOLER: &str = "bert.pooler.";
+
+/// The pooler of a folder; nothing where it has none.
+pub fn pooler(folder: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    Ok(read_all(folder)?.into_iter().filter(|(name, _)| name.starts_with(POOLER)).collect())
+}
+
 /// Every file with weights of a folder, one or many.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     let single = folder.join(WEIGHTS);

@@ -245,7 +245,7 @@ h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}\
 table{border-collapse:collapse}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right;font-weight:normal}\
 thead th{color:#555}tbody th{text-align:left}tbody th i{display:inline-block;width:.7em;height:.7em;margin-right:.5em}small{color:#666}\
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(460px,1fr));gap:1.5em}\
-figure{margin:0}figcaption{font-weight:600}svg{width:100%;height:auto}svg text{font-size:11px;fill:#555}\
+figure{margin:0}figcaption{font-weight:600}.charts svg{width:100%;height:auto}.charts svg text{font-size:11px;fill:#555}\
 .grid{stroke:#e3e3e3}.line{fill:none;stroke-width:1.6}\
 .legend{margin:.2em 0 0 3.5em;font-size:.85em}.legend span{margin-right:1em;white-space:nowrap}.legend i{display:inline-block;width:1.6em;margin-right:.4em;vertical-align:middle}";
 

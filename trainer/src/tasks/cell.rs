@@ -5,7 +5,8 @@
 //! `transformers` loads.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -368,15 +369,8 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         return Err(CellError::NoData { task: *task });
     }
     let identity = Identity::of(request, model_blake3.to_owned())?;
-    if let Some(metrics) = Metrics::read(run) {
-        let there = request.weights == Keep::Scores || run.join(MODEL).join("config.json").is_file();
-        if metrics.identity == identity && there {
-            return Ok(Outcome::UpToDate(metrics));
-        }
-        if metrics.identity != identity && request.other == Other::Refuse {
-            let differences = metrics.identity.differences(&identity);
-            return Err(CellError::Changed { run: run.clone(), differences });
-        }
+    if let Some(metrics) = finished(request, &identity)? {
+        return Ok(Outcome::UpToDate(metrics));
     }
 
     let config = BertConfig::read(folder)?;
@@ -409,6 +403,12 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     }
     let device = Machine::look().device(request.device, 0)?;
     let compute = compute_kind(options.compute, device);
+    fs::create_dir_all(run).map_err(StoreError::io("create", run))?;
+    let _lock = lock(run)?;
+    // Another process may have made it while this one waited.
+    if let Some(metrics) = finished(request, &identity)? {
+        return Ok(Outcome::UpToDate(metrics));
+    }
     let (model, pooler) =
         TaskModel::load(folder, &config, (*task, data.classes.len()), options.seed, (device, compute))?;
     voice.say(&format!(
@@ -421,6 +421,9 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         if pooler == Pooler::Fresh { ", and so does the pooler, which the model does not have" } else { "" },
     ));
 
+    if *task == Task::Pc {
+        model.start_labels(&data.train.sequences);
+    }
     let tuned = finetune(&model, &data, options, *voice)?;
     let judged = predict(&model, &data.test, &data.classes, options);
     let best = &tuned.trials[tuned.best];
@@ -428,7 +431,6 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         voice.say(&format!("skipped   {} steps whose gradient was not finite", tuned.skipped));
     }
 
-    fs::create_dir_all(run).map_err(StoreError::io("create", run))?;
     // The old result is none from here on.
     schemas::store::remove(&run.join(METRICS))?;
     if request.weights == Keep::Model {
@@ -451,6 +453,36 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     let text = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";
     write_file(&run.join(METRICS), text.as_bytes())?;
     Ok(Outcome::Made(metrics))
+}
+
+/// The result that is asked for, if it is there and whole.
+fn finished(request: &Request, identity: &Identity) -> Result<Option<Metrics>, CellError> {
+    let run = &request.run;
+    let Some(metrics) = Metrics::read(run) else { return Ok(None) };
+    if metrics.identity == *identity {
+        let there = request.weights == Keep::Scores || run.join(MODEL).join("config.json").is_file();
+        return Ok(there.then_some(metrics));
+    }
+    match request.other {
+        Other::Replace => Ok(None),
+        Other::Refuse => {
+            let differences = metrics.identity.differences(identity);
+            Err(CellError::Changed { run: run.clone(), differences })
+        }
+    }
+}
+
+/// The folder for this process alone; waits for another one that makes the same cell. The lock ends with the process.
+fn lock(run: &Path) -> Result<File, CellError> {
+    let path = run.join(".lock");
+    let file = File::create(&path).map_err(StoreError::io("create", &path))?;
+    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+        // A reader that has gone is no reason to stop.
+        let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
+        let _ = file.lock();
+    }
+    // Some network folders know no locks.
+    Ok(file)
 }
 
 fn documents(examples: &[Example]) -> usize {

@@ -1,4 +1,6 @@
 //! The fine-tuning loop: epoch, batch, loss, step; measure after each epoch, keep the best.
+//!
+//! As in pre-training, nothing in a step waits for the device: what a step gave is read while the next is under way.
 use std::{
     io::{self, IsTerminal, Write},
     time::Duration,
@@ -18,7 +20,12 @@ use super::{
     predictions::{Judged, judged},
     sequence::{Sequence, Target},
 };
-use crate::{model::Phase, native::TorchError, optimizer::Optimizer, pretrain::MOST_SKIPPED};
+use crate::{
+    model::Phase,
+    native::{Reading, TorchError},
+    optimizer::Optimizer,
+    pretrain::MOST_SKIPPED,
+};
 
 /// Examples and their sequences.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -158,22 +165,32 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
         let (mut step, mut in_a_row) = (0, 0);
         for epoch in 1..=epochs {
             let mut losses = Vec::with_capacity(steps_per_epoch);
+            let mut note = |launched: Launched| {
+                let [norm, loss] = launched.reading.finish()?;
+                in_a_row = if norm.is_finite() { 0 } else { in_a_row + 1 };
+                tuned.skipped += u64::from(in_a_row > 0);
+                if in_a_row == MOST_SKIPPED {
+                    let some = launched.batch.iter().take(4);
+                    let examples = some.map(|s| data.train.examples[s.example].id.clone()).collect();
+                    return Err(FinetuneError::NotFinite { step: launched.step, learning_rate, examples });
+                }
+                losses.push(loss);
+                bar.inc(1);
+                bar.set_message(format!("epoch {epoch}  loss {loss:.3}"));
+                Ok(())
+            };
+            // The step that the device may still be at.
+            let mut before: Option<Launched> = None;
             for batch in batches(&train, options, epoch) {
                 tch::manual_seed(Draws::new(options.seed, "task-dropout", &u64::to_le_bytes(step)).next_u64() as i64);
                 let loss = model.loss(&batch, Phase::Train);
                 loss.backward();
-                let norm = optimizer.step(schedule.learning_rate_at(step, total))?.double_value(&[]);
+                let norm = optimizer.step(schedule.learning_rate_at(step, total))?;
                 step += 1;
-                in_a_row = if norm.is_finite() { 0 } else { in_a_row + 1 };
-                tuned.skipped += u64::from(in_a_row > 0);
-                if in_a_row == MOST_SKIPPED {
-                    let examples = batch.iter().take(4).map(|s| data.train.examples[s.example].id.clone()).collect();
-                    return Err(FinetuneError::NotFinite { step, learning_rate, examples });
-                }
-                losses.push(loss.double_value(&[]));
-                bar.inc(1);
-                bar.set_message(format!("epoch {epoch}  loss {:.3}", losses[losses.len() - 1]));
+                let reading = Reading::start(&Tensor::stack(&[norm, loss.detach()], 0))?;
+                before.replace(Launched { batch, step, reading }).map_or(Ok(()), &mut note)?;
             }
+            before.map_or(Ok(()), &mut note)?;
             let loss = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
             let scores = score(model.task(), &predict(model, &data.validation, &data.classes, options));
             let values = scores.values(model.task());
@@ -197,6 +214,13 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
     Ok(tuned)
 }
 
+/// A step that the device was asked for; the norm of its gradient and its loss are to be read.
+struct Launched<'a> {
+    batch: Vec<&'a Sequence>,
+    step: u64,
+    reading: Reading<2>,
+}
+
 /// The batches of an epoch: in an order keyed by (seed, epoch, sequence), each longest first.
 fn batches<'a>(train: &[&'a Sequence], options: &Options, epoch: u32) -> Vec<Vec<&'a Sequence>> {
     let draw = |number: usize| {
@@ -213,8 +237,10 @@ fn batches<'a>(train: &[&'a Sequence], options: &Options, epoch: u32) -> Vec<Vec
     order.chunks(options.sequences).map(batch).collect()
 }
 
-/// Tokens and sequences that are predicted at once: more are no faster, and take memory.
+/// Tokens and sequences that are predicted at once on a CPU: more are no faster, and take memory.
 const AT_ONCE: (usize, usize) = (4096, 64);
+/// On a GPU, which waits between batches.
+const AT_ONCE_ON_GPU: (usize, usize) = (32_768, 512);
 
 /// What the model says of a part.
 pub fn predict(model: &TaskModel, part: &Part, classes: &[String], options: &Options) -> Vec<Judged> {
@@ -223,8 +249,9 @@ pub fn predict(model: &TaskModel, part: &Part, classes: &[String], options: &Opt
     order.sort_by_key(|&number| std::cmp::Reverse(sequences[number].ids.len()));
     let mut scores: Vec<Vec<f32>> = vec![Vec::new(); sequences.len()];
     let mut rest = order.as_slice();
+    let (tokens, most) = if model.encoder().device().is_cuda() { AT_ONCE_ON_GPU } else { AT_ONCE };
     while let Some(&longest) = rest.first() {
-        let count = (AT_ONCE.0 / sequences[longest].ids.len()).clamp(1, AT_ONCE.1).min(rest.len());
+        let count = (tokens / sequences[longest].ids.len()).clamp(1, most).min(rest.len());
         let batch: Vec<&Sequence> = rest[..count].iter().map(|&number| &sequences[number]).collect();
         for (&number, scored) in rest.iter().zip(model.predict(&batch)) {
             scores[number] = scored;

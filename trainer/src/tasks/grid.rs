@@ -2,7 +2,8 @@
 //!
 //! `trainer report GRID.toml` makes the cells that are not there, and then the tables. A cell is there when its
 //! `metrics.json` says that it was made from the same model, data and options; so a grid that was killed goes on, and one whose data
-//! change makes again what they change. Paths are relative to where the command runs.
+//! change makes again what they change. Several processes may make cells of one grid at once: each has a [`Share`] of them, and a cell that
+//! another process is making is waited for. Paths are relative to where the command runs.
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -19,6 +20,7 @@ use super::{
     finetune::Voice,
     options::Options,
     predictions::{self, PredictionsError},
+    share::Share,
     table::{self, Cells, TableError},
 };
 use crate::device::Wish;
@@ -213,52 +215,15 @@ pub struct Place {
     pub threads: Option<u16>,
 }
 
+/// The models of a grid, each with its folder and the hash of what is in it.
+type Models<'a> = Vec<(&'a ModelEntry, PathBuf, String)>;
+
 /// Makes the cells of a grid that are not there, and then its tables; gives the table as text. `say` hears of each cell.
 ///
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
 pub fn run(grid: &Grid, place: Place, say: impl Fn(&str)) -> Result<String, GridError> {
-    let failed = |model: &ModelEntry, task, seed| {
-        let model = model.name.clone();
-        move |source: CellError| GridError::Cell { model, task, seed, source: Box::new(source) }
-    };
-    let (first, first_seed) = (grid.task.iter().next().map_or(Task::Rqa, |(task, _)| task), grid.seeds[0]);
-    // All that can be wrong is found before hours are spent.
-    let mut models = Vec::new();
-    for model in &grid.model {
-        let folder = cell::model_folder(&model.folder).map_err(failed(model, first, first_seed))?;
-        let hash = cell::hash_of_model(&folder).map_err(failed(model, first, first_seed))?;
-        models.push((model, folder, hash));
-    }
-    for (task, entry) in grid.task.iter() {
-        let request = request(grid, &grid.model[0], (task, entry), first_seed, place);
-        Identity::of(&request, String::new()).map_err(failed(&grid.model[0], task, first_seed))?;
-    }
-    let all = grid.seeds.len() * grid.task.iter().count() * models.len();
-    let (mut number, mut made) = (0, 0);
-    let started = Instant::now();
-    // All models with one seed before the next seed: a table of less seeds is there early.
-    for &seed in &grid.seeds {
-        for (task, entry) in grid.task.iter() {
-            for (model, folder, hash) in &models {
-                number += 1;
-                let request = request(grid, model, (task, entry), seed, place);
-                let outcome = cell::run(&request, (folder, hash)).map_err(failed(model, task, seed))?;
-                let metrics = outcome.metrics();
-                let how = match outcome {
-                    Outcome::Made(_) => format!("{:.1} s", metrics.seconds),
-                    Outcome::UpToDate(_) => "up to date".to_owned(),
-                };
-                made += usize::from(matches!(outcome, Outcome::Made(_)));
-                say(&format!(
-                    "{number:3}/{all}   {task:4} {:16} seed {seed}   {}   {how}",
-                    model.name,
-                    metrics.test.describe(task)
-                ));
-            }
-        }
-    }
-    say(&format!("cells     {made} made, {} up to date   {:.1} s", all - made, started.elapsed().as_secs_f64()));
+    let models = make(grid, |_| true, place, say)?;
     let cells = read_cells(grid)?;
     let table = table::Table::of(&cells)?;
     fs::create_dir_all(&grid.results).map_err(StoreError::io("create", &grid.results))?;
@@ -270,6 +235,69 @@ pub fn run(grid: &Grid, place: Place, say: impl Fn(&str)) -> Result<String, Grid
         schemas::store::write_file(&grid.results.join(name), text.as_bytes())?;
     }
     Ok(markdown)
+}
+
+/// Makes the cells of a share of a grid that are not there, and no table. `say` hears of each cell.
+///
+/// # Errors
+/// When a cell cannot be made; those before it are kept.
+pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&str)) -> Result<(), GridError> {
+    make(grid, |cell| share.has(cell), place, say).map(drop)
+}
+
+/// Makes the cells of those numbers, counted from 0, that `has` says.
+fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&str)) -> Result<Models<'_>, GridError> {
+    let failed = |model: &ModelEntry, task, seed| {
+        let model = model.name.clone();
+        move |source: CellError| GridError::Cell { model, task, seed, source: Box::new(source) }
+    };
+    let (first, first_seed) = (grid.task.iter().next().map_or(Task::Rqa, |(task, _)| task), grid.seeds[0]);
+    // All that can be wrong is found before hours are spent.
+    let mut models = Models::new();
+    for model in &grid.model {
+        let folder = cell::model_folder(&model.folder).map_err(failed(model, first, first_seed))?;
+        let hash = cell::hash_of_model(&folder).map_err(failed(model, first, first_seed))?;
+        models.push((model, folder, hash));
+    }
+    for (task, entry) in grid.task.iter() {
+        let request = request(grid, &grid.model[0], (task, entry), first_seed, place);
+        Identity::of(&request, String::new()).map_err(failed(&grid.model[0], task, first_seed))?;
+    }
+    let all = grid.seeds.len() * grid.task.iter().count() * models.len();
+    let (mut number, mut made, mut there) = (0, 0, 0);
+    let widest = grid.model.iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
+    let started = Instant::now();
+    // All models with one seed before the next seed: a table of less seeds is there early.
+    for &seed in &grid.seeds {
+        for (task, entry) in grid.task.iter() {
+            for (model, folder, hash) in &models {
+                number += 1;
+                if !has(number - 1) {
+                    continue;
+                }
+                let request = request(grid, model, (task, entry), seed, place);
+                let outcome = cell::run(&request, (folder, hash)).map_err(failed(model, task, seed))?;
+                let metrics = outcome.metrics();
+                let how = match outcome {
+                    Outcome::Made(_) => {
+                        made += 1;
+                        format!("{:.1} s", metrics.seconds)
+                    }
+                    Outcome::UpToDate(_) => {
+                        there += 1;
+                        "up to date".to_owned()
+                    }
+                };
+                say(&format!(
+                    "{number:3}/{all}   {task:4} {:widest$}   seed {seed}   {}   {how}",
+                    model.name,
+                    metrics.test.describe(task)
+                ));
+            }
+        }
+    }
+    say(&format!("cells     {made} made, {there} up to date   {:.1} s", started.elapsed().as_secs_f64()));
+    Ok(models)
 }
 
 fn request(grid: &Grid, model: &ModelEntry, (task, entry): (Task, &TaskEntry), seed: u64, place: Place) -> Request {

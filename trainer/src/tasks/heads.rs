@@ -14,7 +14,7 @@ use super::{
     sequence::{Sequence, TAGS, Target},
 };
 use crate::model::{
-    BertConfig, Builder, Encoder, Linear, Packed, Parameters, Phase, indices,
+    BertConfig, Builder, Encoder, Linear, Packed, Parameters, Phase, indices, upload,
     weights::{self, WeightsError},
 };
 
@@ -74,10 +74,29 @@ impl TaskModel {
         let found = weights::load(folder, &parameters)?;
         let pooler = match head {
             Head::Tokens(_) => Pooler::None,
-            Head::Pooled { .. } if found.fresh.iter().any(|name| name.starts_with("bert.pooler")) => Pooler::Fresh,
+            Head::Pooled { .. } if found.fresh.iter().any(|name| name.starts_with(weights::POOLER)) => Pooler::Fresh,
             Head::Pooled { .. } => Pooler::Loaded,
         };
         Ok((Self { task, classes, encoder, head, parameters }, pooler))
+    }
+
+    /// Starts each label where its share of the examples trained on says: the bias of the classifier is the log odds (Lin et al. 2017,
+    /// section 4.1, of rare classes). From 0 the first thing learnt is that all labels are rare, and the pooler's tanh saturates on the
+    /// way there.
+    pub fn start_labels(&self, sequences: &[Sequence]) {
+        let Head::Pooled { .. } = self.head else { return };
+        let mut counts = vec![0.5; self.classes];
+        let mut examples = 1.0;
+        for sequence in sequences {
+            if let Target::Labels(labels) = &sequence.target {
+                labels.iter().for_each(|&label| counts[label] += 1.0);
+                examples += 1.0;
+            }
+        }
+        let odds: Vec<f32> = counts.iter().map(|count| f64::ln(count / (examples - count)) as f32).collect();
+        if let Some((_, bias)) = self.parameters.iter().find(|(name, _)| *name == "classifier.bias") {
+            tch::no_grad(|| bias.shallow_clone().copy_(&Tensor::from_slice(&odds)));
+        }
     }
 
     /// Its task.
@@ -125,7 +144,8 @@ impl TaskModel {
     pub fn loss(&self, sequences: &[&Sequence], phase: Phase) -> Tensor {
         let (batch, device) = (Batch::of(sequences), self.encoder.device());
         let scores = self.scores(&batch, phase);
-        let numbers = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
+        // Classes are int64; they go to the device as they are uploaded.
+        let numbers = |numbers: &[i32]| upload(numbers, device).to_kind(Kind::Int64);
         let targets = sequences.iter().map(|s| &s.target);
         match self.task {
             Task::Rqa => {
@@ -134,38 +154,38 @@ impl TaskModel {
                 let (mut places, mut outside) = (Vec::new(), Vec::new());
                 for (start, &length) in batch.starts().into_iter().zip(&batch.lengths) {
                     places.extend((0..longest as u32).map(|i| start + i.min(length as u32 - 1)));
-                    outside.extend((0..longest).map(|i| i >= length));
+                    outside.extend((0..longest).map(|i| i32::from(i >= length)));
                 }
                 let shape = [sequences.len() as i64, longest as i64];
-                let outside = Tensor::from_slice(&outside).view(shape).to_device(device);
+                let outside = upload(&outside, device).to_kind(Kind::Bool).view(shape);
                 let rows = scores.index_select(0, &indices(&places, device));
                 let spans: Vec<[usize; 2]> =
                     targets.map(|t| if let Target::Span(span) = t { *span } else { [0, 0] }).collect();
                 let side = |side: usize| {
                     let scores = rows.select(1, side as i64).reshape(shape).masked_fill(&outside, f64::NEG_INFINITY);
-                    let wanted: Vec<i64> = spans.iter().map(|span| span[side] as i64).collect();
+                    let wanted: Vec<i32> = spans.iter().map(|span| span[side] as i32).collect();
                     scores.cross_entropy_for_logits(&numbers(&wanted))
                 };
                 (side(0) + side(1)) / 2.0
             }
             Task::Ae => {
                 let tags = targets.flat_map(|t| if let Target::Tags(tags) = t { tags.as_slice() } else { &[] });
-                let tags: Vec<i64> = tags.map(|tag| *tag as i64).collect();
+                let tags: Vec<i32> = tags.map(|tag| *tag as i32).collect();
                 scores.cross_entropy_loss::<Tensor>(&numbers(&tags), None, Reduction::Mean, -100, 0.0)
             }
             Task::Asc => {
-                let classes: Vec<i64> =
-                    targets.map(|t| if let Target::Class(class) = t { *class as i64 } else { 0 }).collect();
+                let classes: Vec<i32> =
+                    targets.map(|t| if let Target::Class(class) = t { *class as i32 } else { 0 }).collect();
                 scores.cross_entropy_for_logits(&numbers(&classes))
             }
             Task::Pc => {
-                let mut wanted = vec![0f32; sequences.len() * self.classes];
+                let mut wanted = vec![0; sequences.len() * self.classes];
                 for (row, target) in targets.enumerate() {
                     if let Target::Labels(labels) = target {
-                        labels.iter().for_each(|label| wanted[row * self.classes + label] = 1.0);
+                        labels.iter().for_each(|label| wanted[row * self.classes + label] = 1);
                     }
                 }
-                let wanted = Tensor::from_slice(&wanted).view(scores.size().as_slice()).to_device(device);
+                let wanted = upload(&wanted, device).to_kind(Kind::Float).view(scores.size().as_slice());
                 scores.binary_cross_entropy_with_logits::<Tensor>(&wanted, None, None, Reduction::Mean)
             }
         }

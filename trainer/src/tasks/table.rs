@@ -1,6 +1,6 @@
 //! The paper's Table 2 from the predictions of a grid, and its page.
 //!
-//! A number is the mean over seeds in percent, with the sample standard deviation; the best of a column is bold; a dagger says that it
+//! A number is the mean over seeds in percent, with the sample standard deviation; the best of a column is bold, unless all are equal; a dagger says that it
 //! differs from the first model's by the paired bootstrap (p below 0.05).
 use std::{
     fmt::Write as _,
@@ -55,7 +55,7 @@ pub struct Value {
     pub mean: f64,
     /// Sample standard deviation, of two seeds or more.
     pub deviation: Option<f64>,
-    /// Whether no model has a higher mean.
+    /// Whether no model has a higher mean, and some a lower one.
     pub best: bool,
     /// Against the first model; the first has none.
     pub difference: Option<Difference>,
@@ -102,10 +102,11 @@ impl Table {
                     .map(|seeds| mean_and_deviation(&seeds.iter().map(|values| values[number]).collect::<Vec<_>>()))
                     .collect();
                 let highest = means.iter().map(|(mean, _)| *mean).fold(f64::NEG_INFINITY, f64::max);
+                let lowest = means.iter().map(|(mean, _)| *mean).fold(f64::INFINITY, f64::min);
                 let value = |((mean, deviation), differences): (&(f64, Option<f64>), &Option<Vec<Difference>>)| Value {
                     mean: *mean,
                     deviation: *deviation,
-                    best: *mean == highest,
+                    best: *mean == highest && highest > lowest,
                     difference: differences.as_ref().map(|differences| differences[number]),
                 };
                 let values = means.iter().zip(&differences).map(value).collect();
@@ -169,11 +170,16 @@ impl Table {
     }
 
     fn caption(&self) -> String {
-        let each = self.sizes.iter().map(|(task, seeds, examples)| {
-            format!("{} {examples} {} with {seeds} seed(s)", task.as_str().to_uppercase(), task.examples())
-        });
+        let each = self
+            .sizes
+            .iter()
+            .map(|(task, _, examples)| format!("{} {examples} {}", task.as_str().to_uppercase(), task.examples()));
+        let seeds = match self.sizes.first().map_or(0, |(_, seeds, _)| *seeds) {
+            1 => "one seed".to_owned(),
+            seeds => format!("{seeds} seeds"),
+        };
         format!(
-            "Test scores in percent, mean ± standard deviation over seeds; the best is bold; † differs from {} (paired bootstrap, {RESAMPLES} resamples, p < 0.05). Tested on: {}.",
+            "Test scores in percent, mean ± standard deviation over seeds; the best is bold; † differs from {} (paired bootstrap, {RESAMPLES} resamples, p < 0.05). Of {seeds}. Tested on: {}.",
             self.models.first().map_or("", String::as_str),
             each.collect::<Vec<_>>().join(", ")
         )
@@ -182,11 +188,11 @@ impl Table {
     fn html(&self) -> String {
         let mut head = String::from("<tr><th rowspan=\"2\">model</th>");
         for (task, ..) in &self.sizes {
-            let _ = write!(head, "<th colspan=\"{}\">{}</th>", task.score_names().len(), task.title());
+            let _ = write!(head, "<th class=\"task\" colspan=\"{}\">{}</th>", task.score_names().len(), task.title());
         }
         head += "</tr>\n<tr>";
         for column in &self.columns {
-            let _ = write!(head, "<th>{}</th>", column.task.score_heads()[column.score]);
+            let _ = write!(head, "<th{}>{}</th>", column.class(), column.task.score_heads()[column.score]);
         }
         let mut rows = String::new();
         for (row, model) in self.models.iter().enumerate() {
@@ -203,23 +209,38 @@ impl Table {
                     )
                 });
                 let (open, close) = if value.best { ("<b>", "</b>") } else { ("", "") };
-                let _ = write!(rows, "<td{title}>{open}{}{close}</td>", value.text());
+                let (mean, deviation) = value.parts();
+                let deviation = deviation.map_or(String::new(), |deviation| format!("<br><small>{deviation}</small>"));
+                let _ = write!(rows, "<td{}{title}>{open}{mean}{close}{deviation}</td>", column.class());
             }
             rows += "</tr>\n";
         }
         format!(
-            "<table><thead>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n<p>{}</p>\n",
+            "<table class=\"scores\"><thead>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n<p>{}</p>\n",
             escape(&self.caption())
         )
     }
 }
 
+impl Column {
+    /// Where a task begins.
+    fn class(&self) -> &'static str {
+        if self.score == 0 { " class=\"task\"" } else { "" }
+    }
+}
+
 impl Value {
-    /// `66.71 ± 0.20†`.
-    fn text(self) -> String {
-        let deviation = self.deviation.map_or(String::new(), |deviation| format!(" ± {:.2}", 100.0 * deviation));
+    /// `66.71†` and `± 0.20`.
+    fn parts(self) -> (String, Option<String>) {
         let dagger = if self.difference.is_some_and(|difference| difference.p < 0.05) { "†" } else { "" };
-        format!("{:.2}{deviation}{dagger}", 100.0 * self.mean)
+        let deviation = self.deviation.map(|deviation| format!("± {:.2}", 100.0 * deviation));
+        (format!("{:.2}{dagger}", 100.0 * self.mean), deviation)
+    }
+
+    /// `66.71† ± 0.20`.
+    fn text(self) -> String {
+        let (mean, deviation) = self.parts();
+        deviation.map_or(mean.clone(), |deviation| format!("{mean} {deviation}"))
     }
 }
 
@@ -231,7 +252,7 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result
     let title = if grid.summary.is_empty() { "Fine-tuning" } else { &grid.summary };
     let title = escape(title);
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>{}\nb{{font-weight:700}}.maps{{display:flex;flex-wrap:wrap;gap:1.5em}}.maps svg{{width:auto;max-width:100%}}</style></head><body>\n<h1>{title}</h1>\n<h2>Tasks</h2>\n{}",
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>{}\nb{{font-weight:700}}.scores td,.scores th{{padding:.3em .7em;white-space:nowrap}}.scores .task{{border-left:1px solid #ddd}}.scores thead th{{text-align:center}}.phrases td:last-child,.phrases thead th{{text-align:left}}.maps{{display:flex;flex-wrap:wrap;gap:1.5em}}</style></head><body>\n<h1>{title}</h1>\n<h2>Tasks</h2>\n{}",
         report::STYLE,
         table.html()
     );
@@ -258,20 +279,35 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result
         let _ = write!(page, "<h2>Pool phrases that are noun phrases, by category</h2>\n{}\n", read(overlap)?);
     }
     if let Some(phrases) = &grid.figures.phrases {
-        page += "<h2>Phrases that tell categories apart</h2>\n<table>\n";
-        for (number, line) in read(phrases)?.lines().enumerate() {
-            let cell = if number == 0 { "th" } else { "td" };
-            let cells: String =
-                fields(line).iter().map(|field| format!("<{cell}>{}</{cell}>", escape(field))).collect();
-            let _ = writeln!(page, "<tr>{cells}</tr>");
-        }
-        page += "</table>\n";
+        page += "<h2>Phrases that tell categories apart</h2>\n";
+        page += &phrase_table(&read(phrases)?);
     }
     Ok(page + "</body></html>\n")
 }
 
 fn read(path: &Path) -> Result<String, StoreError> {
     fs::read_to_string(path).map_err(StoreError::io("read", path))
+}
+
+/// The paper's Table 1 of the lines that `pipeline report phrases` writes: category, products, phrase, and more. A row for each category.
+fn phrase_table(csv: &str) -> String {
+    let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
+    for line in csv.lines().skip(1) {
+        if let [category, products, phrase, ..] = fields(line).as_slice() {
+            match rows.last_mut() {
+                Some((last, _, phrases)) if last == category => phrases.push(phrase.clone()),
+                _ => rows.push((category.clone(), products.clone(), vec![phrase.clone()])),
+            }
+        }
+    }
+    let row = |(category, products, phrases): &(String, String, Vec<String>)| {
+        let phrases = escape(&phrases.join(" · "));
+        format!("<tr><th>{}</th><td>{products}</td><td>{phrases}</td></tr>\n", escape(category))
+    };
+    format!(
+        "<table class=\"phrases\"><thead><tr><th>category</th><th>products</th><th>phrases</th></tr></thead>\n<tbody>{}</tbody></table>\n",
+        rows.iter().map(row).collect::<String>()
+    )
 }
 
 /// The fields of a line of CSV.
@@ -322,12 +358,22 @@ mod tests {
         let lines: Vec<&str> = markdown.lines().collect();
         assert_eq!(lines[0], "| model | ASC Acc | ASC MaF1 |");
         assert!(lines[2].starts_with("| BERT-Raw | 41.00 ± 1.41 | "), "{markdown}");
-        assert!(lines[3].starts_with("| E-BERT \"x\" | **60.00 ± 0.00†** | "), "{markdown}");
-        assert!(lines[5].ends_with("Tested on: ASC 100 aspects with 2 seed(s)."), "{markdown}");
+        assert!(lines[3].starts_with("| E-BERT \"x\" | **60.00† ± 0.00** | "), "{markdown}");
+        assert!(lines[5].ends_with("Of 2 seeds. Tested on: ASC 100 aspects."), "{markdown}");
         let csv = table.csv();
         assert!(csv.contains("\n\"BERT-Raw\",asc,accuracy,0.410000,0.014142,2,100,,,,\n"), "{csv}");
         assert!(csv.contains("\n\"E-BERT \"\"x\"\"\",asc,accuracy,0.600000,0.000000,2,100,0.190000,"), "{csv}");
-        assert!(table.html().contains("<th>E-BERT &quot;x&quot;</th><td title=\"+19.00 from the first"));
+        assert!(table.html().contains("<th>E-BERT &quot;x&quot;</th><td class=\"task\" title=\"+19.00 from the first"));
+    }
+
+    #[test]
+    fn phrases_of_a_category_are_one_row() {
+        let csv = "category,products,phrase,score\n\"Tea, green\",9,\"tea pot\",0.9\n\"Tea, green\",9,\"a cup\",0.8\nBooks,4,\"new york\",0.7\n";
+        let table = phrase_table(csv);
+        assert!(
+            table.contains("<tr><th>Tea, green</th><td>9</td><td>tea pot · a cup</td></tr>\n<tr><th>Books</th>"),
+            "{table}"
+        );
     }
 
     #[test]
