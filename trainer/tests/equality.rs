@@ -162,3 +162,26 @@ fn a_lost_process_ends_the_others_and_any_number_goes_on() {
     alone[0].kill().unwrap();
     finish(alone);
 }
+
+#[test]
+fn losses_across_a_cut_are_those_of_a_run_that_never_stopped() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    let often = ["--set", "checkpoint.every=10"];
+    run(&place, "uncut", 1, &often);
+    // Two processes, one of which is lost in either stage; then three; then one.
+    for (size, after) in [(2, 30), (3, 75)] {
+        let mut processes = start(&place, "cut", size, &often);
+        let since = Instant::now();
+        while place.metrics("cut").len() < after && processes[1].try_wait().unwrap().is_none() {
+            assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
+            thread::sleep(Duration::from_millis(2));
+        }
+        processes[1].kill().unwrap();
+        finish(processes);
+    }
+    run(&place, "cut", 1, &often);
+    assert_alike(&place, "cut", "uncut", 2e-3);
+}
