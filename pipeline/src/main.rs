@@ -15,11 +15,12 @@ use pipeline::{
     report::{overlap, phrases, titles},
     run::{self, Options, Run, RunError},
     sample,
-    shard::{ShardError, task::Task},
+    shard::{ShardError, task},
     stage::Threads,
     syntax::{commands as tag, train::Epochs},
     verify::verify,
 };
+use schemas::Task;
 
 /// Raw Amazon dumps to training shards for E-BERT.
 ///
@@ -410,7 +411,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let (options, progress) = steps.resolve()?;
             let task = match task {
                 Some(task) => Some(task),
-                None => Task::of_scheduler(tasks, |name| std::env::var(name).ok())
+                None => task::of_scheduler(tasks, |name| std::env::var(name).ok())
                     .map_err(|error| RunError::Shards(ShardError::Task(error)))?,
             };
             let mut run = Run::new(&options, progress, task)?;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use schemas::{
-    Manifest, ManifestError, StoreError,
+    Manifest, ManifestError, StoreError, Task,
     manifest::{CorpusBody, GraphBody, Hash, PoolBody, SegmentCounts, ShardOptions, ShardsBody},
 };
 
@@ -28,7 +28,7 @@ use crate::{
         pool::{self, PoolError},
     },
     progress::{NEW, Outcome, Progress, count_of, short, thousands},
-    shard::{ShardError, encode, seal, task::Task},
+    shard::{ShardError, encode, seal},
     source::{FindError, find},
     stage::Threads,
     syntax::Model,

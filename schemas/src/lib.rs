@@ -8,7 +8,7 @@
 //! * [`Manifest`]: what a sealed folder holds and what it was made from.
 //! * [`store`]: files that are complete or absent.
 //! * [`DocumentId`], [`PhraseId`], [`TokenRange`], [`Relation`]: the names of things.
-//! * [`Draws`]: keyed random draws.
+//! * [`Draws`]: keyed random draws. [`Task`]: the share that one of many processes makes.
 //!
 //! ```
 //! use schemas::{DocumentId, Segment, SegmentBuilder};
@@ -33,6 +33,7 @@ mod pair;
 mod relation;
 mod segment;
 pub mod store;
+mod task;
 
 pub use draw::Draws;
 pub use ids::{DocumentId, PhraseId, TokenRange};
@@ -43,3 +44,4 @@ pub use segment::{
     PhraseSpan, Segment, SegmentBuilder, SegmentRows, SpanOutside, create_segments, open_segments, segment_names,
 };
 pub use store::{FileEntry, StoreError};
+pub use task::Task;

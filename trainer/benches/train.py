@@ -67,16 +67,17 @@ def main():
     last, rate = ours[-1], median(ours, "tokens_per_second")
     theirs = {name: median(runs, "tokens_per_second") for name, runs in peers.items()}
     one = next(iter(peers.values()))[0] if peers else {}
-    machine = one.get("gpu") or re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
+    machine = last["gpu"] or re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
     row = {
         "date": datetime.date.today().isoformat(),
         "machine": machine,
         "device": last["device"],
         "compute": last["compute"],
         "threads": last["threads"],
-        "torch": one.get("torch", ""),
+        "torch": last["torch"],
         "transformers": one.get("transformers", ""),
         "shape": a.shape,
+        "max_tokens": last["max_tokens"],
         "step": " ".join(a.set) or "optimizer.sequences=32",
         "rounds": a.rounds,
         "tokens_per_step": round(last["tokens"]),

@@ -83,6 +83,7 @@ using Dim = std::array<unsigned, 3>;
 struct ebert_fused_kernels {
   int device;
   int64_t hidden, inner;
+  void *context = nullptr;
   int multiprocessors;
   void *residual_norm, *residual_norm_backward, *bias_gelu, *bias_gelu_backward, *column_sums, *add_parts;
   void *cross_entropy, *cross_entropy_backward;
@@ -90,7 +91,8 @@ struct ebert_fused_kernels {
   ebert_fused_kernels(const char *source, int64_t hidden, int64_t inner, int device)
       : device(device), hidden(hidden), inner(inner) {
     const Driver &driver = Driver::get();
-    make_current();
+    driver.check(driver.retain(&context, device), "take the GPU's context");
+    Current current(*this);
     auto attribute = [&](int which) {
       int value = 0;
       driver.check(driver.attribute(&value, which, device), "ask what the GPU can do");
@@ -132,7 +134,7 @@ struct ebert_fused_kernels {
 
   template <typename... A> void launch(void *function, Dim blocks, Dim threads, A... arguments) const {
     const Driver &driver = Driver::get();
-    make_current();
+    Current current(*this);
     // Everything is on the stream that libtorch starts with.
     c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
     TORCH_CHECK(guard.getStream({c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(device)}).id() == 0,
@@ -152,16 +154,23 @@ struct ebert_fused_kernels {
   }
 
 private:
-  // A thread of autograd may not have met the GPU's context.
-  void make_current() const {
-    const Driver &driver = Driver::get();
-    void *context = nullptr;
-    driver.check(driver.current(&context), "ask for the GPU's context");
-    if (context == nullptr) {
-      driver.check(driver.retain(&context, device), "take the GPU's context");
-      driver.check(driver.set_current(context), "take the GPU's context");
+  // Makes the GPU's context that of this thread for a while: a thread of autograd may have none, or another GPU's.
+  struct Current {
+    void *before = nullptr;
+    bool changed;
+
+    explicit Current(const ebert_fused_kernels &kernels) {
+      const Driver &driver = Driver::get();
+      driver.check(driver.current(&before), "ask for the GPU's context");
+      changed = before != kernels.context;
+      if (changed)
+        driver.check(driver.set_current(kernels.context), "take the GPU's context");
     }
-  }
+    ~Current() {
+      if (changed && before != nullptr)
+        Driver::get().set_current(before);
+    }
+  };
 };
 
 namespace {
@@ -370,6 +379,9 @@ int ebert_fused_layer(const ebert_fused_kernels *kernels, const at::Tensor *x, a
                 int64_t heads, double dropout, double attention_dropout, double epsilon, int64_t first_seed,
                 int64_t second_seed, at::Tensor **out, ebert_error *error) {
   return guarded(error, [&] {
+    for (size_t i = 0; i < gradient_count; ++i)
+      TORCH_CHECK(gradients[i]->defined() && gradients[i]->scalar_type() == at::kFloat && gradients[i]->is_contiguous(),
+                  "wanted a gradient to add to for each parameter of a layer: an optimizer makes them");
     auto call = std::make_shared<Call>(Call{kernels, list(weights, PARAMETERS), list(gradients, gradient_count), *cumulative, longest,
                                             heads, dropout, attention_dropout, epsilon, {first_seed, second_seed}});
     *out = new at::Tensor(Layer::apply(*x, call));

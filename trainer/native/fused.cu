@@ -1,5 +1,5 @@
-// What lies between the matrix products of BERT's layers and masked-LM head, for a GPU: each function reads and writes a number once.
-// Compiled when the trainer starts, for the widths of its model: HIDDEN, a multiple of 128, and INNER, a multiple of 8.
+// What lies between the matrix products of BERT's layers, and cross entropy, for a GPU: each function reads and writes a number once. Compiled
+// when the trainer starts, for the widths of its model: HIDDEN, a multiple of 128 up to 1536, and INNER, a multiple of 256 up to 8192.
 //
 // Activations are bfloat16; parameters, their gradients and all sums are float32. Dropout is drawn by (seed, place), and drawn again
 // in the backward pass: no mask is stored. Sums over rows are made in parts, one of each block, and added up in a fixed order.

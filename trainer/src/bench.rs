@@ -47,6 +47,12 @@ pub struct Measured {
     pub compute: String,
     /// On a GPU in half precision: whether layers are fused.
     pub layers: Option<String>,
+    /// Name of the GPU, if that is the device.
+    pub gpu: Option<String>,
+    /// Version of libtorch, if it says so.
+    pub torch: Option<String>,
+    /// The most tokens of a segment, special tokens not counted.
+    pub max_tokens: u16,
     /// Threads of the CPU.
     pub threads: i32,
     /// Steps that were measured.
@@ -101,7 +107,8 @@ pub fn bench(plan: &mut Plan, request: &Request, measure: Measure<'_>) -> Result
         tch::set_num_threads(i32::from(threads));
     }
     let (recipe, world) = (plan.recipe.clone(), World::alone());
-    let device = Machine::look().device(request.device, 0)?;
+    let machine = Machine::look();
+    let device = machine.device(request.device, 0)?;
     let compute = compute_kind(recipe.compute, device);
     let lowest_score = plan.shards.manifest().body.pool.lowest_score;
     let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
@@ -158,6 +165,9 @@ pub fn bench(plan: &mut Plan, request: &Request, measure: Measure<'_>) -> Result
         device: if device.is_cuda() { "cuda" } else { "cpu" }.to_owned(),
         compute: format!("{compute:?}").to_lowercase(),
         layers: model.encoder().layers_are(),
+        gpu: machine.gpus.first().filter(|_| device.is_cuda()).cloned(),
+        torch: machine.torch,
+        max_tokens: shards.manifest().body.max_tokens,
         threads: tch::get_num_threads(),
         steps: measure.steps,
         sequences: each(sequences),
@@ -283,7 +293,7 @@ fn export(folder: &Path, config: &BertConfig, batches: &[Batch]) -> Result<(), R
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |part: f64| format!("{:.1}%", 100.0 * part);
-        let layers = self.layers.as_ref().map(|layers| format!("{layers}, ")).unwrap_or_default();
+        let layers = self.layers.as_ref().map(|layers| format!("layers {layers}, ")).unwrap_or_default();
         writeln!(f, "device    {} in {}, {layers}{} threads of the CPU", self.device, self.compute, self.threads)?;
         writeln!(f, "steps     {} of {} tokens in {:.0} sequences", self.steps, brief(self.tokens), self.sequences)?;
         writeln!(f, "rate      {} tokens/s", brief(self.tokens_per_second))?;

@@ -9,8 +9,9 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemas::Task as Share;
 use trainer::{
     bench,
     cross_attention::CrossAttention,
@@ -31,7 +32,6 @@ use trainer::{
         options::Options as TaskOptions,
         predictions,
         products::Labels,
-        share::Share,
     },
     world::Ranks,
 };
@@ -305,7 +305,8 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { task: Some(_), .. } => {
-            anyhow::bail!("--task is a share of a grid's cells\nhint: name one grid, such as trainer/grids/table2.toml")
+            let what = "--task is a share of a grid's cells: name one grid, such as trainer/grids/table2.toml";
+            Cli::command().error(ErrorKind::ArgumentConflict, what).exit()
         }
         Command::Report { runs, output, .. } => {
             let page = output.unwrap_or_else(|| runs[0].join(PAGE));

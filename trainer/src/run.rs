@@ -345,6 +345,9 @@ impl Plan {
             crate::log::brief(model.parameters().count() as f64),
             if self.start.from.is_some() { "from INIT" } else { "fresh" },
         ));
+        if let Some(layers) = model.encoder().layers_are() {
+            journal.say(&format!("layers    {layers}"));
+        }
         if resumed {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }

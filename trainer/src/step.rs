@@ -66,7 +66,7 @@ pub fn masked_loss(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usiz
     (!batch.selected.is_empty()).then(|| model.loss_at(&packed, &batch.selected, &batch.labels, Phase::Train))
 }
 
-/// Scores at the selected tokens of sequences of these lengths, `[N, vocab_size]`, without dropout, and what stood there, `[N]`; `None` where
+/// Scores at the selected tokens of sequences of these lengths, `[N, vocab_size]` or more columns of minus infinity, without dropout, and what stood there, `[N]`; `None` where
 /// none is selected.
 pub fn predict(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) -> Option<(Tensor, Tensor)> {
     if batch.selected.is_empty() {

@@ -180,7 +180,8 @@ fn losses_across_a_cut_are_those_of_a_run_that_never_stopped() {
             thread::sleep(Duration::from_millis(2));
         }
         processes[1].kill().unwrap();
-        finish(processes);
+        let outputs = finish(processes);
+        assert_eq!(outputs[0].status.code(), Some(1), "{}", text_of(&outputs[0]));
     }
     run(&place, "cut", 1, &often);
     assert_alike(&place, "cut", "uncut", 2e-3);

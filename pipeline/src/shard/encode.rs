@@ -10,7 +10,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use schemas::{
-    DocumentId, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, TokenRange, create_segments,
+    DocumentId, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, Task, TokenRange, create_segments,
     manifest::{CorpusBody, MANIFEST, SegmentCounts},
     store::{self, TableWriter},
 };
@@ -18,7 +18,6 @@ use schemas::{
 use super::{
     ShardError,
     segment::{MOST_SEGMENTS, cut},
-    task::Task,
 };
 use crate::{
     corpus::tables::{Item, Rows, Table, tables},
@@ -131,7 +130,7 @@ pub fn encode(
     let ledger = Ledger::open(request.out, "shards")?;
     let mut missing: Vec<Planned> = Vec::new();
     for planned in plan(corpus, &pool_blake3, request.tokenizer, (request.max_tokens, request.nouns)) {
-        if request.task.has(planned.bucket) && planned.finished(&ledger, hashes)?.is_none() {
+        if request.task.has(u64::from(planned.bucket)) && planned.finished(&ledger, hashes)?.is_none() {
             missing.push(planned);
         }
     }

@@ -1,16 +1,7 @@
-//! A task: a share of the buckets, so that many machines can make the shards of one folder.
+//! Which share of the buckets a process makes, so that many machines can make the shards of one folder.
 //!
-//! Which share a process has is said by `--task i/n`, or by the scheduler that started it: a Slurm array or an
-//! indexed Job of Kubernetes. Shares do not overlap and together are everything; nothing but the buckets' numbers
-//! decides them, so a task can be started again at any time.
-use std::str::FromStr;
-
-/// A share of the buckets: those b with b mod `of` = `index`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Task {
-    index: u32,
-    of: u32,
-}
+//! It is said by `--task i/n`, or by the scheduler that started it: a Slurm array or an indexed Job of Kubernetes.
+use schemas::Task;
 
 /// What says which task a process is cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,62 +61,33 @@ pub enum TaskError {
 const SLURM: &str = "SLURM_ARRAY_TASK_ID";
 const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
 
-impl Task {
-    /// All buckets.
-    pub const ALL: Self = Self { index: 0, of: 1 };
-
-    /// Whether the task makes this bucket.
-    pub fn has(self, bucket: u32) -> bool {
-        bucket % self.of == self.index
-    }
-
-    /// The task that the scheduler gave this process; `None` where no scheduler did. `variable` reads the
-    /// environment, `tasks` is the number of tasks where it was said.
-    ///
-    /// A Slurm array needs no number: its tasks are counted from its lowest index, if they have no gaps. (An array
-    /// of which some tasks are sent again has gaps, or counts fewer tasks.)
-    pub fn of_scheduler(
-        tasks: Option<u32>,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<Self>, TaskError> {
-        let number = |name: &'static str| match variable(name) {
-            None => Ok(None),
-            Some(found) => found.parse::<u32>().map(Some).map_err(|_| TaskError::NoNumber { variable: name, found }),
-        };
-        let within = |variable, index, of| {
-            if index < of { Ok(Some(Self { index, of })) } else { Err(TaskError::Outside { variable, index, of }) }
-        };
-        match (number(SLURM)?, number(KUBERNETES)?, tasks) {
-            (Some(id), _, Some(of)) => within(SLURM, id, of),
-            (Some(id), _, None) => {
-                let min = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
-                let max = number("SLURM_ARRAY_TASK_MAX")?;
-                let count =
-                    number("SLURM_ARRAY_TASK_COUNT")?.or(max.map(|max| max.saturating_sub(min) + 1)).unwrap_or(1);
-                let max = max.unwrap_or((min + count).saturating_sub(1));
-                if id < min || id > max || max - min + 1 != count {
-                    return Err(TaskError::Gaps { count, min, max, id });
-                }
-                Ok(Some(Self { index: id - min, of: count }))
+/// The task that the scheduler gave this process; `None` where no scheduler did. `variable` reads the
+/// environment, `tasks` is the number of tasks where it was said.
+///
+/// A Slurm array needs no number: its tasks are counted from its lowest index, if they have no gaps. (An array
+/// of which some tasks are sent again has gaps, or counts fewer tasks.)
+pub fn of_scheduler(tasks: Option<u32>, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Task>, TaskError> {
+    let number = |name: &'static str| match variable(name) {
+        None => Ok(None),
+        Some(found) => found.parse::<u32>().map(Some).map_err(|_| TaskError::NoNumber { variable: name, found }),
+    };
+    let within = |variable, index, of| Task::new(index, of).map(Some).ok_or(TaskError::Outside { variable, index, of });
+    match (number(SLURM)?, number(KUBERNETES)?, tasks) {
+        (Some(id), _, Some(of)) => within(SLURM, id, of),
+        (Some(id), _, None) => {
+            let min = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
+            let max = number("SLURM_ARRAY_TASK_MAX")?;
+            let count = number("SLURM_ARRAY_TASK_COUNT")?.or(max.map(|max| max.saturating_sub(min) + 1)).unwrap_or(1);
+            let max = max.unwrap_or((min + count).saturating_sub(1));
+            if id < min || id > max || max - min + 1 != count {
+                return Err(TaskError::Gaps { count, min, max, id });
             }
-            (None, Some(index), Some(of)) => within(KUBERNETES, index, of),
-            (None, Some(index), None) => Err(TaskError::OfHowMany { index }),
-            (None, None, Some(of)) => Err(TaskError::Which { of }),
-            (None, None, None) => Ok(None),
+            Ok(Task::new(id - min, count))
         }
-    }
-}
-
-impl FromStr for Task {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || format!("`{text}` is no task; wanted i/n with 0 <= i < n, such as 0/4");
-        let (index, of) = text.split_once('/').ok_or_else(wanted)?;
-        match (index.parse(), of.parse()) {
-            (Ok(index), Ok(of)) if index < of => Ok(Self { index, of }),
-            _ => Err(wanted()),
-        }
+        (None, Some(index), Some(of)) => within(KUBERNETES, index, of),
+        (None, Some(index), None) => Err(TaskError::OfHowMany { index }),
+        (None, None, Some(of)) => Err(TaskError::Which { of }),
+        (None, None, None) => Ok(None),
     }
 }
 
@@ -134,7 +96,7 @@ mod tests {
     use super::*;
 
     fn task(tasks: Option<u32>, variables: &[(&str, &str)]) -> Result<Option<Task>, TaskError> {
-        Task::of_scheduler(tasks, |name| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned()))
+        of_scheduler(tasks, |name| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned()))
     }
 
     fn slurm<'a>(id: &'a str, count: &'a str, min: &'a str, max: &'a str) -> [(&'static str, &'a str); 4] {
@@ -148,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_scheduler_says_which_task() {
-        let is = |index, of| Ok(Some(Task { index, of }));
+        let is = |index, of| Ok(Task::new(index, of));
         assert_eq!(task(None, &[]), Ok(None));
         assert_eq!(task(None, &slurm("2", "7", "0", "6")), is(2, 7));
         assert_eq!(task(None, &slurm("7", "7", "1", "7")), is(6, 7));
@@ -169,15 +131,6 @@ mod tests {
         ] {
             let error = task(tasks, variables).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
-        }
-    }
-
-    #[test]
-    fn tasks_share_all_buckets() {
-        for of in [1, 3, 7] {
-            for bucket in 0..30 {
-                assert_eq!((0..of).filter(|&index| Task { index, of }.has(bucket)).count(), 1);
-            }
         }
     }
 }

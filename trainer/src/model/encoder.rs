@@ -234,7 +234,7 @@ impl Encoder {
         self.fused.as_ref()
     }
 
-    /// Computes its layers operator by operator from now on, also on a GPU.
+    /// Computes its layers operator by operator from now on, also on a GPU: for comparison.
     pub fn unfuse(&mut self) {
         self.fused = None;
     }
@@ -242,8 +242,8 @@ impl Encoder {
     /// On a GPU in half precision: whether its layers are fused, or why not.
     pub fn layers_are(&self) -> Option<String> {
         match (&self.fused, &self.plain) {
-            (Some(_), _) => Some("fused layers".to_owned()),
-            (None, Some(why)) => Some(format!("plain layers: {why}")),
+            (Some(_), _) => Some("fused".to_owned()),
+            (None, Some(why)) => Some(format!("operator by operator, which takes longer: {why}")),
             (None, None) => None,
         }
     }
@@ -312,7 +312,7 @@ impl Encoder {
         };
         let many = self.layers.len();
         let seeds = Tensor::randint(i64::MAX, [2 * many as i64], (Kind::Int64, Device::Cpu));
-        let seeds = Vec::<i64>::try_from(seeds).unwrap_or_else(|_| vec![0; 2 * many]);
+        let seeds = Vec::<i64>::try_from(seeds).map_err(|error| TorchError(error.to_string()))?;
         let clone = |tensors: &[&Tensor]| -> Vec<Tensor> { tensors.iter().map(|t| t.shallow_clone()).collect() };
         let mut halves = cast(&self.layers.iter().flat_map(|l| clone(&l.parameters()[..CAST])).collect::<Vec<_>>())?;
         for (layer, seeds) in self.layers.iter().zip(seeds.chunks_exact(2)) {
@@ -339,7 +339,9 @@ fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Op
     if !FusedKernels::fit(hidden, inner) || config.hidden_act != Activation::Gelu {
         return Err(format!("there is no code for widths of {hidden} and {inner} with {:?}", config.hidden_act));
     }
-    FusedKernels::compile(hidden, inner, gpu).map(Some).map_err(|error| error.to_string())
+    FusedKernels::compile(hidden, inner, gpu)
+        .map(Some)
+        .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
 }
 
 impl Activation {

@@ -34,7 +34,7 @@ impl BertForMaskedLm {
         &self.encoder
     }
 
-    /// Computes its layers operator by operator from now on, also on a GPU.
+    /// Computes its layers operator by operator from now on, also on a GPU: for comparison.
     pub fn unfuse(&mut self) {
         self.encoder.unfuse();
     }

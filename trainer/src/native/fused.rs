@@ -1,4 +1,4 @@
-//! BERT on a GPU: what lies between the matrix products of its layers, and of its masked-LM head, is fused.
+//! BERT on a GPU: what lies between the matrix products of its layers is fused, and so is cross entropy.
 use std::{
     ffi::{CString, c_char, c_int},
     ptr::NonNull,
@@ -81,7 +81,7 @@ pub struct LayerCall<'a> {
 }
 
 impl FusedKernels {
-    /// Widths that the code can be compiled for.
+    /// Whether the code can be compiled for these widths: multiples of 128 up to 1536, and of 256 up to 8192.
     pub fn fit(hidden: i64, inner: i64) -> bool {
         hidden % 128 == 0 && hidden <= 1536 && inner % 256 == 0 && inner <= 8192
     }

@@ -421,6 +421,9 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         if pooler == Pooler::Fresh { ", and so does the pooler, which the model does not have" } else { "" },
     ));
 
+    if let Some(layers) = model.encoder().layers_are() {
+        voice.say(&format!("layers    {layers}"));
+    }
     if *task == Task::Pc {
         model.start_labels(&data.train.sequences);
     }
@@ -476,12 +479,15 @@ fn finished(request: &Request, identity: &Identity) -> Result<Option<Metrics>, C
 fn lock(run: &Path) -> Result<File, CellError> {
     let path = run.join(".lock");
     let file = File::create(&path).map_err(StoreError::io("create", &path))?;
-    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
-        // A reader that has gone is no reason to stop.
-        let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
-        let _ = file.lock();
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => {
+            // A reader that has gone is no reason to stop.
+            let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
+            file.lock().map_err(StoreError::io("lock", &path))?;
+        }
+        // Some network folders know no locks.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => {}
     }
-    // Some network folders know no locks.
     Ok(file)
 }
 

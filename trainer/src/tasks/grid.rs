@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use schemas::StoreError;
+use schemas::{StoreError, Task as Share};
 use serde::Deserialize;
 
 use super::{
@@ -20,7 +20,6 @@ use super::{
     finetune::Voice,
     options::Options,
     predictions::{self, PredictionsError},
-    share::Share,
     table::{self, Cells, TableError},
 };
 use crate::device::Wish;
@@ -242,7 +241,7 @@ pub fn run(grid: &Grid, place: Place, say: impl Fn(&str)) -> Result<String, Grid
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
 pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&str)) -> Result<(), GridError> {
-    make(grid, |cell| share.has(cell), place, say).map(drop)
+    make(grid, |cell| share.has(cell as u64), place, say).map(drop)
 }
 
 /// Makes the cells of those numbers, counted from 0, that `has` says.
@@ -267,7 +266,7 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     let (mut number, mut made, mut there) = (0, 0, 0);
     let widest = grid.model.iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
     let started = Instant::now();
-    // All models with one seed before the next seed: a table of less seeds is there early.
+    // All models with one seed before the next seed: a table of fewer seeds is there early.
     for &seed in &grid.seeds {
         for (task, entry) in grid.task.iter() {
             for (model, folder, hash) in &models {

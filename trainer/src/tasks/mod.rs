@@ -3,7 +3,7 @@
 //! A task's file is read as [`Example`]s ([`squad`], [`semeval`], [`products`]); [`split`] says which of them are trained on;
 //! [`tokens`] and [`sequence`] turn them into token ids; [`heads`] puts a task's head on the encoder; [`finetune`] is the loop;
 //! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares two models. [`cell`] is one
-//! fine-tuning with its folder, [`grid`] many of them, [`share`] the part of them that one process makes, [`table`] what they come to.
+//! fine-tuning with its folder, [`grid`] many of them, [`table`] what they come to.
 //!
 //! ```
 //! use trainer::tasks::Task;
@@ -21,7 +21,6 @@ pub mod predictions;
 pub mod products;
 pub mod semeval;
 pub mod sequence;
-pub mod share;
 pub mod split;
 pub mod squad;
 pub mod table;

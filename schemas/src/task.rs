@@ -1,0 +1,56 @@
+//! A share of numbered things, so that many processes can make one folder.
+use std::str::FromStr;
+
+/// Task i of n: its share of things that are numbered from 0 are those whose number mod n is i. Shares do not overlap and together are
+/// everything, and nothing but the numbers decides them, so a task can be started again at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    index: u32,
+    of: u32,
+}
+
+impl Task {
+    /// All things.
+    pub const ALL: Self = Self { index: 0, of: 1 };
+
+    /// Task `index` of `of`; `None` where the index is not below the number of tasks.
+    pub fn new(index: u32, of: u32) -> Option<Self> {
+        (index < of).then_some(Self { index, of })
+    }
+
+    /// Whether the thing of this number is the task's.
+    pub fn has(self, number: u64) -> bool {
+        number % u64::from(self.of) == u64::from(self.index)
+    }
+}
+
+impl FromStr for Task {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(index, of)| Self::new(index.parse().ok()?, of.parse().ok()?));
+        numbers.ok_or_else(|| format!("`{text}` is no task; wanted i/n with 0 <= i < n, such as 0/4"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_share_everything() {
+        for of in [1, 3, 7] {
+            for number in 0..30 {
+                assert_eq!((0..of).filter(|&index| Task { index, of }.has(number)).count(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_task_is_refused() {
+        assert_eq!("2/7".parse(), Ok(Task { index: 2, of: 7 }));
+        for text in ["", "2", "7/7", "0/0", "-1/2", "a/b"] {
+            assert!(text.parse::<Task>().is_err_and(|error| error.contains("wanted i/n")), "{text}");
+        }
+    }
+}
