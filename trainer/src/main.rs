@@ -28,6 +28,7 @@ use trainer::{
         finetune::Voice,
         grid::{self, Grid, Place},
         heads::TaskModel,
+        identity,
         metrics::score,
         options::Options as TaskOptions,
         predictions,
@@ -493,7 +494,7 @@ fn finetune(options: Finetune) -> anyhow::Result<ExitCode> {
         voice: Voice::Full,
     };
     let folder = cell::model_folder(&request.model)?;
-    let hash = cell::hash_of_model(&folder)?;
+    let hash = identity::hash_of_model(&folder)?;
     let outcome = cell::run(&request, (&folder, &hash))?;
     let (metrics, run) = (outcome.metrics(), request.run.display());
     let mut out = io::stdout().lock();

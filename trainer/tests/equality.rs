@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Place, RUN, assert_alike, numbers, text_of};
+use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, numbers, text_of};
 use trainer::native::group;
 
 /// Says why nothing is tested where this build cannot exchange.
@@ -81,15 +81,7 @@ fn bfloat16_stays_near_float32() {
         let output = place.command(&RUN).args(["--run", compute]).args(slowly).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     }
-    let [found, wanted] = ["bfloat16", "float32"].map(|run| numbers(&place, run));
-    let mut worst = 0.0f64;
-    for (found, wanted) in found.iter().zip(&wanted) {
-        // The first number of a step is its masked-LM loss; of a measurement, the held-out loss of words.
-        assert_eq!((found.0, &found.1), (wanted.0, &wanted.1));
-        worst = worst.max((found.2[0] / wanted.2[0] - 1.0).abs());
-    }
-    println!("largest difference of a loss: {:.2}%", 100.0 * worst);
-    assert!(worst < 0.02, "{worst}");
+    assert_bfloat16_is_near(&place, "bfloat16", "float32");
 }
 
 #[test]

@@ -16,8 +16,9 @@ use serde::Deserialize;
 
 use super::{
     Task,
-    cell::{self, CellError, Identity, Keep, Other, Outcome, PREDICTIONS, Request},
+    cell::{self, CellError, Keep, Other, Outcome, PREDICTIONS, Request},
     finetune::Voice,
+    identity::{self, Identity},
     options::Options,
     predictions::{self, PredictionsError},
     table::{self, Cells, TableError},
@@ -255,7 +256,7 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     let mut models = Models::new();
     for model in &grid.model {
         let folder = cell::model_folder(&model.folder).map_err(failed(model, first, first_seed))?;
-        let hash = cell::hash_of_model(&folder).map_err(failed(model, first, first_seed))?;
+        let hash = identity::hash_of_model(&folder).map_err(failed(model, first, first_seed))?;
         models.push((model, folder, hash));
     }
     for (task, entry) in grid.task.iter() {

@@ -15,6 +15,7 @@ pub mod decode;
 pub mod finetune;
 pub mod grid;
 pub mod heads;
+pub mod identity;
 pub mod metrics;
 pub mod options;
 pub mod predictions;
