@@ -14,6 +14,7 @@ pub mod checkpoint;
 pub mod cross_attention;
 pub mod data;
 pub mod device;
+mod differences;
 pub mod estimate;
 pub mod hub;
 pub mod init;

@@ -13,6 +13,7 @@ use crate::{
     checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
     data::{DataError, HeldOut, Position, Shards},
     device::{DeviceError, Machine, Wish, compute_kind},
+    differences::differences,
     init::{InitError, Start, folder_of},
     log::{HeldOutRecord, Journal, Measured, StepRecord, Talk},
     masking::{MaskMode, Masking, switch::Switch},
@@ -452,29 +453,10 @@ fn lock(folder: &Path) -> Result<File, RunError> {
 
 /// Values that differ, as `key: it was a, now b`.
 fn recipe_differences(before: &str, now: &str) -> Vec<String> {
-    fn flatten(prefix: &str, value: &toml::Value, into: &mut Vec<(String, String)>) {
-        let under = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
-        match value {
-            toml::Value::Table(table) => table.iter().for_each(|(key, value)| flatten(&under(key), value, into)),
-            toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
-                items.iter().enumerate().for_each(|(i, value)| flatten(&under(&i.to_string()), value, into));
-            }
-            value => into.push((prefix.to_owned(), value.to_string())),
-        }
-    }
     let [before, now] = [before, now].map(|text| {
-        let table: toml::Table = toml::from_str(text).unwrap_or_default();
-        let mut values = Vec::new();
-        flatten("", &toml::Value::Table(table), &mut values);
-        values.retain(|(key, _)| key != "summary");
-        values.into_iter().collect::<std::collections::BTreeMap<_, _>>()
+        let mut table: toml::Table = toml::from_str(text).unwrap_or_default();
+        table.remove("summary");
+        serde_json::to_value(table).unwrap_or_default()
     });
-    let keys: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
-    let value = |of: &std::collections::BTreeMap<String, String>, key: &String| {
-        of.get(key).cloned().unwrap_or_else(|| "absent".to_owned())
-    };
-    keys.into_iter()
-        .filter(|key| before.get(*key) != now.get(*key))
-        .map(|key| format!("recipe, {key}: it was {}, now {}", value(&before, key), value(&now, key)))
-        .collect()
+    differences(&before, &now).into_iter().map(|difference| format!("recipe, {difference}")).collect()
 }

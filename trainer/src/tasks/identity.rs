@@ -1,20 +1,18 @@
 //! What decides the numbers of a cell: a finished one is up to date while this stays the same.
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use schemas::store::hash_file;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     Task, TaskFileError,
     cell::{CellError, Request},
     options::Options,
 };
-use crate::model::weights;
+use crate::{differences::differences, model::weights};
 
 /// A file, by what is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,25 +62,8 @@ impl Identity {
 
     /// What differs, as `key: it was a, now b`.
     pub fn differences(&self, now: &Self) -> Vec<String> {
-        fn flatten(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-            match value {
-                Value::Object(entries) => entries.iter().for_each(|(key, value)| {
-                    flatten(&if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") }, value, into);
-                }),
-                value => drop(into.insert(prefix.to_owned(), value.to_string())),
-            }
-        }
-        let [before, now] = [self, now].map(|identity| {
-            let mut values = BTreeMap::new();
-            flatten("", &serde_json::to_value(identity).unwrap_or_default(), &mut values);
-            values
-        });
-        let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-        let value = |of: &BTreeMap<String, String>, key: &String| of.get(key).cloned().unwrap_or("absent".to_owned());
-        keys.into_iter()
-            .filter(|key| before.get(*key) != now.get(*key))
-            .map(|key| format!("{key}: it was {}, now {}", value(&before, key), value(&now, key)))
-            .collect()
+        let [before, now] = [self, now].map(|identity| serde_json::to_value(identity).unwrap_or_default());
+        differences(&before, &now)
     }
 }
 

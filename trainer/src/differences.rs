@@ -1,0 +1,49 @@
+//! How two sets of options differ, for a person who wonders why something is not up to date.
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+/// What differs, as `key: it was a, now b`, by key; keys of tables within tables are joined by dots.
+pub fn differences(before: &Value, now: &Value) -> Vec<String> {
+    let [before, now] = [before, now].map(|value| {
+        let mut values = BTreeMap::new();
+        flatten("", value, &mut values);
+        values
+    });
+    let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let value = |of: &BTreeMap<String, String>, key: &String| of.get(key).cloned().unwrap_or("absent".to_owned());
+    keys.into_iter()
+        .filter(|key| before.get(*key) != now.get(*key))
+        .map(|key| format!("{key}: it was {}, now {}", value(&before, key), value(&now, key)))
+        .collect()
+}
+
+fn flatten(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    let under = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    match value {
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| flatten(&under(key), value, into)),
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().enumerate().for_each(|(i, value)| flatten(&under(&i.to_string()), value, into));
+        }
+        value => drop(into.insert(prefix.to_owned(), value.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let before = json!({"seed": 0, "stage": [{"steps": 5}, {"steps": 6}], "betas": [0.9, 0.999], "gone": "x"});
+        let now = json!({"seed": 0, "stage": [{"steps": 5}, {"steps": 7}], "betas": [0.9, 0.99]});
+        let wanted = [
+            "betas: it was [0.9,0.999], now [0.9,0.99]",
+            "gone: it was \"x\", now absent",
+            "stage.1.steps: it was 6, now 7",
+        ];
+        assert_eq!(differences(&before, &now), wanted);
+    }
+}
