@@ -42,9 +42,13 @@ __device__ float4 kept(const Dropout &dropout, size_t place) {
 __device__ float low(unsigned two) { return __uint_as_float(two << 16); }
 __device__ float high(unsigned two) { return __uint_as_float(two & 0xFFFF0000u); }
 __device__ unsigned two(float low, float high) {
+#ifdef __CUDA_ARCH__
   unsigned both;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
   return both;
+#else // On a CPU, in tests.
+  return bfloat16_pair(high, low);
+#endif
 }
 
 __device__ float4 load(const bfloat16 *from) {
