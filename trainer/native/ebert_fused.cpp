@@ -1,11 +1,15 @@
 #include "guarded.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <dlfcn.h>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <tuple>
 
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
@@ -79,17 +83,18 @@ using Dim = std::array<unsigned, 3>;
 
 } // namespace
 
-// The functions of fused.cu, compiled for a GPU and the widths of a model.
+// The functions of fused.cu and attention.cu, compiled for a GPU and the widths of a model.
 struct ebert_fused_kernels {
   int device;
-  int64_t hidden, inner;
+  int64_t hidden, inner, head;
   void *context = nullptr;
   int multiprocessors;
   void *residual_norm, *residual_norm_backward, *bias_gelu, *bias_gelu_backward, *column_sums, *add_parts;
   void *cross_entropy, *cross_entropy_backward;
+  void *attention = nullptr, *attention_backward_queries = nullptr, *attention_backward_keys = nullptr;
 
-  ebert_fused_kernels(const char *source, int64_t hidden, int64_t inner, int device)
-      : device(device), hidden(hidden), inner(inner) {
+  ebert_fused_kernels(const char *source, int64_t hidden, int64_t inner, int64_t head, int device)
+      : device(device), hidden(hidden), inner(inner), head(head) {
     const Driver &driver = Driver::get();
     driver.check(driver.retain(&context, device), "take the GPU's context");
     Current current(*this);
@@ -101,11 +106,12 @@ struct ebert_fused_kernels {
     multiprocessors = attribute(MULTIPROCESSORS);
     std::string architecture = "--gpu-architecture=sm_" + std::to_string(attribute(CAPABILITY_MAJOR)) +
                                std::to_string(attribute(CAPABILITY_MINOR));
-    std::string widths[] = {"-DHIDDEN=" + std::to_string(hidden), "-DINNER=" + std::to_string(inner)};
-    const char *options[] = {architecture.c_str(), "--std=c++17", widths[0].c_str(), widths[1].c_str()};
+    std::string widths[] = {"-DHIDDEN=" + std::to_string(hidden), "-DINNER=" + std::to_string(inner),
+                            "-DHEAD=" + std::to_string(head)};
+    const char *options[] = {architecture.c_str(), "--std=c++17", widths[0].c_str(), widths[1].c_str(), widths[2].c_str()};
     void *program = nullptr;
     TORCH_CHECK(driver.create(&program, source, "fused.cu", 0, nullptr, nullptr) == 0, "cannot start NVRTC");
-    int compiled = driver.compile(program, 4, options);
+    int compiled = driver.compile(program, 5, options);
     size_t size = 0;
     if (compiled != 0) {
       driver.log_size(program, &size);
@@ -130,6 +136,11 @@ struct ebert_fused_kernels {
     find(add_parts, "add_parts");
     find(cross_entropy, "cross_entropy");
     find(cross_entropy_backward, "cross_entropy_backward");
+    if (head == 0)
+      return;
+    find(attention, "attention");
+    find(attention_backward_queries, "attention_backward_queries");
+    find(attention_backward_keys, "attention_backward_keys");
   }
 
   template <typename... A> void launch(void *function, Dim blocks, Dim threads, A... arguments) const {
@@ -181,9 +192,10 @@ struct Dropout {
   uint32_t threshold;
   float scale;
 
-  Dropout(double share, int64_t seed)
-      : seed(static_cast<uint64_t>(seed)), threshold(static_cast<uint32_t>(share * 4294967296.0)),
-        scale(static_cast<float>(1 / (1 - share))) {}
+  // Drawn of so many values.
+  Dropout(double share, int64_t seed, double values = 4294967296.0)
+      : seed(static_cast<uint64_t>(seed)), threshold(static_cast<uint32_t>(share * values)),
+        scale(static_cast<float>(values / (values - threshold))) {}
 };
 
 using torch::autograd::AutogradContext;
@@ -198,11 +210,58 @@ void *data(const at::Tensor &tensor) {
 enum { QUERY, KEY, VALUE, MIX, WIDEN, NARROW, QUERY_BIAS, KEY_BIAS, VALUE_BIAS };
 enum { MIX_BIAS = 9, FIRST_WEIGHT, FIRST_SHIFT, WIDEN_BIAS, NARROW_BIAS, SECOND_WEIGHT, SECOND_SHIFT, PARAMETERS };
 
+// Attention of attention.cu.
+struct Attention {
+  const ebert_fused_kernels *kernels;
+  at::Tensor tiles;
+  int64_t pairs, heads;
+  double dropout;
+  int64_t seed;
+
+  // What is seen, the sums of scores as logarithms, and what dropout keeps.
+  std::array<at::Tensor, 3> forward(const std::array<at::Tensor, 3> &qkv) const {
+    const at::Tensor &q = qkv[0];
+    TORCH_CHECK(kernels->head > 0 && q.size(1) == kernels->hidden && kernels->head * heads == kernels->hidden &&
+                    tiles.scalar_type() == at::kInt && tiles.size(1) == 4,
+                "wanted heads and tiles that attention.cu is compiled for");
+    at::Tensor seen = at::empty_like(q), sums = at::empty({heads, q.size(0)}, q.options().dtype(at::kFloat));
+    at::Tensor kept = at::empty({drawn().threshold > 0 ? pairs * heads * 128 : 0}, tiles.options());
+    launch(kernels->attention, q, data(q), data(qkv[1]), data(qkv[2]), data(seen), data(sums), data(kept));
+    return {seen, sums, kept};
+  }
+
+  // The gradients of queries, keys and values.
+  std::array<at::Tensor, 3> backward(const at::Tensor &dseen, const std::array<at::Tensor, 3> &qkv,
+                                     const std::array<at::Tensor, 3> &made) const {
+    const auto &[q, k, v] = qkv;
+    const auto &[seen, sums, kept] = made;
+    at::Tensor dq = at::empty_like(q), dk = at::empty_like(q), dv = at::empty_like(q), products = at::empty_like(sums);
+    launch(kernels->attention_backward_queries, q, data(dseen), data(seen), data(q), data(k), data(v), data(sums), data(kept),
+           data(dq), data(products));
+    launch(kernels->attention_backward_keys, q, data(dseen), data(q), data(k), data(v), data(sums), data(products), data(kept),
+           data(dk), data(dv));
+    return {dq, dk, dv};
+  }
+
+private:
+  // A score is kept or not by sixteen bits.
+  Dropout drawn() const { return Dropout(dropout, seed, 65536.0); }
+
+  template <typename... A> void launch(void *function, const at::Tensor &q, A... arguments) const {
+    constexpr double LOG2_E = 1.4426950408889634;
+    float scale = static_cast<float>(LOG2_E / std::sqrt(static_cast<double>(kernels->head)));
+    kernels->launch(function, {static_cast<unsigned>(tiles.size(0)), static_cast<unsigned>(heads), 1}, {128, 1, 1},
+                    arguments..., data(tiles), static_cast<int>(q.size(0)), scale, drawn());
+  }
+};
+
 struct Call {
   const ebert_fused_kernels *kernels;
   std::vector<at::Tensor> weights, gradients;
   at::Tensor cumulative;
   int64_t longest, heads;
+  // If it is not libtorch's.
+  std::optional<Attention> attention;
   double dropout, attention_dropout, epsilon;
   int64_t seeds[2];
 
@@ -275,10 +334,19 @@ struct Layer : torch::autograd::Function<Layer> {
     int64_t tokens = x.size(0), width = x.size(1);
     std::array<at::Tensor, 3> qkv;
     for (int i : {QUERY, KEY, VALUE})
-      qkv[i] = at::addmm(w[QUERY_BIAS + i], x, w[i].t()).view({tokens, call->heads, width / call->heads});
-    auto [seen, sums, state, unused, mask] =
-        at::_flash_attention_forward(qkv[0], qkv[1], qkv[2], call->cumulative, call->cumulative, call->longest,
-                                     call->longest, call->attention_dropout, false, false);
+      qkv[i] = at::addmm(w[QUERY_BIAS + i], x, w[i].t());
+    // What attention's backward pass wants besides: of libtorch's three tensors, of ours two.
+    at::Tensor seen, sums, state, unused;
+    if (call->attention) {
+      const auto made = call->attention->forward(qkv);
+      std::tie(seen, sums, state) = std::tie(made[0], made[1], made[2]);
+    } else {
+      auto head = [&](int i) { return qkv[i].view({tokens, call->heads, width / call->heads}); };
+      at::Tensor mask;
+      std::tie(seen, sums, state, unused, mask) =
+          at::_flash_attention_forward(head(QUERY), head(KEY), head(VALUE), call->cumulative, call->cumulative, call->longest,
+                                       call->longest, call->attention_dropout, false, false);
+    }
     at::Tensor mixed = at::mm(seen.view({tokens, width}), w[MIX].t());
     auto [middle, first_total, first_moments] =
         call->residual_norm(mixed, x, MIX_BIAS, FIRST_WEIGHT, FIRST_SHIFT, call->seeds[0]);
@@ -313,11 +381,17 @@ struct Layer : torch::autograd::Function<Layer> {
     auto [dx, dmixed] = call.residual_norm_backward(dmiddle, first_total, first_moments, MIX_BIAS, FIRST_WEIGHT, FIRST_SHIFT,
                                                     call.seeds[0]);
     call.add_matrix_gradient(MIX, dmixed, seen.view({tokens, width}));
-    at::Tensor dseen = at::mm(dmixed, w[MIX]).view_as(seen);
-    auto [dq, dk, dv] =
-        at::_flash_attention_backward(dseen, q, k, v, seen, sums, call.cumulative, call.cumulative, call.longest,
-                                      call.longest, call.attention_dropout, false, state, unused);
-    std::array<at::Tensor, 3> d = {dq.reshape({tokens, width}), dk.reshape({tokens, width}), dv.reshape({tokens, width})};
+    at::Tensor dseen = at::mm(dmixed, w[MIX]);
+    std::array<at::Tensor, 3> d;
+    if (call.attention) {
+      d = call.attention->backward(dseen, {q, k, v}, {seen, sums, state});
+    } else {
+      auto head = [&](const at::Tensor &tensor) { return tensor.view({tokens, call.heads, width / call.heads}); };
+      auto [dq, dk, dv] =
+          at::_flash_attention_backward(head(dseen), head(q), head(k), head(v), seen, sums, call.cumulative, call.cumulative,
+                                        call.longest, call.longest, call.attention_dropout, false, state, unused);
+      d = {dq.reshape({tokens, width}), dk.reshape({tokens, width}), dv.reshape({tokens, width})};
+    }
     call.add_bias_gradients(d);
     for (int i : {QUERY, KEY, VALUE}) {
       call.add_matrix_gradient(i, d[i], x);
@@ -331,6 +405,34 @@ struct Layer : torch::autograd::Function<Layer> {
     explicit Held(std::shared_ptr<Call> call) : call(std::move(call)) {}
     std::shared_ptr<Call> call;
   };
+};
+
+// Attention alone as a node.
+struct AttentionNode : torch::autograd::Function<AttentionNode> {
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
+                            const Attention &attention) {
+    const auto made = attention.forward({q, k, v});
+    context->save_for_backward({q, k, v, made[0], made[1], made[2], attention.tiles});
+    context->saved_data["kernels"] = reinterpret_cast<int64_t>(attention.kernels);
+    context->saved_data["pairs"] = attention.pairs;
+    context->saved_data["heads"] = attention.heads;
+    context->saved_data["dropout"] = attention.dropout;
+    context->saved_data["seed"] = attention.seed;
+    return made[0];
+  }
+
+  static variable_list backward(AutogradContext *context, variable_list given) {
+    const auto saved = context->get_saved_variables();
+    auto &options = context->saved_data;
+    Attention attention{reinterpret_cast<const ebert_fused_kernels *>(options["kernels"].toInt()),
+                        saved[6],
+                        options["pairs"].toInt(),
+                        options["heads"].toInt(),
+                        options["dropout"].toDouble(),
+                        options["seed"].toInt()};
+    const auto d = attention.backward(given[0].contiguous(), {saved[0], saved[1], saved[2]}, {saved[3], saved[4], saved[5]});
+    return {d[0], d[1], d[2], at::Tensor()};
+  }
 };
 
 // The sum of cross entropies over rows of scores.
@@ -361,30 +463,51 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
 
 } // namespace
 
-int ebert_fused_kernels_for(const char *source, int64_t hidden, int64_t inner, int device,
+int ebert_fused_kernels_for(const char *source, int64_t hidden, int64_t inner, int64_t head, int device,
                             const ebert_fused_kernels **out, ebert_error *error) {
   return guarded(error, [&] {
     static std::mutex mutex;
-    static std::map<std::array<int64_t, 3>, std::unique_ptr<const ebert_fused_kernels>> made;
+    static std::map<std::array<int64_t, 4>, std::unique_ptr<const ebert_fused_kernels>> made;
     std::lock_guard<std::mutex> lock(mutex);
-    auto &kernels = made[{hidden, inner, device}];
+    auto &kernels = made[{hidden, inner, head, device}];
     if (!kernels)
-      kernels = std::make_unique<const ebert_fused_kernels>(source, hidden, inner, device);
+      kernels = std::make_unique<const ebert_fused_kernels>(source, hidden, inner, head, device);
     *out = kernels.get();
   });
 }
 
 int ebert_fused_layer(const ebert_fused_kernels *kernels, const at::Tensor *x, at::Tensor *const *weights,
-                at::Tensor *const *gradients, size_t gradient_count, const at::Tensor *cumulative, int64_t longest,
-                int64_t heads, double dropout, double attention_dropout, double epsilon, int64_t first_seed,
-                int64_t second_seed, at::Tensor **out, ebert_error *error) {
+                      at::Tensor *const *gradients, size_t gradient_count, const ebert_sequences *sequences, int64_t heads,
+                      double dropout, double attention_dropout, double epsilon, const int64_t *seeds, at::Tensor **out,
+                      ebert_error *error) {
   return guarded(error, [&] {
     for (size_t i = 0; i < gradient_count; ++i)
       TORCH_CHECK(gradients[i]->defined() && gradients[i]->scalar_type() == at::kFloat && gradients[i]->is_contiguous(),
                   "wanted a gradient to add to for each parameter of a layer: an optimizer makes them");
-    auto call = std::make_shared<Call>(Call{kernels, list(weights, PARAMETERS), list(gradients, gradient_count), *cumulative, longest,
-                                            heads, dropout, attention_dropout, epsilon, {first_seed, second_seed}});
+    auto call = std::make_shared<Call>();
+    call->kernels = kernels;
+    call->weights = list(weights, PARAMETERS);
+    call->gradients = list(gradients, gradient_count);
+    call->cumulative = *sequences->cumulative;
+    call->longest = sequences->longest;
+    call->heads = heads;
+    if (sequences->tiles != nullptr)
+      call->attention = Attention{kernels, *sequences->tiles, sequences->pairs, heads, attention_dropout, seeds[2]};
+    call->dropout = dropout;
+    call->attention_dropout = attention_dropout;
+    call->epsilon = epsilon;
+    std::copy_n(seeds, 2, call->seeds);
     *out = new at::Tensor(Layer::apply(*x, call));
+  });
+}
+
+int ebert_fused_attention(const ebert_fused_kernels *kernels, const at::Tensor *queries, const at::Tensor *keys,
+                          const at::Tensor *values, const ebert_sequences *sequences, int64_t heads, double dropout,
+                          int64_t seed, at::Tensor **out, ebert_error *error) {
+  return guarded(error, [&] {
+    TORCH_CHECK(sequences->tiles != nullptr, "wanted tiles");
+    Attention attention{kernels, *sequences->tiles, sequences->pairs, heads, dropout, seed};
+    *out = new at::Tensor(AttentionNode::apply(*queries, *keys, *values, attention));
   });
 }
 

@@ -45,21 +45,36 @@ int ebert_flash_attention(const at::Tensor *query, const at::Tensor *key, const 
                           const at::Tensor *cumulative, int64_t longest, double dropout, at::Tensor **out,
                           ebert_error *error);
 
-// BERT for a GPU, what lies between the matrix products fused: fused.cu, whose text is `source`, compiled for the GPU of that number and the
-// widths of a model. It is compiled once, and lives as long as the process.
+// BERT for a GPU, what lies between the matrix products fused: `source`, compiled for the GPU of that number and the widths of a model: of its
+// hidden states, of what is between them, and of a head, where `source` has attention.cu (otherwise 0). It is compiled once, and lives as
+// long as the process.
 struct ebert_fused_kernels;
-int ebert_fused_kernels_for(const char *source, int64_t hidden, int64_t inner, int device,
+int ebert_fused_kernels_for(const char *source, int64_t hidden, int64_t inner, int64_t head, int device,
                             const ebert_fused_kernels **out, ebert_error *error);
 
-// One layer over a row of tokens x [tokens, hidden] in bfloat16, with flash attention as above. The 16 weights are, in bfloat16: the matrices of
+// Where sequences lie in a row of tokens: for libtorch's flash attention `cumulative` and `longest`, as above; for attention.cu, if it is
+// to be used, `tiles` [tiles, 4] (int32; otherwise null) and of how many pairs of tiles attention is made.
+struct ebert_sequences {
+  const at::Tensor *cumulative;
+  int64_t longest;
+  const at::Tensor *tiles;
+  int64_t pairs;
+};
+
+// One layer over a row of tokens x [tokens, hidden] in bfloat16. The 16 weights are, in bfloat16: the matrices of
 // query, key, value, attention output, intermediate and output, [out, in], and the biases of query, key and value; in float32:
 // the attention output's bias, weight and bias of its layer norm, the biases of intermediate and output, weight and bias of the
-// last layer norm. `gradients`, none or one for each, are float32: the backward pass adds to them. Autograd sees x alone.
-// `out` is the caller's to delete.
+// last layer norm. `gradients`, none or one for each, are float32: the backward pass adds to them. `seeds` are three, of the dropout of
+// both norms and of attention. Autograd sees x alone. `out` is the caller's to delete.
 int ebert_fused_layer(const ebert_fused_kernels *kernels, const at::Tensor *x, at::Tensor *const *weights,
-                at::Tensor *const *gradients, size_t gradient_count, const at::Tensor *cumulative, int64_t longest,
-                int64_t heads, double dropout, double attention_dropout, double epsilon, int64_t first_seed,
-                int64_t second_seed, at::Tensor **out, ebert_error *error);
+                      at::Tensor *const *gradients, size_t gradient_count, const ebert_sequences *sequences, int64_t heads,
+                      double dropout, double attention_dropout, double epsilon, const int64_t *seeds, at::Tensor **out,
+                      ebert_error *error);
+
+// Attention of attention.cu alone: queries, keys and values are [tokens, hidden] in bfloat16. Autograd sees them. `out` is the caller's to delete.
+int ebert_fused_attention(const ebert_fused_kernels *kernels, const at::Tensor *queries, const at::Tensor *keys,
+                          const at::Tensor *values, const ebert_sequences *sequences, int64_t heads, double dropout,
+                          int64_t seed, at::Tensor **out, ebert_error *error);
 
 // The sum of the cross entropies of scores [N, columns] in bfloat16, columns a multiple of 8, with labels [N] in int32; float32. Autograd sees
 // the scores. `out` is the caller's to delete.

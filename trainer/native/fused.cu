@@ -3,19 +3,16 @@
 //
 // Activations are bfloat16; parameters, their gradients and all sums are float32. Dropout is drawn by (seed, place), and drawn again
 // in the backward pass: no mask is stored. Sums over rows are made in parts, one of each block, and added up in a fixed order.
-typedef unsigned short bfloat16;
-typedef unsigned long long u64;
-
 constexpr int WARPS = 8;
 // Numbers that a lane holds of a row of HIDDEN: so many times four.
 constexpr int EACH = HIDDEN / 128;
 
-// Philox4x32-10 (Salmon et al. 2011).
+// Philox4x32-7 (Salmon et al. 2011).
 __device__ uint4 draw(u64 seed, u64 place) {
   uint4 c = {static_cast<unsigned>(place), static_cast<unsigned>(place >> 32), 0, 0};
   uint2 key = {static_cast<unsigned>(seed), static_cast<unsigned>(seed >> 32)};
 #pragma unroll
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < 7; ++round) {
     unsigned high0 = __umulhi(0xD2511F53u, c.x), high1 = __umulhi(0xCD9E8D57u, c.z);
     c = {high1 ^ c.y ^ key.x, 0xCD9E8D57u * c.z, high0 ^ c.w ^ key.y, 0xD2511F53u * c.x};
     key = {key.x + 0x9E3779B9u, key.y + 0xBB67AE85u};
@@ -41,15 +38,6 @@ __device__ float4 kept(const Dropout &dropout, size_t place) {
 
 __device__ float low(unsigned two) { return __uint_as_float(two << 16); }
 __device__ float high(unsigned two) { return __uint_as_float(two & 0xFFFF0000u); }
-__device__ unsigned two(float low, float high) {
-#ifdef __CUDA_ARCH__
-  unsigned both;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  return both;
-#else // On a CPU, in tests.
-  return bfloat16_pair(high, low);
-#endif
-}
 
 __device__ float4 load(const bfloat16 *from) {
   uint2 raw = *reinterpret_cast<const uint2 *>(from);

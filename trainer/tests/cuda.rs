@@ -85,7 +85,8 @@ fn model(dropout: f64, compute: Kind, fused: bool) -> BertForMaskedLm {
     let config: BertConfig = serde_json::from_value(config).unwrap();
     let mut model = BertForMaskedLm::new(&config, 7, Device::Cuda(0), compute);
     if compute == Kind::BFloat16 {
-        assert_eq!(model.encoder().layers_are().as_deref(), Some("fused"));
+        let layers = model.encoder().layers_are().unwrap_or_default();
+        assert!(layers.starts_with("fused") && !layers.contains("differs") && !layers.contains("fails"), "{layers}");
     }
     if !fused {
         model.unfuse();

@@ -1,4 +1,4 @@
-//! The code of fused layers, run on a CPU: each function beside what libtorch computes in double precision, with its threads in several orders.
+//! The code for GPUs, run on a CPU: each function beside what libtorch computes in double precision, with its threads in several orders.
 //! `kernels/gpu.h` has what it needs of a GPU.
 use std::{
     ffi::{CString, c_char, c_int, c_void},
@@ -16,11 +16,12 @@ const SENTINEL: f64 = 77.0;
 
 type Launch = unsafe extern "C" fn(*const c_char, *const u32, *const u32, *mut *mut c_void, u32) -> c_int;
 
-/// `fused.cu`, compiled for the widths of a model.
+/// `fused.cu` and `attention.cu`, compiled for the widths of a model.
 struct Gpu {
     launch: Launch,
     hidden: i64,
     inner: i64,
+    head: i64,
     /// The order of threads.
     order: u32,
 }
@@ -57,7 +58,7 @@ fn t(tensor: &Tensor) -> Argument<'_> {
 }
 
 impl Gpu {
-    fn compile(hidden: i64, inner: i64) -> Self {
+    fn compile([hidden, inner, head]: [i64; 3]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let library = folder.path().join("kernels.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels/kernels.cpp");
@@ -66,7 +67,11 @@ impl Gpu {
         // An address that is not aligned, or a place behind the end of an array, ends the test.
         compiler
             .args(["-fsanitize=alignment,bounds,shift,signed-integer-overflow", "-fsanitize-undefined-trap-on-error"]);
-        compiler.args([format!("-DHIDDEN={hidden}"), format!("-DINNER={inner}")]).arg(source).arg("-o").arg(&library);
+        compiler
+            .args([format!("-DHIDDEN={hidden}"), format!("-DINNER={inner}"), format!("-DHEAD={head}")])
+            .arg(source)
+            .arg("-o")
+            .arg(&library);
         assert!(compiler.status().unwrap().success(), "{compiler:?}");
         let name = CString::new(library.to_str().unwrap()).unwrap();
         // SAFETY: the library is ours, and stays loaded.
@@ -77,7 +82,7 @@ impl Gpu {
             assert!(!launch.is_null(), "{name:?} has no launch");
             std::mem::transmute::<*mut c_void, Launch>(launch)
         };
-        Self { launch, hidden, inner, order: 0 }
+        Self { launch, hidden, inner, head, order: 0 }
     }
 
     fn run(&self, name: &str, blocks: [i64; 3], threads: [i64; 3], arguments: &[Argument<'_>]) {
@@ -99,7 +104,7 @@ impl Gpu {
         let code = unsafe {
             (self.launch)(name.as_ptr(), blocks.as_ptr(), threads.as_ptr(), pointers.as_mut_ptr(), self.order)
         };
-        assert_eq!(code, 0, "{name:?} is no function of fused.cu");
+        assert_eq!(code, 0, "{name:?} is no function");
         for tensor in
             arguments.iter().filter_map(|a| if let Argument::Tensor(tensor) = a { Some(tensor) } else { None })
         {
@@ -159,12 +164,12 @@ fn assert_near(found: &Tensor, wanted: &Tensor, bound: f64) {
     assert!(error < bound, "{error} where {bound} is allowed");
 }
 
-/// Runs a test with several widths, and threads in several orders, which must give the same bits.
-fn for_each_gpu(widths: &[[i64; 2]], run: impl Fn(&Gpu) -> Vec<Tensor>) {
-    for &[hidden, inner] in widths {
-        let mut gpu = Gpu::compile(hidden, inner);
+/// Runs a test with several widths, and threads in so many orders, which must give the same bits.
+fn for_each_gpu(widths: &[[i64; 3]], orders: u32, run: impl Fn(&Gpu) -> Vec<Tensor>) {
+    for &widths in widths {
+        let mut gpu = Gpu::compile(widths);
         let first = run(&gpu);
-        for order in 1..4 {
+        for order in 1..orders {
             gpu.order = order;
             let again = run(&gpu);
             assert!(first.iter().zip(&again).all(|(a, b)| a.equal(b)), "it depends on the order of threads");
@@ -191,7 +196,7 @@ fn factors(gpu: &Gpu, rows: i64, dropout: Dropout) -> Tensor {
 
 #[test]
 fn dropout_keeps_its_share() {
-    let gpu = Gpu::compile(256, 256);
+    let gpu = Gpu::compile([256, 256, 64]);
     let share = 0.25;
     let factors = [0, 1].map(|more| {
         let dropout = Dropout { seed: Dropout::new(share).seed + more, ..Dropout::new(share) };
@@ -215,7 +220,7 @@ fn dropout_keeps_its_share() {
 
 #[test]
 fn residual_norm_and_its_gradients() {
-    for_each_gpu(&[[128, 256], [384, 256], [768, 256]], |gpu| {
+    for_each_gpu(&[[128, 256, 32], [384, 256, 32], [768, 256, 64]], 4, |gpu| {
         let (rows, hidden, epsilon) = (21, gpu.hidden, 1e-5);
         let shape = [rows, hidden];
         let row = |size, seed| normal(&[hidden], size, seed);
@@ -303,7 +308,7 @@ impl BackwardWith for Tensor {
 
 #[test]
 fn gelu_and_its_gradients() {
-    for_each_gpu(&[[128, 256], [128, 1536]], |gpu| {
+    for_each_gpu(&[[128, 256, 32], [128, 1536, 32]], 4, |gpu| {
         let (rows, inner) = (23, gpu.inner);
         let shape = [rows, inner];
         let (x, bias, dy) = (normal(&shape, 2.0, 1), normal(&[inner], 0.5, 2), normal(&shape, 0.1, 3));
@@ -331,7 +336,7 @@ fn gelu_and_its_gradients() {
 
 #[test]
 fn column_sums_are_sums() {
-    for_each_gpu(&[[128, 256], [768, 256]], |gpu| {
+    for_each_gpu(&[[128, 256, 32], [768, 256, 64]], 4, |gpu| {
         let (rows, hidden, blocks) = (39, gpu.hidden, 3);
         let from = [1, 2, 3].map(|seed| normal(&[rows, hidden], 1.0, seed));
         let given = from.each_ref().map(|n| given(n, Kind::BFloat16));
@@ -349,7 +354,7 @@ fn column_sums_are_sums() {
 
 #[test]
 fn cross_entropy_and_its_gradient() {
-    for_each_gpu(&[[128, 256]], |gpu| {
+    for_each_gpu(&[[128, 256, 32]], 4, |gpu| {
         // Columns that are none of the vocabulary have scores of minus infinity.
         let (rows, vocabulary, columns) = (5, 4091, 4096);
         let scores = normal(&[rows, columns], 4.0, 1);
@@ -377,4 +382,120 @@ fn cross_entropy_and_its_gradient() {
         assert_near(&dscores, &scores.grad(), ROUNDED);
         vec![losses, log_sums, dscores]
     });
+}
+
+/// What attention keeps of the scores of a sequence and a head, `[length, length]`, from the bits of its forward pass: each tile of 64 queries
+/// and 64 keys has a word for each of 128 threads, and thread 32 w + l has queries 16 w + l / 4 (+ 8) and keys 2 (l % 4) (+ 1) + 8 i.
+fn kept_scores(bits: &[u32], length: usize, pairs: usize, [head, heads]: [usize; 2]) -> Tensor {
+    let many = length.div_ceil(64);
+    let kept: Vec<f64> = (0..length * length)
+        .map(|at| {
+            let (query, key) = (at / length, at % length);
+            let pair = pairs + query / 64 * many + key / 64;
+            let (q, k) = (query % 64, key % 64);
+            let thread = q / 16 * 32 + q % 8 * 4 + k % 8 / 2;
+            let bit = k / 8 * 4 + q % 16 / 8 * 2 + k % 2;
+            f64::from(bits[(pair * heads + head) * 128 + thread] >> bit & 1)
+        })
+        .collect();
+    Tensor::from_slice(&kept).view([length as i64, length as i64])
+}
+
+#[test]
+fn attention_and_its_gradients() {
+    for_each_gpu(&[[128, 256, 64], [128, 256, 32]], 2, |gpu| {
+        let lengths = [130, 65, 64, 17, 1];
+        let (tokens, heads) = (lengths.iter().sum::<usize>() as i64, gpu.hidden / gpu.head);
+        let mut tiles = Vec::new();
+        let (mut start, mut pairs) = (0, 0);
+        for length in lengths {
+            let many = length.div_ceil(64);
+            tiles.extend((0..many).flat_map(|tile| [start, length, tile, pairs].map(|n| n as i32)));
+            (start, pairs) = (start + length, pairs + many * many);
+        }
+        let tiles = given(&Tensor::from_slice(&tiles).view([-1, 4]), Kind::Int);
+        let shape = [tokens, gpu.hidden];
+        // Scores with a standard deviation of 2.
+        let [q, k] = [1, 2].map(|seed| normal(&shape, f64::sqrt(2.0), seed));
+        let [v, dseen] = [3, 4].map(|seed| normal(&shape, 1.0, seed));
+        let [gq, gk, gv, gdseen] = [&q, &k, &v, &dseen].map(|n| given(n, Kind::BFloat16));
+        let scale = 1.0 / (gpu.head as f64).sqrt();
+        let mut made = Vec::new();
+        for share in [0.0, 0.25] {
+            // Of sixteen bits.
+            let dropout = Dropout { threshold: (share * 65536.0) as u32, ..Dropout::new(share) };
+            let seen = out(&shape, Kind::BFloat16);
+            let log_sums = out(&[heads, tokens], Kind::Float);
+            let kept = out(&[pairs as i64 * heads * 128], Kind::Int);
+            let (blocks, threads) = ([tiles.size()[0], heads, 1], [128, 1, 1]);
+            let last = || {
+                [t(&tiles), Whole(tokens), Real(scale * std::f64::consts::LOG2_E), Argument::Dropout(dropout)]
+                    .into_iter()
+            };
+            let arguments = [t(&gq), t(&gk), t(&gv), t(&seen), t(&log_sums), t(&kept)];
+            gpu.run("attention", blocks, threads, &arguments.into_iter().chain(last()).collect::<Vec<_>>());
+
+            let [q, k, v] = [&q, &k, &v].map(|n| n.copy().set_requires_grad(true));
+            let bits: Vec<u32> = Vec::<i32>::try_from(&kept).unwrap().into_iter().map(|word| word as u32).collect();
+            let (mut rows, mut sums, mut all_kept) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut start, mut pairs) = (0, 0);
+            for length in lengths {
+                let (mut columns, mut sums_here) = (Vec::new(), Vec::new());
+                for head in 0..heads {
+                    let [q, k, v] =
+                        [&q, &k, &v].map(|n| n.narrow(0, start, length as i64).narrow(1, head * gpu.head, gpu.head));
+                    let scores = q.matmul(&k.transpose(0, 1)) * scale;
+                    let mut probabilities = scores.softmax(1, Kind::Double);
+                    if share > 0.0 {
+                        let kept = kept_scores(&bits, length, pairs, [head as usize, heads as usize]);
+                        probabilities = probabilities * &kept * f64::from(dropout.scale);
+                        all_kept.push(kept.view([-1]));
+                    }
+                    columns.push(probabilities.matmul(&v));
+                    sums_here.push(scores.logsumexp([1].as_slice(), false) * std::f64::consts::LOG2_E);
+                }
+                rows.push(Tensor::cat(&columns, 1));
+                sums.push(Tensor::stack(&sums_here, 0));
+                start += length as i64;
+                pairs += length.div_ceil(64) * length.div_ceil(64);
+            }
+            let wanted = Tensor::cat(&rows, 0);
+            assert_close(&seen, &wanted);
+            assert_near(&log_sums, &Tensor::cat(&sums, 1), EXACT);
+            if share > 0.0 {
+                let kept = Tensor::cat(&all_kept, 0);
+                let deviation = (share * (1.0 - share) / kept.numel() as f64).sqrt();
+                let found = kept.mean(Kind::Double).double_value(&[]);
+                assert!((found - (1.0 - share)).abs() < 5.0 * deviation, "{found}");
+            }
+
+            wanted.backward_with(&dseen);
+            let [dq, dk, dv] = [0, 1, 2].map(|_| out(&shape, Kind::BFloat16));
+            let products = out(&[heads, tokens], Kind::Float);
+            let arguments =
+                [t(&gdseen), t(&seen), t(&gq), t(&gk), t(&gv), t(&log_sums), t(&kept), t(&dq), t(&products)];
+            let arguments = arguments.into_iter().chain(last()).collect::<Vec<_>>();
+            gpu.run("attention_backward_queries", blocks, threads, &arguments);
+            let arguments = [t(&gdseen), t(&gq), t(&gk), t(&gv), t(&log_sums), t(&products), t(&kept), t(&dk), t(&dv)];
+            let arguments = arguments.into_iter().chain(last()).collect::<Vec<_>>();
+            gpu.run("attention_backward_keys", blocks, threads, &arguments);
+            for (found, wanted) in [(&dq, q.grad()), (&dk, k.grad()), (&dv, v.grad())] {
+                assert_close(found, &wanted);
+            }
+            made.extend([seen, log_sums, kept, dq, dk, dv]);
+        }
+        made
+    });
+}
+
+/// Products of numbers that were rounded to bfloat16 on the way: usually within a hundredth of their usual size, none off by more than a thirtieth of
+/// that and its own.
+#[track_caller]
+fn assert_close(found: &Tensor, wanted: &Tensor) {
+    let wanted = wanted.detach();
+    let difference = found.to_kind(Kind::Double) - &wanted;
+    let size = wanted.square().mean(Kind::Double).sqrt();
+    let usual = (difference.square().mean(Kind::Double).sqrt() / &size).double_value(&[]);
+    let most = (difference / (wanted.abs() + size)).abs().max().double_value(&[]);
+    assert!(usual < 0.01 && most < 1.0 / 30.0, "usually {usual}, at most {most}");
 }

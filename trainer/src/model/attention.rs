@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::native;
+use crate::native::{self, fused::Sequences};
 
 /// Sequences packed in one row: no token is padding.
 ///
@@ -26,12 +26,7 @@ enum Boundaries {
     /// Sequences of like length laid beside one another.
     Rectangles(Vec<Group>),
     /// All at once.
-    Flash {
-        /// Tokens before each sequence, and of all, int32 `[sequences + 1]`.
-        cumulative: Tensor,
-        /// Tokens of the longest.
-        longest: i64,
-    },
+    Flash(Sequences),
 }
 
 /// How sequences are packed.
@@ -79,15 +74,7 @@ impl Packed {
             Attention::Rectangles(waste) => Boundaries::Rectangles(
                 groups(lengths, waste).into_iter().map(|range| Group::new(lengths, range, device)).collect(),
             ),
-            Attention::Flash => {
-                let ends = lengths.iter().scan(0, |end, &length| {
-                    *end += length as i32;
-                    Some(*end)
-                });
-                let cumulative: Vec<i32> = [0].into_iter().chain(ends).collect();
-                let longest = lengths.iter().copied().max().unwrap_or(0) as i64;
-                Boundaries::Flash { cumulative: upload(&cumulative, device), longest }
-            }
+            Attention::Flash => Boundaries::Flash(Sequences::new(lengths, |numbers| upload(numbers, device))),
         };
         Self { ids: upload(&row, device), positions: upload(&positions, device), types: None, boundaries, device }
     }
@@ -118,10 +105,10 @@ impl Packed {
         self.types.as_ref()
     }
 
-    /// Where flash attention is used: tokens before each sequence and of all, int32, and tokens of the longest.
-    pub fn cumulative(&self) -> Option<(&Tensor, i64)> {
+    /// Where flash attention is used: where its sequences lie.
+    pub fn sequences(&self) -> Option<&Sequences> {
         match &self.boundaries {
-            Boundaries::Flash { cumulative, longest } => Some((cumulative, *longest)),
+            Boundaries::Flash(sequences) => Some(sequences),
             Boundaries::Rectangles(_) => None,
         }
     }
@@ -130,12 +117,9 @@ impl Packed {
     pub fn attention(&self, [q, k, v]: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
         let groups = match &self.boundaries {
             Boundaries::Rectangles(groups) => groups,
-            Boundaries::Flash { cumulative, longest } => {
-                let [tokens, width] = [q.size()[0], q.size()[1]];
-                let [q, k, v] = [q, k, v].map(|x| x.view([tokens, heads, width / heads]));
-                let seen = native::flash_attention([&q, &k, &v], cumulative, *longest, dropout);
+            Boundaries::Flash(sequences) => {
                 // What libtorch refuses is a panic, as it is in tch.
-                return seen.unwrap_or_else(|error| panic!("{error}")).reshape([tokens, width]);
+                return native::flash_attention([q, k, v], sequences, heads, dropout).unwrap_or_else(|e| panic!("{e}"));
             }
         };
         let seen: Vec<Tensor> = groups.iter().map(|group| group.attention([q, k, v], heads, dropout)).collect();
@@ -264,27 +248,38 @@ mod tests {
     #[test]
     fn flash_attention_is_attention() {
         if crate::device::Machine::look().usable == 0 {
-            println!("skipped: flash attention over a row needs a GPU");
+            println!("skipped: attention over a row needs a GPU");
             return;
         }
-        let (lengths, device) = ([60, 33, 33, 7, 1], Device::Cuda(0));
-        let ids = vec![0u16; 134];
-        let result = |attention| {
+        let (lengths, device) = ([200, 129, 64, 33, 7, 1], Device::Cuda(0));
+        let tokens = lengths.iter().sum::<usize>();
+        let packed = |attention| Packed::new(&vec![0; tokens], &lengths, Layout { device, attention });
+        let result = |attention: &dyn Fn([&Tensor; 3]) -> Tensor| {
             let qkv = [1, 2, 3].map(|seed| {
                 tch::manual_seed(seed);
-                let x = Tensor::randn([134, 128], (Kind::Float, Device::Cpu));
+                let x = Tensor::randn([tokens as i64, 128], (Kind::Float, Device::Cpu));
                 x.to_device(device).to_kind(Kind::BFloat16).set_requires_grad(true)
             });
-            let packed = Packed::new(&ids, &lengths, Layout { device, attention });
-            let seen = packed.attention([&qkv[0], &qkv[1], &qkv[2]], 2, 0.0).to_kind(Kind::Float);
+            let seen = attention([&qkv[0], &qkv[1], &qkv[2]]).to_kind(Kind::Float);
             seen.square().sum(Kind::Float).backward();
             let mut all = vec![seen.detach()];
             all.extend(qkv.map(|x| x.grad().to_kind(Kind::Float)));
             all
         };
-        for (found, wanted) in result(Attention::Flash).iter().zip(result(Attention::Rectangles(f64::INFINITY))) {
-            let error = (found - &wanted).abs().max().double_value(&[]);
-            assert!(error < 0.02 * wanted.abs().max().double_value(&[]), "{error}");
+        let (plain, flash) = (packed(Attention::Rectangles(f64::INFINITY)), packed(Attention::Flash));
+        // Heads of 64 and 32 numbers have code of ours besides.
+        for heads in [2, 4] {
+            let wanted = result(&|qkv| plain.attention(qkv, heads, 0.0));
+            let kernels = native::fused::FusedKernels::compile(128, 256, heads, 0).unwrap();
+            let sequences = flash.sequences().unwrap();
+            let found = [
+                result(&|qkv| flash.attention(qkv, heads, 0.0)),
+                result(&|qkv| kernels.attention(qkv, sequences, 0.0, 0).unwrap()),
+            ];
+            for (found, wanted) in found.iter().flat_map(|found| found.iter().zip(&wanted)) {
+                let error = (found - wanted).abs().max().double_value(&[]);
+                assert!(error < 0.02 * wanted.abs().max().double_value(&[]), "{error}");
+            }
         }
     }
 

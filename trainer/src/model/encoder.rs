@@ -3,11 +3,12 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     attention::{Attention, Layout, Packed},
+    attention_trial::AttentionTrial,
     config::{Activation, BertConfig},
 };
 use crate::native::{
     TorchError,
-    fused::{CAST, FusedKernels, LayerCall, PARAMETERS, cast},
+    fused::{CAST, FusedKernels, LayerCall, PARAMETERS, Sequences, cast},
 };
 
 /// The trained tensors of a model, by the names of `transformers`, in a fixed order.
@@ -190,7 +191,7 @@ pub struct Encoder {
     types: Tensor,
     embedding_norm: LayerNorm,
     layers: Vec<Layer>,
-    fused: Option<FusedKernels>,
+    fused: Option<Fused>,
     /// Why layers are not fused on a GPU.
     plain: Option<String>,
 }
@@ -231,7 +232,7 @@ impl Encoder {
 
     /// Fused code for a GPU, if that is how it computes.
     pub fn kernels(&self) -> Option<&FusedKernels> {
-        self.fused.as_ref()
+        self.fused.as_ref().map(|fused| &fused.kernels)
     }
 
     /// Computes its layers operator by operator from now on, also on a GPU: for comparison.
@@ -242,7 +243,7 @@ impl Encoder {
     /// On a GPU in half precision: whether its layers are fused, or why not.
     pub fn layers_are(&self) -> Option<String> {
         match (&self.fused, &self.plain) {
-            (Some(_), _) => Some("fused".to_owned()),
+            (Some(fused), _) => Some(format!("fused, {}", fused.attention)),
             (None, Some(why)) => Some(format!("operator by operator, which takes longer: {why}")),
             (None, None) => None,
         }
@@ -277,9 +278,9 @@ impl Encoder {
         let types = packed.types().map_or_else(|| self.types.select(0, 0), |types| rows(&self.types, types));
         let sum = rows(&self.words, packed.ids()) + rows(&self.positions, packed.positions()) + types;
         let mut x = dropout(self.embedding_norm.forward(&sum)).to_kind(self.compute);
-        if let (Some(kernels), Some(boundaries)) = (&self.fused, packed.cumulative()) {
+        if let (Some(fused), Some(sequences)) = (&self.fused, packed.sequences()) {
             // What libtorch refuses is a panic, as it is in tch.
-            return self.fused(kernels, x, boundaries, phase).unwrap_or_else(|error| panic!("{error}"));
+            return self.fused(&fused.kernels, x, sequences, phase).unwrap_or_else(|error| panic!("{error}"));
         }
         for layer in &self.layers {
             let qkv = [&layer.query, &layer.key, &layer.value].map(|projection| projection.forward(&x));
@@ -298,24 +299,22 @@ impl Encoder {
         &self,
         kernels: &FusedKernels,
         mut x: Tensor,
-        (cumulative, longest): (&Tensor, i64),
+        sequences: &Sequences,
         phase: Phase,
     ) -> Result<Tensor, TorchError> {
         let share = |share: f64| if phase == Phase::Train { share } else { 0.0 };
         let call = LayerCall {
-            cumulative,
-            longest,
-            heads: self.config.num_attention_heads,
+            sequences,
             dropout: share(self.config.hidden_dropout_prob),
             attention_dropout: share(self.config.attention_probs_dropout_prob),
             epsilon: self.config.layer_norm_eps,
         };
         let many = self.layers.len();
-        let seeds = Tensor::randint(i64::MAX, [2 * many as i64], (Kind::Int64, Device::Cpu));
+        let seeds = Tensor::randint(i64::MAX, [3 * many as i64], (Kind::Int64, Device::Cpu));
         let seeds = Vec::<i64>::try_from(seeds).map_err(|error| TorchError(error.to_string()))?;
         let clone = |tensors: &[&Tensor]| -> Vec<Tensor> { tensors.iter().map(|t| t.shallow_clone()).collect() };
         let mut halves = cast(&self.layers.iter().flat_map(|l| clone(&l.parameters()[..CAST])).collect::<Vec<_>>())?;
-        for (layer, seeds) in self.layers.iter().zip(seeds.chunks_exact(2)) {
+        for (layer, seeds) in self.layers.iter().zip(seeds.as_chunks::<3>().0) {
             let parameters = layer.parameters();
             let mut weights: Vec<Tensor> = halves.drain(..CAST).collect();
             weights.extend(clone(&parameters[CAST..]));
@@ -323,14 +322,22 @@ impl Encoder {
                 true => parameters.map(Tensor::grad).into(),
                 false => Vec::new(),
             };
-            x = kernels.layer(&x, &weights, &gradients, call, [seeds[0], seeds[1]])?;
+            x = kernels.layer(&x, &weights, &gradients, call, *seeds)?;
         }
         Ok(x)
     }
 }
 
+/// How layers are fused.
+#[derive(Debug)]
+struct Fused {
+    kernels: FusedKernels,
+    /// Whose attention is used, and why.
+    attention: String,
+}
+
 /// The code of fused layers, where a GPU computes in bfloat16; or why there is none.
-fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Option<FusedKernels>, String> {
+fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Option<Fused>, String> {
     let Device::Cuda(gpu) = device else { return Ok(None) };
     if Layout::suiting(device, compute).attention != Attention::Flash || compute != Kind::BFloat16 {
         return Ok(None);
@@ -339,9 +346,25 @@ fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Op
     if !FusedKernels::fit(hidden, inner) || config.hidden_act != Activation::Gelu {
         return Err(format!("there is no code for widths of {hidden} and {inner} with {:?}", config.hidden_act));
     }
-    FusedKernels::compile(hidden, inner, gpu)
-        .map(Some)
-        .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+    let first_line = |error: TorchError| error.to_string().lines().next().unwrap_or_default().to_owned();
+    let mut kernels = FusedKernels::compile(hidden, inner, config.num_attention_heads, gpu).map_err(first_line)?;
+    let attention = if kernels.has_attention() {
+        match AttentionTrial::run(&kernels, config, device) {
+            Ok(trial) => {
+                if !trial.ours_is_better() {
+                    kernels.use_attention_of_libtorch();
+                }
+                trial.to_string()
+            }
+            Err(error) => {
+                kernels.use_attention_of_libtorch();
+                format!("attention of libtorch: ours fails: {}", first_line(error))
+            }
+        }
+    } else {
+        "attention of libtorch".to_owned()
+    };
+    Ok(Some(Fused { kernels, attention }))
 }
 
 impl Activation {

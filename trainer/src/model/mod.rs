@@ -3,6 +3,7 @@
 //! [`Encoder`] is BERT without a head, [`BertForMaskedLm`] has the masked-LM head. Sequences are packed in one row
 //! ([`Packed`]); no token is padding. [`weights`] reads and writes Hugging Face folders.
 mod attention;
+mod attention_trial;
 mod config;
 mod encoder;
 mod masked_lm;

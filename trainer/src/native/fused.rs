@@ -1,4 +1,4 @@
-//! BERT on a GPU: what lies between the matrix products of its layers is fused, and so is cross entropy.
+//! BERT on a GPU: what lies between the matrix products of its layers is fused, attention too, and so is cross entropy.
 use std::{
     ffi::{CString, c_char, c_int},
     ptr::NonNull,
@@ -13,11 +13,20 @@ struct NativeKernels {
     _private: [u8; 0],
 }
 
+#[repr(C)]
+struct NativeSequences {
+    cumulative: *const C_tensor,
+    longest: i64,
+    tiles: *const C_tensor,
+    pairs: i64,
+}
+
 unsafe extern "C" {
     fn ebert_fused_kernels_for(
         source: *const c_char,
         hidden: i64,
         inner: i64,
+        head: i64,
         device: c_int,
         out: *mut *const NativeKernels,
         error: *mut NativeError,
@@ -28,14 +37,24 @@ unsafe extern "C" {
         weights: *const *mut C_tensor,
         gradients: *const *mut C_tensor,
         gradient_count: usize,
-        cumulative: *const C_tensor,
-        longest: i64,
+        sequences: *const NativeSequences,
         heads: i64,
         dropout: f64,
         attention_dropout: f64,
         epsilon: f64,
-        first_seed: i64,
-        second_seed: i64,
+        seeds: *const i64,
+        out: *mut *mut C_tensor,
+        error: *mut NativeError,
+    ) -> c_int;
+    fn ebert_fused_attention(
+        kernels: *const NativeKernels,
+        queries: *const C_tensor,
+        keys: *const C_tensor,
+        values: *const C_tensor,
+        sequences: *const NativeSequences,
+        heads: i64,
+        dropout: f64,
+        seed: i64,
         out: *mut *mut C_tensor,
         error: *mut NativeError,
     ) -> c_int;
@@ -56,7 +75,54 @@ unsafe extern "C" {
 
 /// Code on a GPU, compiled for the widths of a model. It stays there until the process ends.
 #[derive(Clone, Copy, Debug)]
-pub struct FusedKernels(NonNull<NativeKernels>);
+pub struct FusedKernels {
+    native: NonNull<NativeKernels>,
+    heads: i64,
+    /// Whether layers use the attention of `attention.cu`; otherwise libtorch's.
+    attention: bool,
+}
+
+/// Rows of a tile of `attention.cu`.
+const TILE: usize = 64;
+
+/// Where sequences lie in a row of tokens, on a GPU.
+#[derive(Debug)]
+pub struct Sequences {
+    /// Tokens before each sequence, and of all, int32 `[sequences + 1]`: for libtorch's flash attention.
+    pub cumulative: Tensor,
+    /// Tokens of the longest.
+    pub longest: i64,
+    /// For each tile of 64 tokens of a sequence, int32 `[tiles, 4]`: the sequence's first token and its length, the tile's number in it,
+    /// and the pairs of tiles of the sequences before it.
+    tiles: Tensor,
+    /// Pairs of tiles of all sequences.
+    pairs: i64,
+}
+
+impl Sequences {
+    /// Sequences of these lengths; `upload` brings numbers to the GPU.
+    pub fn new(lengths: &[usize], upload: impl Fn(&[i32]) -> Tensor) -> Self {
+        let (mut cumulative, mut tiles) = (vec![0], Vec::new());
+        let (mut start, mut pairs) = (0, 0);
+        for &length in lengths {
+            let many = length.div_ceil(TILE);
+            tiles.extend((0..many).flat_map(|tile| [start, length, tile, pairs].map(|n| n as i32)));
+            (start, pairs) = (start + length, pairs + many * many);
+            cumulative.push(start as i32);
+        }
+        let longest = lengths.iter().copied().max().unwrap_or(0) as i64;
+        Self { cumulative: upload(&cumulative), longest, tiles: upload(&tiles).view([-1, 4]), pairs: pairs as i64 }
+    }
+
+    fn native(&self, tiles: bool) -> NativeSequences {
+        NativeSequences {
+            cumulative: self.cumulative.as_ptr().cast(),
+            longest: self.longest,
+            tiles: if tiles { self.tiles.as_ptr().cast() } else { std::ptr::null() },
+            pairs: self.pairs,
+        }
+    }
+}
 
 /// A layer's parameters: six matrices, the biases of queries, keys and values, and seven rows that stay float32.
 pub const PARAMETERS: usize = 16;
@@ -66,12 +132,8 @@ pub const CAST: usize = 9;
 /// What the layers of a pass have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerCall<'a> {
-    /// Tokens before each sequence, and of all, int32.
-    pub cumulative: &'a Tensor,
-    /// Tokens of the longest sequence.
-    pub longest: i64,
-    /// Attention heads.
-    pub heads: i64,
+    /// Where its sequences lie.
+    pub sequences: &'a Sequences,
     /// Share of numbers that dropout drops.
     pub dropout: f64,
     /// Share of attention that it drops.
@@ -90,19 +152,62 @@ impl FusedKernels {
     ///
     /// # Errors
     /// When there is no such GPU, or its driver or compiler refuses.
-    pub fn compile(hidden: i64, inner: i64, gpu: usize) -> Result<Self, TorchError> {
-        let source = CString::new(include_str!("../../native/fused.cu")).map_err(|e| TorchError(e.to_string()))?;
+    pub fn compile(hidden: i64, inner: i64, heads: i64, gpu: usize) -> Result<Self, TorchError> {
+        // The name of each file, for what the compiler says.
+        let mut source = String::new();
+        let mut add = |name, text| source.extend(["#line 1 \"", name, "\"\n", text]);
+        add("gpu.cuh", include_str!("../../native/gpu.cuh"));
+        add("fused.cu", include_str!("../../native/fused.cu"));
+        let attention = hidden % heads == 0 && [32, 64].contains(&(hidden / heads));
+        if attention {
+            add("attention.cu", include_str!("../../native/attention.cu"));
+        }
+        let source = CString::new(source).map_err(|e| TorchError(e.to_string()))?;
+        let head = if attention { hidden / heads } else { 0 };
         let mut out = std::ptr::null();
         // SAFETY: the text ends with a zero and outlives the call.
         checked(|error| unsafe {
-            ebert_fused_kernels_for(source.as_ptr(), hidden, inner, gpu as c_int, &mut out, error)
+            ebert_fused_kernels_for(source.as_ptr(), hidden, inner, head, gpu as c_int, &mut out, error)
         })?;
-        NonNull::new(out.cast_mut()).map(Self).ok_or_else(|| TorchError("there is no code".to_owned()))
+        let native = NonNull::new(out.cast_mut()).ok_or_else(|| TorchError("there is no code".to_owned()))?;
+        Ok(Self { native, heads, attention })
+    }
+
+    /// Whether layers use the attention of `attention.cu`, which there is for heads of 32 and 64 numbers; otherwise they use libtorch's.
+    pub fn has_attention(&self) -> bool {
+        self.attention
+    }
+
+    /// Has layers use libtorch's attention from now on.
+    pub fn use_attention_of_libtorch(&mut self) {
+        self.attention = false;
+    }
+
+    /// The attention of `attention.cu` alone: queries, keys and values are `[T, hidden]` in bfloat16, and so is the result. Gradients flow through it.
+    ///
+    /// # Errors
+    /// When there is none for this model, or libtorch refuses.
+    pub fn attention(
+        &self,
+        [queries, keys, values]: [&Tensor; 3],
+        sequences: &Sequences,
+        dropout: f64,
+        seed: i64,
+    ) -> Result<Tensor, TorchError> {
+        let [q, k, v] = [queries, keys, values].map(|tensor| tensor.as_ptr().cast());
+        let (sequences, kernels) = (sequences.native(true), self.native.as_ptr());
+        let mut out = std::ptr::null_mut();
+        // SAFETY: the pointers are those of live tensors; the function keeps tensors, not pointers.
+        checked(|error| unsafe {
+            ebert_fused_attention(kernels, q, k, v, &sequences, self.heads, dropout, seed, &mut out, error)
+        })?;
+        // SAFETY: the function made a tensor that is ours now.
+        Ok(unsafe { Tensor::from_ptr(out.cast()) })
     }
 
     /// One layer over a row of tokens `x` `[T, hidden]`, bfloat16. `weights` are [`PARAMETERS`], the first [`CAST`] in bfloat16 and the others in
     /// float32. The backward pass adds to `gradients`, one for each weight in float32, or none where there will be none. Dropout is
-    /// drawn from the two seeds.
+    /// drawn from the seeds: of the first norm, the second, and of attention.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -112,28 +217,27 @@ impl FusedKernels {
         weights: &[Tensor],
         gradients: &[Tensor],
         call: LayerCall<'_>,
-        seeds: [i64; 2],
+        seeds: [i64; 3],
     ) -> Result<Tensor, TorchError> {
         assert_eq!(weights.len(), PARAMETERS, "the parameters of a layer");
         assert!([0, PARAMETERS].contains(&gradients.len()), "a gradient for each parameter, or none");
         let (weights, gradients) = (pointers(weights), pointers(gradients));
+        let sequences = call.sequences.native(self.attention);
         let mut out = std::ptr::null_mut();
         // SAFETY: the pointers are those of live tensors, as many as stated; the function keeps tensors, not pointers.
         checked(|error| unsafe {
             ebert_fused_layer(
-                self.0.as_ptr(),
+                self.native.as_ptr(),
                 x.as_ptr().cast(),
                 weights.as_ptr(),
                 gradients.as_ptr(),
                 gradients.len(),
-                call.cumulative.as_ptr().cast(),
-                call.longest,
-                call.heads,
+                &sequences,
+                self.heads,
                 call.dropout,
                 call.attention_dropout,
                 call.epsilon,
-                seeds[0],
-                seeds[1],
+                seeds.as_ptr(),
                 &mut out,
                 error,
             )
@@ -150,7 +254,13 @@ impl FusedKernels {
         let mut out = std::ptr::null_mut();
         // SAFETY: the pointers are those of live tensors.
         checked(|error| unsafe {
-            ebert_fused_cross_entropy(self.0.as_ptr(), scores.as_ptr().cast(), labels.as_ptr().cast(), &mut out, error)
+            ebert_fused_cross_entropy(
+                self.native.as_ptr(),
+                scores.as_ptr().cast(),
+                labels.as_ptr().cast(),
+                &mut out,
+                error,
+            )
         })?;
         // SAFETY: the function made a tensor that is ours now.
         Ok(unsafe { Tensor::from_ptr(out.cast()) })

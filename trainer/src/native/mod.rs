@@ -4,6 +4,7 @@ pub mod group;
 
 use std::ffi::{c_char, c_int};
 
+use fused::Sequences;
 use tch::Tensor;
 use torch_sys_pointer::C_tensor;
 
@@ -228,20 +229,23 @@ impl<const N: usize> Drop for Reading<N> {
     }
 }
 
-/// Attention of each sequence of a row to itself: `[tokens, heads, size]` each, in half precision on a GPU, and so is the result.
-/// `cumulative` has the tokens before each sequence and those of all, int32; `longest` is the longest sequence. Gradients flow through it.
+/// libtorch's flash attention of each sequence of a row to itself: queries, keys and values are `[tokens, heads * size]`, in half precision on a
+/// GPU, and so is the result. Gradients flow through it.
 pub fn flash_attention(
-    [query, key, value]: [&Tensor; 3],
-    cumulative: &Tensor,
-    longest: i64,
+    qkv: [&Tensor; 3],
+    sequences: &Sequences,
+    heads: i64,
     dropout: f64,
 ) -> Result<Tensor, TorchError> {
+    let [tokens, width] = [qkv[0].size()[0], qkv[0].size()[1]];
+    let views = qkv.map(|x| x.view([tokens, heads, width / heads]));
+    let [q, k, v] = views.each_ref().map(|t| t.as_ptr().cast());
+    let (cumulative, longest) = (sequences.cumulative.as_ptr().cast(), sequences.longest);
     let mut out = std::ptr::null_mut();
-    let [q, k, v, c] = [query, key, value, cumulative].map(|t| t.as_ptr().cast());
     // SAFETY: the pointers are those of live tensors.
-    checked(|error| unsafe { ebert_flash_attention(q, k, v, c, longest, dropout, &mut out, error) })?;
+    checked(|error| unsafe { ebert_flash_attention(q, k, v, cumulative, longest, dropout, &mut out, error) })?;
     // SAFETY: the function made a tensor that is ours now.
-    Ok(unsafe { Tensor::from_ptr(out.cast()) })
+    Ok(unsafe { Tensor::from_ptr(out.cast()) }.reshape([tokens, width]))
 }
 
 /// How the libtorch that is loaded was built.

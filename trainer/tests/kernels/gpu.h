@@ -1,4 +1,4 @@
-// As much of CUDA C++ as fused.cu uses, on a CPU: the threads of a block are fibers, which take turns where they wait for one another, in an
+// As much of CUDA C++ and of gpu.cuh as fused.cu and attention.cu use, on a CPU: the threads of a block are fibers, which take turns where they wait for one another, in an
 // order drawn from a seed. What depends on their order, or wants a wait that is missing, comes out differently from order to order.
 #pragma once
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <random>
 #include <utility>
@@ -17,7 +18,7 @@
 
 #define __global__
 #define __device__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 // Blocks run one after another.
 #define __shared__ static
 
@@ -33,6 +34,9 @@ struct alignas(8) float2 {
 };
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
 };
 struct alignas(16) float4 {
   float x, y, z, w;
@@ -52,6 +56,7 @@ struct Thread {
   std::unique_ptr<char[]> stack;
   State state;
   Dim place;
+  std::vector<std::function<void()>> copies;
 };
 
 // One block at a time.
@@ -59,11 +64,14 @@ struct Block {
   static constexpr size_t STACK = 1 << 16;
   ucontext_t scheduler;
   std::vector<Thread> threads;
-  std::vector<uint32_t> slots;
+  // What a thread shows to its warp.
+  std::vector<std::array<uint32_t, 6>> shown;
   size_t running = 0;
   void (*body)(void *) = nullptr;
   void *arguments = nullptr;
   std::minstd_rand order;
+  // Copies behind a thread's back may be made when they are asked for, or not before they are waited for.
+  bool copies_are_late;
 };
 inline Block block;
 
@@ -105,7 +113,8 @@ inline void run_block(Dim threads) {
     fail("a block that is not of whole warps");
   if (block.threads.size() < many)
     block.threads.resize(many);
-  block.slots.assign(many, 0);
+  block.shown.resize(many);
+  block.copies_are_late = block.order() % 2 == 0;
   for (size_t i = 0; i < many; ++i) {
     Thread &thread = block.threads[i];
     if (!thread.stack)
@@ -163,14 +172,16 @@ using gpu::threadIdx;
 
 inline void __syncthreads() { gpu::wait(gpu::State::AT_BLOCK); }
 
+// What another thread of the warp shows, once all of them do.
+inline const std::array<uint32_t, 6> &shown(size_t lane) { return gpu::block.shown[gpu::block.running / 32 * 32 + lane]; }
+
 inline float __shfl_xor_sync(unsigned mask, float v, int other) {
   if (mask != 0xFFFFFFFFu)
     gpu::fail("a shuffle of part of a warp");
-  size_t self = gpu::block.running;
-  std::memcpy(&gpu::block.slots[self], &v, 4);
+  std::memcpy(&gpu::block.shown[gpu::block.running][0], &v, 4);
   gpu::wait(gpu::State::AT_WARP);
   float theirs;
-  std::memcpy(&theirs, &gpu::block.slots[self ^ static_cast<size_t>(other)], 4);
+  std::memcpy(&theirs, &shown((gpu::block.running ^ static_cast<size_t>(other)) % 32)[0], 4);
   gpu::wait(gpu::State::AT_WARP);
   return theirs;
 }
@@ -184,14 +195,72 @@ inline float __uint_as_float(unsigned bits) {
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
+inline float power_of_two(float x) { return std::exp2(x); }
 using std::min;
 
-// cvt.rn.bf16x2.f32: to the nearest, ties to even, not a number stays so.
-inline unsigned bfloat16_pair(float high, float low) {
+typedef unsigned short bfloat16;
+typedef unsigned long long u64;
+
+// To the nearest, ties to even; not a number stays so.
+inline unsigned two(float low, float high) {
   auto nearest = [](float v) -> unsigned {
     unsigned bits;
     std::memcpy(&bits, &v, 4);
     return std::isnan(v) ? 0x7FFFu : (bits + 0x7FFFu + (bits >> 16 & 1)) >> 16;
   };
   return nearest(high) << 16 | nearest(low);
+}
+
+inline void copy_async(void *to, const void *from, bool there, size_t bytes) {
+  if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % bytes != 0)
+    gpu::fail("a copy that is not aligned");
+  auto copy = [=] { there ? std::memcpy(to, from, bytes) : std::memset(to, 0, bytes); };
+  if (gpu::block.copies_are_late)
+    gpu::block.threads[gpu::block.running].copies.push_back(copy);
+  else
+    copy();
+}
+inline void copy_async_16(void *to, const void *from, bool there) { copy_async(to, from, there, 16); }
+inline void copy_async_4(void *to, const void *from, bool there) { copy_async(to, from, there, 4); }
+inline void copied() {
+  auto &copies = gpu::block.threads[gpu::block.running].copies;
+  for (const auto &copy : copies)
+    copy();
+  copies.clear();
+}
+
+inline void load_matrices(unsigned (&to)[4], const bfloat16 *row, bool transposed) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
+    gpu::fail("a row of a matrix that is not aligned");
+  std::memcpy(&gpu::block.shown[gpu::block.running][0], &row, sizeof row);
+  gpu::wait(gpu::State::AT_WARP);
+  size_t lane = gpu::block.running % 32;
+  for (size_t matrix = 0; matrix < 4; ++matrix) {
+    auto at = [&](size_t row, size_t column) {
+      const bfloat16 *place;
+      std::memcpy(&place, &shown(8 * matrix + row)[0], sizeof place);
+      return static_cast<unsigned>(place[column]);
+    };
+    size_t one = lane / 4, other = lane % 4 * 2;
+    to[matrix] = transposed ? at(other, one) | at(other + 1, one) << 16 : at(one, other) | at(one, other + 1) << 16;
+  }
+  gpu::wait(gpu::State::AT_WARP);
+}
+inline void load_matrices(unsigned (&to)[4], const bfloat16 *row) { load_matrices(to, row, false); }
+inline void load_matrices_transposed(unsigned (&to)[4], const bfloat16 *row) { load_matrices(to, row, true); }
+
+inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  gpu::block.shown[gpu::block.running] = {a[0], a[1], a[2], a[3], b0, b1};
+  gpu::wait(gpu::State::AT_WARP);
+  size_t lane = gpu::block.running % 32;
+  auto half = [](unsigned pair, size_t which) { return __uint_as_float(which ? pair & 0xFFFF0000u : pair << 16); };
+  for (size_t i = 0; i < 4; ++i) {
+    size_t row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (size_t k = 0; k < 16; ++k) {
+      float left = half(shown(row % 8 * 4 + k % 8 / 2)[row / 8 + k / 8 * 2], k % 2);
+      float right = half(shown(column * 4 + k % 8 / 2)[4 + k / 8], k % 2);
+      c[i] += left * right;
+    }
+  }
+  gpu::wait(gpu::State::AT_WARP);
 }

@@ -1,7 +1,9 @@
-// fused.cu on a CPU, as a library.
+// fused.cu and attention.cu on a CPU, as a library.
 #include "gpu.h"
 
 #include "../../native/fused.cu"
+
+#include "../../native/attention.cu"
 
 namespace {
 struct Entry {
@@ -9,8 +11,11 @@ struct Entry {
   void (*run)(void **arguments);
 };
 #define ENTRY(name) {#name, [](void **arguments) { gpu::call(name, arguments); }}
-const Entry ENTRIES[] = {ENTRY(residual_norm), ENTRY(residual_norm_backward), ENTRY(bias_gelu),     ENTRY(bias_gelu_backward),
-                         ENTRY(column_sums),   ENTRY(add_parts),              ENTRY(cross_entropy), ENTRY(cross_entropy_backward)};
+const Entry ENTRIES[] = {
+    ENTRY(residual_norm), ENTRY(residual_norm_backward), ENTRY(bias_gelu),     ENTRY(bias_gelu_backward),
+    ENTRY(column_sums),   ENTRY(add_parts),              ENTRY(cross_entropy), ENTRY(cross_entropy_backward),
+    ENTRY(attention),     ENTRY(attention_backward_queries), ENTRY(attention_backward_keys),
+};
 } // namespace
 
 // As cuLaunchKernel; `seed` is that of the order in which threads run. 1: there is no such function.
