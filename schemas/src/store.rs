@@ -211,6 +211,20 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<FileEntry, StoreError> {
     file.commit(0)
 }
 
+/// Writes a file that a user named, whole. What stands there stays what it is: a link is followed, and a device is written to.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_output(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() && !there.is_dir() => {
+            fs::write(path, bytes).map_err(StoreError::io("write", path))
+        }
+        // Where there is nothing, the name is as it is given.
+        _ => write_file(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), bytes).map(drop),
+    }
+}
+
 /// Hash of a file's bytes, in hex, read in pieces.
 pub fn hash_file(path: &Path) -> Result<String, StoreError> {
     let mut file = File::open(path).map_err(StoreError::io("read", path))?;

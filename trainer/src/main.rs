@@ -1,5 +1,6 @@
 //! The command line of the trainer.
 use std::{
+    collections::HashSet,
     io::{self, IsTerminal, Write},
     panic,
     path::PathBuf,
@@ -31,7 +32,7 @@ use trainer::{
         identity,
         metrics::score,
         options::Options as TaskOptions,
-        predictions,
+        predictions::{self, Prediction},
         products::Labels,
     },
     world::Ranks,
@@ -61,7 +62,7 @@ enum Command {
     ///
     /// A cell is the share of the second title's token with which Neighbor Product Reconstruction rebuilds the first title's.
     Attention {
-        /// A Hugging Face folder, such as data/work/runs/sample/model
+        /// A Hugging Face folder, the folder of a run, or an id on the hub
         model: PathBuf,
         /// The title whose tokens are rebuilt: rows
         first: String,
@@ -84,15 +85,18 @@ enum Command {
         /// The task
         #[arg(long, value_enum)]
         task: Task,
-        /// The file that says what is right
-        #[arg(long)]
-        data: PathBuf,
+        /// The file that says what is right. Several are one
+        #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+        data: Vec<PathBuf>,
         /// The predictions
         #[arg(long)]
         predictions: PathBuf,
-        /// pc: the least number of titles of a label, in the whole file; rarer labels are no part of the task
+        /// pc: the least number of titles of a label, in the whole data; rarer labels are no part of the task
         #[arg(long, default_value_t = TaskOptions::default().min_titles)]
         min_titles: usize,
+        /// pc: where to count them, if not in the data: what was trained on, where the test had a file of its own
+        #[arg(long, num_args = 1.., value_name = "FILE")]
+        trained_on: Vec<PathBuf>,
     },
     /// Draw runs as one page, or make a grid of fine-tunings and the paper's Table 2
     ///
@@ -276,8 +280,8 @@ fn main() -> ExitCode {
         Command::Pretrain(options) => train(options),
         Command::Bench(options) => measure(options),
         Command::Attention { model, first, second, output } => {
-            let map = CrossAttention::of(&model, [&first, &second])?;
-            schemas::store::write_file(&output, map.svg().as_bytes())?;
+            let map = CrossAttention::of(&cell::model_folder(&model)?, [&first, &second])?;
+            schemas::store::write_output(&output, map.svg().as_bytes())?;
             let mut out = io::stdout().lock();
             for (from, to, share) in map.strongest() {
                 writeln!(out, "{from:>16}  {to:16} {:5.1}%", 100.0 * share)?;
@@ -286,7 +290,14 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Finetune(options) => finetune(options),
-        Command::Evaluate { task, data, predictions, min_titles } => evaluate(task, &data, &predictions, min_titles),
+        Command::Evaluate { task, data, predictions, min_titles, trained_on } => {
+            evaluate(task, &data, &predictions, (min_titles, &trained_on))
+        }
+        Command::Report { runs, output: Some(_), .. } if runs.len() == 1 && is_toml(&runs[0]) => {
+            let what =
+                "--output is the page of runs; the tables of a grid are in the folder that it names as `results`";
+            Cli::command().error(ErrorKind::ArgumentConflict, what).exit()
+        }
         Command::Report { runs, task, device, threads, .. } if runs.len() == 1 && is_toml(&runs[0]) => {
             let grid = Grid::read(&runs[0])?;
             let place = Place { device, threads };
@@ -384,6 +395,23 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
     let plan = Plan::make(&request, |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let mut plan = plan?;
+    if options.dry_run && request.talk == Talk::Json {
+        let stages = plan.schedule.stages.iter().map(|stage| {
+            let corpora: Vec<String> = stage.corpora.iter().map(ToString::to_string).collect();
+            let steps = stage.steps.end - stage.steps.start;
+            serde_json::json!({"corpora": corpora, "neighbor": stage.neighbor, "steps": steps, "steps_per_epoch": stage.steps_per_epoch})
+        });
+        let (name, stages): (String, Vec<_>) = (plan.name().to_string(), stages.collect());
+        let mut line = serde_json::json!({"event": "dry run", "name": name, "recipe": plan.recipe, "stages": stages});
+        if plan.schedule.steps() > 0 {
+            let estimate = Estimate::of(&mut plan, &request)?;
+            line["estimate"] = serde_json::json!({"tokens": estimate.tokens, "seconds": estimate.time.as_secs_f64(), "memory": estimate.memory});
+        }
+        if leads {
+            writeln!(io::stdout(), "{line}")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     if leads && (request.talk == Talk::Text || options.dry_run) {
         let mut out = io::stdout().lock();
         write!(out, "{}", plan.shards)?;
@@ -476,7 +504,9 @@ fn is_toml(path: &std::path::Path) -> bool {
 fn finetune(options: Finetune) -> anyhow::Result<ExitCode> {
     let Finetune { model, task, data, test, run, options, device, threads } = options;
     let run = run.unwrap_or_else(|| {
-        let mut name = model.as_os_str().to_owned();
+        // Without a slash at the end; a folder that is named `.` has its real name.
+        let real = if model.file_name().is_none() { model.canonicalize().ok() } else { None };
+        let mut name = real.as_deref().unwrap_or(&model).components().as_path().as_os_str().to_owned();
         name.push(format!("-{task}"));
         PathBuf::from(name)
     });
@@ -516,15 +546,36 @@ fn finetune(options: Finetune) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn evaluate(task: Task, data: &std::path::Path, file: &std::path::Path, least: usize) -> anyhow::Result<ExitCode> {
-    let read = tasks::read(task, data)?;
-    let (mut examples, mut notes) = (read.examples, read.tally);
+fn evaluate(
+    task: Task,
+    data: &[PathBuf],
+    file: &std::path::Path,
+    (least, trained_on): (usize, &[PathBuf]),
+) -> anyhow::Result<ExitCode> {
+    let (mut examples, mut notes) = tasks::read_all(task, data)?;
+    let mut left_out = Vec::new();
+    let mut labels = None;
     if task == Task::Pc {
-        examples = Labels::of(&examples, least).restrict(examples, &mut notes);
+        let counted = match trained_on {
+            [] => Labels::of(&examples, least),
+            files => Labels::of(&tasks::read_all(task, files)?.0, least),
+        };
+        let all: Vec<String> = examples.iter().map(|example| example.id.clone()).collect();
+        examples = counted.restrict(examples, &mut notes);
+        let kept: HashSet<&str> = examples.iter().map(|example| example.id.as_str()).collect();
+        left_out = all.into_iter().filter(|id| !kept.contains(id.as_str())).collect();
+        labels = Some(counted);
     }
-    let (judged, without) = predictions::read_beside(task, file, &examples)?;
+    let (mut judged, without) = predictions::read_beside(task, file, &examples, &left_out)?;
+    for judged in &mut judged {
+        // What is no part of the task is not wrong either.
+        if let (Some(labels), Prediction::Labels(predicted)) = (&labels, &mut judged.prediction) {
+            predicted.retain(|label| !labels.is_rare(label));
+        }
+    }
     let mut out = io::stdout().lock();
-    writeln!(out, "data      {} {} in {}", examples.len(), task.examples(), data.display())?;
+    let files: Vec<String> = data.iter().map(|path| path.display().to_string()).collect();
+    writeln!(out, "data      {} {} in {}", examples.len(), task.examples(), files.join(", "))?;
     for (number, (reason, count, place)) in notes.iter().enumerate() {
         writeln!(out, "{:10}{count} {reason} (first {place})", if number == 0 { "notes" } else { "" })?;
     }

@@ -278,7 +278,8 @@ fn measure(run: &mut Run) -> Result<bool, RunError> {
     }
     let mean = measured.iter().map(|m| m.loss).sum::<f64>() / measured.len().max(1) as f64;
     let step = run.state.step;
-    let best = step > 0 && !measured.is_empty() && run.state.best.is_none_or(|best| mean < best.loss);
+    let best =
+        step > 0 && !measured.is_empty() && mean.is_finite() && run.state.best.is_none_or(|best| mean < best.loss);
     if best {
         run.state.best = Some(Best { step, loss: mean });
     }

@@ -94,6 +94,15 @@ pub enum RunError {
         /// What differs.
         differences: Vec<String>,
     },
+    /// Its result would take the place of what is no result of a run.
+    #[error(
+        "`{}` is there, and no pre-training made it: the result would take its place\nhint: name another folder with RUN=",
+        path.display()
+    )]
+    Occupied {
+        /// What stands where the result would.
+        path: PathBuf,
+    },
     /// `--resume`, and there is no run.
     #[error("`{}` holds no run to resume\nhint: without --resume a new one starts", run.display())]
     NothingToResume {
@@ -306,6 +315,11 @@ impl Plan {
         let checkpoints = Checkpoints::of(&self.folder, self.recipe.checkpoint.keep);
         if request.resume && checkpoints.newest()?.is_none() {
             return Err(RunError::NothingToResume { run: self.folder.clone() });
+        }
+        // A run's result is a link to a checkpoint.
+        let result = checkpoints.model();
+        if fs::symlink_metadata(&result).is_ok_and(|there| !there.is_symlink()) {
+            return Err(RunError::Occupied { path: result });
         }
         fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
         let lock = lock(&self.folder)?;

@@ -19,6 +19,26 @@ fn a_dry_run_says_what_would_be_trained() {
 }
 
 #[test]
+fn a_dry_run_for_a_program_is_one_object() {
+    let output = Place::new().run(&["--recipe", "tiny.toml", "--dry-run", "--log", "json"]);
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&line["event"], &line["stages"][0]["neighbor"]), (&"dry run".into(), &false.into()), "{line}");
+    assert!(line["recipe"]["optimizer"]["learning_rate"].is_f64() && line["estimate"]["tokens"].is_f64(), "{line}");
+}
+
+#[test]
+fn what_is_no_result_of_a_run_stays() {
+    let place = Place::new();
+    let model = place.path("own/model");
+    std::fs::create_dir_all(&model).unwrap();
+    std::fs::write(model.join("config.json"), "{}").unwrap();
+    let output = place.run(&["--recipe", "tiny.toml", "--run", "own"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("own/model` is there, and no pre-training made it"), "{}", text_of(&output));
+    assert!(model.join("config.json").is_file());
+}
+
+#[test]
 fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
     let place = Place::new();
     let output = place.run(&["--recipe", "tiny.toml"]);

@@ -282,7 +282,7 @@ fn scores_are_those_of_the_usual_programs() {
     {
         let file = fixture.join(format!("{task}.predictions.jsonl"));
         let examples = read(task, &fixture.join(data)).unwrap().examples;
-        let (judged, without) = predictions::read_beside(task, &file, &examples).unwrap();
+        let (judged, without) = predictions::read_beside(task, &file, &examples, &[]).unwrap();
         assert_eq!(without, 0);
         let scores = score(task, &judged).values(task);
         let mut said = Vec::new();
@@ -295,6 +295,66 @@ fn scores_are_those_of_the_usual_programs() {
         command.args(["evaluate", "--task", task.as_str(), "--min-titles", "1", "--data"]).arg(fixture.join(data));
         let output = command.arg("--predictions").arg(&file).output().unwrap();
         assert!(text_of(&output).contains(&said.join("   ")), "{}", text_of(&output));
+    }
+}
+
+/// Which labels are rare is a matter of what was trained on.
+#[test]
+fn predictions_of_a_test_file_are_scored_as_they_were() {
+    let place = Place::new();
+    let lines = titles(120);
+    let (train, test): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.len() % 3 > 0);
+    // A label that is rare where is trained, and one that is rare in both.
+    let more = |line: &str, label: &str| line.replacen("\"labels\":[", &format!("\"labels\":[\"{label}\","), 1);
+    let train: Vec<String> = train
+        .iter()
+        .enumerate()
+        .map(|(at, line)| if at < 2 { more(line, "Seldom") } else { (*line).to_owned() })
+        .collect();
+    let test: Vec<String> = test
+        .iter()
+        .enumerate()
+        .map(|(at, line)| if at < 5 { more(line, "Seldom") } else { (*line).to_owned() })
+        .collect();
+    fs::write(place.path("train.jsonl"), train.join("\n")).unwrap();
+    fs::write(place.path("test.jsonl"), test.join("\n")).unwrap();
+    let output = place.finetune("pc", "train.jsonl", "run", &["--test", "test.jsonl", "--min-titles", "3"]);
+    assert!(output.status.success(), "{}", text_of(&output));
+    let scores = |text: &str, name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
+    };
+    let wanted = scores(&text_of(&output), "test      accuracy");
+    let evaluate = |predictions: &str, more: &[&str]| {
+        let arguments =
+            ["evaluate", "--task", "pc", "--data", "test.jsonl", "--predictions", predictions, "--min-titles", "3"];
+        let output = place.run(&[&arguments, more].concat());
+        assert!(output.status.success(), "{}", text_of(&output));
+        scores(&text_of(&output), "scores    accuracy")
+    };
+    assert_eq!(evaluate("run/predictions.jsonl", &["--trained-on", "train.jsonl"]), wanted);
+    // What is right, as a prediction, is right, rare labels and all.
+    let right: Vec<String> = test
+        .iter()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            serde_json::json!({"id": line["id"], "prediction": line["labels"]}).to_string()
+        })
+        .collect();
+    fs::write(place.path("right.jsonl"), right.join("\n")).unwrap();
+    for more in [&[][..], &["--trained-on", "train.jsonl"]] {
+        assert_eq!(evaluate("right.jsonl", more), "100.00   micro f1 100.00   macro f1 100.00");
+    }
+}
+
+/// A model's name with a slash at its end is the model's name.
+#[test]
+fn a_result_stands_beside_its_model() {
+    let place = Place::new();
+    let options = ["--epochs", "1", "--limit", "8", "--threads", "1", "--device", "cpu"];
+    for model in ["bert", "bert/"] {
+        let arguments = ["finetune", "--model", model, "--task", "asc", "--data", "aspects.xml"];
+        let output = place.run(&[&arguments, &options[..]].concat());
+        assert!(text_of(&output).contains("bert-asc/model"), "{}", text_of(&output));
     }
 }
 
@@ -496,6 +556,12 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
     )
     .unwrap();
     note("nothing in it", place.finetune("rqa", "empty.json", "run", &[]));
+    let bare = "<sentences><sentence id='1'><text>the cord</text></sentence></sentences>";
+    fs::write(place.path("bare.xml"), bare).unwrap();
+    note("not one aspect", place.finetune("ae", "aspects.xml", "run", &["--test", "bare.xml"]));
+    note("two files with an id in common", place.finetune("ae", "aspects.xml", "run", &["--data", "aspects.xml"]));
+    make_model(&place.path("own/model"), 3);
+    note("a model that is not a result", place.finetune("ae", "aspects.xml", "own", &[]));
     note("all labels are rare", place.finetune("pc", "titles.jsonl", "run", &["--min-titles", "1000"]));
     fs::write(place.path("one.jsonl"), "{\"id\":\"1\",\"title\":\"tea\",\"labels\":[\"x\"]}\n").unwrap();
     note("too few", place.finetune("pc", "one.jsonl", "run", &["--min-titles", "1"]));
@@ -510,11 +576,23 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
     fs::write(place.path("grid.toml"), grid("out").replace("epochs", "epoch")).unwrap();
     note("a grid's key", place.run(&["report", "grid.toml"]));
     fs::write(place.path("grid.toml"), grid("out").replace("\"other\"", "\"./other\"")).unwrap();
+    let run = "folder = \"bert\"\nrun = \"nothere\"\n";
+    fs::write(
+        place.path("drawn.toml"),
+        grid("out").replace("\"other\"", "\"bert\"").replacen("folder = \"bert\"\n", run, 1),
+    )
+    .unwrap();
+    note("a grid's run", place.run(&["report", "drawn.toml"]));
     note("a grid's model", place.run(&["report", "grid.toml"]));
     assert!(place.finetune("pc", "titles.jsonl", "run", &["--min-titles", "2", "--limit", "20"]).status.success());
     note("another result", place.finetune("pc", "titles.jsonl", "run", &["--min-titles", "2", "--limit", "21"]));
     insta::assert_snapshot!("task_errors", said);
 
-    let output = place.run(&["finetune", "--model", "bert", "--task", "ner", "--data", "x"]);
-    assert_eq!(output.status.code(), Some(2));
+    for usage in [
+        &["finetune", "--model", "bert", "--task", "ner", "--data", "x"][..],
+        &["report", "grid.toml", "--output", "page.html"],
+    ] {
+        let output = place.run(usage);
+        assert_eq!(output.status.code(), Some(2), "{}", text_of(&output));
+    }
 }

@@ -82,6 +82,16 @@ pub enum DataError {
         /// Tokens in the vocabulary.
         size: usize,
     },
+    /// More tokens than the manifest says.
+    #[error("shard `{}` holds a text of {found} tokens; its manifest says at most {most}\nhint: run `make shards` again", path.display())]
+    Length {
+        /// The shard.
+        path: PathBuf,
+        /// Tokens of the text.
+        found: usize,
+        /// The most that there may be.
+        most: u16,
+    },
     /// A product of a pair has no text.
     #[error("shard `{}` holds a pair with a product that has no tokens\nhint: run `make shards` again", path.display())]
     EmptyPair {
@@ -365,7 +375,10 @@ impl Shards {
     }
 
     fn check_ids(&self, path: &Path, ids: &[u16]) -> Result<(), DataError> {
-        let size = self.vocabulary.len();
+        let (size, most) = (self.vocabulary.len(), self.manifest.body.max_tokens);
+        if ids.len() > usize::from(most) {
+            return Err(DataError::Length { path: path.to_owned(), found: ids.len(), most });
+        }
         match ids.iter().max() {
             Some(&id) if usize::from(id) >= size => Err(DataError::Id { path: path.to_owned(), id, size }),
             _ => Ok(()),

@@ -86,7 +86,7 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+pub(crate) fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
@@ -104,7 +104,8 @@ pub struct HeldOutRecord {
 pub struct Measured {
     /// What is masked.
     pub mode: MaskMode,
-    /// Mean cross entropy, in nats.
+    /// Mean cross entropy, in nats. `null` in a file where it is not finite.
+    #[serde(deserialize_with = "or_not_finite")]
     pub loss: f64,
     /// The share of tokens that are predicted right.
     pub accuracy: f64,

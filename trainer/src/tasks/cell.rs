@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Example, Tally, Task, TaskFileError,
+    Example, Tally, Task, TaskFileError, differing,
     finetune::{Data, FinetuneError, Part, Trial, Voice, finetune, predict},
     heads::{Pooler, TaskModel},
     identity::Identity,
@@ -30,6 +30,7 @@ use super::{
     read, semeval,
     sequence::{Lengths, Purpose, Sequence, TAGS, Target, sequences},
     split::{SplitError, limited, split},
+    squad,
     tokens::{Tokens, TokensError},
 };
 use crate::{
@@ -164,6 +165,15 @@ pub enum CellError {
     /// A file of the cell.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The folder holds a model that is not a result of this.
+    #[error(
+        "`{}` is there, and no fine-tuning made it: its result would take its place\nhint: name another folder with --run (RUN=)",
+        path.display()
+    )]
+    Occupied {
+        /// The model.
+        path: PathBuf,
+    },
     /// The folder holds another result.
     #[error(
         "`{}` holds a result that is not this one\n{}\nhint: ask for what it was, name another folder with --run (RUN=), or delete this one",
@@ -289,6 +299,10 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         return Ok(Outcome::UpToDate(metrics));
     }
 
+    if request.weights == Keep::Model {
+        vacant(run, folder)?;
+    }
+
     let config = BertConfig::read(folder)?;
     let tokens = Tokens::of(folder, &config)?;
     let mut notes = Tally::default();
@@ -391,6 +405,14 @@ fn finished(request: &Request, identity: &Identity) -> Result<Option<Metrics>, C
     }
 }
 
+/// Whether a result may take the place of what stands there: nothing, or an earlier result, which is not the start itself.
+fn vacant(run: &Path, start: &Path) -> Result<(), CellError> {
+    let path = run.join(MODEL);
+    let Ok(there) = fs::symlink_metadata(&path) else { return Ok(()) };
+    let same = fs::canonicalize(&path).ok() == fs::canonicalize(start).ok();
+    if there.is_dir() && !same && run.join(METRICS).is_file() { Ok(()) } else { Err(CellError::Occupied { path }) }
+}
+
 /// The folder for this process alone; waits for another one that makes the same cell. The lock ends with the process.
 fn lock(run: &Path) -> Result<File, CellError> {
     let path = run.join(".lock");
@@ -431,15 +453,15 @@ fn prepare(
         notes.join(read.tally);
         Ok::<_, CellError>(read.examples)
     };
-    let mut examples: Vec<Example> = Vec::new();
-    for path in &request.data {
-        examples.extend(load(path, "data")?);
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = examples.iter().find(|example| !seen.insert(&example.id)) {
-            return Err(TaskFileError::Twice { task, path: path.clone(), id: twice.id.clone() }.into());
-        }
+    let mut files = request.data.iter().map(|path| load(path, "data")).collect::<Result<Vec<_>, _>>()?;
+    differing(task, &request.data, &files)?;
+    let with_test = request.test.is_some();
+    files.extend(request.test.as_ref().map(|path| load(path, "test")).transpose()?);
+    if task == Task::Rqa {
+        squad::join_documents(&mut files);
     }
-    let mut test = request.test.as_ref().map(|path| load(path, "test")).transpose()?;
+    let mut test = if with_test { files.pop() } else { None };
+    let mut examples: Vec<Example> = files.into_iter().flatten().collect();
     let classes: Vec<String> = match task {
         Task::Rqa => Vec::new(),
         Task::Ae => TAGS.map(str::to_owned).to_vec(),
@@ -486,6 +508,10 @@ fn save(
     classes: &[String],
 ) -> Result<(), CellError> {
     let temporary = path.with_file_name(format!("{MODEL}{TEMPORARY}"));
+    // Another process may have been stopped here.
+    if temporary.exists() {
+        fs::remove_dir_all(&temporary).map_err(StoreError::io("remove", &temporary))?;
+    }
     fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
     let named = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
     weights::write(&temporary.join(weights::WEIGHTS), named)?;

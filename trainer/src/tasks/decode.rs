@@ -61,7 +61,7 @@ fn best_span(window: &Sequence, scores: &[f32], most: usize) -> Option<(Span, f3
     let tokens = window.spans.len();
     let mut best: Option<(usize, usize, f32)> = None;
     for from in 0..tokens {
-        for to in from..tokens.min(from + most) {
+        for to in from..tokens.min(from.saturating_add(most)) {
             let sum = score(from, 0) + score(to, 1);
             if best.is_none_or(|(_, _, best)| sum > best) {
                 best = Some((from, to, sum));

@@ -56,7 +56,8 @@ pub struct Trial {
     pub learning_rate: f64,
     /// Epochs done.
     pub epoch: u32,
-    /// Mean loss of the epoch, dropout applied.
+    /// Mean loss of the epoch, dropout applied. `null` in a file where it is not finite.
+    #[serde(deserialize_with = "crate::log::or_not_finite")]
     pub loss: f64,
     /// On the validation part.
     pub scores: Scores,

@@ -15,15 +15,16 @@ use schemas::{StoreError, Task as Share};
 use serde::Deserialize;
 
 use super::{
-    Task,
+    Task, TaskFileError,
     cell::{self, CellError, Keep, Other, Outcome, PREDICTIONS, Request},
     finetune::Voice,
     identity::{self, Identity},
     options::Options,
     predictions::{self, PredictionsError},
+    read, read_all,
     table::{self, Cells, TableError},
 };
-use crate::device::Wish;
+use crate::{device::Wish, log};
 
 /// A grid's file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -146,6 +147,15 @@ pub enum GridError {
         /// Where and what.
         what: String,
     },
+    /// A file that its page draws is not there.
+    #[error("the page of the grid draws `{}`, which is not there\nhint: run = names a pre-training run, and figures what `pipeline report` wrote", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of a task.
+    #[error(transparent)]
+    File(#[from] TaskFileError),
     /// A cell.
     #[error("{model}, {task}, seed {seed}: {source}")]
     Cell {
@@ -174,12 +184,19 @@ impl Grid {
     ///
     /// # Errors
     /// When it cannot be read, a key is unknown, or a value cannot be.
-    pub fn read(path: &Path) -> Result<Self, GridError> {
-        let text = fs::read_to_string(path).map_err(|source| GridError::Io { path: path.to_owned(), source })?;
-        let malformed = |what: String| GridError::Malformed { path: path.to_owned(), what };
+    pub fn read(file: &Path) -> Result<Self, GridError> {
+        let text = fs::read_to_string(file).map_err(|source| GridError::Io { path: file.to_owned(), source })?;
+        let malformed = |what: String| GridError::Malformed { path: file.to_owned(), what };
         let grid: Self = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         if grid.model.is_empty() || grid.seeds.is_empty() || grid.task.iter().next().is_none() {
             return Err(malformed("at least one model, one task and one seed are wanted".to_owned()));
+        }
+        let mut seeds = BTreeSet::new();
+        if let Some(twice) = grid.seeds.iter().find(|seed| !seeds.insert(**seed)) {
+            return Err(malformed(format!("seed {twice} is there twice")));
+        }
+        if grid.figures.titles.iter().flatten().any(|title| title.trim().is_empty()) {
+            return Err(malformed("figures.titles: a title is empty".to_owned()));
         }
         let mut slugs = BTreeSet::new();
         if let Some(twice) = grid.model.iter().find(|model| !slugs.insert(slug(&model.name))) {
@@ -262,6 +279,13 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     for (task, entry) in grid.task.iter() {
         let request = request(grid, &grid.model[0], (task, entry), first_seed, place);
         Identity::of(&request, String::new()).map_err(failed(&grid.model[0], task, first_seed))?;
+        read_all(task, &entry.data)?;
+        entry.test.as_ref().map(|test| read(task, test)).transpose()?;
+    }
+    let runs = grid.model.iter().filter_map(|model| model.run.as_ref()).map(|run| run.join(log::METRICS));
+    let files = [&grid.figures.overlap, &grid.figures.phrases].into_iter().flatten().cloned();
+    if let Some(path) = runs.chain(files).find(|path| !path.is_file()) {
+        return Err(GridError::Missing { path });
     }
     let all = grid.seeds.len() * grid.task.iter().count() * models.len();
     let (mut number, mut made, mut there) = (0, 0, 0);
@@ -382,6 +406,8 @@ data = ["a.json"]
             error(&TEXT.replace("epochs = 4", "epochs = 0")).contains("task.ae: epochs is wanted to be at least 1")
         );
         assert!(error(&TEXT.replace("E-BERT (ours)", "bert raw")).contains("two models are called `bert raw`"));
+        assert!(error(&TEXT.replacen("\n", "\nseeds = [1, 2, 1]\n", 1)).contains("seed 1 is there twice"));
+        assert!(error(&format!("{TEXT}[figures]\ntitles = [[\"tea\", \" \"]]\n")).contains("a title is empty"));
         assert!(error("results = \"out\"\nmodel = []\n[task]\n").contains("at least one model"));
         let path = folder.path().join("none.toml");
         assert!(Grid::read(&path).unwrap_err().to_string().contains("trainer/grids/table2.toml"));

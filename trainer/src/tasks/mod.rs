@@ -28,7 +28,7 @@ pub mod table;
 pub mod tokens;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt, io,
     path::{Path, PathBuf},
 };
@@ -305,6 +305,28 @@ pub enum TaskFileError {
         /// The id.
         id: String,
     },
+    /// Two files have an id in common.
+    #[error("`{}` and `{}` both have the id `{id}`\nhint: ids of {} name predictions, so they must differ", first.display(), path.display(), task.examples())]
+    TwiceAcross {
+        /// The task.
+        task: Task,
+        /// The file that is read first.
+        first: PathBuf,
+        /// The other one.
+        path: PathBuf,
+        /// The id.
+        id: String,
+    },
+    /// Nothing in it is right.
+    #[error("`{}` has {examples} {}, and not one aspectTerm in them\nhint: {}", path.display(), task.examples(), task.where_found())]
+    NoAspects {
+        /// The task.
+        task: Task,
+        /// The file.
+        path: PathBuf,
+        /// How many sentences.
+        examples: usize,
+    },
     /// There is nothing in it.
     #[error("`{}` holds no {} that can be used{}\nhint: {}", path.display(), task.examples(), listed(left_out), task.where_found())]
     Empty {
@@ -345,7 +367,42 @@ pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
     if read.examples.is_empty() {
         return Err(TaskFileError::Empty { task, path: path.to_owned(), left_out: read.tally });
     }
+    if read.examples.iter().all(|example| example.gold == Gold::Aspects(Vec::new())) {
+        return Err(TaskFileError::NoAspects { task, path: path.to_owned(), examples: read.examples.len() });
+    }
     Ok(read)
+}
+
+/// Reads files of a task as one.
+///
+/// # Errors
+/// As [`read()`], and when two files have an id in common.
+pub fn read_all(task: Task, paths: &[PathBuf]) -> Result<(Vec<Example>, Tally), TaskFileError> {
+    let (mut files, mut tally) = (Vec::new(), Tally::default());
+    for path in paths {
+        let read = read(task, path)?;
+        files.push(read.examples);
+        tally.join(read.tally);
+    }
+    differing(task, paths, &files)?;
+    Ok((files.into_iter().flatten().collect(), tally))
+}
+
+/// Whether the examples of several files differ in their ids.
+///
+/// # Errors
+/// When they do not.
+pub fn differing(task: Task, paths: &[PathBuf], files: &[Vec<Example>]) -> Result<(), TaskFileError> {
+    let mut first_of: HashMap<&str, usize> = HashMap::new();
+    for (file, examples) in files.iter().enumerate() {
+        for example in examples {
+            if let Some(first) = first_of.insert(&example.id, file) {
+                let (first, path) = (paths[first].clone(), paths[file].clone());
+                return Err(TaskFileError::TwiceAcross { task, first, path, id: example.id.clone() });
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! `prediction` is the answer's text (rqa), the aspects' places `[[from, to], …]` in characters (ae), a class (asc) or labels (pc);
 //! `gold` is the same of what is right, for rqa all answers. A file that another program wrote needs `id` and `prediction`.
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -141,6 +141,14 @@ pub enum PredictionsError {
         /// Of how many.
         all: usize,
     },
+    /// There are none.
+    #[error("`{}` holds no predictions\nhint: a line is {}", path.display(), wanted(*task))]
+    None {
+        /// The file.
+        path: PathBuf,
+        /// The task.
+        task: Task,
+    },
     /// Writing.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -192,7 +200,9 @@ struct Line {
 }
 
 fn lines(path: &Path) -> Result<String, PredictionsError> {
-    fs::read_to_string(path).map_err(|source| PredictionsError::Io { path: path.to_owned(), source })
+    let text = fs::read_to_string(path).map_err(|source| PredictionsError::Io { path: path.to_owned(), source })?;
+    // A byte order mark is no part of the text.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// Reads what [`write()`] wrote.
@@ -213,14 +223,20 @@ pub fn read(task: Task, path: &Path) -> Result<Vec<Judged>, PredictionsError> {
 }
 
 /// Predictions of a file beside what the data say is right, whatever the file itself says of that. Gives, too, how many
-/// examples no prediction is of.
+/// examples no prediction is of. Predictions of what was `left_out` of the data are passed over.
 ///
 /// # Errors
 /// When the file cannot be read, a line is no prediction, an example is predicted twice, or is not in the data.
-pub fn read_beside(task: Task, path: &Path, examples: &[Example]) -> Result<(Vec<Judged>, usize), PredictionsError> {
+pub fn read_beside(
+    task: Task,
+    path: &Path,
+    examples: &[Example],
+    left_out: &[String],
+) -> Result<(Vec<Judged>, usize), PredictionsError> {
     let text = lines(path)?;
     let mut of: HashMap<&str, &Example> = examples.iter().map(|example| (example.id.as_str(), example)).collect();
-    let all: std::collections::HashSet<&str> = of.keys().copied().collect();
+    let all: HashSet<&str> = of.keys().copied().collect();
+    let left_out: HashSet<&str> = left_out.iter().map(String::as_str).collect();
     let (mut judged, mut unknown): (Vec<Judged>, Vec<String>) = (Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let parse = || {
@@ -233,6 +249,7 @@ pub fn read_beside(task: Task, path: &Path, examples: &[Example]) -> Result<(Vec
             Some(example) => {
                 judged.push(Judged { id, document: example.document.clone(), prediction, gold: example.gold.clone() })
             }
+            None if left_out.contains(id.as_str()) => {}
             None if all.contains(id.as_str()) => return Err(PredictionsError::Twice { path: path.to_owned(), id }),
             None => unknown.push(id),
         }
@@ -240,6 +257,9 @@ pub fn read_beside(task: Task, path: &Path, examples: &[Example]) -> Result<(Vec
     if let Some(id) = unknown.first() {
         let (id, count, all) = (id.clone(), unknown.len(), unknown.len() + judged.len());
         return Err(PredictionsError::Unknown { path: path.to_owned(), id, unknown: count, all });
+    }
+    if judged.is_empty() {
+        return Err(PredictionsError::None { path: path.to_owned(), task });
     }
     Ok((judged, of.len()))
 }
@@ -278,15 +298,20 @@ mod tests {
                     gold: judgement(task, id).gold,
                 })
                 .to_vec();
-            assert_eq!(read_beside(task, &path, &examples).unwrap(), (wanted, 1));
-            let error = read_beside(task, &path, &examples[..1]).unwrap_err().to_string();
+            assert_eq!(read_beside(task, &path, &examples, &[]).unwrap(), (wanted.clone(), 1));
+            let without = read_beside(task, &path, &examples[..1], &["2".to_owned()]).unwrap();
+            assert_eq!(without, (wanted[..1].to_vec(), 0));
+            let error = read_beside(task, &path, &examples[..1], &[]).unwrap_err().to_string();
             assert!(error.contains("predicts `2`, which is not in the data (1 of 2"), "{error}");
             write(&path, &[judgement(task, "1"), judgement(task, "1")]).unwrap();
-            let error = read_beside(task, &path, &examples).unwrap_err().to_string();
+            let error = read_beside(task, &path, &examples, &[]).unwrap_err().to_string();
             assert!(error.contains("two predictions of `1`"), "{error}");
         }
+        fs::write(&path, "\u{feff}\n").unwrap();
+        let error = read_beside(Task::Ae, &path, &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("holds no predictions"), "{error}");
         fs::write(&path, "{\"id\": \"1\", \"prediction\": 3}\n").unwrap();
-        let error = read_beside(Task::Ae, &path, &[]).unwrap_err().to_string();
+        let error = read_beside(Task::Ae, &path, &[], &[]).unwrap_err().to_string();
         assert!(error.starts_with("line 1 of `") && error.contains("[[from, to], …]"), "{error}");
     }
 }

@@ -81,6 +81,11 @@ impl Labels {
         self.frequent.iter().map(String::as_str)
     }
 
+    /// Whether a label is one of the rest.
+    pub fn is_rare(&self, label: &str) -> bool {
+        self.rare.contains(label)
+    }
+
     /// Takes rare labels off examples, and examples away that have no other. A label that is in neither list stays: it cannot be
     /// predicted, and counts as missed.
     pub fn restrict(&self, examples: Vec<Example>, tally: &mut Tally) -> Vec<Example> {

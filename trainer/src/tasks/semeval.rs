@@ -24,11 +24,15 @@ pub const TWICE: &str = "aspects that a sentence names twice at one place: count
 struct Sentence<'a> {
     id: &'a str,
     text: String,
-    aspects: Vec<(Span, &'a str)>,
+    aspects: Vec<(Span, Option<&'a str>)>,
 }
 
 /// An aspect's polarity may be missing where only places are read.
-fn sentences<'a>(document: &'a Document<'_>, tally: &mut Tally) -> Result<Vec<Sentence<'a>>, (String, &'static str)> {
+fn sentences<'a>(
+    document: &'a Document<'_>,
+    polarities: bool,
+    tally: &mut Tally,
+) -> Result<Vec<Sentence<'a>>, (String, &'static str)> {
     let root = document.root_element();
     let line = |node: Node<'_, '_>| document.text_pos_at(node.range().start).row;
     let shape = |found: String| (found, WANTED);
@@ -61,8 +65,9 @@ fn sentences<'a>(document: &'a Document<'_>, tally: &mut Tally) -> Result<Vec<Se
             let (start, end): (usize, usize) = (place("from")?, place("to")?);
             let span = Span::new(start, end).filter(|span| span.of(&text) == term.attribute("term"));
             value("term")?;
+            let polarity = if polarities { Some(value("polarity")?) } else { None };
             match span {
-                Some(span) => aspects.push((span, value("polarity")?)),
+                Some(span) => aspects.push((span, polarity)),
                 None => tally.add(ELSEWHERE, &format!("in sentence {id}")),
             }
         }
@@ -80,7 +85,7 @@ fn parse(text: &str) -> Result<Document<'_>, (String, &'static str)> {
 pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
     let (document, mut tally) = (parse(text)?, Tally::default());
     let mut examples = Vec::new();
-    for Sentence { id, text, aspects } in sentences(&document, &mut tally)? {
+    for Sentence { id, text, aspects } in sentences(&document, false, &mut tally)? {
         let mut spans: Vec<Span> = aspects.iter().map(|(span, _)| *span).collect();
         spans.sort();
         spans.dedup();
@@ -99,9 +104,10 @@ pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
 pub fn read_sentiment(text: &str) -> Result<Read, (String, &'static str)> {
     let (document, mut tally) = (parse(text)?, Tally::default());
     let mut examples: Vec<Example> = Vec::new();
-    for Sentence { id, text, aspects } in sentences(&document, &mut tally)? {
+    for Sentence { id, text, aspects } in sentences(&document, true, &mut tally)? {
         let mut seen: Vec<Span> = Vec::new();
         for (span, polarity) in aspects {
+            let Some(polarity) = polarity else { continue };
             let place = format!("in sentence {id}");
             if polarity == "conflict" {
                 tally.add(CONFLICT, &place);
@@ -188,7 +194,13 @@ mod tests {
         };
         assert_eq!(of("<aspectTerm term='cord' from='x' to='4'/>"), "line 2: from is `x`");
         assert_eq!(of("<aspectTerm term='cord' to='4'/>"), "line 2: an aspectTerm without from");
-        assert_eq!(of("<aspectTerm term='cord' from='0' to='4'/>"), "line 2: an aspectTerm without polarity");
+        let bare = "<aspectTerm term='cord' from='0' to='4'/>";
+        assert_eq!(of(bare), "line 2: an aspectTerm without polarity");
+        // Places need none.
+        let sentence = format!(
+            "<sentences><sentence id='7'><text>cord</text><aspectTerms>{bare}</aspectTerms></sentence></sentences>"
+        );
+        assert_eq!(read_aspects(&sentence).unwrap().examples[0].gold, Gold::Aspects(vec![Span::new(0, 4).unwrap()]));
         assert_eq!(
             of("<aspectTerm term='cord' from='0' to='4' polarity='great'/>"),
             "sentence 7 has an aspect of polarity `great`"

@@ -1,8 +1,8 @@
 //! Review question answering: files of the shape of SQuAD 1.1 (Rajpurkar et al. 2016).
 //!
 //! `{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}`;
-//! `answer_start` counts characters. All questions of an entry of `data` stay together, and so do those of equal contexts.
-use std::collections::HashMap;
+//! `answer_start` counts characters. All questions of an entry of `data` stay together, and so do entries with an equal context, in whatever file.
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -53,11 +53,11 @@ pub const ELSEWHERE: &str = "answers that are not where answer_start says: score
 pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
     let file: File = serde_json::from_str(text).map_err(|error| (error.to_string(), WANTED))?;
     let (mut examples, mut tally) = (Vec::new(), Tally::default());
-    let mut document_of: HashMap<String, String> = HashMap::new();
+    let mut titles = HashSet::new();
     for (number, entry) in file.data.into_iter().enumerate() {
         let title = if entry.title.is_empty() { format!("entry {}", number + 1) } else { entry.title };
+        let document = another(&title, &mut titles);
         for paragraph in entry.paragraphs {
-            let document = document_of.entry(paragraph.context.clone()).or_insert_with(|| title.clone()).clone();
             for question in paragraph.qas {
                 let place = format!("in question {}", question.id);
                 let (mut texts, mut at) = (Vec::new(), None);
@@ -88,7 +88,52 @@ pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
             }
         }
     }
+    let mut files = [examples];
+    join_documents(&mut files);
+    let [examples] = files;
     Ok(Read { examples, tally })
+}
+
+/// A name that is none of these yet, and is from now on.
+fn another(name: &str, taken: &mut HashSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{name} ({number})"));
+    let name = std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or_default();
+    taken.insert(name.clone());
+    name
+}
+
+/// Makes one document of those that share a context, in these files together; it has the name of the first. Documents of several files that
+/// share a name alone get names of their own.
+pub fn join_documents(files: &mut [Vec<Example>]) {
+    // Of each document of each file its number, of each number the one that it belongs to, and of each context a number.
+    let (mut numbers, mut belongs): (HashMap<(usize, String), usize>, Vec<usize>) = Default::default();
+    let mut contexts: HashMap<String, usize> = HashMap::new();
+    let root = |belongs: &[usize], mut number: usize| {
+        while belongs[number] != number {
+            number = belongs[number];
+        }
+        number
+    };
+    for (file, examples) in files.iter().enumerate() {
+        for example in examples {
+            let Input::Pair(_, context) = &example.input else { continue };
+            let number = *numbers.entry((file, example.document.clone())).or_insert_with(|| {
+                belongs.push(belongs.len());
+                belongs.len() - 1
+            });
+            let other = *contexts.entry(context.clone()).or_insert(number);
+            let (one, other) = (root(&belongs, number), root(&belongs, other));
+            belongs[one.max(other)] = one.min(other);
+        }
+    }
+    let (mut taken, mut names): (HashSet<String>, HashMap<usize, String>) = Default::default();
+    for (file, examples) in files.iter_mut().enumerate() {
+        for example in examples {
+            let Some(&number) = numbers.get(&(file, example.document.clone())) else { continue };
+            let name = names.entry(root(&belongs, number)).or_insert_with(|| another(&example.document, &mut taken));
+            example.document.clone_from(name);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +173,35 @@ mod tests {
             tally,
             [(EMPTY_ANSWER, 1, "in question 5"), (ELSEWHERE, 2, "in question 2"), (NO_ANSWER, 2, "in question 4"),]
         );
+    }
+
+    fn file(entries: &[(&str, &[&str])]) -> Vec<Example> {
+        let entry = |(number, (title, contexts)): (usize, &(&str, &[&str]))| {
+            let paragraph = |(at, context): (usize, &&str)| {
+                let question = serde_json::json!({"id": format!("{number}/{at}"), "question": "?",
+                    "answers": [{"text": context, "answer_start": 0}]});
+                serde_json::json!({"context": context, "qas": [question]})
+            };
+            serde_json::json!({"title": title, "paragraphs": contexts.iter().enumerate().map(paragraph).collect::<Vec<_>>()})
+        };
+        let entries: Vec<_> = entries.iter().enumerate().map(entry).collect();
+        read(&serde_json::json!({"data": entries}).to_string()).unwrap().examples
+    }
+
+    fn documents(examples: &[Example]) -> Vec<&str> {
+        examples.iter().map(|example| example.document.as_str()).collect()
+    }
+
+    #[test]
+    fn what_shares_a_context_is_one_document_and_what_shares_a_title_is_not() {
+        let one = file(&[("Tea", &["a", "b"]), ("Tea", &["c"]), ("Cup", &["d", "b"]), ("", &["e"])]);
+        assert_eq!(documents(&one), ["Tea", "Tea", "Tea (2)", "Tea", "Tea", "entry 4"]);
+        let other = file(&[("", &["f"]), ("Pot", &["c"]), ("Tea", &["g"])]);
+        assert_eq!(documents(&other), ["entry 1", "Pot", "Tea"]);
+        let mut files = [one, other];
+        join_documents(&mut files);
+        assert_eq!(documents(&files[0]), ["Tea", "Tea", "Tea (2)", "Tea", "Tea", "entry 4"]);
+        assert_eq!(documents(&files[1]), ["entry 1", "Tea (2)", "Tea (3)"]);
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub struct Encoded {
     pub words: Vec<u32>,
 }
 
-/// The tokenizer of a Hugging Face folder; of a folder with `vocab.txt` alone BERT's, lower-casing as `tokenizer_config.json` says.
+/// The tokenizer of a Hugging Face folder; of a folder with `vocab.txt` alone BERT's, with what `tokenizer_config.json` says of case, accents and
+/// Chinese characters.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -90,23 +91,27 @@ pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
     let vocabulary = folder.join("vocab.txt").display().to_string();
     let model = WordPiece::from_file(&vocabulary).unk_token("[UNK]".to_owned()).build();
     let mut tokenizer = Tokenizer::new(model.map_err(|error| broken(error.to_string()))?);
-    // As `BertNormalizer::default()`, but for lower-casing.
-    let normalizer = BertNormalizer::new(true, true, None, lower_cases(folder)?);
+    let config = tokenizer_config(folder)?;
+    let says = |key: &str| config[key].as_bool();
+    // What is not said is as in `BertNormalizer::default()`: accents go where case goes.
+    let normalizer = BertNormalizer::new(
+        true,
+        says("tokenize_chinese_chars").unwrap_or(true),
+        says("strip_accents"),
+        says("do_lower_case").unwrap_or(true),
+    );
     tokenizer.with_normalizer(Some(normalizer)).map_err(|error| broken(error.to_string()))?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     Ok(tokenizer)
 }
 
-/// Whether BERT's tokenizer lower-cases for a model.
-fn lower_cases(folder: &Path) -> Result<bool, TokensError> {
+/// What is said of a tokenizer; null where nothing is.
+fn tokenizer_config(folder: &Path) -> Result<serde_json::Value, TokensError> {
     let path = folder.join("tokenizer_config.json");
     match fs::read(&path) {
-        Ok(bytes) => {
-            let config: serde_json::Value = serde_json::from_slice(&bytes)
-                .map_err(|error| TokensError::Unreadable { folder: folder.to_owned(), what: error.to_string() })?;
-            Ok(config["do_lower_case"].as_bool().unwrap_or(true))
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| TokensError::Unreadable { folder: folder.to_owned(), what: error.to_string() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(serde_json::Value::Null),
         Err(source) => Err(TokensError::Io { path, source }),
     }
 }
@@ -211,6 +216,18 @@ pub(super) mod tests {
         assert_eq!(ids(), [5]);
         fs::write(folder.path().join("tokenizer_config.json"), r#"{"do_lower_case": false}"#).unwrap();
         assert_eq!(ids(), [4]);
+    }
+
+    #[test]
+    fn accents_stay_where_the_configuration_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\nsch\u{f6}n\nschon\n茶\n茶茶\n")
+            .unwrap();
+        let ids = || tokenizer(folder.path()).unwrap().encode("Sch\u{f6}n 茶茶", false).unwrap().get_ids().to_vec();
+        assert_eq!(ids(), [5, 6, 6]);
+        let config = r#"{"strip_accents": false, "tokenize_chinese_chars": false}"#;
+        fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+        assert_eq!(ids(), [4, 7]);
     }
 
     #[test]
