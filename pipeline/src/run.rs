@@ -128,6 +128,14 @@ pub enum RunError {
         /// The folder.
         folder: PathBuf,
     },
+    /// Raw files lie where something is made.
+    #[error("CORPUS `{}` is in `{}`, which is a folder that this program writes\nhint: move the raw files elsewhere, or choose another OUT= folder", corpus.display(), folder.display())]
+    InsideOut {
+        /// The folder of raw files.
+        corpus: PathBuf,
+        /// The folder of a step.
+        folder: PathBuf,
+    },
     /// Another run works in the same folder.
     #[error("another run is working in `{}`\nhint: wait for it, or choose another OUT= folder", out.display())]
     Busy {
@@ -142,7 +150,13 @@ pub enum RunError {
 impl RunError {
     /// Whether the command line is at fault.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::ShortSegments { .. } | Self::SameFolder { .. } | Self::Shards(ShardError::Task(_)))
+        matches!(
+            self,
+            Self::ShortSegments { .. }
+                | Self::SameFolder { .. }
+                | Self::InsideOut { .. }
+                | Self::Shards(ShardError::Task(_))
+        )
     }
 }
 
@@ -208,10 +222,7 @@ impl<'a> Run<'a> {
     /// Makes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let options = self.options;
-        let real = |path: &Path| std::fs::canonicalize(path).ok();
-        if real(&options.corpus).is_some() && real(&options.corpus) == real(&options.out) {
-            return Err(RunError::SameFolder { folder: options.corpus.clone() });
-        }
+        refuse_overlap(&options.corpus, &options.out)?;
         let files = find(&options.corpus, &options.out)?;
         let request = corpus::Request {
             corpus: &options.corpus,
@@ -517,6 +528,26 @@ fn seal_request<'a>(options: &'a Options, tokenizer: &'a Tokenizer) -> seal::Req
         seed: options.seed,
         options: shard_options(options),
     }
+}
+
+/// The folders that steps make in `OUT`.
+const FOLDERS: [&str; 6] = ["corpus", "spill", "pool", "graph", "shards", ".made"];
+
+/// Fails where raw files lie in a folder that is written, or such a folder among raw files, links followed.
+fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let (Some(raw), Some(whole)) = (real(corpus), real(out)) else { return Ok(()) };
+    if raw == whole {
+        return Err(RunError::SameFolder { folder: corpus.to_owned() });
+    }
+    for folder in FOLDERS.map(|name| out.join(name)) {
+        // A folder below both is left out of the raw files with all of `OUT`.
+        let clash = |made: PathBuf| raw.starts_with(&made) || made.starts_with(&raw) && !made.starts_with(&whole);
+        if real(&folder).is_some_and(clash) {
+            return Err(RunError::InsideOut { corpus: corpus.to_owned(), folder });
+        }
+    }
+    Ok(())
 }
 
 /// Takes the folder for this run, or for this task beside others. The lock goes with the process, however it ends.

@@ -84,6 +84,57 @@ fn a_corpus_that_is_not_there_or_empty_or_something_else() {
 }
 
 #[test]
+fn a_corpus_in_a_folder_that_is_written_is_refused_and_kept() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    let mine = lines(&[PRODUCT, OTHER]);
+    for step in ["corpus", "pool", "graph", "shards", "spill"] {
+        let folder = raw.path("out").join(step);
+        fs::create_dir_all(folder.join("mine")).unwrap();
+        fs::write(folder.join("mine/meta.json"), &mine).unwrap();
+        fs::write(folder.join("meta.parquet"), &mine).unwrap();
+        let link = raw.path(&format!("link to {step}"));
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        for corpus in [&folder, &folder.join("mine"), &folder.join("mine/meta.json"), &link] {
+            for command in ["run", "corpus"] {
+                let output = pipeline([command, "--corpus"]).arg(corpus).arg("--out").arg(raw.path("out")).output();
+                let text = said(&output.unwrap(), &[(raw.folder.path(), "DIR")]);
+                assert!(text.starts_with("exit 2") && text.contains("hint: move the raw files"), "{text}");
+            }
+        }
+        assert_eq!(fs::read(folder.join("mine/meta.json")).unwrap(), mine);
+    }
+    let output =
+        pipeline(["corpus", "--corpus"]).arg(raw.path("link to pool")).arg("--out").arg(raw.path("out")).output();
+    assert_snapshot!("corpus_in_out", said(&output.unwrap(), &[(raw.folder.path(), "DIR")]));
+    // The other way round: a step's folder that is a link to raw files.
+    fs::create_dir(raw.path("other")).unwrap();
+    std::os::unix::fs::symlink(raw.path("raw"), raw.path("other/corpus")).unwrap();
+    let output = pipeline(["run", "--corpus"]).arg(raw.path("raw")).arg("--out").arg(raw.path("other")).output();
+    let text = said(&output.unwrap(), &[]);
+    assert!(text.starts_with("exit 2") && text.contains("other/corpus"), "{text}");
+}
+
+#[test]
+fn a_users_own_files_in_out_are_kept() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    let own = ["corpus/sales.parquet", "pool/notes.tmp", "graph/my.parquet.tmp", "shards/products.parquet"];
+    for name in own.iter().map(|name| raw.path("out").join(name)) {
+        fs::create_dir_all(name.parent().unwrap()).unwrap();
+        fs::write(name, "mine").unwrap();
+    }
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    assert!(raw.run(&["--max-tokens", "120", "--bucket-mib", "1"]).starts_with("exit 0"));
+    assert!(own.iter().all(|name| raw.path("out").join(name).exists()));
+    // The spill files' folder is emptied at the end, so it may hold nothing else.
+    fs::create_dir(raw.path("out/spill")).unwrap();
+    fs::write(raw.path("out/spill/sales.csv"), "mine").unwrap();
+    assert!(raw.run(&[]).starts_with("exit 1"), "--bucket-mib has changed");
+    assert_snapshot!("spill_foreign", raw.run(&[]));
+    assert!(raw.path("out/spill/sales.csv").exists() && raw.path("out/corpus/manifest.json").exists());
+}
+
+#[test]
 fn unreadable_records_are_counted_and_too_many_fail() {
     let mut bytes = lines(&[PRODUCT, "{\"asin\": \"B03\", ", OTHER]);
     bytes.extend_from_slice(b"{\"asin\": \"\xff\"}\n");

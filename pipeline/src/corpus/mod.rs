@@ -29,7 +29,7 @@ use self::{
 use crate::{
     REMAKE,
     hashes::Hashes,
-    ledger::Ledger,
+    ledger::{self, Ledger},
     progress::{NEW, Outcome, Progress, thousands},
     source::{FindError, Kind, RawFiles},
     stage::{self, Threads},
@@ -237,11 +237,12 @@ pub fn make(
     }
     let plan = Plan { buckets: buckets as u32, files: (buckets as u32).min(spill_files_at_once()) };
     let sources = hash_of_sources(request, &inputs.0, plan);
+    let spill_folder = request.out.join("spill");
+    spill::refuse_foreign(&spill_folder)?;
     store::remove(&folder.join(MANIFEST))?;
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
-    store::sweep(&folder)?;
+    store::sweep(&folder, |name| name == MANIFEST || ledger::is_table(name))?;
 
-    let spill_folder = request.out.join("spill");
     let spilled_from = format!("{sources} {}", request.max_tokens);
     let (mut spill, mut checkpoint) = Spill::open(&spill_folder, plan, &spilled_from)?;
     let ledger = Ledger::open(request.out, "corpus")?;

@@ -229,7 +229,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
     };
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
-    store::sweep(&folder)?;
+    store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
     let file = write(&folder, &pool)?;
     let body = PoolBody {
         source,
