@@ -346,6 +346,22 @@ fn a_tokenizer_that_cannot_be_exact_is_refused() {
 }
 
 #[test]
+fn phrases_are_found_whatever_case_a_tokenizer_keeps() {
+    let title = r#"{"asin": "B01", "title": "STAINLESS steel Kettle by Café Olé", "also_buy": []}"#;
+    let raw = Raw::new(&[("meta.json", &lines(&[title]))]);
+    let sample = fs::read_to_string(support::workspace().join("data/sample/tokenizer.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
+    json["normalizer"]["lowercase"] = false.into();
+    json["normalizer"]["strip_accents"] = false.into();
+    fs::write(raw.path("cased.json"), json.to_string()).unwrap();
+    fs::write(raw.path("pool.txt"), "0.9\tStainless Steel\n0.95\tkettle\n0.7\tcafé OLÉ\n").unwrap();
+    let cased = raw.run(&["--tokenizer", raw.path("cased.json").to_str().unwrap()]);
+    assert!(cased.starts_with("exit 0") && cased.contains("3 phrase spans"), "{cased}");
+    let shown = succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    assert!(shown.contains("stainless steel") && shown.contains("cafe ole"), "{shown}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);

@@ -38,7 +38,7 @@ use crate::{
 /// A phrase of the pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phrase {
-    /// Normalised words, separated by one space, without transparent hyphens.
+    /// Words in lower case and without accents, separated by one space, without transparent hyphens.
     pub text: String,
     /// Quality, as it was mined.
     pub score: f32,
