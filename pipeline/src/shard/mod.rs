@@ -81,7 +81,10 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
                 Some(only) if tasks.len() == 1 => ("task", only.to_string()),
                 _ => ("tasks", "i".to_owned()),
             };
-            format!("{which} {} of {n} did not finish: `pipeline shards {out} --task {i}/{n}`", list(&tasks))
+            format!(
+                "{which} {} of {n} did not finish: run `pipeline shards {out} --task {i}/{n}` with the options of the other steps",
+                list(&tasks)
+            )
         }
         None => format!("`pipeline shards {out}`, with the options of the other steps, makes those and no others"),
     };
