@@ -208,6 +208,19 @@ fn other_normalizers_and_pre_tokenizers_give_the_librarys_ids() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = std::fs::read_to_string(workspace().join("data/sample/tokenizer.json")).unwrap();
+    for (name, text) in [("tokenizer.json", sample.as_str()), ("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")]
+    {
+        let (plain, marked) = (folder.path().join(name), folder.path().join(format!("marked-{name}")));
+        std::fs::write(&plain, text).unwrap();
+        std::fs::write(&marked, format!("\u{feff}{text}")).unwrap();
+        assert_eq!(Tokenizer::load(&plain).unwrap().json(), Tokenizer::load(&marked).unwrap().json(), "{name}");
+    }
+}
+
+#[test]
 fn every_character_is_encoded_as_the_library_does() {
     let tokenizer = sample_tokenizer();
     let lexicon = Lexicon::new(&tokenizer, std::iter::empty());

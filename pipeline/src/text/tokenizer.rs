@@ -13,6 +13,8 @@ use tokenizers::{
     processors::bert::BertProcessing,
 };
 
+use crate::source::BYTE_ORDER_MARK;
+
 /// A WordPiece tokenizer whose ids fit 16 bits.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -91,7 +93,10 @@ pub enum TokenizerError {
 impl Tokenizer {
     /// Loads a `tokenizer.json`, or else a `vocab.txt` for an uncased BERT.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+        let mut bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
+        }
         let malformed = |found: String| TokenizerError::Malformed { path: path.to_owned(), found };
         // A vocabulary has no entry that starts a JSON object; a file that does is a tokenizer.json.
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
