@@ -29,7 +29,7 @@ use crate::{
     },
     progress::{NEW, Outcome, Progress, count_of, short, thousands},
     shard::{ShardError, encode, seal},
-    source::{FindError, find},
+    source::{FindError, find, skipped_in_words},
     stage::Threads,
     syntax::Model,
     text::{Tokenizer, TokenizerError},
@@ -489,7 +489,7 @@ impl<'a> Run<'a> {
             self.progress.note("damaged", &format!("`{}` {damage}", file.path))?;
         }
         if !body.skipped.is_empty() {
-            let names: Vec<String> = body.skipped.iter().take(5).map(|f| format!("`{}`", f.path)).collect();
+            let names: Vec<String> = body.skipped.iter().take(5).map(skipped_in_words).collect();
             let more = if body.skipped.len() > 5 { ", …" } else { "" };
             let text = format!(
                 "{} no records: {}{more}",

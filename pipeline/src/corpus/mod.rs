@@ -354,12 +354,7 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
         });
         bar.inc(file.bytes);
     }
-    for file in &files.skipped {
-        inputs.1.push(SkippedFile {
-            path: file.name.clone(),
-            why: "no recognisable record in its first 100 lines".to_owned(),
-        });
-    }
+    inputs.1.extend(files.skipped.iter().cloned());
     bar.finish_and_clear();
     hashes.save();
     Ok(inputs)
