@@ -27,7 +27,7 @@ use crate::{
         miner,
         pool::{self, PoolError},
     },
-    progress::{NEW, Outcome, Progress, count_of, short, thousands},
+    progress::{NEW, Outcome, Progress, count_of, percent, quoted, short, thousands},
     shard::{ShardError, encode, seal},
     source::{FindError, find, skipped_in_words},
     stage::Threads,
@@ -123,7 +123,7 @@ pub enum RunError {
         least: usize,
     },
     /// What is made would be read as raw files.
-    #[error("CORPUS and OUT are both `{}`\nhint: choose another OUT= folder, such as `{}`", folder.display(), folder.join("work").display())]
+    #[error("CORPUS and OUT are both `{}`\nhint: choose another OUT= folder, such as `{}`", folder.display(), quoted(&folder.join("work")))]
     SameFolder {
         /// The folder.
         folder: PathBuf,
@@ -476,7 +476,7 @@ impl<'a> Run<'a> {
                 thousands(duplicate),
                 thousands(unreadable),
                 100.0 * unreadable as f64 / counts.records.max(1) as f64,
-                100.0 * self.options.max_unreadable,
+                percent(self.options.max_unreadable),
             ),
         )?;
         for (reason, places) in &body.places {
@@ -508,7 +508,7 @@ impl<'a> Run<'a> {
         let out = if self.options.out == Path::new("data/work") {
             String::new()
         } else {
-            format!(" OUT={}", self.options.out.display())
+            format!(" OUT={}", quoted(&self.options.out))
         };
         self.progress.note("next", &format!("make inspect{out}"))?;
         Ok(())

@@ -135,6 +135,18 @@ fn a_users_own_files_in_out_are_kept() {
 }
 
 #[test]
+fn links_to_nothing_are_named_and_paths_are_quoted() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    std::os::unix::fs::symlink("gone.json", raw.path("raw/lost.json")).unwrap();
+    std::os::unix::fs::symlink(".", raw.path("raw/around")).unwrap();
+    let mut command = pipeline(["run", "--max-unreadable", "0.034", "--corpus"]);
+    command.arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt")).arg("--out").arg(raw.path("my out"));
+    let text = said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")]);
+    assert!(text.contains("1 file holds no records: `lost.json` (a link to nothing)"), "{text}");
+    assert!(text.contains("limit 3.4%") && text.contains("make inspect OUT='DIR/my out'"), "{text}");
+}
+
+#[test]
 fn unreadable_records_are_counted_and_too_many_fail() {
     let mut bytes = lines(&[PRODUCT, "{\"asin\": \"B03\", ", OTHER]);
     bytes.extend_from_slice(b"{\"asin\": \"\xff\"}\n");

@@ -30,7 +30,7 @@ use crate::{
     REMAKE,
     hashes::Hashes,
     ledger::{self, Ledger},
-    progress::{NEW, Outcome, Progress, thousands},
+    progress::{NEW, Outcome, Progress, percent, thousands},
     source::{FindError, Kind, RawFiles},
     stage::{self, Threads},
     text::Tokenizer,
@@ -437,7 +437,7 @@ fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Resu
             unreadable: thousands(unreadable),
             records: thousands(tally.records),
             share: 100.0 * share,
-            limit: 100.0 * request.max_unreadable,
+            limit: percent(request.max_unreadable),
             places: places.collect::<Vec<_>>().join("\n"),
             suggested: ((share * 100.0).ceil() / 100.0).min(1.0),
         });

@@ -7,6 +7,8 @@ use std::{
 
 use schemas::{ManifestError, StoreError};
 
+use crate::progress::quoted;
+
 pub mod encode;
 pub mod seal;
 pub mod segment;
@@ -63,7 +65,7 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
     let bucket = |name: &String| name.trim_end_matches(".parquet").rsplit('-').next()?.parse::<u32>().ok();
     let (pairs, shards): (Vec<_>, Vec<_>) = missing.iter().partition(|name| name.starts_with("pairs-"));
     let buckets: BTreeSet<u32> = shards.iter().filter_map(|name| bucket(name)).collect();
-    let out = format!("--out {}", out.display());
+    let out = format!("--out {}", quoted(out));
     if buckets.is_empty() {
         let first = pairs.first().map_or("pairs", |name| name.as_str());
         return format!(
