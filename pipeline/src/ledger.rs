@@ -12,6 +12,7 @@ use std::{
 
 use schemas::{
     FileEntry, StoreError,
+    manifest::MANIFEST,
     store::{self, TableWriter},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -22,6 +23,16 @@ use crate::{REMAKE, hashes::Hashes};
 const MADE_FROM: &str = "ebert.made_from";
 /// The note in a table's own metadata that counts what is in it.
 const COUNTS: &str = "ebert.counts";
+
+/// Whether a file is called as a table of this program is: `products-00012.parquet`. What is called otherwise is a
+/// user's own, wherever it lies, and is never removed.
+pub fn is_table(name: &str) -> bool {
+    let number = |stem: &str| name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".parquet");
+    ["products", "reviews", "associations", "pairs"]
+        .into_iter()
+        .filter_map(number)
+        .any(|number| number.len() == 5 && number.bytes().all(|b| b.is_ascii_digit()))
+}
 
 /// A finished table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,24 +110,52 @@ impl Ledger {
     }
 
     /// Removes the tables of earlier runs that are not among `files`, with their records, and what a stopped run
-    /// left under temporary names.
+    /// left of tables under temporary names.
     pub fn keep_only(&self, files: &[FileEntry]) -> Result<(), StoreError> {
         let kept: HashSet<&str> = files.iter().map(|f| f.name.as_str()).collect();
         for (folder, ending) in [(&self.folder, ""), (&self.records, ".json")] {
             for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
                 let path = entry.map_err(StoreError::io("list", folder))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let table = name.strip_suffix(ending).filter(|table| table.ends_with(".parquet"));
+                let table = name.strip_suffix(ending).filter(|table| is_table(table));
                 if table.is_some_and(|table| !kept.contains(table)) {
                     store::remove(&path)?;
                 }
             }
-            store::sweep(folder)?;
+            store::sweep(folder, |name| name == MANIFEST || name.strip_suffix(ending).is_some_and(is_table))?;
         }
         Ok(())
     }
 
     fn record_of(&self, name: &str) -> PathBuf {
         self.records.join(format!("{name}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_earlier_runs_go_and_a_users_own_files_stay() {
+        let out = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(out.path(), "shards").unwrap();
+        fs::create_dir(ledger.folder()).unwrap();
+        let left = "products-00001.parquet.0123456789abcdef.tmp";
+        let ours = ["products-00000.parquet", "reviews-00003.parquet", "pairs-00001.parquet", left];
+        let theirs = [
+            "sales.parquet",
+            "products.parquet",
+            "products-1.parquet",
+            "products-00000-of-00002.parquet",
+            "my-products-00000.parquet",
+            "products-00001.parquet.tmp",
+            "notes.tmp",
+            "notes.txt.0123456789abcdef.tmp",
+        ];
+        ours.iter().chain(&theirs).for_each(|name| fs::write(ledger.folder().join(name), name).unwrap());
+        ledger.keep_only(&[]).unwrap();
+        let there = |names: &[&str]| names.iter().filter(|n| ledger.folder().join(n).exists()).count();
+        assert_eq!((there(&ours), there(&theirs)), (0, theirs.len()));
     }
 }

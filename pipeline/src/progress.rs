@@ -1,6 +1,7 @@
 //! What a run says while it works: bars for a person, lines of JSON for a cluster.
 use std::{
     io::{self, Write},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,18 @@ pub enum Log {
     Text,
     /// A program: one JSON object a line.
     Json,
+}
+
+/// A path as a shell takes it: in quotation marks where it needs them.
+pub fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
+    if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+/// A share in percent, to a millionth: `100.0 * 0.034` has digits that nobody wrote.
+pub fn percent(share: f64) -> f64 {
+    (share * 1e8).round() / 1e6
 }
 
 /// Tells of a run as it goes.
@@ -158,6 +171,26 @@ pub fn short(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_would_split_them() {
+        for (path, wanted) in [
+            ("data/work", "data/work"),
+            ("/tmp/a b", "'/tmp/a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME;x", "'$HOME;x'"),
+            ("größe", "größe"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), wanted);
+        }
+    }
+
+    #[test]
+    fn percents_have_the_digits_that_were_written() {
+        for (share, wanted) in [(0.034, "3.4"), (0.01, "1"), (0.00005, "0.005"), (0.07, "7"), (1.0, "100")] {
+            assert_eq!(percent(share).to_string(), wanted);
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -27,9 +27,9 @@ use crate::{
         miner,
         pool::{self, PoolError},
     },
-    progress::{NEW, Outcome, Progress, count_of, short, thousands},
+    progress::{NEW, Outcome, Progress, count_of, percent, quoted, short, thousands},
     shard::{ShardError, encode, seal},
-    source::{FindError, find},
+    source::{FindError, find, skipped_in_words},
     stage::Threads,
     syntax::Model,
     text::{Tokenizer, TokenizerError},
@@ -123,9 +123,17 @@ pub enum RunError {
         least: usize,
     },
     /// What is made would be read as raw files.
-    #[error("CORPUS and OUT are both `{}`\nhint: choose another OUT= folder, such as `{}`", folder.display(), folder.join("work").display())]
+    #[error("CORPUS and OUT are both `{}`\nhint: choose another OUT= folder, such as `{}`", folder.display(), quoted(&folder.join("work")))]
     SameFolder {
         /// The folder.
+        folder: PathBuf,
+    },
+    /// Raw files lie where something is made.
+    #[error("CORPUS `{}` is in `{}`, which is a folder that this program writes\nhint: move the raw files elsewhere, or choose another OUT= folder", corpus.display(), folder.display())]
+    InsideOut {
+        /// The folder of raw files.
+        corpus: PathBuf,
+        /// The folder of a step.
         folder: PathBuf,
     },
     /// Another run works in the same folder.
@@ -142,7 +150,13 @@ pub enum RunError {
 impl RunError {
     /// Whether the command line is at fault.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::ShortSegments { .. } | Self::SameFolder { .. } | Self::Shards(ShardError::Task(_)))
+        matches!(
+            self,
+            Self::ShortSegments { .. }
+                | Self::SameFolder { .. }
+                | Self::InsideOut { .. }
+                | Self::Shards(ShardError::Task(_))
+        )
     }
 }
 
@@ -208,10 +222,7 @@ impl<'a> Run<'a> {
     /// Makes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let options = self.options;
-        let real = |path: &Path| std::fs::canonicalize(path).ok();
-        if real(&options.corpus).is_some() && real(&options.corpus) == real(&options.out) {
-            return Err(RunError::SameFolder { folder: options.corpus.clone() });
-        }
+        refuse_overlap(&options.corpus, &options.out)?;
         let files = find(&options.corpus, &options.out)?;
         let request = corpus::Request {
             corpus: &options.corpus,
@@ -465,7 +476,7 @@ impl<'a> Run<'a> {
                 thousands(duplicate),
                 thousands(unreadable),
                 100.0 * unreadable as f64 / counts.records.max(1) as f64,
-                100.0 * self.options.max_unreadable,
+                percent(self.options.max_unreadable),
             ),
         )?;
         for (reason, places) in &body.places {
@@ -478,7 +489,7 @@ impl<'a> Run<'a> {
             self.progress.note("damaged", &format!("`{}` {damage}", file.path))?;
         }
         if !body.skipped.is_empty() {
-            let names: Vec<String> = body.skipped.iter().take(5).map(|f| format!("`{}`", f.path)).collect();
+            let names: Vec<String> = body.skipped.iter().take(5).map(skipped_in_words).collect();
             let more = if body.skipped.len() > 5 { ", …" } else { "" };
             let text = format!(
                 "{} no records: {}{more}",
@@ -497,7 +508,7 @@ impl<'a> Run<'a> {
         let out = if self.options.out == Path::new("data/work") {
             String::new()
         } else {
-            format!(" OUT={}", self.options.out.display())
+            format!(" OUT={}", quoted(&self.options.out))
         };
         self.progress.note("next", &format!("make inspect{out}"))?;
         Ok(())
@@ -517,6 +528,26 @@ fn seal_request<'a>(options: &'a Options, tokenizer: &'a Tokenizer) -> seal::Req
         seed: options.seed,
         options: shard_options(options),
     }
+}
+
+/// The folders that steps make in `OUT`.
+const FOLDERS: [&str; 6] = ["corpus", "spill", "pool", "graph", "shards", ".made"];
+
+/// Fails where raw files lie in a folder that is written, or such a folder among raw files, links followed.
+fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let (Some(raw), Some(whole)) = (real(corpus), real(out)) else { return Ok(()) };
+    if raw == whole {
+        return Err(RunError::SameFolder { folder: corpus.to_owned() });
+    }
+    for folder in FOLDERS.map(|name| out.join(name)) {
+        // A folder below both is left out of the raw files with all of `OUT`.
+        let clash = |made: PathBuf| raw.starts_with(&made) || made.starts_with(&raw) && !made.starts_with(&whole);
+        if real(&folder).is_some_and(clash) {
+            return Err(RunError::InsideOut { corpus: corpus.to_owned(), folder });
+        }
+    }
+    Ok(())
 }
 
 /// Takes the folder for this run, or for this task beside others. The lock goes with the process, however it ends.

@@ -84,6 +84,69 @@ fn a_corpus_that_is_not_there_or_empty_or_something_else() {
 }
 
 #[test]
+fn a_corpus_in_a_folder_that_is_written_is_refused_and_kept() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    let mine = lines(&[PRODUCT, OTHER]);
+    for step in ["corpus", "pool", "graph", "shards", "spill"] {
+        let folder = raw.path("out").join(step);
+        fs::create_dir_all(folder.join("mine")).unwrap();
+        fs::write(folder.join("mine/meta.json"), &mine).unwrap();
+        fs::write(folder.join("meta.parquet"), &mine).unwrap();
+        let link = raw.path(&format!("link to {step}"));
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        for corpus in [&folder, &folder.join("mine"), &folder.join("mine/meta.json"), &link] {
+            for command in ["run", "corpus"] {
+                let output = pipeline([command, "--corpus"]).arg(corpus).arg("--out").arg(raw.path("out")).output();
+                let text = said(&output.unwrap(), &[(raw.folder.path(), "DIR")]);
+                assert!(text.starts_with("exit 2") && text.contains("hint: move the raw files"), "{text}");
+            }
+        }
+        assert_eq!(fs::read(folder.join("mine/meta.json")).unwrap(), mine);
+    }
+    let output =
+        pipeline(["corpus", "--corpus"]).arg(raw.path("link to pool")).arg("--out").arg(raw.path("out")).output();
+    assert_snapshot!("corpus_in_out", said(&output.unwrap(), &[(raw.folder.path(), "DIR")]));
+    // The other way round: a step's folder that is a link to raw files.
+    fs::create_dir(raw.path("other")).unwrap();
+    std::os::unix::fs::symlink(raw.path("raw"), raw.path("other/corpus")).unwrap();
+    let output = pipeline(["run", "--corpus"]).arg(raw.path("raw")).arg("--out").arg(raw.path("other")).output();
+    let text = said(&output.unwrap(), &[]);
+    assert!(text.starts_with("exit 2") && text.contains("other/corpus"), "{text}");
+}
+
+#[test]
+fn a_users_own_files_in_out_are_kept() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    let own = ["corpus/sales.parquet", "pool/notes.tmp", "graph/my.parquet.tmp", "shards/products.parquet"];
+    for name in own.iter().map(|name| raw.path("out").join(name)) {
+        fs::create_dir_all(name.parent().unwrap()).unwrap();
+        fs::write(name, "mine").unwrap();
+    }
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    assert!(raw.run(&["--max-tokens", "120", "--bucket-mib", "1"]).starts_with("exit 0"));
+    assert!(own.iter().all(|name| raw.path("out").join(name).exists()));
+    // The spill files' folder is emptied at the end, so it may hold nothing else.
+    fs::create_dir(raw.path("out/spill")).unwrap();
+    fs::write(raw.path("out/spill/sales.csv"), "mine").unwrap();
+    assert!(raw.run(&[]).starts_with("exit 1"), "--bucket-mib has changed");
+    assert_snapshot!("spill_foreign", raw.run(&[]));
+    assert!(raw.path("out/spill/sales.csv").exists() && raw.path("out/corpus/manifest.json").exists());
+}
+
+#[test]
+fn links_to_nothing_are_named_and_paths_are_quoted() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    std::os::unix::fs::symlink("gone.json", raw.path("raw/lost.json")).unwrap();
+    std::os::unix::fs::symlink(".", raw.path("raw/around")).unwrap();
+    let mut command = pipeline(["run", "--max-unreadable", "0.034", "--corpus"]);
+    command.arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt")).arg("--out").arg(raw.path("my out"));
+    let text = said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")]);
+    assert!(text.contains("1 file holds no records: `lost.json` (a link to nothing)"), "{text}");
+    assert!(text.contains("limit 3.4%") && text.contains("make inspect OUT='DIR/my out'"), "{text}");
+}
+
+#[test]
 fn unreadable_records_are_counted_and_too_many_fail() {
     let mut bytes = lines(&[PRODUCT, "{\"asin\": \"B03\", ", OTHER]);
     bytes.extend_from_slice(b"{\"asin\": \"\xff\"}\n");
@@ -292,6 +355,22 @@ fn a_tokenizer_that_cannot_be_exact_is_refused() {
         j["added_tokens"].as_array_mut().unwrap().push(token);
     });
     assert!(added.contains("the added token `xbox`"), "{added}");
+}
+
+#[test]
+fn phrases_are_found_whatever_case_a_tokenizer_keeps() {
+    let title = r#"{"asin": "B01", "title": "STAINLESS steel Kettle by Café Olé", "also_buy": []}"#;
+    let raw = Raw::new(&[("meta.json", &lines(&[title]))]);
+    let sample = fs::read_to_string(support::workspace().join("data/sample/tokenizer.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
+    json["normalizer"]["lowercase"] = false.into();
+    json["normalizer"]["strip_accents"] = false.into();
+    fs::write(raw.path("cased.json"), json.to_string()).unwrap();
+    fs::write(raw.path("pool.txt"), "0.9\tStainless Steel\n0.95\tkettle\n0.7\tcafé OLÉ\n").unwrap();
+    let cased = raw.run(&["--tokenizer", raw.path("cased.json").to_str().unwrap()]);
+    assert!(cased.starts_with("exit 0") && cased.contains("3 phrase spans"), "{cased}");
+    let shown = succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    assert!(shown.contains("stainless steel") && shown.contains("cafe ole"), "{shown}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use pipeline::{
         matcher::{Matcher, Scratch},
         pool::{self, Phrase, Pool},
     },
-    text::{Document, Encoder, Lexicon, Tokenizer},
+    text::{Document, Encoder, Lexicon, Tokenizer, TokenizerError},
 };
 use proptest::prelude::*;
 use schemas::{
@@ -28,6 +28,23 @@ use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, Pr
 
 fn sample_tokenizer() -> Tokenizer {
     Tokenizer::load(&workspace().join("data/sample/tokenizer.json")).unwrap()
+}
+
+/// The sample's tokenizer with a part changed.
+fn changed_tokenizer(part: &str, value: &serde_json::Value) -> Result<Tokenizer, TokenizerError> {
+    let sample = std::fs::read_to_string(workspace().join("data/sample/tokenizer.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
+    json[part] = value.clone();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json.to_string()).unwrap();
+    Tokenizer::load(file.path())
+}
+
+/// A tokenizer that keeps upper case and accents.
+fn cased_tokenizer() -> Tokenizer {
+    let normalizer = serde_json::json!(
+        {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": false});
+    changed_tokenizer("normalizer", &normalizer).unwrap()
 }
 
 /// Ids of a text by the library alone.
@@ -151,8 +168,6 @@ fn words_know_where_they_are_in_the_text() {
 
 #[test]
 fn other_normalizers_and_pre_tokenizers_give_the_librarys_ids() {
-    let sample = std::fs::read_to_string(workspace().join("data/sample/tokenizer.json")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
     for (what, value) in [
         ("normalizer", serde_json::json!(null)),
         ("normalizer", serde_json::json!({"type": "NFKC"})),
@@ -170,11 +185,7 @@ fn other_normalizers_and_pre_tokenizers_give_the_librarys_ids() {
         ),
         ("pre_tokenizer", serde_json::json!({"type": "Whitespace"})),
     ] {
-        let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
-        json[what] = value.clone();
-        let path = folder.path().join("tokenizer.json");
-        std::fs::write(&path, json.to_string()).unwrap();
-        let tokenizer = match Tokenizer::load(&path) {
+        let tokenizer = match changed_tokenizer(what, &value) {
             Ok(tokenizer) => tokenizer,
             Err(error) => {
                 assert!(error.to_string().contains("`##` at the start"), "{error}");
@@ -193,6 +204,19 @@ fn other_normalizers_and_pre_tokenizers_give_the_librarys_ids() {
             encoder.encode(text, &mut document);
             assert_eq!(document.ids, ids_by_library(&tokenizer, text), "{value} {text:?}");
         }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = std::fs::read_to_string(workspace().join("data/sample/tokenizer.json")).unwrap();
+    for (name, text) in [("tokenizer.json", sample.as_str()), ("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")]
+    {
+        let (plain, marked) = (folder.path().join(name), folder.path().join(format!("marked-{name}")));
+        std::fs::write(&plain, text).unwrap();
+        std::fs::write(&marked, format!("\u{feff}{text}")).unwrap();
+        assert_eq!(Tokenizer::load(&plain).unwrap().json(), Tokenizer::load(&marked).unwrap().json(), "{name}");
     }
 }
 
@@ -241,6 +265,31 @@ proptest! {
             prop_assert_eq!(document.words(), words.len());
             let hidden = document.pool_words.iter().filter(|w| **w == Document::TRANSPARENT).count();
             prop_assert_eq!(hidden, words.len() - visible(&words).len());
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn a_cased_tokenizer_finds_the_phrases_of_an_uncased_one(
+        words in prop::collection::vec(prop::sample::select(vec!["a", "B", "Wi", "wi", "FI", "-", " ", " ", "\n", "é", "É", "E\u{301}", "中"]), 0..40),
+        phrases in prop::collection::hash_set(prop::collection::vec(prop::sample::select(vec!["a", "b", "wi", "fi", "e", "中"]), 1..4), 0..12),
+    ) {
+        thread_local!(static TOKENIZERS: [Tokenizer; 2] = [sample_tokenizer(), cased_tokenizer()]);
+        TOKENIZERS.with(|tokenizers| {
+            let phrases: Vec<Phrase> = phrases.iter()
+                .map(|p| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8, frequency: None }).collect();
+            let pool = Pool { phrases };
+            let text = words.concat();
+            let spans_in_words = |tokenizer: &Tokenizer| {
+                let (matcher, lexicon) = Matcher::new(&pool, tokenizer);
+                let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
+                Encoder::new(&lexicon).encode(&text, &mut document);
+                matcher.find(&document, &mut scratch, &mut found);
+                assert_eq!(document.ids, ids_by_library(tokenizer, &text));
+                let word_at = |token: u32| document.first_tokens.binary_search(&token).unwrap();
+                found.iter().map(|o| (word_at(o.start), word_at(o.end), o.phrase.get())).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(spans_in_words(&tokenizers[0]), spans_in_words(&tokenizers[1]));
             Ok(())
         })?;
     }

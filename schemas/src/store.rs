@@ -90,6 +90,12 @@ pub enum StoreError {
         /// The command that makes it again.
         remake: &'static str,
     },
+    /// A folder that is to be made anew holds something else.
+    #[error("`{}` is no file of this program, in a folder that it would empty\nhint: move it away, or choose another OUT= folder", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A table has other columns than this build reads.
     #[error("`{}` does not have the columns that this build reads\n  found  {found}\n  wanted {wanted}", path.display())]
     Columns {
@@ -461,8 +467,8 @@ fn guarded<T>(
     outcome.map_err(StoreError::parquet(what, path))
 }
 
-/// Removes files that a stopped run left under temporary names.
-pub fn sweep(folder: &Path) -> Result<(), StoreError> {
+/// Removes what a stopped run left under temporary names of files that are `ours`. Any other file stays.
+pub fn sweep(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<(), StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -470,11 +476,17 @@ pub fn sweep(folder: &Path) -> Result<(), StoreError> {
     };
     for entry in entries {
         let path = entry.map_err(StoreError::io("list", folder))?.path();
-        if path.to_string_lossy().ends_with(TEMPORARY) {
+        if path.file_name().and_then(|name| name.to_str()).and_then(file_of_temporary).is_some_and(&ours) {
             remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// The name that a temporary file was to have; `None` where [`AtomicFile`] gives no such temporary name.
+pub fn file_of_temporary(name: &str) -> Option<&str> {
+    let (file, process) = name.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
+    (process.len() == 16 && process.bytes().all(|b| b.is_ascii_hexdigit())).then_some(file)
 }
 
 /// Removes a file if it is there.

@@ -4,7 +4,7 @@
 //! a Python dict.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use pipeline::source::{LineReader, Record, parse};
+use pipeline::source::{BYTE_ORDER_MARK, LineReader, Record, parse};
 use serde_json::Value;
 
 #[path = "../../src/source/python/repr.rs"]
@@ -31,9 +31,9 @@ fuzz_target!(|data: &[u8]| {
     while let Some(batch) = reader.next_batch(usize::from(size) + 1) {
         lines.extend(batch.iter().map(|(number, line)| (number, line.to_vec())));
     }
-    let unmarked = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-    let wanted = unmarked.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).enumerate();
-    let wanted: Vec<_> = wanted.filter(|l| !l.1.is_empty()).map(|(i, l)| (i as u64 + 1, l.to_vec())).collect();
+    let unmarked = |line: &'_ [u8]| line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii().to_vec();
+    let wanted = data.split(|b| *b == b'\n').map(unmarked).enumerate();
+    let wanted: Vec<_> = wanted.filter(|l| !l.1.is_empty()).map(|(i, l)| (i as u64 + 1, l)).collect();
     assert_eq!(lines, wanted);
 
     for (_, line) in &lines {

@@ -29,8 +29,8 @@ use self::{
 use crate::{
     REMAKE,
     hashes::Hashes,
-    ledger::Ledger,
-    progress::{NEW, Outcome, Progress, thousands},
+    ledger::{self, Ledger},
+    progress::{NEW, Outcome, Progress, percent, thousands},
     source::{FindError, Kind, RawFiles},
     stage::{self, Threads},
     text::Tokenizer,
@@ -237,11 +237,12 @@ pub fn make(
     }
     let plan = Plan { buckets: buckets as u32, files: (buckets as u32).min(spill_files_at_once()) };
     let sources = hash_of_sources(request, &inputs.0, plan);
+    let spill_folder = request.out.join("spill");
+    spill::refuse_foreign(&spill_folder)?;
     store::remove(&folder.join(MANIFEST))?;
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
-    store::sweep(&folder)?;
+    store::sweep(&folder, |name| name == MANIFEST || ledger::is_table(name))?;
 
-    let spill_folder = request.out.join("spill");
     let spilled_from = format!("{sources} {}", request.max_tokens);
     let (mut spill, mut checkpoint) = Spill::open(&spill_folder, plan, &spilled_from)?;
     let ledger = Ledger::open(request.out, "corpus")?;
@@ -353,12 +354,7 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
         });
         bar.inc(file.bytes);
     }
-    for file in &files.skipped {
-        inputs.1.push(SkippedFile {
-            path: file.name.clone(),
-            why: "no recognisable record in its first 100 lines".to_owned(),
-        });
-    }
+    inputs.1.extend(files.skipped.iter().cloned());
     bar.finish_and_clear();
     hashes.save();
     Ok(inputs)
@@ -441,7 +437,7 @@ fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Resu
             unreadable: thousands(unreadable),
             records: thousands(tally.records),
             share: 100.0 * share,
-            limit: 100.0 * request.max_unreadable,
+            limit: percent(request.max_unreadable),
             places: places.collect::<Vec<_>>().join("\n"),
             suggested: ((share * 100.0).ceil() / 100.0).min(1.0),
         });

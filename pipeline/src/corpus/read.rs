@@ -282,10 +282,10 @@ impl Worker<'_> {
                 }
                 if self.accept(&scratch.text, found, line, &mut sorted.tally) {
                     let product_id = record.product_id();
-                    let reviewer = record.reviewer.first().unwrap_or_default();
-                    let time = record.time.first().unwrap_or_default();
+                    let reviewer = record.reviewer().unwrap_or_default();
+                    let time = record.time().unwrap_or_default();
                     let document = DocumentId::of_review(product_id.unwrap_or_default(), reviewer, time, &scratch.text);
-                    let fields = ReviewFields { product_id, text: &scratch.text, rating: record.rating };
+                    let fields = ReviewFields { product_id, text: &scratch.text, rating: record.rating() };
                     let frames = sorted.frames.entry((kind, self.plan.file_of(document))).or_default();
                     Frame::write(frames, document, position, |into| fields.write(into));
                 }
@@ -320,13 +320,13 @@ impl Worker<'_> {
             }
         }
         scratch.text.push_str(&scratch.title);
-        for piece in record.features.iter().chain(record.description.iter()) {
+        for piece in record.features().chain(record.description.iter()) {
             add_lines(piece, &mut scratch.text);
         }
         if let Some(brand) = record.brand() {
             clean_line(brand, &mut scratch.brand);
         }
-        for category in record.categories.iter() {
+        for category in record.categories() {
             scratch.categories.add_new(category, |c| c);
         }
         for key in &record.attributes {

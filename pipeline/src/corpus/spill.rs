@@ -375,16 +375,57 @@ impl Spill {
 
     /// Removes all spill files.
     pub fn clear(folder: &Path) -> Result<(), StoreError> {
+        let files = refuse_foreign(folder)?;
         // Without a checkpoint, what is left of a folder half removed means nothing.
         if folder.join(CHECKPOINT).exists() {
             store::remove(&folder.join(CHECKPOINT))?;
             store::sync_folder(folder)?;
         }
-        match fs::remove_dir_all(folder) {
+        files.iter().try_for_each(|file| store::remove(file))?;
+        let is_link = fs::symlink_metadata(folder).is_ok_and(|about| about.is_symlink());
+        match if is_link { fs::remove_file(folder) } else { fs::remove_dir(folder) } {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", folder)(e)),
             _ => Ok(()),
         }
     }
+}
+
+/// The files in a folder of spill files, if there are any.
+///
+/// # Errors
+/// When one of them is none of ours: the folder is made anew, and a user's own files would be lost.
+pub fn refuse_foreign(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let error = |e| StoreError::io("list", folder)(e);
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(error)?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(error)?.path();
+        if !path.file_name().and_then(|name| name.to_str()).is_some_and(is_ours) {
+            return Err(StoreError::Foreign { path });
+        }
+        files.push(path);
+    }
+    Ok(files)
+}
+
+/// Whether a file is called as the checkpoint is, a spill file, one bucket of it (`.part7`), or a sorted run of either
+/// (`.run0`).
+fn is_ours(name: &str) -> bool {
+    let name = store::file_of_temporary(name).unwrap_or(name);
+    if name == CHECKPOINT {
+        return true;
+    }
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let numbered = |ending: &str, stem: &str| ending.strip_prefix(stem).is_some_and(digits);
+    let mut parts = name.split('.');
+    let of = parts.next().and_then(|first| first.split_once('-'));
+    of.is_some_and(|(kind, number)| [Kind::Product, Kind::Review].iter().any(|k| k.stem() == kind) && digits(number))
+        && parts.next().is_some_and(|what| what == "spill" || numbered(what, "part"))
+        && parts.next().is_none_or(|what| numbered(what, "run"))
+        && parts.next().is_none()
 }
 
 fn path_of(folder: &Path, kind: Kind, file: u32) -> PathBuf {
@@ -456,6 +497,32 @@ pub fn split(from: &Path, buckets: u32, wanted: &BTreeMap<u32, PathBuf>, at_once
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_with_a_file_of_someone_else_is_not_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = folder.path().join("spill");
+        let ours = [
+            "checkpoint.json",
+            "checkpoint.json.0123456789abcdef.tmp",
+            "products-00000.spill",
+            "reviews-00012.part7",
+            "products-00000.spill.run0",
+            "reviews-00012.part7.run10",
+        ];
+        for theirs in
+            ["meta.json", "products-00000.json", "notes-1.spill", "products-00000.spill.gz", "checkpoint.json.bak"]
+        {
+            fs::create_dir(&spill).unwrap();
+            ours.iter().chain([&theirs]).for_each(|name| fs::write(spill.join(name), name).unwrap());
+            let error = Spill::clear(&spill).unwrap_err().to_string();
+            assert!(error.contains(theirs) && error.contains("hint:"), "{error}");
+            assert_eq!(fs::read_dir(&spill).unwrap().count(), ours.len() + 1);
+            fs::remove_file(spill.join(theirs)).unwrap();
+            Spill::clear(&spill).unwrap();
+            assert!(!spill.exists());
+        }
+    }
 
     #[test]
     fn any_changed_bit_of_a_frame_is_noticed() {

@@ -74,7 +74,7 @@ pub fn make(
     };
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
-    store::sweep(&folder)?;
+    store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
 
     let corpus_folder = out.join("corpus");
     let table = |what| {

@@ -38,7 +38,7 @@ use crate::{
 /// A phrase of the pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phrase {
-    /// Normalised words, separated by one space, without transparent hyphens.
+    /// Words in lower case and without accents, separated by one space, without transparent hyphens.
     pub text: String,
     /// Quality, as it was mined.
     pub score: f32,
@@ -229,7 +229,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
     };
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
-    store::sweep(&folder)?;
+    store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
     let file = write(&folder, &pool)?;
     let body = PoolBody {
         source,

@@ -18,7 +18,10 @@ use schemas::{
     store::{self, AtomicFile, TableReader},
 };
 
-use crate::{REMAKE, progress::thousands};
+use crate::{
+    REMAKE,
+    progress::{quoted, thousands},
+};
 
 /// The titles cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +110,7 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
             thousands(sentences.len() as u64)
         )?;
     }
-    writeln!(report, "next      make finetune TASK=pc DATA={} MODEL=data/work/runs/sample/model", file.display())?;
+    writeln!(report, "next      make finetune TASK=pc DATA={} MODEL=data/work/runs/sample/model", quoted(file))?;
     Ok(())
 }
 

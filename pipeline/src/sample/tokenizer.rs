@@ -29,7 +29,7 @@ pub fn write_tokenizer(dir: &Path, names: &[&str]) -> Result<(), SampleError> {
                 let mut text = String::new();
                 // The generator writes no line that cannot be read.
                 let _ = parse(line, |record| {
-                    let product = record.title.iter().chain(record.features.iter()).chain(record.description.iter());
+                    let product = record.title.iter().chain(record.features()).chain(record.description.iter());
                     for piece in product.chain(record.review_pieces()) {
                         clean(piece, &mut text);
                         text.push('\n');

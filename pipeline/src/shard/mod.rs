@@ -7,6 +7,8 @@ use std::{
 
 use schemas::{ManifestError, StoreError};
 
+use crate::progress::quoted;
+
 pub mod encode;
 pub mod seal;
 pub mod segment;
@@ -63,7 +65,7 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
     let bucket = |name: &String| name.trim_end_matches(".parquet").rsplit('-').next()?.parse::<u32>().ok();
     let (pairs, shards): (Vec<_>, Vec<_>) = missing.iter().partition(|name| name.starts_with("pairs-"));
     let buckets: BTreeSet<u32> = shards.iter().filter_map(|name| bucket(name)).collect();
-    let out = format!("--out {}", out.display());
+    let out = format!("--out {}", quoted(out));
     if buckets.is_empty() {
         let first = pairs.first().map_or("pairs", |name| name.as_str());
         return format!(
@@ -81,7 +83,10 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
                 Some(only) if tasks.len() == 1 => ("task", only.to_string()),
                 _ => ("tasks", "i".to_owned()),
             };
-            format!("{which} {} of {n} did not finish: `pipeline shards {out} --task {i}/{n}`", list(&tasks))
+            format!(
+                "{which} {} of {n} did not finish: run `pipeline shards {out} --task {i}/{n}` with the options of the other steps",
+                list(&tasks)
+            )
         }
         None => format!("`pipeline shards {out}`, with the options of the other steps, makes those and no others"),
     };

@@ -39,11 +39,14 @@ pub enum TaskError {
         /// The number of tasks.
         of: u32,
     },
-    /// Kubernetes says which, and nobody says of how many.
+    /// The scheduler says which, and nobody says of how many.
     #[error(
-        "JOB_COMPLETION_INDEX is {index}, but nothing says of how many tasks\nhint: add --tasks with the completions of the Job"
+        "{variable} is {index}, but nothing says of how many tasks\n\
+         hint: add --tasks with the tasks of the whole array, or the completions of the Job"
     )]
     OfHowMany {
+        /// Where the index is from.
+        variable: &'static str,
         /// Which.
         index: u32,
     },
@@ -77,7 +80,8 @@ pub fn of_scheduler(tasks: Option<u32>, variable: impl Fn(&str) -> Option<String
         (Some(id), _, None) => {
             let min = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
             let max = number("SLURM_ARRAY_TASK_MAX")?;
-            let count = number("SLURM_ARRAY_TASK_COUNT")?.or(max.map(|max| max.saturating_sub(min) + 1)).unwrap_or(1);
+            let count = number("SLURM_ARRAY_TASK_COUNT")?.or(max.map(|max| max.saturating_sub(min) + 1));
+            let count = count.ok_or(TaskError::OfHowMany { variable: SLURM, index: id })?;
             let max = max.unwrap_or((min + count).saturating_sub(1));
             if id < min || id > max || max - min + 1 != count {
                 return Err(TaskError::Gaps { count, min, max, id });
@@ -85,7 +89,7 @@ pub fn of_scheduler(tasks: Option<u32>, variable: impl Fn(&str) -> Option<String
             Ok(Task::new(id - min, count))
         }
         (None, Some(index), Some(of)) => within(KUBERNETES, index, of),
-        (None, Some(index), None) => Err(TaskError::OfHowMany { index }),
+        (None, Some(index), None) => Err(TaskError::OfHowMany { variable: KUBERNETES, index }),
         (None, None, Some(of)) => Err(TaskError::Which { of }),
         (None, None, None) => Ok(None),
     }
@@ -126,7 +130,9 @@ mod tests {
             (None, &slurm("two", "4", "0", "12"), "`two`, wanted a number"),
             (Some(7), &slurm("7", "7", "1", "7"), "wanted a number below 7"),
             (Some(2), &[("JOB_COMPLETION_INDEX", "2")], "wanted a number below 2"),
-            (None, &[("JOB_COMPLETION_INDEX", "2")], "of how many"),
+            (None, &[("JOB_COMPLETION_INDEX", "2")], "JOB_COMPLETION_INDEX is 2, but nothing says of how many"),
+            (None, &[("SLURM_ARRAY_TASK_ID", "3")], "SLURM_ARRAY_TASK_ID is 3, but nothing says of how many"),
+            (None, &[("SLURM_ARRAY_TASK_ID", "0")], "SLURM_ARRAY_TASK_ID is 0, but nothing says of how many"),
             (Some(2), &[], "which task this is"),
         ] {
             let error = task(tasks, variables).unwrap_err().to_string();

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use schemas::manifest::SkippedFile;
+
 use super::{Generation, Kind, LineReader, open, parse};
 
 /// Lines at the start of a file among which a record must be recognised.
@@ -36,13 +38,24 @@ impl Found {
     }
 }
 
+/// Why a file is skipped that is none of ours.
+const NOTHING_RECOGNISED: &str = "no recognisable record in its first 100 lines";
+/// Why a link is skipped.
+const LINK_TO_NOTHING: &str = "a link to nothing";
+
+/// A skipped file by its name, and why it was skipped where that is not the usual.
+pub fn skipped_in_words(file: &SkippedFile) -> String {
+    let SkippedFile { path, why } = file;
+    if why == NOTHING_RECOGNISED { format!("`{path}`") } else { format!("`{path}` ({why})") }
+}
+
 /// The files below a folder, in the order of their names.
 #[derive(Clone, Debug)]
 pub struct RawFiles {
     /// All files that hold records or are damaged.
     pub recognised: Vec<Found>,
-    /// Files without a recognisable record.
-    pub skipped: Vec<Found>,
+    /// Files without a recognisable record, and links to nothing.
+    pub skipped: Vec<SkippedFile>,
 }
 
 /// The corpus folder cannot be used.
@@ -73,7 +86,10 @@ pub enum FindError {
         looked_at: String,
     },
     /// A file or folder cannot be read.
-    #[error("cannot read `{}`", path.display())]
+    #[error(
+        "cannot read `{}`\nhint: make it readable, or take it out of the corpus folder; a name that begins with a dot hides it",
+        path.display()
+    )]
     Read {
         /// Which.
         path: PathBuf,
@@ -89,30 +105,36 @@ pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
     if !folder.is_dir() && !folder.is_file() {
         return Err(FindError::NoFolder { folder: folder.to_owned() });
     }
-    let mut paths = Vec::new();
-    let excluded = fs::canonicalize(but_not).ok().filter(|out| fs::canonicalize(folder).is_ok_and(|f| f != *out));
+    let real = fs::canonicalize(folder).map_err(|source| FindError::Read { path: folder.to_owned(), source })?;
+    let excluded = fs::canonicalize(but_not).ok().filter(|out| real != *out);
+    let mut walk = Walk { excluded, on_the_way: Vec::new(), files: Vec::new(), links_to_nothing: Vec::new() };
     if folder.is_file() {
-        paths.push((name_of(folder), folder.to_owned()));
+        walk.files.push((name_of(folder), folder.to_owned()));
     } else {
-        walk(folder, "", excluded.as_deref(), &mut paths)?;
+        walk.enter(folder, real, "")?;
     }
+    let Walk { files: mut paths, links_to_nothing, .. } = walk;
     paths.sort();
-    if paths.is_empty() {
+    if paths.is_empty() && links_to_nothing.is_empty() {
         return Err(FindError::Empty { folder: folder.to_owned() });
     }
+    let skip = |path, why: &str| SkippedFile { path, why: why.to_owned() };
     let mut files = RawFiles { recognised: Vec::new(), skipped: Vec::new() };
+    files.skipped.extend(links_to_nothing.into_iter().map(|name| skip(name, LINK_TO_NOTHING)));
     for (name, path) in paths {
         let found = look_into(name, path)?;
         if found.holds.is_some() || found.damage.is_some() {
             files.recognised.push(found);
         } else {
-            files.skipped.push(found);
+            files.skipped.push(skip(found.name, NOTHING_RECOGNISED));
         }
     }
+    files.skipped.sort_by(|a, b| a.path.cmp(&b.path));
     if files.recognised.iter().all(|f| f.holds.is_none()) {
-        let all: Vec<&Found> = files.recognised.iter().chain(&files.skipped).collect();
+        let all: Vec<String> =
+            files.recognised.iter().map(Found::in_words).chain(files.skipped.iter().map(skipped_in_words)).collect();
         let more = if all.len() > 5 { format!(" and {} more", all.len() - 5) } else { String::new() };
-        let looked_at = all.iter().take(5).map(|f| f.in_words()).collect::<Vec<_>>().join(", ") + &more;
+        let looked_at = all[..all.len().min(5)].join(", ") + &more;
         return Err(FindError::NothingRecognised { folder: folder.to_owned(), looked_at });
     }
     Ok(files)
@@ -128,33 +150,49 @@ fn name_of(path: &Path) -> String {
     name
 }
 
-fn walk(
-    folder: &Path,
-    prefix: &str,
-    excluded: Option<&Path>,
-    into: &mut Vec<(String, PathBuf)>,
-) -> Result<(), FindError> {
-    let error = |path: &Path| {
-        let path = path.to_owned();
-        move |source| FindError::Read { path, source }
-    };
-    for entry in fs::read_dir(folder).map_err(error(folder))? {
-        let path = entry.map_err(error(folder))?.path();
-        let name = name_of(&path);
-        if name.starts_with('.') {
-            continue;
-        }
-        let name = format!("{prefix}{name}");
-        let about = fs::metadata(&path).map_err(error(&path))?;
-        if about.is_dir() {
-            if excluded.is_none_or(|out| fs::canonicalize(&path).is_ok_and(|p| p != out)) {
-                walk(&path, &format!("{name}/"), excluded, into)?;
+/// A walk below a folder.
+struct Walk {
+    /// A folder that is left out.
+    excluded: Option<PathBuf>,
+    /// The folders that the walk is in, links followed: a link to one of them leads in a circle.
+    on_the_way: Vec<PathBuf>,
+    files: Vec<(String, PathBuf)>,
+    links_to_nothing: Vec<String>,
+}
+
+impl Walk {
+    fn enter(&mut self, folder: &Path, real: PathBuf, prefix: &str) -> Result<(), FindError> {
+        let error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| FindError::Read { path, source }
+        };
+        self.on_the_way.push(real);
+        for entry in fs::read_dir(folder).map_err(error(folder))? {
+            let path = entry.map_err(error(folder))?.path();
+            let name = name_of(&path);
+            if name.starts_with('.') {
+                continue;
             }
-        } else if about.is_file() {
-            into.push((name, path));
+            let name = format!("{prefix}{name}");
+            let about = match fs::metadata(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ELOOP) => {
+                    self.links_to_nothing.push(name);
+                    continue;
+                }
+                about => about.map_err(error(&path))?,
+            };
+            if about.is_dir() {
+                let real = fs::canonicalize(&path).map_err(error(&path))?;
+                if self.excluded.as_ref() != Some(&real) && !self.on_the_way.contains(&real) {
+                    self.enter(&path, real, &format!("{name}/"))?;
+                }
+            } else if about.is_file() {
+                self.files.push((name, path));
+            }
         }
+        self.on_the_way.pop();
+        Ok(())
     }
-    Ok(())
 }
 
 fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
@@ -185,4 +223,54 @@ fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
     // The most frequent; of equal ones the first seen.
     let holds = kinds.iter().rev().max_by_key(|(_, n)| *n).map(|(k, _)| *k);
     Ok(Found { name, path, bytes, compressed: opened.compressed, holds, damage })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn names(found: &RawFiles) -> (Vec<&str>, Vec<String>) {
+        (
+            found.recognised.iter().map(|f| f.name.as_str()).collect(),
+            found.skipped.iter().map(skipped_in_words).collect(),
+        )
+    }
+
+    #[test]
+    fn links_are_followed_once_around_and_those_to_nothing_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("raw");
+        fs::create_dir_all(raw.join("a/b")).unwrap();
+        fs::create_dir(folder.path().join("elsewhere")).unwrap();
+        let record = "{\"asin\": \"B0\", \"title\": \"Tea\", \"also_buy\": []}\n";
+        for name in ["raw/a/b/meta.json", "elsewhere/meta.json"] {
+            fs::write(folder.path().join(name), record).unwrap();
+        }
+        fs::write(raw.join("notes.txt"), "nothing\n").unwrap();
+        symlink(folder.path().join("elsewhere"), raw.join("linked")).unwrap();
+        symlink("..", raw.join("a/b/up")).unwrap();
+        symlink(&raw, raw.join("a/root")).unwrap();
+        symlink("itself", raw.join("itself")).unwrap();
+        symlink("gone.json", raw.join("lost.json")).unwrap();
+        let found = find(&raw, &folder.path().join("out")).unwrap();
+        let (recognised, skipped) = names(&found);
+        assert_eq!(recognised, ["a/b/meta.json", "linked/meta.json"]);
+        assert_eq!(skipped, ["`itself` (a link to nothing)", "`lost.json` (a link to nothing)", "`notes.txt`"]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_an_error_with_a_way_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let closed = folder.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        // Root reads everything.
+        if fs::read_dir(&closed).is_ok() {
+            return;
+        }
+        let error = find(folder.path(), Path::new("out")).unwrap_err().to_string();
+        assert!(error.contains("closed") && error.contains("hint: make it readable"), "{error}");
+    }
 }

@@ -4,6 +4,9 @@ use std::io::{self, Read};
 /// The longest line that is read as a record, in bytes.
 pub const MAX_LINE: usize = 16 << 20;
 
+/// What some programs begin a file of UTF-8 with.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Bytes asked of the stream at a time.
 const READ: usize = 1 << 14;
 
@@ -117,10 +120,9 @@ impl LineReader {
             batch.too_long.push(self.line);
             return;
         }
-        let mut line = &batch.bytes[start..end];
-        if self.line == 1 {
-            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        }
+        let line = &batch.bytes[start..end];
+        // A byte order mark stands where a file began, which may be any line of several files in one.
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         let trimmed = line.trim_ascii();
         if !trimmed.is_empty() {
             let from = trimmed.as_ptr() as usize - batch.bytes.as_ptr() as usize;
@@ -159,6 +161,12 @@ mod tests {
             assert_eq!(lines.iter().map(|l| (l.0, l.1.len())).collect::<Vec<_>>(), [(1, 3), (3, 3), (4, MAX_LINE)]);
             assert_eq!(too_long, [2, 5]);
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out_wherever_a_file_began() {
+        let lines = lines_of(b"\xef\xbb\xbf{1}\n\xef\xbb\xbf\n \n\xef\xbb\xbf {4}\n{5\xef\xbb\xbf}", 3).0;
+        assert_eq!(lines, [(1, b"{1}".to_vec()), (4, b"{4}".to_vec()), (5, b"{5\xef\xbb\xbf}".to_vec())]);
     }
 
     #[test]

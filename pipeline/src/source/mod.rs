@@ -8,7 +8,7 @@ mod open;
 pub mod python;
 mod record;
 
-pub use find::{FindError, Found, RawFiles, find};
-pub use lines::{LineBatch, LineReader, MAX_LINE};
+pub use find::{FindError, Found, RawFiles, find, skipped_in_words};
+pub use lines::{BYTE_ORDER_MARK, LineBatch, LineReader, MAX_LINE};
 pub use open::{Opened, open};
 pub use record::{Generation, Kind, MalformedRecord, Record, parse};

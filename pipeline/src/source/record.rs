@@ -65,21 +65,31 @@ pub enum MalformedRecord {
 }
 
 /// The fields of a record, as they stand in the dump. Missing fields are empty.
+///
+/// Dumps that were joined from several have the fields of all of them, null where a record has none. So each spelling is
+/// kept by itself, and one without a value hides no other.
 #[derive(Debug, Default, PartialEq)]
 pub struct Record<'a> {
+    /// Fields that are there.
     seen: u64,
+    /// Those of them that are not null.
+    filled: u64,
     /// `asin`
     asin: Texts<'a>,
     /// `parent_asin`
     parent_asin: Texts<'a>,
     /// `title`: a product's name, or the summary of a 2023 review.
     pub title: Texts<'a>,
-    /// `features` or `feature`
-    pub features: Texts<'a>,
+    /// `features`
+    features: Texts<'a>,
+    /// `feature`
+    feature: Texts<'a>,
     /// `description`
     pub description: Texts<'a>,
-    /// `categories` or `category`, flattened.
-    pub categories: Texts<'a>,
+    /// `categories`
+    categories: Texts<'a>,
+    /// `category`
+    category: Texts<'a>,
     /// `brand`
     brand: Texts<'a>,
     /// `store`
@@ -94,56 +104,119 @@ pub struct Record<'a> {
     review_text: Texts<'a>,
     /// `text`
     text: Texts<'a>,
-    /// `reviewerID` or `user_id`
-    pub reviewer: Texts<'a>,
-    /// `unixReviewTime` or `timestamp`, in decimal.
-    pub time: Texts<'a>,
-    /// `overall` or `rating`
-    pub rating: Option<f32>,
+    /// `reviewerID`
+    reviewer_id: Texts<'a>,
+    /// `user_id`
+    user_id: Texts<'a>,
+    /// `unixReviewTime`
+    unix_review_time: Texts<'a>,
+    /// `timestamp`
+    timestamp: Texts<'a>,
+    /// `overall`
+    overall: Option<f32>,
+    /// `rating`
+    rating: Option<f32>,
+}
+
+/// The fields that reviews alone have.
+const OF_REVIEWS: u64 = bits(&[
+    Field::ReviewText,
+    Field::Text,
+    Field::Summary,
+    Field::Overall,
+    Field::Rating,
+    Field::ReviewerId,
+    Field::UserId,
+    Field::UnixReviewTime,
+    Field::Timestamp,
+]);
+/// The fields that tell a product of 2023. A review has `parent_asin`, too.
+const OF_PRODUCTS_2023: u64 = bits(&[Field::MainCategory, Field::Features, Field::AverageRating]);
+/// The fields that tell a product of 2018.
+const OF_PRODUCTS_2018: u64 = bits(&[Field::AlsoBuy, Field::AlsoView, Field::Category, Field::Feature, Field::MainCat]);
+/// The fields that tell a product of 2014.
+const OF_PRODUCTS_2014: u64 = bits(&[Field::Related, Field::Categories, Field::ImUrl, Field::SalesRank]);
+
+const fn bits(fields: &[Field]) -> u64 {
+    let (mut bits, mut at) = (0, 0);
+    while at < fields.len() {
+        bits |= fields[at].bit();
+        at += 1;
+    }
+    bits
+}
+
+/// What a record with these fields is.
+fn kind_of(fields: u64) -> Option<(Kind, Generation)> {
+    use Generation::{Y2014, Y2018, Y2023};
+    let has = |some: u64| fields & some != 0;
+    let all = |some: u64| fields & some == some;
+    if has(Field::ReviewText.bit()) || all(bits(&[Field::Overall, Field::ReviewerId])) {
+        let newer = has(bits(&[Field::Verified, Field::Style, Field::Vote]));
+        return Some((Kind::Review, if newer { Y2018 } else { Y2014 }));
+    }
+    if all(bits(&[Field::Rating, Field::Text])) || has(Field::UserId.bit()) {
+        return Some((Kind::Review, Y2023));
+    }
+    if has(Field::ParentAsin.bit() | OF_PRODUCTS_2023) {
+        return Some((Kind::Product, Y2023));
+    }
+    if has(OF_PRODUCTS_2018) {
+        return Some((Kind::Product, Y2018));
+    }
+    if has(OF_PRODUCTS_2014) || has(Field::Asin.bit()) && has(bits(&[Field::Title, Field::Description])) {
+        return Some((Kind::Product, Y2014));
+    }
+    None
 }
 
 impl Record<'_> {
-    /// What the record is, if its fields tell.
+    /// What the record is, if its fields tell: those with a value, or else all of them.
     pub fn recognise(&self) -> Option<(Kind, Generation)> {
-        use Generation::{Y2014, Y2018, Y2023};
-        let has = |fields: &[Field]| fields.iter().any(|f| self.seen & f.bit() != 0);
-        let all = |fields: &[Field]| fields.iter().all(|f| self.seen & f.bit() != 0);
-        if has(&[Field::ReviewText]) || all(&[Field::Overall, Field::ReviewerId]) {
-            let newer = has(&[Field::Verified, Field::Style, Field::Vote]);
-            return Some((Kind::Review, if newer { Y2018 } else { Y2014 }));
-        }
-        if all(&[Field::Rating, Field::Text]) || has(&[Field::UserId]) {
-            return Some((Kind::Review, Y2023));
-        }
-        if has(&[Field::ParentAsin, Field::MainCategory, Field::Features, Field::AverageRating]) {
-            return Some((Kind::Product, Y2023));
-        }
-        if has(&[Field::AlsoBuy, Field::AlsoView, Field::Category, Field::Feature, Field::MainCat]) {
-            return Some((Kind::Product, Y2018));
-        }
-        if has(&[Field::Related, Field::Categories, Field::ImUrl, Field::SalesRank])
-            || has(&[Field::Asin]) && has(&[Field::Title, Field::Description])
-        {
-            return Some((Kind::Product, Y2014));
-        }
-        None
+        // An id and a title are a product's, unless a review's own field has a value: its text may be null.
+        let of_products = OF_PRODUCTS_2023 | OF_PRODUCTS_2018 | OF_PRODUCTS_2014;
+        let is_clear = |kind| kind == Kind::Review || self.filled & OF_REVIEWS == 0 || self.filled & of_products != 0;
+        kind_of(self.filled).filter(|&(kind, _)| is_clear(kind)).or_else(|| kind_of(self.seen))
     }
 
     /// The product's id: `parent_asin` where there is one, else `asin`.
     pub fn product_id(&self) -> Option<&str> {
-        [&self.parent_asin, &self.asin].into_iter().find_map(|t| t.first())
+        self.parent_asin.or(&self.asin).first()
+    }
+
+    /// `features` where there are some, else `feature`.
+    pub fn features(&self) -> impl Iterator<Item = &str> {
+        self.features.or(&self.feature).iter()
+    }
+
+    /// `categories` where there are some, else `category`; flattened.
+    pub fn categories(&self) -> impl Iterator<Item = &str> {
+        self.categories.or(&self.category).iter()
     }
 
     /// The brand: `brand`, or `store` of the 2023 dump.
     pub fn brand(&self) -> Option<&str> {
-        [&self.brand, &self.store].into_iter().find_map(|t| t.first())
+        self.brand.or(&self.store).first()
     }
 
     /// The pieces of a review's text in order: summary or title, then body.
     pub fn review_pieces(&self) -> impl Iterator<Item = &str> {
-        let title = if self.summary.0.is_empty() { &self.title } else { &self.summary };
-        let body = if self.review_text.0.is_empty() { &self.text } else { &self.review_text };
-        title.iter().chain(body.iter())
+        self.summary.or(&self.title).iter().chain(self.review_text.or(&self.text).iter())
+    }
+
+    /// Who wrote a review: `reviewerID`, or `user_id`.
+    pub fn reviewer(&self) -> Option<&str> {
+        self.reviewer_id.or(&self.user_id).first()
+    }
+
+    /// When, in decimal: `unixReviewTime`, or `timestamp`.
+    pub fn time(&self) -> Option<&str> {
+        self.unix_review_time.or(&self.timestamp).first()
+    }
+
+    /// The stars of a review: `overall`, or `rating`.
+    pub fn rating(&self) -> Option<f32> {
+        self.overall.or(self.rating)
     }
 }
 
@@ -161,18 +234,46 @@ impl Texts<'_> {
     pub fn first(&self) -> Option<&str> {
         self.iter().map(str::trim).find(|t| !t.is_empty())
     }
+
+    /// These strings, or others where all of these are blank.
+    fn or<'t>(&'t self, others: &'t Self) -> &'t Self {
+        if self.first().is_some() { self } else { others }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let mut texts = Vec::new();
-        Collect(&mut texts).deserialize(from)?;
+        Collect { into: &mut texts, maps: Maps::Nothing }.deserialize(from)?;
         Ok(Self(texts))
     }
 }
 
+/// Ids of products, in any shape of [`Texts`], or in maps of a product each: `{"asin": "B0", "title": "Tea"}`.
+#[derive(Debug, Default)]
+struct Ids<'a>(Vec<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Ids<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut ids = Vec::new();
+        Collect { into: &mut ids, maps: Maps::Products }.deserialize(from)?;
+        Ok(Self(ids))
+    }
+}
+
+/// What is taken of a map.
+#[derive(Clone, Copy)]
+enum Maps {
+    Nothing,
+    /// Its `parent_asin`, or else `asin`.
+    Products,
+}
+
 /// Appends every string of a value to a list.
-struct Collect<'l, 'a>(&'l mut Vec<Cow<'a, str>>);
+struct Collect<'l, 'a> {
+    into: &'l mut Vec<Cow<'a, str>>,
+    maps: Maps,
+}
 
 impl<'de: 'a, 'a> DeserializeSeed<'de> for Collect<'_, 'a> {
     type Value = ();
@@ -190,27 +291,35 @@ impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
-        self.0.push(Cow::Borrowed(text));
+        self.into.push(Cow::Borrowed(text));
         Ok(())
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.0.push(Cow::Owned(text.to_owned()));
+        self.into.push(Cow::Owned(text.to_owned()));
         Ok(())
     }
 
     fn visit_string<E>(self, text: String) -> Result<(), E> {
-        self.0.push(Cow::Owned(text));
+        self.into.push(Cow::Owned(text));
         Ok(())
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<(), S::Error> {
-        while list.next_element_seed(Collect(self.0))?.is_some() {}
+        while list.next_element_seed(Collect { into: self.into, maps: self.maps })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        let (mut parent_asin, mut asin) = (Texts::default(), Texts::default());
+        while let Some(field) = map.next_key::<Field>()? {
+            match (self.maps, field) {
+                (Maps::Products, Field::ParentAsin) => parent_asin = map.next_value()?,
+                (Maps::Products, Field::Asin) => asin = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        self.into.extend(if parent_asin.first().is_some() { parent_asin } else { asin }.0);
         Ok(())
     }
 
@@ -258,6 +367,7 @@ macro_rules! nothing_else {
 }
 
 /// Keys of a map, or of a map written as JSON or Python in a string.
+#[derive(Default)]
 struct Keys<'a>(Vec<Cow<'a, str>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
@@ -304,6 +414,7 @@ fn keys_of_python(text: &str) -> Option<Vec<Cow<'static, str>>> {
 }
 
 /// `related` of the 2014 dump.
+#[derive(Default)]
 struct Related<'a>(Vec<(Relation, Cow<'a, str>)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Related<'a> {
@@ -332,7 +443,7 @@ impl<'de> Visitor<'de> for RelatedVisitor {
                     continue;
                 }
             };
-            related.extend(map.next_value::<Texts<'de>>()?.0.into_iter().map(|other| (relation, other)));
+            related.extend(map.next_value::<Ids<'de>>()?.0.into_iter().map(|other| (relation, other)));
         }
         Ok(related)
     }
@@ -441,42 +552,66 @@ impl<'de> Visitor<'de> for RecordVisitor {
         let mut record = Record::default();
         // A key that comes twice counts with its last value, as in Python.
         while let Some(field) = map.next_key::<Field>()? {
-            record.seen |= field.bit();
-            match field {
-                Field::Asin => record.asin = map.next_value()?,
-                Field::ParentAsin => record.parent_asin = map.next_value()?,
-                Field::Title => record.title = map.next_value()?,
-                Field::Features | Field::Feature => record.features = map.next_value()?,
-                Field::Description => record.description = map.next_value()?,
-                Field::Categories | Field::Category => record.categories = map.next_value()?,
-                Field::Brand => record.brand = map.next_value()?,
-                Field::Store => record.store = map.next_value()?,
-                Field::Details => record.attributes = map.next_value::<Keys<'_>>()?.0,
-                Field::Related => record.associations.append(&mut map.next_value::<Related<'_>>()?.0),
-                Field::AlsoBuy | Field::BoughtTogether => {
-                    let others = map.next_value::<Texts<'_>>()?.0;
-                    record.associations.extend(others.into_iter().map(|o| (Relation::Complement, o)));
+            let is_filled = match field {
+                Field::Asin => fill(&mut record.asin, &mut map)?,
+                Field::ParentAsin => fill(&mut record.parent_asin, &mut map)?,
+                Field::Title => fill(&mut record.title, &mut map)?,
+                Field::Features => fill(&mut record.features, &mut map)?,
+                Field::Feature => fill(&mut record.feature, &mut map)?,
+                Field::Description => fill(&mut record.description, &mut map)?,
+                Field::Categories => fill(&mut record.categories, &mut map)?,
+                Field::Category => fill(&mut record.category, &mut map)?,
+                Field::Brand => fill(&mut record.brand, &mut map)?,
+                Field::Store => fill(&mut record.store, &mut map)?,
+                Field::Details => {
+                    let mut keys = Keys::default();
+                    let is_filled = fill(&mut keys, &mut map)?;
+                    record.attributes = keys.0;
+                    is_filled
                 }
-                Field::AlsoView => {
-                    let others = map.next_value::<Texts<'_>>()?.0;
-                    record.associations.extend(others.into_iter().map(|o| (Relation::Substitute, o)));
+                Field::Related => {
+                    let mut related = Related::default();
+                    let is_filled = fill(&mut related, &mut map)?;
+                    record.associations.append(&mut related.0);
+                    is_filled
                 }
-                Field::Summary => record.summary = map.next_value()?,
-                Field::ReviewText => record.review_text = map.next_value()?,
-                Field::Text => record.text = map.next_value()?,
-                Field::ReviewerId | Field::UserId => record.reviewer = map.next_value()?,
-                Field::UnixReviewTime | Field::Timestamp => record.time = map.next_value()?,
+                Field::AlsoBuy | Field::BoughtTogether | Field::AlsoView => {
+                    let relation =
+                        if let Field::AlsoView = field { Relation::Substitute } else { Relation::Complement };
+                    let mut others = Ids::default();
+                    let is_filled = fill(&mut others, &mut map)?;
+                    record.associations.extend(others.0.into_iter().map(|other| (relation, other)));
+                    is_filled
+                }
+                Field::Summary => fill(&mut record.summary, &mut map)?,
+                Field::ReviewText => fill(&mut record.review_text, &mut map)?,
+                Field::Text => fill(&mut record.text, &mut map)?,
+                Field::ReviewerId => fill(&mut record.reviewer_id, &mut map)?,
+                Field::UserId => fill(&mut record.user_id, &mut map)?,
+                Field::UnixReviewTime => fill(&mut record.unix_review_time, &mut map)?,
+                Field::Timestamp => fill(&mut record.timestamp, &mut map)?,
                 Field::Overall | Field::Rating => {
-                    let rating: Texts<'_> = map.next_value()?;
-                    record.rating = rating.first().and_then(|r| r.parse().ok()).filter(|r: &f32| r.is_finite());
+                    let mut stars = Texts::default();
+                    let is_filled = fill(&mut stars, &mut map)?;
+                    let stars = stars.first().and_then(|r| r.parse().ok()).filter(|r: &f32| r.is_finite());
+                    *(if let Field::Overall = field { &mut record.overall } else { &mut record.rating }) = stars;
+                    is_filled
                 }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+                _ => map.next_value::<Option<IgnoredAny>>()?.is_some(),
+            };
+            record.seen |= field.bit();
+            record.filled = (record.filled & !field.bit()) | (u64::from(is_filled) * field.bit());
         }
         Ok(record)
     }
+}
+
+/// Takes the next value into a field, and says whether it is one: null leaves the field empty.
+fn fill<'de, T: Deserialize<'de> + Default, M: MapAccess<'de>>(field: &mut T, map: &mut M) -> Result<bool, M::Error> {
+    let value = map.next_value::<Option<T>>()?;
+    let is_filled = value.is_some();
+    *field = value.unwrap_or_default();
+    Ok(is_filled)
 }
 
 /// Reads a line and hands its record to `with`.
@@ -552,13 +687,97 @@ mod tests {
         parse(line.replace('\n', " ").as_bytes(), |r| {
             assert_eq!(r.product_id(), Some("B0"));
             assert_eq!(r.description.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
-            assert_eq!(r.categories.iter().collect::<Vec<_>>(), ["X", "Y", "X"]);
+            assert_eq!(r.categories().collect::<Vec<_>>(), ["X", "Y", "X"]);
             assert_eq!(r.brand(), Some("S"));
             assert_eq!(r.attributes, ["Size:", "Color"]);
             let associations: Vec<_> = r.associations.iter().map(|(r, o)| (r.as_str(), o.as_ref())).collect();
             assert_eq!(associations, [("complement", "B1"), ("substitute", "B2"), ("complement", "B3")]);
-            assert_eq!(r.time.first(), Some("1472688000"));
-            assert_eq!(r.rating, Some(4.5));
+            assert_eq!(r.time(), Some("1472688000"));
+            assert_eq!(r.rating(), Some(4.5));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn null_is_no_value() {
+        use Generation::{Y2014, Y2018, Y2023};
+        use Kind::{Product, Review};
+        for (line, wanted) in [
+            // Products with the fields of reviews, as a table joined of both has them, and the other way round.
+            (
+                r#"{"parent_asin":"A","title":"T","features":["f"],"description":["d"],"reviewText":null,"reviewerID":null,"overall":null}"#,
+                (Product, Y2023),
+            ),
+            (r#"{"asin":"A","title":"T","reviewText":null,"user_id":null}"#, (Product, Y2014)),
+            (r#"{"asin":"A","reviewerID":"R","reviewText":"x","features":null,"user_id":null}"#, (Review, Y2014)),
+            (r#"{"asin":"A","title":"T","feature":["x"],"features":null,"categories":null}"#, (Product, Y2018)),
+            // What it was without a look at values, it still is.
+            (r#"{"parent_asin":"A","title":"T","rating":5.0,"text":null,"user_id":null}"#, (Review, Y2023)),
+            (r#"{"asin":"A","title":"T","overall":5.0,"reviewerID":null}"#, (Review, Y2014)),
+            (r#"{"asin":"A","overall":null,"reviewerID":"R","summary":"x"}"#, (Review, Y2014)),
+            (r#"{"asin":"A","title":"T","overall":5.0}"#, (Product, Y2014)),
+            (r#"{"asin":"A","related":null}"#, (Product, Y2014)),
+            (r#"{"id":"A","features":null,"imUrl":null}"#, (Product, Y2023)),
+            (r#"{"id":"A","features":[]}"#, (Product, Y2023)),
+            (r#"{"asin":"A","title":"T","related":null,"feature":[]}"#, (Product, Y2018)),
+            (r#"{"asin":"A","reviewText":null}"#, (Review, Y2014)),
+        ] {
+            assert_eq!(kind(line), Some(wanted), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_spelling_without_a_value_hides_no_other() {
+        let empty = ["null", "[]", r#""""#, r#"["", null]"#];
+        for (one, other, value) in [
+            ("feature", "features", r#"["one"]"#),
+            ("category", "categories", r#"["one"]"#),
+            ("asin", "parent_asin", r#""one""#),
+            ("brand", "store", r#""one""#),
+            ("reviewerID", "user_id", r#""one""#),
+            ("unixReviewTime", "timestamp", "1"),
+            ("overall", "rating", "4.5"),
+            ("reviewText", "text", r#""one""#),
+            ("summary", "title", r#""one""#),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                for nothing in empty {
+                    for line in [
+                        format!(r#"{{"{one}":{value},"{other}":{nothing}}}"#),
+                        format!(r#"{{"{other}":{nothing},"{one}":{value}}}"#),
+                    ] {
+                        parse(line.as_bytes(), |r| {
+                            let texts = [r.features().collect(), r.categories().collect(), r.review_pieces().collect()]
+                                .map(|texts: Vec<&str>| texts.join(" "));
+                            let ids = [r.product_id(), r.brand(), r.reviewer(), r.time()];
+                            let found = texts.iter().map(|t| t.trim()).chain(ids.into_iter().flatten());
+                            let found: Vec<&str> = found.filter(|t| !t.is_empty()).collect();
+                            let wanted = if value == "4.5" { &[][..] } else { &[value.trim_matches(['[', ']', '"'])] };
+                            assert_eq!(found, wanted, "{line}");
+                            assert_eq!(r.rating(), (value == "4.5").then_some(4.5), "{line}");
+                        })
+                        .unwrap();
+                    }
+                }
+            }
+        }
+        // Of one spelling, the last value counts, as in Python.
+        parse(br#"{"feature":["one"],"feature":null,"asin":"A","asin":"B"}"#, |r| {
+            assert_eq!((r.features().count(), r.product_id()), (0, Some("B")));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn associated_products_may_be_maps() {
+        let line = r#"{"asin": "B0", "bought_together": [{"asin": "B1", "title": "x"}, "B2", {"parent_asin": "B3", "asin": "B4"}],
+            "also_view": {"asin": ["B5"]}, "related": {"also_viewed": [{"asin": "B6", "n": {"asin": "no"}}]},
+            "title": {"asin": "no"}, "description": [{"asin": "no"}, "yes"]}"#;
+        parse(line.replace('\n', " ").as_bytes(), |r| {
+            let others: Vec<_> = r.associations.iter().map(|(r, o)| (r.as_str(), o.as_ref())).collect();
+            let (buy, view) = ("complement", "substitute");
+            assert_eq!(others, [(buy, "B1"), (buy, "B2"), (buy, "B3"), (view, "B5"), (view, "B6")]);
+            assert_eq!((r.title.iter().count(), r.description.iter().collect::<Vec<_>>()), (0, vec!["yes"]));
         })
         .unwrap();
     }

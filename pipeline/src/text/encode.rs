@@ -1,4 +1,6 @@
 //! Text to WordPiece ids, word by word.
+use std::borrow::Cow;
+
 use super::{
     Tokenizer, Words,
     table::{Entry, Key, WordTable},
@@ -12,7 +14,7 @@ pub struct Lexicon<'t> {
 }
 
 impl<'t> Lexicon<'t> {
-    /// A lexicon of these normalised words; the first has number 1. No word may come twice.
+    /// A lexicon of these words, as [`Tokenizer::fold`] writes them; the first has number 1. No word may come twice.
     pub fn new<'w>(tokenizer: &'t Tokenizer, pool_words: impl ExactSizeIterator<Item = &'w str>) -> Self {
         let mut table = WordTable::new(pool_words.len() + NEW_WORDS);
         let (mut padded, mut ids) = (Vec::new(), Vec::new());
@@ -26,6 +28,13 @@ impl<'t> Lexicon<'t> {
             table.insert(&key, Entry { ids: &ids, pool_word: number as u32 + 1 });
         }
         Self { tokenizer, table }
+    }
+
+    /// The number of a word that the table does not have: that of the same word in lower case, without accents.
+    fn number_of(&self, word: &str) -> u32 {
+        let Cow::Owned(folded) = self.tokenizer.fold(word) else { return 0 };
+        let padded = [folded.as_bytes(), &[0; SLACK]].concat();
+        self.table.get(&Key::new(&padded, 0, folded.len())).map_or(0, |entry| entry.pool_word)
     }
 }
 
@@ -104,13 +113,15 @@ impl<'l> Encoder<'l> {
                     }
                     None => {
                         self.ids.clear();
-                        self.lexicon.tokenizer.encode_word(self.words.word(range), &mut self.ids);
+                        let word = self.words.word(range);
+                        self.lexicon.tokenizer.encode_word(word, &mut self.ids);
+                        let pool_word = self.lexicon.number_of(word);
                         document.ids.extend_from_slice(&self.ids);
                         if self.table.len() >= self.lexicon.table.len() + NEW_WORDS {
                             self.table = self.lexicon.table.clone();
                         }
-                        self.table.insert(key, Entry { ids: &self.ids, pool_word: 0 });
-                        0
+                        self.table.insert(key, Entry { ids: &self.ids, pool_word });
+                        pool_word
                     }
                 };
                 let transparent = key.word() == b"-" && self.words.is_transparent(block * AHEAD + i);

@@ -1,7 +1,8 @@
 //! Text to words to WordPiece ids.
 //!
 //! Text is normalised once and its words are found once (`words`); a word table gives each word its
-//! ids and its number in the phrase trie (`table`, [`Encoder`]). Hugging Face's `tokenizers` stays
+//! ids and its number in the phrase trie (`table`, [`Encoder`]): words of phrases are compared in lower case and without
+//! accents, whatever a tokenizer keeps. Hugging Face's `tokenizers` stays
 //! the authority: it loads the file, says what each character becomes, encodes every word that the
 //! table has not seen, and is the oracle in the tests.
 mod encode;

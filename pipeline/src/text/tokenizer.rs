@@ -1,5 +1,6 @@
 //! The tokenizer file: `vocab.txt` (uncased BERT) or `tokenizer.json` with a WordPiece model.
 use std::{
+    borrow::Cow,
     fs,
     path::{Path, PathBuf},
 };
@@ -12,6 +13,8 @@ use tokenizers::{
     processors::bert::BertProcessing,
 };
 
+use crate::source::BYTE_ORDER_MARK;
+
 /// A WordPiece tokenizer whose ids fit 16 bits.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -19,6 +22,8 @@ pub struct Tokenizer {
     vocabulary: Vec<String>,
     /// Normaliser and pre-tokeniser are BERT's, so characters can be looked up one by one.
     by_character: bool,
+    /// Its normaliser leaves upper case or accents.
+    cased: bool,
     longest_word: usize,
 }
 
@@ -88,7 +93,10 @@ pub enum TokenizerError {
 impl Tokenizer {
     /// Loads a `tokenizer.json`, or else a `vocab.txt` for an uncased BERT.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+        let mut bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
+        }
         let malformed = |found: String| TokenizerError::Malformed { path: path.to_owned(), found };
         // A vocabulary has no entry that starts a JSON object; a file that does is a tokenizer.json.
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
@@ -142,7 +150,9 @@ impl Tokenizer {
         }
         let by_character = matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)))
             && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
-        let tokenizer = Self { inner, json, vocabulary, by_character, longest_word };
+        let cased = !matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(bert))
+            if bert.lowercase && bert.strip_accents.unwrap_or(true));
+        let tokenizer = Self { inner, json, vocabulary, by_character, cased, longest_word };
         // A token starts a word unless its entry begins with `##`; so no word may begin with it.
         let (mut text, mut words) = (Vec::new(), Vec::new());
         tokenizer.pre_tokenize("##a b##c ##", &mut text, &mut words);
@@ -192,6 +202,18 @@ impl Tokenizer {
 
     pub(super) fn by_character(&self) -> bool {
         self.by_character
+    }
+
+    /// A text, or a word, as phrases are compared: in lower case and without accents, as BERT's uncased normaliser
+    /// writes it, whatever this tokenizer keeps.
+    pub fn fold<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if !self.cased || text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+            return Cow::Borrowed(text);
+        }
+        let mut folded = NormalizedString::from(text);
+        // It returns no errors.
+        let _ = BertNormalizer::new(false, false, Some(true), true).normalize(&mut folded);
+        Cow::Owned(folded.get().to_owned())
     }
 
     /// What the normaliser makes of a text, with the bytes that each part came from.

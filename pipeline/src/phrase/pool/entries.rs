@@ -8,6 +8,7 @@ use crate::text::{Tokenizer, Words};
 
 /// Entries that become a pool.
 pub(super) struct Entries<'a> {
+    tokenizer: &'a Tokenizer,
     words: Words<'a>,
     min_score: f64,
     min_score_single: f64,
@@ -27,6 +28,7 @@ impl<'a> Entries<'a> {
     /// No entries yet.
     pub fn new(tokenizer: &'a Tokenizer, min_score: f64, min_score_single: f64) -> Self {
         Self {
+            tokenizer,
             words: Words::new(tokenizer),
             min_score,
             min_score_single,
@@ -65,11 +67,11 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Writes the words of a phrase, separated by spaces, and counts them. Transparent hyphens are left out.
+    /// Writes the words of a phrase in lower case, without accents, separated by spaces, and counts them. Transparent hyphens are left out.
     fn join_words(&mut self, phrase: &str) -> usize {
-        let Self { words, text, .. } = self;
+        let Self { tokenizer, words, text, .. } = self;
         text.clear();
-        words.find(phrase);
+        words.find(&tokenizer.fold(phrase));
         let mut count = 0;
         for (number, &range) in words.ranges().iter().enumerate() {
             if words.is_transparent(number) {
