@@ -148,7 +148,7 @@ impl FusedKernels {
         hidden % 128 == 0 && hidden <= 1536 && inner % 256 == 0 && inner <= 8192
     }
 
-    /// Compiles the code for a GPU, which takes a second the first time.
+    /// Compiles the code for a GPU, which takes some seconds the first time.
     ///
     /// # Errors
     /// When there is no such GPU, or its driver or compiler refuses.
