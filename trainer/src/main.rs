@@ -1,6 +1,5 @@
 //! The command line of the trainer.
 use std::{
-    collections::HashSet,
     io::{self, IsTerminal, Write},
     panic,
     path::PathBuf,
@@ -30,10 +29,7 @@ use trainer::{
         grid::{self, Grid, Place},
         heads::TaskModel,
         identity,
-        metrics::score,
         options::Options as TaskOptions,
-        predictions::{self, Prediction},
-        products::Labels,
     },
     world::Ranks,
 };
@@ -550,43 +546,24 @@ fn evaluate(
     task: Task,
     data: &[PathBuf],
     file: &std::path::Path,
-    (least, trained_on): (usize, &[PathBuf]),
+    of_labels: (usize, &[PathBuf]),
 ) -> anyhow::Result<ExitCode> {
-    let (mut examples, mut notes) = tasks::read_all(task, data)?;
-    let mut left_out = Vec::new();
-    let mut labels = None;
-    if task == Task::Pc {
-        let counted = match trained_on {
-            [] => Labels::of(&examples, least),
-            files => Labels::of(&tasks::read_all(task, files)?.0, least),
-        };
-        let all: Vec<String> = examples.iter().map(|example| example.id.clone()).collect();
-        examples = counted.restrict(examples, &mut notes);
-        let kept: HashSet<&str> = examples.iter().map(|example| example.id.as_str()).collect();
-        left_out = all.into_iter().filter(|id| !kept.contains(id.as_str())).collect();
-        labels = Some(counted);
-    }
-    let (mut judged, without) = predictions::read_beside(task, file, &examples, &left_out)?;
-    for judged in &mut judged {
-        // What is no part of the task is not wrong either.
-        if let (Some(labels), Prediction::Labels(predicted)) = (&labels, &mut judged.prediction) {
-            predicted.retain(|label| !labels.is_rare(label));
-        }
-    }
+    let found = tasks::evaluate::evaluate(task, data, file, of_labels)?;
     let mut out = io::stdout().lock();
     let files: Vec<String> = data.iter().map(|path| path.display().to_string()).collect();
-    writeln!(out, "data      {} {} in {}", examples.len(), task.examples(), files.join(", "))?;
-    for (number, (reason, count, place)) in notes.iter().enumerate() {
+    writeln!(out, "data      {} {} in {}", found.examples, task.examples(), files.join(", "))?;
+    for (number, (reason, count, place)) in found.notes.iter().enumerate() {
         writeln!(out, "{:10}{count} {reason} (first {place})", if number == 0 { "notes" } else { "" })?;
     }
     writeln!(
         out,
-        "scored    {} predictions in {}; {without} {} have none, and do not count",
-        judged.len(),
+        "scored    {} predictions in {}; {} {} have none, and do not count",
+        found.scored,
         file.display(),
+        found.without,
         task.examples()
     )?;
-    writeln!(out, "scores    {}", score(task, &judged).describe(task))?;
+    writeln!(out, "scores    {}", found.scores.describe(task))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A task's file is read as [`Example`]s ([`squad`], [`semeval`], [`products`]); [`split`] says which of them are trained on;
 //! [`tokens`] and [`sequence`] turn them into token ids; [`heads`] puts a task's head on the encoder; [`finetune`] is the loop;
-//! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares two models. [`cell`] is one
+//! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares two models; [`evaluate`] scores a file of predictions. [`cell`] is one
 //! fine-tuning with its folder, [`grid`] many of them, [`table`] what they come to.
 //!
 //! ```
@@ -12,6 +12,7 @@
 pub mod bootstrap;
 pub mod cell;
 pub mod decode;
+pub mod evaluate;
 pub mod finetune;
 pub mod grid;
 pub mod heads;

@@ -56,7 +56,7 @@ pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
     let mut titles = HashSet::new();
     for (number, entry) in file.data.into_iter().enumerate() {
         let title = if entry.title.is_empty() { format!("entry {}", number + 1) } else { entry.title };
-        let document = another(&title, &mut titles);
+        let document = unused_name(&title, &mut titles);
         for paragraph in entry.paragraphs {
             for question in paragraph.qas {
                 let place = format!("in question {}", question.id);
@@ -95,7 +95,7 @@ pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
 }
 
 /// A name that is none of these yet, and is from now on.
-fn another(name: &str, taken: &mut HashSet<String>) -> String {
+fn unused_name(name: &str, taken: &mut HashSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{name} ({number})"));
     let name = std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or_default();
     taken.insert(name.clone());
@@ -130,7 +130,8 @@ pub fn join_documents(files: &mut [Vec<Example>]) {
     for (file, examples) in files.iter_mut().enumerate() {
         for example in examples {
             let Some(&number) = numbers.get(&(file, example.document.clone())) else { continue };
-            let name = names.entry(root(&belongs, number)).or_insert_with(|| another(&example.document, &mut taken));
+            let name =
+                names.entry(root(&belongs, number)).or_insert_with(|| unused_name(&example.document, &mut taken));
             example.document.clone_from(name);
         }
     }
