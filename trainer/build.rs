@@ -1,4 +1,4 @@
-//! Compiles the one C++ file against libtorch, and tells the linker where libtorch lies.
+//! Compiles the C++ files against libtorch, and tells the linker where libtorch lies.
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -30,7 +30,9 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-link-search=native={}", lib.display());
     let mut native = compiler(&libtorch);
-    native.file("native/ebert_native.cpp").file("native/ebert_group.cpp").file("native/ebert_fused.cpp");
+    for part in ["native", "group", "fused", "cpu"] {
+        native.file(format!("native/ebert_{part}.cpp"));
+    }
     if env::var_os("CARGO_FEATURE_GLOO").is_some() {
         native.define("EBERT_GLOO", None);
         println!("cargo:rerun-if-env-changed=GLOO_INCLUDE");
@@ -56,6 +58,7 @@ fn compiler(libtorch: &Path) -> cc::Build {
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .flag_if_supported("-Wno-unused-parameter")
+        .flag_if_supported("-fopenmp-simd")
         .warnings(false);
     build
 }

@@ -45,6 +45,13 @@ int ebert_flash_attention(const at::Tensor *query, const at::Tensor *key, const 
                           const at::Tensor *cumulative, int64_t longest, double dropout, at::Tensor **out,
                           ebert_error *error);
 
+// Dropout of a share of numbers on a CPU, drawn by `seed`, and attention of each sequence of a row to itself there, of which dropout drops a share:
+// queries, keys and values are [tokens, heads * size], and the lengths add up to the tokens. float32 or float64. Autograd sees the tensors. `out`
+// is the caller's to delete.
+int ebert_cpu_dropout(const at::Tensor *x, double share, int64_t seed, at::Tensor **out, ebert_error *error);
+int ebert_cpu_attention(const at::Tensor *queries, const at::Tensor *keys, const at::Tensor *values, const int64_t *lengths,
+                        size_t sequences, int64_t heads, double dropout, int64_t seed, at::Tensor **out, ebert_error *error);
+
 // BERT for a GPU, what lies between the matrix products fused: `source`, compiled for the GPU of that number and the widths of a model: of its
 // hidden states, of what is between them, and of a head, where `source` has attention.cu (otherwise 0). It is compiled once, and lives as
 // long as the process.

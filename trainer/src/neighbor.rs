@@ -84,19 +84,32 @@ impl NeighborOptions {
 /// # Panics
 /// When there is no pair, or a sequence has no content.
 pub fn loss(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Tensor {
-    // Rectangles cost a CPU several times what they hold.
-    let at_once = if hidden.device().is_cuda() { pairs.len() } else { 1 };
-    let losses: Vec<Tensor> = pairs.chunks(at_once).map(|some| losses(hidden, lengths, some, options)).collect();
-    Tensor::cat(&losses, 0).mean(None)
+    let losses = if hidden.device().is_cuda() {
+        losses(hidden, lengths, pairs, options)
+    } else {
+        // Rectangles cost a CPU several times what they hold. The row is cut at once, as each cut by itself would make its backward pass
+        // add a row of zeros.
+        let lengths: Vec<i64> = lengths.iter().map(|&length| length as i64).collect();
+        let sequences = hidden.split_with_sizes(&lengths, 0);
+        let contents = |pair: &[usize; 3]| pair.map(|sequence| Contents::alone(&sequences[sequence]));
+        let losses: Vec<Tensor> = pairs.iter().map(|pair| hinge(contents(pair), options)).collect();
+        Tensor::cat(&losses, 0)
+    };
+    losses.mean(None)
 }
 
-/// The loss of each pair, `[pairs]`.
+/// The loss of each pair, `[pairs]`, all at once.
 fn losses(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Tensor {
     let starts = starts(lengths);
-    let [anchor, neighbor, negative] = [0, 1, 2].map(|side| {
+    let contents = [0, 1, 2].map(|side| {
         let sequences = pairs.iter().map(|pair| (starts[pair[side]] + 1, lengths[pair[side]] - 2));
-        Contents::new(hidden, &sequences.collect::<Vec<_>>())
+        Contents::beside(hidden, &sequences.collect::<Vec<_>>())
     });
+    hinge(contents, options)
+}
+
+/// Eq. 12 of anchors, neighbors and negatives, `[pairs]`.
+fn hinge([anchor, neighbor, negative]: [Contents; 3], options: &NeighborOptions) -> Tensor {
     let near = distance(&anchor, &neighbor, options);
     let far = distance(&anchor, &negative, options);
     (near - far + options.margin).relu()
@@ -113,8 +126,20 @@ struct Contents {
 }
 
 impl Contents {
+    /// Of one sequence, `[tokens, d]`.
+    fn alone(sequence: &Tensor) -> Self {
+        let tokens = sequence.size()[0] - 2;
+        assert!(tokens > 0, "a product has content");
+        let device = sequence.device();
+        Self {
+            states: sequence.narrow(0, 1, tokens).unsqueeze(0).to_kind(Kind::Float),
+            here: Tensor::ones([1, tokens, 1], (Kind::Float, device)),
+            tokens: upload(&[tokens as i32], device),
+        }
+    }
+
     /// Of sequences that start there in the row and have so many tokens.
-    fn new(hidden: &Tensor, sequences: &[(usize, usize)]) -> Self {
+    fn beside(hidden: &Tensor, sequences: &[(usize, usize)]) -> Self {
         let longest = sequences.iter().map(|&(_, length)| length).max().unwrap_or(0);
         let (mut places, mut here) = (Vec::new(), Vec::new());
         for &(start, length) in sequences {
@@ -125,12 +150,8 @@ impl Contents {
         }
         let (device, shape) = (hidden.device(), [sequences.len() as i64, longest as i64, -1]);
         let tokens: Vec<i32> = sequences.iter().map(|&(_, length)| length as i32).collect();
-        let states = match sequences {
-            &[(start, length)] => hidden.narrow(0, start as i64, length as i64),
-            _ => hidden.index_select(0, &upload(&places, device)),
-        };
         Self {
-            states: states.view(shape).to_kind(Kind::Float),
+            states: hidden.index_select(0, &upload(&places, device)).view(shape).to_kind(Kind::Float),
             here: upload(&here, device).view(shape).to_kind(Kind::Float),
             tokens: upload(&tokens, device),
         }

@@ -1,6 +1,4 @@
 //! Sequences in one row, and attention within each of them.
-use std::ops::Range;
-
 use tch::{Device, Kind, Tensor};
 
 use crate::native::{self, fused::Sequences};
@@ -23,8 +21,10 @@ pub struct Packed {
 /// Where sequences begin and end, as attention wants it.
 #[derive(Debug)]
 enum Boundaries {
-    /// Sequences of like length laid beside one another.
-    Rectangles(Vec<Group>),
+    /// Their lengths.
+    Row(Vec<i64>),
+    /// Laid beside one another.
+    Rectangle(Rectangle),
     /// All at once.
     Flash(Sequences),
 }
@@ -39,29 +39,30 @@ pub struct Layout {
 }
 
 /// How attention treats sequences of several lengths.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attention {
-    /// Sequences of like length are laid beside one another as a rectangle, the places of which may exceed its tokens by this share.
-    Rectangles(f64),
+    /// One after another: on a CPU.
+    Row,
+    /// Laid beside one another, filled up to the longest: on a GPU in single precision.
+    Rectangle,
     /// Flash attention over the row, with cumulative lengths (Dao 2023): on a GPU, in half precision.
     Flash,
 }
 
 impl Layout {
-    /// What suits a device and a kind of number: flash attention where there is one. A CPU gains nothing from larger rectangles;
-    /// a GPU pays for each of them.
+    /// What suits a device and a kind of number.
     pub fn suiting(device: Device, compute: Kind) -> Self {
         let attention = match (device, compute) {
-            (Device::Cpu, _) => Attention::Rectangles(0.0),
+            (Device::Cpu, _) => Attention::Row,
             (_, Kind::BFloat16 | Kind::Half) => Attention::Flash,
-            _ => Attention::Rectangles(f64::INFINITY),
+            _ => Attention::Rectangle,
         };
         Self { device, attention }
     }
 }
 
 impl Packed {
-    /// Packs a row of ids, the sequences of which have these lengths. Sorted lengths waste least.
+    /// Packs a row of ids, the sequences of which have these lengths.
     ///
     /// # Panics
     /// When the lengths do not add up to the row.
@@ -71,9 +72,8 @@ impl Packed {
         let row: Vec<i32> = ids.iter().map(|&id| i32::from(id)).collect();
         let positions: Vec<i32> = lengths.iter().flat_map(|&length| 0..length as i32).collect();
         let boundaries = match layout.attention {
-            Attention::Rectangles(waste) => Boundaries::Rectangles(
-                groups(lengths, waste).into_iter().map(|range| Group::new(lengths, range, device)).collect(),
-            ),
+            Attention::Row => Boundaries::Row(lengths.iter().map(|&length| length as i64).collect()),
+            Attention::Rectangle => Boundaries::Rectangle(Rectangle::new(lengths, device)),
             Attention::Flash => Boundaries::Flash(Sequences::new(lengths, |numbers| upload(numbers, device))),
         };
         Self { ids: upload(&row, device), positions: upload(&positions, device), types: None, boundaries, device }
@@ -109,42 +109,29 @@ impl Packed {
     pub fn sequences(&self) -> Option<&Sequences> {
         match &self.boundaries {
             Boundaries::Flash(sequences) => Some(sequences),
-            Boundaries::Rectangles(_) => None,
+            Boundaries::Row(_) | Boundaries::Rectangle(_) => None,
         }
     }
 
     /// Attention of each sequence to itself. Queries, keys and values are `[T, heads * size]`; so is the result.
-    pub fn attention(&self, [q, k, v]: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
-        let groups = match &self.boundaries {
-            Boundaries::Rectangles(groups) => groups,
-            Boundaries::Flash(sequences) => {
-                // What libtorch refuses is a panic, as it is in tch.
-                return native::flash_attention([q, k, v], sequences, heads, dropout).unwrap_or_else(|e| panic!("{e}"));
-            }
+    pub fn attention(&self, qkv: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
+        let seen = match &self.boundaries {
+            Boundaries::Row(lengths) => native::cpu::attention(qkv, lengths, heads, dropout),
+            Boundaries::Rectangle(rectangle) => return rectangle.attention(qkv, heads, dropout),
+            Boundaries::Flash(sequences) => native::flash_attention(qkv, sequences, heads, dropout),
         };
-        let seen: Vec<Tensor> = groups.iter().map(|group| group.attention([q, k, v], heads, dropout)).collect();
-        if let [only] = seen.as_slice() { only.shallow_clone() } else { Tensor::cat(&seen, 0) }
+        // What libtorch refuses is a panic, as it is in tch.
+        seen.unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
-/// Sequences that attention treats at once.
+/// Sequences of several lengths as a rectangle, and as a row again.
 #[derive(Debug)]
-struct Group {
-    /// First token in the row.
-    start: i64,
-    /// All tokens in the row.
-    tokens: i64,
+struct Rectangle {
     sequences: i64,
     /// The longest.
     length: i64,
-    /// `None` where all have this length.
-    padding: Option<Padding>,
-}
-
-/// How sequences of several lengths become a rectangle and a row again.
-#[derive(Debug)]
-struct Padding {
-    /// For each place of the rectangle, which token of the group stands there, `[sequences * length]`. Places of no token
+    /// For each place of the rectangle, which token of the row stands there, `[sequences * length]`. Places of no token
     /// repeat the sequence's first one.
     spread: Tensor,
     /// For each token, its place in the rectangle, `[tokens]`.
@@ -153,68 +140,36 @@ struct Padding {
     mask: Tensor,
 }
 
-/// Neighboring sequences, in groups whose rectangles waste at most this share of their tokens.
-fn groups(lengths: &[usize], waste: f64) -> Vec<Range<usize>> {
-    let mut groups = Vec::new();
-    let mut start = 0;
-    while start < lengths.len() {
-        let (mut end, mut tokens, mut longest) = (start, 0, 0);
-        while end < lengths.len() {
-            let (tokens_with, longest_with) = (tokens + lengths[end], longest.max(lengths[end]));
-            let places = longest_with * (end + 1 - start);
-            if end > start && (places - tokens_with) as f64 > waste * tokens_with as f64 {
-                break;
-            }
-            (tokens, longest, end) = (tokens_with, longest_with, end + 1);
-        }
-        groups.push(start..end);
-        start = end;
-    }
-    groups
-}
-
-impl Group {
-    fn new(lengths: &[usize], range: Range<usize>, device: Device) -> Self {
-        let start = lengths[..range.start].iter().sum::<usize>() as i64;
-        let lengths = &lengths[range];
+impl Rectangle {
+    fn new(lengths: &[usize], device: Device) -> Self {
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let tokens = lengths.iter().sum::<usize>();
-        let padding = (tokens < longest * lengths.len()).then(|| {
-            let (mut spread, mut gather, mut mask) = (Vec::new(), Vec::new(), Vec::new());
-            let mut first = 0;
-            for (sequence, &length) in lengths.iter().enumerate() {
-                spread.extend((0..longest).map(|i| (if i < length { first + i } else { first }) as i32));
-                gather.extend((0..length).map(|i| (sequence * longest + i) as i32));
-                mask.extend((0..longest).map(|i| i < length));
-                first += length;
-            }
-            Padding {
-                spread: upload(&spread, device),
-                gather: upload(&gather, device),
-                mask: Tensor::from_slice(&mask).view([lengths.len() as i64, 1, 1, longest as i64]).to_device(device),
-            }
-        });
-        let (tokens, sequences, length) = (tokens as i64, lengths.len() as i64, longest as i64);
-        Self { start, tokens, sequences, length, padding }
+        let (mut spread, mut gather, mut mask) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first = 0;
+        for (sequence, &length) in lengths.iter().enumerate() {
+            spread.extend((0..longest).map(|i| (if i < length { first + i } else { first }) as i32));
+            gather.extend((0..length).map(|i| (sequence * longest + i) as i32));
+            mask.extend((0..longest).map(|i| i < length));
+            first += length;
+        }
+        let (sequences, length) = (lengths.len() as i64, longest as i64);
+        Self {
+            sequences,
+            length,
+            spread: upload(&spread, device),
+            gather: upload(&gather, device),
+            mask: Tensor::from_slice(&mask).view([sequences, 1, 1, length]).to_device(device),
+        }
     }
 
     fn attention(&self, qkv: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
         let width = qkv[0].size()[1];
         let [q, k, v] = qkv.map(|x| {
-            let rows = x.narrow(0, self.start, self.tokens);
-            let rows = match &self.padding {
-                Some(padding) => rows.index_select(0, &padding.spread),
-                None => rows,
-            };
+            let rows = x.index_select(0, &self.spread);
             rows.view([self.sequences, self.length, heads, width / heads]).transpose(1, 2)
         });
-        let mask = self.padding.as_ref().map(|p| &p.mask);
-        let out = Tensor::scaled_dot_product_attention(&q, &k, &v, mask, dropout, false, None, false);
-        let rows = out.transpose(1, 2).reshape([self.sequences * self.length, width]);
-        match &self.padding {
-            Some(padding) => rows.index_select(0, &padding.gather),
-            None => rows,
-        }
+        let seen = Tensor::scaled_dot_product_attention(&q, &k, &v, Some(&self.mask), dropout, false, None, false);
+        let rows = seen.transpose(1, 2).reshape([self.sequences * self.length, width]);
+        rows.index_select(0, &self.gather)
     }
 }
 
@@ -238,14 +193,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_waste_no_more_than_they_may() {
-        assert_eq!(groups(&[7, 7, 5, 5, 5, 2], 0.0), [0..2, 2..5, 5..6]);
-        assert_eq!(groups(&[7, 7, 5, 5, 5, 2], f64::INFINITY), vec![0..6; 1]);
-        assert_eq!(groups(&[10, 9, 9, 5], 0.1), [0..3, 3..4]);
-        assert_eq!(groups(&[], 0.0), Vec::<Range<usize>>::new());
-    }
-
-    #[test]
     fn flash_attention_is_attention() {
         if crate::device::Machine::look().usable == 0 {
             println!("skipped: attention over a row needs a GPU");
@@ -266,7 +213,7 @@ mod tests {
             all.extend(qkv.map(|x| x.grad().to_kind(Kind::Float)));
             all
         };
-        let (plain, flash) = (packed(Attention::Rectangles(f64::INFINITY)), packed(Attention::Flash));
+        let (plain, flash) = (packed(Attention::Rectangle), packed(Attention::Flash));
         // Heads of 64 and 32 numbers have code of ours besides.
         for heads in [2, 4] {
             let wanted = result(&|qkv| plain.attention(qkv, heads, 0.0));
@@ -283,30 +230,78 @@ mod tests {
         }
     }
 
+    /// Queries, keys and values of a row, `[tokens, 8]`.
+    fn drawn(tokens: i64, kind: Kind) -> [Tensor; 3] {
+        [1, 2, 3].map(|seed| {
+            tch::manual_seed(seed);
+            Tensor::randn([tokens, 8], (Kind::Double, Device::Cpu)).to_kind(kind).set_requires_grad(true)
+        })
+    }
+
+    /// What is seen, and the gradients of its squares' sum.
+    fn with_gradients(qkv: &[Tensor; 3], attention: impl Fn([&Tensor; 3]) -> Tensor) -> [Tensor; 4] {
+        let seen = attention(qkv.each_ref());
+        let sum = seen.square().sum(Kind::Double);
+        let [dq, dk, dv] = Tensor::run_backward(&[sum], qkv, false, false).try_into().unwrap();
+        [seen.detach(), dq, dk, dv]
+    }
+
     #[test]
     fn a_sequence_does_not_see_what_is_beside_it() {
-        let lengths = [6, 6, 4, 3, 1];
-        let ids = vec![0u16; 20];
-        let qkv = [1, 2, 3].map(|seed| {
-            tch::manual_seed(seed);
-            Tensor::randn([20, 8], (Kind::Double, Device::Cpu))
-        });
-        let apart: Vec<Tensor> = (0..lengths.len())
-            .map(|i| {
-                let start = lengths[..i].iter().sum::<usize>() as i64;
-                let [q, k, v] = [0, 1, 2]
-                    .map(|x: usize| qkv[x].narrow(0, start, lengths[i] as i64).view([-1, 2, 4]).transpose(0, 1));
-                let weights = (q.matmul(&k.transpose(1, 2)) / 2.0).softmax(-1, Kind::Double);
-                weights.matmul(&v).transpose(0, 1).reshape([-1, 8])
-            })
-            .collect();
-        let wanted = Tensor::cat(&apart, 0);
-        for waste in [0.0, 0.3, f64::INFINITY] {
-            let layout = Layout { device: Device::Cpu, attention: Attention::Rectangles(waste) };
-            let packed = Packed::new(&ids, &lengths, layout);
-            let found = packed.attention([&qkv[0], &qkv[1], &qkv[2]], 2, 0.0);
-            let error = (&found - &wanted).abs().max().double_value(&[]);
-            assert!(error < 1e-12, "{waste}: {error}");
+        let lengths = [6, 40, 4, 3, 1];
+        let tokens: usize = lengths.iter().sum();
+        let apart = |qkv: [&Tensor; 3]| {
+            let seen: Vec<Tensor> = (0..lengths.len())
+                .map(|i| {
+                    let start = lengths[..i].iter().sum::<usize>() as i64;
+                    let [q, k, v] = qkv.map(|x| x.narrow(0, start, lengths[i] as i64).view([-1, 2, 4]).transpose(0, 1));
+                    let weights = (q.matmul(&k.transpose(1, 2)) / 2.0).softmax(-1, Kind::Double);
+                    weights.matmul(&v).transpose(0, 1).reshape([-1, 8])
+                })
+                .collect();
+            Tensor::cat(&seen, 0)
+        };
+        let wanted = with_gradients(&drawn(tokens as i64, Kind::Double), apart);
+        for attention in [Attention::Row, Attention::Rectangle] {
+            for (kind, most) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5)] {
+                let packed = Packed::new(&vec![0; tokens], &lengths, Layout { device: Device::Cpu, attention });
+                let found = with_gradients(&drawn(tokens as i64, kind), |qkv| packed.attention(qkv, 2, 0.0));
+                for (found, wanted) in found.iter().zip(&wanted) {
+                    let error = (found.to_kind(Kind::Double) - wanted).abs().max().double_value(&[]);
+                    assert!(error < most, "{attention:?} in {kind:?}: {error}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn dropped_attention_has_the_gradient_of_what_it_kept() {
+        let (lengths, share) = ([70, 3, 1], 0.3);
+        let layout = Layout { device: Device::Cpu, attention: Attention::Row };
+        let packed = Packed::new(&[0; 74], &lengths, layout);
+        let attention = |qkv: [&Tensor; 3]| {
+            tch::manual_seed(5);
+            packed.attention(qkv, 2, share)
+        };
+        let qkv = drawn(74, Kind::Double);
+        let gradients = with_gradients(&qkv, attention);
+        // Along a direction the function changes as its gradient says.
+        for (i, gradient) in gradients[1..].iter().enumerate() {
+            let direction = Tensor::randn([74, 8], (Kind::Double, Device::Cpu));
+            let moved = |step: f64| {
+                let mut qkv = qkv.each_ref().map(Tensor::detach);
+                qkv[i] = &qkv[i] + &direction * step;
+                attention(qkv.each_ref()).square().sum(Kind::Double).double_value(&[])
+            };
+            let (found, step) = ((gradient * &direction).sum(Kind::Double).double_value(&[]), 1e-6);
+            let wanted = (moved(step) - moved(-step)) / (2.0 * step);
+            assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1.0), "{i}: {found} {wanted}");
+        }
+        // With values of one each query sees what is kept of its attention: one on average, and nothing that is not kept.
+        let ones = Tensor::ones([74, 8], (Kind::Double, Device::Cpu));
+        let kept = attention([&qkv[0].detach(), &qkv[1].detach(), &ones]);
+        assert!((kept.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.1, "{kept}");
+        let last = f64::try_from(kept.get(73).get(0)).unwrap();
+        assert!([0.0, 1.0 / (1.0 - share)].iter().any(|wanted| (last - wanted).abs() < 1e-4), "{last}");
     }
 }

@@ -7,7 +7,7 @@ use super::{
     config::{Activation, BertConfig},
 };
 use crate::native::{
-    TorchError,
+    self, TorchError,
     fused::{CAST, FusedKernels, LayerCall, PARAMETERS, Sequences, cast},
 };
 
@@ -130,6 +130,25 @@ pub enum Phase {
     Train,
     /// No.
     Evaluate,
+}
+
+impl Phase {
+    /// The share that dropout drops.
+    fn share(self, dropout: f64) -> f64 {
+        if self == Self::Train { dropout } else { 0.0 }
+    }
+
+    /// Drops a share of numbers.
+    pub fn dropout(self, x: Tensor, share: f64) -> Tensor {
+        match (self.share(share), x.device(), x.kind()) {
+            (0.0, ..) => x,
+            // What libtorch refuses is a panic, as it is in tch.
+            (share, Device::Cpu, Kind::Float | Kind::Double) => {
+                native::cpu::dropout(&x, share).unwrap_or_else(|error| panic!("{error}"))
+            }
+            (share, ..) => x.dropout(share, true),
+        }
+    }
 }
 
 /// Adds the parts of a model to its parameters, fresh: normal weights, zero biases, as `transformers` starts them.
@@ -271,9 +290,8 @@ impl Encoder {
 
     /// The last hidden states of all tokens, `[T, hidden_size]`.
     pub fn encode(&self, packed: &Packed, phase: Phase) -> Tensor {
-        let train = phase == Phase::Train;
-        let dropout = |x: Tensor| x.dropout(self.config.hidden_dropout_prob, train);
-        let attention_dropout = if train { self.config.attention_probs_dropout_prob } else { 0.0 };
+        let dropout = |x: Tensor| phase.dropout(x, self.config.hidden_dropout_prob);
+        let attention_dropout = phase.share(self.config.attention_probs_dropout_prob);
         let rows = |table: &Tensor, ids: &Tensor| Tensor::embedding(table, ids, -1, false, false);
         let types = packed.types().map_or_else(|| self.types.select(0, 0), |types| rows(&self.types, types));
         let sum = rows(&self.words, packed.ids()) + rows(&self.positions, packed.positions()) + types;
@@ -302,16 +320,14 @@ impl Encoder {
         sequences: &Sequences,
         phase: Phase,
     ) -> Result<Tensor, TorchError> {
-        let share = |share: f64| if phase == Phase::Train { share } else { 0.0 };
         let call = LayerCall {
             sequences,
-            dropout: share(self.config.hidden_dropout_prob),
-            attention_dropout: share(self.config.attention_probs_dropout_prob),
+            dropout: phase.share(self.config.hidden_dropout_prob),
+            attention_dropout: phase.share(self.config.attention_probs_dropout_prob),
             epsilon: self.config.layer_norm_eps,
         };
         let many = self.layers.len();
-        let seeds = Tensor::randint(i64::MAX, [3 * many as i64], (Kind::Int64, Device::Cpu));
-        let seeds = Vec::<i64>::try_from(seeds).map_err(|error| TorchError(error.to_string()))?;
+        let seeds = native::seeds(3 * many as i64)?;
         let clone = |tensors: &[&Tensor]| -> Vec<Tensor> { tensors.iter().map(|t| t.shallow_clone()).collect() };
         let mut halves = cast(&self.layers.iter().flat_map(|l| clone(&l.parameters()[..CAST])).collect::<Vec<_>>())?;
         for (layer, seeds) in self.layers.iter().zip(seeds.as_chunks::<3>().0) {

@@ -1,11 +1,12 @@
-//! The Rust side of `trainer/native`: what tch lacks. [`group`] is that of several processes, [`fused`] that of BERT on a GPU.
+//! The Rust side of `trainer/native`: what tch lacks. [`group`] is that of several processes, [`fused`] that of BERT on a GPU, [`cpu`] that of a CPU.
+pub mod cpu;
 pub mod fused;
 pub mod group;
 
 use std::ffi::{c_char, c_int};
 
 use fused::Sequences;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 use torch_sys_pointer::C_tensor;
 
 /// tch does not export the type of its pointers.
@@ -246,6 +247,12 @@ pub fn flash_attention(
     checked(|error| unsafe { ebert_flash_attention(q, k, v, cumulative, longest, dropout, &mut out, error) })?;
     // SAFETY: the function made a tensor that is ours now.
     Ok(unsafe { Tensor::from_ptr(out.cast()) }.reshape([tokens, width]))
+}
+
+/// Seeds from libtorch's generator.
+pub fn seeds(count: i64) -> Result<Vec<i64>, TorchError> {
+    let drawn = Tensor::randint(i64::MAX, [count], (Kind::Int64, Device::Cpu));
+    Vec::<i64>::try_from(drawn).map_err(|error| TorchError(error.to_string()))
 }
 
 /// How the libtorch that is loaded was built.

@@ -128,7 +128,7 @@ impl TaskModel {
         let device = self.encoder.device();
         let packed = Packed::new(&batch.ids, &batch.lengths, self.encoder.layout()).with_types(&batch.types);
         let hidden = self.encoder.encode(&packed, phase);
-        let dropout = |x: Tensor| x.dropout(self.encoder.config().hidden_dropout_prob, phase == Phase::Train);
+        let dropout = |x: Tensor| phase.dropout(x, self.encoder.config().hidden_dropout_prob);
         let scores = match &self.head {
             Head::Tokens(outputs) if self.task == Task::Rqa => outputs.forward(&hidden),
             Head::Tokens(classifier) => classifier.forward(&dropout(hidden)),
