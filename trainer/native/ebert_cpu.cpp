@@ -4,13 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include <ATen/CPUFunctions.h>
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -34,8 +39,8 @@ constexpr int64_t blocks_of(int64_t numbers) { return (numbers + BLOCK - 1) / BL
 class Dropout {
 public:
   Dropout(double share, int64_t seed)
-      : seed(static_cast<uint64_t>(seed)), threshold(static_cast<uint32_t>(share * 65536.0)),
-        scale(static_cast<float>(65536.0 / (65536.0 - threshold))) {}
+      : seed(static_cast<uint64_t>(seed)), threshold(threshold_of(share)),
+        scale(threshold < 65536 ? static_cast<float>(65536.0 / (65536.0 - threshold)) : 0.0f) {}
 
   bool drops() const { return threshold > 0; }
 
@@ -56,6 +61,11 @@ private:
   float scale;
   Lanes state[4];
 
+  static uint32_t threshold_of(double share) {
+    TORCH_CHECK(share >= 0.0 && share <= 1.0, "wanted a share to drop, found ", share);
+    return static_cast<uint32_t>(std::lround(share * 65536.0));
+  }
+
   static uint64_t mixed(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
     x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
@@ -74,7 +84,7 @@ private:
       a ^= d;
       c ^= shifted;
       d = d << 11 | d >> 21;
-      Lanes low = ((drawn & 0xFFFFu) >= threshold) & kept, high = (drawn >> 16 >= threshold) & kept;
+      Lanes low = Lanes((drawn & 0xFFFFu) >= threshold) & kept, high = Lanes(drawn >> 16 >= threshold) & kept;
       std::memcpy(factors, &low, sizeof low);
       std::memcpy(factors + BLOCK / 2, &high, sizeof high);
     }
@@ -82,15 +92,18 @@ private:
   }
 };
 
-// Calls `work(first, last)` for ranges of so many tasks, each in a thread of libtorch's.
+// Calls `work(take)` in threads of libtorch's: `take()` gives the next of so many tasks, or `tasks` when all are taken. at::parallel_for
+// would run in one thread here, as its loop is compiled in this file, without OpenMP; that of TensorIterator is compiled in libtorch.
 template <typename F> void in_parallel(int64_t tasks, const F &work) {
-  at::Tensor numbers = at::arange(tasks, at::kLong);
-  at::TensorIterator iterator = at::TensorIterator::nullary_op(numbers);
+  std::atomic<int64_t> next{0};
+  auto take = [&] { return std::min(next++, tasks); };
+  at::Tensor threads = at::empty({std::min<int64_t>(tasks, at::get_num_threads())}, at::kByte);
+  at::TensorIterator iterator = at::TensorIterator::nullary_op(threads);
   iterator.for_each(
-      [&](char **data, const int64_t *, int64_t size, int64_t rows) {
-        at::NoGradGuard no_grad;
-        int64_t first = *reinterpret_cast<const int64_t *>(data[0]);
-        work(first, first + size * rows);
+      [&](char **, const int64_t *, int64_t, int64_t) {
+        // Autograd sees nothing of what is done in here.
+        at::AutoDispatchBelowADInplaceOrView guard;
+        work(take);
       },
       1);
 }
@@ -101,9 +114,9 @@ WIDE void multiply(const T *__restrict__ from, const float *__restrict__ factors
     to[i] = from[i] * factors[i];
 }
 
-template <typename T> WIDE void multiply(T *__restrict__ row, const float *__restrict__ factors, T factor, int64_t count) {
+template <typename T> WIDE void multiply(T *__restrict__ row, const float *__restrict__ factors, int64_t count) {
   for (int64_t i = 0; i < count; ++i)
-    row[i] *= factor * factors[i];
+    row[i] *= factors[i];
 }
 
 template <typename T> void drop(const Dropout &dropout, const at::Tensor &from, const at::Tensor &to) {
@@ -112,10 +125,11 @@ template <typename T> void drop(const Dropout &dropout, const at::Tensor &from, 
   const T *in = from.const_data_ptr<T>();
   T *out = to.mutable_data_ptr<T>();
   int64_t count = from.numel();
-  in_parallel((count + STRETCH - 1) / STRETCH, [&](int64_t first, int64_t last) {
+  int64_t stretches = (count + STRETCH - 1) / STRETCH;
+  in_parallel(stretches, [&](const auto &take) {
     Dropout draws = dropout;
     float factors[STRETCH];
-    for (int64_t stretch = first; stretch < last; ++stretch) {
+    for (int64_t stretch; (stretch = take()) < stretches;) {
       int64_t start = stretch * STRETCH, numbers = std::min(STRETCH, count - start);
       draws.begin(static_cast<uint64_t>(stretch));
       draws.draw(factors, blocks_of(numbers));
@@ -125,6 +139,7 @@ template <typename T> void drop(const Dropout &dropout, const at::Tensor &from, 
 }
 
 at::Tensor drop(const Dropout &dropout, const at::Tensor &given) {
+  TORCH_CHECK(given.is_cpu(), "wanted a tensor on the CPU");
   at::Tensor from = given.contiguous(), to = at::empty_like(from);
   if (from.numel() > 0)
     AT_DISPATCH_FLOATING_TYPES(from.scalar_type(), "dropout", [&] { drop<scalar_t>(dropout, from, to); });
@@ -133,6 +148,10 @@ at::Tensor drop(const Dropout &dropout, const at::Tensor &given) {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+void require_first_derivative() {
+  TORCH_CHECK(!at::GradMode::is_enabled(), "dropout and attention have no second derivative on a CPU");
+}
 
 // Dropout as a node of autograd's graph. What it drew is drawn again, not stored.
 struct DropoutNode : torch::autograd::Function<DropoutNode> {
@@ -143,6 +162,7 @@ struct DropoutNode : torch::autograd::Function<DropoutNode> {
   }
 
   static variable_list backward(AutogradContext *context, variable_list given) {
+    require_first_derivative();
     Dropout dropout(context->saved_data["share"].toDouble(), context->saved_data["seed"].toInt());
     return {drop(dropout, given[0]), at::Tensor(), at::Tensor()};
   }
@@ -150,7 +170,7 @@ struct DropoutNode : torch::autograd::Function<DropoutNode> {
 
 // 2^x for x of at most 0.
 inline double power_of_two(double x) { return std::exp2(x); }
-// By a polynomial of Taylor's within half a power; off by 2e-7 of it at most.
+// By a polynomial of Taylor's within half a power; off by 2.5e-7 of it at most, and never below 2^-126.
 inline float power_of_two(float x) {
   constexpr float ROUND = 12582912.0f;
   x = std::max(x, -126.0f);
@@ -176,12 +196,12 @@ template <typename T> WIDE T highest(const T *row, int64_t count) {
   return top;
 }
 
-// Scores to 2^(scale * score - less), and the sum of these.
-template <typename T> WIDE T powers(T *row, int64_t count, T scale, T less) {
+// Scores to 2^(scale * (score - top)), and the sum of these.
+template <typename T> WIDE T powers(T *row, int64_t count, T scale, T top) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < count; ++i) {
-    row[i] = power_of_two(scale * row[i] - less);
+    row[i] = power_of_two(scale * (row[i] - top));
     sum += row[i];
   }
   return sum;
@@ -191,11 +211,11 @@ template <typename T> WIDE T powers(T *row, int64_t count, T scale, T less) {
 // that of the scores. `probabilities` is room.
 template <typename T>
 WIDE void backward_row(T *__restrict__ row, T *__restrict__ gradient, const float *__restrict__ factors,
-                       T *__restrict__ probabilities, int64_t count, T scale, T log_sum, T gradient_scale) {
+                       T *__restrict__ probabilities, int64_t count, T scale, T top, T inverse, T gradient_scale) {
   T product = 0;
 #pragma omp simd reduction(+ : product)
   for (int64_t i = 0; i < count; ++i) {
-    probabilities[i] = power_of_two(scale * row[i] - log_sum);
+    probabilities[i] = inverse * power_of_two(scale * (row[i] - top));
     row[i] = probabilities[i] * factors[i];
     gradient[i] *= row[i];
     product += gradient[i];
@@ -212,40 +232,45 @@ struct Attention {
   double share;
   int64_t seed;
 
-  // What is seen, [tokens, width], and the sums of powers of two as logarithms, [heads, tokens].
+  // What is seen, [tokens, width], and of each query the highest score and the inverse of the sum of powers, [heads, tokens, 2], so that
+  // probabilities are the same numbers both ways.
   template <typename T> std::array<at::Tensor, 2> forward(const std::array<at::Tensor, 3> &qkv) const {
     const auto &[q, k, v] = qkv;
-    at::Tensor seen = at::empty_like(q), log_sums = at::empty({heads, q.size(0)}, q.options());
+    at::Tensor seen = at::empty_like(q), tops = at::empty({heads, q.size(0), 2}, q.options());
     each_head<T>(q, [&, q = q, k = k, v = v](const Head &head, Room<T> &room) {
       at::Tensor scores = room.square(0, head), of_head = head.of(seen);
       at::cpu::mm_out(scores, head.of(q), head.of(k).t());
-      T *row = scores.mutable_data_ptr<T>(), *sums = log_sums[head.number].mutable_data_ptr<T>() + head.start;
+      T *row = scores.mutable_data_ptr<T>(), *top = head.of_numbers<T>(tops), *end = top + 2 * head.length;
       T scale = head.scale();
-      for (int64_t i = 0; i < head.length; ++i, row += head.length) {
-        T top = scale * highest(row, head.length), sum = powers(row, head.length, scale, top);
-        sums[i] = top + std::log2(sum);
-        multiply(row, room.factors(), T(1) / sum, head.length);
+      for (int64_t i = 0; i < head.length; ++i, row += head.length, top += 2) {
+        top[0] = highest(row, head.length);
+        top[1] = T(1) / powers(row, head.length, scale, top[0]);
+        if (room.drops())
+          multiply(row, room.factors(), head.length);
       }
       at::cpu::mm_out(of_head, scores, head.of(v));
+      T *out = of_head.mutable_data_ptr<T>();
+      for (top -= 2 * head.length; top < end; top += 2, out += of_head.stride(0))
+        for (int64_t i = 0; i < head.size; ++i)
+          out[i] *= top[1];
     });
-    return {seen, log_sums};
+    return {seen, tops};
   }
 
   // The gradients of queries, keys and values.
   template <typename T>
   std::array<at::Tensor, 3> backward(const at::Tensor &dseen, const std::array<at::Tensor, 3> &qkv,
-                                     const at::Tensor &log_sums) const {
+                                     const at::Tensor &tops) const {
     const auto &[q, k, v] = qkv;
     std::array<at::Tensor, 3> d = {at::empty_like(q), at::empty_like(k), at::empty_like(v)};
     each_head<T>(q, [&, q = q, k = k, v = v](const Head &head, Room<T> &room) {
       at::Tensor scores = room.square(0, head), dscores = room.square(1, head);
       at::cpu::mm_out(scores, head.of(q), head.of(k).t());
       at::cpu::mm_out(dscores, head.of(dseen), head.of(v).t());
-      const T *sums = log_sums[head.number].const_data_ptr<T>() + head.start;
-      T *row = scores.mutable_data_ptr<T>(), *drow = dscores.mutable_data_ptr<T>();
+      T *row = scores.mutable_data_ptr<T>(), *drow = dscores.mutable_data_ptr<T>(), *top = head.of_numbers<T>(tops);
       T scale = head.scale(), gradient_scale = static_cast<T>(scale * LN_2);
-      for (int64_t i = 0; i < head.length; ++i, row += head.length, drow += head.length)
-        backward_row(row, drow, room.factors(), room.row(), head.length, scale, sums[i], gradient_scale);
+      for (int64_t i = 0; i < head.length; ++i, row += head.length, drow += head.length, top += 2)
+        backward_row(row, drow, room.factors(), room.row(), head.length, scale, top[0], top[1], gradient_scale);
       std::array<at::Tensor, 3> of_head = {head.of(d[0]), head.of(d[1]), head.of(d[2])};
       at::cpu::mm_out(of_head[0], dscores, head.of(k));
       at::cpu::mm_out(of_head[1], dscores.t(), head.of(q));
@@ -263,6 +288,10 @@ private:
 
     // Its part of a row, [length, size].
     at::Tensor of(const at::Tensor &row) const { return row.narrow(0, start, length).narrow(1, number * size, size); }
+    // Its first two numbers in [heads, tokens, 2].
+    template <typename T> T *of_numbers(const at::Tensor &all) const {
+      return static_cast<T *>(all.data_ptr()) + 2 * (number * all.size(1) + start);
+    }
     // Of scores, times log2(e).
     double scale() const { return 1.0 / (LN_2 * std::sqrt(static_cast<double>(size))); }
   };
@@ -285,9 +314,11 @@ private:
       return squares[number].narrow(0, 0, head.length * head.length).view({head.length, head.length});
     }
 
+    bool drops() const { return dropout.drops(); }
+
     // Of the next row.
     const float *factors() {
-      if (dropout.drops())
+      if (drops())
         dropout.draw(of_row.data(), blocks);
       return of_row.data();
     }
@@ -313,16 +344,15 @@ private:
       tokens += length;
       longest = std::max(longest, length);
     }
-    TORCH_CHECK(tokens == row.size(0) && row.size(1) % heads == 0, "wanted lengths that add up to the row, and whole heads");
+    TORCH_CHECK(tokens == row.size(0), "wanted lengths that add up to the row");
     if (tokens == 0)
       return;
-    // All sequences of a head, then those of the next: ranges of tasks are of like size.
-    int64_t sequences = static_cast<int64_t>(lengths.size());
-    in_parallel(heads * sequences, [&](int64_t first, int64_t last) {
+    int64_t tasks = heads * static_cast<int64_t>(lengths.size());
+    in_parallel(tasks, [&](const auto &take) {
       Room<T> room(*this, longest, row.options());
-      for (int64_t task = first; task < last; ++task) {
-        int64_t sequence = task % sequences;
-        Head head{task / sequences, starts[sequence], lengths[sequence], row.size(1) / heads};
+      for (int64_t task; (task = take()) < tasks;) {
+        int64_t sequence = task / heads;
+        Head head{task % heads, starts[sequence], lengths[sequence], row.size(1) / heads};
         room.begin(task, head.length);
         work(head, room);
       }
@@ -334,6 +364,10 @@ private:
 struct AttentionNode : torch::autograd::Function<AttentionNode> {
   static at::Tensor forward(AutogradContext *context, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
                             const Attention &attention) {
+    for (const at::Tensor *x : {&q, &k, &v})
+      TORCH_CHECK(x->is_cpu() && x->dim() == 2 && x->sizes() == q.sizes() && x->scalar_type() == q.scalar_type(),
+                  "wanted queries, keys and values of one shape and kind, on the CPU");
+    TORCH_CHECK(attention.heads > 0 && q.size(1) % attention.heads == 0, "wanted whole heads");
     std::array<at::Tensor, 3> qkv = {q.contiguous(), k.contiguous(), v.contiguous()};
     std::array<at::Tensor, 2> made;
     AT_DISPATCH_FLOATING_TYPES(q.scalar_type(), "attention", [&] { made = attention.forward<scalar_t>(qkv); });
@@ -346,6 +380,7 @@ struct AttentionNode : torch::autograd::Function<AttentionNode> {
   }
 
   static variable_list backward(AutogradContext *context, variable_list given) {
+    require_first_derivative();
     const auto saved = context->get_saved_variables();
     auto &options = context->saved_data;
     Attention attention{options["lengths"].toIntVector(), options["heads"].toInt(), options["share"].toDouble(),

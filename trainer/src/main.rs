@@ -19,6 +19,7 @@ use trainer::{
     device::{Machine, Wish},
     estimate::Estimate,
     log::{Talk, brief, describe},
+    model::ATTENTION,
     pretrain::{Ended, pretrain},
     report,
     run::{Opened, Plan, Request, Run},
@@ -346,6 +347,11 @@ fn explain(text: &str) -> String {
     let first: String = first.chars().take(600).collect();
     if first.contains("out of memory") {
         return format!("{first}\nhint: fewer optimizer.sequences or neighbor.pairs, or a smaller model");
+    }
+    if ["illegal memory access", "misaligned address", "launch failure"].iter().any(|what| first.contains(what)) {
+        return format!(
+            "{first}\nhint: {ATTENTION}=libtorch does without attention of our own; if that helps, it is a bug"
+        );
     }
     first
 }

@@ -11,5 +11,5 @@ pub mod weights;
 
 pub use attention::{Attention, Layout, Packed, indices, upload};
 pub use config::{Activation, BertConfig, ConfigError};
-pub use encoder::{Builder, Encoder, LayerNorm, Linear, Parameters, Phase};
+pub use encoder::{ATTENTION, Builder, Encoder, LayerNorm, Linear, Parameters, Phase};
 pub use masked_lm::{BertForMaskedLm, cross_entropy};

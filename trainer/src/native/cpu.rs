@@ -27,11 +27,11 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Drops a share of numbers in float32 or float64, and multiplies the others by what leaves the mean as it is. Gradients flow through it. The
-/// generator of libtorch gives the seed; how many threads there are does not matter.
+/// Drops a share of numbers in float32 or float64, to 1/65536, and multiplies the others by what leaves the mean as it is. Gradients flow
+/// through it. The generator of libtorch gives the seed; how many threads there are does not matter.
 ///
 /// # Errors
-/// When libtorch refuses.
+/// When it is no share, or libtorch refuses.
 pub fn dropout(x: &Tensor, share: f64) -> Result<Tensor, TorchError> {
     let seed = seeds(1)?[0];
     let mut out = std::ptr::null_mut();
@@ -45,7 +45,7 @@ pub fn dropout(x: &Tensor, share: f64) -> Result<Tensor, TorchError> {
 /// A share of attention is dropped. Gradients flow through it. Of a head of a sequence all scores are in memory at once, of each thread's.
 ///
 /// # Errors
-/// When the lengths do not add up to the row, or libtorch refuses.
+/// When the shapes differ, the lengths do not add up to the row, or libtorch refuses.
 pub fn attention(qkv: [&Tensor; 3], lengths: &[i64], heads: i64, dropout: f64) -> Result<Tensor, TorchError> {
     let kind = qkv[0].kind();
     if kind != Kind::Float && kind != Kind::Double {
@@ -68,6 +68,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::model::{Attention, Layout, Packed};
 
     const MANY: i64 = 100_003;
 
@@ -110,11 +111,80 @@ mod tests {
         assert!(first.to_kind(Kind::Double).eq(0.0).equal(&dropped(1, 0.3, Kind::Double)[0].eq(0.0)));
         let other = dropped(2, 0.3, Kind::Float)[0].ne_tensor(&first).to_kind(Kind::Double).mean(Kind::Double);
         assert!((other.double_value(&[]) - 2.0 * 0.3 * 0.7).abs() < 0.01);
-        let threads = tch::get_num_threads();
-        for some in [1, 3] {
-            tch::set_num_threads(some);
-            assert!(first.equal(&dropped(1, 0.3, Kind::Float)[0]), "{some} threads");
+    }
+
+    /// Of two sequences of 64 tokens and two heads, which attention is kept, `[2, 2, 64, 64]`: each score is alike, and the values tell places apart.
+    fn kept(share: f64) -> Tensor {
+        let alike = Tensor::zeros([128, 128], (Kind::Float, Device::Cpu));
+        let eye = Tensor::eye(64, (Kind::Float, Device::Cpu)).repeat([2, 2]);
+        tch::manual_seed(3);
+        let seen = attention([&alike, &alike, &eye], &[64, 64], 2, share).unwrap();
+        seen.view([2, 64, 2, 64]).transpose(1, 2).ne(0.0)
+    }
+
+    #[test]
+    fn heads_sequences_and_rows_are_dropped_by_themselves() {
+        let share = 0.3;
+        let dropped = kept(share).logical_not();
+        let both = |one: &Tensor, other: &Tensor| {
+            one.logical_and(other).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
+        };
+        let rows = |start| dropped.narrow(2, start, 63);
+        for (what, found) in [
+            ("sequences", both(&dropped.get(0), &dropped.get(1))),
+            ("heads", both(&dropped.select(1, 0), &dropped.select(1, 1))),
+            ("rows", both(&rows(0), &rows(1))),
+        ] {
+            // Of 8,192 pairs.
+            assert!((found - share * share).abs() < 0.016, "{what}: {found}");
         }
-        tch::set_num_threads(threads);
+        assert!((both(&dropped, &dropped) - share).abs() < 0.016);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let x = |rows: i64, width: i64| Tensor::zeros([rows, width], (Kind::Float, Device::Cpu));
+        let refused = |qkv: [Tensor; 3], lengths: &[i64], heads| {
+            attention(qkv.each_ref(), lengths, heads, 0.0).unwrap_err().to_string()
+        };
+        assert!(refused([x(4, 8), x(6, 8), x(4, 8)], &[4], 2).contains("one shape"));
+        assert!(refused([x(4, 8), x(4, 8), x(4, 8)], &[3], 2).contains("add up"));
+        assert!(refused([x(4, 8), x(4, 8), x(4, 8)], &[4], 3).contains("whole heads"));
+        for share in [-0.1, 1.1, f64::NAN] {
+            assert!(dropout(&x(2, 2), share).unwrap_err().to_string().contains("a share"), "{share}");
+        }
+    }
+
+    #[test]
+    fn threads_do_not_matter() {
+        let once = || {
+            let lengths = [70, 3, 1, 55];
+            let layout = Layout { device: Device::Cpu, attention: Attention::Row };
+            let packed = Packed::new(&[0; 129], &lengths, layout);
+            let qkv = [1, 2, 3].map(|seed| {
+                tch::manual_seed(seed);
+                Tensor::randn([129, 8], (Kind::Float, Device::Cpu)).set_requires_grad(true)
+            });
+            let seen = packed.attention(qkv.each_ref(), 2, 0.3);
+            let [drop, _] = dropped(1, 0.3, Kind::Float);
+            let mut all = Tensor::run_backward(&[seen.square().sum(Kind::Float)], &qkv, false, false);
+            all.extend([seen.detach(), drop]);
+            all
+        };
+        /// Puts the number of threads back.
+        struct Threads(i32);
+        impl Drop for Threads {
+            fn drop(&mut self) {
+                tch::set_num_threads(self.0);
+            }
+        }
+        let _threads = Threads(tch::get_num_threads());
+        let found = [1, 2, 3].map(|threads| {
+            tch::set_num_threads(threads);
+            once()
+        });
+        for other in &found[1..] {
+            assert!(found[0].iter().zip(other).all(|(one, other)| one.equal(other)));
+        }
     }
 }
