@@ -1,10 +1,12 @@
 //! The command line of the trainer.
+mod failure;
+
 use std::{
     io::{self, IsTerminal, Write},
     panic,
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -19,7 +21,6 @@ use trainer::{
     device::{Machine, Wish},
     estimate::Estimate,
     log::{Talk, brief, describe},
-    model::ATTENTION,
     pretrain::{Ended, pretrain},
     report,
     run::{Opened, Plan, Request, Run},
@@ -255,23 +256,13 @@ const PAGE: &str = "report.html";
 /// to step: with its default of 1,024 a process grows by a gigabyte, and is no faster.
 const ONEDNN_SHAPES: &str = "8";
 
-/// The first panic of any thread; what follows from it says less.
-static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
-
 fn main() -> ExitCode {
     if std::env::var_os("ONEDNN_PRIMITIVE_CACHE_CAPACITY").is_none() {
         // SAFETY: no other thread has been started.
         unsafe { std::env::set_var("ONEDNN_PRIMITIVE_CACHE_CAPACITY", ONEDNN_SHAPES) };
     }
     let command = Cli::parse().command;
-    // tch reports what libtorch refuses as a panic: it is told as an error, with the place where it happened.
-    panic::set_hook(Box::new(|panic| {
-        let text = panic.payload_as_str().unwrap_or("an unknown failure");
-        let place = panic.location().map(|at| format!(" ({at})")).unwrap_or_default();
-        if let Ok(mut first) = FIRST_PANIC.lock() {
-            first.get_or_insert(format!("{}{place}", explain(text)));
-        }
-    }));
+    failure::collect_panics();
     let outcome = panic::catch_unwind(|| match command {
         Command::Doctor => doctor(),
         Command::Pretrain(options) => train(options),
@@ -330,47 +321,14 @@ fn main() -> ExitCode {
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
                 return ExitCode::SUCCESS;
             }
-            tell(&error);
+            failure::tell(&error);
             ExitCode::FAILURE
         }
         Err(_) => {
-            let text = FIRST_PANIC.lock().ok().and_then(|mut first| first.take());
-            tell(&anyhow::anyhow!("{}", text.unwrap_or_else(|| "an unknown failure".to_owned())));
+            failure::tell(&failure::first_panic());
             ExitCode::FAILURE
         }
     }
-}
-
-/// What a panic of tch says, without libtorch's own call stack.
-fn explain(text: &str) -> String {
-    let first = text.split("Exception raised from").next().unwrap_or(text).trim_end();
-    let first: String = first.chars().take(600).collect();
-    if first.contains("out of memory") {
-        return format!("{first}\nhint: fewer optimizer.sequences or neighbor.pairs, or a smaller model");
-    }
-    if ["illegal memory access", "misaligned address", "launch failure"].iter().any(|what| first.contains(what)) {
-        return format!(
-            "{first}\nhint: {ATTENTION}=libtorch does without attention of our own; if that helps, it is a bug"
-        );
-    }
-    first
-}
-
-/// Prints an error with its causes, each of which ends a line of the message.
-fn tell(error: &anyhow::Error) {
-    let mut text = error.to_string();
-    let mut causes = String::new();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Some causes repeat their own.
-        if !text.contains(&cause) && !causes.contains(&cause) {
-            causes += &format!(": {cause}");
-        }
-    }
-    match text.find("\nhint:") {
-        Some(hint) => text.insert_str(hint, &causes),
-        None => text.push_str(&causes),
-    }
-    let _ = writeln!(io::stderr(), "error: {text}");
 }
 
 fn doctor() -> anyhow::Result<ExitCode> {

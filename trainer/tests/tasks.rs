@@ -87,7 +87,7 @@ fn make_model(folder: &Path, seed: u64) {
     words
         .extend(ASPECTS.iter().flat_map(|aspect| aspect.split(' ')).filter(|word| !["battery", "life"].contains(word)));
     words.extend(OPINIONS.iter().map(|(word, _)| *word).chain(SIZES).chain(COLOURS).chain(KINDS.map(|(word, _)| word)));
-    // With the usual 0.02 as many as seven of eight seeds do not learn which of two answers a question asks for.
+    // With the usual 0.02 most seeds do not learn which of two answers a question asks for.
     let config = serde_json::json!({"vocab_size": words.len(), "hidden_size": 32, "num_hidden_layers": 2,
         "initializer_range": 0.2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 48, "model_type": "bert"});
     let model = BertForMaskedLm::new(&serde_json::from_value(config.clone()).unwrap(), seed, Device::Cpu, Kind::Float);

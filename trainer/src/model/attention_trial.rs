@@ -31,6 +31,61 @@ const LENGTHS: [f64; 10] = [1.0, 1.0, 0.6, 0.4, 0.25, 0.15, 0.1, 0.1, 0.05, 0.05
 /// So many times.
 const SEQUENCES: usize = 16;
 
+/// The environment variable that decides without a trial.
+pub const VARIABLE: &str = "EBERT_ATTENTION";
+
+/// Whose attention a GPU uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// That of `attention.cu`.
+    Own,
+    /// libtorch's.
+    Libtorch,
+    /// The faster one.
+    Trial,
+}
+
+impl Choice {
+    /// What the variable says, or that it says nothing known.
+    fn of(variable: Option<&str>) -> Result<Self, String> {
+        match variable {
+            None | Some("") => Ok(Self::Trial),
+            Some("own") => Ok(Self::Own),
+            Some("libtorch") => Ok(Self::Libtorch),
+            Some(other) => Err(format!("{VARIABLE} is `{other}`, wanted own or libtorch")),
+        }
+    }
+}
+
+/// Has the code for a GPU use the attention that the environment names, or else the faster one. Gives which it is, and why.
+pub fn choose(kernels: &mut FusedKernels, config: &BertConfig, device: Device) -> String {
+    if !kernels.has_attention() {
+        return "attention of libtorch".to_owned();
+    }
+    let variable = std::env::var(VARIABLE).ok();
+    let (choice, unknown) = match Choice::of(variable.as_deref()) {
+        Ok(choice) => (choice, String::new()),
+        Err(what) => (Choice::Trial, format!("; {what}")),
+    };
+    let tried = match choice {
+        Choice::Own => return "attention of attention.cu".to_owned(),
+        Choice::Libtorch => Ok(None),
+        Choice::Trial => AttentionTrial::run(kernels, config, device).map(Some),
+    };
+    if !matches!(&tried, Ok(Some(trial)) if trial.ours_is_better()) {
+        kernels.use_attention_of_libtorch();
+    }
+    let what = match tried {
+        Ok(None) => "attention of libtorch".to_owned(),
+        Ok(Some(trial)) => trial.to_string(),
+        Err(error) => {
+            let first = error.to_string();
+            format!("attention of libtorch: ours fails: {}", first.lines().next().unwrap_or_default())
+        }
+    };
+    what + &unknown
+}
+
 impl AttentionTrial {
     /// Tries both, on sequences up to the longest of a model, in some tens of milliseconds.
     ///
@@ -108,6 +163,14 @@ impl fmt::Display for AttentionTrial {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_decides_by_words_that_are_known() {
+        assert_eq!(Choice::of(None), Ok(Choice::Trial));
+        assert_eq!(Choice::of(Some("own")), Ok(Choice::Own));
+        assert_eq!(Choice::of(Some("libtorch")), Ok(Choice::Libtorch));
+        assert!(Choice::of(Some("libtroch")).unwrap_err().contains("`libtroch`, wanted own or libtorch"));
+    }
 
     #[test]
     fn the_faster_one_is_used_where_they_agree() {

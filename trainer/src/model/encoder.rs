@@ -3,7 +3,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     attention::{Attention, Layout, Packed},
-    attention_trial::AttentionTrial,
+    attention_trial,
     config::{Activation, BertConfig},
 };
 use crate::native::{
@@ -352,9 +352,6 @@ struct Fused {
     attention: String,
 }
 
-/// The environment variable that says whose attention a GPU uses, `libtorch` or `own`, without a trial.
-pub const ATTENTION: &str = "EBERT_ATTENTION";
-
 /// The code of fused layers, where a GPU computes in bfloat16; or why there is none.
 fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Option<Fused>, String> {
     let Device::Cuda(gpu) = device else { return Ok(None) };
@@ -367,25 +364,7 @@ fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Op
     }
     let first_line = |error: TorchError| error.to_string().lines().next().unwrap_or_default().to_owned();
     let mut kernels = FusedKernels::compile(hidden, inner, config.num_attention_heads, gpu).map_err(first_line)?;
-    let attention = match (kernels.has_attention(), std::env::var(ATTENTION).as_deref()) {
-        (false, _) | (_, Ok("libtorch")) => {
-            kernels.use_attention_of_libtorch();
-            "attention of libtorch".to_owned()
-        }
-        (_, Ok("own")) => "attention of attention.cu".to_owned(),
-        _ => match AttentionTrial::run(&kernels, config, device) {
-            Ok(trial) => {
-                if !trial.ours_is_better() {
-                    kernels.use_attention_of_libtorch();
-                }
-                trial.to_string()
-            }
-            Err(error) => {
-                kernels.use_attention_of_libtorch();
-                format!("attention of libtorch: ours fails: {}", first_line(error))
-            }
-        },
-    };
+    let attention = attention_trial::choose(&mut kernels, config, device);
     Ok(Some(Fused { kernels, attention }))
 }
 

@@ -10,6 +10,7 @@ mod masked_lm;
 pub mod weights;
 
 pub use attention::{Attention, Layout, Packed, indices, upload};
+pub use attention_trial::VARIABLE as ATTENTION_VARIABLE;
 pub use config::{Activation, BertConfig, ConfigError};
-pub use encoder::{ATTENTION, Builder, Encoder, LayerNorm, Linear, Parameters, Phase};
+pub use encoder::{Builder, Encoder, LayerNorm, Linear, Parameters, Phase};
 pub use masked_lm::{BertForMaskedLm, cross_entropy};

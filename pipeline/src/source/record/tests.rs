@@ -1,0 +1,153 @@
+use super::*;
+
+fn kind(line: &str) -> Option<(Kind, Generation)> {
+    parse(line.as_bytes(), |r| r.recognise()).unwrap()
+}
+
+#[test]
+fn every_generation_is_recognised() {
+    use Generation::{Y2014, Y2018, Y2023};
+    use Kind::{Product, Review};
+    for (line, wanted) in [
+        (r#"{"asin": "B0", "title": "T", "related": {}}"#, Some((Product, Y2014))),
+        (r"{'asin': 'B0', 'categories': [['Books']], 'title': 'It\'s'}", Some((Product, Y2014))),
+        (r#"{"asin": "B0", "also_buy": [], "category": ["X"]}"#, Some((Product, Y2018))),
+        (r#"{"parent_asin": "B0", "title": "T", "features": [], "average_rating": 4.5}"#, Some((Product, Y2023))),
+        (r#"{"asin": "B0", "reviewerID": "A", "reviewText": "x", "overall": 5.0}"#, Some((Review, Y2014))),
+        (r#"{"asin": "B0", "reviewerID": "A", "overall": 5.0, "verified": true}"#, Some((Review, Y2018))),
+        (r#"{"rating": 5.0, "title": "T", "text": "x", "timestamp": 1}"#, Some((Review, Y2023))),
+        (r#"{"id": 1, "name": "x"}"#, None),
+        (r#"{"parent_asin": "B0", "user_id": "A", "rating": 5.0, "title": "T"}"#, Some((Review, Y2023))),
+        (r#"{"asin": "B0", "title": "T", "related": 5}"#, Some((Product, Y2014))),
+        (r#"{"asin": "B0", "title": "T", "related": true}"#, Some((Product, Y2014))),
+        ("{}", None),
+    ] {
+        assert_eq!(kind(line), wanted, "{line}");
+    }
+}
+
+#[test]
+fn fields_come_in_many_shapes() {
+    let line = r#"{"asin": "B0", "title": null, "description": ["a", ["b"], "c"], "categories": [["X", "Y"], ["X"]],
+        "brand": "", "store": "S", "details": "{\"Size:\": 1, \"Color\": {\"x\": []}}",
+        "also_buy": ["B1"], "related": {"also_viewed": ["B2"], "bought_together": ["B3"], "odd": 1},
+        "unixReviewTime": 1472688000.0, "overall": "4.5", "price": {"a": [1, {}]}}"#;
+    parse(line.replace('\n', " ").as_bytes(), |r| {
+        assert_eq!(r.product_id(), Some("B0"));
+        assert_eq!(r.description.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(r.categories().collect::<Vec<_>>(), ["X", "Y", "X"]);
+        assert_eq!(r.brand(), Some("S"));
+        assert_eq!(r.attributes, ["Size:", "Color"]);
+        let associations: Vec<_> = r.associations.iter().map(|(r, o)| (r.as_str(), o.as_ref())).collect();
+        assert_eq!(associations, [("complement", "B1"), ("substitute", "B2"), ("complement", "B3")]);
+        assert_eq!(r.time(), Some("1472688000"));
+        assert_eq!(r.rating(), Some(4.5));
+    })
+    .unwrap();
+}
+
+#[test]
+fn null_is_no_value() {
+    use Generation::{Y2014, Y2018, Y2023};
+    use Kind::{Product, Review};
+    for (line, wanted) in [
+        // Products with the fields of reviews, as a table joined of both has them, and the other way round.
+        (
+            r#"{"parent_asin":"A","title":"T","features":["f"],"description":["d"],"reviewText":null,"reviewerID":null,"overall":null}"#,
+            (Product, Y2023),
+        ),
+        (r#"{"asin":"A","title":"T","reviewText":null,"user_id":null}"#, (Product, Y2014)),
+        (r#"{"asin":"A","reviewerID":"R","reviewText":"x","features":null,"user_id":null}"#, (Review, Y2014)),
+        (r#"{"asin":"A","title":"T","feature":["x"],"features":null,"categories":null}"#, (Product, Y2018)),
+        // What it was without a look at values, it still is.
+        (r#"{"parent_asin":"A","title":"T","rating":5.0,"text":null,"user_id":null}"#, (Review, Y2023)),
+        (r#"{"asin":"A","title":"T","overall":5.0,"reviewerID":null}"#, (Review, Y2014)),
+        (r#"{"asin":"A","overall":null,"reviewerID":"R","summary":"x"}"#, (Review, Y2014)),
+        (r#"{"asin":"A","title":"T","overall":5.0}"#, (Product, Y2014)),
+        (r#"{"asin":"A","related":null}"#, (Product, Y2014)),
+        (r#"{"id":"A","features":null,"imUrl":null}"#, (Product, Y2023)),
+        (r#"{"id":"A","features":[]}"#, (Product, Y2023)),
+        (r#"{"asin":"A","title":"T","related":null,"feature":[]}"#, (Product, Y2018)),
+        (r#"{"asin":"A","reviewText":null}"#, (Review, Y2014)),
+    ] {
+        assert_eq!(kind(line), Some(wanted), "{line}");
+    }
+}
+
+#[test]
+fn a_spelling_without_a_value_hides_no_other() {
+    let empty = ["null", "[]", r#""""#, r#"["", null]"#];
+    for (one, other, value) in [
+        ("feature", "features", r#"["one"]"#),
+        ("category", "categories", r#"["one"]"#),
+        ("asin", "parent_asin", r#""one""#),
+        ("brand", "store", r#""one""#),
+        ("reviewerID", "user_id", r#""one""#),
+        ("unixReviewTime", "timestamp", "1"),
+        ("overall", "rating", "4.5"),
+        ("reviewText", "text", r#""one""#),
+        ("summary", "title", r#""one""#),
+    ] {
+        for (one, other) in [(one, other), (other, one)] {
+            for nothing in empty {
+                for line in [
+                    format!(r#"{{"{one}":{value},"{other}":{nothing}}}"#),
+                    format!(r#"{{"{other}":{nothing},"{one}":{value}}}"#),
+                ] {
+                    parse(line.as_bytes(), |r| {
+                        let texts = [r.features().collect(), r.categories().collect(), r.review_pieces().collect()]
+                            .map(|texts: Vec<&str>| texts.join(" "));
+                        let ids = [r.product_id(), r.brand(), r.reviewer(), r.time()];
+                        let found = texts.iter().map(|t| t.trim()).chain(ids.into_iter().flatten());
+                        let found: Vec<&str> = found.filter(|t| !t.is_empty()).collect();
+                        let wanted = if value == "4.5" { &[][..] } else { &[value.trim_matches(['[', ']', '"'])] };
+                        assert_eq!(found, wanted, "{line}");
+                        assert_eq!(r.rating(), (value == "4.5").then_some(4.5), "{line}");
+                    })
+                    .unwrap();
+                }
+            }
+        }
+    }
+    // Of one spelling, the last value counts, as in Python.
+    parse(br#"{"feature":["one"],"feature":null,"asin":"A","asin":"B"}"#, |r| {
+        assert_eq!((r.features().count(), r.product_id()), (0, Some("B")));
+    })
+    .unwrap();
+}
+
+#[test]
+fn associated_products_may_be_maps() {
+    let line = r#"{"asin": "B0", "bought_together": [{"asin": "B1", "title": "x"}, "B2", {"parent_asin": "B3", "asin": "B4"}],
+        "also_view": {"asin": ["B5"]}, "related": {"also_viewed": [{"asin": "B6", "n": {"asin": "no"}}]},
+        "title": {"asin": "no"}, "description": [{"asin": "no"}, "yes"]}"#;
+    parse(line.replace('\n', " ").as_bytes(), |r| {
+        let others: Vec<_> = r.associations.iter().map(|(r, o)| (r.as_str(), o.as_ref())).collect();
+        let (buy, view) = ("complement", "substitute");
+        assert_eq!(others, [(buy, "B1"), (buy, "B2"), (buy, "B3"), (view, "B5"), (view, "B6")]);
+        assert_eq!((r.title.iter().count(), r.description.iter().collect::<Vec<_>>()), (0, vec!["yes"]));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_second_look_saves_what_strict_json_refuses() {
+    for line in
+        [r#"{"reviewText": "half a pair \ud83d here", "overall": NaN}"#, r"{'reviewText': u'it\'s', 'overall': None, }"]
+    {
+        parse(line.as_bytes(), |r| assert_eq!(r.review_pieces().count(), 1)).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_record_is_named() {
+    for (line, wanted) in [
+        (&b"{\"asin\": \"B0\""[..], "EOF while parsing"),
+        (b"[1, 2]", "no JSON object or Python dict, but `[1, 2]`"),
+        (b"hello", "no JSON object or Python dict, but `hello`"),
+        (b"{\"asin\": \"\xff\"}", "invalid UTF-8 after byte 10"),
+    ] {
+        let error = parse(line, |_| ()).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
