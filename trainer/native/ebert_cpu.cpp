@@ -168,12 +168,11 @@ struct DropoutNode : torch::autograd::Function<DropoutNode> {
   }
 };
 
-// 2^x for x of at most 0.
+// 2^x for x from -126 to 0.
 inline double power_of_two(double x) { return std::exp2(x); }
-// By a polynomial of Taylor's within half a power; off by 2.5e-7 of it at most, and never below 2^-126.
+// By a polynomial of Taylor's within half a power; off by 2.5e-7 of it at most.
 inline float power_of_two(float x) {
   constexpr float ROUND = 12582912.0f;
-  x = std::max(x, -126.0f);
   float whole = (x + ROUND) - ROUND, rest = x - whole;
   float y = 1.5403530e-4f;
   y = y * rest + 1.3333558e-3f;
@@ -188,20 +187,34 @@ inline float power_of_two(float x) {
   return y * power;
 }
 
+// Compilers make no wide instructions of the highest of a row, but of those of its columns.
 template <typename T> WIDE T highest(const T *row, int64_t count) {
-  T top = row[0];
-#pragma omp simd reduction(max : top)
+  constexpr int64_t COLUMNS = 16;
+  T tops[COLUMNS];
+  std::fill_n(tops, COLUMNS, row[0]);
+  int64_t start = 0;
+  for (; start + COLUMNS <= count; start += COLUMNS)
+    for (int64_t i = 0; i < COLUMNS; ++i)
+      tops[i] = row[start + i] > tops[i] ? row[start + i] : tops[i];
+  for (; start < count; ++start)
+    tops[0] = std::max(tops[0], row[start]);
+  return *std::max_element(tops, tops + COLUMNS);
+}
+
+// Scores to scale * (score - top), and none below -126. In a loop of its own: beside what follows, compilers make a branch of the bound,
+// and so no wide instructions of either.
+template <typename T> WIDE void exponents(T *row, int64_t count, T scale, T top) {
   for (int64_t i = 0; i < count; ++i)
-    top = std::max(top, row[i]);
-  return top;
+    row[i] = std::max(scale * (row[i] - top), T(-126));
 }
 
 // Scores to 2^(scale * (score - top)), and the sum of these.
 template <typename T> WIDE T powers(T *row, int64_t count, T scale, T top) {
+  exponents(row, count, scale, top);
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < count; ++i) {
-    row[i] = power_of_two(scale * (row[i] - top));
+    row[i] = power_of_two(row[i]);
     sum += row[i];
   }
   return sum;
@@ -212,10 +225,11 @@ template <typename T> WIDE T powers(T *row, int64_t count, T scale, T top) {
 template <typename T>
 WIDE void backward_row(T *__restrict__ row, T *__restrict__ gradient, const float *__restrict__ factors,
                        T *__restrict__ probabilities, int64_t count, T scale, T top, T inverse, T gradient_scale) {
+  exponents(row, count, scale, top);
   T product = 0;
 #pragma omp simd reduction(+ : product)
   for (int64_t i = 0; i < count; ++i) {
-    probabilities[i] = inverse * power_of_two(scale * (row[i] - top));
+    probabilities[i] = inverse * power_of_two(row[i]);
     row[i] = probabilities[i] * factors[i];
     gradient[i] *= row[i];
     product += gradient[i];
