@@ -116,6 +116,14 @@ pub enum CheckpointError {
     /// Weights or the optimiser's state.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A file of it is gone or cut.
+    #[error("the checkpoint `{}` cannot be used: {what}\nhint: delete this folder; the run goes on from the checkpoint before", folder.display())]
+    Damaged {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        what: String,
+    },
     /// It is not what was written.
     #[error("`{}` is not a trainer's state\nhint: delete the checkpoint's folder; the run goes on from the one before", path.display())]
     Malformed {
@@ -142,6 +150,21 @@ pub enum CheckpointError {
         #[source]
         source: StateMismatch,
     },
+}
+
+/// What is wrong with a checkpoint's files, in a line.
+fn damaged(folder: &Path, error: &dyn std::error::Error) -> CheckpointError {
+    let text = error.to_string();
+    let mut what = text.lines().next().unwrap_or_default().to_owned();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !what.contains(&cause_text) {
+            what += &format!(": {cause_text}");
+        }
+        source = cause.source();
+    }
+    CheckpointError::Damaged { folder: folder.to_owned(), what }
 }
 
 const STATE: &str = "trainer_state.json";
@@ -189,7 +212,7 @@ impl Checkpoints {
     pub fn newest(&self) -> Result<Option<(TrainerState, PathBuf)>, CheckpointError> {
         let Some((_, folder)) = self.list()?.pop() else { return Ok(None) };
         let path = folder.join(STATE);
-        let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+        let bytes = fs::read(&path).map_err(StoreError::io("read", &path)).map_err(|error| damaged(&folder, &error))?;
         let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
         #[derive(Deserialize)]
         struct Head {
@@ -209,8 +232,8 @@ impl Checkpoints {
         model: &BertForMaskedLm,
         optimizer: &mut Optimizer,
     ) -> Result<(), CheckpointError> {
-        weights::load(folder, model.parameters())?;
-        let stored = weights::read(&folder.join(OPTIMIZER))?;
+        weights::load(folder, model.parameters()).map_err(|error| damaged(folder, &error))?;
+        let stored = weights::read(&folder.join(OPTIMIZER)).map_err(|error| damaged(folder, &error))?;
         let mismatch = |source| CheckpointError::State { path: folder.to_owned(), source };
         optimizer.restore(stored, state.optimizer_steps).map_err(mismatch)
     }

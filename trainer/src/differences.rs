@@ -1,10 +1,30 @@
 //! How two sets of options differ, for a person who wonders why something is not up to date.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde_json::Value;
 
-/// What differs, as `key: it was a, now b`, by key; keys of tables within tables are joined by dots.
-pub fn differences(before: &Value, now: &Value) -> Vec<String> {
+/// An option that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name; keys of tables within tables are joined by dots.
+    pub key: String,
+    /// What it was.
+    pub before: String,
+    /// What it is now.
+    pub now: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: it was {}, now {}", self.key, self.before, self.now)
+    }
+}
+
+/// What differs, by key.
+pub fn differences(before: &Value, now: &Value) -> Vec<Difference> {
     let [before, now] = [before, now].map(|value| {
         let mut values = BTreeMap::new();
         flatten("", value, &mut values);
@@ -14,7 +34,7 @@ pub fn differences(before: &Value, now: &Value) -> Vec<String> {
     let value = |of: &BTreeMap<String, String>, key: &String| of.get(key).cloned().unwrap_or("absent".to_owned());
     keys.into_iter()
         .filter(|key| before.get(*key) != now.get(*key))
-        .map(|key| format!("{key}: it was {}, now {}", value(&before, key), value(&now, key)))
+        .map(|key| Difference { key: key.clone(), before: value(&before, key), now: value(&now, key) })
         .collect()
 }
 
@@ -44,6 +64,6 @@ mod tests {
             "gone: it was \"x\", now absent",
             "stage.1.steps: it was 6, now 7",
         ];
-        assert_eq!(differences(&before, &now), wanted);
+        assert_eq!(differences(&before, &now).iter().map(ToString::to_string).collect::<Vec<_>>(), wanted);
     }
 }

@@ -260,10 +260,14 @@ pub enum RecipeError {
         wanted: &'static str,
     },
     /// An override that is none.
-    #[error("`--set {text}` is not an override\nhint: key=value, such as --set optimizer.learning_rate=5e-5")]
+    #[error(
+        "`--set {text}`: {what}\nhint: key=value, such as --set optimizer.learning_rate=5e-5 or --set stage.0.epochs=1"
+    )]
     Override {
         /// What was given.
         text: String,
+        /// What is wrong with it.
+        what: String,
     },
 }
 
@@ -302,7 +306,7 @@ impl Recipe {
             table = whole;
         }
         for text in overrides {
-            set(&mut table, text).ok_or_else(|| RecipeError::Override { text: text.clone() })?;
+            set(&mut table, text).map_err(|what| RecipeError::Override { text: text.clone(), what })?;
         }
         let recipe: Self = table.try_into().map_err(malformed)?;
         recipe.check(name)?;
@@ -348,12 +352,13 @@ impl Recipe {
         for (number, stage) in self.stage.iter().enumerate() {
             let key = |field: &str| format!("stage {}, {field},", number + 1);
             let long = match (stage.epochs, stage.steps) {
-                (Some(epochs), None) => epochs > 0.0 && epochs.is_finite(),
-                (None, Some(steps)) => steps > 0,
+                (Some(epochs), None) => epochs > 0.0 && epochs <= MOST_EPOCHS,
+                (None, Some(steps)) => (1..=MOST_STEPS).contains(&steps),
                 _ => false,
             };
             if !long {
-                return Err(bad(&key("length"), "either `epochs` or `steps`, above 0"));
+                let wanted = "either `epochs`, above 0 and at most 1e6, or `steps`, from 1 to 1e9";
+                return Err(bad(&key("length"), wanted));
             }
             let mut corpora = stage.corpora.clone();
             corpora.sort();
@@ -364,13 +369,28 @@ impl Recipe {
         }
         if let Some(shape) = &self.model {
             // The vocabulary does not matter here.
-            shape.config(1, self.dropout).check().map_err(|(key, _, wanted)| bad(&format!("model.{key}"), wanted))?;
+            let config = shape.config(1, self.dropout);
+            config.check().map_err(|(key, _, wanted)| bad(&format!("model.{}", ModelShape::key_of(key)), wanted))?;
         }
         Ok(())
     }
 }
 
+/// A stage is no longer than this: numbers of steps and epochs add up.
+const MOST_EPOCHS: f64 = 1e6;
+const MOST_STEPS: u64 = 1_000_000_000;
+
 impl ModelShape {
+    /// What a recipe calls an entry of `config.json`.
+    fn key_of(entry: &str) -> &str {
+        match entry {
+            "num_hidden_layers" => "layers",
+            "num_attention_heads" => "heads",
+            "max_position_embeddings" => "positions",
+            other => other,
+        }
+    }
+
     /// The configuration of a fresh model with a vocabulary of this size.
     pub fn config(&self, vocabulary: usize, dropout: f64) -> BertConfig {
         BertConfig {
@@ -413,29 +433,33 @@ fn insert(table: &mut toml::Table, key: String, value: toml::Value) {
     table.insert(key, value);
 }
 
-/// Sets `a.b=value` in a table; a number after a dot is an index, as in `stage.0.epochs=1`.
-fn set(table: &mut toml::Table, text: &str) -> Option<()> {
-    let (path, value) = text.split_once('=')?;
+/// Sets `a.b=value` in a table; a number after a dot is an index, as in `stage.0.epochs=1`. An error is what is wrong with the text.
+fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
+    let no_override = || "is not an override".to_owned();
+    let (path, value) = text.split_once('=').ok_or_else(no_override)?;
     let value = toml::from_str::<toml::Table>(&format!("v = {value}"))
         .or_else(|_| toml::from_str(&format!("v = {:?}", value.trim())))
-        .ok()?
-        .remove("v")?;
+        .ok()
+        .and_then(|mut table| table.remove("v"))
+        .ok_or_else(no_override)?;
     let mut keys: Vec<&str> = path.trim().split('.').collect();
-    let last = keys.pop().filter(|key| !key.is_empty())?;
+    let last = keys.pop().filter(|key| !key.is_empty()).ok_or_else(no_override)?;
     let mut at: &mut toml::Table = table;
     let mut keys = keys.into_iter().peekable();
     while let Some(key) = keys.next() {
         at = match at.entry(key).or_insert_with(|| toml::Value::Table(Default::default())) {
             toml::Value::Table(inner) => inner,
             toml::Value::Array(items) => {
-                let index: usize = keys.next()?.parse().ok()?;
-                items.get_mut(index)?.as_table_mut()?
+                let (index, many) = (keys.next().unwrap_or(last), items.len());
+                let item = index.parse().ok().and_then(|index: usize| items.get_mut(index));
+                item.and_then(toml::Value::as_table_mut)
+                    .ok_or_else(|| format!("{key}.{index} is none of the {many} that there are, counted from 0"))?
             }
-            _ => return None,
+            _ => return Err(format!("{key} has nothing below it")),
         };
     }
     insert(at, last.to_owned(), value);
-    Some(())
+    Ok(())
 }
 
 #[cfg(test)]
@@ -508,6 +532,9 @@ mod tests {
         );
         assert_eq!(set("optimizer.tokens=65536").unwrap().optimizer.step_size(), StepSize::Tokens(65_536));
         assert_eq!(set("measure.every = 10").unwrap().measure.every, 10);
+        let said = |text| set(text).unwrap_err().to_string();
+        assert!(said("stage.7.epochs=1").contains("stage.7 is none of the 2 that there are"));
+        assert!(said("stage.0.epochs=1e300").contains("at most 1e6"));
         for text in ["optimizer.rate=1", "nothing", "seed=-1", "stage.7.epochs=1", "optimizer.sequences=0", "=1"] {
             assert!(set(text).is_err(), "{text}");
         }
@@ -526,7 +553,10 @@ mod tests {
         let error = load(&|text| text.replace("scheme = \"adaptive\"", "scheme = \"both\""));
         assert!(error.contains("`both`"), "{error}");
         let error = load(&|text| text.to_owned() + "\n[[stage]]\ncorpora = [\"products\"]\n");
-        assert!(error.contains("stage 3, length, is wanted to be either `epochs` or `steps`"), "{error}");
+        assert!(error.contains("stage 3, length, is wanted to be either `epochs`, above 0"), "{error}");
+        let shape = |text: &str| Recipe::load("sample", &[text.to_owned()]).unwrap_err().to_string();
+        assert!(shape("model.heads=3").contains("model.heads is wanted to be a divisor of hidden_size"));
+        assert!(shape("model.positions=10000000000").contains("model.positions is wanted to be a number from 1 to"));
         assert!(Recipe::load("bart", &[]).unwrap_err().to_string().contains("recipes are bert-raw, bert, "));
         assert!(Recipe::load("no/such.toml", &[]).unwrap_err().to_string().contains("cannot read the recipe"));
     }

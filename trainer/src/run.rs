@@ -13,7 +13,7 @@ use crate::{
     checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
     data::{DataError, HeldOut, Position, Shards},
     device::{DeviceError, Machine, Wish, compute_kind},
-    differences::differences,
+    differences::{Difference, differences},
     init::{InitError, Start, folder_of},
     log::{HeldOutRecord, Journal, Measured, StepRecord, Talk},
     masking::{MaskMode, Masking, switch::Switch},
@@ -92,6 +92,18 @@ pub enum RunError {
         /// The folder.
         run: PathBuf,
         /// What differs.
+        differences: Vec<String>,
+    },
+    /// The processes would train different things.
+    #[error(
+        "rank {rank} would train something else than rank 0\n{}\n\
+         hint: start all processes with the same recipe, shards and INIT",
+        differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
+    )]
+    Ranks {
+        /// The first rank that differs.
+        rank: usize,
+        /// In what.
         differences: Vec<String>,
     },
     /// Its result would take the place of what is no result of a run.
@@ -266,6 +278,7 @@ impl Plan {
         }
         let device = Machine::look().device(request.device, request.ranks.local)?;
         let world = World::join(request.ranks.clone(), device)?;
+        self.require_one_run(&world)?;
         let found = world.leads().then(|| self.look(request)).transpose()?;
         let newest = found.as_ref().and_then(|found| found.newest.as_ref());
         let said = newest.map(|(state, _)| serde_json::to_string(state).unwrap_or_default()).unwrap_or_default();
@@ -371,21 +384,48 @@ impl Plan {
 
     /// Checks that a checkpoint is of this run.
     fn require_same(&self, found: &Identity, checkpoint: &Path) -> Result<(), RunError> {
+        let recipe = || fs::read_to_string(checkpoint.join(RECIPE)).unwrap_or_default();
+        let differences: Vec<String> = self.differences(found, recipe).iter().map(ToString::to_string).collect();
+        if differences.is_empty() { Ok(()) } else { Err(RunError::Changed { run: self.folder.clone(), differences }) }
+    }
+
+    /// Checks that all processes would train the same: gradients of different models, or of different batches, add up to nothing.
+    fn require_one_run(&self, world: &World) -> Result<(), RunError> {
+        let said = serde_json::to_string(&(&self.identity, &self.recipe_text)).unwrap_or_default();
+        let judgement = world.judge("run", &said, |others| {
+            let differing = others.into_iter().find_map(|(rank, said)| {
+                let (identity, recipe): (Identity, String) = serde_json::from_str(&said).ok()?;
+                let found = self.differences(&identity, || recipe);
+                let found = found.iter().map(|d| format!("{}: {} there, {} on rank 0", d.key, d.before, d.now));
+                Some((rank, found.collect::<Vec<_>>())).filter(|(_, found)| !found.is_empty())
+            });
+            differing.and_then(|differing| serde_json::to_string(&differing).ok()).unwrap_or_default()
+        })?;
+        match serde_json::from_str(&judgement) {
+            Ok((rank, differences)) => Err(RunError::Ranks { rank, differences }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// How what another run is differs from this one.
+    fn differences(&self, found: &Identity, recipe: impl FnOnce() -> String) -> Vec<Difference> {
         let mut differences = Vec::new();
         if found.recipe_blake3 != self.identity.recipe_blake3 {
-            let before = fs::read_to_string(checkpoint.join(RECIPE)).unwrap_or_default();
-            differences.extend(recipe_differences(&before, &self.recipe_text));
+            differences.extend(recipe_differences(&recipe(), &self.recipe_text));
         }
-        if found.shards_blake3 != self.identity.shards_blake3 {
-            let [found, wanted] = [&found.shards_blake3, &self.identity.shards_blake3].map(|h| brief_hash(h));
-            differences.push(format!("shards: it was trained on {found}…, these are {wanted}…"));
+        let shards = |of: &Identity| format!("manifest {}…", brief_hash(&of.shards_blake3));
+        let init = |of: &Identity| {
+            let hash = of.init_blake3.as_ref();
+            hash.map_or("a fresh model".to_owned(), |hash| format!("weights {}…", brief_hash(hash)))
+        };
+        for (key, before, now) in
+            [("shards", shards(found), shards(&self.identity)), ("INIT", init(found), init(&self.identity))]
+        {
+            if before != now {
+                differences.push(Difference { key: key.to_owned(), before, now });
+            }
         }
-        if found.init_blake3 != self.identity.init_blake3 {
-            let [found, wanted] = [&found.init_blake3, &self.identity.init_blake3]
-                .map(|h| h.as_ref().map_or("a fresh model".to_owned(), |h| format!("weights {}…", brief_hash(h))));
-            differences.push(format!("INIT: it started from {found}, this is {wanted}"));
-        }
-        if differences.is_empty() { Ok(()) } else { Err(RunError::Changed { run: self.folder.clone(), differences }) }
+        differences
     }
 }
 
@@ -465,12 +505,13 @@ fn lock(folder: &Path) -> Result<File, RunError> {
     }
 }
 
-/// Values that differ, as `key: it was a, now b`.
-fn recipe_differences(before: &str, now: &str) -> Vec<String> {
+/// Values of recipes that differ.
+fn recipe_differences(before: &str, now: &str) -> Vec<Difference> {
     let [before, now] = [before, now].map(|text| {
         let mut table: toml::Table = toml::from_str(text).unwrap_or_default();
         table.remove("summary");
         serde_json::to_value(table).unwrap_or_default()
     });
-    differences(&before, &now).into_iter().map(|difference| format!("recipe, {difference}")).collect()
+    let all = differences(&before, &now).into_iter();
+    all.map(|difference| Difference { key: format!("recipe, {}", difference.key), ..difference }).collect()
 }

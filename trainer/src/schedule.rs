@@ -86,7 +86,8 @@ impl Schedule {
                 epochs_before,
             });
             first += steps;
-            epochs_before += steps.div_ceil(steps_per_epoch) as u32;
+            let epochs = u32::try_from(steps.div_ceil(steps_per_epoch)).unwrap_or(u32::MAX);
+            epochs_before = u32::saturating_add(epochs_before, epochs);
         }
         let epoch = stages.first().map_or(1, |s: &PlannedStage| s.steps_per_epoch);
         let warmup_steps = (recipe.switch.warmup_epochs * epoch as f64).round() as u64;

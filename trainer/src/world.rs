@@ -34,6 +34,8 @@ struct Store {
     own: bool,
     /// What tells a restart from what was before.
     name: String,
+    /// How long an exchange may take.
+    exchange: Duration,
 }
 
 /// The processes cannot work together.
@@ -129,8 +131,14 @@ impl Ranks {
             found: "not set".to_owned(),
             wanted: wanted.to_owned(),
         };
-        let size = number("WORLD_SIZE", 1 << 16, "a number of processes")?;
-        let Some(size) = size.filter(|&size| size > 1) else { return Ok(Self::alone()) };
+        let zero =
+            |name, wanted: &str| WorldError::Environment { name, found: "`0`".to_owned(), wanted: wanted.to_owned() };
+        let wanted = "a number of processes, from 1 to 65,536";
+        let size = match number("WORLD_SIZE", 1 << 16, wanted)? {
+            None | Some(1) => return Ok(Self::alone()),
+            Some(0) => return Err(zero("WORLD_SIZE", wanted)),
+            Some(size) => size,
+        };
         let wanted = format!("a number from 0 to {}", size - 1);
         let rank = number("RANK", size - 1, &wanted)?.ok_or_else(|| absent("RANK", &wanted))?;
         let local = number("LOCAL_RANK", size - 1, &wanted)?.unwrap_or(0);
@@ -139,7 +147,12 @@ impl Ranks {
         let port = port.ok_or_else(|| absent("MASTER_PORT", "a port of that host"))? as u16;
         let own = get("TORCHELASTIC_USE_AGENT_STORE").as_deref() != Some("True");
         let name = format!("ebert/{}", get("TORCHELASTIC_RESTART_COUNT").unwrap_or_default());
-        Ok(Self { rank, size, local, store: Some(Store { host, port, own, name }) })
+        let wanted = "a number of seconds, from 1 to 86,400";
+        let exchange = match number("EBERT_RANK_SECONDS", 86_400, wanted)? {
+            Some(0) => return Err(zero("EBERT_RANK_SECONDS", wanted)),
+            seconds => seconds.map_or(EXCHANGE, |seconds| Duration::from_secs(seconds as u64)),
+        };
+        Ok(Self { rank, size, local, store: Some(Store { host, port, own, name, exchange }) })
     }
 
     /// Whether this process writes and talks.
@@ -179,7 +192,6 @@ impl World {
             let hint = "install Gloo's headers (Debian: libgloo-dev) and build with `make` again";
             return Err(WorldError::NoBackend { backend: "Gloo", hint });
         };
-        let exchange = env::var("EBERT_RANK_SECONDS").ok().and_then(|s| s.parse().ok()).map(Duration::from_secs);
         let meeting = Meeting {
             rank: ranks.rank,
             size: ranks.size,
@@ -188,7 +200,7 @@ impl World {
             serve: store.own && ranks.rank == 0,
             name: &store.name,
             join: JOIN,
-            exchange: exchange.unwrap_or(EXCHANGE),
+            exchange: store.exchange,
         };
         let group = Group::join(&meeting, nccl.as_deref()).map_err(|source| WorldError::Join {
             rank: ranks.rank,
@@ -240,6 +252,28 @@ impl World {
         .map(|heard| heard.unwrap_or(said.clone()))
     }
 
+    /// Has every rank tell rank 0 something, under a name that is used once, and gives all of them what `judge` makes of what the others
+    /// said, each with its rank.
+    pub fn judge(
+        &self,
+        name: &str,
+        said: &str,
+        judge: impl FnOnce(Vec<(usize, String)>) -> String,
+    ) -> Result<String, WorldError> {
+        let (rank, size) = (self.ranks.rank, self.ranks.size);
+        let of = |rank: usize| format!("{name}/{rank}");
+        self.with_group(String::new(), "compared what it trains", |group| {
+            if rank > 0 {
+                group.tell(&of(rank), said)?;
+                return group.hear(name);
+            }
+            let others: Result<_, _> = (1..size).map(|rank| Ok((rank, group.hear(&of(rank))?))).collect();
+            let judgement = judge(others?);
+            group.tell(name, &judgement)?;
+            Ok(judgement)
+        })
+    }
+
     fn with_group<T>(
         &self,
         alone: T,
@@ -280,6 +314,11 @@ mod tests {
         assert!(found.local == 1 && !found.store.unwrap().own);
         for (variables, message) in [
             (vec![("WORLD_SIZE", "two")], "WORLD_SIZE is `two`"),
+            (vec![("WORLD_SIZE", "0")], "WORLD_SIZE is `0`, wanted a number of processes"),
+            (
+                [&four[..], &[("EBERT_RANK_SECONDS", "abc")]].concat(),
+                "EBERT_RANK_SECONDS is `abc`, wanted a number of sec",
+            ),
             (vec![("WORLD_SIZE", "2")], "RANK is not set"),
             (vec![("WORLD_SIZE", "2"), ("RANK", "2")], "RANK is `2`, wanted a number from 0 to 1"),
             (vec![("WORLD_SIZE", "2"), ("RANK", "1")], "MASTER_ADDR is not set"),

@@ -24,17 +24,19 @@ fn without_gloo() -> bool {
 /// Starts the processes of one run.
 fn start(place: &Place, run: &str, size: usize, more: &[&str]) -> Vec<Child> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let begin = |rank: usize| {
-        let mut command: Command = place.command(&RUN);
-        command.args(["--run", run]).args(more).envs([
-            ("RANK", rank.to_string()),
-            ("WORLD_SIZE", size.to_string()),
-            ("MASTER_ADDR", "127.0.0.1".to_owned()),
-            ("MASTER_PORT", port.to_string()),
-        ]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    (0..size).map(begin).collect()
+    (0..size).map(|rank| begin(place, (run, rank, size), port, more)).collect()
+}
+
+/// Starts one of them.
+fn begin(place: &Place, (run, rank, size): (&str, usize, usize), port: u16, more: &[&str]) -> Child {
+    let mut command: Command = place.command(&RUN);
+    command.args(["--run", run]).args(more).envs([
+        ("RANK", rank.to_string()),
+        ("WORLD_SIZE", size.to_string()),
+        ("MASTER_ADDR", "127.0.0.1".to_owned()),
+        ("MASTER_PORT", port.to_string()),
+    ]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn finish(processes: Vec<Child>) -> Vec<Output> {
@@ -102,6 +104,25 @@ fn two_processes_give_the_losses_of_one() {
     assert!((first - wanted).abs() < 1e-6, "{first} {wanted}");
     let again = run(&place, "two", 2, &[]);
     assert!(text_of(&again[0]).contains("up to date"), "{}", text_of(&again[0]));
+}
+
+#[test]
+fn processes_that_would_train_different_things_are_refused() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let outputs = finish(
+        (0..2).map(|rank| begin(&place, ("apart", rank, 2), port, &["--set", &format!("seed={rank}")])).collect(),
+    );
+    for output in outputs {
+        assert_eq!(output.status.code(), Some(1), "{}", text_of(&output));
+        let wanted =
+            "error: rank 1 would train something else than rank 0\n  recipe, seed: 1 there, 0 on rank 0\nhint: ";
+        assert!(text_of(&output).contains(wanted), "{}", text_of(&output));
+    }
+    assert!(!place.path("apart").join("checkpoints").exists());
 }
 
 #[test]

@@ -348,6 +348,60 @@ fn predictions_of_a_test_file_are_scored_as_they_were() {
     }
 }
 
+/// What the data leave out may be predicted; it is no part of the task.
+#[test]
+fn predictions_of_what_is_left_out_are_passed_over() {
+    let place = Place::new();
+    let aspect = |polarity: &str, place: [usize; 2]| {
+        let [from, to] = place;
+        format!("<aspectTerm term='cord' polarity='{polarity}' from='{from}' to='{to}'/>")
+    };
+    let aspects = [aspect("positive", [4, 8]), aspect("conflict", [13, 17]), aspect("negative", [0, 4])].concat();
+    let sentence =
+        format!("<sentence id='7'><text>the cord and cord</text><aspectTerms>{aspects}</aspectTerms></sentence>");
+    fs::write(place.path("gold.xml"), format!("<sentences>{sentence}</sentences>")).unwrap();
+    let evaluate = |classes: [&str; 3]| {
+        let of = ["7#4-8", "7#13-17", "7#0-4"].into_iter().zip(classes);
+        let lines = of.map(|(id, class)| serde_json::json!({"id": id, "prediction": class}).to_string());
+        fs::write(place.path("predictions.jsonl"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        place.run(&["evaluate", "--task", "asc", "--data", "gold.xml", "--predictions", "predictions.jsonl"])
+    };
+    let output = evaluate(["positive", "negative", "neutral"]);
+    assert!(output.status.success() && text_of(&output).contains("accuracy 100.00"), "{}", text_of(&output));
+    let output = evaluate(["Positive", "negative", "neutral"]);
+    assert!(text_of(&output).contains("`Positive` is no polarity"), "{}", text_of(&output));
+}
+
+/// Stopped between its model and its scores, a fine-tuning is begun anew; and a model goes with its scores.
+#[test]
+fn a_model_is_that_of_its_scores() {
+    let place = Place::new();
+    let tune = || {
+        let output = place.finetune("asc", "aspects.xml", "run", &["--limit", "8"]);
+        assert!(output.status.success(), "{}", text_of(&output));
+        fs::read(place.path("run/model/model.safetensors")).unwrap()
+    };
+    let made = tune();
+    fs::remove_file(place.path("run/metrics.json")).unwrap();
+    assert_eq!(tune(), made);
+
+    let report = |keep: bool, epochs: u32| {
+        let text = format!(
+            "summary = \"a test\"\nresults = \"out\"\nseeds = [0]\nkeep_models = {keep}\n[[model]]\nname = \"a\"\nfolder = \"bert\"\n\
+             [task.asc]\ndata = [\"aspects.xml\"]\nlearning_rate = 5e-3\nepochs = {epochs}\nlimit = 8\n"
+        );
+        fs::write(place.path("grid.toml"), text).unwrap();
+        let output = place.run(&["report", "grid.toml", "--threads", "1", "--device", "cpu"]);
+        assert!(output.status.success(), "{}", text_of(&output));
+        fs::read(place.path("out/cells/a/asc/seed-0/model/model.safetensors")).ok()
+    };
+    let first = report(true, 1);
+    assert!(first.is_some() && report(false, 1) == first, "a model that is right stays");
+    assert_eq!(report(false, 2), None, "that of other scores does not");
+    let second = report(true, 2);
+    assert!(second.is_some() && second != first);
+}
+
 /// A model's name with a slash at its end is the model's name.
 #[test]
 fn a_result_stands_beside_its_model() {
@@ -561,6 +615,13 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
     let bare = "<sentences><sentence id='1'><text>the cord</text></sentence></sentences>";
     fs::write(place.path("bare.xml"), bare).unwrap();
     note("not one aspect", place.finetune("ae", "aspects.xml", "run", &["--test", "bare.xml"]));
+    let elsewhere = sentences(0..9).replace("from=\"", "from=\"1");
+    fs::write(place.path("elsewhere.xml"), elsewhere).unwrap();
+    note("aspects that stand elsewhere", place.finetune("ae", "elsewhere.xml", "run", &[]));
+    note("all in the test file too", place.finetune("ae", "test.xml", "run", &["--test", "test.xml"]));
+    let wide: Vec<u8> = sentences(0..2).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(place.path("wide.xml"), wide).unwrap();
+    note("another encoding", place.finetune("asc", "wide.xml", "run", &[]));
     note("two files with an id in common", place.finetune("ae", "aspects.xml", "run", &["--data", "aspects.xml"]));
     make_model(&place.path("own/model"), 3);
     note("a model that is not a result", place.finetune("ae", "aspects.xml", "own", &[]));

@@ -58,6 +58,10 @@ pub enum Activation {
     Relu,
 }
 
+/// No size of a BERT is larger than this; what is was a slip.
+const MOST: i64 = 1 << 20;
+const MOST_LAYERS: i64 = 1 << 10;
+
 fn tenth() -> f64 {
     0.1
 }
@@ -139,9 +143,12 @@ impl BertConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("type_vocab_size", self.type_vocab_size),
         ] {
-            if value < 1 {
-                return Err((key, value.to_string(), "a number of at least 1"));
+            if !(1..=MOST).contains(&value) {
+                return Err((key, value.to_string(), "a number from 1 to 1,048,576"));
             }
+        }
+        if self.num_hidden_layers > MOST_LAYERS {
+            return Err(("num_hidden_layers", self.num_hidden_layers.to_string(), "a number from 1 to 1,024"));
         }
         if self.hidden_size % self.num_attention_heads != 0 {
             return Err(("num_attention_heads", self.num_attention_heads.to_string(), "a divisor of hidden_size"));

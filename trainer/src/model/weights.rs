@@ -268,10 +268,13 @@ pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)
         (name, Stored { shape: tensor.size().iter().map(|&n| n as usize).collect(), bytes })
     });
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    // The file is made under another name, for its owner alone; who may read it is what any new file says.
+    let created = fs::File::create(path).and_then(|file| file.metadata()).map_err(StoreError::io("create", path))?;
     safetensors::serialize_to_file(stored, Some(metadata), path).map_err(|source| match source {
         safetensors::SafeTensorError::IoError(source) => StoreError::io("write", path)(source).into(),
         source => WeightsError::Write { path: path.to_owned(), source },
     })?;
+    fs::set_permissions(path, created.permissions()).map_err(StoreError::io("set who may read", path))?;
     Ok(fs::File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", path))?)
 }
 

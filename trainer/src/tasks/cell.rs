@@ -2,7 +2,7 @@
 //!
 //! `RUN/metrics.json` has scores, sizes, options and the hashes of what they were made from, and is written last: with it the cell is
 //! finished. `RUN/predictions.jsonl` has what was predicted of the test part; `RUN/model` is a Hugging Face folder that
-//! `transformers` loads.
+//! `transformers` loads, with a file that says what it was made from: by it a model is known again that a stopped process left.
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
@@ -199,6 +199,8 @@ pub const METRICS: &str = "metrics.json";
 /// The name of the predictions.
 pub const PREDICTIONS: &str = "predictions.jsonl";
 const MODEL: &str = "model";
+/// In the folder of a fine-tuned model: what it was made from.
+const MADE_FROM: &str = "fine_tuning.json";
 
 /// How many examples there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -366,8 +368,14 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
 
     // The old result is none from here on.
     schemas::store::remove(&run.join(METRICS))?;
-    if request.weights == Keep::Model {
-        save(&run.join(MODEL), &model, (folder, &tokens), &data.classes)?;
+    let place = run.join(MODEL);
+    match request.weights {
+        Keep::Model => save(&place, &model, (folder, &tokens), &data.classes, &identity)?,
+        // One of an earlier result is none of this.
+        Keep::Scores if made_from(&place).is_some_and(|earlier| earlier != identity) => {
+            fs::remove_dir_all(&place).map_err(StoreError::io("remove", &place))?;
+        }
+        Keep::Scores => {}
     }
     let predictions_blake3 = predictions::write(&run.join(PREDICTIONS), &judged)?;
     let metrics = Metrics {
@@ -393,7 +401,7 @@ fn finished(request: &Request, identity: &Identity) -> Result<Option<Metrics>, C
     let run = &request.run;
     let Some(metrics) = Metrics::read(run) else { return Ok(None) };
     if metrics.identity == *identity {
-        let there = request.weights == Keep::Scores || run.join(MODEL).join("config.json").is_file();
+        let there = request.weights == Keep::Scores || made_from(&run.join(MODEL)).as_ref() == Some(identity);
         return Ok(there.then_some(metrics));
     }
     match request.other {
@@ -405,12 +413,18 @@ fn finished(request: &Request, identity: &Identity) -> Result<Option<Metrics>, C
     }
 }
 
+/// What a fine-tuned model was made from; `None` of any other folder.
+fn made_from(model: &Path) -> Option<Identity> {
+    serde_json::from_slice(&fs::read(model.join(MADE_FROM)).ok()?).ok()
+}
+
 /// Whether a result may take the place of what stands there: nothing, or an earlier result, which is not the start itself.
 fn vacant(run: &Path, start: &Path) -> Result<(), CellError> {
     let path = run.join(MODEL);
     let Ok(there) = fs::symlink_metadata(&path) else { return Ok(()) };
     let same = fs::canonicalize(&path).ok() == fs::canonicalize(start).ok();
-    if there.is_dir() && !same && run.join(METRICS).is_file() { Ok(()) } else { Err(CellError::Occupied { path }) }
+    let earlier = run.join(METRICS).is_file() || made_from(&path).is_some();
+    if there.is_dir() && !same && earlier { Ok(()) } else { Err(CellError::Occupied { path }) }
 }
 
 /// The folder for this process alone; waits for another one that makes the same cell. The lock ends with the process.
@@ -506,6 +520,7 @@ fn save(
     model: &TaskModel,
     (start, tokens): (&Path, &Tokens),
     classes: &[String],
+    identity: &Identity,
 ) -> Result<(), CellError> {
     let temporary = path.with_file_name(format!("{MODEL}{TEMPORARY}"));
     // Another process may have been stopped here.
@@ -517,6 +532,8 @@ fn save(
     weights::write(&temporary.join(weights::WEIGHTS), named)?;
     let config = config_of(model, tokens.pad(), classes);
     write_file(&temporary.join("config.json"), format!("{config:#}\n").as_bytes())?;
+    let made_from = serde_json::to_string_pretty(identity).unwrap_or_default() + "\n";
+    write_file(&temporary.join(MADE_FROM), made_from.as_bytes())?;
     for name in TOKENIZER_FILES {
         let from = start.join(name);
         if from.is_file() {

@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::{
-    Tally, Task, TaskFileError,
+    Read, Tally, Task, TaskFileError,
     metrics::{Scores, score},
     predictions::{self, Prediction, PredictionsError},
     products::Labels,
@@ -49,17 +49,17 @@ pub fn evaluate(
     predictions: &Path,
     (least, trained_on): (usize, &[PathBuf]),
 ) -> Result<Evaluation, EvaluateError> {
-    let (mut examples, mut notes) = read_all(task, data)?;
-    let (mut labels, mut left_out) = (Labels::default(), Vec::new());
+    let Read { mut examples, mut left_out, tally: mut notes } = read_all(task, data)?;
+    let mut labels = Labels::default();
     if task == Task::Pc {
         labels = match trained_on {
             [] => Labels::of(&examples, least),
-            files => Labels::of(&read_all(task, files)?.0, least),
+            files => Labels::of(&read_all(task, files)?.examples, least),
         };
         let all: Vec<String> = examples.iter().map(|example| example.id.clone()).collect();
         examples = labels.restrict(examples, &mut notes);
         let kept: HashSet<&str> = examples.iter().map(|example| example.id.as_str()).collect();
-        left_out = all.into_iter().filter(|id| !kept.contains(id.as_str())).collect();
+        left_out.extend(all.into_iter().filter(|id| !kept.contains(id.as_str())));
     }
     let (mut judged, without) = predictions::read_beside(task, predictions, &examples, &left_out)?;
     for judged in &mut judged {

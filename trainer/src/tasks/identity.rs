@@ -63,7 +63,7 @@ impl Identity {
     /// What differs, as `key: it was a, now b`.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let [before, now] = [self, now].map(|identity| serde_json::to_value(identity).unwrap_or_default());
-        differences(&before, &now)
+        differences(&before, &now).iter().map(ToString::to_string).collect()
     }
 }
 

@@ -266,6 +266,8 @@ impl Tally {
 pub struct Read {
     /// Its examples, in the file's order.
     pub examples: Vec<Example>,
+    /// Ids of what is no part of the task, though others may predict it.
+    pub left_out: Vec<String>,
     /// What was left out or is treated in a special way.
     pub tally: Tally,
 }
@@ -283,6 +285,12 @@ pub enum TaskFileError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// It is no text that can be read.
+    #[error("`{}` is not UTF-8 text\nhint: convert it first, for example with `iconv -f UTF-16 -t UTF-8`", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
     },
     /// It has another shape.
     #[error("`{}` is not a file of {}: {found}\n  wanted {wanted}\nhint: {}", path.display(), task.title(), task.where_found())]
@@ -319,7 +327,7 @@ pub enum TaskFileError {
         id: String,
     },
     /// Nothing in it is right.
-    #[error("`{}` has {examples} {}, and not one aspectTerm in them\nhint: {}", path.display(), task.examples(), task.where_found())]
+    #[error("`{}` has {examples} {}, and not one aspectTerm in them that can be used{}\nhint: {}", path.display(), task.examples(), listed(left_out), task.where_found())]
     NoAspects {
         /// The task.
         task: Task,
@@ -327,6 +335,8 @@ pub enum TaskFileError {
         path: PathBuf,
         /// How many sentences.
         examples: usize,
+        /// What was left out.
+        left_out: Tally,
     },
     /// There is nothing in it.
     #[error("`{}` holds no {} that can be used{}\nhint: {}", path.display(), task.examples(), listed(left_out), task.where_found())]
@@ -349,8 +359,14 @@ fn listed(tally: &Tally) -> String {
 /// # Errors
 /// When it cannot be read, has another shape, holds an id twice, or nothing that can be used.
 pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| TaskFileError::Io { task, path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => TaskFileError::Encoding { path: path.to_owned() },
+        _ => TaskFileError::Io { task, path: path.to_owned(), source },
+    })?;
+    // As UTF-16 has between letters.
+    if text.contains('\0') {
+        return Err(TaskFileError::Encoding { path: path.to_owned() });
+    }
     // A byte order mark is no part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let shape = |(found, wanted)| TaskFileError::Shape { task, path: path.to_owned(), found, wanted };
@@ -369,7 +385,8 @@ pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
         return Err(TaskFileError::Empty { task, path: path.to_owned(), left_out: read.tally });
     }
     if read.examples.iter().all(|example| example.gold == Gold::Aspects(Vec::new())) {
-        return Err(TaskFileError::NoAspects { task, path: path.to_owned(), examples: read.examples.len() });
+        let (examples, left_out) = (read.examples.len(), read.tally);
+        return Err(TaskFileError::NoAspects { task, path: path.to_owned(), examples, left_out });
     }
     Ok(read)
 }
@@ -378,15 +395,17 @@ pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
 ///
 /// # Errors
 /// As [`read()`], and when two files have an id in common.
-pub fn read_all(task: Task, paths: &[PathBuf]) -> Result<(Vec<Example>, Tally), TaskFileError> {
-    let (mut files, mut tally) = (Vec::new(), Tally::default());
+pub fn read_all(task: Task, paths: &[PathBuf]) -> Result<Read, TaskFileError> {
+    let (mut files, mut all) = (Vec::new(), Read::default());
     for path in paths {
         let read = read(task, path)?;
         files.push(read.examples);
-        tally.join(read.tally);
+        all.left_out.extend(read.left_out);
+        all.tally.join(read.tally);
     }
     differing(task, paths, &files)?;
-    Ok((files.into_iter().flatten().collect(), tally))
+    all.examples = files.into_iter().flatten().collect();
+    Ok(all)
 }
 
 /// Whether the examples of several files differ in their ids.

@@ -12,7 +12,7 @@ use schemas::StoreError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Example, Gold, Span, Task};
+use super::{Example, Gold, Span, Task, semeval::POLARITIES};
 
 /// What a model says of an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,11 @@ impl Prediction {
         Ok(match task {
             Task::Rqa => Self::Answer(serde_json::from_value(value)?),
             Task::Ae => Self::Aspects(serde_json::from_value(value)?),
-            Task::Asc => Self::Class(serde_json::from_value(value)?),
+            Task::Asc => match serde_json::from_value::<String>(value)? {
+                // Nothing, where nothing could be predicted.
+                class if class.is_empty() || POLARITIES.contains(&class.as_str()) => Self::Class(class),
+                other => return Err(serde::de::Error::custom(format_args!("`{other}` is no polarity"))),
+            },
             Task::Pc => Self::Labels(serde_json::from_value(value)?),
         })
     }
@@ -276,8 +280,8 @@ mod tests {
                 (Prediction::Answer("a \"b\"".into()), Gold::Answers { texts: vec!["a".into(), "b".into()], at: None })
             }
             Task::Ae => (Prediction::Aspects(vec![]), Gold::Aspects(spans)),
-            Task::Asc => (Prediction::Class("x".into()), Gold::Class("y".into())),
-            Task::Pc => (Prediction::Labels(vec!["x".into()]), Gold::Labels(vec![])),
+            Task::Asc => (Prediction::Class("positive".into()), Gold::Class("negative".into())),
+            Task::Pc => (Prediction::Labels(vec!["positive".into()]), Gold::Labels(vec![])),
         };
         Judged { id: id.into(), document: "d".into(), prediction, gold }
     }

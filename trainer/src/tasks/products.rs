@@ -33,18 +33,20 @@ pub const UNSEEN: &str = "labels of the test that no title trained on has: canno
 
 /// Reads the text of a file. An error is what was found, and what was wanted.
 pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
-    let (mut examples, mut tally) = (Vec::new(), Tally::default());
+    let (mut examples, mut left_out, mut tally) = (Vec::new(), Vec::new(), Tally::default());
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let line: Line =
             serde_json::from_str(line).map_err(|error| (format!("line {}: {error}", number + 1), WANTED))?;
         let place = format!("in product {}", line.id);
         if line.title.trim().is_empty() {
             tally.add(NO_TITLE, &place);
+            left_out.push(line.id);
             continue;
         }
         let labels: BTreeSet<String> = line.labels.into_iter().filter(|label| !label.trim().is_empty()).collect();
         if labels.is_empty() {
             tally.add(NO_LABEL, &place);
+            left_out.push(line.id);
             continue;
         }
         examples.push(Example {
@@ -54,7 +56,7 @@ pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
             gold: Gold::Labels(labels.into_iter().collect()),
         });
     }
-    Ok(Read { examples, tally })
+    Ok(Read { examples, left_out, tally })
 }
 
 /// The labels of a file.

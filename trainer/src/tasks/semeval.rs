@@ -4,7 +4,7 @@
 //! count characters. Sentences of equal text stay together, whatever their ids.
 use roxmltree::{Document, Node};
 
-use super::{Example, Gold, Input, Read, Span, Tally};
+use super::{Example, Gold, Input, Read, Span};
 
 const WANTED: &str = r#"SemEval 2014 Task 4 XML: <sentences><sentence id=""><text/><aspectTerms><aspectTerm term="" polarity="" from="" to=""/>"#;
 
@@ -31,7 +31,7 @@ struct Sentence<'a> {
 fn sentences<'a>(
     document: &'a Document<'_>,
     polarities: bool,
-    tally: &mut Tally,
+    read: &mut Read,
 ) -> Result<Vec<Sentence<'a>>, (String, &'static str)> {
     let root = document.root_element();
     let line = |node: Node<'_, '_>| document.text_pos_at(node.range().start).row;
@@ -47,7 +47,8 @@ fn sentences<'a>(
             .map(|text| text.descendants().filter(|n| n.is_text()).filter_map(|n| n.text()).collect())
             .unwrap_or_default();
         if text.trim().is_empty() {
-            tally.add(NO_TEXT, &format!("in sentence {id}"));
+            read.tally.add(NO_TEXT, &format!("in sentence {id}"));
+            read.left_out.push(id.to_owned());
             continue;
         }
         let terms = node.children().find(|node| node.has_tag_name("aspectTerms"));
@@ -68,12 +69,20 @@ fn sentences<'a>(
             let polarity = if polarities { Some(value("polarity")?) } else { None };
             match span {
                 Some(span) => aspects.push((span, polarity)),
-                None => tally.add(ELSEWHERE, &format!("in sentence {id}")),
+                None => {
+                    read.tally.add(ELSEWHERE, &format!("in sentence {id}"));
+                    read.left_out.push(id_of_aspect(id, start, end));
+                }
             }
         }
         sentences.push(Sentence { id, text, aspects });
     }
     Ok(sentences)
+}
+
+/// An aspect's sentence and place, by which predictions name it.
+fn id_of_aspect(sentence: &str, start: usize, end: usize) -> String {
+    format!("{sentence}#{start}-{end}")
 }
 
 fn parse(text: &str) -> Result<Document<'_>, (String, &'static str)> {
@@ -83,34 +92,34 @@ fn parse(text: &str) -> Result<Document<'_>, (String, &'static str)> {
 
 /// Sentences with the places of their aspects; those without aspects, too. An error is what was found, and what was wanted.
 pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
-    let (document, mut tally) = (parse(text)?, Tally::default());
-    let mut examples = Vec::new();
-    for Sentence { id, text, aspects } in sentences(&document, false, &mut tally)? {
+    let (document, mut read) = (parse(text)?, Read::default());
+    for Sentence { id, text, aspects } in sentences(&document, false, &mut read)? {
         let mut spans: Vec<Span> = aspects.iter().map(|(span, _)| *span).collect();
         spans.sort();
         spans.dedup();
-        (spans.len()..aspects.len()).for_each(|_| tally.add(TWICE, &format!("in sentence {id}")));
-        examples.push(Example {
+        (spans.len()..aspects.len()).for_each(|_| read.tally.add(TWICE, &format!("in sentence {id}")));
+        read.examples.push(Example {
             id: id.to_owned(),
             document: text.clone(),
             input: Input::Text(text),
             gold: Gold::Aspects(spans),
         });
     }
-    Ok(Read { examples, tally })
+    Ok(read)
 }
 
 /// Each aspect with its polarity; its id is the sentence's with the place. An error is what was found, and what was wanted.
 pub fn read_sentiment(text: &str) -> Result<Read, (String, &'static str)> {
-    let (document, mut tally) = (parse(text)?, Tally::default());
-    let mut examples: Vec<Example> = Vec::new();
-    for Sentence { id, text, aspects } in sentences(&document, true, &mut tally)? {
+    let (document, mut read) = (parse(text)?, Read::default());
+    for Sentence { id, text, aspects } in sentences(&document, true, &mut read)? {
         let mut seen: Vec<Span> = Vec::new();
         for (span, polarity) in aspects {
             let Some(polarity) = polarity else { continue };
             let place = format!("in sentence {id}");
+            let aspect = id_of_aspect(id, span.start(), span.end());
             if polarity == "conflict" {
-                tally.add(CONFLICT, &place);
+                read.tally.add(CONFLICT, &place);
+                read.left_out.push(aspect);
                 continue;
             }
             if !POLARITIES.contains(&polarity) {
@@ -118,20 +127,20 @@ pub fn read_sentiment(text: &str) -> Result<Read, (String, &'static str)> {
                 return Err((found, "polarity positive, negative, neutral or conflict"));
             }
             if seen.contains(&span) {
-                tally.add(TWICE, &place);
+                read.tally.add(TWICE, &place);
                 continue;
             }
             seen.push(span);
             let term = span.of(&text).unwrap_or_default().to_owned();
-            examples.push(Example {
-                id: format!("{id}#{}-{}", span.start(), span.end()),
+            read.examples.push(Example {
+                id: aspect,
                 document: text.clone(),
                 input: Input::Pair(text.clone(), term),
                 gold: Gold::Class(polarity.to_owned()),
             });
         }
     }
-    Ok(Read { examples, tally })
+    Ok(read)
 }
 
 #[cfg(test)]

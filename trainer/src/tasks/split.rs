@@ -33,13 +33,18 @@ pub const IN_TEST: &str = "examples of a document that is in the test file too: 
 /// A part came out empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{documents} {} are too few for a {part} part\nhint: name a larger file, or another --split-seed",
-    task.documents()
+    "{documents} {}{} are too few for a {part} part\nhint: name {}",
+    task.documents(),
+    if *in_test > 0 { format!(", without {in_test} that are in the test file too,") } else { String::new() },
+    if *in_test > 0 { "files that share less" } else { "a larger file, or another --split-seed" }
 )]
 pub struct SplitError {
     task: Task,
     part: &'static str,
+    /// Those that may be in it.
     documents: usize,
+    /// Those that may not, as they are in the test file.
+    in_test: usize,
 }
 
 /// Splits examples; `test` are those of a test file, if there is one.
@@ -53,11 +58,12 @@ pub fn split(
     test: Option<Vec<Example>>,
     tally: &mut Tally,
 ) -> Result<Parts, SplitError> {
-    let documents: HashSet<&str> = examples.iter().map(|e| e.document.as_str()).collect();
-    let documents = documents.len();
     let own_test = test.is_none();
     let mut parts = Parts { test: test.unwrap_or_default(), ..Parts::default() };
     let tested: HashSet<String> = parts.test.iter().map(|e| e.document.clone()).collect();
+    let documents: HashSet<&str> = examples.iter().map(|e| e.document.as_str()).collect();
+    let in_test = documents.iter().filter(|document| tested.contains(**document)).count();
+    let documents = documents.len() - in_test;
     for example in examples {
         if tested.contains(&example.document) {
             tally.add(IN_TEST, &format!("`{}`", example.id));
@@ -71,7 +77,7 @@ pub fn split(
     }
     for (part, examples) in [("training", &parts.train), ("validation", &parts.validation), ("test", &parts.test)] {
         if examples.is_empty() {
-            return Err(SplitError { task, part, documents });
+            return Err(SplitError { task, part, documents, in_test });
         }
     }
     Ok(parts)
@@ -148,6 +154,9 @@ mod tests {
     fn an_empty_part_is_refused() {
         let error = split(Task::Pc, 0, examples(0..1), None, &mut Tally::default()).unwrap_err();
         assert!(error.to_string().starts_with("1 different titles are too few for a "), "{error}");
+        let error = split(Task::Ae, 0, examples(0..9), Some(examples(0..9)), &mut Tally::default()).unwrap_err();
+        let wanted = "0 different sentences, without 9 that are in the test file too, are too few for a training part";
+        assert!(error.to_string().starts_with(wanted), "{error}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub const ELSEWHERE: &str = "answers that are not where answer_start says: score
 /// Reads the text of a file. An error is what was found, and what was wanted.
 pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
     let file: File = serde_json::from_str(text).map_err(|error| (error.to_string(), WANTED))?;
-    let (mut examples, mut tally) = (Vec::new(), Tally::default());
+    let (mut examples, mut left_out, mut tally) = (Vec::new(), Vec::new(), Tally::default());
     let mut titles = HashSet::new();
     for (number, entry) in file.data.into_iter().enumerate() {
         let title = if entry.title.is_empty() { format!("entry {}", number + 1) } else { entry.title };
@@ -77,6 +77,7 @@ pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
                 }
                 if texts.is_empty() {
                     tally.add(NO_ANSWER, &place);
+                    left_out.push(question.id);
                     continue;
                 }
                 examples.push(Example {
@@ -91,7 +92,7 @@ pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
     let mut files = [examples];
     join_documents(&mut files);
     let [examples] = files;
-    Ok(Read { examples, tally })
+    Ok(Read { examples, left_out, tally })
 }
 
 /// A name that is none of these yet, and is from now on.
