@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::{
     inspect::{Look, inspect},
     phrase::miner::{self, commands as mine},
-    progress::{Log, NEW, Outcome, Progress, short},
+    progress::{Log, NEW, Outcome, Progress, Said, short},
     report::{overlap, phrases, titles},
     run::{self, Options, Run, RunError},
     sample,
@@ -177,8 +177,8 @@ enum Figure {
         #[arg(default_value = "data/work")]
         out: PathBuf,
         /// Categories to show: those with the most products
-        #[arg(long, default_value_t = 12)]
-        categories: usize,
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
+        categories: u32,
         /// Phrases of each
         #[arg(long, default_value_t = 12)]
         phrases: usize,
@@ -191,8 +191,8 @@ enum Figure {
         #[arg(default_value = "data/work")]
         out: PathBuf,
         /// Categories to show: those with the most products
-        #[arg(long, default_value_t = 12)]
-        categories: usize,
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
+        categories: u32,
     },
 }
 
@@ -353,6 +353,7 @@ fn main() -> ExitCode {
     keep_memory();
     match execute(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Of what is made for a reader: `inspect`, and `mine` without a file.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = write!(io::stderr(), "{}", explain(&error));
@@ -437,7 +438,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let sealed = run.seal(&corpus, &pool, &graph, tasks)?;
             Ok(run.report_shards(&sealed, 0, 0, &Outcome::made(since, NEW.to_owned()))?)
         }
-        Command::Verify { out } => Ok(verify(&out, &mut io::stdout().lock())?),
+        Command::Verify { out } => Ok(verify(&out, &mut Said)?),
         Command::Inspect { out, rows, shards, color } => {
             let colour = match color {
                 Color::Always => true,
@@ -449,14 +450,14 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Ok(report.flush()?)
         }
         Command::Report(Figure::Phrases { out, categories, phrases: most }) => {
-            Ok(phrases::phrases(&out, categories, most, &mut io::stdout().lock())?)
+            Ok(phrases::phrases(&out, categories as usize, most, &mut Said)?)
         }
         Command::Report(Figure::Overlap { out, categories }) => {
-            Ok(overlap::overlap(&out, categories, &mut io::stdout().lock())?)
+            Ok(overlap::overlap(&out, categories as usize, &mut Said)?)
         }
         Command::Titles { out, output } => {
             let file = output.unwrap_or_else(|| out.join("titles.jsonl"));
-            Ok(titles::titles(&out, &file, &mut io::stdout().lock())?)
+            Ok(titles::titles(&out, &file, &mut Said)?)
         }
         Command::Mine { text, output, mining, min_score, min_score_single, seed, threads, log } => {
             let run::Mining { quality_list, entity_list, stop_words, options } = mining.resolve(seed);
@@ -475,20 +476,12 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::TrainTagger { treebanks, model, tagger_epochs, chunker_epochs } => {
             let epochs = Epochs { tagger: tagger_epochs, chunker: chunker_epochs };
-            Ok(tag::train(&treebanks, &model, epochs, &mut io::stdout().lock())?)
+            Ok(tag::train(&treebanks, &model, epochs, &mut Said)?)
         }
-        Command::EvaluateTagger { treebanks, model } => {
-            Ok(tag::evaluate(&treebanks, model.as_deref(), &mut io::stdout().lock())?)
-        }
+        Command::EvaluateTagger { treebanks, model } => Ok(tag::evaluate(&treebanks, model.as_deref(), &mut Said)?),
         Command::Sample { dir, seed } => {
             let made = sample::write_sample(&dir, seed).context("cannot write the sample")?;
-            writeln!(
-                io::stdout(),
-                "sample    {} products   {} reviews   {} bytes",
-                made.products,
-                made.reviews,
-                made.bytes
-            )?;
+            writeln!(Said, "sample    {} products   {} reviews   {} bytes", made.products, made.reviews, made.bytes)?;
             Ok(())
         }
     }

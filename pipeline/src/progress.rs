@@ -29,6 +29,26 @@ pub fn percent(share: f64) -> f64 {
     (share * 1e8).round() / 1e6
 }
 
+/// Standard output of what works on files: a reader that goes away, as `head` does, is no reason to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said;
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match io::stdout().write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match io::stdout().flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
 /// Tells of a run as it goes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
@@ -72,7 +92,7 @@ impl Progress {
 
     /// Says that a step is done, or was not needed: its name, what it holds, where it is, how long it took.
     pub fn step(&self, step: &str, holds: &str, place: &str, outcome: &Outcome) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = Said;
         match self.log {
             Log::Text => {
                 let time = match outcome {
@@ -98,12 +118,12 @@ impl Progress {
 
     /// Says one more thing under a heading of the summary.
     pub fn note(&self, heading: &str, text: &str) -> io::Result<()> {
-        writeln!(io::stdout().lock(), "{}", self.line("", heading, text))
+        writeln!(Said, "{}", self.line("", heading, text))
     }
 
     /// Says more of the last step, under a heading of its own.
     pub fn detail(&self, heading: &str, text: &str) -> io::Result<()> {
-        writeln!(io::stdout().lock(), "{}", self.line("          ", heading, text))
+        writeln!(Said, "{}", self.line("          ", heading, text))
     }
 
     /// A line of a summary, as a person or a program reads it.
@@ -162,8 +182,9 @@ pub fn count_of(number: u64, one: &str, many: &str) -> String {
 pub fn short(number: u64) -> String {
     match number {
         0..10_000 => thousands(number),
-        10_000..1_000_000 => format!("{:.1} K", number as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} M", number as f64 / 1e6),
+        // What would round to a thousand of one is one of the next.
+        10_000..999_950 => format!("{:.1} K", number as f64 / 1e3),
+        999_950..999_950_000 => format!("{:.1} M", number as f64 / 1e6),
         _ => format!("{:.1} G", number as f64 / 1e9),
     }
 }

@@ -24,6 +24,16 @@ pub enum VerifyError {
         /// Files that were looked at.
         checked: usize,
     },
+    /// Files are whole, but a step was done again on which the shards depend.
+    #[error(
+        "all files are as they were sealed, but the shards are older than what they are made from: {} changed since\n\
+         hint: run `make shards` to bring them up to date",
+        steps.join(" and ")
+    )]
+    Stale {
+        /// The steps.
+        steps: Vec<&'static str>,
+    },
     /// The report cannot be written.
     #[error("cannot write the report")]
     Report(#[from] io::Error),
@@ -39,7 +49,7 @@ struct Checked {
 /// Checks all sealed folders of `out` and reports to `report`. The shards must be there; a folder that is
 /// not there is left out, so that shards can be checked where they were copied to.
 pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError> {
-    let mut problems = Vec::new();
+    let (mut problems, mut stale) = (Vec::new(), Vec::new());
     let mut checked = 0;
     let shards = Manifest::<ShardsBody>::read(&out.join("shards"), REMAKE)?;
     let mut known = Vec::new();
@@ -58,7 +68,7 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
         out: &Path,
         name: &'static str,
         wanted: &str,
-        problems: &mut Vec<String>,
+        (problems, stale): (&mut Vec<String>, &mut Vec<&'static str>),
     ) -> Result<Option<(&'static str, Checked)>, VerifyError> {
         let folder = out.join(name);
         if !folder.exists() {
@@ -67,23 +77,25 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
         let manifest = Manifest::<B>::read(&folder, REMAKE)?;
         let found = check(&folder, &manifest, problems)?;
         if found.blake3 != wanted {
-            problems.push(format!("  the shards were made from another {name} than `{}`", folder.display()));
+            stale.push(name);
         }
         Ok(Some((name, found)))
     }
-    known.extend(other::<CorpusBody>(out, "corpus", &body.corpus.blake3, &mut problems)?);
-    known.extend(other::<PoolBody>(out, "pool", &body.pool.blake3, &mut problems)?);
-    known.extend(other::<GraphBody>(out, "graph", &body.graph.blake3, &mut problems)?);
+    known.extend(other::<CorpusBody>(out, "corpus", &body.corpus.blake3, (&mut problems, &mut stale))?);
+    known.extend(other::<PoolBody>(out, "pool", &body.pool.blake3, (&mut problems, &mut stale))?);
+    known.extend(other::<GraphBody>(out, "graph", &body.graph.blake3, (&mut problems, &mut stale))?);
     for (name, found) in &known {
         checked += found.files;
         writeln!(report, "{name:9} {:>7} files {:>16} bytes", thousands(found.files as u64), thousands(found.bytes))?;
     }
-    if problems.is_empty() {
-        writeln!(report, "all {} files are as they were sealed", thousands(checked as u64))?;
-        Ok(())
-    } else {
-        Err(VerifyError::Damaged { problems, checked })
+    if !problems.is_empty() {
+        return Err(VerifyError::Damaged { problems, checked });
     }
+    if !stale.is_empty() {
+        return Err(VerifyError::Stale { steps: stale });
+    }
+    writeln!(report, "all {} files are as they were sealed", thousands(checked as u64))?;
+    Ok(())
 }
 
 /// Compares the files of a folder with its manifest, and looks for tables that it does not name.

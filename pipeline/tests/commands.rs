@@ -139,10 +139,11 @@ fn links_to_nothing_are_named_and_paths_are_quoted() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     std::os::unix::fs::symlink("gone.json", raw.path("raw/lost.json")).unwrap();
     std::os::unix::fs::symlink(".", raw.path("raw/around")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(raw.path("raw/socket")).unwrap();
     let mut command = pipeline(["run", "--max-unreadable", "0.034", "--corpus"]);
     command.arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt")).arg("--out").arg(raw.path("my out"));
     let text = said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")]);
-    assert!(text.contains("1 file holds no records: `lost.json` (a link to nothing)"), "{text}");
+    assert!(text.contains("2 files hold no records: `lost.json` (a link to nothing), `socket` (not a file)"), "{text}");
     assert!(text.contains("limit 3.4%") && text.contains("make inspect OUT='DIR/my out'"), "{text}");
 }
 
@@ -378,9 +379,57 @@ fn a_reader_that_goes_away_is_no_error() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);
     let program = pipeline([""]).get_program().to_owned();
-    let script = format!("set -o pipefail; {program:?} inspect {:?} | true", raw.path("out"));
-    let status = std::process::Command::new("bash").args(["-c", &script]).status().unwrap();
-    assert!(status.success());
+    let piped = |command: String| {
+        let script = format!("{program:?} {command} | true; exit ${{PIPESTATUS[0]}}");
+        let mut bash = std::process::Command::new("bash");
+        bash.current_dir(pipeline([""]).get_current_dir().unwrap_or(std::path::Path::new("."))).args(["-c", &script]);
+        bash.status().unwrap().code()
+    };
+    let out = raw.path("out");
+    assert_eq!(piped(format!("inspect {out:?}")), Some(0));
+    // What works on files does all of it.
+    let anew = raw.path("anew");
+    let run = format!("run --corpus {:?} --pool {:?} --out {anew:?}", raw.path("raw"), raw.path("pool.txt"));
+    assert_eq!(piped(run), Some(0));
+    assert_same(&out, &anew, "a run whose reader has gone");
+    let shard = out.join("shards/products-00000.parquet");
+    let mut bytes = fs::read(&shard).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    assert_eq!(piped(format!("verify {out:?}")), Some(1));
+}
+
+/// A step that was done again leaves shards that are whole, and older than it.
+#[test]
+fn shards_that_are_out_of_date_are_not_called_damaged() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    let mut command = pipeline(["pool", "--min-score", "0.92"]);
+    command.arg("--corpus").arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt"));
+    succeed(command.arg("--out").arg(raw.path("out")));
+    let said = said(&pipeline(["verify"]).arg(raw.path("out")).output().unwrap(), &[]);
+    assert!(said.starts_with("exit 1") && said.contains("older than what they are made from: pool changed"), "{said}");
+    assert!(!said.contains("delete"), "{said}");
+}
+
+/// What the manifest says of the raw files is more than is allowed now: nothing is read or touched.
+#[test]
+fn a_stricter_limit_leaves_what_is_there() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, "{\"asin\": ", OTHER]))]);
+    assert!(raw.run(&["--max-unreadable", "0.5"]).starts_with("exit 0"));
+    let said = raw.run(&["--max-unreadable", "0.1"]);
+    assert!(said.starts_with("exit 1") && said.contains("1 of 3 records cannot be read"), "{said}");
+    assert!(said.contains("malformed: `meta.json` line 2: EOF while parsing a value at column 8"), "{said}");
+    let report = succeed(pipeline(["verify"]).arg(raw.path("out")));
+    assert!(report.contains("files are as they were sealed") && !raw.path("out/spill").exists(), "{report}");
+
+    let cut = gzip(&lines(&[PRODUCT, OTHER]));
+    let raw = Raw::new(&[("one.json.gz", &[&cut[..], b"garbage"].concat())]);
+    fs::rename(raw.path("raw/one.json.gz"), raw.path("one.json.gz")).unwrap();
+    fs::remove_dir(raw.path("raw")).unwrap();
+    fs::rename(raw.path("one.json.gz"), raw.path("raw")).unwrap();
+    let said = raw.run(&[]);
+    assert!(said.contains("`DIR/raw` after line 2: bytes after the end of the gzip stream"), "{said}");
 }
 
 #[test]
@@ -417,6 +466,10 @@ fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
     assert_eq!(figure.matches("<rect").count(), 1 + 4);
     assert!(figure.contains("Kitchen &amp; &lt;Dining&gt;") && !figure.contains("<Dining>"));
 
+    fs::write(raw.path("pool.txt"), "0.9\tblue pen\n").unwrap();
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    let refused = said(&pipeline(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
+    assert!(refused.contains("no product that names a category has a phrase of the pool"), "{refused}");
     // Without noun phrases there is nothing to draw, and turning them off makes the shards again.
     let off = raw.run(&["--nouns", "off"]);
     assert!(off.starts_with("exit 0") && off.contains("again: NOUNS was on and is off"), "{off}");
@@ -435,11 +488,12 @@ fn titles_are_the_products_with_a_title_and_a_category() {
     let tea = r#"{"asin": "B01", "title": "Green &amp; black tea", "category": ["Food", "Best before June.", "Tea"], "also_buy": []}"#;
     let no_title = r#"{"asin": "B02", "title": "", "description": ["text"], "category": ["Food"], "also_buy": []}"#;
     let no_category = r#"{"asin": "B03", "title": "A cup", "category": [], "also_buy": []}"#;
-    let raw = Raw::new(&[("meta.json", &lines(&[tea, no_title, no_category]))]);
+    let script = r#"{"asin": "B04", "title": "var aPageStart = (new Date()).getTime();\nvar ue_t0;", "description": ["A pot"], "category": ["Food"]}"#;
+    let raw = Raw::new(&[("meta.json", &lines(&[tea, no_title, no_category, script]))]);
     assert!(raw.run(&[]).starts_with("exit 0"));
     let report = succeed(pipeline(["titles"]).arg(raw.path("out")));
     assert!(report.contains("titles    1 products   2 labels"), "{report}");
-    assert!(report.contains("left out  1 without a title, 1 without a category"), "{report}");
+    assert!(report.contains("left out  2 without a title, 1 without a category"), "{report}");
     assert!(report.contains("no labels 1 categories that are sentences, such as `Best before June.`"), "{report}");
     let titles = fs::read_to_string(raw.path("out/titles.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(&titles).unwrap();

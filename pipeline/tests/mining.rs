@@ -79,6 +79,7 @@ fn what_cannot_be_mined_is_said_with_a_hint() {
         fs::write(path(name), text).unwrap();
     }
     fs::write(path("list"), "blue pen\n").unwrap();
+    fs::write(path("latin"), b"a caf\xe9 racer\n".repeat(10)).unwrap();
     let mut report = String::new();
     for (text, list) in [
         ("empty", "list"),
@@ -86,6 +87,7 @@ fn what_cannot_be_mined_is_said_with_a_hint() {
         ("small", "list"),
         ("other", "list"),
         ("long", "list"),
+        ("latin", "list"),
         ("named", "list"),
         ("absent", "list"),
         ("other", "absent"),

@@ -29,6 +29,11 @@
 //! markers of word processors and `<?xml …>` are markup too. The contents of
 //! script and style elements go with them.
 //!
+//! Reviews have markup of Amazon's own: of `[[ASIN:B000UJGRLW Ribose]]` the name
+//! of the product stays, of `[[VIDEOID:…]]` nothing. A title that is the
+//! beginning of a page's script, as many are in the 2018 dump, is none:
+//! [`is_script`].
+//!
 //! # When `clean` is idempotent
 //!
 //! Markup may be escaped, so removing tags and unescaping alternate until
@@ -75,13 +80,13 @@ fn clean_field(raw: &str, breaks: Breaks, out: &mut String) -> bool {
     tidy(raw, breaks, out);
     for round in 0..=MAX_ROUNDS {
         let text = &out[start..];
-        if memchr2(b'&', b'<', text.as_bytes()).is_none() {
+        if memchr2(b'&', b'<', text.as_bytes()).is_none() && memmem::find(text.as_bytes(), b"[[").is_none() {
             return true;
         }
         // Tags before entities: `<a title="5 &gt; &quot;">` is one tag only as
         // long as it is escaped. Escaped tags are met in the next round, for
         // which the last one is there.
-        let stripped = strip_markup(text);
+        let stripped = strip_references(strip_markup(text));
         let plain = if round < MAX_ROUNDS { unescape(stripped) } else { stripped };
         match plain {
             Cow::Owned(plain) if plain != text => {
@@ -105,7 +110,71 @@ fn unescape(text: Cow<'_, str>) -> Cow<'_, str> {
     // several times faster than a walk of `htmlize` over the text.
     let bytes = text.as_bytes();
     let may_begin = |at: usize| bytes.get(at + 1).is_some_and(|&next| next == b'#' || next.is_ascii_alphanumeric());
-    if memchr_iter(b'&', bytes).any(may_begin) { htmlize::unescape_attribute(text) } else { text }
+    if memchr_iter(b'&', bytes).any(may_begin) { htmlize::unescape_attribute(lower_names(text)) } else { text }
+}
+
+/// Names of character references as HTML has them, where a program has put titles in capitals: `12&Quot;`.
+fn lower_names(text: Cow<'_, str>) -> Cow<'_, str> {
+    const NAMES: [&str; 16] = [
+        "nbsp;", "quot;", "apos;", "amp;", "bull;", "middot;", "lsquo;", "rsquo;", "ldquo;", "rdquo;", "ndash;",
+        "mdash;", "hellip;", "deg;", "trade;", "copy;",
+    ];
+    let capital = |at: &usize| {
+        let rest = &text.as_bytes()[at + 1..];
+        rest.first().is_some_and(u8::is_ascii_uppercase)
+            && NAMES.iter().any(|name| {
+                let rest = rest.get(..name.len());
+                rest.is_some_and(|found| {
+                    found[1..] == name.as_bytes()[1..] && found.eq_ignore_ascii_case(name.as_bytes())
+                })
+            })
+    };
+    let capitals: Vec<usize> = memchr_iter(b'&', text.as_bytes()).filter(capital).collect();
+    if capitals.is_empty() {
+        return text;
+    }
+    let mut lower = text.into_owned();
+    for at in capitals {
+        lower[at + 1..at + 2].make_ascii_lowercase();
+    }
+    Cow::Owned(lower)
+}
+
+/// Whether a title is the beginning of a page's script: `var aPageStart = (new Date()).getTime(); …`.
+pub fn is_script(title: &str) -> bool {
+    title.trim_start().starts_with("var aPageStart")
+        || memmem::find(title.as_bytes(), b"(new Date()).getTime()").is_some()
+}
+
+/// `text` without the markup of products and videos in reviews.
+fn strip_references(text: Cow<'_, str>) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut copied = 0;
+    for open in memmem::find_iter(text.as_bytes(), b"[[") {
+        let Some((name, end)) = reference(&text[open..]) else { continue };
+        if open >= copied {
+            out.push_str(&text[copied..open]);
+            out.push_str(name);
+            copied = open + end;
+        }
+    }
+    if copied == 0 {
+        return text;
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
+}
+
+/// What a reference at the beginning of a text leaves behind, and its length.
+fn reference(text: &str) -> Option<(&str, usize)> {
+    let text_of_link = text.strip_prefix("[[ASIN:");
+    let rest = text_of_link.or_else(|| text.strip_prefix("[[VIDEOID:"))?;
+    let id = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    let inside = memmem::find(&rest.as_bytes()[..rest.len().min(MAX_TAG)], b"]]")?;
+    let name = rest.get(id..inside)?;
+    let end = text.len() - rest.len() + inside + b"]]".len();
+    let is_name = name.is_empty() || name.starts_with(char::is_whitespace);
+    (id > 0 && is_name && !name.contains("[[")).then_some((if text_of_link.is_some() { name.trim() } else { " " }, end))
 }
 
 // White space and control characters.

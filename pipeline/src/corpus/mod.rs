@@ -12,7 +12,7 @@ use std::{
 
 use schemas::{
     FileEntry, Manifest, ManifestError, StoreError,
-    manifest::{CorpusBody, CorpusCounts, CorpusOptions, Hash, MANIFEST, RawFile, SkippedFile},
+    manifest::{CorpusBody, CorpusCounts, CorpusOptions, Hash, MANIFEST, Place, RawFile, SkippedFile},
     store,
 };
 
@@ -218,15 +218,18 @@ pub fn make(
         None => NEW.to_owned(),
         Some(old) => match changed(request, &inputs.0, old) {
             Some(why) => why,
-            None => match check_files(&folder, old, hashes)? {
-                None if old.body.skipped == inputs.1 => return Ok((old.clone(), Outcome::UpToDate)),
-                None => {
-                    // Files that hold nothing decide nothing, but the manifest names them.
-                    let body = CorpusBody { skipped: inputs.1, ..old.body.clone() };
-                    return Ok((Manifest::new(body, old.files.clone()).seal(&folder)?, Outcome::UpToDate));
+            // What is known of the raw files may be more than is allowed now: then nothing is touched.
+            None => {
+                match refuse(request, &Flaws::of_manifest(old)).and_then(|()| Ok(check_files(&folder, old, hashes)?))? {
+                    None if old.body.skipped == inputs.1 => return Ok((old.clone(), Outcome::UpToDate)),
+                    None => {
+                        // Files that hold nothing decide nothing, but the manifest names them.
+                        let body = CorpusBody { skipped: inputs.1, ..old.body.clone() };
+                        return Ok((Manifest::new(body, old.files.clone()).seal(&folder)?, Outcome::UpToDate));
+                    }
+                    Some(missing) => missing,
                 }
-                Some(missing) => missing,
-            },
+            }
         },
     };
     let weighted: u64 = files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
@@ -268,7 +271,7 @@ pub fn make(
         )?;
     }
     let tally = checkpoint.tally;
-    refuse(request, files, &tally)?;
+    refuse(request, &Flaws::of_tally(&tally, files))?;
 
     let options = request.options(tally.longest_text);
     let made_from = made_from(request, &sources, &tally);
@@ -387,12 +390,6 @@ fn changed(request: &Request<'_>, now: &[RawFile], old: &Manifest<CorpusBody>) -
     if then.max_tokens != wanted.max_tokens {
         return Some(format!("--max-tokens is {}, and a text is so long that it matters", request.max_tokens));
     }
-    if was.inputs.iter().any(|i| i.damage.is_some()) && !request.allow_damaged {
-        return Some("damaged files are no longer allowed".to_owned());
-    }
-    if share_of(unreadable(&was.counts.rejected), was.counts.records) > request.max_unreadable {
-        return Some(format!("it has more unreadable records than --max-unreadable {}", request.max_unreadable));
-    }
     None
 }
 
@@ -419,23 +416,48 @@ fn share_of(part: u64, all: u64) -> f64 {
     part as f64 / all.max(1) as f64
 }
 
-/// Fails where more is wrong with the raw files than the options allow.
-fn refuse(request: &Request<'_>, files: &RawFiles, tally: &spill::Tally) -> Result<(), CorpusError> {
-    if !tally.damage.is_empty() && !request.allow_damaged {
-        let name = |(number, what): (&u32, &String)| {
-            format!("  `{}` {what}", request.corpus.join(&files.recognised[*number as usize].name).display())
-        };
-        return Err(CorpusError::Damaged { files: tally.damage.iter().map(name).collect() });
+/// What is wrong with the raw files.
+struct Flaws<'a> {
+    /// Names of files, and how they are damaged.
+    damage: Vec<(&'a str, &'a str)>,
+    records: u64,
+    rejected: &'a schemas::Counts,
+    places: &'a BTreeMap<String, Vec<Place>>,
+}
+
+impl<'a> Flaws<'a> {
+    /// Of files that were read now.
+    fn of_tally(tally: &'a spill::Tally, files: &'a RawFiles) -> Self {
+        let name = |number: &u32| files.recognised[*number as usize].name.as_str();
+        let damage = tally.damage.iter().map(|(number, what)| (name(number), what.as_str())).collect();
+        Self { damage, records: tally.records, rejected: &tally.rejected, places: &tally.places }
     }
-    let unreadable = unreadable(&tally.rejected);
-    let share = share_of(unreadable, tally.records);
+
+    /// Of those that a corpus was made from.
+    fn of_manifest(corpus: &'a Manifest<CorpusBody>) -> Self {
+        let CorpusBody { inputs, counts, places, .. } = &corpus.body;
+        let damage = inputs.iter().filter_map(|file| Some((file.path.as_str(), file.damage.as_deref()?))).collect();
+        Self { damage, records: counts.records, rejected: &counts.rejected, places }
+    }
+}
+
+/// Fails where more is wrong with the raw files than the options allow.
+fn refuse(request: &Request<'_>, flaws: &Flaws<'_>) -> Result<(), CorpusError> {
+    if !flaws.damage.is_empty() && !request.allow_damaged {
+        // The corpus may be one file.
+        let path = |name| if request.corpus.is_file() { request.corpus.to_owned() } else { request.corpus.join(name) };
+        let files = flaws.damage.iter().map(|(name, what)| format!("  `{}` {what}", path(name).display()));
+        return Err(CorpusError::Damaged { files: files.collect() });
+    }
+    let unreadable = unreadable(flaws.rejected);
+    let share = share_of(unreadable, flaws.records);
     if share > request.max_unreadable {
-        let places = tally.places.iter().flat_map(|(reason, places)| {
+        let places = flaws.places.iter().flat_map(|(reason, places)| {
             places.iter().map(move |p| format!("  {reason}: `{}` line {}: {}", p.path, p.line, p.found))
         });
         return Err(CorpusError::TooManyUnreadable {
             unreadable: thousands(unreadable),
-            records: thousands(tally.records),
+            records: thousands(flaws.records),
             share: 100.0 * share,
             limit: percent(request.max_unreadable),
             places: places.collect::<Vec<_>>().join("\n"),

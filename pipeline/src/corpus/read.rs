@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     CorpusError, Reason,
-    clean::{clean, clean_line},
+    clean::{clean, clean_line, is_script},
     spill::{Checkpoint, Frame, Plan, Position, ProductFields, ReviewFields, Spill, Tally},
 };
 use crate::{
@@ -308,7 +308,7 @@ impl Worker<'_> {
         }
         scratch.categories.clear();
         scratch.attributes.clear();
-        for piece in record.title.iter() {
+        for piece in record.title.iter().filter(|piece| !is_script(piece)) {
             let before = scratch.title.len();
             if before > 0 {
                 scratch.title.push(' ');

@@ -30,6 +30,11 @@ pub enum OverlapError {
         /// The folder.
         folder: PathBuf,
     },
+    /// No phrase is in a product with a category.
+    #[error(
+        "no product that names a category has a phrase of the pool, so there is nothing to draw\nhint: a pool of this corpus: POOL= of `make shards`, or none, so that it is mined"
+    )]
+    NoPhrases,
     /// The report cannot be written.
     #[error("cannot write the report")]
     Report(#[from] io::Error),
@@ -68,7 +73,7 @@ pub fn overlap(out: &Path, most: usize, report: &mut impl io::Write) -> Result<(
     largest.sort_by_key(|(name, category)| (std::cmp::Reverse(category.products), name.clone()));
     largest.truncate(most);
     if largest.is_empty() {
-        return Err(ProductsError::NoCategories.into());
+        return Err(OverlapError::NoPhrases);
     }
     largest.sort_by(|a, b| a.0.cmp(&b.0));
 

@@ -42,6 +42,8 @@ impl Found {
 const NOTHING_RECOGNISED: &str = "no recognisable record in its first 100 lines";
 /// Why a link is skipped.
 const LINK_TO_NOTHING: &str = "a link to nothing";
+/// Why a pipe, a socket or a device is skipped.
+const NO_FILE: &str = "not a file";
 
 /// A skipped file by its name, and why it was skipped where that is not the usual.
 pub fn skipped_in_words(file: &SkippedFile) -> String {
@@ -54,7 +56,7 @@ pub fn skipped_in_words(file: &SkippedFile) -> String {
 pub struct RawFiles {
     /// All files that hold records or are damaged.
     pub recognised: Vec<Found>,
-    /// Files without a recognisable record, and links to nothing.
+    /// Files without a recognisable record, links to nothing, and what is no file.
     pub skipped: Vec<SkippedFile>,
 }
 
@@ -107,20 +109,20 @@ pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
     }
     let real = fs::canonicalize(folder).map_err(|source| FindError::Read { path: folder.to_owned(), source })?;
     let excluded = fs::canonicalize(but_not).ok().filter(|out| real != *out);
-    let mut walk = Walk { excluded, on_the_way: Vec::new(), files: Vec::new(), links_to_nothing: Vec::new() };
+    let mut walk = Walk { excluded, on_the_way: Vec::new(), files: Vec::new(), not_files: Vec::new() };
     if folder.is_file() {
         walk.files.push((name_of(folder), folder.to_owned()));
     } else {
         walk.enter(folder, real, "")?;
     }
-    let Walk { files: mut paths, links_to_nothing, .. } = walk;
+    let Walk { files: mut paths, not_files, .. } = walk;
     paths.sort();
-    if paths.is_empty() && links_to_nothing.is_empty() {
+    if paths.is_empty() && not_files.is_empty() {
         return Err(FindError::Empty { folder: folder.to_owned() });
     }
     let skip = |path, why: &str| SkippedFile { path, why: why.to_owned() };
     let mut files = RawFiles { recognised: Vec::new(), skipped: Vec::new() };
-    files.skipped.extend(links_to_nothing.into_iter().map(|name| skip(name, LINK_TO_NOTHING)));
+    files.skipped.extend(not_files.into_iter().map(|(name, why)| skip(name, why)));
     for (name, path) in paths {
         let found = look_into(name, path)?;
         if found.holds.is_some() || found.damage.is_some() {
@@ -157,7 +159,8 @@ struct Walk {
     /// The folders that the walk is in, links followed: a link to one of them leads in a circle.
     on_the_way: Vec<PathBuf>,
     files: Vec<(String, PathBuf)>,
-    links_to_nothing: Vec<String>,
+    /// What holds nothing that can be read, and why.
+    not_files: Vec<(String, &'static str)>,
 }
 
 impl Walk {
@@ -176,7 +179,7 @@ impl Walk {
             let name = format!("{prefix}{name}");
             let about = match fs::metadata(&path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ELOOP) => {
-                    self.links_to_nothing.push(name);
+                    self.not_files.push((name, LINK_TO_NOTHING));
                     continue;
                 }
                 about => about.map_err(error(&path))?,
@@ -188,6 +191,8 @@ impl Walk {
                 }
             } else if about.is_file() {
                 self.files.push((name, path));
+            } else {
+                self.not_files.push((name, NO_FILE));
             }
         }
         self.on_the_way.pop();

@@ -65,7 +65,9 @@ impl<R: BufRead> Read for Members<R> {
                 }
                 let zeros = next.iter().take_while(|b| **b == 0).count();
                 if zeros < next.len() {
-                    padding |= zeros > 0;
+                    // A member begins with these bytes.
+                    let begins = next.iter().zip([0x1f, 0x8b]).all(|(found, wanted)| *found == wanted);
+                    padding |= zeros > 0 || !begins;
                     break;
                 }
                 padding = true;

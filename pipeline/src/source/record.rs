@@ -633,10 +633,15 @@ pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, M
     let json = python_to_json(text).map_err(|lenient| {
         // A line with double-quoted keys was meant as JSON: say what JSON says.
         let is_json = text[1..].trim_start().starts_with('"');
-        MalformedRecord::Malformed(if is_json { strict.to_string() } else { lenient.to_string() })
+        MalformedRecord::Malformed(if is_json { in_line(&strict) } else { lenient.to_string() })
     })?;
-    let record = serde_json::from_str(&json).map_err(|e| MalformedRecord::Malformed(e.to_string()))?;
+    let record = serde_json::from_str(&json).map_err(|e| MalformedRecord::Malformed(in_line(&e)))?;
     Ok(with(&record))
+}
+
+/// What is wrong with a line of JSON, and where: its number is known from elsewhere.
+fn in_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// The first few characters of a line, for a message.

@@ -94,6 +94,10 @@ pub fn read(path: &Path) -> Result<Vec<Sentence>, TreebankError> {
         let (Some(word), Some(tag)) = (columns.next(), columns.next().filter(|tag| !tag.is_empty())) else {
             return Err(malformed());
         };
+        // A text of sentences is none: of a word, its tag and its chunk there is nothing more.
+        if separator == ' ' && columns.clone().filter(|column| !column.is_empty()).count() > 1 {
+            return Err(malformed());
+        }
         sentence.words.push(word.to_owned());
         sentence.tags.push(penn(tag).to_owned());
         if let Some(chunk) = columns.next() {

@@ -88,6 +88,41 @@ fn cases() {
 }
 
 #[test]
+fn references_of_reviews_leave_their_names() {
+    for (raw, wanted) in [
+        ("see [[ASIN:B000UJGRLW Corvalen Ribose]], good", "see Corvalen Ribose, good"),
+        ("[[ASIN:B000UJGRLW Tom &amp; Jerry]]", "Tom & Jerry"),
+        ("[[VIDEOID:mo3A1B2C]]Nice kettle", "Nice kettle"),
+        ("[[VIDEOID:mo3A1B2C]] Nice", "Nice"),
+        ("a [[ASIN:B1]] b", "a b"),
+        ("[[ASIN:B1 [[ASIN:B2 cup]] of tea]]", "cup of tea"),
+        ("[[ASIN: no id]] [[1]] [[ASIN:B1", "[[ASIN: no id]] [[1]] [[ASIN:B1"),
+        ("[[ASIN:B1-x]]", "[[ASIN:B1-x]]"),
+    ] {
+        assert_eq!(cleaned(raw), wanted, "{raw}");
+    }
+}
+
+#[test]
+fn names_in_capitals_are_those_of_html() {
+    for (raw, wanted) in [
+        ("36&Quot; X 48&amp;Quot; Rug", "36\" X 48\" Rug"),
+        ("Salt &Amp; Pepper&Nbsp;Set", "Salt & Pepper Set"),
+        // HTML's own, and none.
+        ("&Eacute;t&eacute; &Beta; R&D; &Gt;", "Été Β R&D; ≫"),
+    ] {
+        assert_eq!(cleaned(raw), wanted, "{raw}");
+    }
+}
+
+#[test]
+fn scripts_are_no_titles() {
+    assert!(is_script("\n   var aPageStart = (new Date()).getTime();\nvar ue_t0=ue_t0||+new Date();"));
+    assert!(is_script("window.x = (new Date()).getTime();"));
+    assert!(!is_script("Learning JavaScript: var, getTime() and more"));
+}
+
+#[test]
 fn text_is_appended() {
     let mut out = "x &lt; ".to_owned();
     clean(" <p>a &amp; b</p> ", &mut out);

@@ -94,9 +94,10 @@ enum Output {
 impl Output {
     /// Fails now where it would fail after the work.
     fn of(path: &Path) -> Result<Self, StoreError> {
-        let write = |kind: io::ErrorKind| StoreError::io("write", path)(kind.into());
+        // As the system says it.
+        let write = |code: i32| StoreError::io("write", path)(io::Error::from_raw_os_error(code));
         match fs::metadata(path) {
-            Ok(about) if about.is_dir() => Err(write(io::ErrorKind::IsADirectory)),
+            Ok(about) if about.is_dir() => Err(write(libc::EISDIR)),
             // Where a link leads stays what it is.
             Ok(about) if about.is_file() => {
                 Ok(Self::File(fs::canonicalize(path).map_err(StoreError::io("write", path))?))
@@ -105,7 +106,7 @@ impl Output {
             Err(_) if path.parent().is_some_and(|p| p.as_os_str().is_empty() || p.is_dir()) => {
                 Ok(Self::File(path.to_owned()))
             }
-            Err(_) => Err(write(io::ErrorKind::NotFound)),
+            Err(_) => Err(write(libc::ENOENT)),
         }
     }
 }

@@ -24,6 +24,7 @@ pub use candidates::Candidates;
 use features::{Lexical, Places};
 use forest::{Forest, Matrix};
 pub use labels::{List, Quality, StopWords, check_file, check_list};
+use read::LeftOut;
 use schemas::StoreError;
 use segmentation::{Segmentation, Trie};
 pub use tokens::{Batch, Pruning, Reader, Tokens, Word};
@@ -88,8 +89,8 @@ pub struct Mined {
 pub struct MinedCounts {
     /// Documents with a word.
     pub documents: u64,
-    /// Lines that are too long and were left out.
-    pub too_long: u64,
+    /// Lines that were left out.
+    pub left_out: LeftOut,
     /// Words of the text.
     pub words: u64,
     /// Distinct words.
@@ -121,10 +122,13 @@ pub enum MineError {
         source: io::Error,
     },
     /// No text.
-    #[error("found no document with a word{}\nhint: a text has one document a line, of at most 16 MiB, plain, gz or zst", left_out(*too_long))]
+    #[error(
+        "found no document with a word{}\nhint: a text has one document a line, of at most 16 MiB, in UTF-8, plain, gz or zst",
+        if *left_out == LeftOut::default() { String::new() } else { format!("; left out were {left_out}") }
+    )]
     NoText {
         /// Lines that were left out.
-        too_long: u64,
+        left_out: LeftOut,
     },
     /// Nothing is frequent.
     #[error(
@@ -166,14 +170,6 @@ pub enum MineError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
-fn left_out(lines: u64) -> String {
-    match lines {
-        0 => String::new(),
-        1 => ", but a line of more than 16 MiB, which was left out".to_owned(),
-        _ => format!(", but {lines} lines of more than 16 MiB, which were left out"),
-    }
-}
-
 impl MinedCounts {
     /// Whether the text is hardly English: of English words, some 40% are stop words.
     pub fn looks_foreign(&self) -> bool {
@@ -194,7 +190,7 @@ pub fn mine_with(
     let mined = workers.install(|| mine(&text.tokens, lists, options, &|what| steps.set_message(what.to_owned())));
     steps.finish_and_clear();
     let mut mined = mined?;
-    mined.counts.too_long = text.too_long;
+    mined.counts.left_out = text.left_out;
     Ok(mined)
 }
 
@@ -206,7 +202,7 @@ pub fn mine(
     told: &(dyn Fn(&str) + Sync),
 ) -> Result<Mined, MineError> {
     if tokens.words.is_empty() {
-        return Err(MineError::NoText { too_long: 0 });
+        return Err(MineError::NoText { left_out: LeftOut::default() });
     }
     told("counting candidates");
     let candidates = Candidates::count(&tokens.words, tokens.types.len(), options.min_support, options.longest);
@@ -224,7 +220,7 @@ pub fn mine(
         let all = |groups: &[Vec<u32>]| groups.iter().map(|group| group.len() as u64).sum();
         MinedCounts {
             documents: tokens.documents,
-            too_long: 0,
+            left_out: LeftOut::default(),
             words: tokens.words.len() as u64,
             types: tokens.types.len() as u64,
             stop_words: all_words

@@ -1,6 +1,7 @@
 //! Text to [`Tokens`], by several threads, in the order of the documents.
 use std::{
     collections::BTreeSet,
+    fmt,
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     corpus::tables::{Item, Rows, tables},
     hashes::Hashes,
-    progress::Progress,
+    progress::{Progress, count_of},
     source::{Kind, LineReader, open},
     stage::{self, Threads},
     syntax::Model,
@@ -25,8 +26,26 @@ use crate::{
 pub struct Text {
     /// Its words.
     pub tokens: Tokens,
-    /// Lines that are too long and were left out.
+    /// Lines that were left out.
+    pub left_out: LeftOut,
+}
+
+/// Lines that are no documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Longer than a line may be.
     pub too_long: u64,
+    /// Not UTF-8.
+    pub invalid_utf8: u64,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [(self.invalid_utf8, "that are no UTF-8"), (self.too_long, "of more than 16 MiB")];
+        let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+        let parts: Vec<String> = parts.map(|(n, what)| format!("{} {what}", count_of(n, "line", "lines"))).collect();
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// Reads a text of one document a line.
@@ -36,7 +55,7 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
     let size = std::fs::metadata(path).map_err(read)?.len();
     let mut batches = LineReader::new(open(path, Arc::clone(&seen)).map_err(read)?.bytes);
     let bar = progress.bytes("reading", size);
-    let mut text = Text { tokens: Tokens::default(), too_long: 0 };
+    let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
     stage::run(
         threads,
         || match batches.next_batch(1 << 20) {
@@ -48,12 +67,14 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
         },
         || Reader::new(&Model::embedded().tagger),
         |reader, batch| {
-            let lines: Vec<_> = batch.iter().map(|(_, line)| String::from_utf8_lossy(line)).collect();
-            Ok((reader.read(lines.iter().map(AsRef::as_ref)), batch.too_long.len()))
+            let lines: Vec<_> = batch.iter().map(|(_, line)| std::str::from_utf8(line)).collect();
+            let invalid = lines.iter().filter(|line| line.is_err()).count();
+            Ok((reader.read(lines.into_iter().flatten()), batch.too_long.len(), invalid))
         },
-        |(batch, too_long)| {
+        |(batch, too_long, invalid)| {
             text.tokens.append(&batch);
-            text.too_long += too_long as u64;
+            text.left_out.too_long += too_long as u64;
+            text.left_out.invalid_utf8 += invalid as u64;
             bar.set_position(seen.load(Ordering::Relaxed));
             Ok(())
         },
@@ -61,7 +82,7 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
     bar.finish_and_clear();
     text.tokens.finish();
     if text.tokens.words.is_empty() {
-        return Err(MineError::NoText { too_long: text.too_long });
+        return Err(MineError::NoText { left_out: text.left_out });
     }
     Ok(text)
 }
@@ -77,7 +98,7 @@ pub fn corpus(
     let tables = tables(corpus);
     let mut rows = Rows::new(folder, tables.iter(), columns_of, hashes);
     let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
-    let mut text = Text { tokens: Tokens::default(), too_long: 0 };
+    let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
     let mut names = Names::default();
     stage::run(
         threads,

@@ -1,5 +1,5 @@
 //! What a person sees of a mined pool.
-use super::{Mined, MinedPhrase};
+use super::{Mined, MinedPhrase, read::LeftOut};
 use crate::progress::{count_of, thousands};
 
 /// Phrases shown from the top, and around the threshold.
@@ -51,9 +51,8 @@ pub fn lines(mined: &Mined, (min_score, min_score_single): (f64, f64)) -> Vec<Li
     ];
     let around_edge = format!("{}   (score {min_score})", texts(&longer[around]));
     told.push(("threshold", around_edge));
-    if counts.too_long > 0 {
-        let lines = count_of(counts.too_long, "line", "lines");
-        told.push(("left out", format!("{lines} of more than 16 MiB: one document a line is wanted")));
+    if counts.left_out != LeftOut::default() {
+        told.push(("left out", counts.left_out.to_string()));
     }
     if counts.looks_foreign() {
         told.push((
