@@ -57,7 +57,7 @@ impl<R: BufRead> Read for Members<R> {
             }
             let Some(member) = self.member.take() else { break };
             let mut rest = member.into_inner();
-            let mut padding = false;
+            let mut junk = false;
             loop {
                 let next = rest.fill_buf()?;
                 if next.is_empty() {
@@ -67,13 +67,13 @@ impl<R: BufRead> Read for Members<R> {
                 if zeros < next.len() {
                     // A member begins with these bytes.
                     let begins = next.iter().zip([0x1f, 0x8b]).all(|(found, wanted)| *found == wanted);
-                    padding |= zeros > 0 || !begins;
+                    junk |= zeros > 0 || !begins;
                     break;
                 }
-                padding = true;
+                junk = true;
                 rest.consume(zeros);
             }
-            if padding {
+            if junk {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the end of the gzip stream"));
             }
             self.member = Some(GzDecoder::new(rest));
