@@ -1,7 +1,7 @@
 //! What a GPU gives, beside what a CPU gives. Without a GPU each test says that it is skipped.
 mod support;
 
-use std::{net::TcpListener, path::Path, process::Stdio, thread, time::Duration};
+use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 
 use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, text_of};
 use tch::{Device, Kind, Tensor};
@@ -67,9 +67,7 @@ fn a_stopped_run_goes_on() {
     let mut command = place.command_on("cuda", &RUN);
     command.args(["--run", "cut", "--set", "compute=float32", "--set", "checkpoint.every=10"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while place.metrics("cut").len() < 30 && child.try_wait().unwrap().is_none() {
-        thread::sleep(Duration::from_millis(2));
-    }
+    place.wait_for("cut", 30, &mut child);
     child.kill().unwrap();
     assert_eq!(child.wait().unwrap().code(), None, "it was killed before its end");
     run(&place, "cuda", "cut", &["--set", "compute=float32", "--set", "checkpoint.every=10"]);

@@ -6,7 +6,6 @@ use std::{
     fs,
     net::TcpListener,
     process::{Child, Command, Output, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -133,11 +132,7 @@ fn a_lost_process_ends_the_others_and_any_number_goes_on() {
     let place = Place::new();
     let long = ["--set", "stage.0.steps=4000", "--set", "checkpoint.every=20"];
     let mut processes = start(&place, "lost", 2, &long);
-    let since = Instant::now();
-    while place.metrics("lost").len() < 50 {
-        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
-        thread::sleep(Duration::from_millis(5));
-    }
+    place.wait_for("lost", 50, &mut processes[1]);
     processes[1].kill().unwrap();
     let since = Instant::now();
     let outputs = finish(processes);
@@ -147,13 +142,9 @@ fn a_lost_process_ends_the_others_and_any_number_goes_on() {
     assert!(text.contains("rank 0 of 2 lost another rank") && text.contains("hint: "), "{text}");
 
     // SIGTERM to one of three stops all of them, at the same step.
-    let processes = start(&place, "lost", 3, &long);
-    let since = Instant::now();
-    let before = place.metrics("lost").len();
-    while place.metrics("lost").len() < before + 30 {
-        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let mut processes = start(&place, "lost", 3, &long);
+    let before = place.lines("lost");
+    place.wait_for("lost", before + 30, &mut processes[2]);
     let term = Command::new("kill").args(["-TERM", &processes[2].id().to_string()]).status().unwrap();
     assert!(term.success());
     let outputs = finish(processes);
@@ -167,11 +158,7 @@ fn a_lost_process_ends_the_others_and_any_number_goes_on() {
 
     // One process goes on where three were.
     let mut alone = start(&place, "lost", 1, &long);
-    let since = Instant::now();
-    while (place.metrics("lost").len() as u64) < step + 40 {
-        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
-        thread::sleep(Duration::from_millis(5));
-    }
+    place.wait_for("lost", step as usize + 40, &mut alone[0]);
     alone[0].kill().unwrap();
     finish(alone);
 }
@@ -187,11 +174,7 @@ fn losses_across_a_cut_are_those_of_a_run_that_never_stopped() {
     // Two processes, one of which is lost in either stage; then three; then one.
     for (size, after) in [(2, 30), (3, 75)] {
         let mut processes = start(&place, "cut", size, &often);
-        let since = Instant::now();
-        while place.metrics("cut").len() < after && processes[1].try_wait().unwrap().is_none() {
-            assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
-            thread::sleep(Duration::from_millis(2));
-        }
+        place.wait_for("cut", after, &mut processes[1]);
         processes[1].kill().unwrap();
         let outputs = finish(processes);
         assert_eq!(outputs[0].status.code(), Some(1), "{}", text_of(&outputs[0]));

@@ -1,12 +1,7 @@
 //! Resume equals no interruption: the same losses and the same weights, bit for bit on the CPU.
 mod support;
 
-use std::{
-    fs,
-    process::{Child, Command},
-    thread,
-    time::{Duration, Instant},
-};
+use std::process::{Child, Command};
 
 use support::{Place, text_of};
 
@@ -15,17 +10,6 @@ const STEPS: [&str; 4] = ["--set", "stage.0.steps=400", "--set", "stage.1.steps=
 fn start(place: &Place, run: &str) -> Child {
     let mut command = place.command(&["--recipe", "tiny.toml", "--run", run]);
     command.args(STEPS).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
-}
-
-/// Waits until a run has told of this many lines.
-fn wait_for(place: &Place, run: &str, lines: usize, child: &mut Child) {
-    let since = Instant::now();
-    let path = place.path(run).join("metrics.jsonl");
-    while fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < lines {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before line {lines}");
-        assert!(since.elapsed() < Duration::from_secs(120), "nothing happens");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn signal(child: &Child, name: &str) {
@@ -60,7 +44,7 @@ fn stopped_and_killed_runs_end_as_if_they_never_were() {
     // SIGTERM saves where it is: in the first stage, in its second epoch, and in the second stage.
     for line in [10, 130, 470] {
         let mut child = start(&place, "stopped");
-        wait_for(&place, "stopped", line, &mut child);
+        place.wait_for("stopped", line, &mut child);
         // As schedulers do: twice.
         signal(&child, "-TERM");
         signal(&child, "-TERM");
@@ -73,7 +57,7 @@ fn stopped_and_killed_runs_end_as_if_they_never_were() {
     // SIGKILL falls back to the last checkpoint.
     for line in [3, 150, 450] {
         let mut child = start(&place, "killed");
-        wait_for(&place, "killed", line, &mut child);
+        place.wait_for("killed", line, &mut child);
         signal(&child, "-KILL");
         child.wait().unwrap();
     }
@@ -85,7 +69,7 @@ fn stopped_and_killed_runs_end_as_if_they_never_were() {
 fn another_process_in_the_same_folder_is_refused() {
     let place = Place::new();
     let mut child = start(&place, "busy");
-    wait_for(&place, "busy", 5, &mut child);
+    place.wait_for("busy", 5, &mut child);
     let output = place.command(&["--recipe", "tiny.toml", "--run", "busy"]).args(STEPS).output().unwrap();
     signal(&child, "-KILL");
     child.wait().unwrap();
@@ -97,7 +81,7 @@ fn another_process_in_the_same_folder_is_refused() {
 fn a_full_disk_leaves_the_checkpoint_before() {
     let place = Place::new();
     let mut child = start(&place, "full");
-    wait_for(&place, "full", 70, &mut child);
+    place.wait_for("full", 70, &mut child);
     signal(&child, "-TERM");
     child.wait().unwrap();
     let before = place.weights("full");

@@ -3,7 +3,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
 use schemas::{
@@ -181,7 +183,23 @@ impl Place {
         self.command(arguments).output().unwrap()
     }
 
-    /// The lines of a run's metrics, without what a clock decides.
+    /// How many lines a run has written. It may be in the middle of one, which does not count.
+    pub fn lines(&self, run: &str) -> usize {
+        let bytes = fs::read(self.path(run).join("metrics.jsonl")).unwrap_or_default();
+        bytes.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    /// Waits until a run has written this many lines; `child` is one of its processes.
+    pub fn wait_for(&self, run: &str, lines: usize, child: &mut Child) {
+        let since = Instant::now();
+        while self.lines(run) < lines {
+            assert!(child.try_wait().unwrap().is_none(), "{run}: it ended before line {lines}");
+            assert!(since.elapsed() < Duration::from_secs(120), "{run}: line {lines} does not come");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The lines of a run's metrics, once it has ended, without what a clock decides.
     pub fn metrics(&self, run: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap_or_default();
         text.lines()
