@@ -55,8 +55,14 @@ help: ## this list
 pipeline:
 	@cargo build --release --package pipeline $(if $(wildcard $(PIPELINE)),--quiet)
 
+# Whether the corpus of OUT is of other raw files than the sample's.
+OTHER_CORPUS = ! grep -qs meta_sample.json.gz "$(OUT)/corpus/manifest.json"
+
+# Where no CORPUS is named, the sample does not take the place of what is there.
 .PHONY: shards
 shards: pipeline ## raw dumps to sealed shards: CORPUS=dir POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off ARGS=
+	@! { $(if $(filter file,$(origin CORPUS)),[ -e "$(OUT)/corpus/manifest.json" ] && $(OTHER_CORPUS),false); } \
+		|| { echo "error: $(OUT) holds the corpus of other raw files than the sample's"; echo "hint: name them, CORPUS=dir, or another folder, OUT=dir"; exit 2; } >&2
 	@$(PIPELINE) run $(OPTIONS) $(ARGS)
 
 .PHONY: inspect
@@ -74,7 +80,7 @@ trainer: libtorch
 # Shards are made first where OUT holds nothing, or what `make pretrain` began: never over a corpus that is another.
 .PHONY: pretrain
 pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir SEED= THREADS= ARGS=; where OUT holds nothing, first the sample's shards, or those of CORPUS
-	@[ -e "$(OUT)/shards/manifest.json" ] || { [ -e "$(OUT)/corpus" ] && ! grep -qs meta_sample.json.gz "$(OUT)/corpus/manifest.json"; } \
+	@[ -e "$(OUT)/shards/manifest.json" ] || { [ -e "$(OUT)/corpus" ] && $(OTHER_CORPUS); } \
 		|| $(PIPELINE) run $(OPTIONS)
 	@$(TRAINER) pretrain --out "$(OUT)" --recipe "$(RECIPE)" $(call option,INIT,init) $(call option,RUN,run) \
 		$(call option,THREADS,threads) $(if $(SEED),--set "seed=$(SEED)") $(ARGS)

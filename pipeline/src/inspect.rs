@@ -181,7 +181,9 @@ fn rejected(out: &Path, body: &ShardsBody, paint: &Paint, report: &mut impl io::
     if body.counts.rejected.is_empty() {
         writeln!(report, "  none")?;
     }
+    // A corpus that was made again since holds nothing of these shards.
     let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), REMAKE).ok();
+    let corpus = corpus.filter(|corpus| corpus.data_blake3() == body.corpus.blake3);
     for (reason, n) in &body.counts.rejected {
         writeln!(report, "  {reason:18} {:>12}", thousands(*n))?;
         for place in corpus.iter().flat_map(|c| c.body.places.get(reason)).flatten().take(3) {

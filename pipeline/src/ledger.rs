@@ -13,7 +13,7 @@ use std::{
 use schemas::{
     FileEntry, StoreError,
     manifest::MANIFEST,
-    store::{self, TableWriter},
+    store::{self, TableReader, TableWriter},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -79,15 +79,21 @@ impl Ledger {
         let name = table.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         store::remove(&self.record_of(&name))?;
         let made = Made { made_from: made_from.to_owned(), counts, file: table.commit()? };
-        store::write_file(&self.record_of(&made.file.name), &serde_json::to_vec(&made).map_err(error)?)?;
+        self.record(&made)?;
         Ok(made)
+    }
+
+    fn record<C: Serialize>(&self, made: &Made<C>) -> Result<(), StoreError> {
+        let path = self.record_of(&made.file.name);
+        let json = serde_json::to_vec(made).map_err(|e| StoreError::io("write", &path)(e.into()))?;
+        store::write_file(&path, &json).map(drop)
     }
 
     /// The record of a table that was made from this and is there.
     ///
     /// # Errors
     /// When the table is not as it was written.
-    pub fn finished<C: DeserializeOwned>(
+    pub fn finished<C: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         made_from: &str,
@@ -95,7 +101,7 @@ impl Ledger {
     ) -> Result<Option<Made<C>>, StoreError> {
         let record = self.record_of(name);
         let bytes = match fs::read(&record) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.sealed(name, made_from, hashes),
             other => other.map_err(StoreError::io("read", &record))?,
         };
         // A record that cannot be read is none: its table is made again.
@@ -107,6 +113,35 @@ impl Ledger {
             Err(StoreError::Missing { .. }) => Ok(None),
             other => other.map(|()| Some(made)),
         }
+    }
+
+    /// The record, made anew, of a table that has none, as in a folder that was copied without its hidden files: the folder's
+    /// manifest has its hash, and the table's notes say the rest.
+    fn sealed<C: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        made_from: &str,
+        hashes: &mut Hashes,
+    ) -> Result<Option<Made<C>>, StoreError> {
+        #[derive(Deserialize)]
+        struct Sealed {
+            files: Vec<FileEntry>,
+        }
+        let manifest = fs::read(self.folder.join(MANIFEST)).ok();
+        let sealed = manifest.and_then(|bytes| serde_json::from_slice::<Sealed>(&bytes).ok());
+        let Some(file) = sealed.and_then(|sealed| sealed.files.into_iter().find(|file| file.name == name)) else {
+            return Ok(None);
+        };
+        match hashes.verify(&self.folder, &file, REMAKE) {
+            Err(StoreError::Missing { .. }) => return Ok(None),
+            other => other?,
+        }
+        let table = TableReader::open_any(&self.folder.join(name))?;
+        let counts = table.note(COUNTS).and_then(|counts| serde_json::from_str(counts).ok());
+        let Some(counts) = counts.filter(|_| table.note(MADE_FROM) == Some(made_from)) else { return Ok(None) };
+        let made = Made { made_from: made_from.to_owned(), counts, file };
+        self.record(&made)?;
+        Ok(Some(made))
     }
 
     /// Removes the tables of earlier runs that are not among `files`, with their records, and what a stopped run

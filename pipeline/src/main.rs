@@ -356,7 +356,7 @@ fn main() -> ExitCode {
         // Of what is made for a reader: `inspect`, and `mine` without a file.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = write!(io::stderr(), "{}", explain(&error));
+            let _ = write!(io::stderr(), "{}", schemas::explain(error.as_ref()));
             let usage = error.downcast_ref().is_some_and(RunError::is_usage)
                 || error.downcast_ref().is_some_and(mine::CommandError::is_usage);
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -396,11 +396,15 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::Corpus(steps) => {
             let (options, progress) = steps.resolve()?;
-            Run::new(&options, progress, None)?.corpus().map(drop).map_err(Into::into)
+            let mut run = Run::new(&options, progress, None)?;
+            let corpus = run.corpus()?;
+            Ok(run.left_out_of_corpus(&corpus)?)
         }
         Command::Pool(steps) => {
             let (options, progress) = steps.resolve()?;
-            Run::new(&options, progress, None)?.pool().map(drop).map_err(Into::into)
+            let mut run = Run::new(&options, progress, None)?;
+            let pool = run.pool()?;
+            Ok(run.left_out_of_pool(&pool)?)
         }
         Command::Graph(steps) => {
             let (options, progress) = steps.resolve()?;
@@ -416,7 +420,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
                     .map_err(|error| RunError::Shards(ShardError::Task(error)))?,
             };
             let mut run = Run::new(&options, progress, task)?;
-            let (corpus, pool) = (run.corpus_made()?, run.pool_made()?);
+            let corpus = run.corpus_made()?;
+            let pool = run.pool_made(&corpus)?;
             let since = Instant::now();
             let (made, counts) = run.encode(&corpus, &pool)?;
             let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
@@ -427,16 +432,17 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Pairs(steps) => {
             let (options, progress) = steps.resolve()?;
             let mut run = Run::new(&options, progress, None)?;
-            let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
+            let corpus = run.corpus_made()?;
+            let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             Ok(run.draw_pairs(&corpus, &pool, &graph)?)
         }
         Command::Seal { steps, tasks } => {
             let (options, progress) = steps.resolve()?;
             let mut run = Run::new(&options, progress, None)?;
-            let (corpus, pool, graph) = (run.corpus_made()?, run.pool_made()?, run.graph_made()?);
-            let since = Instant::now();
-            let sealed = run.seal(&corpus, &pool, &graph, tasks)?;
-            Ok(run.report_shards(&sealed, 0, 0, &Outcome::made(since, NEW.to_owned()))?)
+            let corpus = run.corpus_made()?;
+            let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
+            let (sealed, outcome) = run.seal(&corpus, &pool, &graph, tasks)?;
+            Ok(run.report_shards(&sealed, 0, 0, &outcome)?)
         }
         Command::Verify { out } => Ok(verify(&out, &mut Said)?),
         Command::Inspect { out, rows, shards, color } => {
@@ -489,26 +495,4 @@ fn execute(command: Command) -> anyhow::Result<()> {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
-}
-
-/// An error as a person reads it: what happened, why, and what to do.
-fn explain(error: &anyhow::Error) -> String {
-    let message = error.to_string();
-    let (what, hint) = match message.split_once("\nhint:") {
-        Some((what, hint)) => (what, Some(hint)),
-        None => (message.as_str(), None),
-    };
-    let mut text = format!("error: {what}\n");
-    let mut last = message.clone();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Errors that are passed through say the same again.
-        if !last.contains(&cause) {
-            text += &format!("  because: {cause}\n");
-        }
-        last = cause;
-    }
-    if let Some(hint) = hint {
-        text += &format!("  hint:{hint}\n");
-    }
-    text
 }

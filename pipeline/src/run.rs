@@ -11,7 +11,7 @@ use std::{
 
 use schemas::{
     Manifest, ManifestError, StoreError, Task,
-    manifest::{CorpusBody, GraphBody, Hash, PoolBody, SegmentCounts, ShardOptions, ShardsBody},
+    manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardOptions, ShardsBody},
 };
 
 use crate::{
@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         let since = Instant::now();
         let (made, counts) = self.encode(&corpus, &pool)?;
         self.draw_pairs(&corpus, &pool, &graph)?;
-        let sealed = self.seal(&corpus, &pool, &graph, None)?;
+        let (sealed, _) = self.seal(&corpus, &pool, &graph, None)?;
         let outcome = match (made, before) {
             (0, None) => Outcome::UpToDate,
             (_, why) => Outcome::made(since, why.unwrap_or_else(|| "a shard was missing".to_owned())),
@@ -353,9 +353,9 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
         tasks: Option<u32>,
-    ) -> Result<Manifest<ShardsBody>, RunError> {
+    ) -> Result<(Manifest<ShardsBody>, Outcome), RunError> {
         let request = seal_request(self.options, &self.tokenizer);
-        Ok(seal::make(&request, corpus, pool, graph, tasks, &mut self.hashes)?.0)
+        Ok(seal::make(&request, corpus, pool, graph, tasks, &mut self.hashes)?)
     }
 
     /// Reads the manifests that earlier steps left in `OUT`.
@@ -363,14 +363,33 @@ impl<'a> Run<'a> {
         Ok(Manifest::read(&self.options.out.join("corpus"), "pipeline corpus")?)
     }
 
-    /// As [`Run::corpus_made`], for the pool.
-    pub fn pool_made(&self) -> Result<Manifest<PoolBody>, RunError> {
-        Ok(Manifest::read(&self.options.out.join("pool"), "pipeline pool")?)
+    /// As [`Run::corpus_made`], for the pool; one that was mined from another corpus is refused.
+    pub fn pool_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
+        let pool = Manifest::<PoolBody>::read(&self.options.out.join("pool"), "pipeline pool")?;
+        match &pool.body.source {
+            PoolSource::Mined(mined) => self.same_corpus("pool", &mined.corpus, corpus)?,
+            PoolSource::Import { .. } => {}
+        }
+        Ok(pool)
     }
 
-    /// As [`Run::corpus_made`], for the graph.
-    pub fn graph_made(&self) -> Result<Manifest<GraphBody>, RunError> {
-        Ok(Manifest::read(&self.options.out.join("graph"), "pipeline graph")?)
+    /// As [`Run::corpus_made`], for the graph; one of another corpus is refused.
+    pub fn graph_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
+        let graph = Manifest::<GraphBody>::read(&self.options.out.join("graph"), "pipeline graph")?;
+        self.same_corpus("graph", &graph.body.corpus, corpus)?;
+        Ok(graph)
+    }
+
+    fn same_corpus(
+        &self,
+        step: &'static str,
+        made_from: &Hash,
+        corpus: &Manifest<CorpusBody>,
+    ) -> Result<(), ShardError> {
+        if made_from.blake3 == corpus.data_blake3() {
+            return Ok(());
+        }
+        Err(ShardError::OtherCorpus { step, out: self.options.out.clone() })
     }
 
     /// Says what shards hold.
@@ -461,6 +480,19 @@ impl<'a> Run<'a> {
 
     /// What was left out, and what to do next.
     fn summary(&self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
+        self.left_out_of_corpus(corpus)?;
+        self.left_out_of_pool(pool)?;
+        let out = if self.options.out == Path::new("data/work") {
+            String::new()
+        } else {
+            format!(" OUT={}", quoted(&self.options.out))
+        };
+        self.progress.note("next", &format!("make inspect{out}"))?;
+        Ok(())
+    }
+
+    /// Says which records and raw files are not in the corpus.
+    pub fn left_out_of_corpus(&self, corpus: &Manifest<CorpusBody>) -> Result<(), RunError> {
         let body = &corpus.body;
         let counts = &body.counts;
         let unreadable = corpus::unreadable(&counts.rejected);
@@ -489,15 +521,18 @@ impl<'a> Run<'a> {
             self.progress.note("damaged", &format!("`{}` {damage}", file.path))?;
         }
         if !body.skipped.is_empty() {
-            let names: Vec<String> = body.skipped.iter().take(5).map(skipped_in_words).collect();
-            let more = if body.skipped.len() > 5 { ", …" } else { "" };
-            let text = format!(
-                "{} no records: {}{more}",
-                count_of(body.skipped.len() as u64, "file holds", "files hold"),
-                names.join(", ")
-            );
+            let (named, more) = body.skipped.split_at(body.skipped.len().min(SKIPPED_NAMED));
+            let more = more.len();
+            let more = if more > 0 { format!(" and {more} more, in corpus/manifest.json") } else { String::new() };
+            let skipped = count_of(body.skipped.len() as u64, "file is", "files are");
+            let text = format!("{skipped} skipped: {}{more}", skipped_in_words(named));
             self.progress.note("", &text)?;
         }
+        Ok(())
+    }
+
+    /// Says which entries are not in the pool.
+    pub fn left_out_of_pool(&self, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
         let rejected: u64 = pool.body.rejected.values().sum();
         if rejected > 0 {
             let reasons: Vec<String> =
@@ -505,15 +540,12 @@ impl<'a> Run<'a> {
             self.progress
                 .note("", &format!("{} of the pool: {}", count_of(rejected, "entry", "entries"), reasons.join(", ")))?;
         }
-        let out = if self.options.out == Path::new("data/work") {
-            String::new()
-        } else {
-            format!(" OUT={}", quoted(&self.options.out))
-        };
-        self.progress.note("next", &format!("make inspect{out}"))?;
         Ok(())
     }
 }
+
+/// Raw files that a summary names when they hold nothing.
+const SKIPPED_NAMED: usize = 20;
 
 fn shard_options(options: &Options) -> ShardOptions {
     let tagger = options.nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
@@ -566,8 +598,9 @@ fn lock(out: &Path, task: Option<Task>) -> Result<std::fs::File, RunError> {
 fn bytes(n: u64) -> String {
     match n {
         0..1_000 => format!("{n} bytes"),
-        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        // What would round to a thousand of one is one of the next.
+        1_000..999_950 => format!("{:.1} kB", n as f64 / 1e3),
+        999_950..999_950_000 => format!("{:.1} MB", n as f64 / 1e6),
         _ => format!("{:.1} GB", n as f64 / 1e9),
     }
 }

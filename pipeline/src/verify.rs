@@ -2,7 +2,7 @@
 use std::{collections::BTreeSet, fs, io, path::Path};
 
 use schemas::{
-    Manifest, ManifestError, StoreError,
+    Manifest, ManifestError, StoreError, in_a_line,
     manifest::{CorpusBody, GraphBody, PoolBody, ShardsBody},
     store::{hash_file, verify_file},
 };
@@ -17,7 +17,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// Files.
-    #[error("{} of {checked} files are not as they were sealed\n{}\nhint: delete these files and run `make shards` again; what is whole is kept", problems.len(), problems.join("\n"))]
+    #[error("{} of {checked} files are not as they were sealed\n{}\nhint: delete those that are there and run `make shards` again, with OUT= and all else as before; what is whole is kept", problems.len(), problems.join("\n"))]
     Damaged {
         /// Each with what is wrong.
         problems: Vec<String>,
@@ -34,6 +34,9 @@ pub enum VerifyError {
         /// The steps.
         steps: Vec<&'static str>,
     },
+    /// A folder cannot be listed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The report cannot be written.
     #[error("cannot write the report")]
     Report(#[from] io::Error),
@@ -61,7 +64,10 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
         match hash_file(&path) {
             Ok(found) if found == *wanted => {}
             Ok(found) => problems.push(format!("  `{}`: blake3 found {found}, wanted {wanted}", path.display())),
-            Err(_) => problems.push(format!("  `{}` is missing", path.display())),
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                problems.push(format!("  `{}` is missing", path.display()));
+            }
+            Err(error) => problems.push(format!("  {}", in_a_line(&error))),
         }
     }
     fn other<B: Serialize + DeserializeOwned>(
@@ -111,12 +117,12 @@ fn check<B: Serialize + DeserializeOwned>(
                 problems.push(format!("  `{}`: blake3 found {found}, wanted {wanted}", path.display()));
             }
             Err(StoreError::Missing { path, .. }) => problems.push(format!("  `{}` is missing", path.display())),
-            Err(error) => problems.push(format!("  {error}")),
+            Err(error) => problems.push(format!("  {}", in_a_line(&error))),
         }
     }
     let named: BTreeSet<&str> = manifest.files.iter().map(|f| f.name.as_str()).collect();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
+    for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+        let name = entry.map_err(StoreError::io("list", folder))?.file_name();
         let name = name.to_string_lossy();
         if name.ends_with(".parquet") && !named.contains(name.as_ref()) {
             problems.push(format!("  `{}` is not in the manifest", folder.join(name.as_ref()).display()));

@@ -143,7 +143,7 @@ fn links_to_nothing_are_named_and_paths_are_quoted() {
     let mut command = pipeline(["run", "--max-unreadable", "0.034", "--corpus"]);
     command.arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt")).arg("--out").arg(raw.path("my out"));
     let text = said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")]);
-    assert!(text.contains("2 files hold no records: `lost.json` (a link to nothing), `socket` (not a file)"), "{text}");
+    assert!(text.contains("2 files are skipped: `lost.json` (a link to nothing), `socket` (not a file)"), "{text}");
     assert!(text.contains("limit 3.4%") && text.contains("make inspect OUT='DIR/my out'"), "{text}");
 }
 
@@ -410,6 +410,35 @@ fn shards_that_are_out_of_date_are_not_called_damaged() {
     let said = said(&pipeline(["verify"]).arg(raw.path("out")).output().unwrap(), &[]);
     assert!(said.starts_with("exit 1") && said.contains("older than what they are made from: pool changed"), "{said}");
     assert!(!said.contains("delete"), "{said}");
+}
+
+/// Steps that were done before the corpus was made again are named, and not sealed.
+#[test]
+fn steps_of_another_corpus_are_refused() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT]))]);
+    raw.run(&[]);
+    fs::write(raw.path("raw/more.json"), lines(&[OTHER])).unwrap();
+    let step = |name| {
+        let mut command = pipeline([name, "--threads", "1"]);
+        command.arg("--corpus").arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt"));
+        command.arg("--out").arg(raw.path("out"));
+        said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")])
+    };
+    for name in ["corpus", "shards"] {
+        let said = step(name);
+        assert!(said.starts_with("exit 0"), "{said}");
+    }
+    for name in ["pairs", "seal"] {
+        let said = step(name);
+        assert!(said.starts_with("exit 1") && said.contains("`DIR/out/graph` was made from another corpus"), "{said}");
+        assert!(said.contains("hint: run `pipeline graph --out DIR/out`"), "{said}");
+    }
+    for name in ["graph", "pairs", "seal"] {
+        let said = step(name);
+        assert!(said.starts_with("exit 0"), "{said}");
+    }
+    let pairs = succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    assert!(pairs.contains("kettle"), "{pairs}");
 }
 
 /// What the manifest says of the raw files is more than is allowed now: nothing is read or touched.

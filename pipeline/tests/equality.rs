@@ -261,3 +261,19 @@ fn a_table_that_vanishes_from_a_stopped_run_is_made_again() {
     }
     panic!("no run was stopped while it wrote buckets");
 }
+
+/// As a copy without hidden files leaves it: what is sealed says enough.
+#[test]
+fn a_copy_without_hidden_files_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, copy] = ["whole", "copy"].map(|name| folder.path().join(name));
+    for out in [&whole, &copy] {
+        run_into(out, &[]);
+    }
+    fs::remove_dir_all(copy.join(".made")).unwrap();
+    let shards = |said: String| said.lines().find(|line| line.starts_with("shards")).unwrap_or_default().to_owned();
+    let line = shards(succeed(pipeline(RUN).arg("--out").arg(&copy)));
+    assert!(line.contains("up to date"), "{line}");
+    assert_same(&whole.join("shards"), &copy.join("shards"), "the hidden files were removed");
+    assert_same(&whole.join(".made/shards"), &copy.join(".made/shards"), "the records were removed");
+}

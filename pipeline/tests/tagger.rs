@@ -33,6 +33,24 @@ fn training_gives_the_same_bytes_and_learns() {
 }
 
 #[test]
+fn what_a_model_cannot_hold_or_learn_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let train = |bank: &str| {
+        let mut command = pipeline(["train-tagger"]);
+        command.arg(path(bank)).arg("--model").arg(path("model.bin"));
+        said(&command.output().unwrap(), &[])
+    };
+    let lines = |tags: usize| (0..tags).map(|tag| format!("kettle\tT{tag}\n\n")).collect::<String>();
+    fs::write(path("many.txt"), lines(64)).unwrap();
+    fs::write(path("most.txt"), lines(63)).unwrap();
+    let text = train("many.txt");
+    assert!(text.starts_with("exit 1") && text.contains("have 64 different tags, more than 63\nhint: "), "{text}");
+    let text = train("most.txt");
+    assert!(text.starts_with("exit 0") && text.contains("this model finds no noun phrases"), "{text}");
+}
+
+#[test]
 fn what_is_no_treebank_or_model_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -49,6 +49,13 @@ impl Draws {
         }
     }
 
+    /// Puts items into a uniform order: Fisher and Yates, from the last.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last as u64 + 1) as usize);
+        }
+    }
+
     /// A uniform number in `[0, 1)`, of 53 bits.
     pub fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64

@@ -8,7 +8,7 @@
 //! * [`Manifest`]: what a sealed folder holds and what it was made from.
 //! * [`store`]: files that are complete or absent.
 //! * [`DocumentId`], [`PhraseId`], [`TokenRange`], [`Relation`]: the names of things.
-//! * [`Draws`]: keyed random draws. [`Task`]: the share that one of many processes makes.
+//! * [`Draws`]: keyed random draws. [`Task`]: the share that one of many processes makes. [`explain`]: how both tell a failure.
 //!
 //! ```
 //! use schemas::{DocumentId, Segment, SegmentBuilder};
@@ -27,6 +27,7 @@
 //! ```
 pub mod columns;
 mod draw;
+mod failure;
 mod ids;
 pub mod manifest;
 mod pair;
@@ -36,6 +37,7 @@ pub mod store;
 mod task;
 
 pub use draw::Draws;
+pub use failure::{explain, in_a_line};
 pub use ids::{DocumentId, PhraseId, TokenRange};
 pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
 pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};

@@ -350,7 +350,7 @@ pub struct ShardsBody {
     pub graph: Hash,
     /// The other options that decide the shards.
     pub options: ShardOptions,
-    /// All options, those of earlier steps included, as they stand beside the shards.
+    /// The options as they stand beside the shards: those that decide them, bucket size and least scores included.
     pub resolved: Resolved,
     /// What is in the shards.
     pub counts: ShardCounts,

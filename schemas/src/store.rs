@@ -3,7 +3,7 @@
 //! A file is written under a temporary name, hashed on the way, synced, and renamed; what reads it
 //! later compares the hash. Nothing here knows what a file holds.
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::{self, Read, Write},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -77,7 +77,7 @@ pub enum StoreError {
     /// A file is not the one that the manifest names.
     #[error(
         "`{}` does not match the manifest\n  blake3 found {found}, wanted {wanted}\n\
-         hint: delete the file and run `{remake}` again; what is whole is kept",
+         hint: delete the file and run `{remake}` again, with OUT= and all else as before; what is whole is kept",
         path.display()
     )]
     Damaged {
@@ -217,17 +217,93 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<FileEntry, StoreError> {
     file.commit(0)
 }
 
-/// Writes a file that a user named, whole. What stands there stays what it is: a link is followed, and a device is written to.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_output(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    match fs::metadata(path) {
-        Ok(there) if !there.is_file() && !there.is_dir() => {
-            fs::write(path, bytes).map_err(StoreError::io("write", path))
+/// A place that a user named for a result. What stands there stays what it is: a link is followed, a device or pipe is written to; anything
+/// else is a file, which appears when it is whole.
+#[derive(Clone, Debug)]
+pub struct Output {
+    path: PathBuf,
+    is_file: bool,
+}
+
+impl Output {
+    /// Looks at the place before the work.
+    ///
+    /// # Errors
+    /// When it is a folder, or in none.
+    pub fn at(path: &Path) -> Result<Self, StoreError> {
+        let refused = |kind: io::ErrorKind| StoreError::io("write", path)(kind.into());
+        match fs::metadata(path) {
+            Ok(there) if there.is_dir() => Err(refused(io::ErrorKind::IsADirectory)),
+            Ok(there) if there.is_file() => {
+                let path = fs::canonicalize(path).map_err(StoreError::io("write", path))?;
+                Ok(Self { path, is_file: true })
+            }
+            Ok(_) => Ok(Self { path: path.to_owned(), is_file: false }),
+            Err(_) if path.parent().is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir()) => {
+                Ok(Self { path: path.to_owned(), is_file: true })
+            }
+            Err(_) => Err(refused(io::ErrorKind::NotFound)),
         }
-        // Where there is nothing, the name is as it is given.
-        _ => write_file(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), bytes).map(drop),
+    }
+
+    /// Starts writing.
+    ///
+    /// # Errors
+    /// When the file cannot be made or opened.
+    pub fn create(&self) -> Result<OutputFile, StoreError> {
+        if self.is_file {
+            return AtomicFile::create(&self.path).map(|file| OutputFile::Whole(Box::new(file)));
+        }
+        let open = OpenOptions::new().write(true).open(&self.path);
+        open.map(OutputFile::InPlace).map_err(StoreError::io("write", &self.path))
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut file = self.create()?;
+        file.write_all(bytes).map_err(StoreError::io("write", &self.path))?;
+        file.commit()
+    }
+}
+
+/// What is written to an [`Output`].
+#[derive(Debug)]
+pub enum OutputFile {
+    /// It appears when it is committed.
+    Whole(Box<AtomicFile>),
+    /// It is there already.
+    InPlace(File),
+}
+
+impl OutputFile {
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When it cannot be written to the end.
+    pub fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Whole(file) => file.commit(0).map(drop),
+            Self::InPlace(_) => Ok(()),
+        }
+    }
+}
+
+impl io::Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Whole(file) => file.write(bytes),
+            Self::InPlace(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Whole(file) => file.flush(),
+            Self::InPlace(file) => file.flush(),
+        }
     }
 }
 
@@ -345,6 +421,16 @@ impl TableWriter {
         self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
+    /// Notes what the file was made from and holds, as its folder's manifest says it, for a file that stands alone.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn note_made(&mut self, body: &impl Serialize) -> Result<(), StoreError> {
+        let json = serde_json::to_string(body).map_err(|e| StoreError::io("write", &self.path)(e.into()))?;
+        self.note("ebert.manifest", json);
+        Ok(())
+    }
+
     /// Ends the table, syncs it and gives it its name.
     pub fn commit(self) -> Result<FileEntry, StoreError> {
         let file = self.writer.into_inner().map_err(StoreError::parquet("finish", &self.path))?;
@@ -375,11 +461,8 @@ impl TableReader {
     /// # Errors
     /// When it is no Parquet file, or its columns are not `columns`.
     pub fn open(path: &Path, columns: &SchemaRef) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(StoreError::io("open", path))?;
-        let metadata = guarded("open", path, || {
-            parquet::arrow::arrow_reader::ArrowReaderMetadata::load(&file, Default::default())
-        })?;
-        let found = metadata.schema();
+        let table = Self::open_any(path)?;
+        let found = table.metadata.schema();
         if found.fields() != columns.fields() {
             let describe = |s: &SchemaRef| {
                 s.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ")
@@ -390,6 +473,18 @@ impl TableReader {
                 wanted: describe(columns),
             });
         }
+        Ok(table)
+    }
+
+    /// Opens a table of any columns, for its notes.
+    ///
+    /// # Errors
+    /// When it is no Parquet file.
+    pub fn open_any(path: &Path) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(StoreError::io("open", path))?;
+        let metadata = guarded("open", path, || {
+            parquet::arrow::arrow_reader::ArrowReaderMetadata::load(&file, Default::default())
+        })?;
         Ok(Self { path: path.to_owned(), file, metadata })
     }
 

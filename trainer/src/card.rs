@@ -5,11 +5,11 @@ use schemas::{Manifest, manifest::ShardsBody};
 
 use crate::{
     checkpoint::TrainerState,
-    log::{Measured, brief, describe},
+    log::{brief, describe},
 };
 
 /// The card's text, Markdown with the head that model hubs read.
-pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, measured: &[Measured], recipe: &str) -> String {
+pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -> String {
     let body = &shards.body;
     let summary = toml::from_str::<toml::Table>(recipe)
         .ok()
@@ -30,8 +30,8 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, measured: &[Mea
     );
     text += "## On held-out documents\n\nMean cross entropy in nats a masked token, and what is predicted right.\n\n| | |\n|---|---|\n";
     let _ = writeln!(text, "| before the first step | {} |", describe(&state.first_measured));
-    if state.step > 0 && !measured.is_empty() {
-        let _ = writeln!(text, "| last measured | {} |", describe(measured));
+    if state.step > 0 && !state.last_measured.is_empty() {
+        let _ = writeln!(text, "| last measured | {} |", describe(&state.last_measured));
     }
     if let Some(best) = state.best {
         let _ = writeln!(text, "| lowest mean of both losses | {:.3}, at step {} |", best.loss, best.step);

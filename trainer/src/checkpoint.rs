@@ -11,7 +11,7 @@ use std::{
 };
 
 use schemas::{
-    StoreError,
+    StoreError, in_a_line,
     store::{TEMPORARY, sync_folder},
 };
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub struct TrainerState {
     pub switch: Switch,
     /// What was measured before the first step.
     pub first_measured: Vec<Measured>,
+    /// What was measured last, so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_measured: Vec<Measured>,
     /// The step that was best on held-out documents, so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,
@@ -101,9 +104,18 @@ impl TrainerState {
             pairs,
             switch,
             first_measured,
+            last_measured: Vec::new(),
             best: None,
             identity,
         }
+    }
+
+    /// A step is done.
+    pub fn advance(&mut self, step: u64, tokens: u64, segments: Position, pairs: Option<Position>) {
+        self.step = step;
+        self.tokens += tokens;
+        self.segments = segments;
+        self.pairs = pairs.unwrap_or(self.pairs);
     }
 }
 
@@ -154,21 +166,16 @@ pub enum CheckpointError {
 
 /// What is wrong with a checkpoint's files, in a line.
 fn damaged(folder: &Path, error: &dyn std::error::Error) -> CheckpointError {
-    let text = error.to_string();
-    let mut what = text.lines().next().unwrap_or_default().to_owned();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !what.contains(&cause_text) {
-            what += &format!(": {cause_text}");
-        }
-        source = cause.source();
-    }
-    CheckpointError::Damaged { folder: folder.to_owned(), what }
+    CheckpointError::Damaged { folder: folder.to_owned(), what: in_a_line(error) }
 }
 
 const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// The folder's name of a step's checkpoint.
+fn name_of(step: u64) -> String {
+    format!("step-{step:08}")
+}
 
 /// The folder of a run's checkpoints.
 #[derive(Clone, Debug)]
@@ -246,14 +253,14 @@ impl Checkpoints {
         model: &BertForMaskedLm,
         optimizer: &Optimizer,
         shards: &Shards,
-        (recipe, measured): (&str, &[Measured]),
+        recipe: &str,
         pooler: &[(String, Tensor)],
     ) -> Result<PathBuf, CheckpointError> {
-        let name = format!("step-{:08}", state.step);
+        let name = name_of(state.step);
         let (path, temporary) = (self.folder.join(&name), self.folder.join(format!("{name}{TEMPORARY}")));
         self.sweep()?;
         fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
-        let card = card(state, shards.manifest(), measured, recipe);
+        let card = card(state, shards.manifest(), recipe);
         let written = write(&temporary, state, (model, pooler), optimizer, shards, (recipe, &card));
         if written.is_err() {
             // Best effort: the next save sweeps what is left.
@@ -263,13 +270,10 @@ impl Checkpoints {
         sync_folder(&temporary)?;
         fs::rename(&temporary, &path).map_err(StoreError::io("rename to", &path))?;
         sync_folder(&self.folder)?;
-        self.link(&path)?;
+        self.link(state, &path)?;
         let mut old = self.list()?;
         old.truncate(old.len().saturating_sub(self.keep));
         if let Some(best) = state.best {
-            if best.step == state.step {
-                self.point("best", &path)?;
-            }
             old.retain(|(step, _)| *step != best.step);
         }
         for (_, old) in old {
@@ -281,9 +285,11 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Points `RUN/model` at a checkpoint.
-    pub fn link(&self, checkpoint: &Path) -> Result<(), StoreError> {
-        self.point("model", checkpoint)
+    /// Points `RUN/model` at the checkpoint of a state, and `RUN/best` at the best one until then.
+    pub fn link(&self, state: &TrainerState, checkpoint: &Path) -> Result<(), StoreError> {
+        self.point("model", checkpoint)?;
+        let best = state.best.map(|best| self.folder.join(name_of(best.step)));
+        best.filter(|best| best.is_dir()).map_or(Ok(()), |best| self.point("best", &best))
     }
 
     /// Points a link in the run's folder at a checkpoint.

@@ -2,20 +2,16 @@
 //!
 //! A cell is alpha_ij of eq. 8: the softmax over the second title's tokens j of w_i . o_j, where w_i and o_j are the last hidden states of
 //! each title by itself. Neighbor Product Reconstruction rebuilds w_i from the o_j by just these shares.
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs, path::Path};
 
-use schemas::StoreError;
 use tch::{Device, Kind, Tensor};
 
 use crate::{
+    data::pack,
     model::{BertConfig, BertForMaskedLm, ConfigError, Packed, Phase, weights, weights::WeightsError},
     neighbor::{NeighborOptions, Scale},
     report::chart::escape,
-    tasks::tokens::{TokensError, tokenizer},
+    tasks::tokens::{Tokens, TokensError},
 };
 
 /// The figure cannot be drawn.
@@ -27,17 +23,9 @@ pub enum AttentionError {
     /// Its weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// Its tokenizer cannot be read.
+    /// Its tokenizer.
     #[error(transparent)]
-    Unreadable(#[from] TokensError),
-    /// Its tokenizer is not BERT's.
-    #[error("`{}` has no tokenizer that can be read: {what}\nhint: a Hugging Face folder has tokenizer.json or vocab.txt", folder.display())]
-    Tokenizer {
-        /// The folder.
-        folder: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    Tokens(#[from] TokensError),
     /// A title.
     #[error("the title `{title}` has {tokens} tokens, wanted 1 to {most}")]
     Length {
@@ -48,9 +36,6 @@ pub enum AttentionError {
         /// What the model takes.
         most: usize,
     },
-    /// The figure's file.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// The shares of attention from one title to another.
@@ -65,35 +50,14 @@ pub struct CrossAttention {
 }
 
 impl CrossAttention {
-    /// Computes it with the model in a Hugging Face folder.
+    /// Computes it with the model in a Hugging Face folder. Shares of different scales cannot be compared: without one shares are nearly
+    /// 0 or 1.
     ///
     /// # Errors
     /// When the folder holds no BERT with a tokenizer, or a title is empty or too long for it.
-    pub fn of(folder: &Path, titles: [&str; 2]) -> Result<Self, AttentionError> {
+    pub fn of(folder: &Path, titles: [&str; 2], scale: Scale) -> Result<Self, AttentionError> {
         let config = BertConfig::read(folder)?;
-        let most = config.max_position_embeddings as usize - 2;
-        let tokenizer = tokenizer(folder)?;
-        let broken = |what: String| AttentionError::Tokenizer { folder: folder.to_owned(), what };
-        let special = |name: &str| {
-            let id = tokenizer.token_to_id(name).and_then(|id| u16::try_from(id).ok());
-            id.ok_or_else(|| broken(format!("it has no {name}")))
-        };
-        let (cls, sep) = (special("[CLS]")?, special("[SEP]")?);
-        let (mut row, mut lengths, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
-        for title in titles {
-            let encoding = tokenizer.encode(title, false).map_err(|error| broken(error.to_string()))?;
-            let ids = encoding.get_ids();
-            if ids.is_empty() || ids.len() > most {
-                return Err(AttentionError::Length { title: title.to_owned(), tokens: ids.len(), most });
-            }
-            row.push(cls);
-            for &id in ids {
-                row.push(u16::try_from(id).map_err(|_| broken(format!("token {id} is beyond 65,535")))?);
-            }
-            row.push(sep);
-            lengths.push(ids.len() + 2);
-            tokens.push(encoding.get_tokens().to_vec());
-        }
+        let Titles { row, lengths, tokens: [from, to] } = Titles::read(folder, &config, titles)?;
         let width = config.hidden_size as f64;
         let model = BertForMaskedLm::new(&config, 0, Device::Cpu, Kind::Float);
         weights::load(folder, model.parameters())?;
@@ -102,13 +66,20 @@ impl CrossAttention {
         let content = |start: usize, length: usize| hidden.narrow(0, start as i64 + 1, length as i64 - 2);
         let (w, o) = (content(0, lengths[0]), content(lengths[0], lengths[1]));
         let mut scores: Tensor = w.matmul(&o.tr()).to_kind(Kind::Double);
-        if scale_of(folder) == Scale::SqrtD {
+        if scale == Scale::SqrtD {
             scores /= width.sqrt();
         }
         let shares = scores.softmax(1, Kind::Double);
         let shares = (0..shares.size()[0]).map(|i| Vec::try_from(shares.get(i)).unwrap_or_default()).collect();
-        let [from, to] = <[Vec<String>; 2]>::try_from(tokens).unwrap_or_default();
         Ok(Self { from, to, shares })
+    }
+
+    /// Whether [`CrossAttention::of`] can read the titles, without its weights.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(folder: &Path, titles: [&str; 2]) -> Result<(), AttentionError> {
+        Titles::read(folder, &BertConfig::read(folder)?, titles).map(drop)
     }
 
     /// For each token of the first title the one of the second that it attends to most, with its share.
@@ -161,8 +132,34 @@ impl CrossAttention {
     }
 }
 
-/// How the recipe of the folder scales e_ij; as the paper prints it where there is none.
-fn scale_of(folder: &Path) -> Scale {
+/// Two titles as a model takes them.
+struct Titles {
+    row: Vec<u16>,
+    lengths: Vec<usize>,
+    tokens: [Vec<String>; 2],
+}
+
+impl Titles {
+    fn read(folder: &Path, config: &BertConfig, titles: [&str; 2]) -> Result<Self, AttentionError> {
+        let most = config.max_position_embeddings as usize - 2;
+        let tokenizer = Tokens::of(folder, config)?;
+        let mut ids = Vec::new();
+        for title in titles {
+            let encoded = tokenizer.encode(title)?.ids;
+            if encoded.is_empty() || encoded.len() > most {
+                return Err(AttentionError::Length { title: title.to_owned(), tokens: encoded.len(), most });
+            }
+            ids.push(encoded);
+        }
+        let names = |ids: &Vec<u16>| ids.iter().map(|&id| tokenizer.name(id)).collect();
+        let tokens = [names(&ids[0]), names(&ids[1])];
+        let (row, lengths) = pack(ids.iter().map(Vec::as_slice), [tokenizer.cls(), tokenizer.sep()]);
+        Ok(Self { row, lengths, tokens })
+    }
+}
+
+/// How the recipe in a model's folder scales e_ij; as the paper prints it where there is none.
+pub fn scale_of(folder: &Path) -> Scale {
     #[derive(serde::Deserialize)]
     struct Part {
         #[serde(default)]

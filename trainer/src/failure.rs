@@ -19,7 +19,9 @@ pub fn collect_panics() {
         let own = panic.location().filter(|at| at.file().starts_with("trainer"));
         let place = own.map(|at| format!(" ({at})")).unwrap_or_default();
         if let Ok(mut first) = FIRST_PANIC.lock() {
-            first.get_or_insert(format!("{}{place}", explain(text)));
+            let told = explain(text);
+            let (what, hint) = told.split_at(told.find("\nhint:").unwrap_or(told.len()));
+            first.get_or_insert(format!("{what}{place}{hint}"));
         }
     }));
 }
@@ -48,21 +50,9 @@ fn explain(text: &str) -> String {
     first
 }
 
-/// Prints an error with its causes, each of which ends a line of the message.
+/// Prints an error with its causes.
 pub fn tell(error: &anyhow::Error) {
-    let mut text = error.to_string();
-    let mut causes = String::new();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Some causes repeat their own.
-        if !text.contains(&cause) && !causes.contains(&cause) {
-            causes += &format!(": {cause}");
-        }
-    }
-    match text.find("\nhint:") {
-        Some(hint) => text.insert_str(hint, &causes),
-        None => text.push_str(&causes),
-    }
-    let _ = writeln!(io::stderr(), "error: {text}");
+    let _ = write!(io::stderr(), "{}", schemas::explain(error.as_ref()));
 }
 
 #[cfg(test)]

@@ -33,6 +33,16 @@ pub enum InitError {
         /// What was named.
         path: PathBuf,
     },
+    /// It is a folder without a model.
+    #[error(
+        "`{}` is not the folder of a model: it has no config.json\n\
+         hint: name the folder of a Hugging Face BERT, or of a run, such as data/work/runs/sample",
+        path.display()
+    )]
+    NoModel {
+        /// What was named.
+        path: PathBuf,
+    },
     /// It is a model's id.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -94,15 +104,19 @@ pub enum InitError {
     Store(#[from] StoreError),
 }
 
-/// The folder of what a user names: a folder here, or a model's id on the hub, which is then fetched. `talk` shows bars.
+/// The folder of what a user names as a model: a Hugging Face folder, a run's folder, whose `model` it is, or a model's id on the hub,
+/// which is then fetched. `talk` shows bars.
 ///
 /// # Errors
-/// When it is neither.
-pub fn folder_of(init: &Path, talk: bool) -> Result<PathBuf, InitError> {
-    match init.to_str() {
-        _ if init.is_dir() => Ok(init.to_owned()),
-        Some(id) if !init.exists() && hub::is_id(id) => Ok(hub::fetch(id, talk)?),
-        _ => Err(InitError::NoFolder { path: init.to_owned() }),
+/// When it is none of them.
+pub fn folder_of(model: &Path, talk: bool) -> Result<PathBuf, InitError> {
+    let result = model.join("model");
+    match model.to_str() {
+        _ if model.join("config.json").is_file() => Ok(model.to_owned()),
+        _ if result.join("config.json").is_file() => Ok(result),
+        _ if model.is_dir() => Err(InitError::NoModel { path: model.to_owned() }),
+        Some(id) if !model.exists() && hub::is_id(id) => Ok(hub::fetch(id, talk)?),
+        _ => Err(InitError::NoFolder { path: model.to_owned() }),
     }
 }
 

@@ -16,11 +16,13 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::Task as Share;
 use trainer::{
     bench,
-    cross_attention::CrossAttention,
+    cross_attention::{CrossAttention, scale_of},
     data::Shards,
     device::{Machine, Wish},
     estimate::Estimate,
+    init::folder_of,
     log::{Talk, brief, describe},
+    neighbor::Scale,
     pretrain::{Ended, pretrain},
     report,
     run::{Opened, Plan, Request, Run},
@@ -66,6 +68,10 @@ enum Command {
         first: String,
         /// The title that they are rebuilt from: columns
         second: String,
+        /// What scores are divided by before the softmax; give it when models are compared [default: as in the model's recipe.toml; none
+        /// without one]
+        #[arg(long, value_enum)]
+        scale: Option<Scale>,
         /// The figure
         #[arg(long, short, default_value = "attention.svg")]
         output: PathBuf,
@@ -267,9 +273,11 @@ fn main() -> ExitCode {
         Command::Doctor => doctor(),
         Command::Pretrain(options) => train(options),
         Command::Bench(options) => measure(options),
-        Command::Attention { model, first, second, output } => {
-            let map = CrossAttention::of(&cell::model_folder(&model)?, [&first, &second])?;
-            schemas::store::write_output(&output, map.svg().as_bytes())?;
+        Command::Attention { model, first, second, scale, output } => {
+            let folder = folder_of(&model, true)?;
+            let scale = scale.unwrap_or_else(|| scale_of(&folder));
+            let map = CrossAttention::of(&folder, [&first, &second], scale)?;
+            schemas::store::Output::at(&output)?.write(map.svg().as_bytes())?;
             let mut out = io::stdout().lock();
             for (from, to, share) in map.strongest() {
                 writeln!(out, "{from:>16}  {to:16} {:5.1}%", 100.0 * share)?;
@@ -355,6 +363,9 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
     let plan = Plan::make(&request, |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let mut plan = plan?;
+    if options.dry_run && !leads {
+        return Ok(ExitCode::SUCCESS);
+    }
     if options.dry_run && request.talk == Talk::Json {
         let stages = plan.schedule.stages.iter().map(|stage| {
             let corpora: Vec<String> = stage.corpora.iter().map(ToString::to_string).collect();
@@ -367,9 +378,7 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
             let estimate = Estimate::of(&mut plan, &request)?;
             line["estimate"] = serde_json::json!({"tokens": estimate.tokens, "seconds": estimate.time.as_secs_f64(), "memory": estimate.memory});
         }
-        if leads {
-            writeln!(io::stdout(), "{line}")?;
-        }
+        writeln!(io::stdout(), "{line}")?;
         return Ok(ExitCode::SUCCESS);
     }
     if leads && (request.talk == Talk::Text || options.dry_run) {
@@ -483,7 +492,7 @@ fn finetune(options: Finetune) -> anyhow::Result<ExitCode> {
         other: Other::Refuse,
         voice: Voice::Full,
     };
-    let folder = cell::model_folder(&request.model)?;
+    let folder = folder_of(&request.model, true)?;
     let hash = identity::hash_of_model(&folder)?;
     let outcome = cell::run(&request, (&folder, &hash))?;
     let (metrics, run) = (outcome.metrics(), request.run.display());
@@ -558,9 +567,9 @@ fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()>
     if run.state.skipped > 0 {
         writeln!(out, "skipped   {} steps whose gradient was not finite", HumanCount(run.state.skipped))?;
     }
-    if !run.last_measured.is_empty() && run.state.first_measured != run.last_measured {
+    if !run.state.last_measured.is_empty() && run.state.first_measured != run.state.last_measured {
         writeln!(out, "held out  {}   at first", describe(&run.state.first_measured))?;
-        writeln!(out, "          {}   at last", describe(&run.last_measured))?;
+        writeln!(out, "          {}   at last", describe(&run.state.last_measured))?;
     }
     let result = run.result();
     writeln!(out, "result    {}   (report.html, metrics and events in {})", result.display(), run.folder.display())?;

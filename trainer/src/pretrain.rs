@@ -286,7 +286,7 @@ fn measure(run: &mut Run) -> Result<bool, RunError> {
     if step == 0 {
         run.state.first_measured = measured.clone();
     }
-    run.last_measured = measured.clone();
+    run.state.last_measured = measured.clone();
     run.note_held_out(&HeldOutRecord { step, held_out: measured })?;
     Ok(best)
 }
@@ -334,11 +334,6 @@ fn whole_units(units: &[Option<u32>], hits: &[i64]) -> (u64, u64) {
         }
     }
     (of.len() as u64, of.values().filter(|whole| **whole).count() as u64)
-}
-
-/// Documents by id, as a message lists them.
-pub fn list(documents: &[DocumentId]) -> String {
-    documents.iter().map(DocumentId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -410,27 +410,37 @@ impl ModelShape {
     }
 }
 
-/// Puts the values of a table over those of another; tables within are merged, lists replaced.
+/// Puts the values of a table over those of another; tables within are merged, lists replaced, and keys go that one of the new keys
+/// excludes. Of two new keys that exclude each other both stay, to be refused.
 fn merge(whole: &mut toml::Table, over: toml::Table) {
+    for excluded in over.keys().filter_map(|key| excluded_by(key)).filter(|key| !over.contains_key(*key)) {
+        whole.remove(excluded);
+    }
     for (key, value) in over {
         match (whole.get_mut(&key), value) {
             (Some(toml::Value::Table(whole)), toml::Value::Table(over)) => merge(whole, over),
-            (_, value) => insert(whole, key, value),
+            (_, value) => drop(whole.insert(key, value)),
         }
     }
 }
 
 /// Puts a value into a table, in the place of the one that it excludes.
 fn insert(table: &mut toml::Table, key: String, value: toml::Value) {
-    const EXCLUSIVE: [(&str, &str); 2] = [("steps", "epochs"), ("sequences", "tokens")];
-    for (one, other) in EXCLUSIVE {
-        if key == one {
-            table.remove(other);
-        } else if key == other {
-            table.remove(one);
-        }
+    if let Some(excluded) = excluded_by(&key) {
+        table.remove(excluded);
     }
     table.insert(key, value);
+}
+
+/// The key that says in another way what a key says.
+fn excluded_by(key: &str) -> Option<&'static str> {
+    match key {
+        "steps" => Some("epochs"),
+        "epochs" => Some("steps"),
+        "sequences" => Some("tokens"),
+        "tokens" => Some("sequences"),
+        _ => None,
+    }
 }
 
 /// Sets `a.b=value` in a table; a number after a dot is an index, as in `stage.0.epochs=1`. An error is what is wrong with the text.
@@ -516,6 +526,8 @@ mod tests {
             (3e-5, StepSize::Sequences(32), 3)
         );
         assert_eq!(mine.stage, whole.stage);
+        let both = load("base = \"e-bert\"\n[optimizer]\nsequences = 32\ntokens = 4096\n");
+        assert!(both.unwrap_err().to_string().contains("not both"));
         assert!(load("base = \"bart\"\n").unwrap_err().to_string().contains("base is \"bart\""));
         assert!(load("base = \"e-bert\"\nscheme = \"none\"\n").unwrap_err().to_string().contains("stage"));
     }

@@ -11,16 +11,15 @@ use tch::Tensor;
 
 use crate::{
     checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
-    data::{DataError, HeldOut, Position, Shards},
+    data::{DataError, HeldOut, Shards},
     device::{DeviceError, Machine, Wish, compute_kind},
     differences::{Difference, differences},
     init::{InitError, Start, folder_of},
-    log::{HeldOutRecord, Journal, Measured, StepRecord, Talk},
+    log::{HeldOutRecord, Journal, StepRecord, Talk},
     masking::{MaskMode, Masking, switch::Switch},
     model::BertForMaskedLm,
     native::TorchError,
     optimizer::Optimizer,
-    pretrain::list,
     recipe::{Recipe, RecipeError},
     schedule::Schedule,
     world::{Ranks, World, WorldError},
@@ -175,8 +174,6 @@ pub struct Run {
     pub world: World,
     /// Steps in a row without a finite gradient.
     pub(crate) skipped_in_a_row: u32,
-    /// The latest one.
-    pub last_measured: Vec<Measured>,
     /// What rank 0 alone has.
     lead: Option<Lead>,
 }
@@ -318,7 +315,6 @@ impl Plan {
             state,
             world,
             skipped_in_a_row: 0,
-            last_measured: Vec::new(),
             lead,
         })))
     }
@@ -339,7 +335,7 @@ impl Plan {
         let newest = checkpoints.newest()?;
         if let Some((state, folder)) = &newest {
             self.require_same(&state.identity, folder)?;
-            checkpoints.link(folder)?;
+            checkpoints.link(state, folder)?;
         }
         Ok(Found { checkpoints, lock, newest })
     }
@@ -449,8 +445,8 @@ impl Run {
         let Some(lead) = &mut self.lead else { return Ok(()) };
         lead.journal.flush()?;
         self.state.optimizer_steps = self.optimizer.steps();
-        let told = (self.recipe_text.as_str(), self.last_measured.as_slice());
-        lead.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, told, &lead.pooler)?;
+        let recipe = &self.recipe_text;
+        lead.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, recipe, &lead.pooler)?;
         Ok(())
     }
 
@@ -475,14 +471,9 @@ impl Run {
     }
 }
 
-impl TrainerState {
-    /// A step is done.
-    pub fn advance(&mut self, step: u64, tokens: u64, segments: Position, pairs: Option<Position>) {
-        self.step = step;
-        self.tokens += tokens;
-        self.segments = segments;
-        self.pairs = pairs.unwrap_or(self.pairs);
-    }
+/// Documents by id, as a message lists them.
+fn list(documents: &[DocumentId]) -> String {
+    documents.iter().map(DocumentId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn hash(text: &str) -> String {

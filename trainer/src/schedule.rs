@@ -1,10 +1,10 @@
 //! Continual multi-task learning: the stages of a recipe, in steps.
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     data::{Corpus, DataError, SegmentPlan, Shards},
     optimizer::StepSize,
-    recipe::Recipe,
+    recipe::{Recipe, Stage},
 };
 
 /// The stages of a run over some shards.
@@ -81,7 +81,7 @@ impl Schedule {
                 steps: first..first + steps,
                 steps_per_epoch,
                 corpora: stage.corpora.clone(),
-                other_corpora: index > 0 && recipe.stage[index - 1].corpora != stage.corpora,
+                other_corpora: index > 0 && set_of(&recipe.stage[index - 1]) != set_of(stage),
                 neighbor: stage.neighbor,
                 epochs_before,
             });
@@ -98,6 +98,11 @@ impl Schedule {
     pub fn steps(&self) -> u64 {
         self.stages.last().map_or(0, |stage| stage.steps.end)
     }
+}
+
+/// The corpora of a stage; their order says nothing.
+fn set_of(stage: &Stage) -> BTreeSet<Corpus> {
+    stage.corpora.iter().copied().collect()
 }
 
 #[cfg(test)]

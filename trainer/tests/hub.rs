@@ -64,7 +64,10 @@ fn a_model_is_fetched_by_its_id_and_then_kept() {
     let output = fetch("owner/tiny", "none", unreachable);
     let text = text_of(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("the hub cannot be reached: ") && text.contains("hint: download it where"), "{text}");
+    assert!(
+        text.contains("the hub cannot be reached\n  because: ") && text.contains("hint: download it where"),
+        "{text}"
+    );
 
     let output = fetch("owner/tiny", "second", &hub);
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));

@@ -234,9 +234,8 @@ impl Merge {
     }
 
     fn refill(&mut self, run: usize) -> Result<(), StoreError> {
-        if let Some(bytes) = self.runs[run].next_frame()?
-            && let Some((frame, _)) = Frame::read(bytes)
-        {
+        if let Some(bytes) = self.runs[run].next_frame()? {
+            let (frame, _) = Frame::read(bytes).ok_or_else(|| malformed(&self.paths[run]))?;
             self.heads.push(Reverse(((frame.document, frame.position), run, bytes.to_vec())));
         }
         Ok(())

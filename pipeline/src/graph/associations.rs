@@ -105,11 +105,8 @@ pub fn make(
     let products = load("products-", &["product_id"], hashes)?;
     let found = load("associations-", &["product", "other", "relation"], hashes)?;
     let edges = edges(&found, &products).map_err(table("join the associations of"))?;
-    let body_and_file = write(&folder, &edges, found.height() as u64, corpus).map_err(|e| match e {
-        Ok(store) => GraphError::Store(store),
-        Err(polars) => table("read the edges of")(polars),
-    })?;
-    let manifest = Manifest::new(body_and_file.0, vec![body_and_file.1]).seal(&folder)?;
+    let (body, file) = write(&folder, &edges, found.height() as u64, corpus)?;
+    let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
     Ok((manifest, Outcome::made(since, why)))
 }
 
@@ -142,17 +139,16 @@ fn edges(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
         .sort(["product_a", "product_b", "relation"], SortMultipleOptions::default().with_maintain_order(false))
 }
 
-type WriteError = Result<StoreError, PolarsError>;
-
 fn write(
     folder: &Path,
     edges: &DataFrame,
     found: u64,
     corpus: &Manifest<CorpusBody>,
-) -> Result<(GraphBody, schemas::FileEntry), WriteError> {
+) -> Result<(GraphBody, schemas::FileEntry), GraphError> {
     let layout = Layout { byte_streams: &[], plain: &[], row_group_bytes: 64 << 20 };
-    let mut table = TableWriter::create(&folder.join(NAME), columns::graph_associations(), &layout).map_err(Ok)?;
-    let column = |name: &str| edges.column(name).and_then(|c| c.str()).map_err(Err);
+    let mut table = TableWriter::create(&folder.join(NAME), columns::graph_associations(), &layout)?;
+    let refused = |source| GraphError::Table { what: "write the edges of", path: folder.to_owned(), source };
+    let column = |name: &str| edges.column(name).and_then(|c| c.str()).map_err(refused);
     let (a, b, relation) = (column("product_a")?, column("product_b")?, column("relation")?);
     let mut rows = a.iter().zip(b.iter()).zip(relation.iter()).map(|((a, b), r)| (a, b, r));
     let (mut by_relation, mut nodes) = (Counts::new(), std::collections::HashSet::<Option<&str>>::new());
@@ -173,7 +169,7 @@ fn write(
                 Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.2.unwrap_or_default()))),
             ],
         );
-        table.write_result(batch).map_err(Ok)?;
+        table.write_result(batch)?;
     }
     let body = GraphBody {
         corpus: Hash { blake3: corpus.data_blake3() },
@@ -181,7 +177,8 @@ fn write(
         edges: by_relation,
         products: nodes.len() as u64,
     };
-    Ok((body, table.commit().map_err(Ok)?))
+    table.note_made(&body)?;
+    Ok((body, table.commit()?))
 }
 
 #[cfg(test)]

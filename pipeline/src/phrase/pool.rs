@@ -230,7 +230,6 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
     store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
-    let file = write(&folder, &pool)?;
     let body = PoolBody {
         source,
         tokenizer: Hash { blake3: request.tokenizer.blake3() },
@@ -240,6 +239,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
         lowest_score: pool.phrases.last().map_or(0.0, |p| p.score),
         rejected,
     };
+    let file = write(&folder, &pool, &body)?;
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
     Ok(Made { manifest, outcome: Outcome::made(since, why), summary })
 }
@@ -289,7 +289,7 @@ fn changed(request: &Request<'_>, source: &PoolSource, was: &PoolBody) -> Option
 
 const NAME: &str = "phrases.parquet";
 
-fn write(folder: &Path, pool: &Pool) -> Result<schemas::FileEntry, StoreError> {
+fn write(folder: &Path, pool: &Pool, body: &PoolBody) -> Result<schemas::FileEntry, StoreError> {
     let layout = Layout { byte_streams: &["phrase_id"], plain: &["phrase"], row_group_bytes: 16 << 20 };
     let mut table = TableWriter::create(&folder.join(NAME), columns::pool_phrases(), &layout)?;
     for (number, phrases) in pool.phrases.chunks(1 << 14).enumerate() {
@@ -306,6 +306,7 @@ fn write(folder: &Path, pool: &Pool) -> Result<schemas::FileEntry, StoreError> {
         );
         table.write_result(batch)?;
     }
+    table.note_made(body)?;
     table.commit()
 }
 

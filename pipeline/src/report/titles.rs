@@ -15,7 +15,7 @@ use arrow::array::AsArray;
 use schemas::{
     Manifest, ManifestError, StoreError, columns,
     manifest::CorpusBody,
-    store::{self, AtomicFile, TableReader},
+    store::{self, Output, TableReader},
 };
 
 use crate::{
@@ -56,7 +56,7 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
     }
-    let mut lines = AtomicFile::create(file)?;
+    let mut lines = Output::at(file)?.create()?;
     let (mut written, mut no_title, mut no_label) = (0u64, 0u64, 0u64);
     let (mut labels, mut sentences) = (BTreeSet::new(), BTreeSet::new());
     for entry in corpus.files.iter().filter(|f| f.name.starts_with("products-")) {
@@ -87,7 +87,7 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
     if written == 0 {
         return Err(TitlesError::None { folder });
     }
-    lines.commit(written)?;
+    lines.commit()?;
     writeln!(
         report,
         "titles    {} products   {} labels   {}",
@@ -110,8 +110,15 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
             thousands(sentences.len() as u64)
         )?;
     }
-    writeln!(report, "next      make finetune TASK=pc DATA={} MODEL=data/work/runs/sample/model", quoted(file))?;
+    let model = trained(out).map_or_else(|| "bert-base-uncased".to_owned(), |run| quoted(&run));
+    writeln!(report, "next      make finetune TASK=pc DATA={} MODEL={model}", quoted(file))?;
     Ok(())
+}
+
+/// A run below `out` that has a model, if there is one.
+fn trained(out: &Path) -> Option<PathBuf> {
+    let runs = std::fs::read_dir(out.join("runs")).ok()?.flatten().map(|run| run.path());
+    runs.filter(|run| run.join("model/config.json").is_file()).min()
 }
 
 /// Whether a category ends as a sentence does.

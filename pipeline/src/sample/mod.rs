@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
-use schemas::Draws;
+use schemas::{Draws, StoreError, store};
 use serde::Serialize;
 
 pub mod catalog;
@@ -50,14 +50,6 @@ pub struct SampleSummary {
 /// Why the sample could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
-    /// The folder cannot be made.
-    #[error("cannot make the folder `{}`", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The tokenizer cannot be trained.
     #[error("cannot make `{}`: {message}", path.display())]
     Tokenizer {
@@ -66,14 +58,9 @@ pub enum SampleError {
         /// What the library said.
         message: String,
     },
-    /// A file cannot be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A line of `meta_sample.json.gz`, in the fields of the 2018 dumps.
@@ -122,7 +109,7 @@ struct ReviewRecord<'a> {
 /// # Errors
 /// When the folder or a file cannot be written.
 pub fn write_sample(dir: &Path, seed: u64) -> Result<SampleSummary, SampleError> {
-    fs::create_dir_all(dir).map_err(|source| SampleError::Folder { path: dir.to_owned(), source })?;
+    fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
     let mut summary = SampleSummary::default();
     let products = products::products(PRODUCTS, seed);
 
@@ -173,16 +160,9 @@ fn lines<T: Serialize>(out: &mut dyn Write, records: &[T]) -> io::Result<()> {
 
 /// Compresses what `fill` writes; the file appears under its name when it is whole. Gives its size in bytes.
 fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<u64, SampleError> {
-    let write = || -> io::Result<u64> {
-        let mut gz = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
-        fill(&mut gz)?;
-        let bytes = gz.finish()?;
-        let partial = path.with_extension("gz.partial");
-        fs::write(&partial, &bytes)?;
-        fs::rename(&partial, path)?;
-        Ok(bytes.len() as u64)
-    };
-    write().map_err(|source| SampleError::Write { path: path.to_owned(), source })
+    let mut gz = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    let bytes = fill(&mut gz).and_then(|()| gz.finish()).map_err(StoreError::io("write", path))?;
+    Ok(store::write_file(path, &bytes)?.bytes)
 }
 
 fn meta_record(product: &Product, page: Listing, products: &[Product], seed: u64) -> MetaRecord {

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::Draws;
 
 use super::catalog::{CATEGORIES, Category, Feature, ProductType, pick};
-use super::voice::shuffle;
 
 /// One product before anything is written about it.
 pub struct Product {
@@ -84,7 +83,7 @@ fn product(asin: String, category_index: usize, kind_of: &'static ProductType, d
     let (low, high) = kind_of.price;
     let dollars = u64::from(low) + (tier * f64::from(high - low)) as u64;
     let mut features = kind_of.features.to_vec();
-    shuffle(&mut features, draws);
+    draws.shuffle(&mut features);
     features.truncate(3 + draws.below(4) as usize);
     Product {
         asin,

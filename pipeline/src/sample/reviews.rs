@@ -8,7 +8,7 @@ use super::products::Product;
 use super::verdicts::{
     BETTER, BLAME, CONNECTIVES, ENDINGS, GENERAL, NEUTRAL, NIGGLES, OPENERS, PRAISE, SHORT, SUMMARIES, WORSE,
 };
-use super::voice::{Voice, shuffle};
+use super::voice::Voice;
 
 /// One review of a product.
 #[derive(Clone)]
@@ -95,8 +95,8 @@ fn review(products: &[Product], index: usize, draws: &mut Draws) -> Review {
     let mut aspects = product.kind_of.aspects.to_vec();
     let mut wider = product.category.aspects.to_vec();
     wider.extend(GENERAL);
-    shuffle(&mut aspects, draws);
-    shuffle(&mut wider, draws);
+    draws.shuffle(&mut aspects);
+    draws.shuffle(&mut wider);
     let known = aspects.len().min(2 + draws.below(3) as usize);
     let rest = aspects.split_off(known);
     aspects.extend(wider);

@@ -1,7 +1,7 @@
 //! The tokenizer of the sample: a small uncased WordPiece vocabulary, trained on the clean text of its corpus.
 use std::{path::Path, sync::Arc};
 
-use schemas::store;
+use schemas::{StoreError, store};
 use tokenizers::{
     AddedToken, ModelWrapper,
     models::{TrainerWrapper, wordpiece::WordPiece, wordpiece::WordPieceTrainer},
@@ -22,7 +22,7 @@ pub fn write_tokenizer(dir: &Path, names: &[&str]) -> Result<(), SampleError> {
     let mut texts = Vec::new();
     for name in names {
         let path = dir.join(name);
-        let opened = open(&path, Arc::default()).map_err(|source| SampleError::Write { path: path.clone(), source })?;
+        let opened = open(&path, Arc::default()).map_err(StoreError::io("open", &path))?;
         let mut lines = LineReader::new(opened.bytes);
         while let Some(batch) = lines.next_batch(1 << 20) {
             for (_, line) in batch.iter() {
@@ -54,6 +54,6 @@ pub fn write_tokenizer(dir: &Path, names: &[&str]) -> Result<(), SampleError> {
     let ModelWrapper::WordPiece(model) = inner.get_model() else { return Err(error("no WordPiece model".to_owned())) };
     let trained = uncased_bert(model.clone()).map_err(error)?;
     let json = trained.to_string(true).map_err(|e| error(e.to_string()))? + "\n";
-    store::write_file(&dir.join("tokenizer.json"), json.as_bytes()).map_err(|e| error(e.to_string()))?;
+    store::write_file(&dir.join("tokenizer.json"), json.as_bytes())?;
     Ok(())
 }

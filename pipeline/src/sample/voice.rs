@@ -25,9 +25,9 @@ impl<'a> Voice<'a> {
         draws: &mut Draws,
     ) -> Self {
         let mut features = product.features.clone();
-        shuffle(&mut features, draws);
+        draws.shuffle(&mut features);
         let mut uses: Vec<&'static str> = product.kind_of.uses.split('|').collect();
-        shuffle(&mut uses, draws);
+        draws.shuffle(&mut uses);
         Self { product, substitute, complement, features, told: 0, uses, used: 0 }
     }
 
@@ -144,11 +144,4 @@ impl Slots for Voice<'_> {
 
 fn plural_of(kind_of: &ProductType, noun: &str) -> String {
     if kind_of.number == Number::One { grammar::plural(noun) } else { noun.to_owned() }
-}
-
-/// Fisher-Yates.
-pub fn shuffle<T>(items: &mut [T], draws: &mut Draws) {
-    for i in (1..items.len()).rev() {
-        items.swap(i, draws.below(i as u64 + 1) as usize);
-    }
 }

@@ -37,6 +37,18 @@ pub enum ShardError {
         /// Hash of the given tokenizer.
         wanted: String,
     },
+    /// A step was done before the corpus was made again.
+    #[error(
+        "`{}` was made from another corpus than is there now\n\
+         hint: run `pipeline {step} --out {}` with the options of the other steps, and then this again",
+        out.join(step).display(), quoted(out)
+    )]
+    OtherCorpus {
+        /// The step, and its folder.
+        step: &'static str,
+        /// The folder of everything made.
+        out: PathBuf,
+    },
     /// Shards are missing when pairs are to be drawn, or at the seal.
     #[error("{}", unfinished(missing, *planned, out, *tasks))]
     Unfinished {

@@ -139,7 +139,8 @@ pub fn parts(
     (planned, pairs)
 }
 
-/// All options as they were resolved, those of earlier steps included.
+/// The options that decide the shards, and those of corpus and pool that a reader asks for; how phrases were mined stands in the pool's
+/// manifest.
 #[derive(Serialize)]
 struct Options<'a> {
     max_tokens: u16,

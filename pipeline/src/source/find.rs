@@ -45,8 +45,19 @@ const LINK_TO_NOTHING: &str = "a link to nothing";
 /// Why a pipe, a socket or a device is skipped.
 const NO_FILE: &str = "not a file";
 
+/// Skipped files by name, with the reasons: those without a record last, their reason once.
+pub fn skipped_in_words(files: &[SkippedFile]) -> String {
+    let (usual, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.why == NOTHING_RECOGNISED);
+    let [mut usual, mut all] = [usual, others].map(|files| files.into_iter().map(named).collect::<Vec<String>>());
+    if let Some(last) = usual.last_mut() {
+        *last += &format!(" ({NOTHING_RECOGNISED})");
+    }
+    all.append(&mut usual);
+    all.join(", ")
+}
+
 /// A skipped file by its name, and why it was skipped where that is not the usual.
-pub fn skipped_in_words(file: &SkippedFile) -> String {
+fn named(file: &SkippedFile) -> String {
     let SkippedFile { path, why } = file;
     if why == NOTHING_RECOGNISED { format!("`{path}`") } else { format!("`{path}` ({why})") }
 }
@@ -134,7 +145,7 @@ pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
     files.skipped.sort_by(|a, b| a.path.cmp(&b.path));
     if files.recognised.iter().all(|f| f.holds.is_none()) {
         let all: Vec<String> =
-            files.recognised.iter().map(Found::in_words).chain(files.skipped.iter().map(skipped_in_words)).collect();
+            files.recognised.iter().map(Found::in_words).chain(files.skipped.iter().map(named)).collect();
         let more = if all.len() > 5 { format!(" and {} more", all.len() - 5) } else { String::new() };
         let looked_at = all[..all.len().min(5)].join(", ") + &more;
         return Err(FindError::NothingRecognised { folder: folder.to_owned(), looked_at });
@@ -237,10 +248,7 @@ mod tests {
     use super::*;
 
     fn names(found: &RawFiles) -> (Vec<&str>, Vec<String>) {
-        (
-            found.recognised.iter().map(|f| f.name.as_str()).collect(),
-            found.skipped.iter().map(skipped_in_words).collect(),
-        )
+        (found.recognised.iter().map(|f| f.name.as_str()).collect(), found.skipped.iter().map(named).collect())
     }
 
     #[test]

@@ -59,7 +59,10 @@ impl<R: BufRead> Read for Members<R> {
             let mut rest = member.into_inner();
             let mut junk = false;
             loop {
-                let next = rest.fill_buf()?;
+                let next = match rest.fill_buf() {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    other => other?,
+                };
                 if next.is_empty() {
                     return Ok(0);
                 }

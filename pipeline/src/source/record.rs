@@ -550,7 +550,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Record<'de>, M::Error> {
         let mut record = Record::default();
-        // A key that comes twice counts with its last value, as in Python.
+        // A key that comes twice counts with its last value, as in Python; associations of both are kept.
         while let Some(field) = map.next_key::<Field>()? {
             let is_filled = match field {
                 Field::Asin => fill(&mut record.asin, &mut map)?,

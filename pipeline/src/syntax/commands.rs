@@ -1,15 +1,17 @@
 //! `pipeline train-tagger` and `pipeline evaluate-tagger`.
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use schemas::{StoreError, store};
+use schemas::{StoreError, store::Output};
 
 use super::{
     evaluate as score,
     model::{Model, ModelError},
+    perceptron::MOST_LABELS,
     train::{self, Epochs},
     treebank::{self, TreebankError},
 };
@@ -21,6 +23,15 @@ pub enum TaggerError {
     /// A treebank.
     #[error(transparent)]
     Treebank(#[from] TreebankError),
+    /// More than a model can hold.
+    #[error(
+        "the treebanks have {found} different tags, more than {MOST_TAGS}\n\
+         hint: is the tag the second column of each line? A tag set such as the Penn Treebank's has about 45"
+    )]
+    Tags {
+        /// How many they have.
+        found: usize,
+    },
     /// The model's file.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -37,6 +48,9 @@ pub enum TaggerError {
     Report(#[from] io::Error),
 }
 
+/// Most tags of a model: a feature has a weight for each, and their number six bits.
+const MOST_TAGS: usize = MOST_LABELS - 1;
+
 /// Trains on treebanks and writes the model.
 pub fn train(
     treebanks: &[PathBuf],
@@ -45,6 +59,7 @@ pub fn train(
     report: &mut impl io::Write,
 ) -> Result<(), TaggerError> {
     let since = Instant::now();
+    let output = Output::at(model)?;
     let mut sentences = Vec::new();
     for path in treebanks {
         let read = treebank::read(path)?;
@@ -52,15 +67,22 @@ pub fn train(
         writeln!(report, "read      {} sentences   {chunks}   {}", thousands(read.len() as u64), path.display())?;
         sentences.extend(read);
     }
+    let tags: BTreeSet<&str> = sentences.iter().flat_map(|s| &s.tags).map(String::as_str).collect();
+    if tags.len() > MOST_TAGS {
+        return Err(TaggerError::Tags { found: tags.len() });
+    }
     let trained = train::train(&sentences, epochs);
-    let bytes = trained.to_bytes()?;
-    let entry = store::write_file(model, &bytes)?;
+    let bytes = trained.to_bytes().map_err(StoreError::io("compress", model))?;
+    output.write(&bytes)?;
     writeln!(report, "trained   {} tags   {:.1} s", trained.tagger.tags().len(), since.elapsed().as_secs_f64())?;
+    if sentences.iter().all(|s| s.chunks.is_none()) {
+        writeln!(report, "warning   no treebank has chunks (CoNLL-2000's has): this model finds no noun phrases")?;
+    }
     writeln!(
         report,
         "model     {} bytes   blake3 {}   {}",
-        thousands(entry.bytes),
-        &entry.blake3[..16],
+        thousands(bytes.len() as u64),
+        &blake3::hash(&bytes).to_hex()[..16],
         model.display()
     )?;
     writeln!(report, "next      pipeline evaluate-tagger --model {} TREEBANK", model.display())?;

@@ -85,7 +85,7 @@ impl Model {
     pub fn from_bytes(file: &[u8]) -> Result<Self, ModelError> {
         let packed = file.strip_prefix(MAGIC.as_bytes()).ok_or(ModelError)?;
         let bytes = zstd::bulk::decompress(packed, MOST_BYTES).map_err(|_| ModelError)?;
-        read(&mut bytes.as_slice()).filter(|m| m.tagger.tags.len() <= MOST_LABELS).ok_or(ModelError)
+        read(&mut bytes.as_slice()).filter(|m| m.tagger.tags.len() < MOST_LABELS).ok_or(ModelError)
     }
 }
 

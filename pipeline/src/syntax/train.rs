@@ -66,10 +66,7 @@ pub fn train(sentences: &[Sentence], epochs: Epochs) -> Model {
         .collect();
     let order = |purpose: &'static str| {
         move |epoch: u32, places: &mut Vec<usize>| {
-            let mut draws = Draws::new(0, purpose, &epoch.to_le_bytes());
-            for last in (1..places.len()).rev() {
-                places.swap(last, draws.below(last as u64 + 1) as usize);
-            }
+            Draws::new(0, purpose, &epoch.to_le_bytes()).shuffle(places);
         }
     };
     // Fold FOLDS is all sentences: the tagger itself.

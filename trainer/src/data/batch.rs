@@ -40,7 +40,7 @@ pub struct MaskedBatch {
     pub selected: Vec<u32>,
     /// What they were.
     pub labels: Vec<u16>,
-    /// The word, phrase or span that each was taken with, by a number of its own in the batch; `None` for words that top up phrases.
+    /// The word or phrase that each was taken with (a word of a span by itself), by a number of its own in the batch; `None` for words that top up phrases.
     pub units: Vec<Option<u32>>,
 }
 
@@ -124,7 +124,7 @@ impl PairBatch {
         order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
         let mut place = vec![0; sides.len()];
         order.iter().enumerate().for_each(|(at, &side)| place[side] = at);
-        let (input_ids, lengths) = pack(order.iter().map(|&side| sides[side]), special);
+        let (input_ids, lengths) = pack(order.iter().map(|&side| sides[side]), [special.cls, special.sep]);
         let pairs = place.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
         Self { input_ids, lengths, pairs, special, after }
     }
@@ -143,7 +143,7 @@ impl PairBatch {
 }
 
 /// `[CLS]` and `[SEP]`.
-const SPECIAL: usize = 2;
+pub(super) const SPECIAL: usize = 2;
 
 /// How many batches wait for the step.
 const AHEAD: usize = 8;
@@ -217,7 +217,6 @@ pub fn segment_batches(
         let epoch = cursor.take(plan.size, |block, row| {
             let segment = block.get(row);
             segments.push(&segment);
-            segment.input_ids.len() + SPECIAL
         })?;
         let key = MaskKey { seed: plan.seed, epoch: plan.epochs_before + epoch };
         let mut order: Vec<usize> = (0..segments.rows()).collect();
@@ -251,7 +250,6 @@ pub fn pair_batches(
         let mut sides: Vec<Vec<u16>> = Vec::with_capacity(3 * pairs);
         cursor.take(StepSize::Sequences(pairs), |block, row| {
             sides.extend(block.get(row).map(<[u16]>::to_vec));
-            0
         })?;
         let sides: Vec<&[u16]> = sides.iter().map(Vec::as_slice).collect();
         Ok(PairBatch::of(&sides, special, cursor.position()))
@@ -259,12 +257,12 @@ pub fn pair_batches(
 }
 
 /// Sequences in one row, each between `[CLS]` and `[SEP]`, and their lengths.
-pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u16]>, special: SpecialIds) -> (Vec<u16>, Vec<usize>) {
+pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u16]>, [cls, sep]: [u16; 2]) -> (Vec<u16>, Vec<usize>) {
     let (mut row, mut lengths) = (Vec::new(), Vec::new());
     for ids in sequences {
-        row.push(special.cls);
+        row.push(cls);
         row.extend_from_slice(ids);
-        row.push(special.sep);
+        row.push(sep);
         lengths.push(ids.len() + SPECIAL);
     }
     (row, lengths)
@@ -288,7 +286,7 @@ impl MaskedBatch {
 
     /// Masks sequences and packs them.
     pub fn of(segments: &[Segment<'_>], mode: MaskMode, masking: &Masking, key: MaskKey, special: SpecialIds) -> Self {
-        let (mut input_ids, lengths) = pack(segments.iter().map(|s| s.input_ids), special);
+        let (mut input_ids, lengths) = pack(segments.iter().map(|s| s.input_ids), [special.cls, special.sep]);
         let (mut selected, mut labels, mut units) = (Vec::new(), Vec::new(), Vec::new());
         let (mut start, mut before) = (0, 0);
         for (segment, length) in segments.iter().zip(lengths) {

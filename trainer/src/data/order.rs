@@ -8,7 +8,10 @@ use std::sync::Arc;
 use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
-use super::shards::{Chunk, Corpus, DataError, Flat, SegmentBlock, Shards};
+use super::{
+    batch::SPECIAL,
+    shards::{Chunk, Corpus, DataError, Flat, SegmentBlock, Shards},
+};
 use crate::optimizer::StepSize;
 
 /// Where a stream of rows is: the next row to give.
@@ -56,7 +59,7 @@ impl Order {
         for (kind, chunks) in self.kinds.iter().enumerate() {
             let mut chunks = chunks.clone();
             let id = [epoch.to_le_bytes(), (kind as u32).to_le_bytes()].concat();
-            shuffle(&mut chunks, &mut Draws::new(self.seed, "row groups", &id));
+            Draws::new(self.seed, "row groups", &id).shuffle(&mut chunks);
             let many = chunks.len() as f64;
             // The i-th of n stands at (i + 1/2) / n of the epoch, so that every block holds both kinds in proportion.
             keyed.extend(chunks.into_iter().enumerate().map(|(i, chunk)| ((i as f64 + 0.5) / many, kind, chunk)));
@@ -69,14 +72,8 @@ impl Order {
     fn rows(&self, epoch: u32, block: u32, rows: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..rows as u32).collect();
         let id = [epoch.to_le_bytes(), block.to_le_bytes()].concat();
-        shuffle(&mut order, &mut Draws::new(self.seed, "rows", &id));
+        Draws::new(self.seed, "rows", &id).shuffle(&mut order);
         order
-    }
-}
-
-fn shuffle<T>(values: &mut [T], draws: &mut Draws) {
-    for last in (1..values.len()).rev() {
-        values.swap(last, draws.below(last as u64 + 1) as usize);
     }
 }
 
@@ -86,6 +83,8 @@ pub(super) trait Block: Default {
     fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError>;
     /// Rows so far.
     fn rows(&self) -> usize;
+    /// Tokens of a row, where steps count them.
+    fn tokens(&self, row: usize) -> usize;
 }
 
 impl Block for SegmentBlock {
@@ -99,6 +98,10 @@ impl Block for SegmentBlock {
 
     fn rows(&self) -> usize {
         self.len()
+    }
+
+    fn tokens(&self, row: usize) -> usize {
+        self.get(row).input_ids.len() + SPECIAL
     }
 }
 
@@ -126,6 +129,10 @@ impl Block for PairBlock {
     fn rows(&self) -> usize {
         self.pairs
     }
+
+    fn tokens(&self, _: usize) -> usize {
+        0
+    }
 }
 
 /// Gives the rows of one epoch after another, from a position on.
@@ -152,10 +159,13 @@ impl<B: Block> Cursor<B> {
         self.position
     }
 
-    /// Gives the rows of a step, all of one epoch, to `visit`, which says how many tokens a row has, and says which epoch.
+    /// Gives the rows of a step, all of one epoch, to `visit`, and says which epoch.
+    ///
+    /// A step of tokens has the rows that begin in it. The last row of an epoch that begins in one step and ends in the next is a step
+    /// by itself, so that an epoch has the tokens' steps, rounded up, whatever its last row is.
     ///
     /// The shards must hold something to train on.
-    pub(super) fn take(&mut self, size: StepSize, mut visit: impl FnMut(&B, usize) -> usize) -> Result<u32, DataError> {
+    pub(super) fn take(&mut self, size: StepSize, mut visit: impl FnMut(&B, usize)) -> Result<u32, DataError> {
         // Rows, and tokens: what went over before counts.
         let (mut taken, mut tokens) = (0, self.position.over as usize);
         let full = |taken: usize, tokens: usize| match size {
@@ -182,8 +192,16 @@ impl<B: Block> Cursor<B> {
                 self.rows = self.order.rows(epoch, block, self.block.rows());
                 self.loaded = Some((epoch, block));
             }
+            let last_block = first + self.order.mix >= self.chunks.len();
             for &row in self.rows.get(row as usize..).unwrap_or_default() {
-                tokens += visit(&self.block, row as usize);
+                let more = self.block.tokens(row as usize);
+                let last = last_block && self.position.row as usize + 1 == self.rows.len();
+                if last && taken > 0 && matches!(size, StepSize::Tokens(most) if tokens + more > most) {
+                    self.position.over = 0;
+                    return Ok(epoch);
+                }
+                visit(&self.block, row as usize);
+                tokens += more;
                 taken += 1;
                 self.position.row += 1;
                 if full(taken, tokens) {

@@ -327,8 +327,9 @@ pub fn describe(measured: &[Measured]) -> String {
 pub fn brief(number: f64) -> String {
     match number {
         n if n < 1e4 => format!("{n:.0}"),
-        n if n < 1e6 => format!("{:.1} K", n / 1e3),
-        n if n < 1e9 => format!("{:.1} M", n / 1e6),
+        // What would round to a thousand of one is one of the next.
+        n if n < 999_950.0 => format!("{:.1} K", n / 1e3),
+        n if n < 999_950e3 => format!("{:.1} M", n / 1e6),
         n => format!("{:.1} G", n / 1e9),
     }
 }
@@ -371,6 +372,6 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([12.4, 12_345.0, 3.21e6, 4.2e9].map(brief), ["12", "12.3 K", "3.2 M", "4.2 G"]);
+        assert_eq!([12.4, 12_345.0, 999_960.0, 3.21e6, 4.2e9].map(brief), ["12", "12.3 K", "1.0 M", "3.2 M", "4.2 G"]);
     }
 }

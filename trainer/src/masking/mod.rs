@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Vocabulary;
 
 /// What is masked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskMode {
     /// Whole words at random.
@@ -127,7 +127,7 @@ pub struct Masks {
     pub positions: Vec<u16>,
     /// What stands there in the input.
     pub inputs: Vec<u16>,
-    /// For each position the word, phrase or span that it was taken with; [`Masks::TOP_UP`] for words that top up phrases.
+    /// For each position the word or phrase that it was taken with, a word of a span by itself; [`Masks::TOP_UP`] for words that top up phrases.
     pub units: Vec<u16>,
 }
 

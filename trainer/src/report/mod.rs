@@ -103,7 +103,7 @@ impl Told {
 /// When a run has no metrics, or the page cannot be written.
 pub fn report(runs: &[PathBuf], page: &Path) -> Result<(), ReportError> {
     let told: Vec<Told> = runs.iter().map(|run| Told::read(run)).collect::<Result<_, _>>()?;
-    schemas::store::write_output(page, html(&told).as_bytes())?;
+    schemas::store::Output::at(page)?.write(html(&told).as_bytes())?;
     Ok(())
 }
 

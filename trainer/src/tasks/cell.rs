@@ -35,8 +35,7 @@ use super::{
 };
 use crate::{
     device::{DeviceError, Machine, Wish, compute_kind},
-    hub,
-    init::{InitError, folder_of},
+    init::InitError,
     log::brief,
     model::{
         BertConfig, ConfigError,
@@ -104,15 +103,6 @@ pub enum CellError {
         /// The task.
         task: Task,
     },
-    /// There is no model.
-    #[error(
-        "`{}` is not the folder of a model\nhint: --model is a Hugging Face folder with config.json, such as data/work/runs/sample/model, or an id on the hub",
-        path.display()
-    )]
-    NoModel {
-        /// What was named.
-        path: PathBuf,
-    },
     /// The model cannot be had.
     #[error(transparent)]
     Init(#[from] InitError),
@@ -147,7 +137,7 @@ pub enum CellError {
         least: usize,
     },
     /// Nothing can be learnt from.
-    #[error("none of the {examples} {} to train on can be learnt from{}", task.examples(), listed(notes))]
+    #[error("none of the {examples} {} to train on can be learnt from{}", task.examples(), notes.lines())]
     NothingToLearn {
         /// The task.
         task: Task,
@@ -186,10 +176,6 @@ pub enum CellError {
         /// What differs.
         differences: Vec<String>,
     },
-}
-
-fn listed(tally: &Tally) -> String {
-    tally.iter().map(|(reason, count, place)| format!("\n  {count} {reason}, first {place}")).collect()
 }
 
 /// The version of `metrics.json`.
@@ -268,20 +254,6 @@ impl Outcome {
         match self {
             Self::Made(metrics) | Self::UpToDate(metrics) => metrics,
         }
-    }
-}
-
-/// The folder of what a user names as a model: a Hugging Face folder, a run's folder with one, or a model's id on the hub.
-///
-/// # Errors
-/// When it is none of them.
-pub fn model_folder(model: &Path) -> Result<PathBuf, CellError> {
-    let inner = model.join(MODEL);
-    match model.to_str() {
-        _ if model.join("config.json").is_file() => Ok(model.to_owned()),
-        _ if inner.join("config.json").is_file() => Ok(inner),
-        Some(id) if !model.exists() && hub::is_id(id) => Ok(folder_of(model, true)?),
-        _ => Err(CellError::NoModel { path: model.to_owned() }),
     }
 }
 
@@ -482,6 +454,7 @@ fn prepare(
         Task::Asc => semeval::POLARITIES.map(str::to_owned).to_vec(),
         Task::Pc => {
             let labels = Labels::of(&examples, options.min_titles);
+            labels.count_rare(notes);
             examples = labels.restrict(examples, notes);
             test = test.map(|test| labels.restrict(test, notes));
             labels.names().map(str::to_owned).collect()

@@ -24,7 +24,7 @@ use super::{
     read, read_all,
     table::{self, Cells, TableError},
 };
-use crate::{device::Wish, log};
+use crate::{cross_attention::CrossAttention, device::Wish, init::folder_of, log};
 
 /// A grid's file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -272,7 +272,8 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     // All that can be wrong is found before hours are spent.
     let mut models = Models::new();
     for model in &grid.model {
-        let folder = cell::model_folder(&model.folder).map_err(failed(model, first, first_seed))?;
+        let there = folder_of(&model.folder, true).map_err(CellError::from);
+        let folder = there.map_err(failed(model, first, first_seed))?;
         let hash = identity::hash_of_model(&folder).map_err(failed(model, first, first_seed))?;
         models.push((model, folder, hash));
     }
@@ -286,6 +287,11 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     let files = [&grid.figures.overlap, &grid.figures.phrases].into_iter().flatten().cloned();
     if let Some(path) = runs.chain(files).find(|path| !path.is_file()) {
         return Err(GridError::Missing { path });
+    }
+    for (titles, (_, folder, _)) in
+        grid.figures.titles.iter().flat_map(|titles| models.iter().map(move |m| (titles, m)))
+    {
+        CrossAttention::check(folder, [&titles[0], &titles[1]]).map_err(TableError::from)?;
     }
     let all = grid.seeds.len() * grid.task.iter().count() * models.len();
     let (mut number, mut made, mut there) = (0, 0, 0);

@@ -100,7 +100,9 @@ impl Scorer {
                 sums.extend([(1, right as f64), (2, predicted.len() as f64), (3, gold.len() as f64)]);
             }
             (Prediction::Class(predicted), Gold::Class(gold)) => {
-                self.of_names([predicted].into(), [gold].into(), &mut sums);
+                // No prediction is of no class: it costs recall alone.
+                let predicted = Some(predicted).filter(|class| !class.is_empty());
+                self.of_names(predicted.into_iter().collect(), [gold].into(), &mut sums);
             }
             (Prediction::Labels(predicted), Gold::Labels(gold)) => {
                 self.of_names(predicted.iter().collect(), gold.iter().collect(), &mut sums);

@@ -255,6 +255,11 @@ impl Tally {
         self.0.iter().map(|(reason, (count, place))| (*reason, *count, place.as_str()))
     }
 
+    /// A line for each reason, as messages list them.
+    pub fn lines(&self) -> String {
+        self.iter().map(|(reason, count, place)| format!("\n  {count} {reason}, first {place}")).collect()
+    }
+
     /// The counts by reason.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.iter().map(|(reason, count, _)| (reason.to_owned(), count)).collect()
@@ -327,7 +332,7 @@ pub enum TaskFileError {
         id: String,
     },
     /// Nothing in it is right.
-    #[error("`{}` has {examples} {}, and not one aspectTerm in them that can be used{}\nhint: {}", path.display(), task.examples(), listed(left_out), task.where_found())]
+    #[error("`{}` has {examples} {}, and not one aspectTerm in them that can be used{}\nhint: {}", path.display(), task.examples(), left_out.lines(), task.where_found())]
     NoAspects {
         /// The task.
         task: Task,
@@ -339,7 +344,7 @@ pub enum TaskFileError {
         left_out: Tally,
     },
     /// There is nothing in it.
-    #[error("`{}` holds no {} that can be used{}\nhint: {}", path.display(), task.examples(), listed(left_out), task.where_found())]
+    #[error("`{}` holds no {} that can be used{}\nhint: {}", path.display(), task.examples(), left_out.lines(), task.where_found())]
     Empty {
         /// The task.
         task: Task,
@@ -348,10 +353,6 @@ pub enum TaskFileError {
         /// What was left out.
         left_out: Tally,
     },
-}
-
-fn listed(tally: &Tally) -> String {
-    tally.iter().map(|(reason, count, place)| format!("\n  {count} {reason}, first {place}")).collect()
 }
 
 /// Reads a file of a task.

@@ -88,14 +88,18 @@ impl Labels {
         self.rare.contains(label)
     }
 
+    /// Counts the rest.
+    pub fn count_rare(&self, tally: &mut Tally) {
+        self.rare.iter().for_each(|label| tally.add(RARE, &format!("`{label}`")));
+    }
+
     /// Takes rare labels off examples, and examples away that have no other. A label that is in neither list stays: it cannot be
     /// predicted, and counts as missed.
     pub fn restrict(&self, examples: Vec<Example>, tally: &mut Tally) -> Vec<Example> {
         let mut kept = Vec::new();
-        let mut rare: BTreeSet<String> = BTreeSet::new();
         for mut example in examples {
             if let Gold::Labels(labels) = &mut example.gold {
-                rare.extend(labels.extract_if(.., |label| self.rare.contains(label)));
+                labels.retain(|label| !self.rare.contains(label));
                 if labels.is_empty() {
                     tally.add(RARE_ONLY, &format!("in product {}", example.id));
                     continue;
@@ -103,7 +107,6 @@ impl Labels {
             }
             kept.push(example);
         }
-        rare.iter().for_each(|label| tally.add(RARE, &format!("`{label}`")));
         kept
     }
 }
@@ -153,6 +156,7 @@ mod tests {
         let labels = Labels::of(&examples, 2);
         assert_eq!(labels.names().collect::<Vec<_>>(), ["Tea"]);
         let mut tally = Tally::default();
+        labels.count_rare(&mut tally);
         let mut more = examples.clone();
         more.push(Example { gold: Gold::Labels(vec!["New".into()]), ..examples[0].clone() });
         let kept = labels.restrict(more, &mut tally);

@@ -54,8 +54,11 @@ pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
     let file: File = serde_json::from_str(text).map_err(|error| (error.to_string(), WANTED))?;
     let (mut examples, mut left_out, mut tally) = (Vec::new(), Vec::new(), Tally::default());
     let mut titles = HashSet::new();
-    for (number, entry) in file.data.into_iter().enumerate() {
-        let title = if entry.title.is_empty() { format!("entry {}", number + 1) } else { entry.title };
+    for entry in file.data {
+        // Without a title an entry is known by its text, wherever it stands.
+        let text = entry.paragraphs.first().map_or("", |paragraph| &paragraph.context);
+        let untitled = || format!("text {}", &blake3::hash(text.as_bytes()).to_hex()[..16]);
+        let title = if entry.title.is_empty() { untitled() } else { entry.title };
         let document = unused_name(&title, &mut titles);
         for paragraph in entry.paragraphs {
             for question in paragraph.qas {
@@ -197,13 +200,15 @@ mod tests {
     #[test]
     fn what_shares_a_context_is_one_document_and_what_shares_a_title_is_not() {
         let one = file(&[("Tea", &["a", "b"]), ("Tea", &["c"]), ("Cup", &["d", "b"]), ("", &["e"])]);
-        assert_eq!(documents(&one), ["Tea", "Tea", "Tea (2)", "Tea", "Tea", "entry 4"]);
+        let text = |context: &str| format!("text {}", &blake3::hash(context.as_bytes()).to_hex()[..16]);
+        let (e, f) = (text("e"), text("f"));
+        assert_eq!(documents(&one), ["Tea", "Tea", "Tea (2)", "Tea", "Tea", &e]);
         let other = file(&[("", &["f"]), ("Pot", &["c"]), ("Tea", &["g"])]);
-        assert_eq!(documents(&other), ["entry 1", "Pot", "Tea"]);
+        assert_eq!(documents(&other), [&f, "Pot", "Tea"]);
         let mut files = [one, other];
         join_documents(&mut files);
-        assert_eq!(documents(&files[0]), ["Tea", "Tea", "Tea (2)", "Tea", "Tea", "entry 4"]);
-        assert_eq!(documents(&files[1]), ["entry 1", "Tea (2)", "Tea (3)"]);
+        assert_eq!(documents(&files[0]), ["Tea", "Tea", "Tea (2)", "Tea", "Tea", &e]);
+        assert_eq!(documents(&files[1]), [&f, "Tea (2)", "Tea (3)"]);
     }
 
     #[test]

@@ -18,7 +18,8 @@ use super::{
     predictions::Judged,
 };
 use crate::{
-    cross_attention::{AttentionError, CrossAttention},
+    cross_attention::{AttentionError, CrossAttention, scale_of},
+    neighbor::Scale,
     report::{self, ReportError, chart::escape},
 };
 
@@ -262,14 +263,24 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result
         let _ = write!(page, "<h2>Pre-training</h2>\n{}", report::figures(&runs)?);
     }
     if !grid.figures.titles.is_empty() {
-        page += "<h2>Cross attention of two titles</h2>\n<p>A cell is the share of the column's token with which Neighbor Product Reconstruction rebuilds the row's.</p>\n";
+        // One scale for all, or shares could not be compared: that of the last model, which is the whole E-BERT.
+        let scale = folders.last().map_or(Scale::None, |(_, folder)| scale_of(folder));
+        let divided = match scale {
+            Scale::None => "",
+            Scale::SqrtD => " Scores are divided by the root of the hidden size.",
+        };
+        let _ = writeln!(
+            page,
+            "<h2>Cross attention of two titles</h2>\n<p>A cell is the share of the column's token with which Neighbor Product \
+             Reconstruction rebuilds the row's.{divided}</p>"
+        );
         // The first and the last model: before all post-training and after all of it.
         let mut shown: Vec<&(String, PathBuf)> = folders.iter().take(1).chain(folders.iter().skip(1).last()).collect();
         shown.dedup();
         for [first, second] in &grid.figures.titles {
             page += "<div class=\"maps\">\n";
             for (name, folder) in &shown {
-                let svg = CrossAttention::of(folder, [first, second])?.svg();
+                let svg = CrossAttention::of(folder, [first, second], scale)?.svg();
                 let _ = write!(page, "<figure><figcaption>{}</figcaption>\n{svg}</figure>\n", escape(name));
             }
             page += "</div>\n";

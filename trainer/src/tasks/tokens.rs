@@ -153,6 +153,11 @@ impl Tokens {
         self.pad
     }
 
+    /// A token as the vocabulary writes it.
+    pub fn name(&self, id: u16) -> String {
+        self.tokenizer.id_to_token(u32::from(id)).unwrap_or_default()
+    }
+
     /// Encodes a text.
     ///
     /// # Errors

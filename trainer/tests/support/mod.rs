@@ -1,5 +1,7 @@
 //! A small sealed folder of shards, made by the writers of `schemas`, and the program over it.
 #![allow(dead_code, reason = "not every test uses every helper")]
+pub mod tasks;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::{StoreError, store};
+use schemas::{StoreError, store::Output};
 
 use super::{List, Lists, MineError, Mined, Options, Quality, StopWords, mine_with, read, summary};
 use crate::{progress::Progress, stage::Threads};
@@ -62,53 +62,22 @@ impl CommandError {
 
 /// Mines a text and writes `score<TAB>phrase` lines, best first; tells of it on standard error.
 pub fn run(request: &Request<'_>, progress: &Progress) -> Result<(), CommandError> {
-    let output = request.output.map(Output::of).transpose()?;
+    let output = request.output.map(Output::at).transpose()?;
     let mined = mine_text(request, progress)?;
     let mut lines = Vec::new();
     for phrase in &mined.phrases {
         writeln!(lines, "{:.10}\t{}", phrase.score, phrase.text)?;
     }
-    let mut told = io::stderr().lock();
-    for (heading, text) in summary::lines(&mined, (request.min_score, request.min_score_single)) {
-        writeln!(told, "{}", progress.line("", &heading, &text))?;
-    }
     match output {
-        Some(Output::File(path)) => drop(store::write_file(&path, &lines)?),
-        Some(Output::Other(path)) => {
-            let file = fs::OpenOptions::new().write(true).open(&path);
-            file.and_then(|mut file| file.write_all(&lines)).map_err(StoreError::io("write", &path))?;
-        }
+        Some(output) => output.write(&lines)?,
         None => io::stdout().lock().write_all(&lines)?,
     }
-    Ok(())
-}
-
-/// Where phrases go.
-enum Output {
-    /// A file, which appears when it is whole.
-    File(PathBuf),
-    /// A device or pipe, which is there already.
-    Other(PathBuf),
-}
-
-impl Output {
-    /// Fails now where it would fail after the work.
-    fn of(path: &Path) -> Result<Self, StoreError> {
-        // As the system says it.
-        let write = |code: i32| StoreError::io("write", path)(io::Error::from_raw_os_error(code));
-        match fs::metadata(path) {
-            Ok(about) if about.is_dir() => Err(write(libc::EISDIR)),
-            // Where a link leads stays what it is.
-            Ok(about) if about.is_file() => {
-                Ok(Self::File(fs::canonicalize(path).map_err(StoreError::io("write", path))?))
-            }
-            Ok(_) => Ok(Self::Other(path.to_owned())),
-            Err(_) if path.parent().is_some_and(|p| p.as_os_str().is_empty() || p.is_dir()) => {
-                Ok(Self::File(path.to_owned()))
-            }
-            Err(_) => Err(write(libc::ENOENT)),
-        }
+    let summary = summary::lines(&mined, (request.min_score, request.min_score_single));
+    for (heading, text) in summary {
+        // The phrases are written: that nobody reads of them is no failure.
+        let _ = writeln!(io::stderr(), "{}", progress.line("", &heading, &text));
     }
+    Ok(())
 }
 
 fn mine_text(request: &Request<'_>, progress: &Progress) -> Result<Mined, CommandError> {

@@ -327,14 +327,15 @@ fn qualities(
     quality
 }
 
-/// What was cut out at least once, but for rare words.
+/// What was cut out at least once, but for rare words and pieces of contractions.
 fn phrases(tokens: &Tokens, candidates: &Candidates, counts: &[u64], quality: &[f64]) -> Vec<MinedPhrase> {
     let mut phrases = Vec::new();
     let mut words = Vec::new();
+    let contracted = tokens.contracted();
     for node in 0..candidates.len() as u32 {
         let at = node as usize;
         let is_word = at < candidates.types();
-        if counts[at] == 0 || (is_word && !candidates.is_frequent_word(node)) {
+        if counts[at] == 0 || (is_word && (!candidates.is_frequent_word(node) || contracted.contains(&node))) {
             continue;
         }
         candidates.words(node, &mut words);

@@ -2,6 +2,8 @@
 //!
 //! Words are those of Unicode's UAX #29, in lower case: apostrophes stay inside, hyphens split, `1,000` is one. What is between
 //! words is marks. Some of them end a segment, which no phrase crosses; others are noted at the words beside them.
+use std::collections::{HashMap, HashSet};
+
 use hashbrown::HashTable;
 use unicode_segmentation::UnicodeSegmentation;
 use xxhash_rust::xxh3::xxh3_64;
@@ -149,6 +151,22 @@ impl Tokens {
         }
         self.marks.extend_from_slice(&batch.marks);
         self.documents += batch.documents;
+    }
+
+    /// Types of words that stand before `'t` more often than by themselves, such as `don`: where text is taken apart at apostrophes, as
+    /// BERT's tokenizers do, most of what looks like them is a piece of `don't`.
+    pub fn contracted(&self) -> HashSet<u32> {
+        let mut counts = vec![0u64; self.types.len()];
+        self.words.iter().for_each(|word| counts[word.kind() as usize] += 1);
+        let mut pieces: HashMap<&str, u64> = HashMap::new();
+        for (kind, count) in (0..).zip(&counts) {
+            let text = self.types.text(kind);
+            if let Some(stem) = text.strip_suffix("'t").or_else(|| text.strip_suffix("\u{2019}t")) {
+                *pieces.entry(stem).or_default() += count;
+            }
+        }
+        let is_piece = |kind: &u32| pieces.get(self.types.text(*kind)).is_some_and(|n| *n > counts[*kind as usize]);
+        (0..counts.len() as u32).filter(is_piece).collect()
     }
 
     /// Frees what only reading needs.

@@ -80,7 +80,7 @@ impl Types {
     }
 }
 
-/// The words of an entry of a list, as types; `None` when one of them is unknown, or there is none.
+/// The words of an entry of a list, as types. Whether there are any, and all are known.
 pub fn types_of(types: &Types, entry: &str, into: &mut Vec<u32>) -> bool {
     into.clear();
     for word in entry.unicode_words() {

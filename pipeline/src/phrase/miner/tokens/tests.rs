@@ -80,3 +80,17 @@ fn entries_of_lists_are_found_word_by_word() {
     // A title-case letter is neither upper nor lower.
     assert!(types_of(&read(&["ǅungla"]).types, "ǅungla", &mut words));
 }
+
+#[test]
+fn pieces_of_contractions_are_told_from_words() {
+    let tokens =
+        read(&["Don't! I don\u{2019}t, and Don does not. Can't Don? Can, can, can.", "The haven isn't a harbour."]);
+    let contracted = tokens.contracted();
+    let mut found: Vec<&str> = contracted.iter().map(|kind| tokens.types.text(*kind)).collect();
+    found.sort_unstable();
+    // Twice `don't`, twice `Don`: not more often.
+    assert!(found.is_empty(), "{found:?}");
+    let tokens = read(&["Don't! I don\u{2019}t, they don't, and Don does not. Can't Don? Can, can."]);
+    let found: Vec<_> = tokens.contracted().iter().map(|kind| tokens.types.text(*kind).to_owned()).collect();
+    assert_eq!(found, ["don"]);
+}

@@ -1,0 +1,58 @@
+//! How a failure is told by both programs: what happened, why, and what to do.
+use std::{error::Error, iter::successors};
+
+/// A failure as a person reads it: its message, its causes a line each, and last the hint that ends the message.
+///
+/// ```
+/// let error = schemas::StoreError::io("read", "pool.txt".as_ref())(std::io::ErrorKind::NotFound.into());
+/// assert_eq!(schemas::explain(&error), "error: cannot read `pool.txt`\n  because: entity not found\n");
+/// ```
+pub fn explain(error: &dyn Error) -> String {
+    let message = error.to_string();
+    let (what, hint) = message.split_at(message.find("\nhint:").unwrap_or(message.len()));
+    let because: String = causes(error).iter().map(|cause| format!("\n  because: {cause}")).collect();
+    format!("error: {what}{because}{hint}\n")
+}
+
+/// An error and its causes in one line, for a list of them: without a hint.
+pub fn in_a_line(error: &dyn Error) -> String {
+    let message = error.to_string();
+    let first = message.lines().next().unwrap_or_default().to_owned();
+    std::iter::once(first).chain(causes(error)).collect::<Vec<_>>().join(": ")
+}
+
+/// The causes of an error, without those that only say again what was said.
+fn causes(error: &dyn Error) -> Vec<String> {
+    let mut said = vec![error.to_string()];
+    for cause in successors(error.source(), |&cause| cause.source()).map(ToString::to_string) {
+        if !said.iter().any(|text| text.contains(&cause)) {
+            said.push(cause);
+        }
+    }
+    said.split_off(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Said {
+        said: &'static str,
+        source: Option<Box<Said>>,
+    }
+
+    fn said(lines: &[&'static str]) -> Said {
+        Said { said: lines[0], source: (lines.len() > 1).then(|| Box::new(said(&lines[1..]))) }
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_again() {
+        let error = said(&["step 3 failed\nhint: again", "cannot write `a`: disk full", "disk full", "no space"]);
+        let wanted = "error: step 3 failed\n  because: cannot write `a`: disk full\n  because: no space\nhint: again\n";
+        assert_eq!(explain(&error), wanted);
+        assert_eq!(in_a_line(&error), "step 3 failed: cannot write `a`: disk full: no space");
+        assert_eq!(explain(&said(&["passed on", "passed on"])), "error: passed on\n");
+    }
+}

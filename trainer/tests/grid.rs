@@ -1,0 +1,99 @@
+//! Grids as whole commands: one that is killed goes on, and several processes share one.
+mod support;
+
+use std::{fs, process::Output, thread, time::Duration};
+
+use support::{
+    tasks::{Place, grid, make_model, titles},
+    text_of,
+};
+
+#[test]
+fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
+    let place = Place::new();
+    make_model(&place.path("other"), 2);
+    for results in ["whole", "killed"] {
+        fs::write(place.path(&format!("{results}.toml")), grid(results)).unwrap();
+    }
+    let arguments = |file| ["report", file, "--threads", "1", "--device", "cpu"];
+    let output = place.run(&arguments("whole.toml"));
+    assert!(output.status.success(), "{}", text_of(&output));
+    let text = text_of(&output);
+    assert!(text.contains("cells     8 made, 0 up to date"), "{text}");
+
+    let mut child = place.command(&arguments("killed.toml")).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let first = place.path("killed/cells/e-bert/pc/seed-0/metrics.json");
+    for _ in 0..3000 {
+        if first.exists() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(first.exists() && !place.path("killed/table2.csv").exists());
+    // As if it had been killed between the predictions and the scores.
+    let unfinished = place.path("killed/cells/bert-raw/pc/seed-0/metrics.json");
+    fs::remove_file(&unfinished).unwrap_or_else(|error| panic!("{}: {error}", unfinished.display()));
+    let output = place.run(&arguments("killed.toml"));
+    assert!(output.status.success(), "{}", text_of(&output));
+    for table in ["table2.csv", "table2.md", "table2.html"] {
+        let [whole, killed] =
+            ["whole", "killed"].map(|results| fs::read_to_string(place.path(results).join(table)).unwrap());
+        assert_eq!(whole, killed, "{table}");
+    }
+    let page = fs::read_to_string(place.path("whole/table2.html")).unwrap();
+    for part in ["<h1>a test</h1>", "review aspect extraction", "E-BERT", "Cross attention", "tea to soap: "] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<script") && !place.path("whole/cells/e-bert/pc/seed-0/model").exists());
+
+    let output = place.run(&arguments("whole.toml"));
+    assert!(text_of(&output).contains("cells     0 made, 8 up to date"), "{}", text_of(&output));
+    // Other data make again what they change.
+    fs::write(place.path("titles.jsonl"), titles(121)).unwrap();
+    let output = place.run(&arguments("whole.toml"));
+    assert!(text_of(&output).contains("cells     4 made, 4 up to date"), "{}", text_of(&output));
+}
+
+#[test]
+fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
+    let place = Place::new();
+    make_model(&place.path("other"), 2);
+    for results in ["one", "shared"] {
+        fs::write(place.path(&format!("{results}.toml")), grid(results)).unwrap();
+    }
+    let report = |file: &str, task: &[&str]| {
+        place.command(&[&["report", file, "--threads", "1", "--device", "cpu"], task].concat())
+    };
+    let ended = |output: Output| {
+        assert!(output.status.success(), "{}", text_of(&output));
+        text_of(&output)
+    };
+    ended(report("one.toml", &[]).output().unwrap());
+
+    // Three tasks at once, one of them twice: the second waits for each cell, and finds it made.
+    let start = |task| report("shared.toml", &["--task", task]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let children = ["0/3", "1/3", "2/3", "1/3"].map(start);
+    let said = children.map(|child| ended(child.wait_with_output().unwrap()));
+    for text in &said {
+        assert!(text.ends_with("next      when all tasks are done: make report GRID=shared.toml\n"), "{text}");
+    }
+    assert!(said[0].contains("cells     3 made, 0 up to date"), "{}", said[0]);
+    assert!(said[2].contains("cells     2 made, 0 up to date"), "{}", said[2]);
+    let cells =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("cells     ")?.split(" made").next()?.parse().ok());
+    let made: [Option<u32>; 2] = [cells(&said[1]), cells(&said[3])];
+    assert_eq!(made[0].unwrap() + made[1].unwrap(), 3, "{} {}", said[1], said[3]);
+    assert!(!place.path("shared/table2.csv").exists());
+
+    let text = ended(report("shared.toml", &[]).output().unwrap());
+    assert!(text.contains("cells     0 made, 8 up to date"), "{text}");
+    for table in ["table2.csv", "table2.md", "table2.html"] {
+        let [one, shared] = ["one", "shared"].map(|results| fs::read(place.path(results).join(table)).unwrap());
+        assert!(one == shared, "{table}");
+    }
+    let output = report("shared.toml", &["--task", "3/3"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text_of(&output).contains("wanted i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
+}
