@@ -229,7 +229,7 @@ struct Steps {
     /// Folder of everything made
     #[arg(long, default_value = "data/work")]
     out: PathBuf,
-    /// Least score of a phrase with several words
+    /// Least score of a phrase with several words, from 0 to 1; higher keeps fewer
     #[arg(long, default_value_t = 0.5, value_parser = score, allow_negative_numbers = true)]
     min_score: f64,
     /// Least score of a phrase with one word
@@ -244,22 +244,23 @@ struct Steps {
     /// Workers [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Whether to find noun phrases; most of the time of a run goes into them
+    /// Whether to find noun phrases; they take most of the time of the shards step
     #[arg(long, value_enum, default_value_t)]
     nouns: Nouns,
-    /// Raw MiB for one bucket, that is one file of each kind; compressed files count four-fold
+    /// MiB of raw files for one bucket, that is for one file of products and one of reviews; compressed files count four-fold. Fewer MiB
+    /// give more files, which more machines can share
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     bucket_mib: u64,
-    /// The share of records that may be unreadable
+    /// The share of records, and of lines of a --pool, that may be unreadable: 0.01 is 1%. Above it the run stops
     #[arg(long, default_value_t = 0.01, value_parser = share)]
     max_unreadable: f64,
     /// Go on when raw files are cut short or corrupt; what is before the damage is used
     #[arg(long)]
     allow_damaged: bool,
-    /// The most pairs that one product takes part in
+    /// The most associations of one product that become pairs
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     max_per_product: u64,
-    /// How often the pairs are repeated, each time with new negatives
+    /// How often each pair is written, each time with another negative
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     draws: u64,
     /// For whom the run talks
@@ -269,7 +270,8 @@ struct Steps {
 
 #[derive(Args)]
 struct Mining {
-    /// Good phrases to learn from, one a line, plain, gz or zst [default of a corpus: its categories, brands and attributes]
+    /// Good phrases to learn from, one a line, plain, gz or zst. Over a corpus the default is its categories, brands and attributes; `pipeline
+    /// mine` needs a list
     #[arg(long, value_name = "FILE")]
     quality_list: Option<PathBuf>,
     /// Names of things, good phrases or not, one a line: they are not learnt from as bad phrases
@@ -278,7 +280,7 @@ struct Mining {
     /// Words that say little by themselves, one a line [default: English ones]
     #[arg(long, value_name = "FILE")]
     stop_words: Option<PathBuf>,
-    /// Least number of times that a mined phrase occurs
+    /// Least number of times that a mined phrase occurs; lower it for less than a million words of text
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
     min_support: u64,
     /// The most words of a mined phrase

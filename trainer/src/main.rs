@@ -84,12 +84,12 @@ enum Command {
     /// Score a file of predictions, whoever made it
     ///
     /// A line is {"id": …, "prediction": …}: the text of an answer (rqa), places [[from, to], …] in characters (ae), a class (asc;
-    /// ids are sentence#from-to) or labels (pc).
+    /// ids are sentence#from-to) or labels (pc). Examples without a prediction do not count; how many they are is said.
     Evaluate {
         /// The task
         #[arg(long, value_enum)]
         task: Task,
-        /// The file that says what is right. Several are one
+        /// The file that says what is right. Several files are read as one
         #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
         data: Vec<PathBuf>,
         /// The predictions
@@ -211,7 +211,8 @@ struct Pretrain {
     /// recipe goes on without this, too)
     #[arg(long)]
     resume: bool,
-    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1
+    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1; may be given several times. The keys are
+    /// those of trainer/recipes/e-bert.toml
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Where to compute
@@ -236,13 +237,13 @@ struct Finetune {
     /// The task
     #[arg(long, value_enum)]
     task: Task,
-    /// Its file: SQuAD 1.1 JSON (rqa), SemEval 2014 XML (ae, asc), JSON lines of `pipeline titles` (pc). Several are one
+    /// Its file: SQuAD 1.1 JSON (rqa), SemEval 2014 XML (ae, asc), JSON lines of `pipeline titles` (pc). Several files are read as one
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     data: Vec<PathBuf>,
     /// The test, where it has a file of its own; else a fifth of the documents is the test
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
-    /// The folder of the result [default: MODEL-TASK]
+    /// The folder of the result [default: the path of MODEL with -TASK, such as real/runs/e-bert-pc]
     #[arg(long)]
     run: Option<PathBuf>,
     #[command(flatten)]

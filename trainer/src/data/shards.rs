@@ -268,7 +268,7 @@ impl Shards {
             folder: self.folder.clone(),
             what: "pairs",
             held_out: self.pair_split.held_out,
-            hint: "pairs come from the associations of product metadata; a recipe without `neighbor` needs none",
+            hint: "pairs come from the associations of product metadata; a recipe without `neighbor`, such as e-bert-ahm, needs none",
         })
     }
 

@@ -13,28 +13,28 @@ pub const EPOCHS: std::ops::RangeInclusive<u32> = 2..=5;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// The highest step size; it rises over the first tenth of the steps and then falls to 0
+    /// The highest step size; it rises over the first steps (--warmup) and then falls to 0
     #[arg(long, default_value_t = Self::default().learning_rate)]
     pub learning_rate: f64,
     /// How often to go through the examples
     #[arg(long, default_value_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub epochs: u32,
     /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs; what scores best on the validation part
-    /// after 2, 3, 4 or 5 of them is kept
+    /// after 2, 3, 4 or 5 of them is kept. Not with --learning-rate or --epochs
     #[arg(long, conflicts_with_all = ["learning_rate", "epochs"])]
     pub search: bool,
     /// Sequences in a step
     #[arg(long, default_value_t = Self::default().sequences)]
     pub sequences: usize,
-    /// Train on so many examples only; which, is drawn by key
+    /// Train on at most N examples, a random sample that is the same each time
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Validate on so many examples only
+    /// Validate on at most N examples, likewise
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_limit: Option<usize>,
-    /// Test on so many examples only
+    /// Test on at most N examples, likewise
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
@@ -60,13 +60,13 @@ pub struct Options {
     /// pc: the least probability of a label that is predicted
     #[arg(long, default_value_t = Self::default().threshold)]
     pub threshold: f64,
-    /// Of weights, but not of biases and layer norms
+    /// AdamW's decay of weights; biases and layer norms have none
     #[arg(long, default_value_t = Self::default().weight_decay)]
     pub weight_decay: f64,
     /// The share of steps over which the step size rises
     #[arg(long, default_value_t = Self::default().warmup)]
     pub warmup: f64,
-    /// The largest norm of the gradient; 0 for any
+    /// The largest norm of the gradient; 0: no limit
     #[arg(long, default_value_t = Self::default().clip)]
     pub clip: f64,
     /// The kind of number that layers compute in
