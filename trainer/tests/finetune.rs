@@ -305,6 +305,9 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
     .unwrap();
     note("a grid's run", place.run(&["report", "drawn.toml"]));
     note("a grid's model", place.run(&["report", "grid.toml"]));
+    let long = grid("out").replace("\"other\"", "\"bert\"").replace("new soap set", &"soap ".repeat(50));
+    fs::write(place.path("long.toml"), long).unwrap();
+    note("a title that the model cannot read", place.run(&["report", "long.toml"]));
     assert!(place.finetune("pc", "titles.jsonl", "run", &["--min-titles", "2", "--limit", "20"]).status.success());
     note("another result", place.finetune("pc", "titles.jsonl", "run", &["--min-titles", "2", "--limit", "21"]));
     insta::assert_snapshot!("task_errors", said);

@@ -288,10 +288,10 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     if let Some(path) = runs.chain(files).find(|path| !path.is_file()) {
         return Err(GridError::Missing { path });
     }
-    for (titles, (_, folder, _)) in
-        grid.figures.titles.iter().flat_map(|titles| models.iter().map(move |m| (titles, m)))
-    {
-        CrossAttention::check(folder, [&titles[0], &titles[1]]).map_err(TableError::from)?;
+    for [first, second] in &grid.figures.titles {
+        for (_, folder, _) in table::drawn(&models) {
+            CrossAttention::check(folder, [first, second]).map_err(TableError::from)?;
+        }
     }
     let all = grid.seeds.len() * grid.task.iter().count() * models.len();
     let (mut number, mut made, mut there) = (0, 0, 0);

@@ -274,12 +274,9 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result
             "<h2>Cross attention of two titles</h2>\n<p>A cell is the share of the column's token with which Neighbor Product \
              Reconstruction rebuilds the row's.{divided}</p>"
         );
-        // The first and the last model: before all post-training and after all of it.
-        let mut shown: Vec<&(String, PathBuf)> = folders.iter().take(1).chain(folders.iter().skip(1).last()).collect();
-        shown.dedup();
         for [first, second] in &grid.figures.titles {
             page += "<div class=\"maps\">\n";
-            for (name, folder) in &shown {
+            for (name, folder) in drawn(folders) {
                 let svg = CrossAttention::of(folder, [first, second], scale)?.svg();
                 let _ = write!(page, "<figure><figcaption>{}</figcaption>\n{svg}</figure>\n", escape(name));
             }
@@ -294,6 +291,11 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result
         page += &phrase_table(&read(phrases)?);
     }
     Ok(page + "</body></html>\n")
+}
+
+/// The models whose attention is drawn: the first and the last, before all post-training and after all of it.
+pub(super) fn drawn<T>(models: &[T]) -> impl Iterator<Item = &T> {
+    models.iter().take(1).chain(models.iter().skip(1).last())
 }
 
 fn read(path: &Path) -> Result<String, StoreError> {
