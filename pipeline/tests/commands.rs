@@ -527,6 +527,11 @@ fn titles_are_the_products_with_a_title_and_a_category() {
     let titles = fs::read_to_string(raw.path("out/titles.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(&titles).unwrap();
     assert_eq!(line, serde_json::json!({"id": "B01", "title": "Green & black tea", "labels": ["Food", "Tea"]}));
+    // A link stays one.
+    fs::write(raw.path("named.jsonl"), "old").unwrap();
+    std::os::unix::fs::symlink("named.jsonl", raw.path("link")).unwrap();
+    succeed(pipeline(["titles"]).arg(raw.path("out")).arg("--output").arg(raw.path("link")));
+    assert!(raw.path("link").is_symlink() && fs::read_to_string(raw.path("named.jsonl")).unwrap() == titles);
 
     let raw = Raw::new(&[("meta.json", &lines(&[no_category, OTHER]))]);
     assert!(raw.run(&[]).starts_with("exit 0"));

@@ -129,6 +129,11 @@ fn phrases_go_where_they_are_sent() {
     });
     assert!(mine("pipe").status.success());
     assert!(reader.join().unwrap() == wanted);
+    // Where nobody hears of them they are written all the same.
+    let mut unheard = pipeline(["mine", "text", "--quality-list", "list", "--output", "unheard"]);
+    let mut unheard = unheard.current_dir(folder.path()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(unheard.stderr.take());
+    assert!(unheard.wait().unwrap().success() && fs::read(path("unheard")).unwrap() == wanted);
     // What cannot be written is said before the work, and nothing is left.
     for output in ["absent/file", "."] {
         let output = mine(output);
