@@ -3,6 +3,8 @@
 //! Each step looks at what its output was made from and compares it with what is wanted now. So a stopped
 //! run goes on where it was, a finished step is not done again, and a changed input or option makes just the
 //! steps again that it affects. The corpus and everything after it can also be made one by one.
+mod left_out;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -27,9 +29,9 @@ use crate::{
         miner,
         pool::{self, PoolError},
     },
-    progress::{NEW, Outcome, Progress, count_of, percent, quoted, short, thousands},
+    progress::{NEW, Outcome, Progress, count_of, quoted, short, thousands},
     shard::{ShardError, encode, seal},
-    source::{FindError, find, skipped_in_words},
+    source::{FindError, find},
     stage::Threads,
     syntax::Model,
     text::{Tokenizer, TokenizerError},
@@ -490,62 +492,7 @@ impl<'a> Run<'a> {
         self.progress.note("next", &format!("make inspect{out}"))?;
         Ok(())
     }
-
-    /// Says which records and raw files are not in the corpus.
-    pub fn left_out_of_corpus(&self, corpus: &Manifest<CorpusBody>) -> Result<(), RunError> {
-        let body = &corpus.body;
-        let counts = &body.counts;
-        let unreadable = corpus::unreadable(&counts.rejected);
-        let normal = |reason: &str| counts.rejected.get(reason).copied().unwrap_or(0);
-        let (empty, duplicate) = (normal("empty"), normal("duplicate"));
-        self.progress.note(
-            "skipped",
-            &format!(
-                "{} of {} records: empty {}, duplicate {}, unreadable {} ({:.3}%, limit {}%)",
-                thousands(empty + duplicate + unreadable),
-                thousands(counts.records),
-                thousands(empty),
-                thousands(duplicate),
-                thousands(unreadable),
-                100.0 * unreadable as f64 / counts.records.max(1) as f64,
-                percent(self.options.max_unreadable),
-            ),
-        )?;
-        for (reason, places) in &body.places {
-            for place in places.iter().take(3) {
-                self.progress.note("", &format!("{reason}: `{}` line {}: {}", place.path, place.line, place.found))?;
-            }
-        }
-        for file in body.inputs.iter().filter(|f| f.damage.is_some()) {
-            let damage = file.damage.as_deref().unwrap_or_default();
-            self.progress.note("damaged", &format!("`{}` {damage}", file.path))?;
-        }
-        if !body.skipped.is_empty() {
-            let (named, more) = body.skipped.split_at(body.skipped.len().min(SKIPPED_NAMED));
-            let more = more.len();
-            let more = if more > 0 { format!(" and {more} more, in corpus/manifest.json") } else { String::new() };
-            let skipped = count_of(body.skipped.len() as u64, "file is", "files are");
-            let text = format!("{skipped} skipped: {}{more}", skipped_in_words(named));
-            self.progress.note("", &text)?;
-        }
-        Ok(())
-    }
-
-    /// Says which entries are not in the pool.
-    pub fn left_out_of_pool(&self, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
-        let rejected: u64 = pool.body.rejected.values().sum();
-        if rejected > 0 {
-            let reasons: Vec<String> =
-                pool.body.rejected.iter().map(|(reason, n)| format!("{reason} {}", thousands(*n))).collect();
-            self.progress
-                .note("", &format!("{} of the pool: {}", count_of(rejected, "entry", "entries"), reasons.join(", ")))?;
-        }
-        Ok(())
-    }
 }
-
-/// Raw files that a summary names when they hold nothing.
-const SKIPPED_NAMED: usize = 20;
 
 fn shard_options(options: &Options) -> ShardOptions {
     let tagger = options.nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });

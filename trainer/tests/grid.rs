@@ -8,13 +8,19 @@ use support::{
     text_of,
 };
 
-#[test]
-fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
+/// The models and the files of two equal grids, whose results have these names.
+fn with_grids(results: [&str; 2]) -> Place {
     let place = Place::new();
     make_model(&place.path("other"), 2);
-    for results in ["whole", "killed"] {
+    for results in results {
         fs::write(place.path(&format!("{results}.toml")), grid(results)).unwrap();
     }
+    place
+}
+
+#[test]
+fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
+    let place = with_grids(["whole", "killed"]);
     let arguments = |file| ["report", file, "--threads", "1", "--device", "cpu"];
     let output = place.run(&arguments("whole.toml"));
     assert!(output.status.success(), "{}", text_of(&output));
@@ -58,11 +64,7 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
 
 #[test]
 fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
-    let place = Place::new();
-    make_model(&place.path("other"), 2);
-    for results in ["one", "shared"] {
-        fs::write(place.path(&format!("{results}.toml")), grid(results)).unwrap();
-    }
+    let place = with_grids(["one", "shared"]);
     let report = |file: &str, task: &[&str]| {
         place.command(&[&["report", file, "--threads", "1", "--device", "cpu"], task].concat())
     };
