@@ -14,6 +14,11 @@ GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
 
+# What a command cannot do without is missed before anything is built.
+wanted = $(if $(filter $(1),$(MAKECMDGOALS)),$(foreach v,$(2),$(if $($(v)),,$(error make $(1): wanted $(3)))))
+$(call wanted,finetune,MODEL TASK DATA,MODEL=dir TASK=rqa|pc|ae|asc DATA=file; docs/tasks.md says where data are found)
+$(call wanted,report,GRID,GRID=file; trainer/grids/table2.toml has every key)
+
 # A variable that is set becomes an option; one that is not leaves the program's default.
 option = $(if $($(1)),--$(2) "$($(1))")
 OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,POOL,pool) $(call option,QUALITY_LIST,quality-list) \
@@ -87,13 +92,11 @@ pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=nam
 
 .PHONY: finetune
 finetune: trainer ## a model for one of the paper's tasks, and its scores: MODEL=dir TASK=rqa|pc|ae|asc DATA=file RUN=dir SEED= THREADS= ARGS=
-	@[ -n "$(MODEL)" ] && [ -n "$(TASK)" ] && [ -n "$(DATA)" ] || { echo "error: wanted MODEL=dir TASK=rqa|pc|ae|asc DATA=file; docs/tasks.md says where data are found" >&2; exit 2; }
 	@$(TRAINER) finetune --model "$(MODEL)" --task "$(TASK)" --data "$(DATA)" $(call option,RUN,run) $(call option,SEED,seed) \
 		$(call option,THREADS,threads) $(ARGS)
 
 .PHONY: report
 report: trainer ## the paper's Table 2 of a grid of models, tasks and seeds, with its figures: GRID=file THREADS= ARGS=
-	@[ -n "$(GRID)" ] || { echo "error: wanted GRID=file; trainer/grids/table2.toml has every key" >&2; exit 2; }
 	@$(TRAINER) report "$(GRID)" $(call option,THREADS,threads) $(ARGS)
 
 .PHONY: doctor
@@ -133,7 +136,10 @@ bench-train: trainer ## training beside Hugging Face transformers on the same do
 .PHONY: check
 check: libtorch $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
 	@cargo fmt --all --check
-	@for detached in pipeline/fuzz pipeline/benches/parts; do cargo fmt --manifest-path $$detached/Cargo.toml --check; done
+	@for detached in pipeline/fuzz pipeline/benches/parts; do \
+		cargo fmt --manifest-path $$detached/Cargo.toml --check; \
+		cargo check --release --manifest-path $$detached/Cargo.toml --target-dir $(TARGET) --quiet; \
+	done
 	@cargo clippy --release --workspace $(FEATURES) --all-targets --quiet -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace $(FEATURES) --no-deps --document-private-items --quiet
 	@$(DENY) --log-level error check bans licenses sources

@@ -7,7 +7,7 @@ use std::{
 
 use schemas::{
     Draws, Manifest, ManifestError, Segment, SegmentRows, SpanOutside, StoreError,
-    manifest::{CorpusBody, PoolBody, ShardsBody},
+    manifest::{CorpusBody, ShardsBody},
     open_segments, store,
 };
 
@@ -30,12 +30,9 @@ pub enum InspectError {
     /// The copy of the tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// The pool beside the shards is not the one that their spans refer to.
-    #[error("the shards were made from another pool than `{}`\nhint: run `{REMAKE}` to make them from this one", folder.display())]
-    OtherPool {
-        /// The folder.
-        folder: PathBuf,
-    },
+    /// The pool.
+    #[error(transparent)]
+    Pool(#[from] pool::PoolOfError),
     /// A row.
     #[error("shard `{}` is not what its manifest promises", path.display())]
     Row {
@@ -69,12 +66,13 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
     let folder = out.join("shards");
     let manifest = Manifest::<ShardsBody>::read(&folder, REMAKE)?;
     let body = &manifest.body;
-    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool"), REMAKE)?;
-    if pool_manifest.data_blake3() != body.pool.blake3 {
-        return Err(InspectError::OtherPool { folder: out.join("pool") });
+    let pool = pool::of_shards(out, body)?;
+    let path = folder.join(&body.tokenizer.file);
+    let tokenizer = Tokenizer::load(&path)?;
+    let (found, wanted) = (tokenizer.blake3(), body.tokenizer.blake3.clone());
+    if found != wanted {
+        return Err(StoreError::Damaged { path, found, wanted, remake: REMAKE }.into());
     }
-    let pool = pool::load(out, &pool_manifest)?;
-    let tokenizer = Tokenizer::load(&folder.join(&body.tokenizer.file))?;
     let paint = Paint { on: look.colour };
 
     let counts = &body.counts.of_segments;
@@ -181,9 +179,12 @@ fn rejected(out: &Path, body: &ShardsBody, paint: &Paint, report: &mut impl io::
     if body.counts.rejected.is_empty() {
         writeln!(report, "  none")?;
     }
-    // A corpus that was made again since holds nothing of these shards.
-    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), REMAKE).ok();
-    let corpus = corpus.filter(|corpus| corpus.data_blake3() == body.corpus.blake3);
+    // A corpus that was made again since, or is unfinished, holds nothing of these shards.
+    let corpus = match Manifest::<CorpusBody>::read(&out.join("corpus"), REMAKE) {
+        Ok(corpus) => Some(corpus).filter(|corpus| corpus.data_blake3() == body.corpus.blake3),
+        Err(ManifestError::Absent { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     for (reason, n) in &body.counts.rejected {
         writeln!(report, "  {reason:18} {:>12}", thousands(*n))?;
         for place in corpus.iter().flat_map(|c| c.body.places.get(reason)).flatten().take(3) {

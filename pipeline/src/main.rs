@@ -400,19 +400,22 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let (options, progress) = steps.resolve()?;
             let mut run = Run::new(&options, progress, None)?;
             let corpus = run.corpus()?;
-            Ok(run.left_out_of_corpus(&corpus)?)
+            run.left_out_of_corpus(&corpus)?;
+            Ok(run.say_next("pipeline pool and pipeline graph")?)
         }
         Command::Pool(steps) => {
             let (options, progress) = steps.resolve()?;
             let mut run = Run::new(&options, progress, None)?;
             let pool = run.pool()?;
-            Ok(run.left_out_of_pool(&pool)?)
+            run.left_out_of_pool(&pool)?;
+            Ok(run.say_next("pipeline graph, then pipeline shards")?)
         }
         Command::Graph(steps) => {
             let (options, progress) = steps.resolve()?;
             let mut run = Run::new(&options, progress, None)?;
             let corpus = run.corpus_made()?;
-            run.graph(&corpus).map(drop).map_err(Into::into)
+            run.graph(&corpus)?;
+            Ok(run.say_next("pipeline shards, once there is a pool")?)
         }
         Command::Shards { steps, task, tasks } => {
             let (options, progress) = steps.resolve()?;
@@ -429,14 +432,19 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
             let holds = format!("{made} files made   {} tokens", short(counts.tokens));
             let place = options.out.join("shards").display().to_string();
-            Ok(progress.step("shards", &holds, &place, &outcome)?)
+            progress.step("shards", &holds, &place, &outcome)?;
+            Ok(run.say_next(&match task.map(Task::of) {
+                Some(of) => format!("pipeline pairs when all {of} tasks are done, then pipeline seal --tasks {of}"),
+                None => "pipeline pairs, then pipeline seal".to_owned(),
+            })?)
         }
         Command::Pairs(steps) => {
             let (options, progress) = steps.resolve()?;
             let mut run = Run::new(&options, progress, None)?;
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
-            Ok(run.draw_pairs(&corpus, &pool, &graph)?)
+            run.draw_pairs(&corpus, &pool, &graph)?;
+            Ok(run.say_next("pipeline seal")?)
         }
         Command::Seal { steps, tasks } => {
             let (options, progress) = steps.resolve()?;
@@ -444,7 +452,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             let (sealed, outcome) = run.seal(&corpus, &pool, &graph, tasks)?;
-            Ok(run.report_shards(&sealed, 0, 0, &outcome)?)
+            run.report_shards(&sealed, 0, 0, &outcome)?;
+            Ok(run.say_inspect()?)
         }
         Command::Verify { out } => Ok(verify(&out, &mut Said)?),
         Command::Inspect { out, rows, shards, color } => {

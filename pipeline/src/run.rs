@@ -12,7 +12,7 @@ use std::{
 };
 
 use schemas::{
-    Manifest, ManifestError, StoreError, Task,
+    Lock, Lockable, Manifest, ManifestError, StoreError, Task,
     manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardOptions, ShardsBody},
 };
 
@@ -169,7 +169,7 @@ pub struct Run<'a> {
     hashes: Hashes,
     progress: Progress,
     /// Held while the run works: by itself, or together with other tasks.
-    _lock: std::fs::File,
+    _lock: Lock,
     task: Option<Task>,
 }
 
@@ -480,17 +480,26 @@ impl<'a> Run<'a> {
         Ok(self.progress.step(step, holds, &place.display().to_string(), outcome)?)
     }
 
+    /// What to type after a single step.
+    pub fn say_next(&self, steps: &str) -> Result<(), RunError> {
+        Ok(self.progress.note("next", &format!("{steps}, with the same options"))?)
+    }
+
     /// What was left out, and what to do next.
     fn summary(&self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
         self.left_out_of_corpus(corpus)?;
         self.left_out_of_pool(pool)?;
+        self.say_inspect()
+    }
+
+    /// What to type when all is done.
+    pub fn say_inspect(&self) -> Result<(), RunError> {
         let out = if self.options.out == Path::new("data/work") {
             String::new()
         } else {
             format!(" OUT={}", quoted(&self.options.out))
         };
-        self.progress.note("next", &format!("make inspect{out}"))?;
-        Ok(())
+        Ok(self.progress.note("next", &format!("make inspect{out}"))?)
     }
 }
 
@@ -529,16 +538,12 @@ fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Takes the folder for this run, or for this task beside others. The lock goes with the process, however it ends.
-fn lock(out: &Path, task: Option<Task>) -> Result<std::fs::File, RunError> {
+/// Takes the folder for this run, or for this task beside others.
+fn lock(out: &Path, task: Option<Task>) -> Result<Lock, RunError> {
     std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
-    let file = std::fs::File::open(out).map_err(StoreError::io("open", out))?;
-    match if task.is_none() { file.try_lock() } else { file.try_lock_shared() } {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { out: out.to_owned() }),
-        // A file system without locks is no reason not to work.
-        Err(std::fs::TryLockError::Error(_)) => Ok(file),
-    }
+    let folder = Lockable::folder(out)?;
+    let taken = if task.is_none() { folder.alone() } else { folder.shared() };
+    taken.map_err(|_| RunError::Busy { out: out.to_owned() })
 }
 
 /// A size for reading at a glance.

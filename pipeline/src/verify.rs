@@ -92,7 +92,8 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
     known.extend(other::<GraphBody>(out, "graph", &body.graph.blake3, (&mut problems, &mut stale))?);
     for (name, found) in &known {
         checked += found.files;
-        writeln!(report, "{name:9} {:>7} files {:>16} bytes", thousands(found.files as u64), thousands(found.bytes))?;
+        let files = if found.files == 1 { "file " } else { "files" };
+        writeln!(report, "{name:9} {:>7} {files} {:>16} bytes", thousands(found.files as u64), thousands(found.bytes))?;
     }
     if !problems.is_empty() {
         return Err(VerifyError::Damaged { problems, checked });

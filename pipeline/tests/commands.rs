@@ -205,6 +205,7 @@ fn a_tokenizer_that_cannot_be_used() {
         ("tokenizer_large", (format!("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n{large}")).as_bytes()),
         ("tokenizer_plain", b"[UNK]\nthe\n##s\n"),
         ("tokenizer_broken", b"{\"version\": "),
+        ("tokenizer_cased", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nThe\n##s\nTea\n"),
     ] {
         fs::write(&file, bytes).unwrap();
         assert_snapshot!(name, raw.run(&["--tokenizer", file.to_str().unwrap()]));
@@ -472,6 +473,30 @@ fn inspect_shows_what_is_there() {
     // The size on disk may change with the versions of the libraries.
     let text: Vec<&str> = text.lines().filter(|l| !l.contains("bytes on disk")).collect();
     assert_snapshot!("inspect", text.join("\n"));
+}
+
+#[test]
+fn inspect_shows_nothing_of_damaged_files() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    for (name, from, to) in [
+        ("shards/tokenizer.json", "\"coffee\"", "\"zzffee\""),
+        ("corpus/manifest.json", "\"products\":", "\"qroducts\":"),
+    ] {
+        let path = raw.path(&format!("out/{name}"));
+        let whole = fs::read_to_string(&path).unwrap();
+        let damaged = whole.replacen(from, to, 1);
+        assert!(damaged != whole);
+        fs::write(&path, damaged).unwrap();
+        let output = pipeline(["inspect"]).arg(raw.path("out")).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(name) && text.contains("hint:"), "{text}");
+        fs::write(&path, whole).unwrap();
+    }
+    // A copy of the shards and the pool is enough.
+    fs::remove_dir_all(raw.path("out/corpus")).unwrap();
+    succeed(pipeline(["inspect"]).arg(raw.path("out")));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! * [`columns`]: the columns of every table.
 //! * [`Segment`] and [`Pair`]: the rows of shards, with writer, serializer and reader of each.
 //! * [`Manifest`]: what a sealed folder holds and what it was made from.
-//! * [`store`]: files that are complete or absent.
+//! * [`store`]: files that are complete or absent. [`Lockable`]: folders that one process writes at a time.
 //! * [`DocumentId`], [`PhraseId`], [`TokenRange`], [`Relation`]: the names of things.
 //! * [`Draws`]: keyed random draws. [`Task`]: the share that one of many processes makes. [`explain`]: how both tell a failure.
 //!
@@ -29,6 +29,7 @@ pub mod columns;
 mod draw;
 mod failure;
 mod ids;
+mod lock;
 pub mod manifest;
 mod pair;
 mod relation;
@@ -39,6 +40,7 @@ mod task;
 pub use draw::Draws;
 pub use failure::{explain, in_a_line};
 pub use ids::{DocumentId, PhraseId, TokenRange};
+pub use lock::{Lock, Lockable};
 pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
 pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
 pub use relation::{Relation, UnknownRelation};

@@ -37,7 +37,7 @@ pub struct Manifest<B> {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// There is none.
-    #[error("`{}` has no manifest, so it is not a finished data set\nhint: run `{remake}` to finish it", folder.display())]
+    #[error("`{}` has no manifest, so it is not a finished data set\nhint: run `{remake}` with OUT={} and all else as it was meant, to finish it", folder.display(), out_of(folder).display())]
     Absent {
         /// The folder.
         folder: PathBuf,
@@ -86,6 +86,11 @@ pub enum ManifestError {
     /// The file itself.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// The folder of everything that a sealed folder is part of.
+fn out_of(folder: &Path) -> &Path {
+    folder.parent().filter(|out| !out.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl<B: Serialize + DeserializeOwned> Manifest<B> {

@@ -18,6 +18,11 @@ impl Task {
         (index < of).then_some(Self { index, of })
     }
 
+    /// How many tasks there are.
+    pub fn of(self) -> u32 {
+        self.of
+    }
+
     /// Whether the thing of this number is the task's.
     pub fn has(self, number: u64) -> bool {
         number % u64::from(self.of) == u64::from(self.index)

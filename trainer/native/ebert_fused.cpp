@@ -109,7 +109,12 @@ struct ebert_fused_kernels {
     std::string widths[] = {"-DHIDDEN=" + std::to_string(hidden), "-DINNER=" + std::to_string(inner),
                             "-DHEAD=" + std::to_string(head)};
     const char *options[] = {architecture.c_str(), "--std=c++17", widths[0].c_str(), widths[1].c_str(), widths[2].c_str()};
-    void *program = nullptr;
+    struct Program {
+      const Driver &driver;
+      void *handle = nullptr;
+      ~Program() { driver.destroy(&handle); }
+    } owned{driver};
+    void *&program = owned.handle;
     TORCH_CHECK(driver.create(&program, source, "fused.cu", 0, nullptr, nullptr) == 0, "cannot start NVRTC");
     int compiled = driver.compile(program, 5, options);
     size_t size = 0;
@@ -122,7 +127,6 @@ struct ebert_fused_kernels {
     TORCH_CHECK(driver.cubin_size(program, &size) == 0, "NVRTC gives no code");
     std::vector<char> code(size);
     TORCH_CHECK(driver.cubin(program, code.data()) == 0, "NVRTC gives no code");
-    driver.destroy(&program);
     void *module = nullptr;
     driver.check(driver.load(&module, code.data()), "load code to the GPU");
     auto find = [&](void *&place, const char *name) {

@@ -147,4 +147,8 @@ int ebert_group_hear(ebert_group *group, const char *name, char *text, size_t *s
   });
 }
 
+int ebert_group_finish(ebert_group *group, ebert_error *error) {
+  return guarded(error, [&] { group->backend->shutdown(); });
+}
+
 void ebert_group_leave(ebert_group *group) { delete group; }

@@ -119,5 +119,8 @@ int ebert_group_spread(ebert_group *group, at::Tensor *const *tensors, size_t co
 int ebert_group_tell(ebert_group *group, const char *name, const char *text, size_t size, ebert_error *error);
 int ebert_group_hear(ebert_group *group, const char *name, char *text, size_t *size, ebert_error *error);
 
+// Ends what all ranks did together, once all of them are through; GPUs want it before ebert_group_leave.
+int ebert_group_finish(ebert_group *group, ebert_error *error);
+
 void ebert_group_leave(ebert_group *group);
 }

@@ -16,8 +16,14 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
         .and_then(|table| table.get("summary")?.as_str().map(str::to_owned))
         .unwrap_or_default();
     let mut text = String::from(
-        "---\nlibrary_name: transformers\npipeline_tag: fill-mask\nlanguage: en\ntags: [bert, e-bert, e-commerce]\n---\n\n# A BERT post-trained for e-commerce\n\n",
+        "---\nlibrary_name: transformers\npipeline_tag: fill-mask\nlanguage: en\ntags: [bert, e-bert, e-commerce]\n---\n\n",
     );
+    let started = state.identity.init_blake3.as_deref();
+    text += if started.is_some() {
+        "# A BERT post-trained for e-commerce\n\n"
+    } else {
+        "# A BERT for e-commerce, trained from scratch\n\n"
+    };
     let _ = write!(
         text,
         "{summary}. Trained after Zhang et al., \"E-BERT: A Phrase and Product Knowledge Enhanced Language Model for E-commerce\" (arXiv 2009.02835): \
@@ -37,9 +43,11 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
         let _ = writeln!(text, "| lowest mean of both losses | {:.3}, at step {} |", best.loss, best.step);
     }
     text += "\n## What it was made from\n\n| | BLAKE3 |\n|---|---|\n";
-    let started = state.identity.init_blake3.as_deref();
+    match started {
+        Some(hash) => _ = writeln!(text, "| weights that it started from | `{hash}` |"),
+        None => text += "| weights that it started from | none |\n",
+    }
     for (what, hash) in [
-        ("weights that it started from", started.unwrap_or("none: it started afresh")),
         ("recipe (`recipe.toml`)", &state.identity.recipe_blake3),
         ("shards", &shards.self_blake3),
         ("corpus", &body.corpus.blake3),

@@ -359,15 +359,19 @@ fn tokenizer_file(shards: &Shards) -> Result<Value, CheckpointError> {
     Ok(tokenizer)
 }
 
-/// What `transformers` makes its tokenizer from. `BertTokenizer` builds its own normaliser from these values; a tokenizer that is
-/// not BERT's is taken from its file as it is.
+/// What `transformers` makes its tokenizer from. `BertTokenizer` builds its own parts from these values, and cleans text, takes words of up to
+/// 100 characters and knows `[UNK]` without asking; any other tokenizer is taken from its file as it is.
 fn tokenizer_config(tokenizer: &Value, positions: i64) -> Value {
     let normalizer = &tokenizer["normalizer"];
-    let bert = normalizer["type"] == "BertNormalizer" && tokenizer["pre_tokenizer"]["type"] == "BertPreTokenizer";
+    let bert = normalizer["type"] == "BertNormalizer"
+        && normalizer["clean_text"] == true
+        && tokenizer["pre_tokenizer"]["type"] == "BertPreTokenizer"
+        && tokenizer["model"]["max_input_chars_per_word"] == 100
+        && tokenizer["model"]["unk_token"] == "[UNK]";
     let mut config = json!({
         "tokenizer_class": if bert { "BertTokenizer" } else { "PreTrainedTokenizerFast" },
         "model_max_length": positions,
-        "unk_token": "[UNK]",
+        "unk_token": tokenizer["model"]["unk_token"],
         "sep_token": "[SEP]",
         "pad_token": "[PAD]",
         "cls_token": "[CLS]",
@@ -383,4 +387,33 @@ fn tokenizer_config(tokenizer: &Value, positions: i64) -> Value {
 
 fn vocabulary_text(vocabulary: &Vocabulary) -> String {
     vocabulary.tokens().iter().flat_map(|token| [token, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_bert_tokenizer_would_build_otherwise_is_taken_from_the_file() {
+        let bert = json!({
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": false},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "max_input_chars_per_word": 100},
+        });
+        let config = tokenizer_config(&bert, 512);
+        assert_eq!((&config["tokenizer_class"], &config["do_lower_case"]), (&json!("BertTokenizer"), &json!(false)));
+        for (table, key, value) in [
+            ("normalizer", "type", json!("Lowercase")),
+            ("normalizer", "clean_text", json!(false)),
+            ("pre_tokenizer", "type", json!("Whitespace")),
+            ("model", "max_input_chars_per_word", json!(8)),
+            ("model", "unk_token", json!("[MASK]")),
+        ] {
+            let mut other = bert.clone();
+            other[table][key] = value;
+            let config = tokenizer_config(&other, 512);
+            assert_eq!(config["tokenizer_class"], "PreTrainedTokenizerFast", "{key}");
+            assert_eq!(config["unk_token"], other["model"]["unk_token"]);
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub enum AttentionError {
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// A title.
-    #[error("the title `{title}` has {tokens} tokens, wanted 1 to {most}")]
+    #[error("the title `{}` has {tokens} tokens, wanted 1 to {most}\nhint: put each title in quotes", short(title))]
     Length {
         /// The title.
         title: String,
@@ -36,6 +36,19 @@ pub enum AttentionError {
         /// What the model takes.
         most: usize,
     },
+}
+
+impl AttentionError {
+    /// Whether another command line would do.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Length { .. })
+    }
+}
+
+/// The beginning of a long title.
+fn short(title: &str) -> String {
+    const MOST: usize = 60;
+    if title.chars().count() <= MOST { title.to_owned() } else { title.chars().take(MOST).chain(['…']).collect() }
 }
 
 /// The shares of attention from one title to another.

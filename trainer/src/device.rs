@@ -76,7 +76,7 @@ impl Machine {
         Self { torch: torch_version(), torch_file, gpus, cuda, usable, threads: tch::get_num_threads() }
     }
 
-    /// The device for a wish: the GPU of this number, if a GPU.
+    /// The device for a wish: the GPU of this number, if a GPU; or the only one, where this process was given one GPU for itself.
     ///
     /// # Errors
     /// When libtorch is of another version, or a GPU was wished for and there is none.
@@ -85,6 +85,9 @@ impl Machine {
             Some(found) if found != TORCH_VERSION => return Err(DeviceError::Version { found: found.clone() }),
             _ => {}
         }
+        let one = |devices: String| !devices.is_empty() && !devices.contains(',');
+        let one = std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(one);
+        let number = if one && self.usable == 1 { 0 } else { number };
         match wish {
             Wish::Cpu => Ok(Device::Cpu),
             Wish::Auto if self.usable > number as i64 => Ok(Device::Cuda(number)),

@@ -9,6 +9,7 @@ use crate::{
     hub::{self, HubError},
     model::{BertConfig, BertForMaskedLm, ConfigError, weights, weights::WeightsError},
     recipe::Recipe,
+    tasks::tokens,
 };
 
 /// A run cannot start from this.
@@ -49,8 +50,8 @@ pub enum InitError {
     /// Its vocabulary is another.
     #[error(
         "the vocabulary of `{}` does not fit the shards: token {id} is {found}, in the shards {wanted}\n\
-         hint: make shards with the model's own vocabulary: make shards TOKENIZER={} OUT=another folder",
-        file.display(), file.display()
+         hint: {}",
+        file.display(), shards_of(file.parent().unwrap_or(file))
     )]
     Vocabulary {
         /// Its vocabulary.
@@ -60,6 +61,19 @@ pub enum InitError {
         /// What it is there.
         found: String,
         /// What it is in the shards.
+        wanted: String,
+    },
+    /// It reads text in another way.
+    #[error(
+        "the tokenizer of `{}` reads `{PROBE}` as `{found}`, that of the shards as `{wanted}`\nhint: {}",
+        folder.display(), shards_of(folder)
+    )]
+    Normalizer {
+        /// The model.
+        folder: PathBuf,
+        /// What it makes of a text.
+        found: String,
+        /// What the shards' makes of it.
         wanted: String,
     },
     /// It has fewer or more rows than the shards have tokens, and no vocabulary to compare.
@@ -145,7 +159,8 @@ impl Start {
             }
             (Some(folder), _) => {
                 let config = BertConfig::read(folder)?;
-                let notes = fits(folder, &config, vocabulary)?;
+                let mut notes = fits(folder, &config, vocabulary)?;
+                notes.extend(reads_alike(folder, shards)?);
                 let mut hasher = blake3::Hasher::new();
                 for file in [folder.join("config.json")].into_iter().chain(weights::files(folder)?) {
                     hasher.update(hash_file(&file)?.as_bytes());
@@ -191,6 +206,51 @@ impl Start {
     /// The pooler of what it starts from, which checkpoints carry on unchanged: a task that uses one then starts from the same.
     pub fn pooler(&self) -> Result<Vec<(String, Tensor)>, InitError> {
         Ok(self.from.as_ref().map_or(Ok(Vec::new()), |(folder, _)| weights::pooler(folder))?)
+    }
+}
+
+/// A text that tokenizers make different things of: case, accents, Chinese characters.
+const PROBE: &str = "Café 東京";
+/// What an uncased BERT's makes of it.
+const UNCASED: &str = "cafe  東  京 ";
+
+/// How to make shards that fit a model.
+fn shards_of(folder: &Path) -> String {
+    let file = folder.join("tokenizer.json");
+    let make = format!("make shards TOKENIZER={} OUT=another folder", file.display());
+    if file.is_file() {
+        return format!("make shards with the model's own tokenizer: {make}");
+    }
+    let vocabulary = folder.join("vocab.txt");
+    if vocabulary.is_file()
+        && tokens::normalized(folder, PROBE).is_ok_and(|read| read.is_none_or(|read| read == UNCASED))
+    {
+        return format!(
+            "make shards with the model's own vocabulary: make shards TOKENIZER={} OUT=another folder",
+            vocabulary.display()
+        );
+    }
+    let folder = folder.display();
+    format!(
+        "make shards with the model's own tokenizer, which `transformers` writes as one file: \
+         AutoTokenizer.from_pretrained(\"{folder}\").save_pretrained(\"{folder}\"), then {make}"
+    )
+}
+
+/// Checks that the model and the shards make the same of a text before they look for tokens. Gives a note where that cannot be told.
+fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitError> {
+    let found = tokens::normalized(folder, PROBE);
+    let wanted = tokenizers::Tokenizer::from_bytes(shards.tokenizer())
+        .and_then(|tokenizer| tokens::normalized_by(&tokenizer, PROBE));
+    match (found, wanted) {
+        (Ok(Some(found)), Ok(wanted)) if found != wanted => {
+            Err(InitError::Normalizer { folder: folder.to_owned(), found, wanted })
+        }
+        (Ok(_), Ok(_)) => Ok(None),
+        _ => Ok(Some(format!(
+            "`{}` is taken to read text as the shards do: its tokenizer cannot be read",
+            folder.display()
+        ))),
     }
 }
 

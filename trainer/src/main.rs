@@ -16,7 +16,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::Task as Share;
 use trainer::{
     bench,
-    cross_attention::{CrossAttention, scale_of},
+    cross_attention::{AttentionError, CrossAttention, scale_of},
     data::Shards,
     device::{Machine, Wish},
     estimate::Estimate,
@@ -25,10 +25,10 @@ use trainer::{
     neighbor::Scale,
     pretrain::{Ended, pretrain},
     report,
-    run::{Opened, Plan, Request, Run},
+    run::{Opened, Plan, Request, Run, RunError},
     tasks::{
         self, Task,
-        cell::{self, Keep, Other, Outcome, Request as TaskRequest},
+        cell::{self, CellError, Keep, Other, Outcome, Request as TaskRequest},
         finetune::Voice,
         grid::{self, Grid, Place},
         heads::TaskModel,
@@ -331,13 +331,20 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             failure::tell(&error);
-            ExitCode::FAILURE
+            if is_usage(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
         Err(_) => {
             failure::tell(&failure::first_panic());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether another command line would do.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(RunError::is_usage)
+        || error.downcast_ref().is_some_and(CellError::is_usage)
+        || error.downcast_ref().is_some_and(AttentionError::is_usage)
 }
 
 fn doctor() -> anyhow::Result<ExitCode> {

@@ -250,12 +250,16 @@ pub enum RecipeError {
         base: String,
     },
     /// A value that cannot be.
-    #[error("recipe `{name}`: {key} is wanted to be {wanted}")]
+    #[error(
+        "recipe `{name}`: {key} is {found}, wanted {wanted}\nhint: trainer/recipes/e-bert.toml says what every value is"
+    )]
     Value {
         /// Its name.
         name: String,
-        /// Which value.
+        /// Which value, or values.
         key: String,
+        /// What it is.
+        found: String,
         /// What it may be.
         wanted: &'static str,
     },
@@ -327,8 +331,29 @@ impl Recipe {
         }
     }
 
+    /// The values of keys such as `switch.fast, switch.slow` or `stage.0.corpora`.
+    fn values_of(&self, keys: &str) -> String {
+        let table = toml::Value::try_from(self).unwrap_or(toml::Value::Boolean(false));
+        let value_of = |key: &str| {
+            let mut value = Some(&table);
+            for name in key.split('.') {
+                value = value.and_then(|value| match name.parse::<usize>() {
+                    Ok(number) => value.get(number),
+                    Err(_) => value.get(name),
+                });
+            }
+            value.map_or_else(|| "not there".to_owned(), toml::Value::to_string)
+        };
+        keys.split([',', '+']).map(|key| value_of(key.trim())).collect::<Vec<_>>().join(", ")
+    }
+
     fn check(&self, name: &str) -> Result<(), RecipeError> {
-        let bad = |key: &str, wanted| RecipeError::Value { name: name.to_owned(), key: key.to_owned(), wanted };
+        let bad = |key: &str, wanted| RecipeError::Value {
+            name: name.to_owned(),
+            key: key.to_owned(),
+            found: self.values_of(key),
+            wanted,
+        };
         for check in [self.masking.check(), self.switch.check(), self.neighbor.check(), self.optimizer.check()] {
             check.map_err(|(key, wanted)| bad(key, wanted))?;
         }
@@ -350,7 +375,7 @@ impl Recipe {
             (_, true) => return Err(bad("stage", "at least one")),
         }
         for (number, stage) in self.stage.iter().enumerate() {
-            let key = |field: &str| format!("stage {}, {field},", number + 1);
+            let key = |field: &str| format!("stage.{number}{field}");
             let long = match (stage.epochs, stage.steps) {
                 (Some(epochs), None) => epochs > 0.0 && epochs <= MOST_EPOCHS,
                 (None, Some(steps)) => (1..=MOST_STEPS).contains(&steps),
@@ -358,13 +383,13 @@ impl Recipe {
             };
             if !long {
                 let wanted = "either `epochs`, above 0 and at most 1e6, or `steps`, from 1 to 1e9";
-                return Err(bad(&key("length"), wanted));
+                return Err(bad(&key(""), wanted));
             }
             let mut corpora = stage.corpora.clone();
             corpora.sort();
             corpora.dedup();
             if corpora.len() != stage.corpora.len() || corpora.is_empty() {
-                return Err(bad(&key("corpora"), "\"products\", \"reviews\" or both"));
+                return Err(bad(&key(".corpora"), "\"products\", \"reviews\" or both"));
             }
         }
         if let Some(shape) = &self.model {
@@ -565,10 +590,16 @@ mod tests {
         let error = load(&|text| text.replace("scheme = \"adaptive\"", "scheme = \"both\""));
         assert!(error.contains("`both`"), "{error}");
         let error = load(&|text| text.to_owned() + "\n[[stage]]\ncorpora = [\"products\"]\n");
-        assert!(error.contains("stage 3, length, is wanted to be either `epochs`, above 0"), "{error}");
+        assert!(
+            error
+                .contains("stage.2 is { corpora = [\"products\"], neighbor = false }, wanted either `epochs`, above 0"),
+            "{error}"
+        );
         let shape = |text: &str| Recipe::load("sample", &[text.to_owned()]).unwrap_err().to_string();
-        assert!(shape("model.heads=3").contains("model.heads is wanted to be a divisor of hidden_size"));
-        assert!(shape("model.positions=10000000000").contains("model.positions is wanted to be a number from 1 to"));
+        assert!(shape("model.heads=3").contains("model.heads is 3, wanted a divisor of hidden_size"));
+        assert!(
+            shape("model.positions=10000000000").contains("model.positions is 10000000000, wanted a number from 1 to")
+        );
         assert!(Recipe::load("bart", &[]).unwrap_err().to_string().contains("recipes are bert-raw, bert, "));
         assert!(Recipe::load("no/such.toml", &[]).unwrap_err().to_string().contains("cannot read the recipe"));
     }

@@ -1,12 +1,12 @@
 //! A run: its folder, what it is made of, and how it goes on after a stop.
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use schemas::{DocumentId, StoreError};
+use schemas::{DocumentId, Lock, Lockable, StoreError};
 use tch::Tensor;
 
 use crate::{
@@ -148,6 +148,13 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// Whether another command line would do.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Recipe(_) | Self::Init(InitError::Wanted { .. }))
+    }
+}
+
 /// Everything that a run works with.
 pub struct Run {
     /// Its folder.
@@ -185,7 +192,7 @@ struct Lead {
     /// Of the model that the run started from; nothing trains it.
     pooler: Vec<(String, Tensor)>,
     /// Kept open: its lock ends with the process.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What is decided before anything is made.
@@ -331,7 +338,9 @@ impl Plan {
             return Err(RunError::Occupied { path: result });
         }
         fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
-        let lock = lock(&self.folder)?;
+        let Ok(lock) = Lockable::within(&self.folder)?.alone() else {
+            return Err(RunError::Busy { run: self.folder.clone() });
+        };
         let newest = checkpoints.newest()?;
         if let Some((state, folder)) = &newest {
             self.require_same(&state.identity, folder)?;
@@ -432,7 +441,7 @@ const MEASURED_AT_ONCE: usize = 32;
 /// What a run's folder holds, and the right to write there.
 struct Found {
     checkpoints: Checkpoints,
-    lock: File,
+    lock: Lock,
     newest: Option<(TrainerState, PathBuf)>,
 }
 
@@ -460,8 +469,9 @@ impl Run {
         self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.held_out(record))
     }
 
-    /// Ends what it tells.
+    /// Ends what it tells, here and to other ranks.
     pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.world.finish();
         self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish())
     }
 
@@ -482,18 +492,6 @@ fn hash(text: &str) -> String {
 
 fn brief_hash(hash: &str) -> String {
     hash.chars().take(12).collect()
-}
-
-/// The folder for this process alone.
-fn lock(folder: &Path) -> Result<File, RunError> {
-    let path = folder.join(".lock");
-    let file = File::create(&path).map_err(StoreError::io("create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(RunError::Busy { run: folder.to_owned() }),
-        // Some network folders know no locks.
-        Err(fs::TryLockError::Error(_)) => Ok(file),
-    }
 }
 
 /// Values of recipes that differ.

@@ -274,6 +274,12 @@ impl World {
         })
     }
 
+    /// Parts in order, when all ranks are through. Nothing is exchanged any more.
+    pub fn finish(&mut self) {
+        // All is done: a rank that has gone already, or takes long, is no failure of this one.
+        let _ = self.group.take().map(Group::finish);
+    }
+
     fn with_group<T>(
         &self,
         alone: T,

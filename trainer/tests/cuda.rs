@@ -196,4 +196,5 @@ fn nccl_sums_and_spreads() {
     assert!(tensors.iter().zip(&wanted).all(|(found, wanted)| found.equal(wanted)));
     group.tell("name", "said").unwrap();
     assert_eq!(group.hear("name").unwrap(), "said");
+    group.finish().unwrap();
 }

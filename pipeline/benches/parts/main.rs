@@ -286,9 +286,10 @@ fn from_the_file(raw: &Path, records: usize) -> Result<[(&'static str, f64); 3]>
 /// The pool as the pipeline imports it.
 fn import(file: &Path, tokenizer: &Tokenizer) -> Result<Pool> {
     let out: PathBuf = std::env::temp_dir().join(format!("parts-pool-{}", std::process::id()));
+    let source = pool::Source::Import(file);
     let request =
-        pool::Request { file, out: &out, tokenizer, min_score: 0.5, min_score_single: 0.8, max_unreadable: 0.01 };
-    let (manifest, _) = pool::make(&request, &mut Hashes::load(&out))?;
+        pool::Request { source, out: &out, tokenizer, min_score: 0.5, min_score_single: 0.8, max_unreadable: 0.01 };
+    let pool::Made { manifest, .. } = pool::make(&request, &mut Hashes::load(&out))?;
     let pool = pool::load(&out, &manifest)?;
     std::fs::remove_dir_all(&out)?;
     Ok(pool)

@@ -16,7 +16,7 @@ use arrow::{
 };
 use schemas::{
     Manifest, ManifestError, StoreError, columns,
-    manifest::{Hash, MANIFEST, PoolBody, PoolSource},
+    manifest::{Hash, MANIFEST, PoolBody, PoolSource, ShardsBody},
     store::{self, Layout, TableReader, TableWriter},
 };
 
@@ -308,6 +308,33 @@ fn write(folder: &Path, pool: &Pool, body: &PoolBody) -> Result<schemas::FileEnt
     }
     table.note_made(body)?;
     table.commit()
+}
+
+/// The pool of `out` cannot be had for the shards there.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolOfError {
+    /// The manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is not the one that their spans refer to.
+    #[error("the shards were made with another pool than `{}`\nhint: run `{REMAKE}` to make them with this one", folder.display())]
+    Other {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// Reads the pool of `out` that the spans of these shards refer to.
+pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfError> {
+    let folder = out.join("pool");
+    let manifest = Manifest::<PoolBody>::read(&folder, REMAKE)?;
+    if manifest.data_blake3() != shards.pool.blake3 {
+        return Err(PoolOfError::Other { folder });
+    }
+    Ok(load(out, &manifest)?)
 }
 
 /// Reads the pool of `out`, after checking that it is whole.

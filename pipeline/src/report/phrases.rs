@@ -11,10 +11,10 @@ use std::{
     path::Path,
 };
 
-use schemas::{DocumentId, Manifest, StoreError, manifest::PoolBody, store};
+use schemas::{DocumentId, StoreError, store};
 
 use super::categories::{Products, ProductsError, quoted};
-use crate::{REMAKE, phrase::pool, progress::thousands};
+use crate::{phrase::pool, progress::thousands};
 
 /// The table cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +25,9 @@ pub enum PhrasesError {
     /// A file.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The shards are of another pool.
-    #[error("the shards were made with another pool than `{}`\nhint: run `{REMAKE}` to make them with this one", folder.display())]
-    OtherPool {
-        /// The folder.
-        folder: std::path::PathBuf,
-    },
+    /// The pool.
+    #[error(transparent)]
+    Pool(#[from] pool::PoolOfError),
     /// The table cannot be written.
     #[error("cannot write the table")]
     Report(#[from] io::Error),
@@ -47,12 +44,7 @@ struct Entry {
 /// Writes the `most` phrases of the `categories` with the most products, and all of it to `out/report/phrases.csv`.
 pub fn phrases(out: &Path, categories: usize, most: usize, report: &mut impl io::Write) -> Result<(), PhrasesError> {
     let products = Products::open(out)?;
-    let folder = out.join("pool");
-    let manifest = Manifest::<PoolBody>::read(&folder, REMAKE).map_err(ProductsError::from)?;
-    if manifest.data_blake3() != products.shards().body.pool.blake3 {
-        return Err(PhrasesError::OtherPool { folder });
-    }
-    let pool = pool::load(out, &manifest)?;
+    let pool = pool::of_shards(out, &products.shards().body)?;
     // Products of a category that have a phrase; a product's segments follow one another.
     let mut having: HashMap<String, HashMap<u32, (u64, Option<DocumentId>)>> = HashMap::new();
     let of = products.each_segment(|name, segment| {

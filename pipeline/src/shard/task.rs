@@ -16,7 +16,7 @@ pub enum TaskError {
     },
     /// The numbers of a Slurm array have gaps, so they do not say which share is whose.
     #[error(
-        "the Slurm array has {count} tasks numbered {min} to {max}, with gaps\n\
+        "the Slurm array has {count} tasks numbered {min} to {max}, with gaps, or SLURM_ARRAY_TASK_MIN and _MAX are missing\n\
          hint: add --tasks with the number of tasks of the whole array; task {id} is then task {id} of it"
     )]
     Gaps {

@@ -27,6 +27,8 @@ pub struct Found {
     pub holds: Option<(Kind, Generation)>,
     /// Why nothing was recognised, or how the beginning is damaged.
     pub damage: Option<String>,
+    /// Whether it begins as an array does, which has no records by lines.
+    array: bool,
 }
 
 impl Found {
@@ -40,6 +42,8 @@ impl Found {
 
 /// Why a file is skipped that is none of ours.
 const NOTHING_RECOGNISED: &str = "no recognisable record in its first 100 lines";
+/// Why an array is skipped.
+const ARRAY: &str = "a JSON array; `jq -c '.[]'` writes its records one a line";
 /// Why a link is skipped.
 const LINK_TO_NOTHING: &str = "a link to nothing";
 /// Why a pipe, a socket or a device is skipped.
@@ -136,7 +140,9 @@ pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
     files.skipped.extend(not_files.into_iter().map(|(name, why)| skip(name, why)));
     for (name, path) in paths {
         let found = look_into(name, path)?;
-        if found.holds.is_some() || found.damage.is_some() {
+        if found.array {
+            files.skipped.push(skip(found.name, ARRAY));
+        } else if found.holds.is_some() || found.damage.is_some() {
             files.recognised.push(found);
         } else {
             files.skipped.push(skip(found.name, NOTHING_RECOGNISED));
@@ -217,10 +223,11 @@ fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
     let opened = open(&path, Arc::default()).map_err(error)?;
     let mut lines = LineReader::new(opened.bytes);
     let mut kinds: Vec<((Kind, Generation), u32)> = Vec::new();
-    let (mut tried, mut damage) = (0, None);
+    let (mut tried, mut damage, mut array) = (0, None, false);
     while tried < LINES_TRIED {
         let Some(batch) = lines.next_batch(1 << 16) else { break };
         for (_, line) in batch.iter().take(LINES_TRIED - tried) {
+            array |= tried == 0 && line.trim_ascii_start().starts_with(b"[");
             tried += 1;
             if let Ok(Some(kind)) = parse(line, |r| r.recognise()) {
                 match kinds.iter_mut().find(|(k, _)| *k == kind) {
@@ -238,7 +245,7 @@ fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
     }
     // The most frequent; of equal ones the first seen.
     let holds = kinds.iter().rev().max_by_key(|(_, n)| *n).map(|(k, _)| *k);
-    Ok(Found { name, path, bytes, compressed: opened.compressed, holds, damage })
+    Ok(Found { name, path, bytes, compressed: opened.compressed, holds, damage, array })
 }
 
 #[cfg(test)]
@@ -249,6 +256,20 @@ mod tests {
 
     fn names(found: &RawFiles) -> (Vec<&str>, Vec<String>) {
         (found.recognised.iter().map(|f| f.name.as_str()).collect(), found.skipped.iter().map(named).collect())
+    }
+
+    #[test]
+    fn an_array_is_skipped_with_what_to_do_about_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = "{\"asin\": \"B0\", \"title\": \"Tea\", \"also_buy\": []}";
+        fs::write(folder.path().join("a.json"), format!("[\n{record},\n{record}\n]\n")).unwrap();
+        fs::write(folder.path().join("b.json"), format!("  [{record}, {record}]")).unwrap();
+        let error = find(folder.path(), Path::new("nowhere")).unwrap_err().to_string();
+        assert!(error.contains("`a.json` (a JSON array; `jq -c '.[]'`"), "{error}");
+        fs::write(folder.path().join("c.json"), record).unwrap();
+        let found = find(folder.path(), Path::new("nowhere")).unwrap();
+        let skipped = ["a", "b"].map(|name| format!("`{name}.json` ({ARRAY})"));
+        assert_eq!(names(&found), (vec!["c.json"], skipped.into()));
     }
 
     #[test]

@@ -56,6 +56,20 @@ pub enum TokenizerError {
         /// What the loader said.
         found: String,
     },
+    /// It is a vocabulary of a cased BERT, and nothing says so.
+    #[error(
+        "tokenizer `{}` has {found} entries with capitals, such as `{entry}`: a vocab.txt by itself is read as that of an uncased BERT\n\
+         hint: name a cased model's tokenizer.json; in Python AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it",
+        path.display()
+    )]
+    Cased {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        found: usize,
+        /// The first of them.
+        entry: String,
+    },
     /// Its model is another.
     #[error("tokenizer `{}` is {found}, wanted WordPiece\nhint: E-BERT post-trains BERT; use the tokenizer of a BERT model", path.display())]
     NotWordPiece {
@@ -106,6 +120,7 @@ impl Tokenizer {
             let model = WordPiece::read_bytes(&bytes)
                 .and_then(|vocabulary| WordPiece::builder().vocab(vocabulary).build())
                 .map_err(|e| malformed(e.to_string()))?;
+            refuse_cased(path, &model)?;
             let inner = uncased_bert(model).map_err(malformed)?;
             let json = inner.to_string(true).map_err(|e| malformed(e.to_string()))? + "\n";
             (inner, json.into_bytes())
@@ -254,6 +269,20 @@ impl Tokenizer {
         if let Ok(tokens) = self.inner.get_model().tokenize(word) {
             ids.extend(tokens.iter().map(|t| t.id as u16));
         }
+    }
+}
+
+/// Fails for the vocabulary of a cased BERT: a twentieth of its entries have capitals, and no text in lower case can reach these.
+fn refuse_cased(path: &Path, model: &WordPiece) -> Result<(), TokenizerError> {
+    let vocabulary = model.get_vocab();
+    let has_capital = |entry: &str| !entry.starts_with('[') && entry.chars().any(char::is_uppercase);
+    let capitals = || vocabulary.iter().filter(|(entry, _)| has_capital(entry));
+    let found = capitals().count();
+    match capitals().min_by_key(|(_, id)| **id) {
+        Some((entry, _)) if found * 20 > vocabulary.len() => {
+            Err(TokenizerError::Cased { path: path.to_owned(), found, entry: entry.clone() })
+        }
+        _ => Ok(()),
     }
 }
 

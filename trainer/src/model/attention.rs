@@ -201,12 +201,15 @@ mod tests {
         let (lengths, device) = ([200, 129, 64, 33, 7, 1], Device::Cuda(0));
         let tokens = lengths.iter().sum::<usize>();
         let packed = |attention| Packed::new(&vec![0; tokens], &lengths, Layout { device, attention });
-        let result = |attention: &dyn Fn([&Tensor; 3]) -> Tensor| {
-            let qkv = [1, 2, 3].map(|seed| {
+        let inputs = || {
+            [1, 2, 3].map(|seed| {
                 tch::manual_seed(seed);
                 let x = Tensor::randn([tokens as i64, 128], (Kind::Float, Device::Cpu));
                 x.to_device(device).to_kind(Kind::BFloat16).set_requires_grad(true)
-            });
+            })
+        };
+        let result = |attention: &dyn Fn([&Tensor; 3]) -> Tensor| {
+            let qkv = inputs();
             let seen = attention([&qkv[0], &qkv[1], &qkv[2]]).to_kind(Kind::Float);
             seen.square().sum(Kind::Float).backward();
             let mut all = vec![seen.detach()];
@@ -217,7 +220,7 @@ mod tests {
         // Heads of 64 and 32 numbers have code of ours besides.
         for heads in [2, 4] {
             let wanted = result(&|qkv| plain.attention(qkv, heads, 0.0));
-            let kernels = native::fused::FusedKernels::compile(128, 256, heads, 0).unwrap();
+            let kernels = native::fused::FusedKernels::compile([128, 256, heads], true, 0).unwrap();
             let sequences = flash.sequences().unwrap();
             let found = [
                 result(&|qkv| flash.attention(qkv, heads, 0.0)),
@@ -227,7 +230,39 @@ mod tests {
                 let error = (found - wanted).abs().max().double_value(&[]);
                 assert!(error < 0.02 * wanted.abs().max().double_value(&[]), "{error}");
             }
+            let qkv = inputs();
+            let dropped = |seed| with_gradients(&qkv, |qkv| kernels.attention(qkv, sequences, 0.5, seed).unwrap());
+            let [first, second] = [1, 2].map(dropped);
+            assert!(unlike_both_ways(&qkv, &first) < 0.02);
+            let [seen, ..] = second;
+            let [_, dq, dk, dv] = first;
+            assert!(unlike_both_ways(&qkv, &[seen, dq, dk, dv]) > 0.02);
         }
+    }
+
+    /// How far the forward pass and the two backward passes of some attention are from dropping the same, of their size. For O = P V
+    /// and the sum of O's squares, <dO, O> = <dV, V>; <dQ, Q> and <dK, K> both are the sum of all scores times their gradients.
+    fn unlike_both_ways([q, k, v]: &[Tensor; 3], [seen, dq, dk, dv]: &[Tensor; 4]) -> f64 {
+        let product = |a: &Tensor, b: &Tensor| (a.to_kind(Kind::Double) * b.to_kind(Kind::Double)).sum(Kind::Double);
+        let apart = |[a, b]: [Tensor; 2]| {
+            let [a, b] = [a, b].map(|product| product.double_value(&[]));
+            (a - b).abs() / a.abs().max(b.abs())
+        };
+        let values = apart([product(seen, seen) * 2.0, product(dv, v)]);
+        values.max(apart([product(dq, q), product(dk, k)]))
+    }
+
+    #[test]
+    fn attention_on_a_cpu_drops_the_same_both_ways() {
+        let qkv = drawn(96, Kind::Double);
+        let lengths = [60, 30, 6];
+        // Each pass draws for itself.
+        let [first, second] =
+            [0, 1].map(|_| with_gradients(&qkv, |qkv| native::cpu::attention(qkv, &lengths, 2, 0.5).unwrap()));
+        assert!(unlike_both_ways(&qkv, &first) < 1e-10);
+        let [seen, ..] = second;
+        let [_, dq, dk, dv] = first;
+        assert!(unlike_both_ways(&qkv, &[seen, dq, dk, dv]) > 0.02);
     }
 
     /// Queries, keys and values of a row, `[tokens, 8]`.

@@ -363,8 +363,12 @@ fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Op
         return Err(format!("there is no code for widths of {hidden} and {inner} with {:?}", config.hidden_act));
     }
     let first_line = |error: TorchError| error.to_string().lines().next().unwrap_or_default().to_owned();
-    let mut kernels = FusedKernels::compile(hidden, inner, config.num_attention_heads, gpu).map_err(first_line)?;
-    let attention = attention_trial::choose(&mut kernels, config, device);
+    let compile = |attention| FusedKernels::compile([hidden, inner, config.num_attention_heads], attention, gpu);
+    // Attention that cannot be compiled is no reason to do without the rest.
+    let (kernels, attention) = match compile(true) {
+        Ok(mut kernels) => (kernels, attention_trial::choose(&mut kernels, config, device)),
+        Err(error) => (compile(false).map_err(first_line)?, attention_trial::failed(&error)),
+    };
     Ok(Some(Fused { kernels, attention }))
 }
 

@@ -148,17 +148,18 @@ impl FusedKernels {
         hidden % 128 == 0 && hidden <= 1536 && inner % 256 == 0 && inner <= 8192
     }
 
-    /// Compiles the code for a GPU, which takes some seconds the first time.
+    /// Compiles the code for a GPU, which takes some seconds the first time; if `attention`, with that of `attention.cu`, which there is for
+    /// heads of 32 and 64 numbers.
     ///
     /// # Errors
     /// When there is no such GPU, or its driver or compiler refuses.
-    pub fn compile(hidden: i64, inner: i64, heads: i64, gpu: usize) -> Result<Self, TorchError> {
+    pub fn compile([hidden, inner, heads]: [i64; 3], attention: bool, gpu: usize) -> Result<Self, TorchError> {
+        let attention = attention && hidden % heads == 0 && [32, 64].contains(&(hidden / heads));
         // The name of each file, for what the compiler says.
         let mut source = String::new();
         let mut add = |name, text| source.extend(["#line 1 \"", name, "\"\n", text]);
         add("gpu.cuh", include_str!("../../native/gpu.cuh"));
         add("fused.cu", include_str!("../../native/fused.cu"));
-        let attention = hidden % heads == 0 && [32, 64].contains(&(hidden / heads));
         if attention {
             add("attention.cu", include_str!("../../native/attention.cu"));
         }

@@ -58,6 +58,7 @@ unsafe extern "C" {
         size: *mut usize,
         error: *mut NativeError,
     ) -> c_int;
+    fn ebert_group_finish(group: *mut NativeGroup, error: *mut NativeError) -> c_int;
     fn ebert_group_leave(group: *mut NativeGroup);
 }
 
@@ -161,6 +162,14 @@ impl Group {
         let mut bytes = vec![0u8; size];
         ask(bytes.as_mut_ptr().cast(), &mut size)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Group {
+    /// Parts in order, when all ranks are through.
+    pub fn finish(self) -> Result<(), TorchError> {
+        // SAFETY: the group lives.
+        checked(|error| unsafe { ebert_group_finish(self.0.as_ptr(), error) })
     }
 }
 

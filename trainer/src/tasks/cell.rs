@@ -5,14 +5,14 @@
 //! `transformers` loads, with a file that says what it was made from: by it a model is known again that a stopped process left.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use schemas::{
-    StoreError,
+    Lock, Lockable, StoreError,
     store::{TEMPORARY, hash_file, sync_folder, write_file},
 };
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ pub enum Other {
 #[derive(Debug, thiserror::Error)]
 pub enum CellError {
     /// An option.
-    #[error(transparent)]
+    #[error("--{} is {}, wanted {}", .0.option.replace('_', "-"), .0.found, .0.wanted)]
     Option(#[from] OptionError),
     /// A file of the task.
     #[error(transparent)]
@@ -176,6 +176,13 @@ pub enum CellError {
         /// What differs.
         differences: Vec<String>,
     },
+}
+
+impl CellError {
+    /// Whether another command line would do.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Option(_) | Self::NoData { .. })
+    }
 }
 
 /// The version of `metrics.json`.
@@ -399,20 +406,13 @@ fn vacant(run: &Path, start: &Path) -> Result<(), CellError> {
     if there.is_dir() && !same && earlier { Ok(()) } else { Err(CellError::Occupied { path }) }
 }
 
-/// The folder for this process alone; waits for another one that makes the same cell. The lock ends with the process.
-fn lock(run: &Path) -> Result<File, CellError> {
-    let path = run.join(".lock");
-    let file = File::create(&path).map_err(StoreError::io("create", &path))?;
-    match file.try_lock() {
-        Err(fs::TryLockError::WouldBlock) => {
-            // A reader that has gone is no reason to stop.
-            let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
-            file.lock().map_err(StoreError::io("lock", &path))?;
-        }
-        // Some network folders know no locks.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => {}
-    }
-    Ok(file)
+/// The folder for this process alone; waits for another one that makes the same cell.
+fn lock(run: &Path) -> Result<Lock, CellError> {
+    Lockable::within(run)?.alone().or_else(|busy| {
+        // A reader that has gone is no reason to stop.
+        let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
+        Ok(busy.wait()?)
+    })
 }
 
 fn documents(examples: &[Example]) -> usize {

@@ -408,9 +408,7 @@ data = ["a.json"]
         assert!(error(&TEXT.replace("epochs", "epoch")).contains("unknown field `epoch`"));
         assert!(error(&TEXT.replace("epochs = 4", "seed = 4")).contains("`seed` is no key of a task"));
         assert!(error(&TEXT.replace("data = [\"a.json\"]", "")).contains("missing field `data`"));
-        assert!(
-            error(&TEXT.replace("epochs = 4", "epochs = 0")).contains("task.ae: epochs is wanted to be at least 1")
-        );
+        assert!(error(&TEXT.replace("epochs = 4", "epochs = 0")).contains("task.ae: epochs is 0, wanted at least 1"));
         assert!(error(&TEXT.replace("E-BERT (ours)", "bert raw")).contains("two models are called `bert raw`"));
         assert!(error(&TEXT.replacen("\n", "\nseeds = [1, 2, 1]\n", 1)).contains("seed 1 is there twice"));
         assert!(error(&format!("{TEXT}[figures]\ntitles = [[\"tea\", \" \"]]\n")).contains("a title is empty"));

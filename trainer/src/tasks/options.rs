@@ -101,10 +101,12 @@ impl Default for Options {
 
 /// An option has a value that it cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{option} is wanted to be {wanted}")]
+#[error("{option} is {found}, wanted {wanted}")]
 pub struct OptionError {
-    /// Which.
+    /// Which, as a grid calls it.
     pub option: &'static str,
+    /// What it is.
+    pub found: String,
     /// What it may be.
     pub wanted: &'static str,
 }
@@ -115,15 +117,21 @@ impl Options {
     /// # Errors
     /// When one cannot be.
     pub fn check(&self) -> Result<(), OptionError> {
-        let bad = |option, wanted| Err(OptionError { option, wanted });
-        self.optimizer(self.learning_rate)
-            .check()
-            .map_err(|(key, wanted)| OptionError { option: key.trim_start_matches("optimizer."), wanted })?;
+        let bad = |option, wanted| {
+            let table = toml::Value::try_from(self).unwrap_or(toml::Value::Boolean(false));
+            let found = table.get(option).map_or_else(|| "not there".to_owned(), toml::Value::to_string);
+            Err(OptionError { option, found, wanted })
+        };
+        if let Err((key, wanted)) = self.optimizer(self.learning_rate).check() {
+            return bad(key.trim_start_matches("optimizer."), wanted);
+        }
         if self.epochs == 0 {
             return bad("epochs", "at least 1");
         }
-        if [self.limit, self.validation_limit, self.test_limit].contains(&Some(0)) {
-            return bad("limit", "at least 1, for any part");
+        let limits =
+            [("limit", self.limit), ("validation_limit", self.validation_limit), ("test_limit", self.test_limit)];
+        if let Some((option, _)) = limits.into_iter().find(|(_, limit)| *limit == Some(0)) {
+            return bad(option, "at least 1");
         }
         if self.max_tokens < 16 {
             return bad("max_tokens", "at least 16");
@@ -181,10 +189,10 @@ mod tests {
             change(&mut options);
             options.check().unwrap_err().to_string()
         };
-        assert_eq!(error(&|o| o.learning_rate = 0.0), "learning_rate is wanted to be a number above 0");
-        assert_eq!(error(&|o| o.test_limit = Some(0)), "limit is wanted to be at least 1, for any part");
-        assert_eq!(error(&|o| o.threshold = 1.0), "threshold is wanted to be a probability between 0 and 1");
-        assert_eq!(error(&|o| o.stride = 0), "stride is wanted to be at least 1");
+        assert_eq!(error(&|o| o.learning_rate = 0.0), "learning_rate is 0.0, wanted a number above 0");
+        assert_eq!(error(&|o| o.test_limit = Some(0)), "test_limit is 0, wanted at least 1");
+        assert_eq!(error(&|o| o.threshold = 1.0), "threshold is 1.0, wanted a probability between 0 and 1");
+        assert_eq!(error(&|o| o.stride = 0), "stride is 0, wanted at least 1");
     }
 
     #[test]

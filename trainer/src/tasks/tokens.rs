@@ -5,7 +5,8 @@ use std::{
 };
 
 use tokenizers::{
-    Tokenizer, models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
+    NormalizedString, Normalizer as _, Tokenizer, models::wordpiece::WordPiece, normalizers::BertNormalizer,
+    pre_tokenizers::bert::BertPreTokenizer,
 };
 
 use super::Span;
@@ -103,6 +104,28 @@ pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
     tokenizer.with_normalizer(Some(normalizer)).map_err(|error| broken(error.to_string()))?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     Ok(tokenizer)
+}
+
+/// What the tokenizer of a Hugging Face folder makes of a text before it looks for tokens; nothing where the folder does not say it.
+///
+/// # Errors
+/// When its tokenizer cannot be read.
+pub fn normalized(folder: &Path, text: &str) -> Result<Option<String>, TokensError> {
+    let config = tokenizer_config(folder)?;
+    let says = ["do_lower_case", "strip_accents", "tokenize_chinese_chars"].iter().any(|key| config[key].is_boolean());
+    if !says && !folder.join("tokenizer.json").is_file() {
+        return Ok(None);
+    }
+    let broken =
+        |error: tokenizers::Error| TokensError::Unreadable { folder: folder.to_owned(), what: error.to_string() };
+    Ok(Some(normalized_by(&tokenizer(folder)?, text).map_err(broken)?))
+}
+
+/// What a tokenizer makes of a text before it looks for tokens.
+pub fn normalized_by(tokenizer: &Tokenizer, text: &str) -> Result<String, tokenizers::Error> {
+    let mut text = NormalizedString::from(text);
+    tokenizer.get_normalizer().map_or(Ok(()), |normalizer| normalizer.normalize(&mut text))?;
+    Ok(text.get().to_owned())
 }
 
 /// What is said of a tokenizer; null where nothing is.

@@ -31,7 +31,13 @@ pub fn tokens() -> Vec<String> {
 
 fn tokenizer() -> String {
     let vocabulary: Vec<String> = tokens().iter().enumerate().map(|(id, token)| format!("{token:?}: {id}")).collect();
-    format!(r###"{{"model": {{"type": "WordPiece", "vocab": {{{}}}}}}}"###, vocabulary.join(", "))
+    format!(
+        r###"{{"normalizer": {{"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true}},
+        "pre_tokenizer": {{"type": "BertPreTokenizer"}},
+        "model": {{"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+        "vocab": {{{}}}}}}}"###,
+        vocabulary.join(", ")
+    )
 }
 
 /// Files of each kind.
