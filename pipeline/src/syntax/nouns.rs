@@ -1,7 +1,8 @@
 //! Noun phrases of a document, as ranges of its tokens.
 //!
-//! A phrase for masking is what a chunk means: a leading determiner or possessive goes, a chunk that is a pronoun is none, and of a
-//! long one the last [`MOST_WORDS`] words stay, which have its head.
+//! A phrase for masking is what a chunk means: a leading determiner, possessive or conjunction goes, with what stands before it (`only a few
+//! weeks`); signs at the ends go; a chunk that is a pronoun is none; of a long one the last [`MOST_WORDS`] words stay, which have its head.
+//! Tags decide, and for the commonest words their spelling, as titles in capitals mislead the tagger.
 use super::{
     chunker,
     model::Model,
@@ -38,7 +39,7 @@ pub struct Nouns<'m> {
 enum Role {
     /// A noun: a phrase needs one.
     Noun,
-    /// A determiner or possessive: not at the start.
+    /// A determiner, a possessive or a conjunction: not at the start.
     Determiner,
     /// Anything else.
     Other,
@@ -49,7 +50,7 @@ impl<'m> Nouns<'m> {
     pub fn new(model: &'m Model) -> Self {
         let role = |tag: &String| match tag.as_str() {
             "NN" | "NNS" | "NNP" | "NNPS" | "FW" => Role::Noun,
-            "DT" | "PDT" | "PRP$" | "WP$" | "WDT" | "POS" | "PRP" | "WP" | "EX" => Role::Determiner,
+            "DT" | "PDT" | "PRP$" | "WP$" | "WDT" | "POS" | "PRP" | "WP" | "EX" | "CC" => Role::Determiner,
             _ => Role::Other,
         };
         Self {
@@ -69,9 +70,15 @@ impl<'m> Nouns<'m> {
         tagging.each(text, |tokens, records, tags| {
             model.chunker.chunk(records, tags, chunking, chunks);
             for chunk in spans(chunks) {
-                let role = |i: usize| roles[usize::from(tags[i])];
+                let role = |i: usize| match is_determiner(tokens[i].of(text)) {
+                    true => Role::Determiner,
+                    false => roles[usize::from(tags[i])],
+                };
                 let says = |i: usize| tokens[i].of(text).chars().any(char::is_alphanumeric);
                 let (mut first, mut last) = (chunk.start, chunk.end);
+                // The last determiner that no noun stands before.
+                let noun = (first..last).find(|&i| role(i) == Role::Noun).unwrap_or(last);
+                first = (first..noun).rev().find(|&i| role(i) == Role::Determiner).map_or(first, |i| i + 1);
                 loop {
                     while first < last && (role(first) == Role::Determiner || !says(first)) {
                         first += 1;
@@ -82,14 +89,25 @@ impl<'m> Nouns<'m> {
                     if first == last {
                         break;
                     }
-                    let words = words_of(&tokens[first..last], document, &mut word);
+                    let says_word = |w: usize| {
+                        let end = document.origins.get(w + 1).map_or(text.len(), |end| *end as usize);
+                        text[document.origins[w] as usize..end].chars().any(char::is_alphanumeric)
+                    };
+                    let mut words = words_of(&tokens[first..last], document, &mut word);
+                    while !words.is_empty() && !says_word(words.start) {
+                        words.start += 1;
+                    }
+                    while !words.is_empty() && !says_word(words.end - 1) {
+                        words.end -= 1;
+                    }
                     let visible = words.clone().filter(|&w| document.pool_words[w] != Document::TRANSPARENT).count();
                     if visible > MOST_WORDS {
                         // The head is at the end.
                         first += 1;
                         continue;
                     }
-                    if visible > 0 && (first..last).any(|i| role(i) == Role::Noun) {
+                    let pronoun = last - first == 1 && is_pronoun(tokens[first].of(text));
+                    if visible > 0 && !pronoun && (first..last).any(|i| role(i) == Role::Noun) {
                         let (start, end) = (document.first_tokens[words.start], document.first_tokens[words.end]);
                         if start < end {
                             found.push(NounPhrase { start, end });
@@ -100,6 +118,51 @@ impl<'m> Nouns<'m> {
             }
         });
     }
+}
+
+/// Whether a word is a determiner or a possessive whatever its tag.
+fn is_determiner(word: &str) -> bool {
+    [
+        "a", "an", "the", "this", "that", "these", "those", "every", "each", "my", "your", "his", "her", "its", "our",
+        "their",
+    ]
+    .iter()
+    .any(|determiner| determiner.eq_ignore_ascii_case(word))
+}
+
+/// Whether a word by itself is a pronoun whatever its tag. `US` and `IT` are other words.
+fn is_pronoun(word: &str) -> bool {
+    const PRONOUNS: [&str; 28] = [
+        "i",
+        "me",
+        "you",
+        "he",
+        "him",
+        "she",
+        "her",
+        "it",
+        "we",
+        "us",
+        "they",
+        "them",
+        "one",
+        "ones",
+        "other",
+        "others",
+        "something",
+        "someone",
+        "somebody",
+        "anything",
+        "anyone",
+        "anybody",
+        "everything",
+        "everyone",
+        "everybody",
+        "nothing",
+        "nobody",
+        "none",
+    ];
+    !["US", "IT"].contains(&word) && PRONOUNS.iter().any(|pronoun| pronoun.eq_ignore_ascii_case(word))
 }
 
 /// The words of a document that begin in these tokens. `from` is a word at or before the first of them, and moves on.
@@ -164,6 +227,11 @@ mod tests {
             ("My wi-fi router's signal is weak.", "wi-fi router|signal"),
             ("", ""),
             ("she was there", ""),
+            ("It worked for only a few weeks, such a good kettle.", "few weeks|good kettle"),
+            ("Everything arrived and OUR MISSION is something else.", "MISSION"),
+            ("Made in the US for us. Others like it.", "US"),
+            ("An adjustable waistband.The straps are soft.", "adjustable waistband|straps"),
+            ("Net weight 12 oz. and a thriller.\"--Readers", "Net weight|12 oz|thriller|Readers"),
             ("It fits 13261 ,197257 ,408714 ,435111 ,rock digger", "408714 ,435111 ,rock digger"),
         ] {
             assert_eq!(nouns_of(&tokenizer, text).join("|"), wanted, "{text}");

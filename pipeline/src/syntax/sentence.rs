@@ -175,11 +175,28 @@ impl Sentences {
     }
 }
 
-/// The next run of characters other than white space.
+/// The next run of characters other than white space, or what of it is the end of a sentence that the next one follows without a space.
 fn next_chunk(line: &str, at: usize) -> Option<(usize, usize)> {
     let start = at + line[at..].find(|c: char| !c.is_whitespace())?;
     let end = line[start..].find(char::is_whitespace).map_or(line.len(), |i| start + i);
-    Some((start, end))
+    let chunk = &line[start..end];
+    let cut = chunk.match_indices('.').find_map(|(point, _)| sentence_end(chunk, point + 1));
+    Some((start, cut.map_or(end, |cut| start + cut)))
+}
+
+/// Where a sentence ends at the point before `after`, if the text there is as in `waistband.The` or `thriller."--A`: letters in lower case, a
+/// point, and a capital or a closing quotation mark with something behind it. An address, an abbreviation or a version has none of these.
+fn sentence_end(chunk: &str, after: usize) -> Option<usize> {
+    let lower = chunk[..after - 1].bytes().rev().take_while(u8::is_ascii_lowercase).count();
+    if lower < 2 {
+        return None;
+    }
+    let mut rest = chunk[after..].chars();
+    match rest.next()? {
+        c if c.is_uppercase() => Some(after),
+        quote @ ('"' | '”') if rest.next().is_some() => Some(after + quote.len_utf8()),
+        _ => None,
+    }
 }
 
 /// Characters that are one token in a row: `...`, `--`, `!!!`.
@@ -307,6 +324,9 @@ mod tests {
             ("One line\nanother line", vec!["One line", "another line"]),
             ("18/8 steel, 5:30 pm, and/or", vec!["18/8 steel , 5:30 pm , and/or"]),
             ("love it!!! 😀😀 ok", vec!["love it !!!", "😀 😀 ok"]),
+            ("a waistband.The straps", vec!["a waistband .", "The straps"]),
+            ("\"a thriller.\"--Readers", vec!["\" a thriller . \"", "-- Readers"]),
+            ("see amazon.com, U.S.A and v2.0.Beta", vec!["see amazon.com , U.S.A and v2.0.Beta"]),
             ("the Smiths' dog", vec!["the Smiths ' dog"]),
             ("", vec![]),
         ] {

@@ -43,7 +43,7 @@ impl Chunk {
 #[derive(Debug, thiserror::Error)]
 pub enum TreebankError {
     /// It cannot be read.
-    #[error("cannot read the treebank `{}`", path.display())]
+    #[error("cannot read the treebank `{}`\nhint: a treebank is a file of lines `word tag chunk`, as those of CoNLL-2000 are", path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -96,6 +96,25 @@ pub fn each_line(path: &Path, mut each: impl FnMut(&str)) -> Result<(), MineErro
     Ok(())
 }
 
+const ENGLISH_STOP_WORDS: &str = include_str!("stop_words.txt");
+
+/// Sections of the English stop words whose words make no name of a thing complete.
+const CLOSED_CLASS: [&str; 6] = ["Articles", "Pronouns", "Conjunctions", "Prepositions", "Be, have, do", "Adverbs"];
+
+/// The words of a section, whose first line is its heading.
+fn words_of_section(section: &str) -> impl Iterator<Item = &str> {
+    section.lines().skip(1).flat_map(str::split_whitespace)
+}
+
+/// Whether a word in lower case is an article, a pronoun, a preposition or the like.
+fn is_closed_class(word: &str) -> bool {
+    static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let sections = ENGLISH_STOP_WORDS.split("# ").filter(|s| CLOSED_CLASS.iter().any(|name| s.starts_with(name)));
+        sections.flat_map(words_of_section).collect()
+    });
+    WORDS.contains(word)
+}
+
 /// Words that say little by themselves.
 #[derive(Clone, Debug)]
 pub struct StopWords(HashSet<String>);
@@ -104,8 +123,8 @@ impl StopWords {
     /// English ones, which are part of the program.
     pub fn english() -> &'static Self {
         static ENGLISH: LazyLock<StopWords> = LazyLock::new(|| {
-            let lines = include_str!("stop_words.txt").lines().filter(|line| !line.starts_with('#'));
-            StopWords(lines.flat_map(str::split_whitespace).map(str::to_owned).collect())
+            let sections = ENGLISH_STOP_WORDS.split("# ");
+            StopWords(sections.flat_map(words_of_section).map(str::to_owned).collect())
         });
         &ENGLISH
     }
@@ -181,6 +200,12 @@ impl Labels {
             Quality::List(list) => vec![list],
             Quality::Corpus { kinds, brands } => vec![kinds, brands],
         };
+        let of_corpus = matches!(quality, Quality::Corpus { .. });
+        // `For Women`, `Sold Out`: an encyclopedia has no such titles, and they would teach that such words begin and end phrases.
+        let is_cut = |words: &[u32]| {
+            let [first, .., last] = words else { return false };
+            of_corpus && [first, last].iter().any(|&&word| is_closed_class(types.text(word)))
+        };
         for (number, list) in (0u8..).zip(lists) {
             list.each(|entry| {
                 entries += 1;
@@ -189,7 +214,9 @@ impl Labels {
                         // Of several lists the first one counts.
                         Some(node) => {
                             let label = &mut labels.of[node as usize];
-                            if !matches!(label, Label::Positive(_)) {
+                            if is_cut(&words) {
+                                *label = Label::Unknown;
+                            } else if !matches!(label, Label::Positive(_)) {
                                 *label = Label::Positive(number);
                             }
                         }
@@ -201,7 +228,7 @@ impl Labels {
                 }
             })?;
         }
-        labels.of_corpus = matches!(quality, Quality::Corpus { .. });
+        labels.of_corpus = of_corpus;
         labels.entries = entries;
         labels.rare = rare;
         for word in 0..candidates.types() as u32 {

@@ -1,14 +1,13 @@
 //! Text to arrays: each word a number, and what stands around it.
 //!
-//! Words are those of Unicode's UAX #29, in lower case: apostrophes stay inside, hyphens split, `1,000` is one. What is between
+//! Words are those of Unicode's UAX #29, in lower case: apostrophes stay inside, hyphens and colons split, `1,000` is one. What is between
 //! words is marks. Some of them end a segment, which no phrase crosses; others are noted at the words beside them.
 use std::collections::{HashMap, HashSet};
 
 use hashbrown::HashTable;
-use unicode_segmentation::UnicodeSegmentation;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::types::Types;
+use super::types::{self, Types};
 use crate::{
     memory,
     syntax::{Tagger, Tagging},
@@ -286,7 +285,7 @@ impl<'m> Reader<'m> {
         });
         let first = batch.words.len();
         let (mut at, mut token) = (0, 0);
-        for (start, word) in text.unicode_word_indices() {
+        for (start, word) in types::words(text) {
             let before = marks_between(&text[at..start], batch, first);
             at = start + word.len();
             while token < self.tags.len() && self.tags[token].0 as usize <= start {

@@ -80,10 +80,22 @@ impl Types {
     }
 }
 
+/// The words of a text with their places: those of UAX #29, but that a colon between letters, as in `Color:Black`, stands between two words.
+pub fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.unicode_word_indices().flat_map(|(start, word)| {
+        let mut at = start;
+        word.split(':').map(move |part| {
+            let place = at;
+            at += part.len() + 1;
+            (place, part)
+        })
+    })
+}
+
 /// The words of an entry of a list, as types. Whether there are any, and all are known.
 pub fn types_of(types: &Types, entry: &str, into: &mut Vec<u32>) -> bool {
     into.clear();
-    for word in entry.unicode_words() {
+    for (_, word) in words(entry) {
         match types.find(&word.to_lowercase()) {
             Some(kind) => into.push(kind),
             None => return false,
