@@ -120,49 +120,19 @@ impl<'m> Nouns<'m> {
     }
 }
 
-/// Whether a word is a determiner or a possessive whatever its tag.
+/// Determiners and possessives whatever their tag.
+const DETERMINERS: &str = "a an the this that these those every each my your his her its our their";
+/// Words that by themselves are pronouns whatever their tag.
+const PRONOUNS: &str = "i me you he him she her it we us they them one ones other others something someone somebody anything anyone \
+    anybody everything everyone everybody nothing nobody none";
+
 fn is_determiner(word: &str) -> bool {
-    [
-        "a", "an", "the", "this", "that", "these", "those", "every", "each", "my", "your", "his", "her", "its", "our",
-        "their",
-    ]
-    .iter()
-    .any(|determiner| determiner.eq_ignore_ascii_case(word))
+    DETERMINERS.split(' ').any(|determiner| determiner.eq_ignore_ascii_case(word))
 }
 
-/// Whether a word by itself is a pronoun whatever its tag. `US` and `IT` are other words.
 fn is_pronoun(word: &str) -> bool {
-    const PRONOUNS: [&str; 28] = [
-        "i",
-        "me",
-        "you",
-        "he",
-        "him",
-        "she",
-        "her",
-        "it",
-        "we",
-        "us",
-        "they",
-        "them",
-        "one",
-        "ones",
-        "other",
-        "others",
-        "something",
-        "someone",
-        "somebody",
-        "anything",
-        "anyone",
-        "anybody",
-        "everything",
-        "everyone",
-        "everybody",
-        "nothing",
-        "nobody",
-        "none",
-    ];
-    !["US", "IT"].contains(&word) && PRONOUNS.iter().any(|pronoun| pronoun.eq_ignore_ascii_case(word))
+    // Capitals make other words of these.
+    !["US", "IT"].contains(&word) && PRONOUNS.split(' ').any(|pronoun| pronoun.eq_ignore_ascii_case(word))
 }
 
 /// The words of a document that begin in these tokens. `from` is a word at or before the first of them, and moves on.

@@ -178,23 +178,23 @@ impl Sentences {
 /// The next run of characters other than white space, or what of it is the end of a sentence that the next one follows without a space.
 fn next_chunk(line: &str, at: usize) -> Option<(usize, usize)> {
     let start = at + line[at..].find(|c: char| !c.is_whitespace())?;
-    let end = line[start..].find(char::is_whitespace).map_or(line.len(), |i| start + i);
-    let chunk = &line[start..end];
-    let cut = chunk.match_indices('.').find_map(|(point, _)| sentence_end(chunk, point + 1));
-    Some((start, cut.map_or(end, |cut| start + cut)))
+    let end = line[start..].char_indices().find_map(|(i, c)| match c {
+        '.' => sentence_end(&line[start..], i),
+        c => c.is_whitespace().then_some(i),
+    });
+    Some((start, end.map_or(line.len(), |end| start + end)))
 }
 
-/// Where a sentence ends at the point before `after`, if the text there is as in `waistband.The` or `thriller."--A`: letters in lower case, a
-/// point, and a capital or a closing quotation mark with something behind it. An address, an abbreviation or a version has none of these.
-fn sentence_end(chunk: &str, after: usize) -> Option<usize> {
-    let lower = chunk[..after - 1].bytes().rev().take_while(u8::is_ascii_lowercase).count();
-    if lower < 2 {
-        return None;
-    }
-    let mut rest = chunk[after..].chars();
+/// Where a sentence ends at a point, if the text there is as in `waistband.The` or `thriller."--A`: letters in lower case, the point, and a
+/// capital or a closing quotation mark with something behind it. An address, an abbreviation or a version has none of these.
+fn sentence_end(text: &str, point: usize) -> Option<usize> {
+    let after = point + 1;
+    let before = text.as_bytes()[..point].iter().rev().take(2).filter(|b| b.is_ascii_lowercase());
+    let mut rest = text[after..].chars();
     match rest.next()? {
+        _ if before.count() < 2 => None,
         c if c.is_uppercase() => Some(after),
-        quote @ ('"' | '”') if rest.next().is_some() => Some(after + quote.len_utf8()),
+        quote @ ('"' | '”') if rest.next().is_some_and(|c| !c.is_whitespace()) => Some(after + quote.len_utf8()),
         _ => None,
     }
 }

@@ -279,3 +279,22 @@ impl Labels {
 fn numbers(labels: &[Label], wanted: Label) -> Vec<u32> {
     (0u32..).zip(labels).filter(|(_, label)| **label == wanted).map(|(at, _)| at).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_of_the_stop_words_are_found_by_name() {
+        for name in CLOSED_CLASS {
+            assert!(ENGLISH_STOP_WORDS.split("# ").any(|section| section.starts_with(name)), "{name}");
+        }
+        for word in ["the", "for", "and", "herself", "doesn't", "only"] {
+            assert!(is_closed_class(word) && StopWords::english().contains(word), "{word}");
+        }
+        for word in ["new", "best", "x", "coffee", "articles"] {
+            assert!(!is_closed_class(word), "{word}");
+        }
+        assert!(StopWords::english().contains("new") && !StopWords::english().contains("coffee"));
+    }
+}
