@@ -37,7 +37,7 @@ pub struct Manifest<B> {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// There is none.
-    #[error("`{}` has no manifest, so it is not a finished data set\nhint: run `{remake}` with OUT={} and all else as it was meant, to finish it", folder.display(), out_of(folder).display())]
+    #[error("`{}` has no manifest, so it is not a finished data set\nhint: run `{remake} {}` to finish it, with all else as it was meant", folder.display(), out_for(remake, folder))]
     Absent {
         /// The folder.
         folder: PathBuf,
@@ -88,9 +88,11 @@ pub enum ManifestError {
     Store(#[from] StoreError),
 }
 
-/// The folder of everything that a sealed folder is part of.
-fn out_of(folder: &Path) -> &Path {
-    folder.parent().filter(|out| !out.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// How a command names the folder of everything that a sealed folder is part of.
+fn out_for(command: &str, folder: &Path) -> String {
+    let out = folder.parent().filter(|out| !out.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let option = if command.starts_with("make ") { "OUT=" } else { "--out " };
+    format!("{option}{}", out.display())
 }
 
 impl<B: Serialize + DeserializeOwned> Manifest<B> {

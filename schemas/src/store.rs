@@ -67,7 +67,7 @@ pub enum StoreError {
         source: parquet::errors::ParquetError,
     },
     /// A file that the manifest names is not there.
-    #[error("`{}` is missing; the manifest beside it names it\nhint: run `{remake}` again, with OUT= and all else as before", path.display())]
+    #[error("`{}` is missing; the manifest beside it names it\nhint: run `{remake}` again, with all options as before", path.display())]
     Missing {
         /// The file.
         path: PathBuf,

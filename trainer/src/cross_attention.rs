@@ -27,7 +27,7 @@ pub enum AttentionError {
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// A title.
-    #[error("the title `{}` has {tokens} tokens, wanted 1 to {most}\nhint: put each title in quotes", short(title))]
+    #[error("the title `{}` has {tokens} tokens, wanted 1 to {most}\nhint: name a title of a product", short(title))]
     Length {
         /// The title.
         title: String,

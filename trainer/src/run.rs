@@ -471,8 +471,9 @@ impl Run {
 
     /// Ends what it tells, here and to other ranks.
     pub fn finish(&mut self) -> Result<(), StoreError> {
+        let finished = self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish());
         self.world.finish();
-        self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish())
+        finished
     }
 
     /// The link to the newest checkpoint.

@@ -227,7 +227,9 @@ fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
     while tried < LINES_TRIED {
         let Some(batch) = lines.next_batch(1 << 16) else { break };
         for (_, line) in batch.iter().take(LINES_TRIED - tried) {
-            array |= tried == 0 && line.trim_ascii_start().starts_with(b"[");
+            // A line of its own, or the first record after it; a piece of a record may begin with other things.
+            let inside = line.trim_ascii_start().strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+            array |= tried == 0 && inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(b"{"));
             tried += 1;
             if let Ok(Some(kind)) = parse(line, |r| r.recognise()) {
                 match kinds.iter_mut().find(|(k, _)| *k == kind) {
@@ -245,6 +247,8 @@ fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
     }
     // The most frequent; of equal ones the first seen.
     let holds = kinds.iter().rev().max_by_key(|(_, n)| *n).map(|(k, _)| *k);
+    // The last record of an array has no comma behind it, and may be read.
+    array &= kinds.iter().map(|(_, n)| n).sum::<u32>() <= 1;
     Ok(Found { name, path, bytes, compressed: opened.compressed, holds, damage, array })
 }
 
@@ -267,9 +271,10 @@ mod tests {
         let error = find(folder.path(), Path::new("nowhere")).unwrap_err().to_string();
         assert!(error.contains("`a.json` (a JSON array; `jq -c '.[]'`"), "{error}");
         fs::write(folder.path().join("c.json"), record).unwrap();
+        fs::write(folder.path().join("d.json"), format!("[\"Tea\"]}}\n{record}\n{record}\n")).unwrap();
         let found = find(folder.path(), Path::new("nowhere")).unwrap();
         let skipped = ["a", "b"].map(|name| format!("`{name}.json` ({ARRAY})"));
-        assert_eq!(names(&found), (vec!["c.json"], skipped.into()));
+        assert_eq!(names(&found), (vec!["c.json", "d.json"], skipped.into()));
     }
 
     #[test]

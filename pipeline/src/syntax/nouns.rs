@@ -1,7 +1,7 @@
 //! Noun phrases of a document, as ranges of its tokens.
 //!
-//! A phrase for masking is what a chunk means: a leading determiner, possessive or conjunction goes, with what stands before it (`only a few
-//! weeks`); signs at the ends go; a chunk that is a pronoun is none; of a long one the last [`MOST_WORDS`] words stay, which have its head.
+//! A phrase for masking is what a chunk means: a leading determiner or possessive goes, with what stands before it (`only a few
+//! weeks`); a leading conjunction goes, as do signs at the ends; a chunk that is a pronoun is none; of a long one the last [`MOST_WORDS`] words stay, which have its head.
 //! Tags decide, and for the commonest words their spelling, as titles in capitals mislead the tagger.
 use super::{
     chunker,
@@ -39,8 +39,10 @@ pub struct Nouns<'m> {
 enum Role {
     /// A noun: a phrase needs one.
     Noun,
-    /// A determiner, a possessive or a conjunction: not at the start.
+    /// A determiner or possessive: neither at the start nor before the first noun.
     Determiner,
+    /// A conjunction: not at the start.
+    Conjunction,
     /// Anything else.
     Other,
 }
@@ -50,7 +52,8 @@ impl<'m> Nouns<'m> {
     pub fn new(model: &'m Model) -> Self {
         let role = |tag: &String| match tag.as_str() {
             "NN" | "NNS" | "NNP" | "NNPS" | "FW" => Role::Noun,
-            "DT" | "PDT" | "PRP$" | "WP$" | "WDT" | "POS" | "PRP" | "WP" | "EX" | "CC" => Role::Determiner,
+            "DT" | "PDT" | "PRP$" | "WP$" | "WDT" | "POS" | "PRP" | "WP" | "EX" => Role::Determiner,
+            "CC" => Role::Conjunction,
             _ => Role::Other,
         };
         Self {
@@ -80,7 +83,8 @@ impl<'m> Nouns<'m> {
                 let noun = (first..last).find(|&i| role(i) == Role::Noun).unwrap_or(last);
                 first = (first..noun).rev().find(|&i| role(i) == Role::Determiner).map_or(first, |i| i + 1);
                 loop {
-                    while first < last && (role(first) == Role::Determiner || !says(first)) {
+                    while first < last && (matches!(role(first), Role::Determiner | Role::Conjunction) || !says(first))
+                    {
                         first += 1;
                     }
                     while first < last && !says(last - 1) {
@@ -199,6 +203,7 @@ mod tests {
             ("she was there", ""),
             ("It worked for only a few weeks, such a good kettle.", "few weeks|good kettle"),
             ("Everything arrived and OUR MISSION is something else.", "MISSION"),
+            ("It is a soft and comfortable fabric.", "soft and comfortable fabric"),
             ("Made in the US for us. Others like it.", "US"),
             ("An adjustable waistband.The straps are soft.", "adjustable waistband|straps"),
             ("Net weight 12 oz. and a thriller.\"--Readers", "Net weight|12 oz|thriller|Readers"),

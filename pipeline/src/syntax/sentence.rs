@@ -103,8 +103,8 @@ impl Sentences {
                 }
                 dots
             } else if closes(c) && !(c == '\'' && rest.len() == 1) {
-                let run = rest.chars().rev().take_while(|&other| other == c).count();
-                if is_run(c) { run * c.len_utf8() } else { c.len_utf8() }
+                let run = || rest.chars().rev().take_while(|&other| other == c).count();
+                if is_run(c) { run() * c.len_utf8() } else { c.len_utf8() }
             } else {
                 break;
             };
@@ -185,7 +185,7 @@ fn next_chunk(line: &str, at: usize) -> Option<(usize, usize)> {
     Some((start, end.map_or(line.len(), |end| start + end)))
 }
 
-/// Where a sentence ends at a point, if the text there is as in `waistband.The` or `thriller."--A`: letters in lower case, the point, and a
+/// Where a sentence ends at a point, if the text there is as in `waistband.The` or `thriller."--A`: ASCII letters in lower case, the point, and a
 /// capital or a closing quotation mark with something behind it. An address, an abbreviation or a version has none of these.
 fn sentence_end(text: &str, point: usize) -> Option<usize> {
     let after = point + 1;

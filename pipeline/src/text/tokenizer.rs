@@ -59,7 +59,7 @@ pub enum TokenizerError {
     /// It is a vocabulary of a cased BERT, and nothing says so.
     #[error(
         "tokenizer `{}` has {found} entries with capitals, such as `{entry}`: a vocab.txt by itself is read as that of an uncased BERT\n\
-         hint: name a cased model's tokenizer.json; in Python AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it",
+         hint: name a cased model's tokenizer.json; in Python AutoTokenizer.from_pretrained(folder, do_lower_case=False).save_pretrained(folder) writes it",
         path.display()
     )]
     Cased {

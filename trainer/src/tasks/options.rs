@@ -118,8 +118,8 @@ impl Options {
     /// When one cannot be.
     pub fn check(&self) -> Result<(), OptionError> {
         let bad = |option, wanted| {
-            let table = toml::Value::try_from(self).unwrap_or(toml::Value::Boolean(false));
-            let found = table.get(option).map_or_else(|| "not there".to_owned(), toml::Value::to_string);
+            let table = serde_json::to_value(self).unwrap_or_default();
+            let found = table[option].to_string();
             Err(OptionError { option, found, wanted })
         };
         if let Err((key, wanted)) = self.optimizer(self.learning_rate).check() {

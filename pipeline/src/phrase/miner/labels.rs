@@ -112,7 +112,7 @@ fn is_closed_class(word: &str) -> bool {
         let sections = ENGLISH_STOP_WORDS.split("# ").filter(|s| CLOSED_CLASS.iter().any(|name| s.starts_with(name)));
         sections.flat_map(words_of_section).collect()
     });
-    WORDS.contains(word)
+    WORDS.contains(word) || (word.contains('’') && WORDS.contains(word.replace('’', "'").as_str()))
 }
 
 /// Words that say little by themselves.
@@ -201,7 +201,8 @@ impl Labels {
             Quality::Corpus { kinds, brands } => vec![kinds, brands],
         };
         let of_corpus = matches!(quality, Quality::Corpus { .. });
-        // `For Women`, `Sold Out`: an encyclopedia has no such titles, and they would teach that such words begin and end phrases.
+        // `For Women`, `Sold Out`, though also `The North Face`: they would teach that such words begin and end phrases, and an encyclopedia has
+        // hardly any.
         let is_cut = |words: &[u32]| {
             let [first, .., last] = words else { return false };
             of_corpus && [first, last].iter().any(|&&word| is_closed_class(types.text(word)))
