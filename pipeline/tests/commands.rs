@@ -476,6 +476,20 @@ fn inspect_shows_what_is_there() {
 }
 
 #[test]
+fn what_a_stopped_seal_left_is_swept_away() {
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
+    raw.run(&[]);
+    fs::remove_file(raw.path("out/shards/manifest.json")).unwrap();
+    let left = ["tokenizer.json", "options.toml", "manifest.json", "products-00000.parquet"]
+        .map(|name| raw.path(&format!("out/shards/{name}.0123456789abcdef.tmp")));
+    left.iter().for_each(|path| fs::write(path, "").unwrap());
+    raw.run(&[]);
+    for path in left {
+        assert!(!path.exists(), "{}", path.display());
+    }
+}
+
+#[test]
 fn inspect_shows_nothing_of_damaged_files() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);

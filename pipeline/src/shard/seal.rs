@@ -110,6 +110,7 @@ pub fn make(
         store::remove(&folder.join(MANIFEST))?;
     }
     ledger.keep_only(&manifest.files)?;
+    store::sweep(&folder, |name| copies.iter().any(|(copy, _)| name == *copy))?;
     for (name, bytes) in copies {
         store::write_file(&folder.join(name), bytes)?;
     }
