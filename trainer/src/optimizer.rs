@@ -76,7 +76,7 @@ impl OptimizerOptions {
             (Some(_), None) => return Err(("optimizer.sequences", "a number from 1 to 65,536")),
             (None, Some(tokens)) if (1024..=1 << 26).contains(&tokens) => {}
             (None, Some(_)) => return Err(("optimizer.tokens", "a number from 1,024 to 67,108,864")),
-            _ => return Err(("optimizer.sequences, optimizer.tokens", "one of the two")),
+            _ => return Err(("optimizer.sequences, optimizer.tokens", "one of the two, not both")),
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return Err(("optimizer.weight_decay", "a number of at least 0"));
