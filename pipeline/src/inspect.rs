@@ -32,7 +32,7 @@ pub enum InspectError {
     Tokenizer(#[from] TokenizerError),
     /// The pool.
     #[error(transparent)]
-    Pool(#[from] pool::PoolOfError),
+    Pool(#[from] pool::PoolOfShardsError),
     /// A row.
     #[error("shard `{}` is not what its manifest promises", path.display())]
     Row {

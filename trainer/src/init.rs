@@ -238,7 +238,7 @@ fn shards_of(folder: &Path) -> String {
 }
 
 /// Checks that the model and the shards make the same of a text before they look for tokens. A folder that
-/// says nothing of case and accents is taken to; a note says so of one whose tokenizer cannot be read.
+/// says nothing of case and accents passes; so does one whose tokenizer cannot be read, with a note.
 fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitError> {
     let found = tokens::normalized(folder, PROBE);
     let wanted = tokenizers::Tokenizer::from_bytes(shards.tokenizer())

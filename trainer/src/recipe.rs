@@ -333,18 +333,10 @@ impl Recipe {
 
     /// The values of keys such as `switch.fast, switch.slow` or `stage.0.corpora`.
     fn values_of(&self, keys: &str) -> String {
-        let table = toml::Value::try_from(self).unwrap_or(toml::Value::Boolean(false));
-        let value_of = |key: &str| {
-            let mut value = Some(&table);
-            for name in key.split('.') {
-                value = value.and_then(|value| match name.parse::<usize>() {
-                    Ok(number) => value.get(number),
-                    Err(_) => value.get(name),
-                });
-            }
-            value.map_or_else(|| "not there".to_owned(), toml::Value::to_string)
-        };
-        keys.split([',', '+']).map(|key| value_of(key.trim())).collect::<Vec<_>>().join(", ")
+        let table = serde_json::to_value(self).unwrap_or_default();
+        let place = |key: &str| format!("/{}", key.trim().replace('.', "/"));
+        let value = |key| table.pointer(&place(key)).unwrap_or_default().to_string();
+        keys.split([',', '+']).map(value).collect::<Vec<_>>().join(", ")
     }
 
     fn check(&self, name: &str) -> Result<(), RecipeError> {
@@ -591,8 +583,9 @@ mod tests {
         assert!(error.contains("`both`"), "{error}");
         let error = load(&|text| text.to_owned() + "\n[[stage]]\ncorpora = [\"products\"]\n");
         assert!(
-            error
-                .contains("stage.2 is { corpora = [\"products\"], neighbor = false }, wanted either `epochs`, above 0"),
+            error.contains(
+                "stage.2 is {\"corpora\":[\"products\"],\"neighbor\":false}, wanted either `epochs`, above 0"
+            ),
             "{error}"
         );
         let shape = |text: &str| Recipe::load("sample", &[text.to_owned()]).unwrap_err().to_string();

@@ -312,7 +312,7 @@ fn write(folder: &Path, pool: &Pool, body: &PoolBody) -> Result<schemas::FileEnt
 
 /// The pool of `out` cannot be had for the shards there.
 #[derive(Debug, thiserror::Error)]
-pub enum PoolOfError {
+pub enum PoolOfShardsError {
     /// The manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -328,11 +328,11 @@ pub enum PoolOfError {
 }
 
 /// Reads the pool of `out` that the spans of these shards refer to.
-pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfError> {
+pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsError> {
     let folder = out.join("pool");
     let manifest = Manifest::<PoolBody>::read(&folder, REMAKE)?;
     if manifest.data_blake3() != shards.pool.blake3 {
-        return Err(PoolOfError::Other { folder });
+        return Err(PoolOfShardsError::Other { folder });
     }
     Ok(load(out, &manifest)?)
 }

@@ -27,7 +27,7 @@ pub enum PhrasesError {
     Store(#[from] StoreError),
     /// The pool.
     #[error(transparent)]
-    Pool(#[from] pool::PoolOfError),
+    Pool(#[from] pool::PoolOfShardsError),
     /// The table cannot be written.
     #[error("cannot write the table")]
     Report(#[from] io::Error),
