@@ -1,11 +1,12 @@
 //! What a run says while it works: bars for a person, lines of JSON for a cluster.
 use std::{
+    fmt,
     io::{self, Write},
     path::Path,
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// For whom the run talks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -68,7 +69,7 @@ impl Progress {
 
     /// A bar over this many things.
     pub fn count(&self, step: &'static str, total: u64) -> ProgressBar {
-        self.bar(step, total, "{prefix:9} {bar:32} {pos:>10} of {len:<10} {per_sec:>12}  {eta} left")
+        self.bar(step, total, COUNT)
     }
 
     /// A line that says what is being done; hidden where standard error is not a terminal.
@@ -83,9 +84,7 @@ impl Progress {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸ "));
-        }
+        bar.set_style(style(template));
         bar.set_prefix(step);
         bar
     }
@@ -133,6 +132,19 @@ impl Progress {
             Log::Json => serde_json::json!({"event": "note", "heading": heading, "text": text}).to_string(),
         }
     }
+}
+
+/// A bar over things that are counted.
+const COUNT: &str = "{prefix:9} {bar:32} {human_pos:>11} of {human_len:<11} {rate:>10}  {eta} left";
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // The library's own rate has as many decimals as it has room.
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // What cannot be written is not seen.
+        let _ = write!(out, "{}/s", short(state.per_sec() as u64));
+    };
+    style.progress_chars("━╸ ").with_key("rate", rate)
 }
 
 /// Why a step is made that never was.
@@ -191,7 +203,74 @@ pub fn short(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
     use super::*;
+
+    /// A terminal that keeps what is written to it.
+    #[derive(Clone, Debug, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            100
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_bar_says_how_far_and_how_fast() {
+        let paper = Paper::default();
+        let bar = ProgressBar::with_draw_target(
+            Some(14_999_898),
+            ProgressDrawTarget::term_like_with_hz(Box::new(paper.clone()), 255),
+        );
+        bar.set_style(style(COUNT));
+        bar.set_prefix("encoding");
+        bar.set_position(110_050);
+        std::thread::sleep(Duration::from_millis(20));
+        bar.inc(1);
+        bar.tick();
+        let drawn = paper.0.lock().unwrap().clone();
+        let last = drawn.rsplit("encoding").next().unwrap();
+        assert!(last.contains("110,051 of 14,999,898"), "{drawn}");
+        let rate = last.split("/s").next().unwrap().rsplit("  ").next().unwrap().trim().to_owned();
+        assert!(rate.len() <= 8 && rate.ends_with([' ', 'K', 'M', 'G']) || rate.parse::<u64>().is_ok(), "{drawn}");
+    }
 
     #[test]
     fn paths_are_quoted_where_a_shell_would_split_them() {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::tokens::Word;
+use crate::memory::fetch;
 
 /// No candidate.
 pub const NONE: u32 = u32::MAX;
@@ -32,13 +33,15 @@ pub struct Candidates {
     min_support: u64,
 }
 
-/// Keys of a range that are held at a time, at least: 8 MiB.
+/// Keys of a range that are held at a time, at least: 8 MiB. The text is gone through once for each range, so all threads together
+/// hold an eighth as many as there are words.
 const LEAST_KEYS: usize = 1 << 20;
 
 impl Candidates {
     /// Counts the word sequences of at most `longest` words that occur `min_support` times or more.
     pub fn count(words: &[Word], types: usize, min_support: u64, longest: usize) -> Self {
-        Self::count_in(words, types, min_support, longest, (words.len() / 64).max(LEAST_KEYS))
+        let keys = words.len() / (8 * rayon::current_num_threads());
+        Self::count_in(words, types, min_support, longest, keys.max(LEAST_KEYS))
     }
 
     fn count_in(words: &[Word], types: usize, min_support: u64, longest: usize, most_keys: usize) -> Self {
@@ -187,6 +190,20 @@ impl Candidates {
         let (first, end) = (self.first_child[node as usize], self.first_child[node as usize + 1]);
         let words = &self.last[(first - self.types) as usize..(end - self.types) as usize];
         words.binary_search(&word).ok().map(|at| first + at as u32)
+    }
+
+    /// The candidates that are `node` and one more word, with that word.
+    pub fn children(&self, node: u32) -> impl Iterator<Item = (u32, u32)> {
+        let children = self.first_child[node as usize]..self.first_child[node as usize + 1];
+        children.map(|child| (self.last[(child - self.types) as usize], child))
+    }
+
+    /// Has what [`Self::parent`] of a node looks at on its way from memory.
+    #[inline]
+    pub fn fetch(&self, node: u32) {
+        if let Some(parent) = node.checked_sub(self.types).and_then(|at| self.parent.get(at as usize)) {
+            fetch(parent);
+        }
     }
 
     /// The candidate without its last word; `None` for a word.

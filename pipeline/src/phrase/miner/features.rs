@@ -81,18 +81,37 @@ impl Lexical {
     }
 }
 
-/// Sums over the places of each node.
-pub struct Places {
+/// Sums over the places of a node, one beside another in one cache line: most nodes must be fetched from memory.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub struct Sums<N = u64> {
     /// How many places there are.
-    pub counts: Vec<u64>,
-    quoted: Vec<u64>,
-    dashed: Vec<u64>,
-    bracketed: Vec<u64>,
-    capitalised: Vec<u64>,
-    capitals: Vec<u64>,
+    pub count: N,
+    quoted: N,
+    dashed: N,
+    bracketed: N,
+    capitalised: N,
+    capitals: N,
     /// Further uses of its words nearby, weighted by their idf in units of [`IDF_UNIT`].
-    outside: Vec<u64>,
+    outside: N,
 }
+
+impl Sums<AtomicU64> {
+    fn into_inner(self) -> Sums {
+        Sums {
+            count: self.count.into_inner(),
+            quoted: self.quoted.into_inner(),
+            dashed: self.dashed.into_inner(),
+            bracketed: self.bracketed.into_inner(),
+            capitalised: self.capitalised.into_inner(),
+            capitals: self.capitals.into_inner(),
+            outside: self.outside.into_inner(),
+        }
+    }
+}
+
+/// The sums of each node.
+pub struct Places(Vec<Sums>);
 
 /// So that sums are the same in any order.
 const IDF_UNIT: f64 = 65536.0;
@@ -105,9 +124,7 @@ impl Places {
         nodes: usize,
         find: impl Fn(Range<usize>, &mut segmentation::Room, segmentation::Told<'_>) + Sync,
     ) -> Self {
-        let zeros = || -> Vec<AtomicU64> { (0..nodes).map(|_| AtomicU64::new(0)).collect() };
-        let (counts, quoted, dashed, bracketed) = (zeros(), zeros(), zeros(), zeros());
-        let (capitalised, capitals, outside) = (zeros(), zeros(), zeros());
+        let sums: Vec<Sums<AtomicU64>> = (0..nodes).map(|_| Sums::default()).collect();
         let idf: Vec<u64> = lexical.idf.iter().map(|idf| (idf.max(0.0) * IDF_UNIT).round() as u64).collect();
         let (words, marks) = (&tokens.words, &tokens.marks);
         let documents = segmentation::chunks(words.len(), |place| marks[place].has(Marks::ENDS_DOCUMENT));
@@ -115,29 +132,26 @@ impl Places {
         documents.par_iter().for_each_init(new_room, |(room, nearby), chunk| {
             each_segment(tokens, chunk.clone(), nearby, |segment, nearby| {
                 find(segment, room, &mut |place, node| {
-                    let at = node as usize;
-                    if at >= nodes {
-                        return;
-                    }
-                    counts[at].fetch_add(1, Relaxed);
+                    let Some(sums) = sums.get(node as usize) else { return };
+                    sums.count.fetch_add(1, Relaxed);
                     let (first, last) = (marks[place.start], marks[place.end - 1]);
                     if first.has(Marks::QUOTE_BEFORE) && last.has(Marks::QUOTE_AFTER) {
-                        quoted[at].fetch_add(1, Relaxed);
+                        sums.quoted.fetch_add(1, Relaxed);
                     }
                     if first.has(Marks::OPEN_BEFORE) && last.has(Marks::CLOSE_AFTER) {
-                        bracketed[at].fetch_add(1, Relaxed);
+                        sums.bracketed.fetch_add(1, Relaxed);
                     }
                     if first.has(Marks::CAPITALISED) {
                         if marks[place.clone()].iter().all(|m| m.has(Marks::CAPITALISED)) {
-                            capitalised[at].fetch_add(1, Relaxed);
+                            sums.capitalised.fetch_add(1, Relaxed);
                         }
                         if marks[place.clone()].iter().all(|m| m.has(Marks::CAPITALS)) {
-                            capitals[at].fetch_add(1, Relaxed);
+                            sums.capitals.fetch_add(1, Relaxed);
                         }
                     }
                     if place.len() > 1 {
                         if marks[place.start..place.end - 1].iter().any(|m| m.has(Marks::DASH_AFTER)) {
-                            dashed[at].fetch_add(1, Relaxed);
+                            sums.dashed.fetch_add(1, Relaxed);
                         }
                         let here = &words[place];
                         let sum: u64 = here
@@ -153,22 +167,23 @@ impl Places {
                             })
                             .sum();
                         if sum > 0 {
-                            outside[at].fetch_add(sum, Relaxed);
+                            sums.outside.fetch_add(sum, Relaxed);
                         }
                     }
                 });
             });
         });
-        let plain = |sums: Vec<AtomicU64>| sums.into_iter().map(AtomicU64::into_inner).collect();
-        Self {
-            counts: plain(counts),
-            quoted: plain(quoted),
-            dashed: plain(dashed),
-            bracketed: plain(bracketed),
-            capitalised: plain(capitalised),
-            capitals: plain(capitals),
-            outside: plain(outside),
-        }
+        Self(sums.into_iter().map(Sums::into_inner).collect())
+    }
+
+    /// The sums of a node.
+    pub fn of(&self, node: usize) -> &Sums {
+        &self.0[node]
+    }
+
+    /// How many places each node has.
+    pub fn counts(&self) -> Vec<u64> {
+        self.0.iter().map(|sums| sums.count).collect()
     }
 }
 
@@ -270,15 +285,16 @@ pub fn of_phrases(
             row[0] = concordance;
             row[1] = count(node) / (count(l) + EPSILON).sqrt() / (count(r) + EPSILON).sqrt();
             row[2] = count(node) * concordance.ln();
-            let found = places.counts[at].max(1) as f64;
+            let sums = places.of(at);
+            let found = sums.count.max(1) as f64;
             let weight: f64 = words.iter().map(|w| lexical.idf[*w as usize]).sum();
             if weight > 0.0 {
-                row[3] = places.outside[at] as f64 / IDF_UNIT / found / weight;
+                row[3] = sums.outside as f64 / IDF_UNIT / found / weight;
             }
-            row[4] = places.quoted[at] as f64 / found;
-            row[5] = places.dashed[at] as f64 / found;
-            row[6] = places.bracketed[at] as f64 / found;
-            row[7] = places.capitalised[at] as f64 / found;
+            row[4] = sums.quoted as f64 / found;
+            row[5] = sums.dashed as f64 / found;
+            row[6] = sums.bracketed as f64 / found;
+            row[7] = sums.capitalised as f64 / found;
             let within = [candidates.parent(node), candidates.suffix(node)].into_iter().flatten().map(count);
             row[12] = count(node) / within.fold(count(node), f64::max);
             row[13] = extended[at] as f64 / count(node);
@@ -301,12 +317,13 @@ pub fn of_words(candidates: &Candidates, lexical: &Lexical, counts: &[u64], plac
         row[1] = counts[word] as f64 / candidates.counts[word].max(1) as f64;
         row[2] = f64::from(lexical.weak(word as u32));
         row[3] = lexical.idf[word];
-        if places.counts[word] > 0 {
-            let found = places.counts[word] as f64;
-            row[4] = places.quoted[word] as f64 / found;
-            row[5] = places.bracketed[word] as f64 / found;
-            row[6] = places.capitalised[word] as f64 / found;
-            row[7] = places.capitals[word] as f64 / found;
+        let sums = places.of(word);
+        if sums.count > 0 {
+            let found = sums.count as f64;
+            row[4] = sums.quoted as f64 / found;
+            row[5] = sums.bracketed as f64 / found;
+            row[6] = sums.capitalised as f64 / found;
+            row[7] = sums.capitals as f64 / found;
             row[8] = extended[word] as f64 / (counts[word] as f64).max(1.0);
         }
         row.map(|value| value as f32)
@@ -392,14 +409,15 @@ mod tests {
                 let none = Vec::new();
                 let wanted = places_by_looking(&tokens, &lexical, &words, of.get(&node).unwrap_or(&none));
                 let at = node as usize;
-                let exact = [&places.counts, &places.quoted, &places.dashed, &places.bracketed, &places.capitalised, &places.capitals];
+                let sums = places.of(at);
+                let exact = [sums.count, sums.quoted, sums.dashed, sums.bracketed, sums.capitalised, sums.capitals];
                 for (sum, wanted) in exact.iter().zip(wanted) {
-                    prop_assert_eq!(sum[at] as f64, wanted);
+                    prop_assert_eq!(*sum as f64, wanted);
                 }
-                let outside = places.outside[at] as f64 / IDF_UNIT;
+                let outside = sums.outside as f64 / IDF_UNIT;
                 prop_assert!((outside - wanted[6]).abs() < 1e-2, "{outside} {}", wanted[6]);
                 if words.len() > 1 {
-                    prop_assert_eq!(places.counts[at], candidates.counts[at]);
+                    prop_assert_eq!(sums.count, candidates.counts[at]);
                 }
             }
         }

@@ -26,6 +26,11 @@ impl Matrix {
         &self.values[row * self.columns..(row + 1) * self.columns]
     }
 
+    /// Some of the rows.
+    fn of_rows(&self, rows: &[u32]) -> Self {
+        Self::new(self.columns, rows.iter().flat_map(|&row| self.row(row as usize)).copied().collect())
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.values.len() / self.columns
@@ -86,21 +91,23 @@ impl Forest {
         Self { trees: trees.collect() }
     }
 
-    /// The quality of each row: the mean over the trees.
-    pub fn score(&self, matrix: &Matrix) -> Vec<f64> {
+    /// The quality of these rows: the mean over the trees. That of the others is 0.
+    pub fn score(&self, matrix: &Matrix, rows: &[u32]) -> Vec<f64> {
         // A block of rows and a tree fit the nearest cache.
         const BLOCK: usize = 256;
-        let blocks: Vec<usize> = (0..matrix.len()).step_by(BLOCK).collect();
-        let scored = blocks.into_par_iter().map(|first| {
-            let rows = first..(first + BLOCK).min(matrix.len());
+        let scored = rows.par_chunks(BLOCK).map(|rows| {
+            let block = matrix.of_rows(rows);
             let mut sums = vec![0.0f64; rows.len()];
             for tree in &self.trees {
-                tree.add(matrix, rows.start, &mut sums);
+                tree.add(&block, &mut sums);
             }
             sums.iter_mut().for_each(|sum| *sum /= self.trees.len() as f64);
             sums
         });
-        scored.flatten_iter().collect()
+        let scored: Vec<f64> = scored.flatten_iter().collect();
+        let mut qualities = vec![0.0; matrix.len()];
+        rows.iter().zip(scored).for_each(|(&row, quality)| qualities[row as usize] = quality);
+        qualities
     }
 }
 
@@ -141,13 +148,13 @@ impl Tree {
         tree
     }
 
-    /// Adds the tree's value of each row, from the first one on.
-    fn add(&self, matrix: &Matrix, first: usize, sums: &mut [f64]) {
+    /// Adds the tree's value of each row.
+    fn add(&self, matrix: &Matrix, sums: &mut [f64]) {
         // Several rows at a time: each waits for memory by itself, and not for the others.
         const LANES: usize = 8;
         let (whole, rest) = sums.as_chunks_mut::<LANES>();
         let columns = matrix.columns;
-        let mut row = first;
+        let mut row = 0;
         for sums in whole {
             let values = &matrix.values[row * columns..(row + LANES) * columns];
             let mut at = [0u16; LANES];
@@ -242,10 +249,24 @@ mod tests {
         (Matrix::new(2, values), Examples { positives: vec![positives], negatives: vec![negatives] })
     }
 
+    fn all(matrix: &Matrix) -> Vec<u32> {
+        (0..matrix.len() as u32).collect()
+    }
+
+    #[test]
+    fn some_rows_score_as_they_do_among_all() {
+        let (matrix, examples) = made_up(700);
+        let forest = Forest::train(&matrix, &examples, 0, "test");
+        let (every, some) = (forest.score(&matrix, &all(&matrix)), forest.score(&matrix, &[3, 300, 699]));
+        for row in 0..matrix.len() {
+            assert_eq!(some[row], if [3, 300, 699].contains(&row) { every[row] } else { 0.0 });
+        }
+    }
+
     #[test]
     fn what_decides_is_found() {
         let (matrix, examples) = made_up(3000);
-        let scores = Forest::train(&matrix, &examples, 0, "test").score(&matrix);
+        let scores = Forest::train(&matrix, &examples, 0, "test").score(&matrix, &all(&matrix));
         let mean = |rows: &[u32]| rows.iter().map(|&r| scores[r as usize]).sum::<f64>() / rows.len() as f64;
         let (good, bad) = (mean(&examples.positives[0]), mean(&examples.negatives[0]));
         assert!(good > 0.9 && bad < 0.1, "{good} {bad}");
@@ -256,7 +277,7 @@ mod tests {
         let (matrix, examples) = made_up(1000);
         let scores = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Forest::train(&matrix, &examples, 3, "test").score(&matrix))
+            pool.install(|| Forest::train(&matrix, &examples, 3, "test").score(&matrix, &all(&matrix)))
         };
         assert_eq!(scores(1), scores(3));
     }
@@ -271,7 +292,7 @@ mod tests {
             let mut draws = Draws::new(seed, "test", b"");
             let tree = Tree::grow(&matrix, &Examples { positives: vec![positives], negatives: vec![negatives] }, &mut draws);
             let mut sums = vec![0.0; rows as usize];
-            tree.add(&matrix, 0, &mut sums);
+            tree.add(&matrix, &mut sums);
             for (row, sum) in sums.iter().enumerate() {
                 // A plain walk gives the same leaf.
                 let mut at = 0;

@@ -258,15 +258,15 @@ pub fn mine(
         told(&format!("round {round} of {ROUNDS}: learning quality"));
         let before = std::mem::take(&mut quality);
         quality = qualities(tokens, &candidates, &lexical, &labels, &counts, &places, (options.seed, round, &before));
-        let scores = segmentation.piece_scores(&counts, &quality);
-        segmentation.estimate(&scores, |pass| {
+        let pieces = segmentation.pieces(&counts, &quality);
+        segmentation.estimate(&pieces, |pass| {
             told(&format!("round {round} of {ROUNDS}: cutting the text into phrases, pass {pass}"));
         });
         told(&format!("round {round} of {ROUNDS}: counting phrases"));
-        let cut = segmentation.cutter(&scores);
+        let cut = segmentation.cutter(&pieces);
         if round < ROUNDS {
             places = Places::sum(tokens, &lexical, candidates.len(), cut);
-            counts.clone_from(&places.counts);
+            counts = places.counts();
             labels.drop_unused(&counts);
         } else {
             counts = segmentation.counts(candidates.len(), cut);
@@ -287,6 +287,9 @@ fn all_places(
 ) {
     let mut nodes = Vec::new();
     for start in segment.clone() {
+        if let Some(&ahead) = longest.get(start + 16) {
+            trie.fetch(ahead);
+        }
         let first = tokens.words[start];
         if !first.may_start() || !candidates.starts_candidates(first.kind()) {
             continue;
@@ -312,12 +315,16 @@ fn qualities(
     places: &Places,
     (seed, round, before): (u64, u32, &[f64]),
 ) -> Vec<f64> {
+    // What is no piece any more is none in the next cut either, so nobody asks for its quality.
     let learn = |matrix: &Matrix, examples: &labels::Examples, first: usize, purpose: &str| {
         if examples.is_one_sided() {
             // Where a later round has lost its examples, what was learnt before stays.
             return before.get(first..first + matrix.len()).map_or_else(|| vec![0.0; matrix.len()], <[f64]>::to_vec);
         }
-        Forest::train(matrix, examples, seed, &format!("{purpose} {round}")).score(matrix)
+        let rows: Vec<u32> = (0..matrix.len() as u32)
+            .filter(|&row| first + (row as usize) < candidates.types() || counts[first + row as usize] > 0)
+            .collect();
+        Forest::train(matrix, examples, seed, &format!("{purpose} {round}")).score(matrix, &rows)
     };
     let words = features::of_words(candidates, lexical, counts, places);
     let mut quality = learn(&words, &labels.of_words(candidates, lexical), 0, "quality of words");

@@ -14,8 +14,12 @@ use rayon::prelude::*;
 
 use super::{
     EPSILON,
-    candidates::Candidates,
+    candidates::{Candidates, NONE},
     tokens::{TAGS, Tokens},
+};
+use crate::{
+    memory::fetch,
+    phrase::edges::{Edges, key_of},
 };
 
 /// The candidates, and phrases of the quality list that are none but are made of words of the corpus.
@@ -88,21 +92,69 @@ impl<'c> Trie<'c> {
 
     /// For each place of the text the longest node that stands there.
     pub fn longest(&self, tokens: &Tokens) -> Vec<u32> {
-        let words = &tokens.words;
-        let mut longest = vec![0; words.len()];
-        longest.par_iter_mut().enumerate().for_each(|(place, longest)| {
-            let mut node = words[place].kind();
-            for at in place.. {
-                if words[at].ends_segment() {
+        let (words, edges) = (&tokens.words, self.edges());
+        let mut longest: Vec<u32> = words.par_iter().map(|word| word.kind()).collect();
+        longest.par_chunks_mut(AT_ONCE).enumerate().for_each(|(chunk, longest)| {
+            // All places of a chunk go down the trie together, a word at a time, so that their edges are fetched together.
+            let start = chunk * AT_ONCE;
+            let mut going = [0; AT_ONCE];
+            let mut count = longest.len();
+            (0..count).for_each(|at| going[at] = at);
+            for length in 0.. {
+                let mut rest = 0;
+                for i in 0..count {
+                    let at = going[i];
+                    if !words[start + at + length].ends_segment() {
+                        edges.fetch(key_of(longest[at], edge_word(words[start + at + length + 1].kind())));
+                        going[rest] = at;
+                        rest += 1;
+                    }
+                }
+                count = 0;
+                for i in 0..rest {
+                    let at = going[i];
+                    if let Some(edge) = edges.get(longest[at], edge_word(words[start + at + length + 1].kind())) {
+                        longest[at] = edge.child;
+                        going[count] = at;
+                        count += 1;
+                    }
+                }
+                if count == 0 {
                     break;
                 }
-                let Some(child) = self.child(node, words[at + 1].kind()) else { break };
-                node = child;
             }
-            *longest = node;
         });
         longest
     }
+
+    /// All edges in one table, where each is found with one look into memory.
+    fn edges(&self) -> Edges {
+        let candidates = self.candidates;
+        let mut edges = Edges::with_room_for(self.len() - candidates.types());
+        for node in 0..candidates.len() as u32 {
+            for (word, child) in candidates.children(node) {
+                edges.find_or_insert(node, edge_word(word), || child);
+            }
+        }
+        for (&(node, word), &child) in &self.extra {
+            edges.find_or_insert(node, edge_word(word), || child);
+        }
+        edges
+    }
+
+    /// Has what [`Self::prefixes`] of a node need first on its way from memory.
+    #[inline]
+    pub fn fetch(&self, node: u32) {
+        self.candidates.fetch(node);
+    }
+}
+
+/// Places that go down the trie together.
+const AT_ONCE: usize = 64;
+
+/// The word on an edge: no edge is along 0, and words are numbers from 0.
+fn edge_word(word: u32) -> u32 {
+    word + 1
 }
 
 /// Words that a worker takes at a time; it takes whole segments or documents.
@@ -150,14 +202,40 @@ pub struct Segmentation<'a> {
     /// The longest node at each place.
     longest: &'a [u32],
     chunks: Vec<Range<usize>>,
-    /// How often each pair of tags stands side by side in a segment.
+    /// Those of them on which transitions are estimated.
+    sample: Vec<Range<usize>>,
+    /// How often each pair of tags stands side by side in a segment of the sample.
     neighbours: Vec<u64>,
     transitions: Transitions,
 }
 
+/// A node as a piece. All that cutting asks of it lies in one place, since most nodes must be fetched from memory.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+struct Piece {
+    /// Its log score; what is in no lexicon is impossible.
+    score: f64,
+    /// The node without its last word; [`NONE`] of a word.
+    parent: u32,
+    /// Its number of words.
+    words: u32,
+}
+
+/// All nodes as pieces.
+pub struct Pieces(Vec<Piece>);
+
+impl Pieces {
+    #[inline]
+    fn fetch(&self, node: u32) {
+        if let Some(piece) = self.0.get(node as usize) {
+            fetch(piece);
+        }
+    }
+}
+
 /// Logarithms that a pass adds up.
-struct Costs {
-    pieces: Vec<f64>,
+struct Costs<'p> {
+    pieces: &'p Pieces,
     inside: Vec<f64>,
     end: Vec<f64>,
 }
@@ -179,12 +257,17 @@ pub struct Room {
 const CONVERGED: f64 = 1e-8;
 /// The most passes that estimate transitions.
 const MOST_PASSES: u32 = 10;
+/// Transitions are some thousands of numbers: they are estimated on at most so many chunks, 17 million words, evenly spread over the text.
+const MOST_CHUNKS: usize = 64;
+/// How many places ahead of the one that is looked at its node is fetched, and then what that extends.
+const AHEAD: usize = 12;
 
 impl<'a> Segmentation<'a> {
     /// Prepares the segmentation; all tags belong together alike.
     pub fn new(tokens: &'a Tokens, trie: &'a Trie<'a>, longest: &'a [u32]) -> Self {
         let chunks = chunks(tokens.words.len(), |place| tokens.words[place].ends_segment());
-        let neighbours = sum_tables(&chunks, |chunk, table| {
+        let sample = spread(&chunks, MOST_CHUNKS);
+        let neighbours = sum_tables(&sample, |chunk, table| {
             for place in chunk {
                 if !tokens.words[place].ends_segment() {
                     table[pair(tokens, place)] += 1;
@@ -194,13 +277,18 @@ impl<'a> Segmentation<'a> {
         let mut seen = [false; TAGS];
         tokens.marks.iter().for_each(|marks| seen[marks.tag()] = true);
         let tags = seen.iter().filter(|seen| **seen).count().max(1);
-        Self { tokens, trie, longest, chunks, neighbours, transitions: vec![1.0 / tags as f64; TAGS * TAGS] }
+        Self { tokens, trie, longest, chunks, sample, neighbours, transitions: vec![1.0 / tags as f64; TAGS * TAGS] }
     }
 
-    /// The log score of each node as a piece; what is in no lexicon is impossible.
-    pub fn piece_scores(&self, counts: &[u64], quality: &[f64]) -> Vec<f64> {
+    /// Each node as a piece, by how often it is one and its quality.
+    pub fn pieces(&self, counts: &[u64], quality: &[f64]) -> Pieces {
         let candidates = self.trie.candidates;
-        let mut scores = vec![f64::NEG_INFINITY; self.trie.len()];
+        let mut pieces: Vec<Piece> = Vec::with_capacity(self.trie.len());
+        for node in 0..self.trie.len() as u32 {
+            let parent = self.trie.parent(node);
+            let words = parent.map_or(1, |parent| pieces[parent as usize].words + 1);
+            pieces.push(Piece { score: f64::NEG_INFINITY, parent: parent.unwrap_or(NONE), words });
+        }
         let mut most: f64 = 0.0;
         for (length, nodes) in candidates.by_length().enumerate() {
             let range = nodes.start as usize..nodes.end as usize;
@@ -208,26 +296,27 @@ impl<'a> Segmentation<'a> {
             for node in range.filter(|&node| length == 0 || counts[node] > 0) {
                 let share = counts[node] as f64 / total.max(1) as f64;
                 most = most.max(share);
-                scores[node] = (share + EPSILON).ln() + (quality[node] + EPSILON).ln();
+                pieces[node].score = (share + EPSILON).ln() + (quality[node] + EPSILON).ln();
             }
         }
         // A listed phrase that is no candidate counts as the most frequent one, of quality 1.
         for &node in &self.trie.listed {
-            if scores[node as usize] == f64::NEG_INFINITY {
-                scores[node as usize] = (most + EPSILON).ln();
+            let score = &mut pieces[node as usize].score;
+            if *score == f64::NEG_INFINITY {
+                *score = (most + EPSILON).ln();
             }
         }
-        scores
+        Pieces(pieces)
     }
 
     /// Estimates how tags belong together, pass by pass. `told` hears the number of each pass.
-    pub fn estimate(&mut self, scores: &[f64], mut told: impl FnMut(u32)) {
+    pub fn estimate(&mut self, pieces: &Pieces, mut told: impl FnMut(u32)) {
         let mut last = f64::INFINITY;
         for pass in 1..=MOST_PASSES {
             told(pass);
-            let costs = self.costs(scores);
+            let costs = self.costs(pieces);
             let likelihoods: Vec<(f64, Vec<u64>)> = self
-                .chunks
+                .sample
                 .par_iter()
                 .map_init(Room::default, |room, chunk| {
                     let mut joined = vec![0u64; TAGS * TAGS];
@@ -259,17 +348,17 @@ impl<'a> Segmentation<'a> {
         }
     }
 
-    fn costs(&self, pieces: &[f64]) -> Costs {
+    fn costs<'p>(&self, pieces: &'p Pieces) -> Costs<'p> {
         Costs {
-            pieces: pieces.to_vec(),
+            pieces,
             inside: self.transitions.iter().map(|t| (t + EPSILON).ln()).collect(),
             end: self.transitions.iter().map(|t| (1.0 - t + EPSILON).ln()).collect(),
         }
     }
 
     /// A function that cuts a segment into its best pieces and tells each, from the last to the first.
-    pub fn cutter(&self, scores: &[f64]) -> impl Fn(Range<usize>, &mut Room, Told<'_>) + Sync + '_ {
-        let costs = self.costs(scores);
+    pub fn cutter<'s>(&'s self, pieces: &'s Pieces) -> impl Fn(Range<usize>, &mut Room, Told<'_>) + Sync + 's {
+        let costs = self.costs(pieces);
         move |segment, room, piece| {
             self.cut(&costs, segment, room, piece);
         }
@@ -290,10 +379,19 @@ impl<'a> Segmentation<'a> {
         counts.into_iter().map(AtomicU64::into_inner).collect()
     }
 
+    /// Fetches the node some places on, and what a node that was fetched before extends.
+    #[inline]
+    fn fetch_ahead(&self, pieces: &Pieces, place: usize) {
+        if let Some(&node) = self.longest.get(place + AHEAD) {
+            pieces.fetch(node);
+            pieces.fetch(pieces.0[self.longest[place + AHEAD / 2] as usize].parent);
+        }
+    }
+
     /// Cuts a segment into its best pieces; gives the sum of their scores.
     fn cut(
         &self,
-        costs: &Costs,
+        costs: &Costs<'_>,
         segment: Range<usize>,
         room: &mut Room,
         mut piece: impl FnMut(Range<usize>, u32),
@@ -313,21 +411,25 @@ impl<'a> Segmentation<'a> {
             joined.push(sum);
         }
         for start in 0..length {
+            let place = segment.start + start;
+            self.fetch_ahead(costs.pieces, place);
             let so_far = best[start] - joined[start];
-            let mut node = self.longest[segment.start + start];
-            let mut end = start + self.trie.prefixes(node).count();
+            let mut node = self.longest[place];
+            let mut here = &costs.pieces.0[node as usize];
+            let mut end = start + here.words as usize;
             loop {
-                let mut score = so_far + joined[end - 1] + costs.pieces[node as usize];
+                let mut score = so_far + joined[end - 1] + here.score;
                 if end < length {
                     score += costs.end[pair(self.tokens, segment.start + end - 1)];
                 }
                 if score > best[end] {
                     (best[end], from[end]) = (score, (start as u32, node));
                 }
-                match self.trie.parent(node) {
-                    Some(shorter) => (node, end) = (shorter, end - 1),
-                    None => break,
+                if here.parent == NONE {
+                    break;
                 }
+                (node, end) = (here.parent, end - 1);
+                here = &costs.pieces.0[node as usize];
             }
         }
         let mut end = length;
@@ -338,6 +440,12 @@ impl<'a> Segmentation<'a> {
         }
         best[length]
     }
+}
+
+/// At most so many of the chunks, evenly spread.
+fn spread(chunks: &[Range<usize>], most: usize) -> Vec<Range<usize>> {
+    let count = chunks.len().min(most);
+    (0..count).map(|i| chunks[i * chunks.len() / count].clone()).collect()
 }
 
 /// Fills a table of tag pairs for each chunk, and adds them up.
@@ -363,25 +471,52 @@ mod tests {
     use super::*;
     use crate::phrase::miner::tokens::test::made_up;
 
+    #[test]
+    fn a_sample_is_all_or_evenly_spread() {
+        let chunks: Vec<Range<usize>> = (0..10).map(|i| 3 * i..3 * i + 3).collect();
+        assert_eq!(spread(&chunks, 10), chunks);
+        assert_eq!(spread(&chunks, 64), chunks);
+        assert_eq!(spread(&chunks, 4), [0..3, 6..9, 15..18, 21..24]);
+        assert!(spread(&[], 64).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn the_longest_node_is_where_a_walk_ends(tokens in made_up(300)) {
+            let candidates = Candidates::count(&tokens.words, tokens.types.len(), 2, 5);
+            let listed: [&[u32]; 3] = [&[0, 1, 2, 0], &[3, 3], &[1, 0]];
+            let trie = Trie::new(&candidates, listed.into_iter());
+            for (place, longest) in trie.longest(&tokens).into_iter().enumerate() {
+                let within = tokens.words[place..].iter().position(|word| word.ends_segment()).unwrap();
+                let mut node = tokens.words[place].kind();
+                for word in &tokens.words[place + 1..=place + within] {
+                    let Some(child) = trie.child(node, word.kind()) else { break };
+                    node = child;
+                }
+                prop_assert_eq!(longest, node);
+            }
+        }
+    }
+
     /// The best sum over all ways to cut a segment, by trying them.
-    fn best_by_trying(segmentation: &Segmentation<'_>, scores: &[f64], segment: Range<usize>) -> f64 {
+    fn best_by_trying(segmentation: &Segmentation<'_>, pieces: &Pieces, segment: Range<usize>) -> f64 {
         if segment.is_empty() {
             return 0.0;
         }
-        let costs = segmentation.costs(scores);
+        let costs = segmentation.costs(pieces);
         let (tokens, trie) = (segmentation.tokens, segmentation.trie);
         let mut best = f64::NEG_INFINITY;
         let mut node = Some(tokens.words[segment.start].kind());
         let mut inside = 0.0;
         for end in segment.start + 1..=segment.end {
             let Some(here) = node else { break };
-            let mut score = inside + scores[here as usize];
+            let mut score = inside + pieces.0[here as usize].score;
             if end < segment.end {
                 score += costs.end[pair(tokens, end - 1)];
                 inside += costs.inside[pair(tokens, end - 1)];
                 node = trie.child(here, tokens.words[end].kind());
             }
-            best = best.max(score + best_by_trying(segmentation, scores, end..segment.end));
+            best = best.max(score + best_by_trying(segmentation, pieces, end..segment.end));
         }
         best
     }
@@ -396,18 +531,18 @@ mod tests {
             let longest = trie.longest(&tokens);
             let mut segmentation = Segmentation::new(&tokens, &trie, &longest);
             let quality: Vec<f64> = (0..candidates.len()).map(|node| qualities[node % qualities.len()]).collect();
-            let scores = segmentation.piece_scores(&candidates.counts, &quality);
+            let pieces = segmentation.pieces(&candidates.counts, &quality);
             for _ in 0..2 {
-                let costs = segmentation.costs(&scores);
+                let costs = segmentation.costs(&pieces);
                 let mut room = Room::default();
                 for segment in segments(&tokens, 0..tokens.words.len()).filter(|s| s.len() <= 12) {
-                    let mut pieces = Vec::new();
-                    let found = segmentation.cut(&costs, segment.clone(), &mut room, |place, node| pieces.push((place, node)));
-                    let wanted = best_by_trying(&segmentation, &scores, segment.clone());
+                    let mut cut = Vec::new();
+                    let found = segmentation.cut(&costs, segment.clone(), &mut room, |place, node| cut.push((place, node)));
+                    let wanted = best_by_trying(&segmentation, &pieces, segment.clone());
                     prop_assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1.0), "{found} {wanted}");
                     // Pieces are the segment, from its end to its start, and each is its node's words.
                     let mut end = segment.end;
-                    for (place, node) in pieces {
+                    for (place, node) in cut {
                         prop_assert_eq!(place.end, end);
                         let walked = place.clone().skip(1).try_fold(tokens.words[place.start].kind(), |node, at| {
                             trie.child(node, tokens.words[at].kind())
@@ -417,7 +552,7 @@ mod tests {
                     }
                     prop_assert_eq!(end, segment.start);
                 }
-                segmentation.estimate(&scores, |_| {});
+                segmentation.estimate(&pieces, |_| {});
             }
         }
     }
