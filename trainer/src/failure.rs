@@ -44,7 +44,7 @@ fn explain(text: &str) -> String {
     }
     if ["illegal memory access", "misaligned address", "launch failure"].iter().any(|what| first.contains(what)) {
         return format!(
-            "{first}\nhint: {ATTENTION_VARIABLE}=libtorch does without attention of our own; if that helps, it is a bug"
+            "{first}\nhint: it is a bug, in attention.cu if {ATTENTION_VARIABLE} asks for it and all is well without"
         );
     }
     first

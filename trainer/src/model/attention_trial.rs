@@ -1,5 +1,5 @@
-//! Which attention a GPU is faster with: that of `native/attention.cu`, or libtorch's. It is tried before a model is used, as it depends on the GPU
-//! and on the shape of the model, and ours must give what libtorch's gives.
+//! Whose attention a GPU uses: libtorch's, or that of `native/attention.cu`, which has been run on CPUs alone and is not used unless the environment
+//! asks for it. A trial, before a model is used, takes the faster one for this GPU and shape; ours must give what libtorch's gives.
 use std::{
     fmt,
     time::{Duration, Instant},
@@ -35,29 +35,42 @@ const LENGTHS: [f64; 10] = [1.0, 1.0, 0.6, 0.4, 0.25, 0.15, 0.1, 0.1, 0.05, 0.05
 /// So many times.
 const SEQUENCES: usize = 16;
 
-/// The environment variable that decides without a trial.
+/// The environment variable that decides.
 pub const VARIABLE: &str = "EBERT_ATTENTION";
 
 /// Whose attention a GPU uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Choice {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// libtorch's.
+    #[default]
+    Libtorch,
     /// That of `attention.cu`.
     Own,
-    /// libtorch's.
-    Libtorch,
     /// The faster one.
     Trial,
 }
 
 impl Choice {
-    /// What the variable says, or that it says nothing known.
+    /// What the environment says.
+    ///
+    /// # Errors
+    /// When it says nothing known.
+    pub fn of_environment() -> Result<Self, String> {
+        Self::of(std::env::var(VARIABLE).ok().as_deref())
+    }
+
     fn of(variable: Option<&str>) -> Result<Self, String> {
         match variable {
-            None | Some("") => Ok(Self::Trial),
+            None | Some("" | "libtorch") => Ok(Self::Libtorch),
             Some("own") => Ok(Self::Own),
-            Some("libtorch") => Ok(Self::Libtorch),
-            Some(other) => Err(format!("{VARIABLE} is `{other}`, wanted own or libtorch")),
+            Some("trial") => Ok(Self::Trial),
+            Some(other) => Err(format!("{VARIABLE} is `{other}`, wanted libtorch, own or trial")),
         }
+    }
+
+    /// Whether the code of `attention.cu` is needed.
+    pub fn needs_own(self) -> bool {
+        self != Self::Libtorch
     }
 }
 
@@ -67,16 +80,11 @@ pub fn failed(error: &TorchError) -> String {
     format!("attention of libtorch: ours fails: {}", text.lines().next().unwrap_or_default())
 }
 
-/// Has the code for a GPU use the attention that the environment names, or else the faster one. Gives which it is, and why.
-pub fn choose(kernels: &mut FusedKernels, config: &BertConfig, device: Device) -> String {
+/// Has the code for a GPU use the attention of a choice. Gives which it is, and why.
+pub fn choose(choice: Choice, kernels: &mut FusedKernels, config: &BertConfig, device: Device) -> String {
     if !kernels.has_attention() {
         return "attention of libtorch".to_owned();
     }
-    let variable = std::env::var(VARIABLE).ok();
-    let (choice, unknown) = match Choice::of(variable.as_deref()) {
-        Ok(choice) => (choice, String::new()),
-        Err(what) => (Choice::Trial, format!("; {what}")),
-    };
     let tried = match choice {
         Choice::Own => return "attention of attention.cu".to_owned(),
         Choice::Libtorch => Ok(None),
@@ -85,12 +93,11 @@ pub fn choose(kernels: &mut FusedKernels, config: &BertConfig, device: Device) -
     if !matches!(&tried, Ok(Some(trial)) if trial.ours_is_better()) {
         kernels.use_attention_of_libtorch();
     }
-    let what = match tried {
+    match tried {
         Ok(None) => "attention of libtorch".to_owned(),
         Ok(Some(trial)) => trial.to_string(),
         Err(error) => failed(&error),
-    };
-    what + &unknown
+    }
 }
 
 impl AttentionTrial {
@@ -175,10 +182,11 @@ mod tests {
 
     #[test]
     fn the_environment_decides_by_words_that_are_known() {
-        assert_eq!(Choice::of(None), Ok(Choice::Trial));
-        assert_eq!(Choice::of(Some("own")), Ok(Choice::Own));
+        assert_eq!(Choice::of(None), Ok(Choice::Libtorch));
         assert_eq!(Choice::of(Some("libtorch")), Ok(Choice::Libtorch));
-        assert!(Choice::of(Some("libtroch")).unwrap_err().contains("`libtroch`, wanted own or libtorch"));
+        assert_eq!(Choice::of(Some("own")), Ok(Choice::Own));
+        assert_eq!(Choice::of(Some("trial")), Ok(Choice::Trial));
+        assert!(Choice::of(Some("trail")).unwrap_err().contains("`trail`, wanted libtorch, own or trial"));
     }
 
     #[test]

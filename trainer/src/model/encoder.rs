@@ -364,12 +364,17 @@ fn fused_layers(config: &BertConfig, device: Device, compute: Kind) -> Result<Op
     }
     let first_line = |error: TorchError| error.to_string().lines().next().unwrap_or_default().to_owned();
     let compile = |attention| FusedKernels::compile([hidden, inner, config.num_attention_heads], attention, gpu);
-    // Attention that cannot be compiled is no reason to do without the rest.
-    let (kernels, attention) = match compile(true) {
-        Ok(mut kernels) => (kernels, attention_trial::choose(&mut kernels, config, device)),
-        Err(error) => (compile(false).map_err(first_line)?, attention_trial::failed(&error)),
+    let (choice, unknown) = match attention_trial::Choice::of_environment() {
+        Ok(choice) => (choice, String::new()),
+        Err(what) => (attention_trial::Choice::default(), format!("; {what}")),
     };
-    Ok(Some(Fused { kernels, attention }))
+    // Attention that cannot be compiled is no reason to do without the rest.
+    let (kernels, attention) = match compile(choice.needs_own()) {
+        Ok(mut kernels) => (kernels, attention_trial::choose(choice, &mut kernels, config, device)),
+        Err(error) if choice.needs_own() => (compile(false).map_err(first_line)?, attention_trial::failed(&error)),
+        Err(error) => return Err(first_line(error)),
+    };
+    Ok(Some(Fused { kernels, attention: attention + &unknown }))
 }
 
 impl Activation {
