@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How long does each step take on a corpus of the paper's size, and how much memory?
 
-Makes a raw dump of 5.4 M products and 9.6 M reviews with 3.7 GB of text, whose products name 3.5 M others (real sentences in a new order;
-categories are frequent pairs of words), and runs each step of `pipeline` as a process of its own. `--scale 0.1` makes a tenth of it.
+Makes a raw dump of 5.4 M products, 9.6 M reviews and 3.5 M associations, with 3.7 GB of text (real sentences in a new order; categories are
+frequent pairs of words), and runs each step of `pipeline` as a process of its own. `--scale 0.1` makes a tenth of it.
 
 Sentences are those of a folder of real data (EBERT_SHARED, or ../shared), or else of the sample, where mining finds little.
 """
@@ -27,10 +27,13 @@ STEPS = ["corpus", "pool", "graph", "shards", "pairs", "seal"]
 quoted = json.encoder.encode_basestring
 
 
+def text_of(shared):
+    return shared / "data/phrases/amazon-text.txt.gz"
+
+
 def read_sentences(shared):
-    real = shared / "data/phrases/amazon-text.txt.gz"
-    if real.exists():
-        texts = gzip.open(real, "rt", encoding="utf-8").read().split("\n")
+    if text_of(shared).exists():
+        texts = gzip.open(text_of(shared), "rt", encoding="utf-8").read().split("\n")
     else:
         with gzip.open("data/sample/Sample_5.json.gz", "rt", encoding="utf-8") as lines:
             texts = [json.loads(line).get("reviewText") or "" for line in lines]
@@ -89,17 +92,18 @@ def write_part(job, folder, scale, shared):
             out.write(line.encode())
 
 
-def make_dump(folder, scale, shared):
-    made = folder / f"made-{scale}"
-    if made.exists():
-        return
-    print(f"making a dump in {folder}", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "raw").mkdir(parents=True)
-    jobs = [(name, part) for name in ("meta", "reviews") for part in range(PARTS)]
-    with multiprocessing.Pool() as workers:
-        workers.map(functools.partial(write_part, folder=folder / "raw", scale=scale, shared=shared), jobs, chunksize=1)
-    made.touch()
+def make_dump(work, scale, shared):
+    """The folder of a dump of this size and these sentences; made once."""
+    raw = work / f"{'real' if text_of(shared).exists() else 'sample'}-{scale}"
+    if not (work / f"{raw.name}.made").exists():
+        print(f"making a dump in {raw}", flush=True)
+        shutil.rmtree(raw, ignore_errors=True)
+        raw.mkdir(parents=True)
+        jobs = [(name, part) for name in ("meta", "reviews") for part in range(PARTS)]
+        with multiprocessing.Pool() as workers:
+            workers.map(functools.partial(write_part, folder=raw, scale=scale, shared=shared), jobs, chunksize=1)
+        (work / f"{raw.name}.made").touch()
+    return raw
 
 
 def run(command):
@@ -121,18 +125,19 @@ def main():
     options.add_argument("--scale", default=1.0, type=float)
     options.add_argument("--nouns", default="off", choices=["on", "off"])
     a = options.parse_args()
-    make_dump(a.work, a.scale, pathlib.Path(os.environ.get("EBERT_SHARED", "../shared")))
+    raw = make_dump(a.work, a.scale, pathlib.Path(os.environ.get("EBERT_SHARED", "../shared")))
     out = a.work / "out"
     shutil.rmtree(out, ignore_errors=True)
-    how = ["--corpus", a.work / "raw", "--tokenizer", a.tokenizer, "--nouns", a.nouns, "--out", out, "--log", "json"]
+    how = ["--corpus", raw, "--tokenizer", a.tokenizer, "--nouns", a.nouns, "--out", out, "--log", "json"]
     print(f"{'step':8} {'wall s':>8} {'CPU s':>8} {'MB':>7}")
     for step in STEPS:
         said, wall, cpu, peak = run([a.pipeline, step, *how])
         events = [json.loads(line) for line in said.splitlines()]
         holds = " · ".join(event["holds"] for event in events if event.get("event") == "step")
         print(f"{step:8} {wall:8.1f} {cpu:8.1f} {peak:7.0f}   {holds}", flush=True)
-    of_folder = lambda folder: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e9
-    print(f"on disk: raw {of_folder(a.work / 'raw'):.1f} GB, corpus {of_folder(out / 'corpus'):.1f} GB, shards {of_folder(out / 'shards'):.1f} GB")
+    of = lambda folder, names="*": sum(file.stat().st_size for file in folder.glob(names)) / 1e9
+    pairs = of(out / "shards", "pairs-*")
+    print(f"on disk: raw {of(raw):.1f} GB, corpus {of(out / 'corpus'):.1f}, segments {of(out / 'shards') - pairs:.1f}, pairs {pairs:.1f}")
 
 
 if __name__ == "__main__":

@@ -142,7 +142,10 @@ fn style(template: &str) -> ProgressStyle {
     // The library's own rate has as many decimals as it has room.
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
         // What cannot be written is not seen.
-        let _ = write!(out, "{}/s", short(state.per_sec() as u64));
+        let _ = match state.per_sec() {
+            few @ ..10.0 => write!(out, "{few:.1}/s"),
+            many => write!(out, "{}/s", short(many as u64)),
+        };
     };
     style.progress_chars("━╸ ").with_key("rate", rate)
 }
@@ -269,7 +272,8 @@ mod tests {
         let last = drawn.rsplit("encoding").next().unwrap();
         assert!(last.contains("110,051 of 14,999,898"), "{drawn}");
         let rate = last.split("/s").next().unwrap().rsplit("  ").next().unwrap().trim().to_owned();
-        assert!(rate.len() <= 8 && rate.ends_with([' ', 'K', 'M', 'G']) || rate.parse::<u64>().is_ok(), "{drawn}");
+        let of_a_rate = |c: char| c.is_ascii_digit() || ",. KMG".contains(c);
+        assert!((1..=8).contains(&rate.len()) && rate.chars().all(of_a_rate), "{drawn}");
     }
 
     #[test]

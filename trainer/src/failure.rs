@@ -44,7 +44,7 @@ fn explain(text: &str) -> String {
     }
     if ["illegal memory access", "misaligned address", "launch failure"].iter().any(|what| first.contains(what)) {
         return format!(
-            "{first}\nhint: it is a bug, in attention.cu if {ATTENTION_VARIABLE} asks for it and all is well without"
+            "{first}\nhint: this is a bug; if {ATTENTION_VARIABLE} is set, try without it: if that helps, the bug is in attention.cu"
         );
     }
     first

@@ -23,7 +23,13 @@ fn without_gpu() -> bool {
 
 /// Runs to the end, and gives what was said.
 fn run(place: &Place, device: &str, run: &str, more: &[&str]) -> String {
-    let output = place.command_on(device, &RUN).args(["--run", run]).args(more).output().unwrap();
+    run_with(place, device, run, more, "")
+}
+
+/// The same, with this for `EBERT_ATTENTION`.
+fn run_with(place: &Place, device: &str, run: &str, more: &[&str], attention: &str) -> String {
+    let mut command = place.command_on(device, &RUN);
+    let output = command.args(["--run", run]).args(more).env("EBERT_ATTENTION", attention).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     text_of(&output)
 }
@@ -55,6 +61,23 @@ fn bfloat16_with_flash_attention_stays_near_float32() {
         assert_eq!(said.contains("layers    fused"), fused, "{said}");
         assert_bfloat16_is_near(&place, "auto", "float32");
     }
+}
+
+#[test]
+fn attention_of_our_own_stays_near_float32() {
+    if without_gpu() {
+        return;
+    }
+    let place = Place::new();
+    let wide = ["model.hidden_size=128", "model.intermediate_size=256", "optimizer.learning_rate=1e-3"];
+    let wide: Vec<&str> = wide.iter().flat_map(|set| ["--set", set]).collect();
+    run(&place, "cuda", "float32", &[&wide[..], &["--set", "compute=float32"]].concat());
+    let said = run_with(&place, "cuda", "own", &wide, "own");
+    assert!(said.contains("attention of attention.cu"), "{said}");
+    assert_bfloat16_is_near(&place, "own", "float32");
+    let said = run_with(&place, "cuda", "trial", &wide, "trial");
+    assert!(said.contains("ms in a trial"), "{said}");
+    assert_bfloat16_is_near(&place, "trial", "float32");
 }
 
 #[test]

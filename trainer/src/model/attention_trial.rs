@@ -1,5 +1,5 @@
 //! Whose attention a GPU uses: libtorch's, or that of `native/attention.cu`, which has been run on CPUs alone and is not used unless the environment
-//! asks for it. A trial, before a model is used, takes the faster one for this GPU and shape; ours must give what libtorch's gives.
+//! asks for it. `trial` tries both before a model is used and takes the faster one for this GPU and shape; ours must give what libtorch's gives.
 use std::{
     fmt,
     time::{Duration, Instant},
@@ -82,22 +82,19 @@ pub fn failed(error: &TorchError) -> String {
 
 /// Has the code for a GPU use the attention of a choice. Gives which it is, and why.
 pub fn choose(choice: Choice, kernels: &mut FusedKernels, config: &BertConfig, device: Device) -> String {
-    if !kernels.has_attention() {
-        return "attention of libtorch".to_owned();
-    }
-    let tried = match choice {
+    match choice {
+        Choice::Libtorch => return "attention of libtorch".to_owned(),
+        _ if !kernels.has_attention() => {
+            return "attention of libtorch: there is none of ours for heads of this width".to_owned();
+        }
         Choice::Own => return "attention of attention.cu".to_owned(),
-        Choice::Libtorch => Ok(None),
-        Choice::Trial => AttentionTrial::run(kernels, config, device).map(Some),
-    };
-    if !matches!(&tried, Ok(Some(trial)) if trial.ours_is_better()) {
+        Choice::Trial => {}
+    }
+    let tried = AttentionTrial::run(kernels, config, device);
+    if !tried.as_ref().is_ok_and(AttentionTrial::ours_is_better) {
         kernels.use_attention_of_libtorch();
     }
-    match tried {
-        Ok(None) => "attention of libtorch".to_owned(),
-        Ok(Some(trial)) => trial.to_string(),
-        Err(error) => failed(&error),
-    }
+    tried.map_or_else(|error| failed(&error), |trial| trial.to_string())
 }
 
 impl AttentionTrial {

@@ -1,4 +1,4 @@
-//! BERT on a GPU: what lies between the matrix products of its layers is fused, attention too, and so is cross entropy.
+//! BERT on a GPU: what lies between the matrix products of its layers is fused, attention too if it is ours, and so is cross entropy.
 use std::{
     ffi::{CString, c_char, c_int},
     ptr::NonNull,

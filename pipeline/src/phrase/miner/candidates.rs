@@ -33,13 +33,13 @@ pub struct Candidates {
     min_support: u64,
 }
 
-/// Keys of a range that are held at a time, at least: 8 MiB. The text is gone through once for each range, so all threads together
-/// hold an eighth as many as there are words.
+/// Keys of a range that are held at a time, at least: 8 MiB.
 const LEAST_KEYS: usize = 1 << 20;
 
 impl Candidates {
     /// Counts the word sequences of at most `longest` words that occur `min_support` times or more.
     pub fn count(words: &[Word], types: usize, min_support: u64, longest: usize) -> Self {
+        // The text is gone through once for each range, so ranges are large: all threads together hold keys for an eighth of the words.
         let keys = words.len() / (8 * rayon::current_num_threads());
         Self::count_in(words, types, min_support, longest, keys.max(LEAST_KEYS))
     }

@@ -81,7 +81,7 @@ impl Lexical {
     }
 }
 
-/// Sums over the places of a node, one beside another in one cache line: most nodes must be fetched from memory.
+/// Sums over the places of a node, side by side in one cache line, since most nodes must be fetched from memory.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 pub struct Sums<N = u64> {

@@ -265,6 +265,8 @@ pub fn mine(
         told(&format!("round {round} of {ROUNDS}: counting phrases"));
         let cut = segmentation.cutter(&pieces);
         if round < ROUNDS {
+            // What is not needed any more goes before the next is made: it is as large.
+            drop(places);
             places = Places::sum(tokens, &lexical, candidates.len(), cut);
             counts = places.counts();
             labels.drop_unused(&counts);
@@ -287,7 +289,7 @@ fn all_places(
 ) {
     let mut nodes = Vec::new();
     for start in segment.clone() {
-        if let Some(&ahead) = longest.get(start + 16) {
+        if let Some(&ahead) = longest.get(start + segmentation::AHEAD) {
             trie.fetch(ahead);
         }
         let first = tokens.words[start];

@@ -100,12 +100,12 @@ impl<'c> Trie<'c> {
             let mut going = [0; AT_ONCE];
             let mut count = longest.len();
             (0..count).for_each(|at| going[at] = at);
-            for length in 0.. {
+            for depth in 0.. {
                 let mut rest = 0;
                 for i in 0..count {
                     let at = going[i];
-                    if !words[start + at + length].ends_segment() {
-                        edges.fetch(key_of(longest[at], edge_word(words[start + at + length + 1].kind())));
+                    if !words[start + at + depth].ends_segment() {
+                        edges.fetch(key_of(longest[at], edge_word(words[start + at + depth + 1].kind())));
                         going[rest] = at;
                         rest += 1;
                     }
@@ -113,7 +113,7 @@ impl<'c> Trie<'c> {
                 count = 0;
                 for i in 0..rest {
                     let at = going[i];
-                    if let Some(edge) = edges.get(longest[at], edge_word(words[start + at + length + 1].kind())) {
+                    if let Some(edge) = edges.get(longest[at], edge_word(words[start + at + depth + 1].kind())) {
                         longest[at] = edge.child;
                         going[count] = at;
                         count += 1;
@@ -142,7 +142,7 @@ impl<'c> Trie<'c> {
         edges
     }
 
-    /// Has what [`Self::prefixes`] of a node need first on its way from memory.
+    /// Has what [`Self::prefixes`] of a candidate need first on its way from memory.
     #[inline]
     pub fn fetch(&self, node: u32) {
         self.candidates.fetch(node);
@@ -260,7 +260,7 @@ const MOST_PASSES: u32 = 10;
 /// Transitions are some thousands of numbers: they are estimated on at most so many chunks, 17 million words, evenly spread over the text.
 const MOST_CHUNKS: usize = 64;
 /// How many places ahead of the one that is looked at its node is fetched, and then what that extends.
-const AHEAD: usize = 12;
+pub const AHEAD: usize = 12;
 
 impl<'a> Segmentation<'a> {
     /// Prepares the segmentation; all tags belong together alike.
@@ -336,11 +336,12 @@ impl<'a> Segmentation<'a> {
             for (_, table) in likelihoods {
                 joined.iter_mut().zip(table).for_each(|(a, b)| *a += b);
             }
-            self.transitions = joined
-                .iter()
-                .zip(&self.neighbours)
-                .map(|(&joined, &all)| if all > 0 { joined as f64 / all as f64 } else { 0.0 })
-                .collect();
+            for ((transition, joined), &all) in self.transitions.iter_mut().zip(joined).zip(&self.neighbours) {
+                // Tags that meet nowhere in the sample keep what they began with.
+                if all > 0 {
+                    *transition = joined as f64 / all as f64;
+                }
+            }
             if (likelihood - last).abs() < CONVERGED * last.abs() {
                 break;
             }
@@ -531,7 +532,10 @@ mod tests {
             let longest = trie.longest(&tokens);
             let mut segmentation = Segmentation::new(&tokens, &trie, &longest);
             let quality: Vec<f64> = (0..candidates.len()).map(|node| qualities[node % qualities.len()]).collect();
-            let pieces = segmentation.pieces(&candidates.counts, &quality);
+            // Some candidates are pieces no more.
+            let mut counts = candidates.counts.clone();
+            counts.iter_mut().skip(candidates.types()).step_by(3).for_each(|count| *count = 0);
+            let pieces = segmentation.pieces(&counts, &quality);
             for _ in 0..2 {
                 let costs = segmentation.costs(&pieces);
                 let mut room = Room::default();
