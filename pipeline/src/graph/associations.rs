@@ -1,8 +1,8 @@
 //! `OUT/graph/associations.parquet`: undirected edges among products of the corpus.
 //!
 //! Joins the associations as found with the products of the corpus, puts the smaller id first, and leaves
-//! out loops and repetitions. All edges are in memory: about [`BYTES_PER_EDGE`] bytes for each association
-//! as found.
+//! out loops and repetitions. All edges are in memory, and the ids of all products: about [`BYTES_PER_EDGE`] bytes for each
+//! association as found, and [`BYTES_PER_PRODUCT`] for each product.
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -27,6 +27,8 @@ use crate::{
 
 /// Memory for an association as found: three 16-byte views before and after the join, and the sort.
 pub const BYTES_PER_EDGE: u64 = 200;
+/// Memory for the id of a product of the corpus, as measured.
+pub const BYTES_PER_PRODUCT: u64 = 115;
 
 /// The graph step failed.
 #[derive(Debug, thiserror::Error)]
