@@ -145,7 +145,7 @@ pub enum MineError {
     #[error(
         "none of the {candidates} candidates of several words is one of {entries} names of good phrases, so there is nothing to learn from\n\
          hint: QUALITY_LIST= (--quality-list) names a file of good phrases in the text's language, one a line, such as titles of an encyclopedia; \
-         without it they are the categories, brands and attributes of the corpus' products"
+         without it they are the categories, brands and attributes of the corpus' products, and POOL= imports a pool instead of mining one"
     )]
     NoPositives {
         /// Candidates of several words.
