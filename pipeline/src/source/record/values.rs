@@ -34,9 +34,7 @@ impl Texts<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let mut texts = Vec::new();
-        Collect { into: &mut texts, maps: Maps::Nothing }.deserialize(from)?;
-        Ok(Self(texts))
+        strings_of(from, Maps::Nothing).map(Self)
     }
 }
 
@@ -46,9 +44,7 @@ pub(super) struct Ids<'a>(pub(super) Vec<Cow<'a, str>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Ids<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let mut ids = Vec::new();
-        Collect { into: &mut ids, maps: Maps::Products }.deserialize(from)?;
-        Ok(Self(ids))
+        strings_of(from, Maps::Products).map(Self)
     }
 }
 
@@ -58,6 +54,13 @@ enum Maps {
     Nothing,
     /// Its `parent_asin`, or else `asin`.
     Products,
+}
+
+/// Every string of a value.
+fn strings_of<'de: 'a, 'a, D: Deserializer<'de>>(from: D, maps: Maps) -> Result<Vec<Cow<'a, str>>, D::Error> {
+    let mut strings = Vec::new();
+    Collect { into: &mut strings, maps }.deserialize(from)?;
+    Ok(strings)
 }
 
 /// Appends every string of a value to a list.
