@@ -58,10 +58,10 @@ fn percent(part: u64, of: u64) -> f64 {
 pub fn evaluate(model: &Model, sentences: &[Sentence]) -> Scores {
     let mut scores = Scores::default();
     let (mut records, mut bytes, mut tags, mut chunks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut tagging, mut chunking) = (tagger::Scratch::default(), chunker::Scratch::default());
+    let (mut tagger, mut chunker) = (tagger::Scorer::new(&model.tagger), chunker::Scorer::new(&model.chunker));
     for sentence in sentences {
         records_of(sentence.words.iter().map(String::as_str), &mut records, &mut bytes);
-        model.tagger.tag(&records, &mut tagging, &mut tags);
+        tagger.tag(&records, &mut tags);
         scores.sentences += 1;
         scores.tokens += tags.len() as u64;
         for (given, wanted) in tags.iter().zip(&sentence.tags) {
@@ -73,7 +73,7 @@ pub fn evaluate(model: &Model, sentences: &[Sentence]) -> Scores {
             }
         }
         if let Some(wanted) = &sentence.chunks {
-            model.chunker.chunk(&records, &tags, &mut chunking, &mut chunks);
+            chunker.chunk(&records, &tags, &mut chunks);
             let (wanted, found): (HashSet<_>, HashSet<_>) =
                 (spans(wanted).into_iter().collect(), spans(&chunks).into_iter().collect());
             scores.wanted += wanted.len() as u64;

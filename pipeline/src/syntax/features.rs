@@ -66,6 +66,11 @@ fn hash(bytes: &[u8]) -> u32 {
     xxh3_64(bytes) as u32
 }
 
+/// The record of a token, or of what is outside the sentence.
+pub(super) fn near(records: &[Record], i: usize, by: isize) -> &Record {
+    i.checked_add_signed(by).and_then(|at| records.get(at)).unwrap_or(&Record::OUTSIDE)
+}
+
 /// Whether a sentence is in capitals: several words, hardly a small letter.
 pub(super) fn is_shouted<'t>(tokens: impl Iterator<Item = &'t str>) -> bool {
     let (mut upper, mut lower, mut words) = (0, 0, 0);

@@ -26,12 +26,11 @@ pub struct NounPhrase {
 
 /// Finds noun phrases; one for each thread.
 pub struct Nouns<'m> {
-    model: &'m Model,
     /// Which of the model's tags do what.
     roles: Vec<Role>,
     tagging: Tagging<'m>,
     chunks: Vec<Chunk>,
-    chunking: chunker::Scratch,
+    chunker: chunker::Scorer<'m>,
 }
 
 /// What a tag means for a noun phrase.
@@ -57,21 +56,20 @@ impl<'m> Nouns<'m> {
             _ => Role::Other,
         };
         Self {
-            model,
             roles: model.tagger.tags().iter().map(role).collect(),
             tagging: Tagging::new(&model.tagger),
             chunks: Vec::new(),
-            chunking: chunker::Scratch::default(),
+            chunker: chunker::Scorer::new(&model.chunker),
         }
     }
 
     /// Finds the noun phrases of an encoded text: sorted, not overlapping, of whole words. `found` is dropped.
     pub fn find(&mut self, text: &str, document: &Document, found: &mut Vec<NounPhrase>) {
         found.clear();
-        let Self { model, roles, tagging, chunks, chunking } = self;
+        let Self { roles, tagging, chunks, chunker } = self;
         let mut word = 0;
         tagging.each(text, |tokens, records, tags| {
-            model.chunker.chunk(records, tags, chunking, chunks);
+            chunker.chunk(records, tags, chunks);
             for chunk in spans(chunks) {
                 let role = |i: usize| match is_determiner(tokens[i].of(text)) {
                     true => Role::Determiner,
@@ -125,18 +123,49 @@ impl<'m> Nouns<'m> {
 }
 
 /// Determiners and possessives whatever their tag.
-const DETERMINERS: &str = "a an the this that these those every each my your his her its our their";
+const DETERMINERS: [&str; 16] = [
+    "a", "an", "the", "this", "that", "these", "those", "every", "each", "my", "your", "his", "her", "its", "our",
+    "their",
+];
 /// Words that by themselves are pronouns whatever their tag.
-const PRONOUNS: &str = "i me you he him she her it we us they them one ones other others something someone somebody anything anyone \
-    anybody everything everyone everybody nothing nobody none";
+const PRONOUNS: [&str; 28] = [
+    "i",
+    "me",
+    "you",
+    "he",
+    "him",
+    "she",
+    "her",
+    "it",
+    "we",
+    "us",
+    "they",
+    "them",
+    "one",
+    "ones",
+    "other",
+    "others",
+    "something",
+    "someone",
+    "somebody",
+    "anything",
+    "anyone",
+    "anybody",
+    "everything",
+    "everyone",
+    "everybody",
+    "nothing",
+    "nobody",
+    "none",
+];
 
 fn is_determiner(word: &str) -> bool {
-    DETERMINERS.split(' ').any(|determiner| determiner.eq_ignore_ascii_case(word))
+    word.len() <= 5 && DETERMINERS.iter().any(|determiner| determiner.eq_ignore_ascii_case(word))
 }
 
 fn is_pronoun(word: &str) -> bool {
     // Capitals make other words of these.
-    !["US", "IT"].contains(&word) && PRONOUNS.split(' ').any(|pronoun| pronoun.eq_ignore_ascii_case(word))
+    !["US", "IT"].contains(&word) && PRONOUNS.iter().any(|pronoun| pronoun.eq_ignore_ascii_case(word))
 }
 
 /// The words of a document that begin in these tokens. `from` is a word at or before the first of them, and moves on.

@@ -9,6 +9,9 @@ use crate::memory::fetch;
 /// Most labels of a model: scores are kept in an array of this length.
 pub(super) const MOST_LABELS: usize = 64;
 
+/// Sums of weights, a label each: a hundred features weigh less than 2^15.
+pub(super) type Scores = [i16; MOST_LABELS];
+
 /// A model of more features than this leaves its small weights out.
 const LARGE: usize = 50_000;
 
@@ -90,12 +93,16 @@ impl Training {
 
 /// Trained weights: rows found by open addressing.
 ///
-/// What costs time is waiting for memory: so slots, and then cells, can be fetched ahead, and a row of one cell lies in its slot.
+/// What costs time is waiting for memory: so slots, and then cells, can be fetched ahead, and the cells of a short row lie in its slot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Weights {
+    /// At the end there is one that is always empty.
     slots: Vec<Slot>,
     cells: Vec<(u8, i8)>,
     shift: u32,
+    /// A bit is set where a feature has a row: most have none, and need not wait for a slot.
+    bits: Vec<u64>,
+    bits_shift: u32,
 }
 
 /// Where the row of a feature is. An empty slot has the row of no cells.
@@ -105,29 +112,65 @@ struct Slot {
     row: Row,
 }
 
-/// The lowest six bits are the number of cells; above them is the place of the first, or the only cell itself.
+/// A feature that is looked for, and the slot at which that begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sought {
+    feature: u32,
+    at: u32,
+}
+
+/// The cells of a feature. As most features have few, up to two lie here themselves: from the lowest bit on two for where they are,
+/// two labels of seven bits and two weights of eight, 0 for what is not there. Three may, too, where they are of the labels 0, 1 and 2.
+/// Of more there is their number, in six bits, and the place of the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Row(u32);
 
+/// Where a row's cells are: in the row, any two or those of the first three labels, or elsewhere.
+const TWO: u32 = 0;
+const FIRST_THREE: u32 = 1;
+const MORE: u32 = 2;
+
 impl Row {
     fn new(row: &[(u8, i8)], cells: &mut Vec<(u8, i8)>) -> Self {
-        if let &[(label, weight)] = row {
-            return Self(u32::from(weight as u8) << 16 | u32::from(label) << 8 | 1);
+        let weight = |weight: i8, at: u32| u32::from(weight as u8) << at;
+        match *row {
+            [] => Self::default(),
+            [(a, of_a)] => Self(TWO | u32::from(a) << 2 | weight(of_a, 16)),
+            [(a, of_a), (b, of_b)] => {
+                Self(TWO | u32::from(a) << 2 | u32::from(b) << 9 | weight(of_a, 16) | weight(of_b, 24))
+            }
+            [(0, first), (1, second), (2, third)] => {
+                Self(FIRST_THREE | weight(first, 8) | weight(second, 16) | weight(third, 24))
+            }
+            _ => {
+                let place = cells.len() as u32;
+                cells.extend_from_slice(row);
+                Self(MORE | (row.len() as u32) << 2 | place << 8)
+            }
         }
-        let place = cells.len() as u32;
-        cells.extend_from_slice(row);
-        Self(place << 6 | row.len() as u32)
+    }
+
+    /// Where the cells are that do not lie here, and how many.
+    fn elsewhere(self) -> Option<(usize, usize)> {
+        (self.0 & 3 == MORE).then_some(((self.0 >> 8) as usize, (self.0 >> 2 & 63) as usize))
     }
 }
 
 impl Weights {
     /// Weights of these rows; no feature twice, each with at most 63 cells.
     pub fn new(rows: Vec<(u32, Vec<(u8, i8)>)>) -> Self {
-        // At most half full, so that a feature without weights is mostly seen at once.
-        let size = (2 * rows.len() + 1).next_power_of_two().max(16);
-        let mut weights =
-            Self { slots: vec![Slot::default(); size], cells: Vec::new(), shift: 64 - size.trailing_zeros() };
+        let size = (4 * rows.len() / 3 + 1).next_power_of_two().max(16);
+        let words = size / 8;
+        let mut weights = Self {
+            slots: vec![Slot::default(); size + 1],
+            cells: Vec::new(),
+            shift: 64 - size.trailing_zeros(),
+            bits: vec![0; words],
+            bits_shift: 32 - (64 * words).trailing_zeros(),
+        };
         for (feature, row) in rows {
+            let (word, bit) = weights.bit(feature);
+            weights.bits[word] |= bit;
             let mut at = weights.home(feature);
             while weights.slots[at].row != Row::default() {
                 at = (at + 1) & (size - 1);
@@ -143,7 +186,7 @@ impl Weights {
         let mut rows: Vec<_> = filled
             .map(|s| {
                 let mut row = Vec::new();
-                self.cells_of(s.row, |label, weight| row.push((label, weight)));
+                self.each(s.row, |label, weight| row.extend((weight != 0).then_some((label, weight))));
                 (s.feature, row)
             })
             .collect();
@@ -151,14 +194,19 @@ impl Weights {
         rows
     }
 
+    /// Calls `cell` with the labels and weights of a row; some weights may be 0.
     #[inline]
-    fn cells_of(&self, Row(row): Row, mut each: impl FnMut(u8, i8)) {
-        let (place, count) = ((row >> 6) as usize, (row & 63) as usize);
-        if count == 1 {
-            return each((row >> 8) as u8, (row >> 16) as i8);
-        }
-        for &(label, weight) in &self.cells[place..place + count] {
-            each(label, weight);
+    pub fn each(&self, row: Row, mut cell: impl FnMut(u8, i8)) {
+        let Row(bits) = row;
+        if bits & 3 == TWO {
+            cell((bits >> 2 & 127) as u8, (bits >> 16) as i8);
+            cell((bits >> 9 & 127) as u8, (bits >> 24) as i8);
+        } else if let Some((place, count)) = row.elsewhere() {
+            for &(label, weight) in &self.cells[place..place + count] {
+                cell(label, weight);
+            }
+        } else {
+            [8, 16, 24].into_iter().zip(0..).for_each(|(at, label)| cell(label, (bits >> at) as i8));
         }
     }
 
@@ -166,37 +214,45 @@ impl Weights {
         (u64::from(feature).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 
-    /// Has the slot of a feature on its way from memory.
+    fn bit(&self, feature: u32) -> (usize, u64) {
+        let at = feature >> self.bits_shift;
+        ((at / 64) as usize, 1 << (at % 64))
+    }
+
+    /// Begins to look for a feature: has its slot on its way from memory.
     #[inline]
-    pub fn fetch(&self, feature: u32) {
-        fetch(&self.slots[self.home(feature)]);
+    pub fn seek(&self, feature: u32) -> Sought {
+        let (word, bit) = self.bit(feature);
+        let at = if self.bits[word] & bit != 0 { self.home(feature) } else { self.slots.len() - 1 };
+        fetch(&self.slots[at]);
+        Sought { feature, at: at as u32 }
     }
 
     /// Finds the row of a feature, and has its cells on their way from memory.
     #[inline]
-    pub fn find(&self, feature: u32) -> Row {
-        let mut at = self.home(feature);
+    pub fn find(&self, Sought { feature, at }: Sought) -> Row {
+        let mut at = at as usize;
         loop {
             let slot = self.slots[at];
             if slot.feature == feature || slot.row == Row::default() {
-                if slot.row.0 & 63 > 1 {
-                    fetch(&self.cells[(slot.row.0 >> 6) as usize]);
+                if let Some((place, _)) = slot.row.elsewhere() {
+                    fetch(&self.cells[place]);
                 }
                 return slot.row;
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at = (at + 1) & (self.slots.len() - 2);
         }
     }
 
     /// Adds the weights of a row to the scores.
     #[inline]
-    pub fn add(&self, row: Row, scores: &mut [i32; MOST_LABELS]) {
-        self.cells_of(row, |label, weight| scores[usize::from(label) & (MOST_LABELS - 1)] += i32::from(weight));
+    pub fn add(&self, row: Row, scores: &mut Scores) {
+        self.each(row, |label, weight| scores[usize::from(label) & (MOST_LABELS - 1)] += i16::from(weight));
     }
 
     /// Adds the weights of a feature to the scores.
     #[inline]
-    pub fn score(&self, feature: u32, scores: &mut [i32; MOST_LABELS]) {
-        self.add(self.find(feature), scores);
+    pub fn score(&self, feature: u32, scores: &mut Scores) {
+        self.add(self.find(self.seek(feature)), scores);
     }
 }

@@ -5,8 +5,9 @@
 use hashbrown::HashMap;
 
 use super::{
-    features::{Record, feature},
-    perceptron::{MOST_LABELS, Row, Training, Weights},
+    features::{Record, feature, near},
+    memo::Memo,
+    perceptron::{MOST_LABELS, Row, Scores, Sought, Training, Weights},
 };
 
 /// Gives each token of a sentence its Penn Treebank tag.
@@ -25,120 +26,84 @@ const CERTAIN: f64 = 0.995;
 /// Averaged weights under this are left out. (With 0.08 there are twice as many features, and no more tags are right.)
 const LEAST: f64 = 1.0;
 
-const STATIC: usize = 21;
-const DYNAMIC: usize = 6;
+/// A word is seen by the tags of so many tokens on either side.
+const REACH: usize = 2;
+/// Where they are, from two tokens before the word to two after it; the word's own is the third.
+const PLACES: usize = 2 * REACH + 1;
 
-/// The record of a token, or of what is outside the sentence.
-fn near(records: &[Record], i: usize, by: isize) -> &Record {
-    i.checked_add_signed(by).and_then(|at| records.get(at)).unwrap_or(&Record::OUTSIDE)
+/// Features of a word for the tags around it, not its own.
+const AROUND: usize = 5;
+
+/// What a word is to the tags around it: places, and a feature of each.
+fn word_features(word: &Record) -> [(usize, u32); 17] {
+    [
+        (0, feature(16, word.lower, 0)),
+        (1, feature(15, word.lower, 0)),
+        (1, feature(18, word.suffixes[2], 0)),
+        (2, feature(0, 0, 0)),
+        (2, feature(1, word.word, 0)),
+        (2, feature(2, word.lower, 0)),
+        (2, feature(3, word.suffixes[0], 0)),
+        (2, feature(4, word.suffixes[1], 0)),
+        (2, feature(5, word.suffixes[2], 0)),
+        (2, feature(6, word.suffixes[3], 0)),
+        (2, feature(7, word.prefixes[0], 0)),
+        (2, feature(8, word.prefixes[1], word.suffixes[1])),
+        (2, feature(9, word.prefixes[2], 0)),
+        (2, feature(10, word.prefixes[3], 0)),
+        (2, feature(11, word.shape, 0)),
+        (3, feature(13, word.lower, 0)),
+        (4, feature(14, word.lower, 0)),
+    ]
 }
 
-/// The features of a token that no tag decides.
-fn static_features(records: &[Record], i: usize) -> [u32; STATIC] {
-    let here = &records[i];
-    let (before, before2) = (near(records, i, -1), near(records, i, -2));
-    let (after, after2) = (near(records, i, 1), near(records, i, 2));
+/// What a word and its neighbours are to its tag.
+fn pair_features(records: &[Record], i: usize) -> [u32; 4] {
+    let (before, here, after) = (near(records, i, -1), near(records, i, 0), near(records, i, 1));
     [
-        feature(0, 0, 0),
-        feature(1, here.word, 0),
-        feature(2, here.lower, 0),
-        feature(3, here.suffixes[0], 0),
-        feature(4, here.suffixes[1], 0),
-        feature(5, here.suffixes[2], 0),
-        feature(6, here.suffixes[3], 0),
-        feature(7, here.prefixes[0], 0),
-        feature(8, here.prefixes[1], here.suffixes[1]),
-        feature(9, here.prefixes[2], 0),
-        feature(10, here.prefixes[3], 0),
-        feature(11, here.shape, 0),
         feature(12, here.shape, before.shape),
-        feature(13, before.lower, 0),
-        feature(14, before2.lower, 0),
-        feature(15, after.lower, 0),
-        feature(16, after2.lower, 0),
         feature(17, before.suffixes[2], here.suffixes[2]),
-        feature(18, after.suffixes[2], 0),
         feature(19, here.lower, after.lower),
         feature(20, before.lower, here.lower),
     ]
 }
 
-/// The features of a token that the two tags before it decide.
-fn dynamic_features(records: &[Record], i: usize, last: u32, before_last: u32) -> [u32; DYNAMIC] {
-    let here = &records[i];
-    [
-        feature(30, last, 0),
-        feature(31, before_last, 0),
-        feature(32, last << 8 | before_last, 0),
-        feature(33, last, here.lower),
-        feature(34, last, here.suffixes[2]),
-        feature(35, last, near(records, i, 1).lower),
-    ]
+/// What the two tags before a word are to its tag.
+fn tag_features(last: u8, before_last: u8) -> [u32; 3] {
+    let (last, before_last) = (u32::from(last), u32::from(before_last));
+    [feature(30, last, 0), feature(31, before_last, 0), feature(32, last << 8 | before_last, 0)]
 }
 
-/// No tag: before the sentence.
-const NO_TAG: u32 = 255;
+/// What the tag before a word is to its tag, with a word.
+fn tag_and_word_features(records: &[Record], i: usize, last: u8) -> [u32; 3] {
+    let (last, here) = (u32::from(last), near(records, i, 0));
+    [feature(33, last, here.lower), feature(34, last, here.suffixes[2]), feature(35, last, near(records, i, 1).lower)]
+}
 
-fn last_two(tags: &[u8]) -> (u32, u32) {
-    let back = |n: usize| tags.len().checked_sub(n).map_or(NO_TAG, |at| u32::from(tags[at]));
+/// All features of a word's tag.
+fn features(records: &[Record], i: usize, (last, before_last): (u8, u8)) -> impl Iterator<Item = u32> {
+    // The word itself is in the middle of what it sees; one before it says of its own places further on.
+    let seen = (0..PLACES).flat_map(move |place| {
+        let word = near(records, i, REACH as isize - place as isize);
+        word_features(word).into_iter().filter_map(move |(at, feature)| (at == place).then_some(feature))
+    });
+    seen.chain(pair_features(records, i))
+        .chain(tag_features(last, before_last))
+        .chain(tag_and_word_features(records, i, last))
+}
+
+/// No tag: outside the sentence.
+pub(super) const NO_TAG: u8 = 255;
+
+fn last_two(tags: &[u8]) -> (u8, u8) {
+    let back = |n: usize| tags.len().checked_sub(n).map_or(NO_TAG, |at| tags[at]);
     (back(1), back(2))
-}
-
-/// Tokens whose features are found together.
-const BLOCK: usize = 16;
-
-/// Room that [`Tagger::tag`] works in.
-#[derive(Debug)]
-pub(super) struct Scratch {
-    known: [Option<u8>; BLOCK],
-    features: [[u32; STATIC]; BLOCK],
-    rows: [[Row; STATIC]; BLOCK],
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { known: [None; BLOCK], features: [[0; STATIC]; BLOCK], rows: [[Row::default(); STATIC]; BLOCK] }
-    }
 }
 
 impl Tagger {
     /// The tags, by number.
     pub fn tags(&self) -> &[String] {
         &self.tags
-    }
-
-    /// Tags a sentence, by number; `tags` is dropped.
-    pub(super) fn tag(&self, records: &[Record], scratch: &mut Scratch, tags: &mut Vec<u8>) {
-        tags.clear();
-        // What no tag decides is found for a block of tokens in two steps, with time for the memory between them.
-        for (block, some) in records.chunks(BLOCK).enumerate() {
-            let base = block * BLOCK;
-            for (at, record) in some.iter().enumerate() {
-                scratch.known[at] = self.dictionary.get(&record.word).copied();
-                if scratch.known[at].is_none() {
-                    scratch.features[at] = static_features(records, base + at);
-                    scratch.features[at].iter().for_each(|f| self.weights.fetch(*f));
-                }
-            }
-            for at in 0..some.len() {
-                if scratch.known[at].is_none() {
-                    scratch.rows[at] = scratch.features[at].map(|f| self.weights.find(f));
-                }
-            }
-            for at in 0..some.len() {
-                if let Some(tag) = scratch.known[at] {
-                    tags.push(tag);
-                    continue;
-                }
-                let (last, before_last) = last_two(tags);
-                let moving = dynamic_features(records, base + at, last, before_last);
-                moving.iter().for_each(|f| self.weights.fetch(*f));
-                let mut scores = [0; MOST_LABELS];
-                scratch.rows[at].iter().for_each(|row| self.weights.add(*row, &mut scores));
-                moving.iter().for_each(|f| self.weights.score(*f, &mut scores));
-                tags.push(first_of_largest(&scores[..self.tags.len()]));
-            }
-        }
     }
 
     /// Trains on sentences (records and tags by number), `epochs` times in the order that `order` gives.
@@ -150,7 +115,7 @@ impl Tagger {
     ) -> Self {
         let dictionary = dictionary_of(sentences);
         let mut training = Training::default();
-        let mut given: Vec<u8> = Vec::new();
+        let (mut given, mut found): (Vec<u8>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut places: Vec<usize> = (0..sentences.len()).collect();
         for epoch in 0..epochs {
             order(epoch, &mut places);
@@ -162,15 +127,14 @@ impl Tagger {
                         given.push(tag);
                         continue;
                     }
-                    let (last, before_last) = last_two(&given);
-                    let (fixed, moving) =
-                        (static_features(records, i), dynamic_features(records, i, last, before_last));
+                    found.clear();
+                    found.extend(features(records, i, last_two(&given)));
                     let mut scores = [0.0; MOST_LABELS];
-                    fixed.iter().chain(&moving).for_each(|f| training.score(*f, &mut scores));
+                    found.iter().for_each(|f| training.score(*f, &mut scores));
                     let best = first_of_largest(&scores[..tags.len()]);
                     training.step();
                     if best != wanted[i] {
-                        for feature in fixed.into_iter().chain(moving) {
+                        for &feature in &found {
                             training.update(feature, wanted[i], 1.0);
                             training.update(feature, best, -1.0);
                         }
@@ -183,14 +147,162 @@ impl Tagger {
     }
 }
 
-fn first_of_largest<S: PartialOrd + Copy>(scores: &[S]) -> u8 {
-    let mut best = 0;
-    for (label, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
-            best = label;
+/// Words whose pairs are looked up together.
+const BLOCK: usize = 16;
+/// How many words ahead sums are fetched.
+const AHEAD: usize = 4;
+
+/// What a word weighs.
+#[derive(Debug)]
+struct WordSums {
+    /// For its own tag, all features together.
+    own: Scores,
+    /// For the tags around it, places and rows.
+    around: [(usize, Row); AROUND],
+}
+
+impl WordSums {
+    fn of(word: &Record, weights: &Weights) -> Self {
+        let mut sums = Self { own: [0; MOST_LABELS], around: [(0, Row::default()); AROUND] };
+        let mut around = sums.around.iter_mut();
+        for (place, row) in rows_of(word, weights) {
+            match place {
+                REACH => weights.add(row, &mut sums.own),
+                _ => around.next().into_iter().for_each(|slot| *slot = (place, row)),
+            }
+        }
+        sums
+    }
+}
+
+/// The rows of a word's features, with their places.
+fn rows_of(word: &Record, weights: &Weights) -> [(usize, Row); 17] {
+    let sought = word_features(word).map(|(place, feature)| (place, weights.seek(feature)));
+    sought.map(|(place, sought)| (place, weights.find(sought)))
+}
+
+/// A tagger at work: what it has added up is kept for the next time.
+#[derive(Debug)]
+pub(super) struct Scorer<'m> {
+    tagger: &'m Tagger,
+    words: Memo<Record, WordSums>,
+    tags: Memo<(u8, u8), Scores>,
+    known: Vec<Option<u8>>,
+    /// Of each token, and of so many outside the sentence as words outside it see.
+    scores: Vec<Scores>,
+}
+
+impl<'m> Scorer<'m> {
+    /// With this tagger.
+    pub fn new(tagger: &'m Tagger) -> Self {
+        Self {
+            tagger,
+            words: Memo::with_places(1 << 13),
+            tags: Memo::with_places(1 << 12),
+            known: Vec::new(),
+            scores: Vec::new(),
         }
     }
-    best as u8
+
+    /// The names of the tags, by number.
+    pub fn names(&self) -> &'m [String] {
+        &self.tagger.tags
+    }
+
+    /// Tags a sentence, by number; `tags` is dropped.
+    pub fn tag(&mut self, records: &[Record], tags: &mut Vec<u8>) {
+        let Tagger { dictionary, weights, tags: names } = self.tagger;
+        let Self { known, scores, .. } = self;
+        known.clear();
+        known.extend(records.iter().map(|record| dictionary.get(&record.word).copied()));
+        scores.clear();
+        scores.resize(records.len(), [0; MOST_LABELS]);
+        self.add_words(records);
+        self.add_pairs(records);
+        tags.clear();
+        for i in 0..records.len() {
+            if let Some(tag) = self.known[i] {
+                tags.push(tag);
+                continue;
+            }
+            let (last, before_last) = last_two(tags);
+            let with_words = tag_and_word_features(records, i, last).map(|f| weights.seek(f));
+            let scores = &mut self.scores[i];
+            let place = u32::from(last & 63) << 6 | u32::from(before_last & 63);
+            let sums = self.tags.get(place, (last, before_last), || {
+                let mut sums = [0; MOST_LABELS];
+                tag_features(last, before_last).iter().for_each(|f| weights.score(*f, &mut sums));
+                sums
+            });
+            match sums {
+                Some(sums) => add(scores, sums),
+                None => tag_features(last, before_last).iter().for_each(|f| weights.score(*f, scores)),
+            }
+            with_words.iter().for_each(|sought| weights.add(weights.find(*sought), scores));
+            tags.push(first_of_largest(&scores[..names.len()]));
+        }
+    }
+
+    /// Adds what each word says of the tags around it.
+    fn add_words(&mut self, records: &[Record]) {
+        let weights = &self.tagger.weights;
+        let (before, after) = ([Record::OUTSIDE; REACH], [Record::OUTSIDE; REACH]);
+        let all = || before.iter().chain(records).chain(&after);
+        let mut ahead = all().skip(AHEAD);
+        for (at, word) in all().enumerate() {
+            ahead.next().into_iter().for_each(|word| self.words.fetch(word.word));
+            // The word is token `at - REACH`, and its first place is as far before it.
+            let place_of =
+                |place: usize| (at + place).checked_sub(2 * REACH).filter(|i| self.known.get(*i) == Some(&None));
+            let places = std::array::from_fn::<_, PLACES, _>(place_of);
+            if places == [None; PLACES] {
+                continue;
+            }
+            match self.words.get(word.word, *word, || WordSums::of(word, weights)) {
+                Some(sums) => {
+                    places[REACH].iter().for_each(|i| add(&mut self.scores[*i], &sums.own));
+                    for (place, row) in sums.around {
+                        places[place].iter().for_each(|i| weights.add(row, &mut self.scores[*i]));
+                    }
+                }
+                None => {
+                    for (place, row) in rows_of(word, weights) {
+                        places[place].iter().for_each(|i| weights.add(row, &mut self.scores[*i]));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds what each word and its neighbours say of its tag.
+    fn add_pairs(&mut self, records: &[Record]) {
+        let weights = &self.tagger.weights;
+        // In steps, with time for the memory between them.
+        for base in (0..records.len()).step_by(BLOCK) {
+            let unknown = (base..records.len().min(base + BLOCK)).filter(|i| self.known[*i].is_none());
+            let mut sought = [[Sought::default(); 4]; BLOCK];
+            for i in unknown.clone() {
+                sought[i - base] = pair_features(records, i).map(|f| weights.seek(f));
+            }
+            let mut rows = [[Row::default(); 4]; BLOCK];
+            for i in unknown.clone() {
+                rows[i - base] = sought[i - base].map(|sought| weights.find(sought));
+            }
+            for i in unknown {
+                rows[i - base].iter().for_each(|row| weights.add(*row, &mut self.scores[i]));
+            }
+        }
+    }
+}
+
+fn add(scores: &mut Scores, sums: &Scores) {
+    scores.iter_mut().zip(sums).for_each(|(score, sum)| *score += sum);
+}
+
+/// The first label with the largest score.
+fn first_of_largest<S: PartialOrd + Copy>(scores: &[S]) -> u8 {
+    let most = scores.iter().copied().reduce(|most, score| if score > most { score } else { most });
+    scores.iter().position(|score| Some(*score) == most).unwrap_or_default() as u8
 }
 
 fn dictionary_of(sentences: &[(&[Record], &[u8])]) -> HashMap<u32, u8> {

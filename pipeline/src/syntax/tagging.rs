@@ -8,30 +8,28 @@ use super::{
 
 /// Cuts text into sentences and tags their tokens; one for each thread.
 pub struct Tagging<'m> {
-    tagger: &'m Tagger,
+    tagger: tagger::Scorer<'m>,
     sentences: Sentences,
     records: Vec<Record>,
     bytes: Vec<u8>,
     tags: Vec<u8>,
-    scratch: tagger::Scratch,
 }
 
 impl<'m> Tagging<'m> {
     /// With this tagger.
     pub fn new(tagger: &'m Tagger) -> Self {
         Self {
-            tagger,
+            tagger: tagger::Scorer::new(tagger),
             sentences: Sentences::default(),
             records: Vec::new(),
             bytes: Vec::new(),
             tags: Vec::new(),
-            scratch: tagger::Scratch::default(),
         }
     }
 
     /// The names of the tags, by number.
     pub fn tags(&self) -> &[String] {
-        self.tagger.tags()
+        self.tagger.names()
     }
 
     /// Calls `each` with every sentence: its tokens and the number of each one's tag.
@@ -40,10 +38,10 @@ impl<'m> Tagging<'m> {
     }
 
     pub(super) fn each(&mut self, text: &str, mut each: impl FnMut(&[Token], &[Record], &[u8])) {
-        let Self { tagger, sentences, records, bytes, tags, scratch } = self;
+        let Self { tagger, sentences, records, bytes, tags } = self;
         sentences.each(text, |tokens| {
             records_of(tokens.iter().map(|t| t.of(text)), records, bytes);
-            tagger.tag(records, scratch, tags);
+            tagger.tag(records, tags);
             each(tokens, records, tags);
         });
     }

@@ -84,9 +84,10 @@ pub fn train(sentences: &[Sentence], epochs: Epochs) -> Model {
     });
     let tagger = taggers.pop().unwrap_or_default();
     let mut lessons: Vec<(&[Record], Vec<u8>, &[Chunk])> = Vec::new();
+    let mut scorers: Vec<_> = taggers.iter().map(tagger::Scorer::new).collect();
     for (i, sentence) in &chunked {
         let mut tags = Vec::new();
-        taggers[i % FOLDS].tag(&sentence.records, &mut tagger::Scratch::default(), &mut tags);
+        scorers[i % FOLDS].tag(&sentence.records, &mut tags);
         lessons.push((&sentence.records, tags, sentence.chunks.as_deref().unwrap_or_default()));
     }
     let lessons: Vec<_> = lessons.iter().map(|l| (l.0, l.1.as_slice(), l.2)).collect();
