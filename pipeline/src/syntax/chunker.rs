@@ -342,3 +342,50 @@ fn add(scores: &mut [i16], label: u8, weight: i8) {
 fn hash([a, b, c]: Tags) -> u32 {
     (u64::from(u32::from_le_bytes([a, b, c, 0])).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use hashbrown::HashMap;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::syntax::{model::Model, train::records_of};
+
+    /// The chunks of a sentence, each feature looked up by itself.
+    fn slowly(rows: &HashMap<u32, Vec<(u8, i8)>>, records: &[Record], tags: &[u8]) -> Vec<Chunk> {
+        let mut all = Vec::new();
+        for i in 0..records.len() {
+            let mut scores = [0.0; ALL_LABELS];
+            for feature in features(records, tags, i).chain(transition_features(last_tags(tags, i, 0))) {
+                for (label, weight) in rows.get(&feature).into_iter().flatten() {
+                    scores[usize::from(*label)] += f32::from(*weight);
+                }
+            }
+            all.push(scores);
+        }
+        let mut best = Vec::new();
+        viterbi(&all, &mut Vec::new(), &mut best);
+        best.iter().map(|&label| Chunk::ALL[label]).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn a_scorer_gives_what_features_one_by_one_do(
+            sentences in prop::collection::vec(prop::collection::vec(("[a-z]{1,4}(ing|ed|s)?|the|of|[A-Z][a-z]{0,3}", 0u8..50), 1..40), 1..20)
+        ) {
+            thread_local!(static ROWS: HashMap<u32, Vec<(u8, i8)>> = Model::embedded().chunker.weights.rows().into_iter().collect());
+            let chunker = &Model::embedded().chunker;
+            // Few places: most words and tags find others in theirs.
+            let mut scorer = Scorer { words: Memo::with_places(4), tags: Memo::with_places(4), ..Scorer::new(chunker) };
+            let (mut records, mut chunks) = (Vec::new(), Vec::new());
+            for sentence in sentences.iter().chain(&sentences) {
+                records_of(sentence.iter().map(|token| token.0.as_str()), &mut records, &mut Vec::new());
+                let tags: Vec<u8> = sentence.iter().map(|token| token.1).collect();
+                scorer.chunk(&records, &tags, &mut chunks);
+                prop_assert_eq!(&chunks, &ROWS.with(|rows| slowly(rows, &records, &tags)));
+            }
+        }
+    }
+}

@@ -319,3 +319,47 @@ fn dictionary_of(sentences: &[(&[Record], &[u8])]) -> HashMap<u32, u8> {
     };
     counts.iter().filter_map(|(&word, of)| Some((word, certain(of)?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::syntax::{model::Model, train::records_of};
+
+    /// The tags of a sentence, each feature looked up by itself.
+    fn slowly(tagger: &Tagger, rows: &HashMap<u32, Vec<(u8, i8)>>, records: &[Record]) -> Vec<u8> {
+        let mut tags = Vec::new();
+        for (i, record) in records.iter().enumerate() {
+            let mut scores = [0; MOST_LABELS];
+            for feature in features(records, i, last_two(&tags)) {
+                for (label, weight) in rows.get(&feature).into_iter().flatten() {
+                    scores[usize::from(*label)] += i32::from(*weight);
+                }
+            }
+            let best = first_of_largest(&scores[..tagger.tags.len()]);
+            tags.push(tagger.dictionary.get(&record.word).copied().unwrap_or(best));
+        }
+        tags
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn a_scorer_gives_what_features_one_by_one_do(
+            sentences in prop::collection::vec("([a-z]{1,4}(ing|ed|s|ly)?|the|is|of|Kettle|[A-Z][a-z]{0,3}|[0-9.,]{1,3}|\\PC{1,3}){1} ?([a-zA-Z]{1,5} ){0,30}", 1..40)
+        ) {
+            thread_local!(static ROWS: HashMap<u32, Vec<(u8, i8)>> = Model::embedded().tagger.weights.rows().into_iter().collect());
+            let tagger = &Model::embedded().tagger;
+            // Few places: most words find another one in theirs.
+            let mut scorer = Scorer { words: Memo::with_places(4), tags: Memo::with_places(2), ..Scorer::new(tagger) };
+            let (mut records, mut tags) = (Vec::new(), Vec::new());
+            for sentence in sentences.iter().chain(&sentences) {
+                records_of(sentence.split_whitespace(), &mut records, &mut Vec::new());
+                scorer.tag(&records, &mut tags);
+                prop_assert_eq!(&tags, &ROWS.with(|rows| slowly(tagger, rows, &records)));
+            }
+        }
+    }
+}
