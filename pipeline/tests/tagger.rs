@@ -83,3 +83,15 @@ fn the_projects_model_reaches_its_bar() {
     assert!(scores.accuracy() > 96.0, "tags {:.2}%", scores.accuracy());
     assert!(fs::metadata(workspace().join("pipeline/models/english.bin")).unwrap().len() < 3 << 20);
 }
+
+#[test]
+fn training_gives_the_projects_model() {
+    let Some(data) = real_data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["conll2000-train", "ewt-answers", "ewt-email", "ewt-newsgroup", "ewt-weblog", "ewt-reviews-train"];
+    let mut command = pipeline(["train-tagger"]);
+    command.args(names.map(|name| data.join(format!("chunking/{name}.txt.gz"))));
+    succeed(command.arg("--model").arg(folder.path().join("english.bin")));
+    let ours = fs::read(workspace().join("pipeline/models/english.bin")).unwrap();
+    assert!(fs::read(folder.path().join("english.bin")).unwrap() == ours, "the notice says how the model was made");
+}

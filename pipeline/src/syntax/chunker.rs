@@ -188,19 +188,33 @@ impl Chunker {
     }
 }
 
-/// Tokens whose pairs are looked up together.
+/// Tokens whose own features are looked up together.
 const BLOCK: usize = 16;
 
 /// What a word weighs: for the labels of the tokens around it, from two before to two after.
 type WordSums = [i16; LABELS * PLACES];
 
 /// What a token's tag and those before it weigh together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TagSums {
     /// For the labels of the tokens around it.
     around: [i16; LABELS * PLACES],
     /// For its own label after each label before it.
     after: [i16; LABELS * LABELS],
+}
+
+impl TagSums {
+    const BLANK: Self = Self { around: [0; LABELS * PLACES], after: [0; LABELS * LABELS] };
+
+    fn of(tags: Tags, weights: &Weights) -> Self {
+        let mut sums = Self { around: around_of(weights, tag_features(tags)), ..Self::BLANK };
+        for row in weights.find_all(transition_features(tags)) {
+            weights.each(row, |label, weight| {
+                label.checked_sub(LABELS as u8).into_iter().for_each(|label| add(&mut sums.after, label, weight));
+            });
+        }
+        sums
+    }
 }
 
 /// A chunker at work: what it has added up is kept for the next time.
@@ -223,8 +237,8 @@ impl<'m> Scorer<'m> {
     pub fn new(chunker: &'m Chunker) -> Self {
         Self {
             weights: &chunker.weights,
-            words: Memo::with_places(1 << 12),
-            tags: Memo::with_places(1 << 12),
+            words: Memo::new(1 << 12, [0; LABELS * PLACES]),
+            tags: Memo::new(1 << 12, TagSums::BLANK),
             seen: Vec::new(),
             own: Vec::new(),
             scores: Vec::new(),
@@ -266,15 +280,11 @@ impl<'m> Scorer<'m> {
                 Some(sums) => around.iter_mut().zip(sums).for_each(|(score, sum)| *score += sum),
                 None => add_around(weights, word_features(word), around),
             }
-            let of_tags = |tags| TagSums {
-                around: around_of(weights, tag_features(tags)),
-                after: after_of(weights, transition_features(tags)),
-            };
             let rare;
-            let sums = match self.tags.get(hash(tags), tags, || of_tags(tags)) {
+            let sums = match self.tags.get(hash(tags), tags, || TagSums::of(tags, weights)) {
                 Some(sums) => sums,
                 None => {
-                    rare = of_tags(tags);
+                    rare = TagSums::of(tags, weights);
                     &rare
                 }
             };
@@ -287,7 +297,7 @@ impl<'m> Scorer<'m> {
         }
     }
 
-    /// Adds what each word with its neighbours or with tags says of its own label.
+    /// Adds what is said of one label alone.
     fn add_own(&mut self, records: &[Record], tags: &[u8]) {
         let Self { weights, own, .. } = self;
         // In steps, with time for the memory between them.
@@ -297,7 +307,7 @@ impl<'m> Scorer<'m> {
             for (i, sought) in (base..).zip(&mut sought[..count]) {
                 *sought = own_features(records, tags, i).map(|f| weights.seek(f));
             }
-            let mut rows = [[Row::default(); OWN]; BLOCK];
+            let mut rows = [[Row::NONE; OWN]; BLOCK];
             for (rows, sought) in rows.iter_mut().zip(&sought[..count]) {
                 *rows = sought.map(|sought| weights.find(sought));
             }
@@ -321,17 +331,6 @@ fn add_around<const N: usize>(weights: &Weights, features: [(usize, u32); N], ar
 fn around_of<const N: usize>(weights: &Weights, features: [(usize, u32); N]) -> [i16; LABELS * PLACES] {
     let mut sums = [0; LABELS * PLACES];
     add_around(weights, features, &mut sums);
-    sums
-}
-
-/// Sums of features' weights for a label after each label before it.
-fn after_of(weights: &Weights, features: [u32; 3]) -> [i16; LABELS * LABELS] {
-    let mut sums = [0; LABELS * LABELS];
-    for feature in features {
-        weights.each(weights.find(weights.seek(feature)), |label, weight| {
-            label.checked_sub(LABELS as u8).into_iter().for_each(|label| add(&mut sums, label, weight));
-        });
-    }
     sums
 }
 
@@ -378,7 +377,7 @@ mod tests {
             thread_local!(static ROWS: HashMap<u32, Vec<(u8, i8)>> = Model::embedded().chunker.weights.rows().into_iter().collect());
             let chunker = &Model::embedded().chunker;
             // Few places: most words and tags find others in theirs.
-            let mut scorer = Scorer { words: Memo::with_places(4), tags: Memo::with_places(4), ..Scorer::new(chunker) };
+            let mut scorer = Scorer { words: Memo::new(4, [0; LABELS * PLACES]), tags: Memo::new(4, TagSums::BLANK), ..Scorer::new(chunker) };
             let (mut records, mut chunks) = (Vec::new(), Vec::new());
             for sentence in sentences.iter().chain(&sentences) {
                 records_of(sentence.iter().map(|token| token.0.as_str()), &mut records, &mut Vec::new());

@@ -7,22 +7,27 @@ use crate::memory::fetch;
 /// A table of values that follow from their keys.
 #[derive(Debug)]
 pub(super) struct Memo<K, V> {
-    places: Vec<Option<Kept<K, V>>>,
+    places: Vec<Kept<K, V>>,
 }
 
-#[derive(Debug)]
+/// In this order in memory: what comes first in a large value is fetched with its key.
+#[derive(Clone, Debug)]
+#[repr(C)]
 struct Kept<K, V> {
     key: K,
-    /// How often it was asked for, less how often another key was that has the same place.
+    /// How often it was asked for, less how often another key was that has the same place; at 0 the place is free.
     uses: u8,
     value: V,
 }
 
-impl<K: Copy + Eq, V> Memo<K, V> {
-    /// An empty table; `places` is a power of two.
-    pub fn with_places(places: usize) -> Self {
+/// A key that was asked for more often than this goes as soon as one that was asked for so often.
+const MOST_USES: u8 = 31;
+
+impl<K: Copy + Default + Eq, V: Clone> Memo<K, V> {
+    /// An empty table; `places` is a power of two, `blank` is any value.
+    pub fn new(places: usize, blank: V) -> Self {
         debug_assert!(places.is_power_of_two());
-        Self { places: std::iter::repeat_with(|| None).take(places).collect() }
+        Self { places: vec![Kept { key: K::default(), uses: 0, value: blank }; places] }
     }
 
     fn place(&self, hash: u32) -> usize {
@@ -39,18 +44,15 @@ impl<K: Copy + Eq, V> Memo<K, V> {
     #[inline]
     pub fn get(&mut self, hash: u32, key: K, make: impl FnOnce() -> V) -> Option<&V> {
         let place = self.place(hash);
-        let place = &mut self.places[place];
-        match place {
-            Some(kept) if kept.key == key => kept.uses = kept.uses.saturating_add(1).min(MOST_USES),
-            Some(kept) if kept.uses > 0 => {
-                kept.uses -= 1;
-                return None;
-            }
-            _ => *place = Some(Kept { key, uses: 1, value: make() }),
+        let kept = &mut self.places[place];
+        if kept.uses == 0 {
+            *kept = Kept { key, uses: 1, value: make() };
+        } else if kept.key == key {
+            kept.uses = MOST_USES.min(kept.uses + 1);
+        } else {
+            kept.uses -= 1;
+            return None;
         }
-        place.as_ref().map(|kept| &kept.value)
+        Some(&kept.value)
     }
 }
-
-/// A key that was asked for more often than this goes as soon as one that was asked for so often.
-const MOST_USES: u8 = 31;

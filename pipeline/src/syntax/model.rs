@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::{
     chunker::Chunker,
-    perceptron::{MOST_LABELS, Weights},
+    perceptron::{MOST_CELLS, MOST_LABELS, Weights},
     tagger::Tagger,
 };
 
@@ -111,6 +111,9 @@ fn read(from: &mut &[u8]) -> Option<Model> {
         }
         let lengths = from.split_off(..count)?;
         let cells = lengths.iter().map(|l| usize::from(*l)).sum();
+        if cells > MOST_CELLS {
+            return None;
+        }
         let (mut labels, mut values) = (from.split_off(..cells)?, from.split_off(..cells)?);
         let mut rows = Vec::new();
         for (feature, &length) in features.into_iter().zip(lengths) {

@@ -9,6 +9,9 @@ use crate::memory::fetch;
 /// Most labels of a model: scores are kept in an array of this length.
 pub(super) const MOST_LABELS: usize = 64;
 
+/// Most cells of a model: their places have 24 bits.
+pub(super) const MOST_CELLS: usize = 1 << 24;
+
 /// Sums of weights, a label each: a hundred features weigh less than 2^15.
 pub(super) type Scores = [i16; MOST_LABELS];
 
@@ -131,10 +134,13 @@ const FIRST_THREE: u32 = 1;
 const MORE: u32 = 2;
 
 impl Row {
+    /// No cells.
+    pub const NONE: Self = Self(TWO);
+
     fn new(row: &[(u8, i8)], cells: &mut Vec<(u8, i8)>) -> Self {
         let weight = |weight: i8, at: u32| u32::from(weight as u8) << at;
         match *row {
-            [] => Self::default(),
+            [] => Self::NONE,
             [(a, of_a)] => Self(TWO | u32::from(a) << 2 | weight(of_a, 16)),
             [(a, of_a), (b, of_b)] => {
                 Self(TWO | u32::from(a) << 2 | u32::from(b) << 9 | weight(of_a, 16) | weight(of_b, 24))
@@ -172,7 +178,7 @@ impl Weights {
             let (word, bit) = weights.bit(feature);
             weights.bits[word] |= bit;
             let mut at = weights.home(feature);
-            while weights.slots[at].row != Row::default() {
+            while weights.slots[at].row != Row::NONE {
                 at = (at + 1) & (size - 1);
             }
             weights.slots[at] = Slot { feature, row: Row::new(&row, &mut weights.cells) };
@@ -182,7 +188,7 @@ impl Weights {
 
     /// The rows, by feature.
     pub fn rows(&self) -> Vec<(u32, Vec<(u8, i8)>)> {
-        let filled = self.slots.iter().filter(|s| s.row != Row::default());
+        let filled = self.slots.iter().filter(|s| s.row != Row::NONE);
         let mut rows: Vec<_> = filled
             .map(|s| {
                 let mut row = Vec::new();
@@ -234,7 +240,7 @@ impl Weights {
         let mut at = at as usize;
         loop {
             let slot = self.slots[at];
-            if slot.feature == feature || slot.row == Row::default() {
+            if slot.feature == feature || slot.row == Row::NONE {
                 if let Some((place, _)) = slot.row.elsewhere() {
                     fetch(&self.cells[place]);
                 }
@@ -244,15 +250,15 @@ impl Weights {
         }
     }
 
+    /// Finds the rows of features, all on their way at once.
+    #[inline]
+    pub fn find_all<const N: usize>(&self, features: [u32; N]) -> [Row; N] {
+        features.map(|feature| self.seek(feature)).map(|sought| self.find(sought))
+    }
+
     /// Adds the weights of a row to the scores.
     #[inline]
     pub fn add(&self, row: Row, scores: &mut Scores) {
         self.each(row, |label, weight| scores[usize::from(label) & (MOST_LABELS - 1)] += i16::from(weight));
-    }
-
-    /// Adds the weights of a feature to the scores.
-    #[inline]
-    pub fn score(&self, feature: u32, scores: &mut Scores) {
-        self.add(self.find(self.seek(feature)), scores);
     }
 }

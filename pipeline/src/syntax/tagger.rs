@@ -26,34 +26,35 @@ const CERTAIN: f64 = 0.995;
 /// Averaged weights under this are left out. (With 0.08 there are twice as many features, and no more tags are right.)
 const LEAST: f64 = 1.0;
 
-/// A word is seen by the tags of so many tokens on either side.
-const REACH: usize = 2;
-/// Where they are, from two tokens before the word to two after it; the word's own is the third.
-const PLACES: usize = 2 * REACH + 1;
-
-/// Features of a word for the tags around it, not its own.
-const AROUND: usize = 5;
-
-/// What a word is to the tags around it: places, and a feature of each.
-fn word_features(word: &Record) -> [(usize, u32); 17] {
+/// What a word is to its own tag.
+fn word_features(word: &Record) -> [u32; 12] {
     [
-        (0, feature(16, word.lower, 0)),
-        (1, feature(15, word.lower, 0)),
-        (1, feature(18, word.suffixes[2], 0)),
-        (2, feature(0, 0, 0)),
-        (2, feature(1, word.word, 0)),
-        (2, feature(2, word.lower, 0)),
-        (2, feature(3, word.suffixes[0], 0)),
-        (2, feature(4, word.suffixes[1], 0)),
-        (2, feature(5, word.suffixes[2], 0)),
-        (2, feature(6, word.suffixes[3], 0)),
-        (2, feature(7, word.prefixes[0], 0)),
-        (2, feature(8, word.prefixes[1], word.suffixes[1])),
-        (2, feature(9, word.prefixes[2], 0)),
-        (2, feature(10, word.prefixes[3], 0)),
-        (2, feature(11, word.shape, 0)),
-        (3, feature(13, word.lower, 0)),
-        (4, feature(14, word.lower, 0)),
+        feature(0, 0, 0),
+        feature(1, word.word, 0),
+        feature(2, word.lower, 0),
+        feature(3, word.suffixes[0], 0),
+        feature(4, word.suffixes[1], 0),
+        feature(5, word.suffixes[2], 0),
+        feature(6, word.suffixes[3], 0),
+        feature(7, word.prefixes[0], 0),
+        feature(8, word.prefixes[1], word.suffixes[1]),
+        feature(9, word.prefixes[2], 0),
+        feature(10, word.prefixes[3], 0),
+        feature(11, word.shape, 0),
+    ]
+}
+
+/// The tags that [`neighbour_features`] are for: so far from the word are their tokens.
+const NEIGHBOURS: [isize; 5] = [-2, -1, -1, 1, 2];
+
+/// What a word is to the tags around it.
+fn neighbour_features(word: &Record) -> [u32; NEIGHBOURS.len()] {
+    [
+        feature(16, word.lower, 0),
+        feature(15, word.lower, 0),
+        feature(18, word.suffixes[2], 0),
+        feature(13, word.lower, 0),
+        feature(14, word.lower, 0),
     ]
 }
 
@@ -82,12 +83,11 @@ fn tag_and_word_features(records: &[Record], i: usize, last: u8) -> [u32; 3] {
 
 /// All features of a word's tag.
 fn features(records: &[Record], i: usize, (last, before_last): (u8, u8)) -> impl Iterator<Item = u32> {
-    // The word itself is in the middle of what it sees; one before it says of its own places further on.
-    let seen = (0..PLACES).flat_map(move |place| {
-        let word = near(records, i, REACH as isize - place as isize);
-        word_features(word).into_iter().filter_map(move |(at, feature)| (at == place).then_some(feature))
-    });
-    seen.chain(pair_features(records, i))
+    let word = word_features(near(records, i, 0)).into_iter();
+    let around = NEIGHBOURS.iter().enumerate();
+    let around = around.map(move |(at, away)| neighbour_features(near(records, i, -away))[at]);
+    word.chain(around)
+        .chain(pair_features(records, i))
         .chain(tag_features(last, before_last))
         .chain(tag_and_word_features(records, i, last))
 }
@@ -149,46 +149,46 @@ impl Tagger {
 
 /// Words whose pairs are looked up together.
 const BLOCK: usize = 16;
+/// How many words outside the sentence say something of tags inside, on either side.
+const OUTSIDE: usize = 2;
 /// How many words ahead sums are fetched.
 const AHEAD: usize = 4;
 
+/// Which word: its other affixes follow from the longest.
+type Word = [u32; 5];
+
+fn key_of(record: &Record) -> Word {
+    [record.word, record.lower, record.prefixes[3], record.suffixes[3], record.shape]
+}
+
 /// What a word weighs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
+#[repr(C)]
 struct WordSums {
+    /// For the tags around it.
+    around: [Row; NEIGHBOURS.len()],
     /// For its own tag, all features together.
     own: Scores,
-    /// For the tags around it, places and rows.
-    around: [(usize, Row); AROUND],
 }
 
 impl WordSums {
+    const BLANK: Self = Self { around: [Row::NONE; NEIGHBOURS.len()], own: [0; MOST_LABELS] };
+
     fn of(word: &Record, weights: &Weights) -> Self {
-        let mut sums = Self { own: [0; MOST_LABELS], around: [(0, Row::default()); AROUND] };
-        let mut around = sums.around.iter_mut();
-        for (place, row) in rows_of(word, weights) {
-            match place {
-                REACH => weights.add(row, &mut sums.own),
-                _ => around.next().into_iter().for_each(|slot| *slot = (place, row)),
-            }
-        }
+        let mut sums = Self { around: weights.find_all(neighbour_features(word)), ..Self::BLANK };
+        weights.find_all(word_features(word)).iter().for_each(|row| weights.add(*row, &mut sums.own));
         sums
     }
-}
-
-/// The rows of a word's features, with their places.
-fn rows_of(word: &Record, weights: &Weights) -> [(usize, Row); 17] {
-    let sought = word_features(word).map(|(place, feature)| (place, weights.seek(feature)));
-    sought.map(|(place, sought)| (place, weights.find(sought)))
 }
 
 /// A tagger at work: what it has added up is kept for the next time.
 #[derive(Debug)]
 pub(super) struct Scorer<'m> {
     tagger: &'m Tagger,
-    words: Memo<Record, WordSums>,
+    words: Memo<Word, WordSums>,
     tags: Memo<(u8, u8), Scores>,
     known: Vec<Option<u8>>,
-    /// Of each token, and of so many outside the sentence as words outside it see.
+    /// Of each token.
     scores: Vec<Scores>,
 }
 
@@ -197,8 +197,8 @@ impl<'m> Scorer<'m> {
     pub fn new(tagger: &'m Tagger) -> Self {
         Self {
             tagger,
-            words: Memo::with_places(1 << 13),
-            tags: Memo::with_places(1 << 12),
+            words: Memo::new(1 << 13, WordSums::BLANK),
+            tags: Memo::new(1 << 12, [0; MOST_LABELS]),
             known: Vec::new(),
             scores: Vec::new(),
         }
@@ -228,48 +228,53 @@ impl<'m> Scorer<'m> {
             let (last, before_last) = last_two(tags);
             let with_words = tag_and_word_features(records, i, last).map(|f| weights.seek(f));
             let scores = &mut self.scores[i];
-            let place = u32::from(last & 63) << 6 | u32::from(before_last & 63);
-            let sums = self.tags.get(place, (last, before_last), || {
+            let sum = || {
                 let mut sums = [0; MOST_LABELS];
-                tag_features(last, before_last).iter().for_each(|f| weights.score(*f, &mut sums));
+                let rows = weights.find_all(tag_features(last, before_last));
+                rows.iter().for_each(|row| weights.add(*row, &mut sums));
                 sums
-            });
-            match sums {
+            };
+            let place = u32::from(last & 63) << 6 | u32::from(before_last & 63);
+            match self.tags.get(place, (last, before_last), sum) {
                 Some(sums) => add(scores, sums),
-                None => tag_features(last, before_last).iter().for_each(|f| weights.score(*f, scores)),
+                None => add(scores, &sum()),
             }
             with_words.iter().for_each(|sought| weights.add(weights.find(*sought), scores));
             tags.push(first_of_largest(&scores[..names.len()]));
         }
     }
 
-    /// Adds what each word says of the tags around it.
+    /// Adds what each word says of its tag and of those around it.
     fn add_words(&mut self, records: &[Record]) {
-        let weights = &self.tagger.weights;
-        let (before, after) = ([Record::OUTSIDE; REACH], [Record::OUTSIDE; REACH]);
-        let all = || before.iter().chain(records).chain(&after);
+        let Self { tagger: Tagger { weights, .. }, words, known, scores, .. } = self;
+        let outside = [Record::OUTSIDE; OUTSIDE];
+        let all = || outside.iter().chain(records).chain(&outside);
         let mut ahead = all().skip(AHEAD);
         for (at, word) in all().enumerate() {
-            ahead.next().into_iter().for_each(|word| self.words.fetch(word.word));
-            // The word is token `at - REACH`, and its first place is as far before it.
-            let place_of =
-                |place: usize| (at + place).checked_sub(2 * REACH).filter(|i| self.known.get(*i) == Some(&None));
-            let places = std::array::from_fn::<_, PLACES, _>(place_of);
-            if places == [None; PLACES] {
+            ahead.next().into_iter().for_each(|word| words.fetch(word.word));
+            // Tokens so far away, where their tags are not known.
+            let unknown = |away: isize| {
+                let i = at.checked_add_signed(away - OUTSIDE as isize)?;
+                (known.get(i) == Some(&None)).then_some(i)
+            };
+            let (here, around) = (unknown(0), NEIGHBOURS.map(unknown));
+            if here.is_none() && around == [None; NEIGHBOURS.len()] {
                 continue;
             }
-            match self.words.get(word.word, *word, || WordSums::of(word, weights)) {
+            let rows = match words.get(word.word, key_of(word), || WordSums::of(word, weights)) {
                 Some(sums) => {
-                    places[REACH].iter().for_each(|i| add(&mut self.scores[*i], &sums.own));
-                    for (place, row) in sums.around {
-                        places[place].iter().for_each(|i| weights.add(row, &mut self.scores[*i]));
-                    }
+                    here.iter().for_each(|i| add(&mut scores[*i], &sums.own));
+                    sums.around
                 }
                 None => {
-                    for (place, row) in rows_of(word, weights) {
-                        places[place].iter().for_each(|i| weights.add(row, &mut self.scores[*i]));
-                    }
+                    here.iter().for_each(|i| {
+                        weights.find_all(word_features(word)).iter().for_each(|row| weights.add(*row, &mut scores[*i]));
+                    });
+                    weights.find_all(neighbour_features(word))
                 }
+            };
+            for (i, row) in around.iter().zip(rows) {
+                i.iter().for_each(|i| weights.add(row, &mut scores[*i]));
             }
         }
     }
@@ -353,7 +358,7 @@ mod tests {
             thread_local!(static ROWS: HashMap<u32, Vec<(u8, i8)>> = Model::embedded().tagger.weights.rows().into_iter().collect());
             let tagger = &Model::embedded().tagger;
             // Few places: most words find another one in theirs.
-            let mut scorer = Scorer { words: Memo::with_places(4), tags: Memo::with_places(2), ..Scorer::new(tagger) };
+            let mut scorer = Scorer { words: Memo::new(4, WordSums::BLANK), tags: Memo::new(2, [0; MOST_LABELS]), ..Scorer::new(tagger) };
             let (mut records, mut tags) = (Vec::new(), Vec::new());
             for sentence in sentences.iter().chain(&sentences) {
                 records_of(sentence.split_whitespace(), &mut records, &mut Vec::new());
