@@ -6,22 +6,13 @@ use crate::memory::fetch;
 /// An edge of a trie. A slot whose word is 0 is empty.
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(16))]
-pub struct Edge {
+pub struct Edge<V> {
     /// The node that it leads from.
     pub parent: u32,
     /// The word along it.
     pub word: u32,
-    /// The node that it leads to; after [`Edges::finish`], 0 when nothing follows.
-    pub child: u32,
-    /// The phrase that ends there, counted from 1; 0 when none does.
-    pub phrase: u32,
-}
-
-impl Edge {
-    /// What it is found by.
-    pub fn key(&self) -> u64 {
-        key_of(self.parent, self.word)
-    }
+    /// What is known of where it leads.
+    pub value: V,
 }
 
 /// What the edge from a node along a word is found by.
@@ -31,18 +22,16 @@ pub fn key_of(parent: u32, word: u32) -> u64 {
 }
 
 /// Edges by (parent, word): open addressing, linear probing, at most three quarters full.
-pub struct Edges {
-    /// All slots, the empty ones too.
-    pub slots: Vec<Edge>,
+pub struct Edges<V> {
+    slots: Vec<Edge<V>>,
     shift: u32,
-    count: usize,
 }
 
-impl Edges {
+impl<V: Copy + Default> Edges<V> {
     /// An empty table with room for so many.
     pub fn with_room_for(edges: usize) -> Self {
         let slots = (4 * edges / 3 + 1).next_power_of_two().max(16);
-        Self { slots: vec![Edge::default(); slots], shift: 64 - slots.trailing_zeros(), count: 0 }
+        Self { slots: vec![Edge::default(); slots], shift: 64 - slots.trailing_zeros() }
     }
 
     /// The slot at which the search for a key begins: the product's high bits (Fibonacci hashing).
@@ -50,40 +39,26 @@ impl Edges {
         (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 
-    /// The slot of an edge; one that is not there is added, and leads to `child`.
-    pub fn find_or_insert(&mut self, parent: u32, word: u32, child: impl FnOnce() -> u32) -> usize {
+    /// The place of an edge, which stays as it is; one that is not there is added with this value. No edge is along 0.
+    pub fn find_or_insert(&mut self, parent: u32, word: u32, value: impl FnOnce() -> V) -> u32 {
+        debug_assert_ne!(word, 0);
         let mut at = self.home(key_of(parent, word));
         loop {
             let slot = &mut self.slots[at];
             if slot.word == 0 {
-                *slot = Edge { parent, word, child: child(), phrase: 0 };
-                self.count += 1;
-                return at;
+                *slot = Edge { parent, word, value: value() };
+                return at as u32;
             }
             if (slot.parent, slot.word) == (parent, word) {
-                return at;
+                return at as u32;
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
     }
 
-    /// The same edges in a table of their own size, those from which nothing follows marked.
-    pub fn finish(self) -> Self {
-        let mut inner: Vec<u32> = self.slots.iter().filter(|e| e.word != 0).map(|e| e.parent).collect();
-        inner.sort_unstable();
-        inner.dedup();
-        let mut whole = Self::with_room_for(self.count);
-        for edge in self.slots.iter().filter(|e| e.word != 0) {
-            let child = if inner.binary_search(&edge.child).is_ok() { edge.child } else { 0 };
-            let at = whole.find_or_insert(edge.parent, edge.word, || child);
-            whole.slots[at].phrase = edge.phrase;
-        }
-        whole
-    }
-
-    /// The edge from a node along a word. No edge is along 0.
+    /// The edge from a node along a word, and its place.
     #[inline]
-    pub fn get(&self, parent: u32, word: u32) -> Option<&Edge> {
+    pub fn find(&self, parent: u32, word: u32) -> Option<(u32, V)> {
         let mut at = self.home(key_of(parent, word));
         loop {
             let slot = &self.slots[at];
@@ -91,16 +66,31 @@ impl Edges {
                 return None;
             }
             if (slot.parent, slot.word) == (parent, word) {
-                return Some(slot);
+                return Some((at as u32, slot.value));
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
+    }
+
+    /// What is known of the edge at a place.
+    pub fn value_mut(&mut self, place: u32) -> &mut V {
+        &mut self.slots[place as usize].value
+    }
+
+    /// All edges, in any order.
+    pub fn iter(&self) -> impl Iterator<Item = &Edge<V>> {
+        self.slots.iter().filter(|edge| edge.word != 0)
     }
 
     /// Has the slot of a key on its way from memory.
     #[inline]
     pub fn fetch(&self, key: u64) {
         fetch(&self.slots[self.home(key)]);
+    }
+
+    /// Memory of the table, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.slots.as_slice())
     }
 }
 
@@ -116,23 +106,18 @@ mod tests {
         #[test]
         fn edges_are_a_map(keys in prop::collection::vec((0u32..40, 1u32..40), 0..500)) {
             let mut edges = Edges::with_room_for(keys.len());
-            let mut oracle: HashMap<(u32, u32), u32> = HashMap::new();
-            for (parent, word) in keys {
-                // Some lead to nodes that others lead on from.
-                let next = 20 + oracle.len() as u32;
-                let at = edges.find_or_insert(parent, word, || next);
-                prop_assert_eq!(edges.slots[at].child, *oracle.entry((parent, word)).or_insert(next));
+            let mut oracle: HashMap<(u32, u32), usize> = HashMap::new();
+            for (number, &(parent, word)) in keys.iter().enumerate() {
+                let at = edges.find_or_insert(parent, word, || number);
+                prop_assert_eq!(*edges.value_mut(at), *oracle.entry((parent, word)).or_insert(number));
             }
-            let child = |edges: &Edges, parent, word| edges.get(parent, word).map(|edge| edge.child);
-            let all = || (0..41).flat_map(|parent| (0..41).map(move |word| (parent, word)));
-            for (parent, word) in all() {
-                prop_assert_eq!(child(&edges, parent, word), oracle.get(&(parent, word)).copied());
-            }
-            let edges = edges.finish();
-            for (parent, word) in all() {
-                let goes_on = |node: &u32| oracle.keys().any(|(parent, _)| parent == node);
-                let wanted = oracle.get(&(parent, word)).map(|node| if goes_on(node) { *node } else { 0 });
-                prop_assert_eq!(child(&edges, parent, word), wanted);
+            prop_assert_eq!(edges.iter().map(|e| ((e.parent, e.word), e.value)).collect::<HashMap<_, _>>(), oracle.clone());
+            for (parent, word) in (0..41).flat_map(|parent| (0..41).map(move |word| (parent, word))) {
+                let found = edges.find(parent, word);
+                prop_assert_eq!(found.map(|f| f.1), oracle.get(&(parent, word)).copied());
+                if let Some((at, value)) = found {
+                    prop_assert_eq!(*edges.value_mut(at), value);
+                }
             }
         }
     }

@@ -6,7 +6,8 @@
 //! exact: `gift card holder` inside `gift card holders` hides `gift card`.)
 //!
 //! What costs time is waiting for memory. All edges lie in one table of 16-byte slots, found by (node, word); a filter that fits the
-//! cache knows nearly all pairs of words that begin no phrase; and the slots of the next words are fetched ahead.
+//! cache knows nearly all pairs of words that begin no phrase, and an edge nearly all words that do not follow it; and the words of a
+//! document go down the trie side by side, so that their next edges are fetched at once.
 use std::collections::HashMap;
 
 use schemas::PhraseId;
@@ -34,9 +35,36 @@ pub struct Matcher {
     numbers: Numbers,
     /// For each word, by its number, the phrase that it is, counted from 1; 0 when it is none.
     single: Vec<u32>,
-    edges: Edges,
+    edges: Edges<Node>,
+    /// The first node that is no word.
+    first_node: u32,
     /// Pairs of words that begin a phrase, one bit each; a few others have their bit set, too.
     pairs: Filter,
+}
+
+/// An edge while the trie grows.
+#[derive(Clone, Copy, Default)]
+struct Step {
+    /// The node that it leads to.
+    child: u32,
+    /// The phrase that ends there, counted from 1; 0 when none does.
+    phrase: u32,
+}
+
+/// Where two words or more lead. Edges from here are found by the place of the edge that leads here, after the words' numbers.
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// The words that may follow, by [`Node::bit`]; 0 where none does.
+    following: u32,
+    /// The phrase that ends here, counted from 1; 0 when none does.
+    phrase: u32,
+}
+
+impl Node {
+    /// A bit of a word. Few words follow after two, so most of the others have another bit.
+    fn bit(word: u32) -> u32 {
+        1 << (word.wrapping_mul(0x9e37_79b9) >> 27)
+    }
 }
 
 /// The numbers of words tell, without a look into memory, which are phrases and which begin longer ones: first come those that
@@ -69,8 +97,21 @@ pub struct Scratch {
     words: Vec<u32>,
 }
 
-/// Words looked at before the first of them is searched from.
-const AHEAD: usize = 32;
+/// Words that go down the trie together.
+const TOGETHER: usize = 128;
+/// How many edges they go together; the few that go on do so alone.
+const DEPTH: usize = 4;
+
+/// The way down the trie from a word.
+#[derive(Clone, Copy, Default)]
+struct Walk {
+    /// The word's place among those that matching sees.
+    first: usize,
+    /// Where it has come to; 0 where it ends.
+    node: u32,
+    /// The phrases that ended on the way, after each edge; 0 where none did.
+    phrases: [u32; DEPTH],
+}
 
 impl Matcher {
     /// The trie of a pool, and the lexicon of its words.
@@ -112,31 +153,47 @@ impl Matcher {
 
         let mut single = vec![0; words.len() + 1];
         let most = pool.phrases.iter().map(|phrase| usize::from(phrase.words) - 1).sum();
-        let mut edges = Edges::with_room_for(most);
-        // The node of a single word has the word's number.
-        let mut nodes = words.len() as u32;
+        // First each edge leads to a node with a number, in the order in which phrases need them, after the words' numbers.
+        let mut steps: Edges<Step> = Edges::with_room_for(most);
+        let first_node = words.len() as u32 + 1;
+        let mut nodes = first_node;
         for (id, phrase) in pool.phrases.iter().enumerate() {
             let mut path = phrase.text.split(' ').map(|word| numbers[word]);
-            let Some(first) = path.next() else { continue };
-            let mut end = None;
-            let mut node = first;
+            let Some(mut node) = path.next() else { continue };
+            let mut end = &mut single[node as usize];
             for word in path {
-                let at = edges.find_or_insert(node, word, || {
+                let at = steps.find_or_insert(node, word, || {
                     nodes += 1;
-                    nodes
+                    Step { child: nodes - 1, phrase: 0 }
                 });
-                node = edges.slots[at].child;
-                end = Some(at);
+                let step = steps.value_mut(at);
+                node = step.child;
+                end = &mut step.phrase;
             }
-            match end {
-                Some(at) => edges.slots[at].phrase = id as u32 + 1,
-                None => single[first as usize] = id as u32 + 1,
-            }
+            *end = id as u32 + 1;
         }
-        let edges = edges.finish();
-        let begun: Vec<u64> =
-            edges.slots.iter().filter(|e| e.word != 0 && e.parent as usize <= words.len()).map(Edge::key).collect();
-        (Self { numbers: of_words, single, pairs: Filter::of(&begun), edges }, lexicon)
+        // Then the edges are put into a table of their own size, where a node is the place of the edge that leads to it.
+        let mut steps: Vec<Edge<Step>> = steps.iter().copied().collect();
+        steps.sort_unstable_by_key(|edge| edge.value.child);
+        let mut edges = Edges::with_room_for(steps.len());
+        let mut places: Vec<u32> = Vec::with_capacity(steps.len());
+        let mut begun = Vec::new();
+        for Edge { parent, word, value } in steps {
+            let parent = match parent.checked_sub(first_node) {
+                None => {
+                    begun.push(key_of(parent, word));
+                    parent
+                }
+                Some(node) => {
+                    let place = places[node as usize];
+                    let parent: &mut Node = edges.value_mut(place);
+                    parent.following |= Node::bit(word);
+                    first_node + place
+                }
+            };
+            places.push(edges.find_or_insert(parent, word, || Node { following: 0, phrase: value.phrase }));
+        }
+        (Self { numbers: of_words, single, pairs: Filter::of(&begun), edges, first_node }, lexicon)
     }
 
     /// Finds every occurrence in a document, sorted by start, then end.
@@ -157,62 +214,75 @@ impl Matcher {
             words.extend(0..numbers.len() as u32);
         }
         numbers.push(0);
-        // Most words are in no phrase here: those that may be are picked out first, and what is known of them is fetched; then
-        // the edge from each along the next word is found, and what follows it fetched; then come the phrases.
-        let mut picked = [0; AHEAD];
-        let mut edges = [Edge::default(); AHEAD];
-        for block in (0..words.len()).step_by(AHEAD) {
-            let mut count = 0;
-            for (at, pair) in numbers.windows(2).enumerate().skip(block).take(AHEAD) {
+        // Most words are in no phrase here: those that may be are picked out first, and what is known of them is fetched. Then they
+        // go down the trie together, an edge at a time, while the next word may follow. Then come the phrases, in order.
+        let mut walks = [Walk::default(); TOGETHER];
+        let mut going = [0; TOGETHER];
+        for block in (0..words.len()).step_by(TOGETHER) {
+            let (mut picked, mut count) = (0, 0);
+            for (first, pair) in numbers.windows(2).enumerate().skip(block).take(TOGETHER) {
                 let key = key_of(pair[0], pair[1]);
-                let goes_on = self.numbers.begins(pair[0]) & self.pairs.may_have(key);
-                if goes_on {
+                let goes = self.numbers.begins(pair[0]) & self.pairs.may_have(key);
+                if goes {
                     self.edges.fetch(key);
                 }
-                picked[count] = at << 1 | usize::from(goes_on);
-                count += usize::from(goes_on | self.numbers.is_phrase(pair[0]));
+                walks[picked] = Walk { first, node: if goes { pair[0] } else { 0 }, phrases: [0; DEPTH] };
+                going[count] = picked;
+                picked += usize::from(goes | self.numbers.is_phrase(pair[0]));
+                count += usize::from(goes);
             }
-            for (pick, edge) in picked[..count].iter().zip(&mut edges) {
-                let at = pick >> 1;
-                *edge = (pick & 1 == 1)
-                    .then(|| self.edges.get(numbers[at], numbers[at + 1]))
-                    .flatten()
-                    .copied()
-                    .unwrap_or_default();
-                if edge.child != 0 {
-                    // The next word is in a phrase, so there is one after it, or the last 0.
-                    self.edges.fetch(key_of(edge.child, numbers[at + 2]));
+            for depth in 0..DEPTH {
+                let mut rest = 0;
+                for i in 0..count {
+                    let walk = &mut walks[going[i]];
+                    let ahead = &numbers[walk.first + depth + 1..];
+                    (walk.node, walk.phrases[depth]) = self.step(walk.node, ahead);
+                    going[rest] = going[i];
+                    rest += usize::from(walk.node != 0);
                 }
+                count = rest;
             }
-            for (pick, edge) in picked[..count].iter().zip(&edges) {
-                let at = pick >> 1;
-                let mut occurs = |phrase: u32, last: usize| {
+            for walk in &walks[..picked] {
+                let mut occurs = |phrase: u32, length: usize| {
                     if phrase != 0 {
                         found.push(Occurrence {
-                            start: document.first_tokens[words[at] as usize],
-                            end: document.first_tokens[words[last] as usize + 1],
+                            start: document.first_tokens[words[walk.first] as usize],
+                            end: document.first_tokens[words[walk.first + length - 1] as usize + 1],
                             phrase: PhraseId::new(phrase - 1),
                         });
                     }
                 };
-                occurs(self.single[numbers[at] as usize], at);
-                let (mut edge, mut last) = (edge, at + 1);
-                occurs(edge.phrase, last);
-                while edge.child != 0 {
-                    last += 1;
-                    let Some(next) = self.edges.get(edge.child, numbers[last]) else { break };
-                    occurs(next.phrase, last);
-                    edge = next;
+                occurs(self.single[numbers[walk.first] as usize], 1);
+                (2..).zip(walk.phrases).for_each(|(length, phrase)| occurs(phrase, length));
+                let (mut node, mut length) = (walk.node, DEPTH + 1);
+                while node != 0 {
+                    let phrase;
+                    (node, phrase) = self.step(node, &numbers[walk.first + length..]);
+                    length += 1;
+                    occurs(phrase, length);
                 }
             }
         }
     }
 
+    /// Goes along an edge: where it leads, or 0 if the word after next does not follow there, and the phrase that ends there, or 0.
+    /// What comes next is on its way from memory then.
+    #[inline]
+    fn step(&self, node: u32, ahead: &[u32]) -> (u32, u32) {
+        let Some((place, Node { following, phrase })) = self.edges.find(node, ahead[0]) else { return (0, 0) };
+        // A word of a phrase is followed by a word, or by the last 0.
+        let next = ahead[1];
+        if following & Node::bit(next) == 0 {
+            return (0, phrase);
+        }
+        let node = self.first_node + place;
+        self.edges.fetch(key_of(node, next));
+        (node, phrase)
+    }
+
     /// Memory of the trie, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.single.as_slice())
-            + size_of_val(self.edges.slots.as_slice())
-            + size_of_val(self.pairs.bits.as_slice())
+        size_of_val(self.single.as_slice()) + self.edges.bytes() + size_of_val(self.pairs.bits.as_slice())
     }
 }
 

@@ -113,8 +113,9 @@ impl<'c> Trie<'c> {
                 count = 0;
                 for i in 0..rest {
                     let at = going[i];
-                    if let Some(edge) = edges.get(longest[at], edge_word(words[start + at + depth + 1].kind())) {
-                        longest[at] = edge.child;
+                    let next = edge_word(words[start + at + depth + 1].kind());
+                    if let Some((_, child)) = edges.find(longest[at], next) {
+                        longest[at] = child;
                         going[count] = at;
                         count += 1;
                     }
@@ -128,7 +129,7 @@ impl<'c> Trie<'c> {
     }
 
     /// All edges in one table, where each is found with one look into memory.
-    fn edges(&self) -> Edges {
+    fn edges(&self) -> Edges<u32> {
         let candidates = self.candidates;
         let mut edges = Edges::with_room_for(self.len() - candidates.types());
         for node in 0..candidates.len() as u32 {
