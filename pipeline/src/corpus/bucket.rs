@@ -20,7 +20,7 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::spill::{Frame, FrameReader, Position, ProductFields, ReviewFields, malformed};
-use crate::{hashes::Hashes, ledger::Ledger, source::Kind};
+use crate::{hashes::Hashes, ledger::Ledger, memory::fetch, source::Kind};
 
 /// Bytes of a bucket that are sorted in memory; a larger bucket is sorted on disk.
 pub const IN_MEMORY: usize = 1 << 30;
@@ -142,18 +142,22 @@ fn commit(
 }
 
 fn read_product(bytes: &[u8]) -> Option<(DocumentId, ProductFields<'_>)> {
-    let (frame, _) = Frame::read(bytes)?;
+    let frame = Frame::read_again(bytes)?;
     Some((frame.document, ProductFields::read(frame.fields)?))
 }
 
 fn read_review(bytes: &[u8]) -> Option<(DocumentId, ReviewFields<'_>)> {
-    let (frame, _) = Frame::read(bytes)?;
+    let frame = Frame::read_again(bytes)?;
     Some((frame.document, ReviewFields::read(frame.fields)?))
 }
 
 type SortKey = (DocumentId, Position);
 
-/// The frames of a spill file by document, then position.
+/// Frames lie in memory in another order than they are asked for; so many ahead, this much is fetched of one.
+const AHEAD: usize = 4;
+const FETCHED: usize = 256;
+
+/// The frames of a spill file by document, then position; each is as it was written.
 enum Sorted {
     Memory { bytes: Vec<u8>, order: std::vec::IntoIter<(SortKey, usize, usize)> },
     Disk(Merge),
@@ -184,7 +188,12 @@ impl Sorted {
 
     fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
         match self {
-            Self::Memory { bytes, order } => Ok(order.next().map(|(_, start, end)| &bytes[start..end])),
+            Self::Memory { bytes, order } => {
+                let next = order.next();
+                let ahead = order.as_slice().get(AHEAD).map(|(_, start, _)| &bytes[*start..]);
+                ahead.and_then(|ahead| ahead.first_chunk::<FETCHED>()).into_iter().for_each(fetch);
+                Ok(next.map(|(_, start, end)| &bytes[start..end]))
+            }
             Self::Disk(merge) => merge.next_frame(),
         }
     }

@@ -237,45 +237,34 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f || byte == 0xc2 || (byte >= 0xe1 && byte <= 0xe3)
 }
 
-/// [`is_special`] of each byte, for where they are looked at one by one.
-const IS_SPECIAL: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = is_special(byte as u8);
-        byte += 1;
-    }
-    table
-};
-
 /// End of the run from `start` that can be copied as it is: no special byte, no
 /// two spaces in a row, no space at its end or start. Empty where the character
 /// at `start` needs a look.
 fn plain_run(bytes: &[u8], start: usize) -> usize {
-    // Written without a branch inside, so that the compiler makes vector
-    // instructions of it; nearly all text goes through here.
     const STEP: usize = 16;
     if bytes[start] == b' ' {
         return start;
     }
     let mut at = start;
-    while let Some(window) = bytes[at..].first_chunk::<{ STEP + 1 }>() {
-        let mut stop = false;
+    loop {
+        // The last bytes of a text are looked at with zeros after them, which are special.
+        let mut last = [0; STEP + 1];
+        let window = bytes[at..].first_chunk().unwrap_or_else(|| {
+            last[..bytes.len() - at].copy_from_slice(&bytes[at..]);
+            &last
+        });
+        // Written without a branch inside, so that the compiler makes vector
+        // instructions of it; nearly all text goes through here.
+        let mut stops = [0; STEP];
         for i in 0..STEP {
-            stop |= is_special(window[i]) | ((window[i] == b' ') & (window[i + 1] == b' '));
+            stops[i] = u8::from(is_special(window[i]) | ((window[i] == b' ') & (window[i + 1] == b' ')));
         }
-        if stop {
+        let stops = u128::from_le_bytes(stops);
+        if stops != 0 {
+            at += stops.trailing_zeros() as usize / 8;
             break;
         }
         at += STEP;
-    }
-    let mut after_space = false;
-    while let Some(&byte) = bytes.get(at) {
-        if IS_SPECIAL[usize::from(byte)] | (after_space & (byte == b' ')) {
-            break;
-        }
-        after_space = byte == b' ';
-        at += 1;
     }
     // What follows the last space decides whether it is a gap.
     if at > start && bytes[at - 1] == b' ' { at - 1 } else { at }

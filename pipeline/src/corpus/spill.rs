@@ -70,17 +70,24 @@ impl<'a> Frame<'a> {
 
     /// The frame at the start of `bytes`, and its length with all; `None` when it is not as it was written.
     pub fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
-        let head = bytes.get(..HEAD)?;
-        let mut fields = Fields(head);
+        let (frame, sum) = Self::split(bytes)?;
+        let length = HEAD + frame.fields.len();
+        (sum == checksum(&bytes[SUMMED..length])).then_some((frame, length))
+    }
+
+    /// The frame at the start of bytes that [`Frame::read`] has found to be as they were written.
+    pub fn read_again(bytes: &'a [u8]) -> Option<Self> {
+        Self::split(bytes).map(|(frame, _)| frame)
+    }
+
+    /// The frame at the start of `bytes`, and the checksum that it says.
+    fn split(bytes: &'a [u8]) -> Option<(Self, u32)> {
+        let mut fields = Fields(bytes.get(..HEAD)?);
         let length = fields.u32()? as usize;
         let sum = fields.u32()?;
-        if sum != checksum(bytes.get(SUMMED..HEAD + length)?) {
-            return None;
-        }
         let document = DocumentId::new(fields.u64()?);
         let position = Position { file: fields.u32()?, line: fields.u64()? };
-        let frame = Self { document, position, fields: bytes.get(HEAD..HEAD + length)? };
-        Some((frame, HEAD + length))
+        Some((Self { document, position, fields: bytes.get(HEAD..HEAD + length)? }, sum))
     }
 }
 
