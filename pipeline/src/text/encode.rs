@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use super::{
     Tokenizer, Words,
-    table::{Entry, Key, WordTable},
+    table::{Entry, FEW, Key, WordTable},
     words::SLACK,
 };
 
@@ -43,14 +43,15 @@ impl<'t> Lexicon<'t> {
 const NEW_WORDS: usize = 1 << 16;
 
 /// Words whose slots are fetched before the first of them is looked at.
-const AHEAD: usize = 16;
+const AHEAD: usize = 64;
 
 /// Encodes text; one for each thread.
 pub struct Encoder<'l> {
     lexicon: &'l Lexicon<'l>,
     words: Words<'l>,
     table: WordTable,
-    ids: Vec<u16>,
+    /// Ids of a new word.
+    new: Vec<u16>,
 }
 
 /// An encoded text.
@@ -81,54 +82,76 @@ impl Document {
 impl<'l> Encoder<'l> {
     /// An encoder that starts with the lexicon's words.
     pub fn new(lexicon: &'l Lexicon<'l>) -> Self {
-        Self { lexicon, words: Words::new(lexicon.tokenizer), table: lexicon.table.clone(), ids: Vec::new() }
+        Self { lexicon, words: Words::new(lexicon.tokenizer), table: lexicon.table.clone(), new: Vec::new() }
     }
 
     /// Encodes a text into `document`, whose old content is dropped.
     pub fn encode(&mut self, text: &str, document: &mut Document) {
-        document.ids.clear();
-        document.first_tokens.clear();
-        document.pool_words.clear();
-        document.has_transparent = false;
         self.words.find(text);
-        document.origins.clear();
-        document.origins.extend(self.words.ranges().iter().map(|range| range.origin));
-        let padded = self.words.padded();
-        for (block, ranges) in self.words.ranges().chunks(AHEAD).enumerate() {
-            let mut keys = [Key::EMPTY; AHEAD];
+        let Self { lexicon, words, table, new } = self;
+        let (padded, ranges) = (words.padded(), words.ranges());
+        let Document { ids, first_tokens, pool_words, origins, has_transparent } = document;
+        origins.clear();
+        origins.extend(ranges.iter().map(|range| range.origin));
+        first_tokens.resize(ranges.len() + 1, 0);
+        pool_words.resize(ranges.len(), 0);
+        *has_transparent = false;
+        // Nearly all words have few ids, and as many as fit are written of each; `count` are meant.
+        let mut count = 0;
+        let mut keys = [Key::EMPTY; AHEAD];
+        let of_words = first_tokens.chunks_mut(AHEAD).zip(pool_words.chunks_mut(AHEAD));
+        for (block, (ranges, (first_tokens, pool_words))) in ranges.chunks(AHEAD).zip(of_words).enumerate() {
             for (key, range) in keys.iter_mut().zip(ranges) {
                 *key = Key::new(padded, range.start as usize, range.end as usize);
-                self.table.fetch(key);
+                table.fetch(key);
             }
-            for (i, (key, &range)) in keys.iter().zip(ranges).enumerate() {
-                document.first_tokens.push(document.ids.len() as u32);
-                let pool_word = match self.table.get(key) {
-                    Some(entry) => {
-                        match entry.ids {
-                            // Most words are one token; a push is cheaper than a copy of unknown length.
-                            &[id] => document.ids.push(id),
-                            ids => document.ids.extend_from_slice(ids),
-                        }
-                        entry.pool_word
+            make_room(ids, count);
+            let of_words = first_tokens.iter_mut().zip(pool_words);
+            for (i, ((key, range), (first_token, pool_word))) in keys.iter().zip(ranges).zip(of_words).enumerate() {
+                *first_token = count as u32;
+                *pool_word = match table.slot(key) {
+                    Some(slot) => {
+                        ids[count..count + FEW].copy_from_slice(&slot.ids);
+                        count += usize::from(slot.id_count);
+                        slot.pool_word
                     }
                     None => {
-                        self.ids.clear();
-                        let word = self.words.word(range);
-                        self.lexicon.tokenizer.encode_word(word, &mut self.ids);
-                        let pool_word = self.lexicon.number_of(word);
-                        document.ids.extend_from_slice(&self.ids);
-                        if self.table.len() >= self.lexicon.table.len() + NEW_WORDS {
-                            self.table = self.lexicon.table.clone();
-                        }
-                        self.table.insert(key, Entry { ids: &self.ids, pool_word });
-                        pool_word
+                        let entry = match table.get(key) {
+                            Some(entry) => entry,
+                            None => {
+                                let word = words.word(*range);
+                                new.clear();
+                                lexicon.tokenizer.encode_word(word, new);
+                                let entry = Entry { ids: new, pool_word: lexicon.number_of(word) };
+                                if table.len() >= lexicon.table.len() + NEW_WORDS {
+                                    *table = lexicon.table.clone();
+                                }
+                                table.insert(key, entry);
+                                entry
+                            }
+                        };
+                        let end = count + entry.ids.len();
+                        make_room(ids, end);
+                        ids[count..end].copy_from_slice(entry.ids);
+                        count = end;
+                        entry.pool_word
                     }
                 };
-                let transparent = key.word() == b"-" && self.words.is_transparent(block * AHEAD + i);
-                document.has_transparent |= transparent;
-                document.pool_words.push(if transparent { Document::TRANSPARENT } else { pool_word });
+                if key.word() == b"-" && words.is_transparent(block * AHEAD + i) {
+                    *has_transparent = true;
+                    *pool_word = Document::TRANSPARENT;
+                }
             }
         }
-        document.first_tokens.push(document.ids.len() as u32);
+        first_tokens[ranges.len()] = count as u32;
+        ids.truncate(count);
+    }
+}
+
+/// Room for a block of words' ids after the first so many.
+fn make_room(ids: &mut Vec<u16>, count: usize) {
+    let needed = count + FEW * AHEAD;
+    if ids.len() < needed {
+        ids.resize(2 * needed, 0);
     }
 }

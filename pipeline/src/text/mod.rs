@@ -2,12 +2,12 @@
 //!
 //! Text is normalised once and its words are found once (`words`); a word table gives each word its
 //! ids and its number in the phrase trie (`table`, [`Encoder`]): words of phrases are compared in lower case and without
-//! accents, whatever a tokenizer keeps. Hugging Face's `tokenizers` stays
-//! the authority: it loads the file, says what each character becomes, encodes every word that the
-//! table has not seen, and is the oracle in the tests.
+//! accents, whatever a tokenizer keeps. A word that the table has not seen is cut into pieces (`wordpiece`). Hugging Face's
+//! `tokenizers` stays the authority: it loads the file, says what each character becomes, and is the oracle in the tests.
 mod encode;
 mod table;
 mod tokenizer;
+mod wordpiece;
 mod words;
 
 pub use encode::{Document, Encoder, Lexicon};

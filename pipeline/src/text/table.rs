@@ -18,18 +18,25 @@ pub(super) struct Entry<'a> {
 /// The longest word, in bytes, that fits a slot.
 const SHORT: usize = 16;
 
+/// The most ids that fit a slot.
+pub(super) const FEW: usize = 4;
+
+/// A short word of few ids.
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
-struct Slot {
+pub(super) struct Slot {
     key: [u64; 2],
-    pool_word: u32,
+    /// Number of the word among the words of the pool, from 1; 0 for a word of no phrase.
+    pub pool_word: u32,
     /// 0 in an empty slot.
     length: u8,
-    id_count: u8,
-    ids: [u16; 4],
+    /// How many ids it has.
+    pub id_count: u8,
+    /// These, and others that mean nothing.
+    pub ids: [u16; FEW],
 }
 
-const EMPTY: Slot = Slot { key: [0; 2], pool_word: 0, length: 0, id_count: 0, ids: [0; 4] };
+const EMPTY: Slot = Slot { key: [0; 2], pool_word: 0, length: 0, id_count: 0, ids: [0; FEW] };
 
 /// A word that fits no slot.
 #[derive(Clone)]
@@ -95,26 +102,30 @@ impl WordTable {
         self.short + self.others.len()
     }
 
-    /// A word's entry, if the table has it.
-    pub(super) fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
-        if key.word.len() <= SHORT {
-            let mask = self.slots.len() - 1;
-            let mut at = key.hash as usize & mask;
-            loop {
-                let slot = &self.slots[at];
-                if slot.key == key.packed && usize::from(slot.length) == key.word.len() {
-                    return Some(Entry { ids: &slot.ids[..usize::from(slot.id_count)], pool_word: slot.pool_word });
-                }
-                if slot.length == 0 {
-                    break;
-                }
-                at = (at + 1) & mask;
+    /// A word's slot, if it lies in one.
+    #[inline]
+    pub(super) fn slot(&self, key: &Key<'_>) -> Option<&Slot> {
+        let mask = self.slots.len() - 1;
+        let mut at = key.hash as usize & mask;
+        loop {
+            let slot = &self.slots[at];
+            if slot.key == key.packed && usize::from(slot.length) == key.word.len() {
+                return Some(slot);
             }
-            if self.others.is_empty() {
+            if slot.length == 0 {
                 return None;
             }
+            at = (at + 1) & mask;
         }
-        self.others.get(key.word).map(|other| Entry { ids: &other.ids, pool_word: other.pool_word })
+    }
+
+    /// A word's entry, if the table has it.
+    pub(super) fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
+        if let Some(slot) = self.slot(key) {
+            return Some(Entry { ids: &slot.ids[..usize::from(slot.id_count)], pool_word: slot.pool_word });
+        }
+        let other = self.others.get(key.word)?;
+        Some(Entry { ids: &other.ids, pool_word: other.pool_word })
     }
 
     /// Has a word's slot on its way from memory.
@@ -125,7 +136,7 @@ impl WordTable {
 
     /// Adds a word that the table does not have.
     pub(super) fn insert(&mut self, key: &Key<'_>, entry: Entry<'_>) {
-        if key.word.len() > SHORT || entry.ids.len() > 4 {
+        if key.word.len() > SHORT || entry.ids.len() > FEW {
             let other = Other { ids: entry.ids.into(), pool_word: entry.pool_word };
             self.others.insert(key.word.into(), other);
             return;
@@ -138,7 +149,7 @@ impl WordTable {
             pool_word: entry.pool_word,
             length: key.word.len() as u8,
             id_count: entry.ids.len() as u8,
-            ids: [0; 4],
+            ids: [0; FEW],
         };
         slot.ids[..entry.ids.len()].copy_from_slice(entry.ids);
         self.place(slot, key.hash);

@@ -9,10 +9,11 @@ use schemas::manifest::TokenizerEntry;
 use tokenizers::{
     AddedToken, DecoderWrapper, Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
     OffsetReferential, OffsetType, PostProcessorWrapper, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
-    decoders, models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
+    decoders, models::wordpiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
     processors::bert::BertProcessing,
 };
 
+use super::wordpiece::{CONTINUATION, WordPiece};
 use crate::source::BYTE_ORDER_MARK;
 
 /// A WordPiece tokenizer whose ids fit 16 bits.
@@ -25,13 +26,11 @@ pub struct Tokenizer {
     /// Its normaliser leaves upper case or accents.
     cased: bool,
     longest_word: usize,
+    pieces: WordPiece,
 }
 
 /// The tokens that a trainer adds or predicts; a vocabulary without them cannot train BERT.
 pub const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
-
-/// What begins a vocabulary entry that continues a word.
-const CONTINUATION: &str = "##";
 
 /// Ids are stored as 16-bit numbers.
 const MOST_ENTRIES: usize = 1 << 16;
@@ -117,8 +116,8 @@ impl Tokenizer {
         let (mut inner, json) = if is_json {
             (tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| malformed(e.to_string()))?, bytes)
         } else {
-            let model = WordPiece::read_bytes(&bytes)
-                .and_then(|vocabulary| WordPiece::builder().vocab(vocabulary).build())
+            let model = wordpiece::WordPiece::read_bytes(&bytes)
+                .and_then(|vocabulary| wordpiece::WordPiece::builder().vocab(vocabulary).build())
                 .map_err(|e| malformed(e.to_string()))?;
             refuse_cased(path, &model)?;
             let inner = uncased_bert(model).map_err(malformed)?;
@@ -139,10 +138,6 @@ impl Tokenizer {
             let found = format!("the continuation prefix `{}`", model.continuing_subword_prefix);
             return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
         }
-        if model.token_to_id(&model.unk_token).is_none() {
-            let found = format!("the unknown token `{}`, which is not in its vocabulary", model.unk_token);
-            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
-        }
         let longest_word = model.max_input_chars_per_word;
         let added = inner.get_added_tokens_decoder();
         if let Some((_, token)) = added.iter().find(|(_, t)| !t.special) {
@@ -154,6 +149,10 @@ impl Tokenizer {
         if size > MOST_ENTRIES {
             return Err(TokenizerError::TooLarge { path: path.to_owned(), found: size });
         }
+        let Some(pieces) = WordPiece::new(model) else {
+            let found = format!("the unknown token `{}`, which is not in its vocabulary", model.unk_token);
+            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
+        };
         for token in SPECIAL_TOKENS {
             if !entries.contains_key(token) {
                 return Err(TokenizerError::NoSpecialToken { path: path.to_owned(), token });
@@ -167,7 +166,7 @@ impl Tokenizer {
             && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
         let cased = !matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(bert))
             if bert.lowercase && bert.strip_accents.unwrap_or(true));
-        let tokenizer = Self { inner, json, vocabulary, by_character, cased, longest_word };
+        let tokenizer = Self { inner, json, vocabulary, by_character, cased, longest_word, pieces };
         // A token starts a word unless its entry begins with `##`; so no word may begin with it.
         let (mut text, mut words) = (Vec::new(), Vec::new());
         tokenizer.pre_tokenize("##a b##c ##", &mut text, &mut words);
@@ -264,16 +263,14 @@ impl Tokenizer {
         }
     }
 
-    /// The ids of one word. An unknown word is one id; the vocabulary has `[UNK]`, so there is no error.
+    /// Appends the ids of one word.
     pub(super) fn encode_word(&self, word: &str, ids: &mut Vec<u16>) {
-        if let Ok(tokens) = self.inner.get_model().tokenize(word) {
-            ids.extend(tokens.iter().map(|t| t.id as u16));
-        }
+        self.pieces.encode(word, ids);
     }
 }
 
 /// Fails for the vocabulary of a cased BERT: a twentieth of its entries have capitals, and no text in lower case can reach these.
-fn refuse_cased(path: &Path, model: &WordPiece) -> Result<(), TokenizerError> {
+fn refuse_cased(path: &Path, model: &wordpiece::WordPiece) -> Result<(), TokenizerError> {
     let vocabulary = model.get_vocab();
     let has_capital = |entry: &str| !entry.starts_with('[') && entry.chars().any(char::is_uppercase);
     let capitals = || vocabulary.iter().filter(|(entry, _)| has_capital(entry));
@@ -287,7 +284,7 @@ fn refuse_cased(path: &Path, model: &WordPiece) -> Result<(), TokenizerError> {
 }
 
 /// An uncased BERT tokenizer of this vocabulary: what `BertWordPieceTokenizer(vocab, lowercase=True)` is in Python.
-pub fn uncased_bert(model: WordPiece) -> Result<tokenizers::Tokenizer, String> {
+pub fn uncased_bert(model: wordpiece::WordPiece) -> Result<tokenizers::Tokenizer, String> {
     let id = |token: &str| Some((token.to_owned(), model.token_to_id(token)?));
     let frame = id("[SEP]").zip(id("[CLS]"));
     let special: Vec<_> =

@@ -1,0 +1,92 @@
+//! WordPiece: a word is cut, from its start on, into the longest pieces that the vocabulary has.
+use hashbrown::HashMap;
+use tokenizers::{Model, models::wordpiece};
+
+/// What begins a vocabulary entry that continues a word.
+pub(super) const CONTINUATION: &str = "##";
+
+/// The vocabulary, ready for cutting words.
+pub(super) struct WordPiece {
+    /// Ids of pieces that begin a word.
+    first: HashMap<Box<str>, u16>,
+    /// Ids of pieces that continue one, without `##`.
+    continuing: HashMap<Box<str>, u16>,
+    /// Bytes of the longest piece.
+    longest: usize,
+    /// Characters of the longest word that is cut.
+    longest_word: usize,
+    /// What other words are.
+    unknown: u16,
+}
+
+impl WordPiece {
+    /// The vocabulary of a model whose continuations begin with `##` and whose ids fit 16 bits; `None` without an unknown token.
+    pub fn new(model: &wordpiece::WordPiece) -> Option<Self> {
+        let mut pieces = Self {
+            first: HashMap::new(),
+            continuing: HashMap::new(),
+            longest: 0,
+            longest_word: model.max_input_chars_per_word,
+            unknown: model.token_to_id(&model.unk_token)? as u16,
+        };
+        for (entry, id) in model.get_vocab() {
+            let id = id as u16;
+            pieces.longest = pieces.longest.max(entry.len());
+            if let Some(piece) = entry.strip_prefix(CONTINUATION) {
+                pieces.continuing.insert(piece.into(), id);
+            }
+            pieces.first.insert(entry.into(), id);
+        }
+        Some(pieces)
+    }
+
+    /// Appends the ids of a word: those of its pieces, or the unknown token's when it cannot be cut into pieces or is too long.
+    pub fn encode(&self, word: &str, ids: &mut Vec<u16>) {
+        let before = ids.len();
+        let mut rest = word;
+        if word.len() > self.longest_word && word.chars().count() > self.longest_word {
+            ids.push(self.unknown);
+            return;
+        }
+        while !rest.is_empty() {
+            let pieces = if rest.len() == word.len() { &self.first } else { &self.continuing };
+            let ends = (1..=rest.len().min(self.longest)).rev().filter(|&end| rest.is_char_boundary(end));
+            let Some((id, end)) = ends.filter_map(|end| Some((*pieces.get(&rest[..end])?, end))).next() else {
+                ids.truncate(before);
+                ids.push(self.unknown);
+                return;
+            };
+            ids.push(id);
+            rest = &rest[end..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn words_are_cut_as_the_library_cuts_them(
+            entries in prop::collection::hash_set("(##)?[ab#é中]{1,4}", 0..40),
+            words in prop::collection::vec("[ab#é中]{0,12}", 1..40),
+            longest_word in 1usize..14,
+        ) {
+            let lines = entries.iter().fold("[UNK]".to_owned(), |lines, entry| lines + "\n" + entry);
+            let vocabulary = wordpiece::WordPiece::read_bytes(lines.as_bytes()).unwrap();
+            let model = wordpiece::WordPiece::builder().vocab(vocabulary).max_input_chars_per_word(longest_word);
+            let model = model.build().unwrap();
+            let pieces = WordPiece::new(&model).unwrap();
+            // No word begins with `##`.
+            for word in words.iter().filter(|word| !word.starts_with(CONTINUATION)) {
+                let wanted: Vec<u16> = model.tokenize(word).unwrap().iter().map(|token| token.id as u16).collect();
+                let mut found = vec![7];
+                pieces.encode(word, &mut found);
+                prop_assert_eq!(&found[1..], &wanted, "{}", word);
+            }
+        }
+    }
+}
