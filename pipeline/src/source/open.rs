@@ -118,8 +118,10 @@ impl<R: BufRead> Read for Members<R> {
                 }
                 Ok(_) if taken + given > 0 => None,
                 Ok(_) if ended => error(io::ErrorKind::UnexpectedEof, "the gzip stream is cut short"),
-                Ok(_) => error(io::ErrorKind::InvalidData, "the gzip stream is corrupt"),
-                Err(e) => error(io::ErrorKind::InvalidData, &format!("the gzip stream is corrupt: {e}")),
+                other => {
+                    let why = other.as_ref().err().and_then(|e| e.message()).unwrap_or("nothing can be inflated");
+                    error(io::ErrorKind::InvalidData, &format!("the gzip stream is corrupt: {why}"))
+                }
             };
             match self.error.take_if(|_| given == 0) {
                 Some(error) => return Err(error),
