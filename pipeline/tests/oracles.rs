@@ -299,23 +299,34 @@ proptest! {
         words in prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "-", "-", "wi", "fi", " ", " ", "\n", "é", "E", "中"]), 0..40),
         phrases in prop::collection::hash_set(prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "wi", "fi", "e", "中", "-"]), 1..5), 0..12),
     ) {
-        thread_local!(static TOKENIZER: Tokenizer = sample_tokenizer());
-        TOKENIZER.with(|tokenizer| {
-            let phrases: Vec<Phrase> = phrases.iter()
-                .map(|p| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8, frequency: None }).collect();
-            let pool = Pool { phrases };
-            let (matcher, lexicon) = Matcher::new(&pool, tokenizer);
-            let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
-            let text = words.concat();
-            Encoder::new(&lexicon).encode(&text, &mut document);
-            matcher.find(&document, &mut scratch, &mut found);
-            prop_assert!(found.is_sorted());
-            let got: BTreeSet<_> = found.iter().map(|o| (o.start, o.end, o.phrase.get())).collect();
-            prop_assert_eq!(got.len(), found.len());
-            prop_assert_eq!(got, spans_by_trying(tokenizer, &pool, &text));
-            Ok(())
-        })?;
+        spans_equal(&words.concat(), phrases)?;
     }
+
+    #[test]
+    fn long_phrases_are_found_in_long_texts(
+        words in prop::collection::vec(prop::sample::select(vec!["a ", "b ", "a-", "b-"]), 0..500),
+        phrases in prop::collection::hash_set(prop::collection::vec(prop::sample::select(vec!["a", "b"]), 1..11), 0..40),
+    ) {
+        spans_equal(&words.concat(), phrases)?;
+    }
+}
+
+/// Compares what is found of some phrases with what is found by trying.
+fn spans_equal(text: &str, phrases: HashSet<Vec<&str>>) -> Result<(), TestCaseError> {
+    thread_local!(static TOKENIZER: Tokenizer = sample_tokenizer());
+    TOKENIZER.with(|tokenizer| {
+        let of = |p: Vec<&str>| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8, frequency: None };
+        let pool = Pool { phrases: phrases.into_iter().map(of).collect() };
+        let (matcher, lexicon) = Matcher::new(&pool, tokenizer);
+        let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
+        Encoder::new(&lexicon).encode(text, &mut document);
+        matcher.find(&document, &mut scratch, &mut found);
+        prop_assert!(found.is_sorted());
+        let got: BTreeSet<_> = found.iter().map(|o| (o.start, o.end, o.phrase.get())).collect();
+        prop_assert_eq!(got.len(), found.len());
+        prop_assert_eq!(got, spans_by_trying(tokenizer, &pool, text));
+        Ok(())
+    })
 }
 
 /// Compares whole shards with the corpus that they were made from; looks at every `stride`th document in full.
