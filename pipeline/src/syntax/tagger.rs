@@ -289,7 +289,7 @@ impl<'m> Scorer<'m> {
             for i in unknown.clone() {
                 sought[i - base] = pair_features(records, i).map(|f| weights.seek(f));
             }
-            let mut rows = [[Row::default(); 4]; BLOCK];
+            let mut rows = [[Row::NONE; 4]; BLOCK];
             for i in unknown.clone() {
                 rows[i - base] = sought[i - base].map(|sought| weights.find(sought));
             }

@@ -116,7 +116,7 @@ impl<'l> Encoder<'l> {
                         slot.pool_word
                     }
                     None => {
-                        let entry = match table.get(key) {
+                        let entry = match table.other(key) {
                             Some(entry) => entry,
                             None => {
                                 let word = words.word(*range);

@@ -124,6 +124,11 @@ impl WordTable {
         if let Some(slot) = self.slot(key) {
             return Some(Entry { ids: &slot.ids[..usize::from(slot.id_count)], pool_word: slot.pool_word });
         }
+        self.other(key)
+    }
+
+    /// The entry of a word that lies in no slot, if the table has it.
+    pub(super) fn other(&self, key: &Key<'_>) -> Option<Entry<'_>> {
         let other = self.others.get(key.word)?;
         Some(Entry { ids: &other.ids, pool_word: other.pool_word })
     }

@@ -25,7 +25,6 @@ pub struct Tokenizer {
     by_character: bool,
     /// Its normaliser leaves upper case or accents.
     cased: bool,
-    longest_word: usize,
     pieces: WordPiece,
 }
 
@@ -138,7 +137,6 @@ impl Tokenizer {
             let found = format!("the continuation prefix `{}`", model.continuing_subword_prefix);
             return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
         }
-        let longest_word = model.max_input_chars_per_word;
         let added = inner.get_added_tokens_decoder();
         if let Some((_, token)) = added.iter().find(|(_, t)| !t.special) {
             let found = format!("the added token `{}`, which is taken out of the text whole", token.content);
@@ -166,7 +164,7 @@ impl Tokenizer {
             && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
         let cased = !matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(bert))
             if bert.lowercase && bert.strip_accents.unwrap_or(true));
-        let tokenizer = Self { inner, json, vocabulary, by_character, cased, longest_word, pieces };
+        let tokenizer = Self { inner, json, vocabulary, by_character, cased, pieces };
         // A token starts a word unless its entry begins with `##`; so no word may begin with it.
         let (mut text, mut words) = (Vec::new(), Vec::new());
         tokenizer.pre_tokenize("##a b##c ##", &mut text, &mut words);
@@ -206,7 +204,7 @@ impl Tokenizer {
     /// The most tokens that one word can have: a token has at least one character, and a longer word is
     /// one unknown token.
     pub fn longest_word(&self) -> usize {
-        self.longest_word
+        self.pieces.longest_word
     }
 
     /// Hugging Face's own encoding of a text: the authority and the oracle.

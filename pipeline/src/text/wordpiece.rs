@@ -14,7 +14,7 @@ pub(super) struct WordPiece {
     /// Bytes of the longest piece.
     longest: usize,
     /// Characters of the longest word that is cut.
-    longest_word: usize,
+    pub longest_word: usize,
     /// What other words are.
     unknown: u16,
 }
@@ -32,15 +32,15 @@ impl WordPiece {
         for (entry, id) in model.get_vocab() {
             let id = id as u16;
             pieces.longest = pieces.longest.max(entry.len());
-            if let Some(piece) = entry.strip_prefix(CONTINUATION) {
-                pieces.continuing.insert(piece.into(), id);
-            }
-            pieces.first.insert(entry.into(), id);
+            match entry.strip_prefix(CONTINUATION) {
+                Some(piece) => pieces.continuing.insert(piece.into(), id),
+                None => pieces.first.insert(entry.into(), id),
+            };
         }
         Some(pieces)
     }
 
-    /// Appends the ids of a word: those of its pieces, or the unknown token's when it cannot be cut into pieces or is too long.
+    /// Appends the ids of a word, which does not begin with `##`: those of its pieces, or the unknown token's when it cannot be cut into pieces or is too long.
     pub fn encode(&self, word: &str, ids: &mut Vec<u16>) {
         let before = ids.len();
         let mut rest = word;
