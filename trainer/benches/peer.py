@@ -1,26 +1,30 @@
 """What a user of Hugging Face `transformers` would write to post-train a BERT, timed on the batches of `trainer bench --export`.
 
-Sequences come in a random order, padded to the longest of each micro-batch of --micro, whose gradients add up; scores are computed at
+Sequences come in a random order, padded to the longest of each micro-batch of --micro (or to --pad tokens, so that few shapes are compiled), whose
+gradients add up; scores are computed at
 every token, as BertForMaskedLM does. bfloat16 by autocast and fused AdamW on a GPU, float32 on a CPU. Prints one JSON object.
 """
 
 import argparse
 import json
 import pathlib
+import sys
 import time
 
 import torch
 import transformers
 
 
-def padded(batch, micro, device):
-    """Micro-batches of a batch: ids, attention mask and labels, padded."""
+def padded(batch, micro, to, device):
+    """Micro-batches of a batch: ids, attention mask and labels, padded to the longest or to more."""
     ids, labels = torch.tensor(batch["ids"]), torch.full((len(batch["ids"]),), -100)
     labels[torch.tensor(batch["selected"])] = torch.tensor(batch["labels"])
     lengths = batch["lengths"]
     ids, labels = ids.split(lengths), labels.split(lengths)
     for first in range(0, len(lengths), micro):
-        pad = lambda rows, value: torch.nn.utils.rnn.pad_sequence(rows[first : first + micro], True, value).to(device, non_blocking=True)
+        more = max(0, to - max(lengths[first : first + micro]))
+        rectangle = lambda rows, value: torch.nn.utils.rnn.pad_sequence(rows[first : first + micro], True, value)
+        pad = lambda rows, value: torch.nn.functional.pad(rectangle(rows, value), (0, more), value=value).to(device, non_blocking=True)
         mask = pad([torch.ones(n, dtype=torch.long) for n in lengths], 0)
         yield pad(ids, 0), mask, pad(labels, -100)
 
@@ -30,6 +34,7 @@ def main():
     options.add_argument("folder", type=pathlib.Path, help="what `trainer bench --export` wrote")
     options.add_argument("--warm", type=int, default=5)
     options.add_argument("--micro", type=int, default=32)
+    options.add_argument("--pad", type=int, default=0)
     options.add_argument("--compile", action="store_true")
     options.add_argument("--threads", type=int)
     a = options.parse_args()
@@ -46,12 +51,13 @@ def main():
     for batch in batches:
         shuffle(batch)
     tokens = places = 0
+    begun = time.perf_counter()
     for step, batch in enumerate(batches):
         if step == a.warm:
             if device == "cuda":
                 torch.cuda.synchronize()
             since, tokens, places = time.perf_counter(), 0, 0
-        for ids, mask, labels in padded(batch, a.micro, device):
+        for ids, mask, labels in padded(batch, a.micro, a.pad, device):
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 loss = run(input_ids=ids, attention_mask=mask, labels=labels, num_items_in_batch=len(batch["selected"])).loss
             loss.backward()
@@ -60,6 +66,9 @@ def main():
         optimizer.step()
         optimizer.zero_grad()
         tokens += len(batch["ids"])
+        # Compiling takes minutes, and again for shapes that are new.
+        if a.compile:
+            print(f"peer      step {step + 1} of {len(batches)} after {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     if device == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - since

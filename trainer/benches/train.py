@@ -40,6 +40,7 @@ def main():
     options.add_argument("--rounds", default=3, type=int)
     options.add_argument("--threads", type=int)
     options.add_argument("--micro", default=32, type=int, help="sequences that the peer trains on at once")
+    options.add_argument("--pad", default=0, type=int, help="tokens that the peer pads to, if not to the longest of a micro-batch: each new shape may be compiled for minutes")
     options.add_argument("--peers", nargs="*", default=["eager"], choices=["eager", "compiled"], help="which kinds of the peer are measured")
     options.add_argument("--csv", default="docs/bench/trainer.csv", type=pathlib.Path)
     a = options.parse_args()
@@ -59,7 +60,7 @@ def main():
             ours.append(call([*map(str, command), "--export", folder], environment))
             print(f"round {number + 1}  {'ours':20} {ours[-1]['tokens_per_second']:12,.0f} tokens/s  {ours[-1]['utilisation']:6.1%} of the matrix rate", flush=True)
             for name, more in kinds.items() if has_peer else ():
-                peer = [sys.executable, HERE / "peer.py", folder, "--warm", str(a.warm), "--micro", str(a.micro), *threads, *more]
+                peer = [sys.executable, HERE / "peer.py", folder, "--warm", str(a.warm), "--micro", str(a.micro), "--pad", str(a.pad), *threads, *more]
                 peers.setdefault(name, []).append(call(peer))
                 print(f"round {number + 1}  {name:20} {peers[name][-1]['tokens_per_second']:12,.0f} tokens/s  {peers[name][-1]['padding']:6.1%} padding", flush=True)
 

@@ -2,25 +2,36 @@
 //
 // A block has a tile of 64 queries of a head (or of 64 keys), a warp 16 of them, and goes through the tiles of the other side. The forward
 // pass draws what dropout keeps, a bit for each score; the two backward passes read the bits. Nothing is added up across blocks, so the
-// results do not depend on their order, and the gradient of queries needs no sums in float32.
+// results do not depend on their order, and the gradient of queries needs no sums in float32. What bounds it: where each warp multiplies by itself,
+// shared memory, which gives a tile to each of the four; on a Hopper GPU the four multiply together, and waiting for memory takes most of the time.
 constexpr int TILE = 64;
 // Steps of 16 numbers and of 8 numbers in a head.
 constexpr int STEPS = HEAD / 16, CHUNKS = HEAD / 8;
-// Columns of a tile that a backward pass has at once, in steps of 8: with more of them three blocks have not registers enough.
-constexpr int HALF = 2;
+// Columns of a tile that a backward pass has at once, in steps of 8: with more of them fewer blocks have registers enough.
+constexpr int AT_ONCE = 2;
+// Powers of two by which a score may lie above its row's base before sums are scaled again.
+constexpr float HIGHER = 8;
 
-// Where eight numbers of a tile lie in shared memory: eight rows' same chunk, and a row's chunks, are in different banks.
-__device__ int place(int row, int chunk) { return 8 * (row * CHUNKS + (chunk ^ (row / (8 / CHUNKS) % CHUNKS))); }
+// Where eight numbers of a tile lie in shared memory, in bytes: eight rows' same chunk, and a row's chunks, are in different banks. Another
+// chunk's place is found by exclusive or, that of 16 rows further on by addition.
+__device__ int place(int row, int chunk) { return 16 * (row * CHUNKS + (chunk ^ (row / (8 / CHUNKS) % CHUNKS))); }
+constexpr int ROW = 2 * HEAD;
+__device__ bfloat16 *at(bfloat16 *tile, int bytes) { return reinterpret_cast<bfloat16 *>(reinterpret_cast<char *>(tile) + bytes); }
 
 // Fetches the rows of a head from here on to shared memory; zeros behind the last. A thread has a chunk of every so many rows.
 __device__ void fetch(bfloat16 *tile, const bfloat16 *from, int rows) {
   constexpr int EVERY = 128 / CHUNKS;
   int row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
-  const bfloat16 *at = from + static_cast<size_t>(row) * HIDDEN + 8 * chunk;
+  const bfloat16 *first = from + row * HIDDEN + 8 * chunk;
+  bfloat16 *to = at(tile, place(row, chunk));
+  if (rows == TILE) {
 #pragma unroll
-  for (int i = 0; i < TILE; i += EVERY) {
-    bool there = row + i < rows;
-    copy_async_16(tile + place(row + i, chunk), there ? at + static_cast<size_t>(i) * HIDDEN : from, there);
+    for (int i = 0; i < TILE; i += EVERY)
+      copy_async_16(at(to, i * ROW), first + i * HIDDEN, true);
+  } else {
+#pragma unroll
+    for (int i = 0; i < TILE; i += EVERY)
+      copy_async_16(at(to, i * ROW), row + i < rows ? first + i * HIDDEN : from, row + i < rows);
   }
 }
 
@@ -36,6 +47,14 @@ __device__ void left_side(unsigned (&a)[STEPS][4], const bfloat16 *from, int row
     }
 }
 
+// The same, of a tile in shared memory.
+__device__ void left_side(unsigned (&a)[STEPS][4], bfloat16 *tile) {
+  int lane = threadIdx.x % 32, first = place(threadIdx.x / 32 * 16 + lane % 16, lane / 16);
+#pragma unroll
+  for (int step = 0; step < STEPS; ++step)
+    load_matrices(a[step], at(tile, first ^ place(0, 2 * step)));
+}
+
 // Numbers of a warp's rows, rounded, as the left side of a product.
 template <int N> __device__ void left_side(unsigned (&a)[N / 2][4], const float (&c)[N][4]) {
 #pragma unroll
@@ -45,33 +64,63 @@ template <int N> __device__ void left_side(unsigned (&a)[N / 2][4], const float 
   }
 }
 
-// c [16, 8 N] += a [16, HEAD] times rows of a tile from `row` on, transposed.
-template <int N> __device__ void by_rows(float (&c)[N][4], const unsigned (&a)[STEPS][4], const bfloat16 *tile, int row) {
-  int lane = threadIdx.x % 32;
+// What by_rows and by_columns make is there after `multiplied` and `there`; tiles must have been shown by `show_to_products`.
+#ifdef HOPPER
+// c [64, 8 N] = a [64, HEAD] times rows of a tile from `row` on, transposed; added to c if `add`.
+template <int N> __device__ void by_rows(float (&c)[N][4], const unsigned (&a)[STEPS][4], bfloat16 *tile, int row, bool add = false) {
+  multiply_from_here();
 #pragma unroll
-  for (int pair = 0; pair < N / 2; ++pair)
+  for (int step = 0; step < STEPS; ++step)
+    multiply<0>(c, a[step], in_rows(place_of(tile) + (row * ROW + 32 * step) / 16, ROW), add || step > 0);
+  multiply_to_here();
+}
+
+// c [64, HEAD] += a [64, 16 N] times rows of a tile from `row` on.
+template <int N> __device__ void by_columns(float (&c)[CHUNKS][4], const unsigned (&a)[N][4], bfloat16 *tile, int row) {
+  multiply_from_here();
 #pragma unroll
-    for (int step = 0; step < STEPS; ++step) {
+  for (int step = 0; step < N; ++step)
+    multiply<1>(c, a[step], in_rows(place_of(tile) + (row + 16 * step) * ROW / 16, ROW), true);
+  multiply_to_here();
+}
+#else
+__device__ void multiplied() {}
+template <int N> __device__ void there(float (&)[N][4]) {}
+__device__ void show_to_products() {}
+
+// c [16, 8 N] = a [16, HEAD] times rows of a tile from `row` on, transposed; added to c if `add`.
+template <int N> __device__ void by_rows(float (&c)[N][4], const unsigned (&a)[STEPS][4], bfloat16 *tile, int row, bool add = false) {
+  int lane = threadIdx.x % 32, first = place(lane % 8 + lane / 16 * 8, lane / 8 % 2);
+#pragma unroll
+  for (int i = 0; i < N; ++i)
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      c[i][j] = add ? c[i][j] : 0;
+#pragma unroll
+  for (int step = 0; step < STEPS; ++step)
+#pragma unroll
+    for (int pair = 0; pair < N / 2; ++pair) {
       unsigned b[4];
-      load_matrices(b, tile + place(row + 16 * pair + lane % 8 + lane / 16 * 8, 2 * step + lane / 8 % 2));
+      load_matrices(b, at(tile, (first ^ place(0, 2 * step)) + (row + 16 * pair) * ROW));
       multiply_add(c[2 * pair], a[step], b[0], b[1]);
       multiply_add(c[2 * pair + 1], a[step], b[2], b[3]);
     }
 }
 
 // c [16, HEAD] += a [16, 16 N] times rows of a tile from `row` on.
-template <int N> __device__ void by_columns(float (&c)[CHUNKS][4], const unsigned (&a)[N][4], const bfloat16 *tile, int row) {
-  int lane = threadIdx.x % 32;
+template <int N> __device__ void by_columns(float (&c)[CHUNKS][4], const unsigned (&a)[N][4], bfloat16 *tile, int row) {
+  int lane = threadIdx.x % 32, first = place(lane % 16, lane / 16);
 #pragma unroll
   for (int step = 0; step < N; ++step)
 #pragma unroll
     for (int pair = 0; pair < CHUNKS / 2; ++pair) {
       unsigned b[4];
-      load_matrices_transposed(b, tile + place(row + 16 * step + lane % 16, 2 * pair + lane / 16));
+      load_matrices_transposed(b, at(tile, (first ^ place(0, 2 * pair)) + (row + 16 * step) * ROW));
       multiply_add(c[2 * pair], a[step], b[0], b[1]);
       multiply_add(c[2 * pair + 1], a[step], b[2], b[3]);
     }
 }
+#endif
 
 // Writes the warp's rows of a head, times `factor`; none behind the last.
 __device__ void write(bfloat16 *to, const float (&c)[CHUNKS][4], float factor0, float factor1, int rows) {
@@ -131,12 +180,30 @@ struct Tile {
   }
 };
 
-// `kept` has room for the bits, if anything is dropped. `log_sums` [heads, tokens] are those of a query's powers of two. `scale` is that of scores, times log2(e).
-extern "C" __global__ void __launch_bounds__(128, 3)
+// Draws what dropout keeps of a thread's 32 scores of a tile: a bit for each. Twelve bits of as many draws are compared with the threshold at
+// once, from the lowest on: where they differ the higher bit decides, and what is equal is kept.
+__device__ unsigned draw_kept(const Dropout &dropout, size_t word) {
+  unsigned bits = 0xFFFFFFFFu;
+#pragma unroll
+  for (int part = 0; part < 3; ++part) {
+    uint4 drawn = draw(dropout.seed, 3 * word + part);
+    unsigned digits[4] = {drawn.x, drawn.y, drawn.z, drawn.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      unsigned below = (dropout.threshold >> (4 * part + i) & 1) - 1;
+      bits = (digits[i] & bits) | (below & (digits[i] | bits));
+    }
+  }
+  return bits;
+}
+
+// `kept` has room for the bits, if anything is dropped: that of score j of step i of eight keys is bit 8 j + 7 - i of a thread's word. `log_sums`
+// [heads, tokens] are those of a query's powers of two, divided by dropout's scale. `scale` is that of scores, times log2(e).
+extern "C" __global__ void __launch_bounds__(128, HEAD == 32 ? 5 : 4)
     attention(const bfloat16 *__restrict__ queries, const bfloat16 *__restrict__ keys, const bfloat16 *__restrict__ values,
               bfloat16 *__restrict__ seen, float *__restrict__ log_sums, unsigned *__restrict__ kept,
               const int4 *__restrict__ tiles, int tokens, float scale, Dropout dropout) {
-  alignas(16) __shared__ bfloat16 shared[2][2][TILE * HEAD];
+  alignas(1024) __shared__ bfloat16 shared[2][2][TILE * HEAD];
   Tile tile(tiles, tokens);
   int lane = threadIdx.x % 32;
   auto start = [&](int number) {
@@ -144,16 +211,25 @@ extern "C" __global__ void __launch_bounds__(128, 3)
     fetch(shared[number % 2][1], values + tile.at(number), tile.of(number));
   };
   start(0);
+  fetch(shared[1][0], queries + tile.own, tile.rows);
+  copied();
+  __syncthreads();
   unsigned query[STEPS][4];
-  left_side(query, queries + tile.own, tile.rows);
-  float sums[CHUNKS][4] = {}, highest[2] = {-1e30f, -1e30f}, added[2] = {0, 0};
+  left_side(query, shared[1][0]);
+  // Powers of two are of scores less `base`: their highest when it was last looked for.
+  float sums[CHUNKS][4] = {}, added[4] = {}, base[2] = {-1e30f, -1e30f};
   for (int number = 0; number < tile.many; ++number) {
     copied();
+    show_to_products();
     __syncthreads();
     if (number + 1 < tile.many)
       start(number + 1);
-    float p[8][4] = {};
+    float p[8][4];
     by_rows(p, query, shared[number % 2][0], 0);
+    size_t word = tile.bits(tile.number, number) + threadIdx.x;
+    unsigned bits = dropout.threshold != 0 ? draw_kept(dropout, word) : 0;
+    multiplied();
+    there(p);
     int keys_here = tile.of(number);
     if (keys_here < TILE) {
 #pragma unroll
@@ -163,80 +239,89 @@ extern "C" __global__ void __launch_bounds__(128, 3)
           if (8 * i + lane % 4 * 2 + j % 2 >= keys_here)
             p[i][j] = -1e30f;
     }
+    float top[2];
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
-      float top = highest[row];
+      top[row] = p[0][2 * row];
 #pragma unroll
       for (int i = 0; i < 8; ++i)
-        top = fmaxf(top, fmaxf(p[i][2 * row], p[i][2 * row + 1]));
-      top = highest_of_row(top);
-      float less = power_of_two(scale * (highest[row] - top));
-      highest[row] = top;
-      added[row] *= less;
+        top[row] = fmaxf(top[row], fmaxf(p[i][2 * row], p[i][2 * row + 1]));
+      top[row] *= scale;
+    }
+    if (__any_sync(0xFFFFFFFFu, top[0] > base[0] + HIGHER || top[1] > base[1] + HIGHER)) {
 #pragma unroll
-      for (int i = 0; i < 8; ++i)
+      for (int row = 0; row < 2; ++row) {
+        float now = fmaxf(base[row], highest_of_row(top[row])), less = power_of_two(base[row] - now);
+        base[row] = now;
+        added[2 * row] *= less;
 #pragma unroll
-        for (int j = 2 * row; j < 2 * row + 2; ++j) {
-          p[i][j] = power_of_two(scale * p[i][j] - scale * top);
-          added[row] += p[i][j];
+        for (int i = 0; i < CHUNKS; ++i) {
+          sums[i][2 * row] *= less;
+          sums[i][2 * row + 1] *= less;
         }
-#pragma unroll
-      for (int i = 0; i < CHUNKS; ++i) {
-        sums[i][2 * row] *= less;
-        sums[i][2 * row + 1] *= less;
       }
     }
-    if (dropout.threshold != 0) {
-      size_t word = tile.bits(tile.number, number) + threadIdx.x;
-      unsigned bits = 0;
 #pragma unroll
-      for (int part = 0; part < 4; ++part) {
-        uint4 drawn = draw(dropout.seed, 4 * word + part);
-        unsigned halves[4] = {drawn.x, drawn.y, drawn.z, drawn.w};
+    for (int i = 0; i < 8; ++i)
 #pragma unroll
-        for (int i = 0; i < 8; ++i)
-          bits |= ((halves[i / 2] >> (i % 2 * 16) & 0xFFFFu) >= dropout.threshold ? 1u : 0u) << (8 * part + i);
-      }
-      kept[word] = bits;
-#pragma unroll
-      for (int i = 0; i < 8; ++i)
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          p[i][j] = bits >> (4 * i + j) & 1 ? p[i][j] : 0;
-    }
+      for (int j = 0; j < 4; ++j)
+        p[i][j] = power_of_two(scale * p[i][j] - base[j / 2]);
     unsigned probabilities[4][4];
     left_side(probabilities, p);
+    // Times ones: the sums of rows, in each column.
+#pragma unroll
+    for (int step = 0; step < 4; ++step)
+      multiply_add(added, probabilities[step], 0x3F803F80u, 0x3F803F80u);
+    if (dropout.threshold != 0) {
+      kept[word] = bits;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        // Each bit sixteen times: that of the first byte and that of the second, and so on.
+        probabilities[i / 2][i % 2 * 2] &= signs_of_low(bits << i);
+        probabilities[i / 2][i % 2 * 2 + 1] &= signs_of_high(bits << i);
+      }
+    }
     by_columns(sums, probabilities, shared[number % 2][1], 0);
+    multiplied();
+    there(sums);
   }
-  added[0] = sum_of_row(added[0]);
-  added[1] = sum_of_row(added[1]);
-  write(seen + tile.own, sums, dropout.scale / added[0], dropout.scale / added[1], tile.rows);
+  write(seen + tile.own, sums, dropout.scale / added[0], dropout.scale / added[2], tile.rows);
   int row = threadIdx.x / 32 * 16 + lane / 4;
 #pragma unroll
   for (int i = 0; i < 2; ++i)
     if (lane % 4 == 0 && row + 8 * i < tile.rows)
-      log_sums[tile.numbers + row + 8 * i] = scale * highest[i] + log2f(added[i]);
+      log_sums[tile.numbers + row + 8 * i] = base[i] + log2f(added[2 * i] / dropout.scale);
 }
 
-// The gradient of queries from that of what they saw, `dseen`; and `products` [heads, tokens], that of a query's dseen and seen.
-extern "C" __global__ void __launch_bounds__(128, 3)
+// The gradient of queries from that of what they saw, `dseen`; and `products` [heads, tokens], that of a query's dseen and seen, divided by dropout's scale.
+extern "C" __global__ void __launch_bounds__(128, 4)
     attention_backward_queries(const bfloat16 *__restrict__ dseen, const bfloat16 *__restrict__ seen,
                                const bfloat16 *__restrict__ queries, const bfloat16 *__restrict__ keys,
                                const bfloat16 *__restrict__ values, const float *__restrict__ log_sums,
                                const unsigned *__restrict__ kept, bfloat16 *__restrict__ dqueries, float *__restrict__ products,
                                const int4 *__restrict__ tiles, int tokens, float scale, Dropout dropout) {
-  alignas(16) __shared__ bfloat16 shared[2][2][TILE * HEAD];
+  alignas(1024) __shared__ bfloat16 shared[2][2][TILE * HEAD];
+  // A thread's own word.
+  __shared__ unsigned bits[2][128];
   Tile tile(tiles, tokens);
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane / 4;
   auto start = [&](int number) {
     fetch(shared[number % 2][0], keys + tile.at(number), tile.of(number));
     fetch(shared[number % 2][1], values + tile.at(number), tile.of(number));
+    if (dropout.threshold != 0)
+      copy_async_4(&bits[number % 2][threadIdx.x], kept + tile.bits(tile.number, number) + threadIdx.x, true);
   };
   start(0);
+  if (dropout.threshold == 0)
+    bits[0][threadIdx.x] = bits[1][threadIdx.x] = 0xFFFFFFFFu;
+  fetch(shared[1][0], queries + tile.own, tile.rows);
+  fetch(shared[1][1], dseen + tile.own, tile.rows);
   unsigned query[STEPS][4], gradient[STEPS][4], result[STEPS][4];
-  left_side(query, queries + tile.own, tile.rows);
-  left_side(gradient, dseen + tile.own, tile.rows);
   left_side(result, seen + tile.own, tile.rows);
+  copied();
+  __syncthreads();
+  left_side(query, shared[1][0]);
+  left_side(gradient, shared[1][1]);
   float product[2] = {0, 0}, log_sum[2] = {0, 0};
 #pragma unroll
   for (int step = 0; step < STEPS; ++step)
@@ -245,7 +330,7 @@ extern "C" __global__ void __launch_bounds__(128, 3)
       product[i % 2] += low(gradient[step][i]) * low(result[step][i]) + high(gradient[step][i]) * high(result[step][i]);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    product[i] = sum_of_row(product[i]);
+    product[i] = sum_of_row(product[i]) / dropout.scale;
     if (row + 8 * i < tile.rows) {
       log_sum[i] = log_sums[tile.numbers + row + 8 * i];
       if (lane % 4 == 0)
@@ -255,43 +340,59 @@ extern "C" __global__ void __launch_bounds__(128, 3)
   float sums[CHUNKS][4] = {};
   for (int number = 0; number < tile.many; ++number) {
     copied();
+    show_to_products();
     __syncthreads();
     if (number + 1 < tile.many)
       start(number + 1);
-    unsigned bits = dropout.threshold != 0 ? kept[tile.bits(tile.number, number) + threadIdx.x] : 0xFFFFFFFFu;
+    unsigned word = bits[number % 2][threadIdx.x];
     int keys_here = tile.of(number);
 #pragma unroll
-    for (int first = 0; first < 8; first += HALF) {
-      float p[HALF][4] = {}, d[HALF][4] = {};
-      by_rows(p, query, shared[number % 2][0], 8 * first);
-      by_rows(d, gradient, shared[number % 2][1], 8 * first);
+    for (int first = 0; first < 8; first += AT_ONCE) {
+      float p[AT_ONCE][4], d[AT_ONCE][4];
 #pragma unroll
-      for (int i = 0; i < HALF; ++i)
+      for (int i = 0; i < AT_ONCE; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+          d[i][j] = -product[j / 2];
+      by_rows(p, query, shared[number % 2][0], 8 * first);
+      by_rows(d, gradient, shared[number % 2][1], 8 * first, true);
+      multiplied();
+      there(p);
+      there(d);
+      if (keys_here < TILE) {
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i)
+#pragma unroll
+          for (int j = 0; j < 4; ++j)
+            if (8 * (first + i) + lane % 4 * 2 + j % 2 >= keys_here)
+              p[i][j] = -1e30f;
+      }
+#pragma unroll
+      for (int i = 0; i < AT_ONCE; ++i)
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-          float probability = power_of_two(scale * p[i][j] - log_sum[j / 2]);
-          if (8 * (first + i) + lane % 4 * 2 + j % 2 >= keys_here)
-            probability = 0;
-          float of_probability = bits >> (4 * (first + i) + j) & 1 ? dropout.scale * d[i][j] : 0;
-          d[i][j] = probability * (of_probability - product[j / 2]);
+          float of_probability = word >> (8 * j + 7 - first - i) & 1 ? d[i][j] : -product[j / 2];
+          d[i][j] = power_of_two(scale * p[i][j] - log_sum[j / 2]) * of_probability;
         }
-      unsigned dscores[HALF / 2][4];
+      unsigned dscores[AT_ONCE / 2][4];
       left_side(dscores, d);
       by_columns(sums, dscores, shared[number % 2][0], 8 * first);
     }
+    multiplied();
+    there(sums);
   }
   constexpr float LN_2 = 0.69314718f;
   write(dqueries + tile.own, sums, LN_2 * scale, LN_2 * scale, tile.rows);
 }
 
 // The gradients of keys and values. A block has a tile of keys.
-extern "C" __global__ void __launch_bounds__(128, 3)
+extern "C" __global__ void __launch_bounds__(128, HEAD == 32 ? 5 : 3)
     attention_backward_keys(const bfloat16 *__restrict__ dseen, const bfloat16 *__restrict__ queries,
                             const bfloat16 *__restrict__ keys, const bfloat16 *__restrict__ values,
                             const float *__restrict__ log_sums, const float *__restrict__ products,
                             const unsigned *__restrict__ kept, bfloat16 *__restrict__ dkeys, bfloat16 *__restrict__ dvalues,
                             const int4 *__restrict__ tiles, int tokens, float scale, Dropout dropout) {
-  alignas(16) __shared__ bfloat16 shared[2][2][TILE * HEAD];
+  alignas(1024) __shared__ bfloat16 shared[2][2][TILE * HEAD];
   // Of each query of a tile: its log sum, and its product.
   alignas(16) __shared__ float numbers[2][2][TILE];
   alignas(16) __shared__ unsigned bits[2][128];
@@ -305,28 +406,47 @@ extern "C" __global__ void __launch_bounds__(128, 3)
     int i = threadIdx.x % TILE;
     size_t at = first_number + number * TILE + min(i, rows - 1);
     copy_async_4(&numbers[stage][threadIdx.x / TILE][i], (threadIdx.x < TILE ? log_sums : products) + at, i < rows);
+    // The words of neighboring queries, which are four apart, lie side by side.
     if (dropout.threshold != 0)
-      copy_async_4(&bits[stage][threadIdx.x], kept + tile.bits(number, tile.number) + threadIdx.x, true);
+      copy_async_4(&bits[stage][threadIdx.x / 8 * 8 + threadIdx.x % 4 * 2 + threadIdx.x / 4 % 2],
+                   kept + tile.bits(number, tile.number) + threadIdx.x, true);
   };
   start(0);
+  if (dropout.threshold == 0)
+    bits[0][threadIdx.x] = bits[1][threadIdx.x] = 0xFFFFFFFFu;
+  fetch(shared[1][0], keys + tile.own, tile.rows);
+  fetch(shared[1][1], values + tile.own, tile.rows);
+  copied();
+  __syncthreads();
   unsigned key[STEPS][4], value[STEPS][4];
-  left_side(key, keys + tile.own, tile.rows);
-  left_side(value, values + tile.own, tile.rows);
+  left_side(key, shared[1][0]);
+  left_side(value, shared[1][1]);
   float dkey[CHUNKS][4] = {}, dvalue[CHUNKS][4] = {};
   for (int number = 0; number < tile.many; ++number) {
     copied();
+    show_to_products();
     __syncthreads();
     if (number + 1 < tile.many)
       start(number + 1);
     int stage = number % 2;
 #pragma unroll
-    for (int first = 0; first < 8; first += HALF) {
+    for (int first = 0; first < 8; first += AT_ONCE) {
       // Behind the last query all is zero: its dseen, its query, its log sum and its product.
-      float p[HALF][4] = {}, d[HALF][4] = {};
+      float p[AT_ONCE][4], d[AT_ONCE][4];
       by_rows(p, key, shared[stage][0], 8 * first);
       by_rows(d, value, shared[stage][1], 8 * first);
+      multiplied();
+      there(p);
+      there(d);
+      // The forward pass had these scores in other places of other threads: of these two queries and those eight behind them.
+      uint2 words;
 #pragma unroll
-      for (int i = 0; i < HALF; ++i) {
+      for (int i = 0; i < AT_ONCE; ++i) {
+        if (i % 2 == 0) {
+          words = *reinterpret_cast<const uint2 *>(&bits[stage][(first + i) / 2 * 32 + lane % 4 * 8 + lane / 8 * 2]);
+          int last = 8 * (lane / 4 % 2) + 6 - 2 * warp;
+          words = {words.x >> last, words.y >> last};
+        }
         // Of two neighboring queries.
         int column = 8 * (first + i) + lane % 4 * 2;
         float2 log_sum = *reinterpret_cast<const float2 *>(&numbers[stage][0][column]);
@@ -334,26 +454,21 @@ extern "C" __global__ void __launch_bounds__(128, 3)
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
           float probability = power_of_two(scale * p[i][j] - (j % 2 ? log_sum.y : log_sum.x));
-          bool keep = true;
-          if (dropout.threshold != 0) {
-            // The forward pass had this score in another place of another thread: query `column + j % 2`, and the key that is this row.
-            int query = column + j % 2, row = 16 * warp + lane / 4 + j / 2 * 8;
-            unsigned word = bits[stage][query / 16 * 32 + query % 8 * 4 + row % 8 / 2];
-            keep = word >> (row / 8 * 4 + query / 8 % 2 * 2 + row % 2) & 1;
-          }
-          float of_probability = keep ? dropout.scale * d[i][j] : 0;
-          d[i][j] = probability * (of_probability - (j % 2 ? product.y : product.x));
-          p[i][j] = keep ? probability : 0;
+          p[i][j] = (j % 2 ? words.y : words.x) >> (16 * (i % 2) + 1 - j / 2) & 1 ? probability : 0;
+          d[i][j] = p[i][j] * d[i][j] - probability * (j % 2 ? product.y : product.x);
         }
       }
-      unsigned left[HALF / 2][4];
-      left_side(left, p);
-      by_columns(dvalue, left, shared[stage][1], 8 * first);
-      left_side(left, d);
-      by_columns(dkey, left, shared[stage][0], 8 * first);
+      unsigned probabilities[AT_ONCE / 2][4], dscores[AT_ONCE / 2][4];
+      left_side(probabilities, p);
+      by_columns(dvalue, probabilities, shared[stage][1], 8 * first);
+      left_side(dscores, d);
+      by_columns(dkey, dscores, shared[stage][0], 8 * first);
     }
+    multiplied();
+    there(dvalue);
+    there(dkey);
   }
   constexpr float LN_2 = 0.69314718f;
-  write(dvalues + tile.own, dvalue, dropout.scale, dropout.scale, tile.rows);
+  write(dvalues + tile.own, dvalue, 1, 1, tile.rows);
   write(dkeys + tile.own, dkey, LN_2 * scale, LN_2 * scale, tile.rows);
 }

@@ -104,8 +104,9 @@ struct ebert_fused_kernels {
       return value;
     };
     multiprocessors = attribute(MULTIPROCESSORS);
-    std::string architecture = "--gpu-architecture=sm_" + std::to_string(attribute(CAPABILITY_MAJOR)) +
-                               std::to_string(attribute(CAPABILITY_MINOR));
+    std::string capability = std::to_string(attribute(CAPABILITY_MAJOR)) + std::to_string(attribute(CAPABILITY_MINOR));
+    // With what 9.0 alone has.
+    std::string architecture = "--gpu-architecture=sm_" + capability + (capability == "90" ? "a" : "");
     std::string widths[] = {"-DHIDDEN=" + std::to_string(hidden), "-DINNER=" + std::to_string(inner),
                             "-DHEAD=" + std::to_string(head)};
     const char *options[] = {architecture.c_str(), "--std=c++17", widths[0].c_str(), widths[1].c_str(), widths[2].c_str()};
@@ -198,7 +199,7 @@ struct Dropout {
 
   // Drawn of so many values.
   Dropout(double share, int64_t seed, double values = 4294967296.0)
-      : seed(static_cast<uint64_t>(seed)), threshold(static_cast<uint32_t>(share * values)),
+      : seed(static_cast<uint64_t>(seed)), threshold(static_cast<uint32_t>(std::min(std::round(share * values), values - 1))),
         scale(static_cast<float>(values / (values - threshold))) {}
 };
 
@@ -248,8 +249,8 @@ struct Attention {
   }
 
 private:
-  // A score is kept or not by sixteen bits.
-  Dropout drawn() const { return Dropout(dropout, seed, 65536.0); }
+  // A score is kept or not by twelve bits.
+  Dropout drawn() const { return Dropout(dropout, seed, 4096.0); }
 
   template <typename... A> void launch(void *function, const at::Tensor &q, A... arguments) const {
     constexpr double LOG2_E = 1.4426950408889634;

@@ -44,7 +44,7 @@ fn explain(text: &str) -> String {
     }
     if ["illegal memory access", "misaligned address", "launch failure"].iter().any(|what| first.contains(what)) {
         return format!(
-            "{first}\nhint: this is a bug; if {ATTENTION_VARIABLE} is set, try without it: if that helps, the bug is in attention.cu"
+            "{first}\nhint: this is a bug; try {ATTENTION_VARIABLE}=libtorch: if that helps, it is in attention.cu"
         );
     }
     first

@@ -385,7 +385,7 @@ fn cross_entropy_and_its_gradient() {
 }
 
 /// What attention keeps of the scores of a sequence and a head, `[length, length]`, from the bits of its forward pass: each tile of 64 queries
-/// and 64 keys has a word for each of 128 threads, and thread 32 w + l has queries 16 w + l / 4 (+ 8) and keys 2 (l % 4) (+ 1) + 8 i.
+/// and 64 keys has a word for each of 128 threads, and thread 32 w + l has queries 16 w + l / 4 (+ 8) and keys 2 (l % 4) (+ 1) + 8 i: bits 7 - i of its four bytes.
 fn kept_scores(bits: &[u32], length: usize, pairs: usize, [head, heads]: [usize; 2]) -> Tensor {
     let many = length.div_ceil(64);
     let kept: Vec<f64> = (0..length * length)
@@ -394,7 +394,7 @@ fn kept_scores(bits: &[u32], length: usize, pairs: usize, [head, heads]: [usize;
             let pair = pairs + query / 64 * many + key / 64;
             let (q, k) = (query % 64, key % 64);
             let thread = q / 16 * 32 + q % 8 * 4 + k % 8 / 2;
-            let bit = k / 8 * 4 + q % 16 / 8 * 2 + k % 2;
+            let bit = 8 * (q % 16 / 8 * 2 + k % 2) + 7 - k / 8;
             f64::from(bits[(pair * heads + head) * 128 + thread] >> bit & 1)
         })
         .collect();
@@ -415,15 +415,18 @@ fn attention_and_its_gradients() {
         }
         let tiles = given(&Tensor::from_slice(&tiles).view([-1, 4]), Kind::Int);
         let shape = [tokens, gpu.hidden];
-        // Scores with a standard deviation of 2.
+        // Scores with a standard deviation of 2; of 6 for some keys, so that a row's highest is in its second tile, and far above that of its first.
         let [q, k] = [1, 2].map(|seed| normal(&shape, f64::sqrt(2.0), seed));
+        let _ = k.narrow(0, 70, 20).g_mul_scalar_(3.0);
         let [v, dseen] = [3, 4].map(|seed| normal(&shape, 1.0, seed));
         let [gq, gk, gv, gdseen] = [&q, &k, &v, &dseen].map(|n| given(n, Kind::BFloat16));
         let scale = 1.0 / (gpu.head as f64).sqrt();
         let mut made = Vec::new();
-        for share in [0.0, 0.25] {
-            // Of sixteen bits.
-            let dropout = Dropout { threshold: (share * 65536.0) as u32, ..Dropout::new(share) };
+        for share in [0.0, 0.1] {
+            // Of twelve bits.
+            let threshold = f64::round(share * 4096.0);
+            let factor = 4096.0 / (4096.0 - threshold);
+            let dropout = Dropout { threshold: threshold as u32, scale: factor as f32, ..Dropout::new(share) };
             let seen = out(&shape, Kind::BFloat16);
             let log_sums = out(&[heads, tokens], Kind::Float);
             let kept = out(&[pairs as i64 * heads * 128], Kind::Int);
@@ -452,7 +455,7 @@ fn attention_and_its_gradients() {
                         all_kept.push(kept.view([-1]));
                     }
                     columns.push(probabilities.matmul(&v));
-                    sums_here.push(scores.logsumexp([1].as_slice(), false) * std::f64::consts::LOG2_E);
+                    sums_here.push(scores.logsumexp([1].as_slice(), false) * std::f64::consts::LOG2_E - factor.log2());
                 }
                 rows.push(Tensor::cat(&columns, 1));
                 sums.push(Tensor::stack(&sums_here, 0));
@@ -461,9 +464,11 @@ fn attention_and_its_gradients() {
             }
             let wanted = Tensor::cat(&rows, 0);
             assert_close(&seen, &wanted);
-            assert_near(&log_sums, &Tensor::cat(&sums, 1), EXACT);
+            // Sums of what was rounded to bfloat16.
+            assert_near(&log_sums, &Tensor::cat(&sums, 1), ROUNDED);
             if share > 0.0 {
                 let kept = Tensor::cat(&all_kept, 0);
+                let share = threshold / 4096.0;
                 let deviation = (share * (1.0 - share) / kept.numel() as f64).sqrt();
                 let found = kept.mean(Kind::Double).double_value(&[]);
                 assert!((found - (1.0 - share)).abs() < 5.0 * deviation, "{found}");
@@ -488,7 +493,7 @@ fn attention_and_its_gradients() {
     });
 }
 
-/// Products of numbers that were rounded to bfloat16 on the way: usually within a hundredth of their usual size, none off by more than a thirtieth of
+/// Products of numbers that were rounded to bfloat16 on the way: usually within a hundredth of their usual size, none off by more than a tenth of
 /// that and its own.
 #[track_caller]
 fn assert_close(found: &Tensor, wanted: &Tensor) {
@@ -497,5 +502,5 @@ fn assert_close(found: &Tensor, wanted: &Tensor) {
     let size = wanted.square().mean(Kind::Double).sqrt();
     let usual = (difference.square().mean(Kind::Double).sqrt() / &size).double_value(&[]);
     let most = (difference / (wanted.abs() + size)).abs().max().double_value(&[]);
-    assert!(usual < 0.01 && most < 1.0 / 30.0, "usually {usual}, at most {most}");
+    assert!(usual < 0.01 && most < 0.1, "usually {usual}, at most {most}");
 }

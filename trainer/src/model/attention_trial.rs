@@ -1,5 +1,5 @@
-//! Whose attention a GPU uses: libtorch's, or that of `native/attention.cu`, which has been run on CPUs alone and is not used unless the environment
-//! asks for it. `trial` tries both before a model is used and takes the faster one for this GPU and shape; ours must give what libtorch's gives.
+//! Whose attention a GPU uses: libtorch's, or that of `native/attention.cu`. Both are tried before a model is used, and the faster one for this GPU
+//! and shape is taken; ours must give what libtorch's gives. The environment can ask for one of them.
 use std::{
     fmt,
     time::{Duration, Instant},
@@ -42,11 +42,11 @@ pub const VARIABLE: &str = "EBERT_ATTENTION";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// libtorch's.
-    #[default]
     Libtorch,
     /// That of `attention.cu`.
     Own,
     /// The faster one.
+    #[default]
     Trial,
 }
 
@@ -61,9 +61,9 @@ impl Choice {
 
     fn of(variable: Option<&str>) -> Result<Self, String> {
         match variable {
-            None | Some("" | "libtorch") => Ok(Self::Libtorch),
+            None | Some("" | "trial") => Ok(Self::Trial),
+            Some("libtorch") => Ok(Self::Libtorch),
             Some("own") => Ok(Self::Own),
-            Some("trial") => Ok(Self::Trial),
             Some(other) => Err(format!("{VARIABLE} is `{other}`, wanted libtorch, own or trial")),
         }
     }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_environment_decides_by_words_that_are_known() {
-        assert_eq!(Choice::of(None), Ok(Choice::Libtorch));
+        assert_eq!(Choice::of(None), Ok(Choice::Trial));
         assert_eq!(Choice::of(Some("libtorch")), Ok(Choice::Libtorch));
         assert_eq!(Choice::of(Some("own")), Ok(Choice::Own));
         assert_eq!(Choice::of(Some("trial")), Ok(Choice::Trial));

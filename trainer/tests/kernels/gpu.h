@@ -186,6 +186,18 @@ inline float __shfl_xor_sync(unsigned mask, float v, int other) {
   return theirs;
 }
 
+inline bool __any_sync(unsigned mask, bool v) {
+  if (mask != 0xFFFFFFFFu)
+    gpu::fail("a vote of part of a warp");
+  gpu::block.shown[gpu::block.running][0] = v;
+  gpu::wait(gpu::State::AT_WARP);
+  bool any = false;
+  for (size_t lane = 0; lane < 32; ++lane)
+    any |= shown(lane)[0] != 0;
+  gpu::wait(gpu::State::AT_WARP);
+  return any;
+}
+
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(static_cast<uint64_t>(a) * b >> 32); }
 inline float __uint_as_float(unsigned bits) {
   float v;
@@ -210,6 +222,9 @@ inline unsigned two(float low, float high) {
   };
   return nearest(high) << 16 | nearest(low);
 }
+
+inline unsigned signs_of_low(unsigned word) { return (word & 0x80u ? 0xFFFFu : 0) | (word & 0x8000u ? 0xFFFF0000u : 0); }
+inline unsigned signs_of_high(unsigned word) { return signs_of_low(word >> 16); }
 
 inline void copy_async(void *to, const void *from, bool there, size_t bytes) {
   if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % bytes != 0)
