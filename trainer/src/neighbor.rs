@@ -219,6 +219,7 @@ mod tests {
 
     #[test]
     fn ragged_pairs_have_the_loss_of_the_equations() {
+        let _alone = crate::native::generator();
         let lengths = [9, 7, 7, 5, 4, 3];
         let pairs = [[0, 3, 5], [4, 1, 2], [5, 0, 4]];
         let hidden = hidden(35, 6);
@@ -248,6 +249,7 @@ mod tests {
 
     #[test]
     fn a_pair_does_not_depend_on_what_is_beside_it() {
+        let _alone = crate::native::generator();
         let lengths = [9, 7, 7, 5, 4, 3];
         let hidden = hidden(35, 6);
         let options = NeighborOptions { margin: 50.0, ..Default::default() };
@@ -258,6 +260,7 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_small_steps() {
+        let _alone = crate::native::generator();
         let lengths = [6, 5, 4];
         let options = NeighborOptions { scale: Scale::SqrtD, reduction: Reduction::Mean, ..Default::default() };
         let hidden = hidden(15, 4).set_requires_grad(true);

@@ -1,7 +1,7 @@
 //! What a GPU gives, beside what a CPU gives. Without a GPU each test says that it is skipped.
 mod support;
 
-use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{net::TcpListener, path::Path, process::Stdio, sync::Mutex, time::Duration};
 
 use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, text_of};
 use tch::{Device, Kind, Tensor};
@@ -97,6 +97,9 @@ fn a_stopped_run_goes_on() {
     assert_alike(&place, "cut", "whole", 5e-3);
 }
 
+/// libtorch's generator is one for all threads: who draws from it holds this.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
 /// A model with weights that are nowhere 0 or 1, and an optimiser, so that there are gradients.
 fn model(dropout: f64, compute: Kind, fused: bool) -> BertForMaskedLm {
     let config = serde_json::json!({
@@ -104,6 +107,7 @@ fn model(dropout: f64, compute: Kind, fused: bool) -> BertForMaskedLm {
         "max_position_embeddings": 256, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout,
     });
     let config: BertConfig = serde_json::from_value(config).unwrap();
+    let _alone = GENERATOR.lock();
     let mut model = BertForMaskedLm::new(&config, 7, Device::Cuda(0), compute);
     if compute == Kind::BFloat16 {
         let layers = model.encoder().layers_are().unwrap_or_default();
@@ -123,6 +127,7 @@ fn model(dropout: f64, compute: Kind, fused: bool) -> BertForMaskedLm {
 
 /// The loss of a ragged batch.
 fn loss(model: &BertForMaskedLm) -> Tensor {
+    let _alone = GENERATOR.lock();
     let lengths = [200, 130, 129, 64, 33, 7, 2];
     let tokens = lengths.iter().sum::<usize>();
     let ids: Vec<u16> = (0..tokens).map(|i| (i * i % 997) as u16).collect();

@@ -143,6 +143,9 @@ fn given(numbers: &Tensor, kind: Kind) -> Tensor {
 
 /// Normal numbers of this size, rounded to bfloat16.
 fn normal(shape: &[i64], size: f64, seed: i64) -> Tensor {
+    // libtorch's generator is one for all threads.
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _alone = GENERATOR.lock();
     tch::manual_seed(seed);
     (Tensor::randn(shape, (Kind::Double, CPU)) * size).to_kind(Kind::BFloat16).to_kind(Kind::Double)
 }

@@ -194,6 +194,7 @@ mod tests {
 
     #[test]
     fn flash_attention_is_attention() {
+        let _alone = crate::native::generator();
         if crate::device::Machine::look().usable == 0 {
             println!("skipped: attention over a row needs a GPU");
             return;
@@ -254,6 +255,7 @@ mod tests {
 
     #[test]
     fn attention_on_a_cpu_drops_the_same_both_ways() {
+        let _alone = crate::native::generator();
         let qkv = drawn(96, Kind::Double);
         let lengths = [60, 30, 6];
         // Each pass draws for itself.
@@ -283,6 +285,7 @@ mod tests {
 
     #[test]
     fn a_sequence_does_not_see_what_is_beside_it() {
+        let _alone = crate::native::generator();
         let lengths = [6, 40, 4, 3, 1];
         let tokens: usize = lengths.iter().sum();
         let apart = |qkv: [&Tensor; 3]| {
@@ -324,6 +327,7 @@ mod tests {
 
     #[test]
     fn dropped_attention_has_the_gradient_of_what_it_kept() {
+        let _alone = crate::native::generator();
         let (lengths, share) = ([70, 3, 1], 0.3);
         let layout = Layout { device: Device::Cpu, attention: Attention::Row };
         let packed = Packed::new(&[0; 74], &lengths, layout);

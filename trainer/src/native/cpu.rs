@@ -68,7 +68,10 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::model::{Attention, Layout, Packed};
+    use crate::{
+        model::{Attention, Layout, Packed},
+        native::generator,
+    };
 
     const MANY: i64 = 100_003;
 
@@ -87,6 +90,7 @@ mod tests {
 
     #[test]
     fn dropout_keeps_its_share_and_the_mean() {
+        let _alone = generator();
         for share in [0.1, 0.5, 0.9] {
             let [found, gradient] = dropped(1, share, Kind::Double);
             let off = (share * (1.0 - share) / MANY as f64).sqrt();
@@ -106,6 +110,7 @@ mod tests {
 
     #[test]
     fn dropout_is_drawn_by_the_seed_alone() {
+        let _alone = generator();
         let [first, _] = dropped(1, 0.3, Kind::Float);
         assert!(first.equal(&dropped(1, 0.3, Kind::Float)[0]));
         assert!(first.to_kind(Kind::Double).eq(0.0).equal(&dropped(1, 0.3, Kind::Double)[0].eq(0.0)));
@@ -124,6 +129,7 @@ mod tests {
 
     #[test]
     fn heads_sequences_and_rows_are_dropped_by_themselves() {
+        let _alone = generator();
         let share = 0.3;
         let dropped = kept(share).logical_not();
         let both = |one: &Tensor, other: &Tensor| {
@@ -143,6 +149,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
+        let _alone = generator();
         let x = |rows: i64, width: i64| Tensor::zeros([rows, width], (Kind::Float, Device::Cpu));
         let refused = |qkv: [Tensor; 3], lengths: &[i64], heads| {
             attention(qkv.each_ref(), lengths, heads, 0.0).unwrap_err().to_string()
@@ -157,6 +164,7 @@ mod tests {
 
     #[test]
     fn threads_do_not_matter() {
+        let _alone = generator();
         let once = || {
             let lengths = [70, 3, 1, 55];
             let layout = Layout { device: Device::Cpu, attention: Attention::Row };

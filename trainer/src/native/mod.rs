@@ -32,6 +32,13 @@ struct NativeError {
 #[error("libtorch: {0}")]
 pub struct TorchError(pub String);
 
+/// libtorch's generator is one for all threads: a test that draws from it, or has a model drawn, holds this meanwhile.
+#[cfg(test)]
+pub fn generator() -> std::sync::MutexGuard<'static, ()> {
+    static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 unsafe extern "C" {
     fn ebert_fused_adamw(
         parameters: *const *mut C_tensor,
