@@ -1,8 +1,8 @@
 """What a user of Hugging Face `transformers` would write to post-train a BERT, timed on the batches of `trainer bench --export`.
 
-Sequences come in a random order, padded to the longest of each micro-batch of --micro (or to --pad tokens, so that few shapes are compiled), whose
-gradients add up; scores are computed at
-every token, as BertForMaskedLM does. bfloat16 by autocast and fused AdamW on a GPU, float32 on a CPU. Prints one JSON object.
+Sequences come in a random order, padded to the longest of each micro-batch of --micro, whose gradients add up, or to --pad tokens, so that few
+shapes are compiled; scores are computed at every token, as BertForMaskedLM does. bfloat16 by autocast and fused AdamW on a GPU, float32 on a CPU.
+Prints one JSON object.
 """
 
 import argparse
