@@ -98,11 +98,16 @@ fn forward_flop(config: &BertConfig, lengths: &[usize], selected: usize) -> [f64
     [encoder, selected as f64 * (2.0 * h * h + 2.0 * h * config.vocab_size as f64)]
 }
 
-/// Measures training in word mode on the batches that a run would have.
+/// Measures training in word mode on the batches that a run would have; `done` hears of each step, those before the measured ones too.
 ///
 /// # Errors
 /// As training: when data or weights cannot be read, or libtorch refuses; and when the batches cannot be written.
-pub fn bench(plan: &mut Plan, request: &Request, measure: Measure<'_>) -> Result<Measured, RunError> {
+pub fn bench(
+    plan: &mut Plan,
+    request: &Request,
+    measure: Measure<'_>,
+    mut done: impl FnMut(usize),
+) -> Result<Measured, RunError> {
     if let Some(threads) = request.threads {
         tch::set_num_threads(i32::from(threads));
     }
@@ -152,6 +157,7 @@ pub fn bench(plan: &mut Plan, request: &Request, measure: Measure<'_>) -> Result
             flop += 3.0 * (forward[0] + forward[1]);
         }
         last = Some(batch);
+        done(step + 1);
     }
     wait_for(device);
     let seconds = since.elapsed().as_secs_f64();

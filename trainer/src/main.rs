@@ -21,7 +21,7 @@ use trainer::{
     device::{Machine, Wish},
     estimate::Estimate,
     init::folder_of,
-    log::{Talk, brief, describe},
+    log::{SILENCE, Talk, brief, describe},
     neighbor::Scale,
     pretrain::{Ended, pretrain},
     report,
@@ -466,7 +466,25 @@ fn measure(options: Bench) -> anyhow::Result<ExitCode> {
         warm: options.warm as usize,
         export: options.export.as_deref(),
     };
-    let measured = bench::bench(&mut plan, &request, what)?;
+    let steps = u64::from(options.warm + options.steps);
+    let bar = match request.talk {
+        Talk::Text => ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4)),
+        Talk::Json => ProgressBar::hidden(),
+    };
+    if let Ok(style) = ProgressStyle::with_template("measure   {bar:24} {pos}/{len}  {eta} left") {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar.tick();
+    let mut said = Instant::now();
+    let measured = bench::bench(&mut plan, &request, what, |step| {
+        bar.set_position(step as u64);
+        // Where there is no bar, a line now and then.
+        if request.talk == Talk::Text && bar.is_hidden() && said.elapsed() > SILENCE {
+            said = Instant::now();
+            let _ = writeln!(io::stderr(), "measure   step {step} of {steps}");
+        }
+    })?;
+    bar.finish_and_clear();
     match request.talk {
         Talk::Text => write!(io::stdout(), "{measured}")?,
         Talk::Json => writeln!(io::stdout(), "{}", serde_json::to_string(&measured)?)?,

@@ -145,7 +145,7 @@ struct Recent {
 }
 
 /// Seconds between two lines where there is no bar.
-const SILENCE: Duration = Duration::from_secs(20);
+pub const SILENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const METRICS: &str = "metrics.jsonl";
 
