@@ -418,14 +418,16 @@ fn attention_and_its_gradients() {
         }
         let tiles = given(&Tensor::from_slice(&tiles).view([-1, 4]), Kind::Int);
         let shape = [tokens, gpu.hidden];
-        // Scores with a standard deviation of 2; of 6 for some keys, so that a row's highest is in its second tile, and far above that of its first.
-        let [q, k] = [1, 2].map(|seed| normal(&shape, f64::sqrt(2.0), seed));
-        let _ = k.narrow(0, 70, 20).g_mul_scalar_(3.0);
-        let [v, dseen] = [3, 4].map(|seed| normal(&shape, 1.0, seed));
-        let [gq, gk, gv, gdseen] = [&q, &k, &v, &dseen].map(|n| given(n, Kind::BFloat16));
         let scale = 1.0 / (gpu.head as f64).sqrt();
         let mut made = Vec::new();
-        for share in [0.0, 0.1] {
+        // Scores with a standard deviation of 2; then of 6 for some keys, so that a row's highest is in its second tile, and far above that of its
+        // first: bfloat16 has fewer digits behind the point for such keys.
+        for (steeper, share, most) in [(1.0, 0.0, 1.0 / 30.0), (1.0, 0.25, 1.0 / 30.0), (3.0, 0.1, 1.0 / 10.0)] {
+            let [q, k] = [1, 2].map(|seed| normal(&shape, f64::sqrt(2.0), seed));
+            let _ = k.narrow(0, 70, 20).g_mul_scalar_(steeper);
+            let k = k.to_kind(Kind::BFloat16).to_kind(Kind::Double);
+            let [v, dseen] = [3, 4].map(|seed| normal(&shape, 1.0, seed));
+            let [gq, gk, gv, gdseen] = [&q, &k, &v, &dseen].map(|n| given(n, Kind::BFloat16));
             // Of twelve bits.
             let threshold = f64::round(share * 4096.0);
             let factor = 4096.0 / (4096.0 - threshold);
@@ -466,9 +468,9 @@ fn attention_and_its_gradients() {
                 pairs += length.div_ceil(64) * length.div_ceil(64);
             }
             let wanted = Tensor::cat(&rows, 0);
-            assert_close(&seen, &wanted);
-            // Sums of what was rounded to bfloat16.
-            assert_near(&log_sums, &Tensor::cat(&sums, 1), ROUNDED);
+            assert_close(&seen, &wanted, most);
+            // Sums of some numbers that were rounded to bfloat16, whose errors cancel out.
+            assert_near(&log_sums, &Tensor::cat(&sums, 1), ROUNDED / 8.0);
             if share > 0.0 {
                 let kept = Tensor::cat(&all_kept, 0);
                 let share = threshold / 4096.0;
@@ -488,7 +490,7 @@ fn attention_and_its_gradients() {
             let arguments = arguments.into_iter().chain(last()).collect::<Vec<_>>();
             gpu.run("attention_backward_keys", blocks, threads, &arguments);
             for (found, wanted) in [(&dq, q.grad()), (&dk, k.grad()), (&dv, v.grad())] {
-                assert_close(found, &wanted);
+                assert_close(found, &wanted, most);
             }
             made.extend([seen, log_sums, kept, dq, dk, dv]);
         }
@@ -496,14 +498,14 @@ fn attention_and_its_gradients() {
     });
 }
 
-/// Products of numbers that were rounded to bfloat16 on the way: usually within a hundredth of their usual size, none off by more than a tenth of
-/// that and its own.
+/// Products of numbers that were rounded to bfloat16 on the way: usually within a hundredth of their usual size, none off by more than a share `most`
+/// of that and its own.
 #[track_caller]
-fn assert_close(found: &Tensor, wanted: &Tensor) {
+fn assert_close(found: &Tensor, wanted: &Tensor, most: f64) {
     let wanted = wanted.detach();
     let difference = found.to_kind(Kind::Double) - &wanted;
     let size = wanted.square().mean(Kind::Double).sqrt();
     let usual = (difference.square().mean(Kind::Double).sqrt() / &size).double_value(&[]);
-    let most = (difference / (wanted.abs() + size)).abs().max().double_value(&[]);
-    assert!(usual < 0.01 && most < 0.1, "usually {usual}, at most {most}");
+    let furthest = (difference / (wanted.abs() + size)).abs().max().double_value(&[]);
+    assert!(usual < 0.01 && furthest < most, "usually {usual}, at most {furthest}");
 }
