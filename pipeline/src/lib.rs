@@ -1,28 +1,21 @@
 //! Raw Amazon dumps to sealed training shards for E-BERT.
 //!
-//! Folders are in the order in which data flows: [`source`] opens dumps, [`corpus`] makes clean documents in
-//! buckets, [`phrase`] holds the scored pool and its matcher, [`graph`] the associations and pairs, [`text`]
-//! turns text into words and WordPiece ids, [`syntax`] finds noun phrases, [`shard`] streams documents into shards and seals them.
-//! [`run`] makes the steps that are not up to date; [`inspect`] and [`verify`] look at what is there.
+//! Folders are in the order in which data flows. [`corpus`] sorts the records that `ebert-dumps` reads into clean
+//! documents in buckets. [`phrase`] holds the scored pool, which `ebert-mining` mines, and its matcher. [`graph`]
+//! holds the associations, and [`text`] turns text into words, WordPiece ids and noun phrases. [`shard`] streams
+//! documents into shards, draws pairs, and seals them. [`run`] makes the steps that are out of date on top of
+//! [`engine`], and [`look`] shows the output.
 //!
 //! This crate never links libtorch.
-/// The command that messages name when something is to be made again.
+/// The command that messages name when something has to be rebuilt.
 pub const REMAKE: &str = "make shards";
 
 pub mod corpus;
+pub mod engine;
 pub mod graph;
-pub mod hashes;
-pub mod inspect;
-pub mod ledger;
-mod memory;
+pub mod look;
 pub mod phrase;
-pub mod progress;
-pub mod report;
 pub mod run;
 pub mod sample;
 pub mod shard;
-pub mod source;
-pub mod stage;
-pub mod syntax;
 pub mod text;
-pub mod verify;

@@ -8,19 +8,26 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ebert_english::train::Epochs;
 use pipeline::{
-    inspect::{Look, inspect},
-    phrase::miner::{self, commands as mine},
-    progress::{Log, NEW, Outcome, Progress, Said, short},
-    report::{overlap, phrases, titles},
+    engine::{
+        progress::{Log, NEW, Outcome, Progress, Said, short},
+        stage::Threads,
+    },
+    look::{
+        inspect::{Look, inspect},
+        overlap, phrases, titles,
+        verify::verify,
+    },
     run::{self, Options, Run, RunError},
     sample,
     shard::{ShardError, task},
-    stage::Threads,
-    syntax::{commands as tag, train::Epochs},
-    verify::verify,
 };
 use schemas::Task;
+
+mod program;
+
+use program::{mine, tagger as tag};
 
 /// Raw Amazon dumps to training shards for E-BERT.
 ///
@@ -290,7 +297,7 @@ struct Mining {
 
 impl Mining {
     fn resolve(self, seed: u64) -> run::Mining {
-        let options = miner::Options { min_support: self.min_support, longest: self.max_words as usize, seed };
+        let options = ebert_mining::Options { min_support: self.min_support, longest: self.max_words as usize, seed };
         let Self { quality_list, entity_list, stop_words, .. } = self;
         run::Mining { quality_list, entity_list, stop_words, options }
     }

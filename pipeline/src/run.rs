@@ -19,23 +19,20 @@ use schemas::{
 use crate::{
     REMAKE,
     corpus::{self, CorpusError},
-    graph::{
-        associations::{self, GraphError},
-        pairs,
+    engine::{
+        hashes::Hashes,
+        ledger::Ledger,
+        progress::{NEW, Outcome, Progress, count_of, quoted, short, thousands},
+        stage::Threads,
     },
-    hashes::Hashes,
-    ledger::Ledger,
-    phrase::{
-        miner,
-        pool::{self, PoolError},
-    },
-    progress::{NEW, Outcome, Progress, count_of, quoted, short, thousands},
-    shard::{ShardError, encode, seal},
-    source::{FindError, find},
-    stage::Threads,
-    syntax::Model,
+    graph::associations::{self, GraphError},
+    phrase::pool::{self, PoolError},
+    shard::{ShardError, encode, pairs, seal},
     text::{Tokenizer, TokenizerError},
 };
+use ebert_dumps::{FindError, find};
+use ebert_english::Model;
+use ebert_mining;
 
 /// Everything that can be chosen.
 #[derive(Clone, Debug)]

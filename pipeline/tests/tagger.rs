@@ -3,7 +3,7 @@ mod support;
 
 use std::fs;
 
-use pipeline::syntax::{Model, evaluate::evaluate, treebank};
+use ebert_english::{Model, evaluate::evaluate, treebank};
 use support::{pipeline, real_data, said, succeed, workspace};
 
 /// A treebank of a few sentences, with chunks.

@@ -25,27 +25,38 @@
 //! assert_eq!(rows.finish()?.num_rows(), 1);
 //! # Ok::<(), arrow::error::ArrowError>(())
 //! ```
+#[cfg(feature = "tables")]
 pub mod columns;
 mod draw;
 mod failure;
 mod ids;
+#[cfg(feature = "tables")]
 mod lock;
+#[cfg(feature = "tables")]
 pub mod manifest;
+#[cfg(feature = "tables")]
 mod pair;
 mod relation;
+#[cfg(feature = "tables")]
 mod segment;
+#[cfg(feature = "tables")]
 pub mod store;
 mod task;
 
 pub use draw::Draws;
 pub use failure::{explain, in_a_line};
 pub use ids::{DocumentId, PhraseId, TokenRange};
+#[cfg(feature = "tables")]
 pub use lock::{Lock, Lockable};
+#[cfg(feature = "tables")]
 pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
+#[cfg(feature = "tables")]
 pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
 pub use relation::{Relation, UnknownRelation};
+#[cfg(feature = "tables")]
 pub use segment::{
     PhraseSpan, Segment, SegmentBuilder, SegmentRows, SpanOutside, create_segments, open_segments, segment_names,
 };
+#[cfg(feature = "tables")]
 pub use store::{FileEntry, StoreError};
 pub use task::Task;

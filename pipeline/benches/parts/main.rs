@@ -12,18 +12,9 @@ use std::{
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use anyhow::{Context, Result, anyhow, ensure};
-use pipeline::{
-    corpus::clean::clean,
-    hashes::Hashes,
-    phrase::{
-        matcher::{Matcher, Occurrence, Scratch},
-        pool::{self, Pool},
-    },
-    shard::segment::cut,
-    source::{LineReader, open, parse},
-    syntax::{Model, Nouns},
-    text::{Document, Encoder, Tokenizer},
-};
+use ebert_dumps::{clean::clean, LineReader, open, parse};
+use ebert_english::Model;
+use pipeline::{engine::hashes::Hashes, phrase::{matcher::{Matcher, Occurrence, Scratch}, pool::{self, Pool}}, shard::segment::cut, text::{nouns::NounFinder, Document, Encoder, Tokenizer}};
 use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TokenRange, create_segments};
 
 /// CPU seconds of this process so far.

@@ -2,7 +2,7 @@
 //! markup was nested or escaped deeper than the rounds go.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use pipeline::corpus::clean::{clean, clean_line};
+use ebert_dumps::clean::{clean, clean_line};
 
 fuzz_target!(|data: &[u8]| {
     let raw = String::from_utf8_lossy(data);

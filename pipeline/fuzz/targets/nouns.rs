@@ -3,10 +3,8 @@
 use std::{cell::RefCell, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use pipeline::{
-    syntax::{MOST_WORDS, Model, NounPhrase, Nouns},
-    text::{Document, Encoder, Lexicon},
-};
+use ebert_english::{MOST_WORDS, Model};
+use pipeline::text::{nouns::{NounPhrase, NounFinder}, Document, Encoder, Lexicon};
 
 mod oracle;
 use oracle::TOKENIZER;

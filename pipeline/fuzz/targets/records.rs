@@ -4,7 +4,7 @@
 //! a Python dict.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use pipeline::source::{BYTE_ORDER_MARK, LineReader, Record, parse};
+use ebert_dumps::{BYTE_ORDER_MARK, LineReader, Record, parse};
 use serde_json::Value;
 
 #[path = "../../src/source/python/repr.rs"]

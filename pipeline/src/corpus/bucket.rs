@@ -20,7 +20,9 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::spill::{Frame, FrameReader, Position, ProductFields, ReviewFields, malformed};
-use crate::{hashes::Hashes, ledger::Ledger, memory::fetch, source::Kind};
+use crate::engine::{hashes::Hashes, ledger::Ledger};
+use ebert_dumps::Kind;
+use ebert_prefetch::prefetch;
 
 /// Bytes of a bucket that are sorted in memory; a larger bucket is sorted on disk.
 pub const IN_MEMORY: usize = 1 << 30;
@@ -191,7 +193,7 @@ impl Sorted {
             Self::Memory { bytes, order } => {
                 let next = order.next();
                 let ahead = order.as_slice().get(AHEAD).map(|(_, start, _)| &bytes[*start..]);
-                ahead.and_then(|ahead| ahead.first_chunk::<FETCHED>()).into_iter().for_each(fetch);
+                ahead.and_then(|ahead| ahead.first_chunk::<FETCHED>()).into_iter().for_each(prefetch);
                 Ok(next.map(|(_, start, end)| &bytes[start..end]))
             }
             Self::Disk(merge) => merge.next_frame(),

@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use ebert_dumps::{FindError, Kind, RawFiles};
 use schemas::{
     FileEntry, Manifest, ManifestError, StoreError,
     manifest::{CorpusBody, CorpusCounts, CorpusOptions, Hash, MANIFEST, Place, RawFile, SkippedFile},
@@ -17,7 +18,6 @@ use schemas::{
 };
 
 mod bucket;
-pub mod clean;
 mod read;
 mod spill;
 pub mod tables;
@@ -28,11 +28,12 @@ use self::{
 };
 use crate::{
     REMAKE,
-    hashes::Hashes,
-    ledger::{self, Ledger},
-    progress::{NEW, Outcome, Progress, percent, thousands},
-    source::{FindError, Kind, RawFiles},
-    stage::{self, Threads},
+    engine::{
+        hashes::Hashes,
+        ledger::{self, Ledger},
+        progress::{NEW, Outcome, Progress, percent, thousands},
+        stage::{self, Threads},
+    },
     text::Tokenizer,
 };
 
@@ -317,23 +318,6 @@ pub fn make(
     let manifest = Manifest::new(body, entries).seal(&folder)?;
     Spill::clear(&spill_folder)?;
     Ok((manifest, Outcome::made(since, why)))
-}
-
-/// Looks whether the files of a manifest are there and whole. A missing file is a reason to make it again;
-/// a damaged one is refused.
-pub fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
-    folder: &Path,
-    manifest: &Manifest<B>,
-    hashes: &mut Hashes,
-) -> Result<Option<String>, StoreError> {
-    let mut missing = None;
-    for entry in &manifest.files {
-        match hashes.verify(folder, entry, REMAKE) {
-            Err(StoreError::Missing { .. }) => missing = Some(format!("`{}` is missing", entry.name)),
-            other => other?,
-        }
-    }
-    Ok(missing)
 }
 
 type Inputs = (Vec<RawFile>, Vec<SkippedFile>);

@@ -16,14 +16,17 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     CorpusError, Reason,
-    clean::{clean, clean_line, is_script},
     spill::{Checkpoint, Frame, Plan, Position, ProductFields, ReviewFields, Spill, Tally},
 };
 use crate::{
+    engine::stage::{self, Threads},
     shard::segment::{MOST_SEGMENTS, cut},
-    source::{Found, Kind, LineBatch, LineReader, MAX_LINE, MalformedRecord, Record, open, parse},
-    stage::{self, Threads},
     text::{Document, Encoder, Lexicon, Tokenizer, Words},
+};
+use ebert_dumps::{
+    Found, Kind, LineBatch, LineReader, MAX_LINE, MalformedRecord, Record,
+    clean::{clean, clean_line, is_script},
+    open, parse,
 };
 
 /// Raw bytes that one worker takes at a time.

@@ -18,7 +18,7 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::source::{Kind, MAX_LINE};
+use ebert_dumps::{Kind, MAX_LINE};
 
 /// Where a record stands: number of the raw file in name order, and line from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

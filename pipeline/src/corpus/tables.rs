@@ -4,7 +4,8 @@ use std::path::Path;
 use arrow::record_batch::RecordBatch;
 use schemas::{FileEntry, Manifest, StoreError, columns, manifest::CorpusBody, store::TableReader};
 
-use crate::{REMAKE, hashes::Hashes, source::Kind};
+use crate::{REMAKE, engine::hashes::Hashes};
+use ebert_dumps::Kind;
 
 /// A table of documents: one kind of one bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,9 +20,10 @@ use schemas::{
 
 use crate::{
     REMAKE,
-    corpus::check_files,
-    hashes::Hashes,
-    progress::{NEW, Outcome},
+    engine::{
+        hashes::{Hashes, check_files},
+        progress::{NEW, Outcome},
+    },
 };
 
 /// Memory for an association as found: three 16-byte views before and after the join, and the sort.

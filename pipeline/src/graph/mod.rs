@@ -1,4 +1,2 @@
-//! The association graph: which products of the corpus go together ([`associations`]), and pairs drawn
-//! from it for Neighbor Product Reconstruction ([`pairs`]).
+//! The association graph: which products of the corpus go together.
 pub mod associations;
-pub mod pairs;

@@ -1,21 +1,43 @@
-//! Finds every occurrence of every pool phrase: a trie over words.
+//! Finds every occurrence of every pool phrase: Aho-Corasick over words.
 //!
-//! Each word of the pool has a number, which the word table gives with its ids; so the text to search is a row of
-//! numbers, a match begins and ends at words by construction, and a word of no phrase ends every match. From each word the trie is
-//! walked as far as the text goes along. (Leftmost-longest search over text followed by a word-boundary test is not
-//! exact: `gift card holder` inside `gift card holders` hides `gift card`.)
+//! Each word of the pool has a number, which the word table gives together with the word's ids, so the text to
+//! search is a row of numbers. A phrase of one word is a table look-up. Longer phrases are found by the
+//! `aho-corasick` crate: each word is written as a few bytes, its *code*, and a phrase is the codes of its words in
+//! a row. Codes are self-synchronising: a byte of 128 or more starts a word and says how many bytes it has, smaller
+//! bytes continue it. So a match of the automaton starts and ends at words by construction. (Leftmost-longest search
+//! over text followed by a word-boundary test is not exact: `gift card holder` inside `gift card holders` hides
+//! `gift card`.)
 //!
-//! What costs time is waiting for memory. All edges lie in one table of 16-byte slots, found by (node, word); a filter that fits the
-//! cache knows nearly all pairs of words that begin no phrase, and an edge nearly all words that do not follow it; and the words of a
-//! document go down the trie side by side, so that their next edges are fetched at once.
-use std::collections::HashMap;
+//! Frequent words have the shortest codes, and most of the text never reaches the automaton: a Bloom filter knows
+//! nearly all pairs of words that start no phrase.
+//!
+//! ```
+//! use pipeline::phrase::{matcher::{Matcher, Scratch}, pool::{Phrase, Pool}};
+//! use pipeline::text::{Document, Encoder, Tokenizer};
+//!
+//! let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/sample/tokenizer.json");
+//! let tokenizer = Tokenizer::load(file.as_ref())?;
+//! let phrase = |text: &str, words| Phrase { text: text.to_owned(), score: 0.9, words, frequency: None };
+//! let pool = Pool { phrases: vec![phrase("gift card", 2), phrase("gift card holder", 3)] };
+//! let (matcher, lexicon) = Matcher::new(&pool, &tokenizer)?;
+//!
+//! let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
+//! Encoder::new(&lexicon).encode("Two gift-card holders and a gift card holder", &mut document);
+//! matcher.find(&document, &mut scratch, &mut found);
+//! let ids: Vec<u32> = found.iter().map(|occurrence| occurrence.phrase.get()).collect();
+//! assert_eq!(ids, [0, 0, 1]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+use std::{cmp::Reverse, collections::HashMap};
 
+use aho_corasick::{
+    Anchored, BuildError,
+    automaton::{Automaton, StateID},
+    nfa::{contiguous, noncontiguous},
+};
 use schemas::PhraseId;
 
-use super::{
-    edges::{Edge, Edges, key_of},
-    pool::Pool,
-};
+use super::pool::Pool;
 use crate::text::{Document, Lexicon, Tokenizer};
 
 /// Where a pool phrase occurs in a document, in tokens.
@@ -29,171 +51,89 @@ pub struct Occurrence {
     pub phrase: PhraseId,
 }
 
-/// The trie of a pool; shared by all threads.
+/// The phrases of a pool, ready to be found. All threads share it.
 pub struct Matcher {
-    /// What a word's number says of it.
-    numbers: Numbers,
-    /// For each word, by its number, the phrase that it is, counted from 1; 0 when it is none.
-    single: Vec<u32>,
-    edges: Edges<Node>,
-    /// The first node that is no word.
-    first_node: u32,
-    /// Pairs of words that begin a phrase, one bit each; a few others have their bit set, too.
-    pairs: Filter,
+    /// By the number of a word; 0 is a word of no phrase.
+    words: Vec<PoolWord>,
+    /// The longer phrases, as rows of codes.
+    automaton: contiguous::NFA,
+    /// The state in which nothing has been read.
+    start: StateID,
+    /// By pattern.
+    longer: Vec<Longer>,
+    /// Pairs of words that start a phrase.
+    first_pairs: BloomFilter,
 }
 
-/// An edge while the trie grows.
-#[derive(Clone, Copy, Default)]
-struct Step {
-    /// The node that it leads to.
-    child: u32,
-    /// The phrase that ends there, counted from 1; 0 when none does.
-    phrase: u32,
+/// What matching knows of a word.
+#[derive(Clone, Copy)]
+struct PoolWord {
+    /// The state of the automaton after the word alone.
+    state: StateID,
+    /// The phrase that the word is.
+    single: Option<PhraseId>,
+    /// Whether longer phrases start with the word.
+    starts_phrases: bool,
 }
 
-/// Where two words or more lead. Edges from here are found by the place of the edge that leads here, after the words' numbers.
-#[derive(Clone, Copy, Default)]
-struct Node {
-    /// The words that may follow, by [`Node::bit`]; 0 where none does.
-    following: u32,
-    /// The phrase that ends here, counted from 1; 0 when none does.
-    phrase: u32,
+/// A phrase of two words or more.
+#[derive(Clone, Copy)]
+struct Longer {
+    phrase: PhraseId,
+    words: u32,
 }
 
-impl Node {
-    /// A bit of a word. Few words follow after two, so most of the others have another bit.
-    fn bit(word: u32) -> u32 {
-        1 << (word.wrapping_mul(0x9e37_79b9) >> 27)
-    }
-}
-
-/// The numbers of words tell, without a look into memory, which are phrases and which begin longer ones: first come those that
-/// do both, then those that begin phrases, then those that are phrases, then the others.
-#[derive(Clone, Copy, Debug, Default)]
-struct Numbers {
-    both: u32,
-    begin: u32,
-    single: u32,
-}
-
-impl Numbers {
-    /// Whether longer phrases begin with a word. None do with 0.
-    fn begins(self, number: u32) -> bool {
-        number.wrapping_sub(1) < self.begin
-    }
-
-    /// Whether a word is a phrase. 0 is none.
-    fn is_phrase(self, number: u32) -> bool {
-        (number.wrapping_sub(1) < self.both) | (number.wrapping_sub(1 + self.begin) < self.single)
-    }
-}
-
-/// Room that [`Matcher::find`] works in.
+/// Buffers of [`Matcher::find`], kept from document to document.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Numbers of the words that matching sees, 0 for a word of no phrase, and a last 0.
     numbers: Vec<u32>,
-    /// Which word of the document each is.
+    /// The word of the document that each of them is.
     words: Vec<u32>,
 }
 
-/// Words that go down the trie together.
-const TOGETHER: usize = 128;
-/// How many edges they go together; the few that go on do so alone.
-const DEPTH: usize = 4;
-
-/// The way down the trie from a word.
-#[derive(Clone, Copy, Default)]
-struct Walk {
-    /// The word's place among those that matching sees.
-    first: usize,
-    /// Where it has come to; 0 where it ends.
-    node: u32,
-    /// The phrases that ended on the way, after each edge; 0 where none did.
-    phrases: [u32; DEPTH],
-}
-
 impl Matcher {
-    /// The trie of a pool, and the lexicon of its words.
-    pub fn new<'t>(pool: &Pool, tokenizer: &'t Tokenizer) -> (Self, Lexicon<'t>) {
-        #[derive(Default)]
-        struct Role {
-            count: u32,
-            begins: bool,
-            single: bool,
+    /// The matcher of a pool, and the lexicon of the pool's words.
+    ///
+    /// # Errors
+    /// If the pool has more text than an automaton can hold, 2 GiB.
+    pub fn new<'t>(pool: &Pool, tokenizer: &'t Tokenizer) -> Result<(Self, Lexicon<'t>), BuildError> {
+        let mut counts: HashMap<&str, u32> = HashMap::new();
+        for word in pool.phrases.iter().flat_map(|phrase| phrase.text.split(' ')) {
+            *counts.entry(word).or_default() += 1;
         }
-        let mut roles: HashMap<&str, Role> = HashMap::new();
-        for phrase in &pool.phrases {
-            for (place, word) in phrase.text.split(' ').enumerate() {
-                let role = roles.entry(word).or_default();
-                role.count += 1;
-                role.begins |= place == 0 && phrase.words > 1;
-                role.single |= phrase.words == 1;
-            }
-        }
-        // By what the number is to tell; then frequent words lie side by side.
-        let mut words: Vec<(&str, Role)> = roles.into_iter().collect();
-        words.sort_unstable_by_key(|(word, role)| {
-            let group = match (role.begins, role.single) {
-                (true, true) => 0,
-                (true, false) => 1,
-                (false, true) => 2,
-                (false, false) => 3,
-            };
-            (group, std::cmp::Reverse(role.count), *word)
-        });
-        let count = |is: fn(&Role) -> bool| words.iter().filter(|w| is(&w.1)).count() as u32;
-        let of_words = Numbers {
-            both: count(|r| r.begins && r.single),
-            begin: count(|r| r.begins),
-            single: count(|r| !r.begins && r.single),
-        };
-        let lexicon = Lexicon::new(tokenizer, words.iter().map(|w| w.0));
-        let numbers: HashMap<&str, u32> = words.iter().enumerate().map(|(i, w)| (w.0, i as u32 + 1)).collect();
+        // Frequent words get the shortest codes.
+        let mut texts: Vec<(&str, u32)> = counts.into_iter().collect();
+        texts.sort_unstable_by_key(|&(word, count)| (Reverse(count), word));
+        let lexicon = Lexicon::new(tokenizer, texts.iter().map(|(word, _)| *word));
+        let numbers: HashMap<&str, u32> = (1..).zip(&texts).map(|(number, (word, _))| (*word, number)).collect();
 
-        let mut single = vec![0; words.len() + 1];
-        let most = pool.phrases.iter().map(|phrase| usize::from(phrase.words) - 1).sum();
-        // First each edge leads to a node with a number, in the order in which phrases need them, after the words' numbers.
-        let mut steps: Edges<Step> = Edges::with_room_for(most);
-        let first_node = words.len() as u32 + 1;
-        let mut nodes = first_node;
-        for (id, phrase) in pool.phrases.iter().enumerate() {
-            let mut path = phrase.text.split(' ').map(|word| numbers[word]);
-            let Some(mut node) = path.next() else { continue };
-            let mut end = &mut single[node as usize];
-            for word in path {
-                let at = steps.find_or_insert(node, word, || {
-                    nodes += 1;
-                    Step { child: nodes - 1, phrase: 0 }
-                });
-                let step = steps.value_mut(at);
-                node = step.child;
-                end = &mut step.phrase;
+        let mut singles = vec![None; texts.len() + 1];
+        let mut starts_phrases = vec![false; texts.len() + 1];
+        let (mut longer, mut patterns, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, phrase) in (0..).map(PhraseId::new).zip(&pool.phrases) {
+            let words: Vec<u32> = phrase.text.split(' ').map(|word| numbers[word]).collect();
+            match words[..] {
+                [word] => singles[word as usize] = Some(id),
+                [first, second, ..] => {
+                    starts_phrases[first as usize] = true;
+                    pairs.push(pair_of(first, second));
+                    longer.push(Longer { phrase: id, words: words.len() as u32 });
+                    patterns.push(words.iter().flat_map(|word| Code::of(*word)).collect::<Vec<u8>>());
+                }
+                [] => {}
             }
-            *end = id as u32 + 1;
         }
-        // Then the edges are put into a table of their own size, where a node is the place of the edge that leads to it.
-        let mut steps: Vec<Edge<Step>> = steps.iter().copied().collect();
-        steps.sort_unstable_by_key(|edge| edge.value.child);
-        let mut edges = Edges::with_room_for(steps.len());
-        let mut places: Vec<u32> = Vec::with_capacity(steps.len());
-        let mut begun = Vec::new();
-        for Edge { parent, word, value } in steps {
-            let parent = match parent.checked_sub(first_node) {
-                None => {
-                    begun.push(key_of(parent, word));
-                    parent
-                }
-                Some(node) => {
-                    let place = places[node as usize];
-                    let parent: &mut Node = edges.value_mut(place);
-                    parent.following |= Node::bit(word);
-                    first_node + place
-                }
-            };
-            places.push(edges.find_or_insert(parent, word, || Node { following: 0, phrase: value.phrase }));
-        }
-        (Self { numbers: of_words, single, pairs: Filter::of(&begun), edges, first_node }, lexicon)
+        // Depth 1, the root's own transitions: more rows make the automaton larger and not faster.
+        let trie = noncontiguous::Builder::new().prefilter(false).dense_depth(1).build(&patterns)?;
+        let automaton = contiguous::Builder::new().dense_depth(1).build_from_noncontiguous(&trie)?;
+        let Ok(start) = automaton.start_state(Anchored::No) else { unreachable!("every kind of search may start anywhere") };
+        let mut matcher = Self { words: Vec::new(), automaton, start, longer, first_pairs: BloomFilter::of(&pairs) };
+        matcher.words = (0..).zip(singles).zip(starts_phrases).map(|((number, single), starts_phrases)| {
+            let state = if starts_phrases { matcher.read(start, number) } else { start };
+            PoolWord { state, single, starts_phrases }
+        }).collect();
+        Ok((matcher, lexicon))
     }
 
     /// Finds every occurrence in a document, sorted by start, then end.
@@ -202,97 +142,115 @@ impl Matcher {
         let Scratch { numbers, words } = scratch;
         numbers.clear();
         words.clear();
-        if document.has_transparent {
-            for (word, &number) in document.pool_words.iter().enumerate() {
-                if number != Document::TRANSPARENT {
-                    numbers.push(number);
-                    words.push(word as u32);
-                }
+        for (word, &number) in (0..).zip(&document.pool_words) {
+            if number != Document::TRANSPARENT {
+                numbers.push(number);
+                words.push(word);
             }
-        } else {
-            numbers.extend_from_slice(&document.pool_words);
-            words.extend(0..numbers.len() as u32);
         }
         numbers.push(0);
-        // Most words are in no phrase here: those that may be are picked out first, and what is known of them is fetched. Then they
-        // go down the trie together, an edge at a time, while the next word may follow. Then come the phrases, in order.
-        let mut walks = [Walk::default(); TOGETHER];
-        let mut going = [0; TOGETHER];
-        for block in (0..words.len()).step_by(TOGETHER) {
-            let (mut picked, mut count) = (0, 0);
-            for (first, pair) in numbers.windows(2).enumerate().skip(block).take(TOGETHER) {
-                let key = key_of(pair[0], pair[1]);
-                let goes = self.numbers.begins(pair[0]) & self.pairs.may_have(key);
-                if goes {
-                    self.edges.fetch(key);
-                }
-                walks[picked] = Walk { first, node: if goes { pair[0] } else { 0 }, phrases: [0; DEPTH] };
-                going[count] = picked;
-                picked += usize::from(goes | self.numbers.is_phrase(pair[0]));
-                count += usize::from(goes);
+        let first_token = |word: usize| document.first_tokens[words[word] as usize];
+        let token_after = |word: usize| document.first_tokens[words[word] as usize + 1];
+        let mut state = self.start;
+        for (word, pair) in numbers.windows(2).enumerate() {
+            let known = self.words[pair[0] as usize];
+            if let Some(phrase) = known.single {
+                found.push(Occurrence { start: first_token(word), end: token_after(word), phrase });
             }
-            for depth in 0..DEPTH {
-                let mut rest = 0;
-                for i in 0..count {
-                    let walk = &mut walks[going[i]];
-                    let ahead = &numbers[walk.first + depth + 1..];
-                    (walk.node, walk.phrases[depth]) = self.step(walk.node, ahead);
-                    going[rest] = going[i];
-                    rest += usize::from(walk.node != 0);
-                }
-                count = rest;
-            }
-            for walk in &walks[..picked] {
-                let mut occurs = |phrase: u32, length: usize| {
-                    if phrase != 0 {
-                        found.push(Occurrence {
-                            start: document.first_tokens[words[walk.first] as usize],
-                            end: document.first_tokens[words[walk.first + length - 1] as usize + 1],
-                            phrase: PhraseId::new(phrase - 1),
-                        });
+            if state != self.start {
+                // In the middle of phrases: those that end here.
+                state = if pair[0] == 0 { self.start } else { self.read(state, pair[0]) };
+                if self.automaton.is_match(state) {
+                    for i in 0..self.automaton.match_len(state) {
+                        let Longer { phrase, words } = self.longer[self.automaton.match_pattern(state, i).as_usize()];
+                        let first = word + 1 - words as usize;
+                        found.push(Occurrence { start: first_token(first), end: token_after(word), phrase });
                     }
-                };
-                occurs(self.single[numbers[walk.first] as usize], 1);
-                (2..).zip(walk.phrases).for_each(|(length, phrase)| occurs(phrase, length));
-                let (mut node, mut length) = (walk.node, DEPTH + 1);
-                while node != 0 {
-                    let phrase;
-                    (node, phrase) = self.step(node, &numbers[walk.first + length..]);
-                    length += 1;
-                    occurs(phrase, length);
+                }
+                if state != known.state {
+                    continue;
                 }
             }
+            // Nothing but this word may have been read: does it start a phrase with the next one?
+            let goes_on = known.starts_phrases && self.first_pairs.may_contain(pair_of(pair[0], pair[1]));
+            state = if goes_on { known.state } else { self.start };
         }
+        found.sort_unstable();
     }
 
-    /// Goes along an edge: where it leads, or 0 if the word after next does not follow there, and the phrase that ends there, or 0.
-    /// What comes next is on its way from memory then.
-    #[inline]
-    fn step(&self, node: u32, ahead: &[u32]) -> (u32, u32) {
-        let Some((place, Node { following, phrase })) = self.edges.find(node, ahead[0]) else { return (0, 0) };
-        // A word of a phrase is followed by a word, or by the last 0.
-        let next = ahead[1];
-        if following & Node::bit(next) == 0 {
-            return (0, phrase);
-        }
-        let node = self.first_node + place;
-        self.edges.fetch(key_of(node, next));
-        (node, phrase)
+    /// The state after one more word.
+    fn read(&self, state: StateID, number: u32) -> StateID {
+        Code::of(number).into_iter().fold(state, |state, byte| self.automaton.next_state(Anchored::No, state, byte))
     }
 
-    /// Memory of the trie, in bytes.
+    /// Memory of the tables and the automaton, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.single.as_slice()) + self.edges.bytes() + size_of_val(self.pairs.bits.as_slice())
+        size_of_val(self.words.as_slice())
+            + size_of_val(self.longer.as_slice())
+            + size_of_val(self.first_pairs.bits.as_slice())
+            + self.automaton.memory_usage()
     }
 }
 
-/// A set of keys that may say yes to a key that it does not have: one bit a key, about an eighth of them set.
-struct Filter {
+/// The bytes of a word in patterns and text. The first byte is 128 or more and says how many there are; the others are
+/// smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Code {
+    bytes: [u8; 5],
+    length: u8,
+}
+
+impl Code {
+    /// First bytes of codes of one, two, three and five bytes: 128-187, 188-247, 248-253 and 254.
+    const FIRST: [u8; 4] = [128, 188, 248, 254];
+    /// Words that have codes of one, two and three bytes.
+    const WORDS: [u32; 3] = [60, 60 << 7, 6 << 14];
+
+    /// The code of the word with this number, from 1.
+    #[inline]
+    fn of(number: u32) -> Self {
+        let part = |n: u32, shift: u32| (n >> shift) as u8 & 0x7f;
+        let mut n = number - 1;
+        if n < Self::WORDS[0] {
+            return Self { bytes: [Self::FIRST[0] + n as u8, 0, 0, 0, 0], length: 1 };
+        }
+        n -= Self::WORDS[0];
+        if n < Self::WORDS[1] {
+            return Self { bytes: [Self::FIRST[1] + part(n, 7), part(n, 0), 0, 0, 0], length: 2 };
+        }
+        n -= Self::WORDS[1];
+        if n < Self::WORDS[2] {
+            return Self { bytes: [Self::FIRST[2] + part(n, 14), part(n, 7), part(n, 0), 0, 0], length: 3 };
+        }
+        n -= Self::WORDS[2];
+        assert!(n < 1 << 28, "more words than an automaton has states");
+        Self { bytes: [Self::FIRST[3], part(n, 21), part(n, 14), part(n, 7), part(n, 0)], length: 5 }
+    }
+}
+
+impl IntoIterator for Code {
+    type Item = u8;
+    type IntoIter = std::iter::Take<std::array::IntoIter<u8, 5>>;
+
+    #[inline]
+    fn into_iter(self) -> Self::IntoIter {
+        self.bytes.into_iter().take(usize::from(self.length))
+    }
+}
+
+/// The key of two words in a row.
+#[inline]
+fn pair_of(first: u32, second: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(second)
+}
+
+/// A Bloom filter with one bit per key, about an eighth of them set.
+struct BloomFilter {
     bits: Vec<u64>,
     shift: u32,
 }
 
-impl Filter {
+impl BloomFilter {
     fn of(keys: &[u64]) -> Self {
         let size = (8 * keys.len()).next_power_of_two().max(64);
         let mut filter = Self { bits: vec![0; size / 64], shift: 64 - size.trailing_zeros() };
@@ -308,7 +266,7 @@ impl Filter {
     }
 
     #[inline]
-    fn may_have(&self, key: u64) -> bool {
+    fn may_contain(&self, key: u64) -> bool {
         let bit = self.bit(key);
         self.bits[bit / 64] >> (bit % 64) & 1 == 1
     }
@@ -316,18 +274,76 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{collections::HashSet, path::Path};
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::phrase::pool::Phrase;
+
+    #[test]
+    fn codes_start_words_and_no_code_begins_another() {
+        let edges = [0, 60, 60 + (60 << 7), 60 + (60 << 7) + (6 << 14), 1 << 28].map(|n: u32| n.max(3) - 2..n + 3);
+        let mut seen = HashSet::new();
+        for number in edges.into_iter().flatten().filter(|n| *n > 0) {
+            let code: Vec<u8> = Code::of(number).into_iter().collect();
+            assert!(code[0] >= 128 && code[0] < 255 && code[1..].iter().all(|byte| *byte < 128), "{number}");
+            let length = 1 + Code::FIRST.iter().filter(|first| code[0] >= **first).count();
+            assert_eq!(code.len(), if length == 5 { 5 } else { length - 1 }, "{number}: {code:?}");
+            assert!(seen.insert(code), "{number}");
+        }
+    }
+
+    /// All occurrences, phrase by phrase and place by place.
+    fn naive(pool: &Pool, text: &[&str]) -> Vec<Occurrence> {
+        let mut found = Vec::new();
+        for (id, phrase) in (0..).map(PhraseId::new).zip(&pool.phrases) {
+            let words: Vec<&str> = phrase.text.split(' ').collect();
+            for start in 0..text.len().saturating_sub(words.len() - 1) {
+                if text[start..].starts_with(&words) {
+                    found.push(Occurrence { start: start as u32, end: (start + words.len()) as u32, phrase: id });
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    }
 
     proptest! {
+        /// Few words, so that phrases overlap, nest and break off everywhere; codes of one and two bytes.
+        #[test]
+        fn occurrences_are_those_of_a_slow_search(
+            phrases in prop::collection::hash_set(prop::collection::vec(0usize..7, 1..6), 1..40),
+            filler in 0usize..2,
+            text in prop::collection::vec(0usize..9, 0..60),
+        ) {
+            thread_local!(static TOKENIZER: Tokenizer =
+                Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/sample/tokenizer.json")).unwrap());
+            let word = |n: &usize| ["a", "b", "c", "d", "e", "f", "g", "h", "i"][*n];
+            let phrase = |text: String| Phrase { words: text.split(' ').count() as u8, text, score: 0.9, frequency: None };
+            let mut pool = Pool {
+                phrases: phrases.iter().map(|p| phrase(p.iter().map(word).collect::<Vec<_>>().join(" "))).collect(),
+            };
+            // With these the words above are rare, and have longer codes.
+            pool.phrases.extend((0..filler * 900).map(|n| phrase(format!("w{} w{}", n % 90, n % 89))));
+            TOKENIZER.with(|tokenizer| {
+                let (matcher, lexicon) = Matcher::new(&pool, tokenizer).unwrap();
+                let words: Vec<&str> = text.iter().map(word).collect();
+                let mut document = Document::default();
+                crate::text::Encoder::new(&lexicon).encode(&words.join(" "), &mut document);
+                prop_assume!(document.ids.len() == words.len());
+                let mut found = Vec::new();
+                matcher.find(&document, &mut Scratch::default(), &mut found);
+                prop_assert_eq!(found, naive(&pool, &words));
+                Ok(())
+            })?;
+        }
+
         #[test]
         fn the_filter_has_all_that_it_was_given(keys in prop::collection::vec((1u32..40, 1u32..40), 0..500)) {
-            let keys: HashSet<u64> = keys.into_iter().map(|(parent, word)| key_of(parent, word)).collect();
-            let filter = Filter::of(&keys.iter().copied().collect::<Vec<_>>());
-            prop_assert!(keys.iter().all(|&key| filter.may_have(key)));
+            let keys: Vec<u64> = keys.into_iter().map(|(first, second)| pair_of(first, second)).collect();
+            let filter = BloomFilter::of(&keys);
+            prop_assert!(keys.iter().all(|&key| filter.may_contain(key)));
         }
     }
 }

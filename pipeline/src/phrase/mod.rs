@@ -1,5 +1,4 @@
-//! Phrases: the scored pool ([`pool`]), mining it from text ([`miner`]), and where its phrases occur ([`matcher`]).
-mod edges;
+//! Scored phrases: [`mine`] reads the text for `ebert-mining`, [`pool`] holds the phrases, [`matcher`] finds them.
 pub mod matcher;
-pub mod miner;
+pub mod mine;
 pub mod pool;

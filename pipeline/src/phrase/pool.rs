@@ -26,12 +26,17 @@ mod mining;
 
 use self::entries::Entries;
 pub use self::mining::Mining;
-use super::miner::{MineError, check_file, summary::Line};
+use super::mine::{
+    MiningError, check_file,
+    read::LeftOut,
+    summary::{self, Line},
+};
 use crate::{
     REMAKE,
-    corpus::check_files,
-    hashes::Hashes,
-    progress::{NEW, Outcome},
+    engine::{
+        hashes::{Hashes, check_files},
+        progress::{NEW, Outcome},
+    },
     text::Tokenizer,
 };
 
@@ -157,7 +162,7 @@ pub enum PoolError {
     },
     /// The corpus cannot be mined.
     #[error(transparent)]
-    Mine(#[from] MineError),
+    Mine(#[from] MiningError),
     /// None of the mined phrases passes the thresholds.
     #[error(
         "none of {entries} mined phrases reaches the least score, {min_score} or {min_score_single} for single words\n\
@@ -222,7 +227,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
                 let entries = mined.phrases.len() as u64;
                 return Err(PoolError::NothingMined { entries, min_score, min_score_single });
             }
-            summary = super::miner::summary::lines(&mined, (min_score, min_score_single));
+            summary = summary::lines(&mined, LeftOut::default(), (min_score, min_score_single));
             (pool, rejected, source)
         }
         (Source::Import(_), PoolSource::Mined(_)) => unreachable!("a source describes itself"),

@@ -7,9 +7,9 @@ use schemas::{
 use super::{Run, RunError};
 use crate::{
     corpus,
-    progress::{count_of, percent, thousands},
-    source::skipped_in_words,
+    engine::progress::{count_of, percent, thousands},
 };
+use ebert_dumps::skipped_in_words;
 
 /// Raw files that a summary names when they hold nothing.
 const SKIPPED_NAMED: usize = 20;

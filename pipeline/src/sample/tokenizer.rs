@@ -8,11 +8,8 @@ use tokenizers::{
 };
 
 use super::SampleError;
-use crate::{
-    corpus::clean::clean,
-    source::{LineReader, open, parse},
-    text::{SPECIAL_TOKENS, uncased_bert},
-};
+use crate::text::{SPECIAL_TOKENS, uncased_bert};
+use ebert_dumps::{LineReader, clean::clean, open, parse};
 
 /// Entries of the vocabulary: enough for the sample's words, few enough to train a model on a laptop.
 pub const VOCABULARY: usize = 6_000;

@@ -21,18 +21,23 @@ use super::{
 };
 use crate::{
     corpus::tables::{Item, Rows, Table, tables},
-    hashes::Hashes,
-    ledger::{Ledger, Made},
+    engine::{
+        hashes::Hashes,
+        ledger::{Ledger, Made},
+        progress::Progress,
+        stage::{self, Threads},
+    },
     phrase::{
         matcher::{Matcher, Occurrence, Scratch},
         pool,
     },
-    progress::Progress,
-    source::Kind,
-    stage::{self, Threads},
-    syntax::{Model, NounPhrase, Nouns},
-    text::{Document, Encoder, Tokenizer},
+    text::{
+        Document, Encoder, Tokenizer,
+        nouns::{NounFinder, NounPhrase},
+    },
 };
+use ebert_dumps::Kind;
+use ebert_english::Model;
 
 /// What shards are to be made from.
 pub struct Request<'a> {

@@ -7,9 +7,10 @@ use std::{
 
 use schemas::{ManifestError, StoreError};
 
-use crate::progress::quoted;
+use crate::engine::progress::quoted;
 
 pub mod encode;
+pub mod pairs;
 pub mod seal;
 pub mod segment;
 pub mod task;

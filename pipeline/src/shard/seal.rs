@@ -14,10 +14,12 @@ use serde::Serialize;
 use super::{ShardError, encode};
 use crate::{
     REMAKE,
-    graph::pairs,
-    hashes::Hashes,
-    ledger::Ledger,
-    progress::{NEW, Outcome},
+    engine::{
+        hashes::Hashes,
+        ledger::Ledger,
+        progress::{NEW, Outcome},
+    },
+    shard::pairs,
     text::Tokenizer,
 };
 

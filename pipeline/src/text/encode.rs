@@ -103,7 +103,7 @@ impl<'l> Encoder<'l> {
         for (block, (ranges, (first_tokens, pool_words))) in ranges.chunks(AHEAD).zip(of_words).enumerate() {
             for (key, range) in keys.iter_mut().zip(ranges) {
                 *key = Key::new(padded, range.start as usize, range.end as usize);
-                table.fetch(key);
+                table.prefetch(key);
             }
             make_room(ids, count);
             let of_words = first_tokens.iter_mut().zip(pool_words);

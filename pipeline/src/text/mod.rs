@@ -5,6 +5,7 @@
 //! accents, whatever a tokenizer keeps. A word that the table has not seen is cut into pieces (`wordpiece`). Hugging Face's
 //! `tokenizers` stays the authority: it loads the file, says what each character becomes, and is the oracle in the tests.
 mod encode;
+pub mod nouns;
 mod table;
 mod tokenizer;
 mod wordpiece;

@@ -4,7 +4,7 @@
 //! that finding it costs one cache line; the rest are kept aside.
 use hashbrown::HashMap;
 
-use crate::memory::fetch;
+use ebert_prefetch::prefetch;
 
 /// What the table knows of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +135,8 @@ impl WordTable {
 
     /// Has a word's slot on its way from memory.
     #[inline]
-    pub(super) fn fetch(&self, key: &Key<'_>) {
-        fetch(&self.slots[key.hash as usize & (self.slots.len() - 1)]);
+    pub(super) fn prefetch(&self, key: &Key<'_>) {
+        prefetch(&self.slots[key.hash as usize & (self.slots.len() - 1)]);
     }
 
     /// Adds a word that the table does not have.

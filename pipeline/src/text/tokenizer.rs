@@ -14,7 +14,7 @@ use tokenizers::{
 };
 
 use super::wordpiece::{CONTINUATION, WordPiece};
-use crate::source::BYTE_ORDER_MARK;
+use ebert_dumps::BYTE_ORDER_MARK;
 
 /// A WordPiece tokenizer whose ids fit 16 bits.
 pub struct Tokenizer {

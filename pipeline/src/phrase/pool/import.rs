@@ -2,7 +2,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{PoolError, entries::Entries};
-use crate::source::{LineReader, open};
+use ebert_dumps::{LineReader, open};
 
 /// Adds the entries of a file; gives the number of its lines.
 pub(super) fn import(file: &Path, max_unreadable: f64, entries: &mut Entries<'_>) -> Result<u64, PoolError> {

@@ -1,6 +1,8 @@
 //! Mining the pool from the corpus.
 use std::path::Path;
 
+use ebert_english::Model;
+use ebert_mining::{Lists, Mined, Options, Quality, StopWords};
 use schemas::{
     Manifest,
     manifest::{CorpusBody, Hash, MinedPool},
@@ -8,11 +10,8 @@ use schemas::{
 
 use super::PoolError;
 use crate::{
-    hashes::Hashes,
-    phrase::miner::{List, Lists, Mined, Options, Quality, StopWords, check_list, mine_with, read},
-    progress::Progress,
-    stage::Threads,
-    syntax::Model,
+    engine::{hashes::Hashes, progress::Progress, stage::Threads},
+    phrase::mine::{self, check_list, read},
 };
 
 /// How a pool is mined from the corpus.
@@ -54,13 +53,16 @@ impl Mining<'_> {
 
     /// Reads the corpus below `out` and mines it.
     pub(super) fn mine(&self, out: &Path, hashes: &mut Hashes) -> Result<Mined, PoolError> {
-        let own_stop_words = self.stop_words.map(StopWords::read).transpose()?;
+        let own_stop_words = self.stop_words.map(mine::read_stop_words).transpose()?;
         let (text, named) = read::corpus(&out.join("corpus"), self.corpus, hashes, self.threads, self.progress)?;
         let lists = Lists {
-            quality: self.quality_list.map_or(named, |path| Quality::List(List::File(path.to_owned()))),
-            entities: self.entity_list.map(|path| List::File(path.to_owned())),
+            quality: match self.quality_list {
+                Some(path) => Quality::List(mine::read_list(path)?),
+                None => named,
+            },
+            entities: self.entity_list.map(mine::read_list).transpose()?,
             stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
         };
-        Ok(mine_with(&text, &lists, &self.options, self.threads, self.progress)?)
+        Ok(mine::mine(&text, &lists, &self.options, self.threads, self.progress)?)
     }
 }

@@ -1,0 +1,118 @@
+//! Remembers the hashes of files that have not changed since they were hashed.
+//!
+//! What a step is made from, and whether a sealed file is whole, is a question of content. So that asking
+//! it again costs a look at each file's size, times and inode instead of a read of terabytes, the answers
+//! are kept in the user's cache folder (`$XDG_CACHE_HOME/ebert` or `~/.cache/ebert`), one file for each
+//! `OUT`. Without it, or without a home, files are hashed anew; deleting it is safe.
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use schemas::{FileEntry, Manifest, StoreError, store};
+
+use crate::REMAKE;
+
+/// The hashes that are known.
+#[derive(Debug)]
+pub struct Hashes {
+    path: Option<PathBuf>,
+    known: BTreeMap<String, String>,
+    asked: BTreeMap<String, String>,
+}
+
+impl Hashes {
+    /// What earlier runs into `out` remembered.
+    pub fn load(out: &Path) -> Self {
+        let path = cache_of(out);
+        let read = path.as_ref().and_then(|path| fs::read(path).ok());
+        let known = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self { path, known, asked: BTreeMap::new() }
+    }
+
+    /// The hash of a file's bytes, in hex.
+    pub fn blake3(&mut self, path: &Path) -> Result<String, StoreError> {
+        let key = key_of(path)?;
+        let hash = match self.asked.get(&key).or_else(|| self.known.get(&key)) {
+            Some(hash) => hash.clone(),
+            None => store::hash_file(path)?,
+        };
+        self.asked.insert(key, hash.clone());
+        Ok(hash)
+    }
+
+    /// Remembers the hash of a file that was just written.
+    pub fn remember(&mut self, path: &Path, blake3: &str) -> Result<(), StoreError> {
+        self.asked.insert(key_of(path)?, blake3.to_owned());
+        Ok(())
+    }
+
+    /// Checks that `folder` holds the file that `entry` describes.
+    pub fn verify(&mut self, folder: &Path, entry: &FileEntry, remake: &'static str) -> Result<(), StoreError> {
+        let path = folder.join(&entry.name);
+        let found = match self.blake3(&path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::Missing { path, remake });
+            }
+            other => other?,
+        };
+        if found != entry.blake3 {
+            return Err(StoreError::Damaged { path, found, wanted: entry.blake3.clone(), remake });
+        }
+        Ok(())
+    }
+
+    /// Keeps what was asked in this run for the next one, if there is a place for it.
+    pub fn save(&self) {
+        let Some(path) = &self.path else { return };
+        if self.asked.iter().all(|(k, v)| self.known.get(k) == Some(v)) {
+            return;
+        }
+        let mut all = self.known.clone();
+        all.extend(self.asked.clone());
+        // Entries of files that are gone do no harm, but should not pile up for ever.
+        let kept = if all.len() > 4 * self.asked.len() + 1000 { &self.asked } else { &all };
+        if let Some(folder) = path.parent()
+            && fs::create_dir_all(folder).is_ok()
+            && let Ok(json) = serde_json::to_vec(kept)
+        {
+            // A cache that cannot be written is no error: the next run hashes again.
+            let _ = store::write_file(path, &json);
+        }
+    }
+}
+
+/// Where the hashes of an `OUT` folder are kept.
+fn cache_of(out: &Path) -> Option<PathBuf> {
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()).or_else(home)?;
+    let name = blake3::hash(fs::canonicalize(out).ok()?.as_os_str().as_encoded_bytes());
+    Some(cache.join("ebert").join(format!("{}.json", &name.to_hex()[..16])))
+}
+
+/// What identifies the content of a file without reading it.
+fn key_of(path: &Path) -> Result<String, StoreError> {
+    let about = fs::metadata(path).map_err(StoreError::io("read", path))?;
+    // Whatever changes a file's bytes changes its change time, which nobody can set.
+    Ok(format!("{}:{}:{}:{}.{:09}", about.dev(), about.ino(), about.len(), about.ctime(), about.ctime_nsec()))
+}
+/// Checks that the files of a manifest are there and unchanged. Returns what is missing, which is a reason to rebuild.
+///
+/// # Errors
+/// If a file is damaged.
+pub fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
+    folder: &Path,
+    manifest: &Manifest<B>,
+    hashes: &mut Hashes,
+) -> Result<Option<String>, StoreError> {
+    let mut missing = None;
+    for entry in &manifest.files {
+        match hashes.verify(folder, entry, REMAKE) {
+            Err(StoreError::Missing { .. }) => missing = Some(format!("`{}` is missing", entry.name)),
+            other => other?,
+        }
+    }
+    Ok(missing)
+}

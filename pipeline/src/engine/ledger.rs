@@ -1,0 +1,196 @@
+//! What has been made so far: a small record beside `OUT` for each finished table.
+//!
+//! A manifest speaks for a whole folder and comes last. Until then, and when the folder is made again in part,
+//! the ledger says of each table what it was made from, what is in it, and the hash that it had when it was
+//! written. So a stopped run knows what is finished, and a table that was damaged meanwhile is refused by name
+//! instead of being sealed.
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use schemas::{
+    FileEntry, StoreError,
+    manifest::MANIFEST,
+    store::{self, TableReader, TableWriter},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{REMAKE, engine::hashes::Hashes};
+
+/// The note in a table's own metadata that says what it was made from.
+const MADE_FROM: &str = "ebert.made_from";
+/// The note in a table's own metadata that counts what is in it.
+const COUNTS: &str = "ebert.counts";
+
+/// Whether a file is called as a table of this program is: `products-00012.parquet`. What is called otherwise is a
+/// user's own, wherever it lies, and is never removed.
+pub fn is_table(name: &str) -> bool {
+    let number = |stem: &str| name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".parquet");
+    ["products", "reviews", "associations", "pairs"]
+        .into_iter()
+        .filter_map(number)
+        .any(|number| number.len() == 5 && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A finished table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Made<C> {
+    /// Hash of all that decides its content.
+    pub made_from: String,
+    /// What is in it.
+    pub counts: C,
+    /// The file as it was written.
+    pub file: FileEntry,
+}
+
+/// The finished tables of one folder of `OUT`.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    folder: PathBuf,
+    records: PathBuf,
+}
+
+impl Ledger {
+    /// The ledger of `out/step`.
+    pub fn open(out: &Path, step: &str) -> Result<Self, StoreError> {
+        let records = out.join(".made").join(step);
+        fs::create_dir_all(&records).map_err(StoreError::io("create", &records))?;
+        Ok(Self { folder: out.join(step), records })
+    }
+
+    /// The folder of the tables.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Commits a table, with its notes, and records that it is finished.
+    pub fn commit<C: Serialize>(
+        &self,
+        mut table: TableWriter,
+        made_from: &str,
+        counts: C,
+    ) -> Result<Made<C>, StoreError> {
+        let error = |e: serde_json::Error| StoreError::io("write", &self.records)(e.into());
+        table.note(MADE_FROM, made_from.to_owned());
+        table.note(COUNTS, serde_json::to_string(&counts).map_err(error)?);
+        // No record while the table changes: one of an older table would call the new one damaged.
+        let name = table.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        store::remove(&self.record_of(&name))?;
+        let made = Made { made_from: made_from.to_owned(), counts, file: table.commit()? };
+        self.record(&made)?;
+        Ok(made)
+    }
+
+    fn record<C: Serialize>(&self, made: &Made<C>) -> Result<(), StoreError> {
+        let path = self.record_of(&made.file.name);
+        let json = serde_json::to_vec(made).map_err(|e| StoreError::io("write", &path)(e.into()))?;
+        store::write_file(&path, &json).map(drop)
+    }
+
+    /// The record of a table that was made from this and is there.
+    ///
+    /// # Errors
+    /// When the table is not as it was written.
+    pub fn finished<C: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        made_from: &str,
+        hashes: &mut Hashes,
+    ) -> Result<Option<Made<C>>, StoreError> {
+        let record = self.record_of(name);
+        let bytes = match fs::read(&record) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.sealed(name, made_from, hashes),
+            other => other.map_err(StoreError::io("read", &record))?,
+        };
+        // A record that cannot be read is none: its table is made again.
+        let Ok(made) = serde_json::from_slice::<Made<C>>(&bytes) else { return Ok(None) };
+        if made.made_from != made_from || made.file.name != name {
+            return Ok(None);
+        }
+        match hashes.verify(&self.folder, &made.file, REMAKE) {
+            Err(StoreError::Missing { .. }) => Ok(None),
+            other => other.map(|()| Some(made)),
+        }
+    }
+
+    /// The record, made anew, of a table that has none, as in a folder that was copied without its hidden files: the folder's
+    /// manifest has its hash, and the table's notes say the rest.
+    fn sealed<C: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        made_from: &str,
+        hashes: &mut Hashes,
+    ) -> Result<Option<Made<C>>, StoreError> {
+        #[derive(Deserialize)]
+        struct Sealed {
+            files: Vec<FileEntry>,
+        }
+        let manifest = fs::read(self.folder.join(MANIFEST)).ok();
+        let sealed = manifest.and_then(|bytes| serde_json::from_slice::<Sealed>(&bytes).ok());
+        let Some(file) = sealed.and_then(|sealed| sealed.files.into_iter().find(|file| file.name == name)) else {
+            return Ok(None);
+        };
+        match hashes.verify(&self.folder, &file, REMAKE) {
+            Err(StoreError::Missing { .. }) => return Ok(None),
+            other => other?,
+        }
+        let table = TableReader::open_any(&self.folder.join(name))?;
+        let counts = table.note(COUNTS).and_then(|counts| serde_json::from_str(counts).ok());
+        let Some(counts) = counts.filter(|_| table.note(MADE_FROM) == Some(made_from)) else { return Ok(None) };
+        let made = Made { made_from: made_from.to_owned(), counts, file };
+        self.record(&made)?;
+        Ok(Some(made))
+    }
+
+    /// Removes the tables of earlier runs that are not among `files`, with their records, and what a stopped run
+    /// left of tables under temporary names.
+    pub fn keep_only(&self, files: &[FileEntry]) -> Result<(), StoreError> {
+        let kept: HashSet<&str> = files.iter().map(|f| f.name.as_str()).collect();
+        for (folder, ending) in [(&self.folder, ""), (&self.records, ".json")] {
+            for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+                let path = entry.map_err(StoreError::io("list", folder))?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let table = name.strip_suffix(ending).filter(|table| is_table(table));
+                if table.is_some_and(|table| !kept.contains(table)) {
+                    store::remove(&path)?;
+                }
+            }
+            store::sweep(folder, |name| name == MANIFEST || name.strip_suffix(ending).is_some_and(is_table))?;
+        }
+        Ok(())
+    }
+
+    fn record_of(&self, name: &str) -> PathBuf {
+        self.records.join(format!("{name}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_earlier_runs_go_and_a_users_own_files_stay() {
+        let out = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(out.path(), "shards").unwrap();
+        fs::create_dir(ledger.folder()).unwrap();
+        let left = "products-00001.parquet.0123456789abcdef.tmp";
+        let ours = ["products-00000.parquet", "reviews-00003.parquet", "pairs-00001.parquet", left];
+        let theirs = [
+            "sales.parquet",
+            "products.parquet",
+            "products-1.parquet",
+            "products-00000-of-00002.parquet",
+            "my-products-00000.parquet",
+            "products-00001.parquet.tmp",
+            "notes.tmp",
+            "notes.txt.0123456789abcdef.tmp",
+        ];
+        ours.iter().chain(&theirs).for_each(|name| fs::write(ledger.folder().join(name), name).unwrap());
+        ledger.keep_only(&[]).unwrap();
+        let there = |names: &[&str]| names.iter().filter(|n| ledger.folder().join(n).exists()).count();
+        assert_eq!((there(&ours), there(&theirs)), (0, theirs.len()));
+    }
+}

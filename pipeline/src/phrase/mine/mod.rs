@@ -1,0 +1,129 @@
+//! Mining for the pool: the texts and lists that `ebert-mining` learns from, with progress and hints.
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ebert_dumps::{LineReader, open};
+use ebert_mining::{List, Lists, MineError, Mined, Options, StopWords};
+use schemas::StoreError;
+
+use crate::engine::{progress::Progress, stage::Threads};
+
+pub mod read;
+pub mod summary;
+
+use read::{LeftOut, Text};
+
+/// A pool cannot be mined.
+#[derive(Debug, thiserror::Error)]
+pub enum MiningError {
+    /// A text or list.
+    #[error("cannot read `{}`\nhint: a text or list is a file that is plain, .gz or .zst, one entry a line", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// No text.
+    #[error(
+        "found no document with a word{}\nhint: a text has one document a line, of at most 16 MiB, in UTF-8, plain, gz or zst",
+        if *left_out == LeftOut::default() { String::new() } else { format!("; left out were {left_out}") }
+    )]
+    NoText {
+        /// Lines that were left out.
+        left_out: LeftOut,
+    },
+    /// The miner found nothing to learn from.
+    #[error("{0}{}", hint(.0))]
+    Mine(MineError),
+    /// A table of the corpus.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No thread can be started.
+    #[error("cannot start the threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+fn hint(error: &MineError) -> &'static str {
+    match error {
+        MineError::NoText => "",
+        MineError::NothingFrequent { .. } => {
+            "\nhint: phrases are mined from millions of words; for less, lower --min-support"
+        }
+        MineError::NoPositives { .. } => {
+            "\nhint: QUALITY_LIST= (--quality-list) names a file of good phrases in the text's language, one a line, such as titles of an encyclopedia; \
+             without it they are the categories, brands and attributes of the corpus' products, and POOL= imports a pool instead of mining one"
+        }
+        MineError::NoNegatives { .. } => {
+            "\nhint: --quality-list and --entity-list name some phrases; most sequences of words are in neither"
+        }
+    }
+}
+
+/// Mines the phrases of a text, with so many workers.
+pub fn mine(
+    text: &Text,
+    lists: &Lists<'_>,
+    options: &Options,
+    threads: Threads,
+    progress: &Progress,
+) -> Result<Mined, MiningError> {
+    let workers = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build()?;
+    let steps = progress.spinner("mining");
+    let mined = workers
+        .install(|| ebert_mining::mine(&text.tokens, lists, options, &|what| steps.set_message(what.to_owned())));
+    steps.finish_and_clear();
+    mined.map_err(|error| match error {
+        MineError::NoText => MiningError::NoText { left_out: text.left_out },
+        error => MiningError::Mine(error),
+    })
+}
+
+/// Fails if there is no such file, or if it is not a regular one, which could not be read twice.
+pub fn check_file(path: &Path) -> io::Result<()> {
+    let about = File::open(path)?.metadata()?;
+    if about.is_dir() {
+        Err(io::ErrorKind::IsADirectory.into())
+    } else if about.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is no regular file, and cannot be read twice"))
+    }
+}
+
+/// Like [`check_file`], for a list.
+pub fn check_list(path: &Path) -> Result<(), MiningError> {
+    check_file(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })
+}
+
+/// The entries of a file, one per line.
+pub fn read_list(path: &Path) -> Result<List, MiningError> {
+    lines_of(path).map(List::of_lines)
+}
+
+/// Stop words from a file, one per line.
+pub fn read_stop_words(path: &Path) -> Result<StopWords, MiningError> {
+    lines_of(path).map(|text| StopWords::of(text.lines()))
+}
+
+/// The lines of a file that are not blank.
+fn lines_of(path: &Path) -> Result<String, MiningError> {
+    let read = |source| MiningError::Read { path: path.to_owned(), source };
+    let mut lines = LineReader::new(open(path, Arc::default()).map_err(read)?.bytes);
+    let mut text = String::new();
+    while let Some(batch) = lines.next_batch(1 << 18) {
+        for (_, line) in batch.iter() {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        if let Some((_, source)) = batch.damage {
+            return Err(read(source));
+        }
+    }
+    Ok(text)
+}

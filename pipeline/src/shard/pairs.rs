@@ -1,0 +1,395 @@
+//! `OUT/shards/pairs-*.parquet`: associated products with a product that is no neighbor.
+//!
+//! One row an association and draw. Everything drawn is keyed by the association: its direction, its place
+//! in the order, which rows of a hub stay, and its negative. In memory: the edges, about
+//! [`BYTES_PER_EDGE`] bytes each (40 more for each further draw), the names of their products, and the first segments
+//! of these, 2 bytes a token.
+use std::{collections::HashMap, fs, path::Path, time::Instant};
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::UInt16Type,
+};
+use schemas::{
+    Counts, Draws, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, StoreError, columns, create_pairs,
+    manifest::{GraphBody, MANIFEST, ShardOptions},
+    open_segments,
+    store::{self, TableReader},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    REMAKE,
+    engine::{
+        hashes::Hashes,
+        ledger::Ledger,
+        progress::{NEW, Outcome, Progress},
+    },
+    shard::{ShardError, encode},
+};
+
+/// Memory for an edge: itself (12), its two places in the neighbor lists (16, and 8 to keep), its key (16), its
+/// row (16 and 16).
+pub const BYTES_PER_EDGE: u64 = 84;
+
+/// Rows of one file.
+const ROWS_PER_FILE: usize = 1 << 16;
+
+/// The pairs that some inputs and options give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    made_from: String,
+}
+
+/// What is in the pairs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairCounts {
+    /// Number of files.
+    pub files: u32,
+    /// Rows of all of them.
+    pub rows: u64,
+    /// Rows left out, by reason.
+    pub dropped: Counts,
+}
+
+/// Name of a file of pairs.
+pub fn name_of(file: u32) -> String {
+    format!("pairs-{file:05}.parquet")
+}
+
+/// The pairs of these shards, graph, seed and options.
+pub fn plan(shards: &[encode::Planned], graph_blake3: &str, seed: u64, options: &ShardOptions) -> Planned {
+    let mut hasher = blake3::Hasher::new();
+    let (most, draws) = (options.max_per_product, options.draws);
+    hasher.update(format!("pairs {} {seed} {most} {draws}\n{graph_blake3}\n", schemas::FORMAT).as_bytes());
+    for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
+        hasher.update(shard.made_from.as_bytes());
+    }
+    Planned { made_from: hasher.finalize().to_hex().to_string() }
+}
+
+/// The files of finished pairs and what they hold, if all are there, made from the same.
+pub fn finished(
+    ledger: &Ledger,
+    planned: &Planned,
+    hashes: &mut Hashes,
+) -> Result<Option<(Vec<FileEntry>, PairCounts)>, StoreError> {
+    let mut files = Vec::new();
+    loop {
+        let name = name_of(files.len() as u32);
+        let Some(made) = ledger.finished::<PairCounts>(&name, &planned.made_from, hashes)? else { return Ok(None) };
+        files.push(made.file);
+        if files.len() >= made.counts.files as usize {
+            return Ok(Some((files, made.counts)));
+        }
+    }
+}
+
+/// Draws the pairs, or finds that they are up to date.
+pub fn make(
+    out: &Path,
+    shards: &[encode::Planned],
+    graph: &Manifest<GraphBody>,
+    (seed, options): (u64, &ShardOptions),
+    hashes: &mut Hashes,
+    progress: &Progress,
+) -> Result<(PairCounts, Outcome), ShardError> {
+    let since = Instant::now();
+    let folder = out.join("shards");
+    let planned = plan(shards, &graph.data_blake3(), seed, options);
+    let ledger = Ledger::open(out, "shards")?;
+    if let Some((_, counts)) = finished(&ledger, &planned, hashes)? {
+        return Ok((counts, Outcome::UpToDate));
+    }
+    store::remove(&folder.join(MANIFEST))?;
+    fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+
+    let graph = Graph::load(out, graph, hashes)?;
+    let texts = FirstSegments::load(&folder, shards, &graph)?;
+    let (mut rows, mut dropped) = choose(&graph, seed, options);
+    let draw_negative = |row: &Row| graph.negative(row.edge, row.draw, seed, &texts);
+    rows.sort_unstable_by_key(|row| (row.key, row.edge, row.draw));
+
+    let mut drop_row = |reason: &str| *dropped.entry(reason.to_owned()).or_default() += 1;
+    let mut kept = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (anchor, neighbor) = graph.directed(row.edge, seed);
+        if texts.get(anchor).is_empty() || texts.get(neighbor).is_empty() {
+            drop_row("without_tokens");
+            continue;
+        }
+        match draw_negative(&row) {
+            Some(negative) => kept.push((graph.edges[row.edge as usize].2, [anchor, neighbor, negative])),
+            None => drop_row("no_negative"),
+        }
+    }
+    let counts =
+        PairCounts { files: kept.len().div_ceil(ROWS_PER_FILE).max(1) as u32, rows: kept.len() as u64, dropped };
+    let bar = progress.count("pairs", counts.rows);
+    for file in 0..counts.files {
+        let path = folder.join(name_of(file));
+        let mut table = create_pairs(&path)?;
+        let from = file as usize * ROWS_PER_FILE;
+        for piece in kept[from..kept.len().min(from + ROWS_PER_FILE)].chunks(1 << 11) {
+            let mut batch = PairBuilder::default();
+            for (relation, [anchor, neighbor, negative]) in piece {
+                let side = |product: &u32| PairProduct {
+                    product: &graph.products[*product as usize],
+                    input_ids: texts.get(*product),
+                };
+                let (anchor, neighbor, negative) = (side(anchor), side(neighbor), side(negative));
+                batch.push(&Pair { relation: *relation, anchor, neighbor, negative });
+            }
+            table.write_result(batch.finish())?;
+            bar.inc(piece.len() as u64);
+        }
+        let made = ledger.commit(table, &planned.made_from, counts.clone())?;
+        hashes.remember(&path, &made.file.blake3)?;
+    }
+    bar.finish_and_clear();
+    Ok((counts, Outcome::made(since, NEW.to_owned())))
+}
+
+/// A row to be: an edge and which repetition of it.
+struct Row {
+    key: u64,
+    edge: u32,
+    draw: u32,
+}
+
+/// The rows of every edge that the bound of a hub leaves, and how many it left out.
+fn choose(graph: &Graph, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts) {
+    let mut order: Vec<(u64, u32)> =
+        (0..graph.edges.len() as u32).map(|e| (graph.draws(e, seed, "hub", 0).next_u64(), e)).collect();
+    order.sort_unstable();
+    let mut taken = vec![0u64; graph.products.len()];
+    let (mut rows, mut left_out) = (Vec::new(), 0);
+    for (_, edge) in order {
+        let (a, b, _) = graph.edges[edge as usize];
+        if taken[a as usize] >= options.max_per_product || taken[b as usize] >= options.max_per_product {
+            left_out += options.draws;
+            continue;
+        }
+        taken[a as usize] += 1;
+        taken[b as usize] += 1;
+        for draw in 0..options.draws as u32 {
+            rows.push(Row { key: graph.draws(edge, seed, "pair order", draw).next_u64(), edge, draw });
+        }
+    }
+    let dropped = if left_out > 0 { Counts::from([("hub".to_owned(), left_out)]) } else { Counts::new() };
+    (rows, dropped)
+}
+
+/// Numbers for product ids, in the order in which they are met.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        match self.numbers.get(name) {
+            Some(&number) => number,
+            None => {
+                let number = self.numbers.len() as u32;
+                self.numbers.insert(name.to_owned(), number);
+                number
+            }
+        }
+    }
+}
+
+/// The graph by number: products sorted by id, edges as in the file.
+struct Graph {
+    products: Vec<String>,
+    edges: Vec<(u32, u32, Relation)>,
+    /// Neighbors of each product by any relation, sorted; `starts` has one more entry than `products`.
+    starts: Vec<u32>,
+    neighbors: Vec<u32>,
+}
+
+impl Graph {
+    fn load(out: &Path, manifest: &Manifest<GraphBody>, hashes: &mut Hashes) -> Result<Self, ShardError> {
+        let folder = out.join("graph");
+        let mut names = Names::default();
+        let mut ends: Vec<(u32, u32, Relation)> = Vec::new();
+        for entry in &manifest.files {
+            hashes.verify(&folder, entry, REMAKE)?;
+            let table = TableReader::open(&folder.join(&entry.name), &columns::graph_associations())?;
+            for batch in table.batches(1 << 14, None) {
+                let batch = batch?;
+                let column = |i: usize| batch.column(i).as_string::<i32>();
+                let (a, b, relation) = (column(0), column(1), column(2));
+                for row in 0..batch.num_rows() {
+                    let relation = if relation.value(row) == Relation::Complement.as_str() {
+                        Relation::Complement
+                    } else {
+                        Relation::Substitute
+                    };
+                    ends.push((names.number(a.value(row)), names.number(b.value(row)), relation));
+                }
+            }
+        }
+        Ok(Self::new(names, ends))
+    }
+
+    fn new(names: Names, mut edges: Vec<(u32, u32, Relation)>) -> Self {
+        // Numbers in the order of names, so that they do not depend on the order of edges.
+        let mut order: Vec<(String, u32)> = names.numbers.into_iter().collect();
+        order.sort_unstable();
+        let mut renumbered = vec![0; order.len()];
+        for (number, (_, first)) in order.iter().enumerate() {
+            renumbered[*first as usize] = number as u32;
+        }
+        let products: Vec<String> = order.into_iter().map(|(name, _)| name).collect();
+        for (a, b, _) in &mut edges {
+            (*a, *b) = (renumbered[*a as usize], renumbered[*b as usize]);
+        }
+        let mut both: Vec<(u32, u32)> = edges.iter().flat_map(|&(a, b, _)| [(a, b), (b, a)]).collect();
+        both.sort_unstable();
+        both.dedup();
+        let mut starts = vec![0; products.len() + 1];
+        for (from, _) in &both {
+            starts[*from as usize + 1] += 1;
+        }
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        Self { products, edges, starts, neighbors: both.into_iter().map(|(_, to)| to).collect() }
+    }
+
+    fn neighbors(&self, product: u32) -> &[u32] {
+        let product = product as usize;
+        &self.neighbors[self.starts[product] as usize..self.starts[product + 1] as usize]
+    }
+
+    /// The draws of an edge: keyed by its products and relation, not by its number.
+    fn draws(&self, edge: u32, seed: u64, purpose: &str, draw: u32) -> Draws {
+        let (a, b, relation) = self.edges[edge as usize];
+        let (a, b) = (&self.products[a as usize], &self.products[b as usize]);
+        Draws::new(seed, purpose, format!("{a}\0{b}\0{relation}\0{draw}").as_bytes())
+    }
+
+    /// Anchor and neighbor of an edge.
+    fn directed(&self, edge: u32, seed: u64) -> (u32, u32) {
+        let (a, b, _) = self.edges[edge as usize];
+        if self.draws(edge, seed, "direction", 0).below(2) == 0 { (a, b) } else { (b, a) }
+    }
+
+    /// A product that has tokens and is neither the anchor nor one of its neighbors.
+    fn negative(&self, edge: u32, draw: u32, seed: u64, texts: &FirstSegments) -> Option<u32> {
+        let (anchor, _) = self.directed(edge, seed);
+        let neighbors = self.neighbors(anchor);
+        let possible = |p: u32| p != anchor && neighbors.binary_search(&p).is_err() && !texts.get(p).is_empty();
+        let mut draws = self.draws(edge, seed, "negative", draw);
+        let all = self.products.len() as u64;
+        // Nearly always the first try is one. An anchor with very many neighbors is worth a full look.
+        for _ in 0..32 {
+            let product = draws.below(all) as u32;
+            if possible(product) {
+                return Some(product);
+            }
+        }
+        let candidates: Vec<u32> = (0..all as u32).filter(|&p| possible(p)).collect();
+        (!candidates.is_empty()).then(|| candidates[draws.below(candidates.len() as u64) as usize])
+    }
+}
+
+/// Token ids of segment 0 of each product of the graph.
+struct FirstSegments {
+    ids: Vec<u16>,
+    places: Vec<(u64, u16)>,
+}
+
+impl FirstSegments {
+    fn load(folder: &Path, shards: &[encode::Planned], graph: &Graph) -> Result<Self, ShardError> {
+        let number: HashMap<&str, u32> =
+            graph.products.iter().enumerate().map(|(i, p)| (p.as_str(), i as u32)).collect();
+        let mut texts = Self { ids: Vec::new(), places: vec![(0, 0); graph.products.len()] };
+        for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
+            let table = open_segments(&folder.join(&shard.name))?;
+            let wanted = ["product_id", "segment", "input_ids.list.element"];
+            for batch in table.batches(1 << 14, Some(&wanted)) {
+                let batch = batch?;
+                let products = batch.column(0).as_string::<i32>();
+                let segments = batch.column(1).as_primitive::<UInt16Type>();
+                let lists = batch.column(2).as_list::<i32>();
+                for row in 0..batch.num_rows() {
+                    if segments.value(row) != 0 || products.is_null(row) {
+                        continue;
+                    }
+                    if let Some(&product) = number.get(products.value(row)) {
+                        let list = lists.value(row);
+                        let ids = list.as_primitive::<UInt16Type>().values();
+                        texts.places[product as usize] = (texts.ids.len() as u64, ids.len() as u16);
+                        texts.ids.extend_from_slice(ids);
+                    }
+                }
+            }
+        }
+        Ok(texts)
+    }
+
+    fn get(&self, product: u32) -> &[u16] {
+        let (start, length) = self.places[product as usize];
+        &self.ids[start as usize..start as usize + usize::from(length)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph_of(edges: &[(&str, &str)]) -> Graph {
+        let mut names = Names::default();
+        let ends = edges.iter().map(|(a, b)| (names.number(a), names.number(b), Relation::Substitute)).collect();
+        Graph::new(names, ends)
+    }
+
+    fn texts_of(graph: &Graph) -> FirstSegments {
+        let n = graph.products.len();
+        FirstSegments { ids: vec![7; n], places: (0..n as u64).map(|i| (i, 1)).collect() }
+    }
+
+    #[test]
+    fn a_negative_is_never_a_neighbor_and_none_is_none() {
+        // A star: the center has no possible negative, each leaf has all other leaves.
+        let names: Vec<String> = (0..200).map(|i| format!("leaf{i:03}")).collect();
+        let star = graph_of(&names.iter().map(|n| ("center", n.as_str())).collect::<Vec<_>>());
+        let texts = texts_of(&star);
+        for edge in 0..200 {
+            let (anchor, _) = star.directed(edge, 1);
+            match star.negative(edge, 0, 1, &texts) {
+                None => assert_eq!(star.products[anchor as usize], "center"),
+                Some(negative) => {
+                    assert_ne!(negative, anchor);
+                    assert!(!star.neighbors(anchor).contains(&negative));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_with_nearly_only_neighbors_still_finds_the_rest() {
+        let names: Vec<String> = (0..500).map(|i| format!("n{i:03}")).collect();
+        let mut edges: Vec<(&str, &str)> = names.iter().map(|n| ("a", n.as_str())).collect();
+        edges.push(("n000", "stranger"));
+        let graph = graph_of(&edges);
+        let texts = texts_of(&graph);
+        let found: Vec<&str> = (0..500)
+            .filter(|&e| graph.products[graph.directed(e, 3).0 as usize] == "a")
+            .filter_map(|e| graph.negative(e, 0, 3, &texts))
+            .map(|p| graph.products[p as usize].as_str())
+            .collect();
+        assert!(found.len() > 100 && found.iter().all(|&p| p == "stranger"));
+    }
+
+    #[test]
+    fn a_hub_takes_part_in_a_bounded_number_of_rows() {
+        let names: Vec<String> = (0..50).map(|i| format!("n{i:02}")).collect();
+        let graph = graph_of(&names.iter().map(|n| ("hub", n.as_str())).collect::<Vec<_>>());
+        let options = ShardOptions { nouns: false, tagger: None, max_per_product: 8, draws: 3 };
+        let (rows, dropped) = choose(&graph, 0, &options);
+        assert_eq!((rows.len(), dropped["hub"]), (24, 126));
+    }
+}
