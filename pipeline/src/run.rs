@@ -32,7 +32,6 @@ use crate::{
 };
 use ebert_dumps::{FindError, find};
 use ebert_english::Model;
-use ebert_mining;
 
 /// Everything that can be chosen.
 #[derive(Clone, Debug)]
@@ -81,7 +80,7 @@ pub struct Mining {
     /// Words that say little by themselves, instead of the English ones.
     pub stop_words: Option<PathBuf>,
     /// What else decides the phrases.
-    pub options: miner::Options,
+    pub options: ebert_mining::Options,
 }
 
 /// A step failed.
@@ -199,7 +198,7 @@ impl<'a> Run<'a> {
         }
         let mining = &self.options.mining;
         for list in [&mining.quality_list, &mining.entity_list, &mining.stop_words].into_iter().flatten() {
-            miner::check_list(list).map_err(PoolError::from)?;
+            crate::phrase::mine::check_list(list).map_err(PoolError::from)?;
         }
         self.sealed()?;
         let corpus = self.corpus()?;

@@ -281,7 +281,7 @@ proptest! {
             let pool = Pool { phrases };
             let text = words.concat();
             let spans_in_words = |tokenizer: &Tokenizer| {
-                let (matcher, lexicon) = Matcher::new(&pool, tokenizer);
+                let (matcher, lexicon) = Matcher::new(&pool, tokenizer).unwrap();
                 let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
                 Encoder::new(&lexicon).encode(&text, &mut document);
                 matcher.find(&document, &mut scratch, &mut found);
@@ -317,7 +317,7 @@ fn spans_equal(text: &str, phrases: HashSet<Vec<&str>>) -> Result<(), TestCaseEr
     TOKENIZER.with(|tokenizer| {
         let of = |p: Vec<&str>| Phrase { text: p.join(" "), score: 0.5, words: p.len() as u8, frequency: None };
         let pool = Pool { phrases: phrases.into_iter().map(of).collect() };
-        let (matcher, lexicon) = Matcher::new(&pool, tokenizer);
+        let (matcher, lexicon) = Matcher::new(&pool, tokenizer).unwrap();
         let (mut document, mut scratch, mut found) = (Document::default(), Scratch::default(), Vec::new());
         Encoder::new(&lexicon).encode(text, &mut document);
         matcher.find(&document, &mut scratch, &mut found);

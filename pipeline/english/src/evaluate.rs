@@ -3,9 +3,9 @@ use std::{collections::BTreeMap, collections::HashSet};
 
 use super::{
     chunker,
+    features::records_of,
     model::Model,
     tagger,
-    train::records_of,
     treebank::{Sentence, spans},
 };
 

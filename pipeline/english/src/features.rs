@@ -91,3 +91,14 @@ pub(super) fn feature(template: u32, a: u32, b: u32) -> u32 {
     let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
     (mixed >> 32) as u32
 }
+
+/// Records of a sentence's tokens.
+pub(super) fn records_of<'t>(
+    tokens: impl Iterator<Item = &'t str> + Clone,
+    into: &mut Vec<Record>,
+    scratch: &mut Vec<u8>,
+) {
+    let shouted = is_shouted(tokens.clone());
+    into.clear();
+    into.extend(tokens.map(|token| Record::new(token, shouted, scratch)));
+}

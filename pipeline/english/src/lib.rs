@@ -6,15 +6,17 @@
 //! Both models are perceptrons over hashed features (`perceptron`; `memo` keeps what recurring features weigh together), trained by
 //! [`train`] from treebanks ([`treebank`]) and kept in `pipeline/models/`; [`evaluate`] scores them.
 mod chunker;
+#[cfg(feature = "train")]
 pub mod evaluate;
 mod features;
 mod memo;
 mod model;
 mod nouns;
-pub mod perceptron;
+mod perceptron;
 mod sentence;
 mod tagger;
 mod tagging;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod treebank;
 

@@ -1,9 +1,8 @@
 //! Text to tagged tokens.
 use super::{
-    features::Record,
+    features::{Record, records_of},
     sentence::{Sentences, Token},
     tagger::{self, Tagger},
-    train::records_of,
 };
 
 /// Cuts text into sentences and tags their tokens; one for each thread.

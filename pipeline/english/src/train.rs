@@ -8,8 +8,9 @@ use schemas::Draws;
 
 use super::{
     chunker::Chunker,
-    features::{Record, is_shouted},
+    features::{Record, records_of},
     model::Model,
+    perceptron::MOST_LABELS,
     tagger::{self, Tagger},
     treebank::{Chunk, Sentence},
 };
@@ -29,18 +30,10 @@ impl Default for Epochs {
     }
 }
 
-const FOLDS: usize = 5;
+/// The most tags that a model can have: their numbers have six bits, and one of them is none.
+pub const MOST_TAGS: usize = MOST_LABELS - 1;
 
-/// Records of a sentence's tokens.
-pub(super) fn records_of<'t>(
-    tokens: impl Iterator<Item = &'t str> + Clone,
-    into: &mut Vec<Record>,
-    scratch: &mut Vec<u8>,
-) {
-    let shouted = is_shouted(tokens.clone());
-    into.clear();
-    into.extend(tokens.map(|token| Record::new(token, shouted, scratch)));
-}
+const FOLDS: usize = 5;
 
 /// Sentences as the models see them.
 struct Prepared {

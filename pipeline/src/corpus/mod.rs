@@ -29,7 +29,7 @@ use self::{
 use crate::{
     REMAKE,
     engine::{
-        hashes::Hashes,
+        hashes::{self, Hashes},
         ledger::{self, Ledger},
         progress::{NEW, Outcome, Progress, percent, thousands},
         stage::{self, Threads},
@@ -221,7 +221,7 @@ pub fn make(
             Some(why) => why,
             // What is known of the raw files may be more than is allowed now: then nothing is touched.
             None => {
-                match refuse(request, &Flaws::of_manifest(old)).and_then(|()| Ok(check_files(&folder, old, hashes)?))? {
+                match refuse(request, &Flaws::of_manifest(old)).and_then(|()| Ok(hashes::check_files(&folder, old, hashes)?))? {
                     None if old.body.skipped == inputs.1 => return Ok((old.clone(), Outcome::UpToDate)),
                     None => {
                         // Files that hold nothing decide nothing, but the manifest names them.
@@ -341,7 +341,7 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
         });
         bar.inc(file.bytes);
     }
-    inputs.1.extend(files.skipped.iter().cloned());
+    inputs.1.extend(files.skipped.iter().map(|file| SkippedFile { path: file.path.clone(), why: file.why.clone() }));
     bar.finish_and_clear();
     hashes.save();
     Ok(inputs)

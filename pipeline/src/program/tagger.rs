@@ -13,8 +13,7 @@ use schemas::{StoreError, store::Output};
 
 use ebert_english::{
     Model, ModelError, evaluate as score,
-    perceptron::MOST_LABELS,
-    train::{self, Epochs},
+    train::{self, Epochs, MOST_TAGS},
     treebank::{self, Sentence, TreebankError},
 };
 use pipeline::engine::progress::thousands;
@@ -67,9 +66,6 @@ pub enum TaggerError {
     #[error("cannot write the report")]
     Report(#[from] io::Error),
 }
-
-/// Most tags of a model: a feature has a weight for each, and their number six bits.
-const MOST_TAGS: usize = MOST_LABELS - 1;
 
 /// Trains on treebanks and writes the model.
 pub fn train(

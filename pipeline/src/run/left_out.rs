@@ -9,7 +9,7 @@ use crate::{
     corpus,
     engine::progress::{count_of, percent, thousands},
 };
-use ebert_dumps::skipped_in_words;
+use ebert_dumps::{Skipped, skipped_in_words};
 
 /// Raw files that a summary names when they hold nothing.
 const SKIPPED_NAMED: usize = 20;
@@ -48,8 +48,10 @@ impl Run<'_> {
             let (named, more) = body.skipped.split_at(body.skipped.len().min(SKIPPED_NAMED));
             let more = more.len();
             let more = if more > 0 { format!(" and {more} more, in corpus/manifest.json") } else { String::new() };
+            let named: Vec<Skipped> =
+                named.iter().map(|file| Skipped { path: file.path.clone(), why: file.why.clone() }).collect();
             let skipped = count_of(body.skipped.len() as u64, "file is", "files are");
-            let text = format!("{skipped} skipped: {}{more}", skipped_in_words(named));
+            let text = format!("{skipped} skipped: {}{more}", skipped_in_words(&named));
             self.progress.note("", &text)?;
         }
         Ok(())

@@ -146,7 +146,7 @@ pub fn encode(
     store::remove(&folder.join(MANIFEST))?;
 
     let pool = pool::load(request.out, pool_manifest)?;
-    let (matcher, lexicon) = Matcher::new(&pool, request.tokenizer);
+    let (matcher, lexicon) = Matcher::new(&pool, request.tokenizer).map_err(ShardError::Matcher)?;
     // Apart from the phrases' texts, they fit the cache.
     let scores: Vec<f32> = pool.phrases.iter().map(|phrase| phrase.score).collect();
     let rows = missing.iter().map(|p| p.table.entry.rows).sum();
@@ -166,7 +166,7 @@ pub fn encode(
             scratch: Scratch::default(),
             found: Vec::new(),
             spans: Vec::new(),
-            nouns: request.nouns.then(|| Nouns::new(Model::embedded())),
+            nouns: request.nouns.then(|| NounFinder::new(Model::embedded())),
             found_nouns: Vec::new(),
             noun_spans: Vec::new(),
         },
@@ -220,7 +220,7 @@ struct Worker<'a> {
     scratch: Scratch,
     found: Vec<Occurrence>,
     spans: Vec<PhraseSpan>,
-    nouns: Option<Nouns<'a>>,
+    nouns: Option<NounFinder<'a>>,
     found_nouns: Vec<NounPhrase>,
     noun_spans: Vec<TokenRange>,
 }

@@ -39,8 +39,11 @@ pub enum MiningError {
         left_out: LeftOut,
     },
     /// The miner found nothing to learn from.
-    #[error("{0}{}", hint(.0))]
-    Mine(MineError),
+    #[error("{error}{}", hint(error))]
+    Mine {
+        /// The fact.
+        error: MineError,
+    },
     /// A table of the corpus.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,7 +83,7 @@ pub fn mine(
     steps.finish_and_clear();
     mined.map_err(|error| match error {
         MineError::NoText => MiningError::NoText { left_out: text.left_out },
-        error => MiningError::Mine(error),
+        error => MiningError::Mine { error },
     })
 }
 
