@@ -147,7 +147,7 @@ enum Command {
         #[arg(required = true)]
         treebanks: Vec<PathBuf>,
         /// Where to write the model
-        #[arg(long, default_value = "pipeline/models/english.bin")]
+        #[arg(long, default_value = "pipeline/english/models/english.bin")]
         model: PathBuf,
         /// Rounds over the sentences for the tagger
         #[arg(long, default_value_t = Epochs::default().tagger)]

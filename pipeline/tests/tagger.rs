@@ -1,9 +1,14 @@
 //! The tagger and chunker as commands: training gives the same bytes every time, scores are run, not quoted.
 mod support;
 
-use std::fs;
+use std::{fs, io::Read, path::Path};
 
-use ebert_english::{Model, evaluate::evaluate, treebank};
+use ebert_dumps::open;
+use ebert_english::{
+    Model,
+    evaluate::evaluate,
+    treebank::{self, Sentence},
+};
 use support::{pipeline, real_data, said, succeed, workspace};
 
 /// A treebank of a few sentences, with chunks.
@@ -78,10 +83,10 @@ fn what_is_no_treebank_or_model_is_refused_by_name() {
 #[test]
 fn the_projects_model_reaches_its_bar() {
     let Some(data) = real_data() else { return };
-    let scores = evaluate(Model::embedded(), &treebank::read(&data.join("chunking/conll2000-test.txt.gz")).unwrap());
+    let scores = evaluate(Model::embedded(), &conll2000_test(&data));
     assert!(scores.f1() > 93.0, "F1 {:.2}", scores.f1());
     assert!(scores.accuracy() > 96.0, "tags {:.2}%", scores.accuracy());
-    assert!(fs::metadata(workspace().join("pipeline/models/english.bin")).unwrap().len() < 3 << 20);
+    assert!(fs::metadata(workspace().join("pipeline/english/models/english.bin")).unwrap().len() < 3 << 20);
 }
 
 #[test]
@@ -92,6 +97,13 @@ fn training_gives_the_projects_model() {
     let mut command = pipeline(["train-tagger"]);
     command.args(names.map(|name| data.join(format!("chunking/{name}.txt.gz"))));
     succeed(command.arg("--model").arg(folder.path().join("english.bin")));
-    let ours = fs::read(workspace().join("pipeline/models/english.bin")).unwrap();
+    let ours = fs::read(workspace().join("pipeline/english/models/english.bin")).unwrap();
     assert!(fs::read(folder.path().join("english.bin")).unwrap() == ours, "the notice says how the model was made");
+}
+
+fn conll2000_test(data: &Path) -> Vec<Sentence> {
+    let mut text = String::new();
+    let file = data.join("chunking/conll2000-test.txt.gz");
+    open(&file, Default::default()).unwrap().bytes.read_to_string(&mut text).unwrap();
+    treebank::parse(&text).unwrap()
 }

@@ -12,9 +12,17 @@ use std::{
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use anyhow::{Context, Result, anyhow, ensure};
-use ebert_dumps::{clean::clean, LineReader, open, parse};
+use ebert_dumps::{LineReader, clean::clean, open, parse};
 use ebert_english::Model;
-use pipeline::{engine::hashes::Hashes, phrase::{matcher::{Matcher, Occurrence, Scratch}, pool::{self, Pool}}, shard::segment::cut, text::{nouns::NounFinder, Document, Encoder, Tokenizer}};
+use pipeline::{
+    engine::hashes::Hashes,
+    phrase::{
+        matcher::{Matcher, Occurrence, Scratch},
+        pool::{self, Pool},
+    },
+    shard::segment::cut,
+    text::{Document, Encoder, Tokenizer, nouns::NounFinder},
+};
 use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TokenRange, create_segments};
 
 /// CPU seconds of this process so far.
@@ -70,7 +78,7 @@ fn main() -> Result<()> {
 
     let mut made = None;
     let construction = seconds(|| made = Some(Matcher::new(&pool, &tokenizer)));
-    let (matcher, lexicon) = made.context("the closure ran")?;
+    let (matcher, lexicon) = made.context("the closure ran")??;
     report.insert("trie_cpu_s".into(), construction);
     report.insert("trie_mb".into(), matcher.bytes() as f64 / 1e6);
     let patterns: Vec<&str> = pool.phrases.iter().map(|p| p.text.as_str()).collect();
@@ -184,7 +192,7 @@ fn main() -> Result<()> {
             share: 0.2,
             work: {
                 let documents = &documents;
-                let (mut nouns, mut found) = (Nouns::new(Model::embedded()), Vec::new());
+                let (mut nouns, mut found) = (NounFinder::new(Model::embedded()), Vec::new());
                 Box::new(move |texts| {
                     for (text, document) in texts.iter().zip(documents) {
                         nouns.find(text, document, &mut found);

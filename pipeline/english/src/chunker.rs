@@ -348,7 +348,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{model::Model, features::records_of};
+    use crate::{features::records_of, model::Model};
 
     /// The chunks of a sentence, each feature looked up by itself.
     fn slowly(rows: &HashMap<u32, Vec<(u8, i8)>>, records: &[Record], tags: &[u8]) -> Vec<Chunk> {

@@ -4,7 +4,7 @@
 //! what a parser would, at a thousandth of the cost. `sentence` cuts text into sentences and Penn tokens, [`Tagger`] gives each its
 //! part of speech ([`Tagging`] does both), [`Chunker`] marks noun phrases, and [`Nouns`] turns them into token ranges of a document.
 //! Both models are perceptrons over hashed features (`perceptron`; `memo` keeps what recurring features weigh together), trained by
-//! [`train`] from treebanks ([`treebank`]) and kept in `pipeline/models/`; [`evaluate`] scores them.
+//! [`train`] from treebanks ([`treebank`]) and kept in `pipeline/english/models/`; [`evaluate`] scores them.
 mod chunker;
 #[cfg(feature = "train")]
 pub mod evaluate;

@@ -1,6 +1,6 @@
 //! The trained tagger and chunker as a file.
 //!
-//! `pipeline/models/english.bin` is part of the program; its notice beside it says what it was trained on. The file is one line that says
+//! `pipeline/english/models/english.bin` is part of the program; its notice beside it says what it was trained on. The file is one line that says
 //! what it is, then zstd: the tags, the dictionary, and the two models' rows, sorted by feature, differences instead of features.
 use std::sync::LazyLock;
 

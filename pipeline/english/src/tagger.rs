@@ -330,7 +330,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{model::Model, features::records_of};
+    use crate::{features::records_of, model::Model};
 
     /// The tags of a sentence, each feature looked up by itself.
     fn slowly(tagger: &Tagger, rows: &HashMap<u32, Vec<(u8, i8)>>, records: &[Record]) -> Vec<u8> {

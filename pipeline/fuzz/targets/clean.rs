@@ -1,8 +1,8 @@
 //! HTML cleaning: any text, in bounded time, gives tidy lines; cleaning them once more changes nothing, unless
 //! markup was nested or escaped deeper than the rounds go.
 #![no_main]
-use libfuzzer_sys::fuzz_target;
 use ebert_dumps::clean::{clean, clean_line};
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let raw = String::from_utf8_lossy(data);

@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
         text.push_str(["", " ", "\n", "-"][usize::from(byte >> 6)]);
     }
 
-    let (matcher, lexicon) = Matcher::new(&pool, &TOKENIZER);
+    let (matcher, lexicon) = Matcher::new(&pool, &TOKENIZER).expect("a small pool");
     let (mut document, mut found) = (Document::default(), Vec::new());
     Encoder::new(&lexicon).encode(&text, &mut document);
     matcher.find(&document, &mut Scratch::default(), &mut found);

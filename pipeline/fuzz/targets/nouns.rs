@@ -2,9 +2,12 @@
 #![no_main]
 use std::{cell::RefCell, sync::LazyLock};
 
-use libfuzzer_sys::fuzz_target;
 use ebert_english::{MOST_WORDS, Model};
-use pipeline::text::{nouns::{NounPhrase, NounFinder}, Document, Encoder, Lexicon};
+use libfuzzer_sys::fuzz_target;
+use pipeline::text::{
+    Document, Encoder, Lexicon,
+    nouns::{NounFinder, NounPhrase},
+};
 
 mod oracle;
 use oracle::TOKENIZER;
@@ -13,7 +16,7 @@ static LEXICON: LazyLock<Lexicon<'static>> = LazyLock::new(|| Lexicon::new(&TOKE
 
 struct State {
     encoder: Encoder<'static>,
-    nouns: Nouns<'static>,
+    nouns: NounFinder<'static>,
     document: Document,
     found: Vec<NounPhrase>,
 }
@@ -21,7 +24,7 @@ struct State {
 thread_local! {
     static STATE: RefCell<State> = RefCell::new(State {
         encoder: Encoder::new(&LEXICON),
-        nouns: Nouns::new(Model::embedded()),
+        nouns: NounFinder::new(Model::embedded()),
         document: Document::default(),
         found: Vec::new(),
     });

@@ -3,11 +3,11 @@
 //! No input panics. A JSON object that Python would read is a record, and the same record when it is written as
 //! a Python dict.
 #![no_main]
-use libfuzzer_sys::fuzz_target;
 use ebert_dumps::{BYTE_ORDER_MARK, LineReader, Record, parse};
+use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-#[path = "../../src/source/python/repr.rs"]
+#[path = "../../dumps/src/python/repr.rs"]
 mod repr;
 use repr::repr;
 

@@ -221,7 +221,9 @@ pub fn make(
             Some(why) => why,
             // What is known of the raw files may be more than is allowed now: then nothing is touched.
             None => {
-                match refuse(request, &Flaws::of_manifest(old)).and_then(|()| Ok(hashes::check_files(&folder, old, hashes)?))? {
+                match refuse(request, &Flaws::of_manifest(old))
+                    .and_then(|()| Ok(hashes::check_files(&folder, old, hashes)?))?
+                {
                     None if old.body.skipped == inputs.1 => return Ok((old.clone(), Outcome::UpToDate)),
                     None => {
                         // Files that hold nothing decide nothing, but the manifest names them.

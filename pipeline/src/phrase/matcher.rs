@@ -127,12 +127,18 @@ impl Matcher {
         // Depth 1, the root's own transitions: more rows make the automaton larger and not faster.
         let trie = noncontiguous::Builder::new().prefilter(false).dense_depth(1).build(&patterns)?;
         let automaton = contiguous::Builder::new().dense_depth(1).build_from_noncontiguous(&trie)?;
-        let Ok(start) = automaton.start_state(Anchored::No) else { unreachable!("every kind of search may start anywhere") };
+        let Ok(start) = automaton.start_state(Anchored::No) else {
+            unreachable!("every kind of search may start anywhere")
+        };
         let mut matcher = Self { words: Vec::new(), automaton, start, longer, first_pairs: BloomFilter::of(&pairs) };
-        matcher.words = (0..).zip(singles).zip(starts_phrases).map(|((number, single), starts_phrases)| {
-            let state = if starts_phrases { matcher.read(start, number) } else { start };
-            PoolWord { state, single, starts_phrases }
-        }).collect();
+        matcher.words = (0..)
+            .zip(singles)
+            .zip(starts_phrases)
+            .map(|((number, single), starts_phrases)| {
+                let state = if starts_phrases { matcher.read(start, number) } else { start };
+                PoolWord { state, single, starts_phrases }
+            })
+            .collect();
         Ok((matcher, lexicon))
     }
 

@@ -22,7 +22,9 @@ pub enum ShardError {
     #[error("a batch of rows cannot be built")]
     Rows(#[source] arrow::error::ArrowError),
     /// A pool that no automaton can hold.
-    #[error("the pool is too large to search for\nhint: raise MIN_SCORE= or MIN_SCORE_SINGLE=; fewer phrases are kept then")]
+    #[error(
+        "the pool is too large to search for\nhint: raise MIN_SCORE= or MIN_SCORE_SINGLE=; fewer phrases are kept then"
+    )]
     Matcher(#[source] aho_corasick::BuildError),
     /// Options that cannot be written.
     #[error("the options cannot be written as TOML")]
