@@ -67,7 +67,8 @@ impl<S: AsRef<str>> FromIterator<S> for List {
     }
 }
 
-const ENGLISH_STOP_WORDS: &str = include_str!("stop_words.txt");
+/// The English stop words, in sections that start with `# ` and a heading.
+pub const ENGLISH_STOP_WORDS: &str = include_str!("stop_words.txt");
 
 /// Sections of the English stop words whose words make no name of a thing complete.
 const CLOSED_CLASS: [&str; 6] = ["Articles", "Pronouns", "Conjunctions", "Prepositions", "Be, have, do", "Adverbs"];

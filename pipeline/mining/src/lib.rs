@@ -6,6 +6,10 @@
 //!
 //! Results do not depend on the number of threads: counts are integers, sums of fractions are taken in a fixed order, and each tree draws
 //! with a key of its own.
+
+/// Raised whenever the same text and lists give other phrases or scores.
+pub const RULES: u32 = 1;
+
 mod candidates;
 pub mod edges;
 mod features;
@@ -18,7 +22,7 @@ mod types;
 pub use candidates::Candidates;
 use features::{Lexical, Places};
 use forest::{Forest, Matrix};
-pub use labels::{List, Quality, StopWords};
+pub use labels::{ENGLISH_STOP_WORDS, List, Quality, StopWords};
 use segmentation::{Segmentation, Trie};
 pub use tokens::{Batch, Pruning, Reader, Tokens, Word};
 

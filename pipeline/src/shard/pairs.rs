@@ -11,7 +11,8 @@ use arrow::{
     datatypes::UInt16Type,
 };
 use schemas::{
-    Counts, Draws, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, StoreError, columns, create_pairs,
+    Counts, Draws, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules, StoreError, columns,
+    create_pairs,
     manifest::{GraphBody, MANIFEST, ShardOptions},
     open_segments,
     store::{self, TableReader},
@@ -57,11 +58,21 @@ pub fn name_of(file: u32) -> String {
     format!("pairs-{file:05}.parquet")
 }
 
+/// Raised whenever other pairs are drawn from the same graph and segments.
+pub const RULES: u32 = 1;
+
+/// The code that decides pairs.
+pub(crate) fn rules() -> Rules {
+    Rules::of([("pairs", RULES)])
+}
+
 /// The pairs of these shards, graph, seed and options.
 pub fn plan(shards: &[encode::Planned], graph_blake3: &str, seed: u64, options: &ShardOptions) -> Planned {
     let mut hasher = blake3::Hasher::new();
     let (most, draws) = (options.max_per_product, options.draws);
-    hasher.update(format!("pairs {} {seed} {most} {draws}\n{graph_blake3}\n", schemas::FORMAT).as_bytes());
+    hasher.update(
+        format!("pairs {} {seed} {most} {draws}\n{graph_blake3}\n{}\n", schemas::FORMAT, rules().key()).as_bytes(),
+    );
     for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
         hasher.update(shard.made_from.as_bytes());
     }

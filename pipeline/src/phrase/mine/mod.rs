@@ -8,7 +8,7 @@ use std::{
 
 use ebert_dumps::{LineReader, open};
 use ebert_mining::{List, Lists, MineError, Mined, Options, StopWords};
-use schemas::StoreError;
+use schemas::{Rules, StoreError};
 
 use crate::engine::{progress::Progress, stage::Threads};
 
@@ -16,6 +16,14 @@ pub mod read;
 pub mod summary;
 
 use read::{LeftOut, Text};
+
+/// Raised whenever other names are learnt from the same corpus.
+pub const RULES: u32 = 1;
+
+/// The code that decides mined phrases.
+pub fn rules() -> Rules {
+    Rules::of([("english", ebert_english::RULES), ("mine", ebert_mining::RULES), ("names", RULES)])
+}
 
 /// A pool cannot be mined.
 #[derive(Debug, thiserror::Error)]
