@@ -44,3 +44,15 @@ fn associations_follow_types() {
     }
     assert!(hubs >= 5, "{hubs} hubs");
 }
+
+#[test]
+fn another_seed_gives_another_shop() {
+    let catalog = Catalog::load().unwrap();
+    let text = |seed| {
+        let shop = Shop::new(&catalog, 20, seed);
+        let reviews = records::review_records(&shop, &reviews::reviews(&shop, 20));
+        serde_json::to_string(&(records::product_records(&shop), reviews)).unwrap()
+    };
+    assert_eq!(text(1), text(1));
+    assert_ne!(text(1), text(2));
+}

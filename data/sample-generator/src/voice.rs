@@ -66,7 +66,7 @@ impl<'c, 's> Voice<'c, 's> {
         }
     }
 
-    /// The `field` of the substitute where it differs from the product's, or else another entry of `all`.
+    /// The `field` of the substitute, or another entry of `all` where both products have the same.
     fn other(&self, field: fn(&Product<'c>) -> &'c str, all: &'c Choices, draws: &mut Draws) -> String {
         let own = field(self.product);
         let theirs = self.substitute.map(field).filter(|&theirs| theirs != own);
