@@ -1,7 +1,7 @@
 //! English surface rules: articles, plurals, capital letters, spaces.
 
-/// Finishes a sentence: one space between words and none before a stop, "an" before a vowel sound, and
-/// a capital letter after each full stop.
+/// Finishes a sentence: one space between words and none before a stop, "an" before a vowel sound,
+/// and a capital letter after each full stop.
 pub(crate) fn finish(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut out = String::with_capacity(text.len() + 8);

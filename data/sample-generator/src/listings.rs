@@ -83,7 +83,7 @@ pub(crate) fn listing(shop: &Shop, product: &Product) -> Listing {
     page
 }
 
-/// Writes one to five paragraphs of one to four sentences, besides the introduction and the closing.
+/// Writes one to five paragraphs of one to four sentences, plus an introduction and a closing.
 fn description(shop: &Shop, product: &Product, seller: &mut Seller, draws: &mut Draws) -> Vec<String> {
     let templates = &shop.catalog.listings;
     let mut features = Deck::new(&templates.features);

@@ -1,12 +1,12 @@
 //! Writes the sample corpus: a small invented shop in the format of the 2018 Amazon dumps.
 //!
 //! `catalog/` lists what the shop sells, and `templates/` the sentences about it. [`products`] draws
-//! products and their associations, [`listings`] and [`reviews`] write about them, and [`records`] puts
-//! the text into the fields of the dumps. [`noise`] adds what real dumps suffer from. No real product,
-//! brand or person is meant.
+//! products and their associations, [`listings`] and [`reviews`] write about them, and [`records`]
+//! puts the text into the fields of the dumps. [`noise`] adds the faults of real dumps. No real
+//! product, brand or person is meant.
 //!
-//! Every draw is keyed by the seed, a purpose and an id, and picks from a list by position. A new entry
-//! or another order in a list therefore changes the files.
+//! Every draw is keyed by the seed, a purpose and an id, and picks from a list by position. A new
+//! entry or another order in a list therefore changes the files.
 use std::{
     fs::{self, File},
     io::{BufWriter, Write},

@@ -1,7 +1,7 @@
 //! The products of the shop and their associations.
 //!
-//! Substitutes (`also_view`) are near products of the same type. Complements (`also_buy`) are products of
-//! the types that go with it. A few products are hubs, with up to 190 associations.
+//! Substitutes (`also_view`) are near products of the same type. Complements (`also_buy`) are products
+//! of the types that go with it. A few products are hubs, with up to 190 associations.
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::Draws;

@@ -1,4 +1,4 @@
-//! The records of the 2018 dumps: what is written, line by line.
+//! The records of the two files, in the fields of the 2018 dumps.
 use std::collections::BTreeMap;
 
 use schemas::Draws;
@@ -79,7 +79,7 @@ pub(crate) fn product_records(shop: &Shop) -> Vec<ProductRecord> {
     records
 }
 
-/// The records of `reviews`. About one in 140 is there twice.
+/// The records of `reviews`. About one in 140 is repeated.
 pub(crate) fn review_records<'s>(shop: &'s Shop, reviews: &[Review]) -> Vec<ReviewRecord<'s>> {
     let mut records = Vec::new();
     for (i, review) in reviews.iter().enumerate() {
@@ -137,7 +137,7 @@ fn product_record(shop: &Shop, product: &Product, page: Listing) -> ProductRecor
     }
 }
 
-/// The ids of `products`, one list in three with some ids that are not in the corpus.
+/// The ids of `products`. One list in three also has ids that are not in the corpus.
 fn associated_ids(shop: &Shop, products: &[ProductIndex], draws: &mut Draws) -> Vec<String> {
     let mut ids: Vec<String> = products.iter().map(|&i| shop.products[i].asin.clone()).collect();
     if draws.below(3) == 0 {

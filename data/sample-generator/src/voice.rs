@@ -66,7 +66,7 @@ impl<'c, 's> Voice<'c, 's> {
         }
     }
 
-    /// The `field` of the substitute, or another entry of `all` where both products have the same.
+    /// The `field` of the substitute if it differs from the product's, or else another entry of `all`.
     fn other(&self, field: fn(&Product<'c>) -> &'c str, all: &'c Choices, draws: &mut Draws) -> String {
         let own = field(self.product);
         let theirs = self.substitute.map(field).filter(|&theirs| theirs != own);
