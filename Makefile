@@ -80,7 +80,7 @@ verify: pipeline ## compare every file below OUT with its manifest; OUT=dir
 
 .PHONY: trainer
 trainer: libtorch
-	@cargo build --release --workspace $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
+	@cargo build --release --workspace --exclude ebert-sample-generator $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
 # Shards are made first where OUT holds nothing, or what `make pretrain` began: never over a corpus that is another.
 .PHONY: pretrain
