@@ -1,4 +1,4 @@
-//! Candidates as a trie (section B of the specification counts them; see [`count`](crate::count)).
+//! Candidates as a trie.
 use std::ops::Range;
 
 use ebert_prefetch::prefetch;
@@ -11,21 +11,23 @@ use crate::{
 /// The candidates as a trie.
 ///
 /// Words are the first nodes, by their number. Longer candidates follow, by length, then by the
-/// candidate that they extend, then by their last word. So the children of a node are neighbours, and
-/// the trie needs no pointers to them: 16 bytes per candidate without its count.
+/// candidate that they extend, then by their last word. So the children of a node are neighbours,
+/// and the trie needs no pointers to them: 16 bytes per candidate without its count.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     /// The number of distinct words.
     words: usize,
     /// For each node the first of its children; one entry more than nodes.
     first_child: Vec<u32>,
-    // Of each longer candidate: its last word, the candidate without it, the candidate without the first word.
+    // Of each longer candidate: its last word, the candidate without it, the candidate without the
+    // first word.
     last_word: Vec<WordId>,
     parent: Vec<NodeId>,
     suffix: Vec<NodeId>,
     /// The first node of each length from 1, and the number of nodes.
     lengths: Vec<usize>,
-    /// Occurrences of each node. Words: all of them; longer candidates: those that part-of-speech pruning allows.
+    /// Occurrences of each node. Words: all of them; longer candidates: those that part-of-speech
+    /// pruning allows.
     counts: Vec<u64>,
     /// Occurrences of each word whose tag allows it to start a candidate.
     starts: Vec<u64>,

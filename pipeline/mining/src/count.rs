@@ -1,9 +1,10 @@
-//! Counting candidates: the word sequences that occur often enough (section B of the specification).
+//! Counting candidates: the word sequences that occur often enough (section B of the
+//! specification).
 //!
-//! Level by level, an occurrence of a frequent n-gram is extended by the next word, and the (n+1)-grams
-//! that occur often enough are kept. One number per word of the text is held: the n-gram that starts
-//! there. An (n+1)-gram is that number and the next word, in one 64-bit key. Keys are sorted and
-//! counted for a range of n-grams at a time, which bounds their memory.
+//! Level by level, an occurrence of a frequent n-gram is extended by the next word, and the
+//! (n+1)-grams that occur often enough are kept. One number per word of the text is held: the
+//! n-gram that starts there. An (n+1)-gram is that number and the next word, in one 64-bit key.
+//! Keys are sorted and counted for a range of n-grams at a time, which bounds their memory.
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -57,15 +58,16 @@ struct Counted {
 /// Keys that a thread holds at a time, at least: 8 MiB.
 const MIN_KEYS: usize = 1 << 20;
 
-/// Counts the sequences of at most `max_words` words that occur `min_support` times or more. `distinct` is the
-/// number of distinct words.
+/// Counts the sequences of at most `max_words` words that occur `min_support` times or more.
+/// `distinct` is the number of distinct words.
 pub(crate) fn count_candidates(
     words: &[Word],
     distinct: usize,
     min_support: u64,
     max_words: usize,
 ) -> Result<Candidates, MineError> {
-    // Each range costs a pass over the text, so ranges are large: all threads together hold keys for an eighth of it.
+    // Each range costs a pass over the text, so ranges are large: all threads together hold keys
+    // for an eighth of it.
     let keys = words.len() / (8 * rayon::current_num_threads());
     count_in(words, distinct, min_support, max_words, keys.max(MIN_KEYS))
 }
@@ -79,7 +81,8 @@ fn count_in(
 ) -> Result<Candidates, MineError> {
     let WordCounts { all, starts } = count_words(words, distinct);
     let frequent: Vec<bool> = starts.iter().map(|&n| n >= min_support).collect();
-    // Occurrences of each n-gram of the present length. At first these are the words, by their number.
+    // Occurrences of each n-gram of the present length. At first these are the words, by their
+    // number.
     let mut weights: Vec<u64> = starts.iter().map(|&n| if n >= min_support { n } else { 0 }).collect();
     let mut candidates = Candidates::of_words(all, starts, min_support);
     // The n-gram that starts at each place.
@@ -166,7 +169,8 @@ fn count_words(words: &[Word], distinct: usize) -> WordCounts {
         })
 }
 
-/// Cuts n-grams into ranges of at most `most` occurrences each. An n-gram with more is a range of its own.
+/// Cuts n-grams into ranges of at most `most` occurrences each. An n-gram with more is a range of
+/// its own.
 fn ranges(weights: &[u64], most: u64) -> Vec<Range<Gram>> {
     let mut ranges = Vec::new();
     let (mut start, mut sum) = (0, 0);

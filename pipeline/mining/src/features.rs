@@ -191,7 +191,8 @@ mod tests {
         close(row[0], concordance);
         close(row[1], f / (fx * fy).sqrt());
         close(row[2], f * concordance.ln());
-        // One further x in the fifth of five documents; six documents, of which five have x and six have y.
+        // One further x in the fifth of five documents; six documents, of which five have x and six
+        // have y.
         let (idf_x, idf_y) = ((6.0f64 / 5.0).ln(), 0.0);
         close(row[3], idf_x / 5.0 / (idf_x + idf_y));
         close(row[11], (idf_x + idf_y) / 2.0);

@@ -1,8 +1,9 @@
 //! An ensemble of regression trees that learns from noisy labels (section E of the specification).
 //!
-//! Each tree is grown to purity on few positives and as many of the far more numerous negatives. Some
-//! negatives are wrong, but so few that most trees are right, and the score is the mean over a thousand
-//! trees (Shang et al. 2018). Nothing here knows of phrases: rows of numbers go in, scores come out.
+//! Each tree is grown to purity on few positives and as many of the far more numerous negatives.
+//! Some negatives are wrong, but so few that most trees are right, and the score is the mean over a
+//! thousand trees (Shang et al. 2018). Nothing here knows of phrases: rows of numbers go in, scores
+//! come out.
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -78,8 +79,8 @@ struct Tree {
     depth: usize,
 }
 
-/// Leads to the node at `left`, or to the next one if the feature reaches the threshold. A leaf leads to
-/// itself, so that a walk of fixed length needs no test for leaves.
+/// Leads to the node at `left`, or to the next one if the feature reaches the threshold. A leaf
+/// leads to itself, so that a walk of fixed length needs no test for leaves.
 #[derive(Clone, Copy, Debug)]
 struct TreeNode {
     threshold: f32,
@@ -259,7 +260,8 @@ fn loss(positives: usize, labels: usize) -> f64 {
     labels as f64 * p * (1.0 - p) * (p * p + (1.0 - p) * (1.0 - p))
 }
 
-/// Moves the examples for which `is_first` holds to the front, in their order. Returns their number.
+/// Moves the examples for which `is_first` holds to the front, in their order. Returns their
+/// number.
 fn partition(bag: &mut [Example], is_first: impl Fn(&Example) -> bool) -> usize {
     bag.sort_by_key(|entry| !is_first(entry));
     bag.partition_point(|entry| is_first(entry))

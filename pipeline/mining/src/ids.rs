@@ -7,7 +7,7 @@ use crate::error::MineError;
 pub(crate) struct WordId(u32);
 
 impl WordId {
-    /// Numbers are below this. [`Word`](crate::tokens::Word) needs the three upper bits for flags.
+    /// Numbers are below this. `Word` needs the three upper bits for flags.
     pub(crate) const LIMIT: u32 = 1 << 29;
 
     pub(crate) const fn new(number: u32) -> Self {

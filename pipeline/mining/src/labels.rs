@@ -1,4 +1,5 @@
-//! Labels by distant supervision: lists of names tell which candidates are good (section C of the specification).
+//! Labels by distant supervision: lists of names tell which candidates are good (section C of the
+//! specification).
 use crate::{
     candidates::Candidates,
     forest::Examples,
@@ -8,7 +9,8 @@ use crate::{
     word_properties::WordProperties,
 };
 
-/// Phrases of the quality lists that consist of words of the text but are not candidates. Some may be equal.
+/// Phrases of the quality lists that consist of words of the text but are not candidates. Some may
+/// be equal.
 #[derive(Debug, Default)]
 struct RarePhrases {
     /// The words of all phrases, concatenated.
@@ -63,8 +65,8 @@ impl Labels {
                 labels.of[node.index()] = Label::Unknown;
             }
         }
-        // Products name `For Women` and `Sold Out`, though also `The North Face`. They would teach that such
-        // words start and end phrases. An encyclopedia has hardly any such titles.
+        // Products name `For Women` and `Sold Out`, though also `The North Face`. They would teach
+        // that such words start and end phrases. An encyclopedia has hardly any such titles.
         let is_incomplete = |words: &[WordId]| {
             let [first, .., last] = words else { return false };
             learns_from_products && [first, last].iter().any(|&&word| is_closed_class(vocabulary.text(word)))
@@ -105,7 +107,8 @@ impl Labels {
         self.rare.iter()
     }
 
-    /// The examples for candidates of several words. Rows are counted from the first such candidate.
+    /// The examples for candidates of several words. Rows are counted from the first such
+    /// candidate.
     pub(crate) fn of_phrases(&self, candidates: &Candidates) -> Examples {
         let labels = &self.of[candidates.words()..];
         let positives = [0, 1].map(|list| rows(labels, Label::Positive(list)));

@@ -31,13 +31,14 @@ impl<S: AsRef<str>> FromIterator<S> for List {
 /// Good phrases, to learn from.
 #[derive(Clone, Debug)]
 pub enum QualityList {
-    /// Any good phrases, as in AutoPhrase. Most candidates that the list does not name are not phrases.
+    /// Any good phrases, as in AutoPhrase. Most candidates that the list does not name are not
+    /// phrases.
     Phrases(List),
     /// What the products of a corpus name.
     ///
-    /// Phrases are learned from both lists with equal weight. Single words are learned from brands alone,
-    /// against frequent words of which half are stop words: names of kinds are common words (`Shirts`), and would
-    /// teach that common words are good.
+    /// Phrases are learned from both lists with equal weight. Single words are learned from brands
+    /// alone, against frequent words of which half are stop words: names of kinds are common words
+    /// (`Shirts`), and would teach that common words are good.
     Products {
         /// Names of kinds of products and of their attributes.
         kinds: List,
@@ -51,7 +52,8 @@ pub enum QualityList {
 pub struct Lists<'a> {
     /// Good phrases.
     pub quality: QualityList,
-    /// Names of things, whether good phrases or not. Candidates that it names are not used as negatives.
+    /// Names of things, whether good phrases or not. Candidates that it names are not used as
+    /// negatives.
     pub entities: Option<List>,
     /// Words with little meaning of their own.
     pub stop_words: &'a StopWords,

@@ -6,12 +6,12 @@ use crate::{
     count::count_candidates,
     error::MineError,
     features::Measurements,
-    forest::{Examples, Forest, Matrix},
     ids::NodeId,
     labels::Labels,
     lists::Lists,
     occurrences::{AllOccurrences, OccurrenceSums},
     pieces::Pieces,
+    quality::Learning,
     segmentation::Segmentation,
     tokens::Tokens,
     trie::Trie,
@@ -136,7 +136,8 @@ impl fmt::Display for Step {
     }
 }
 
-/// Mines the phrases of a text, on the threads of the current rayon pool. `on_step` is called before each step.
+/// Mines the phrases of a text, on the threads of the current rayon pool. `on_step` is called
+/// before each step.
 ///
 /// # Errors
 /// If there is nothing to mine or to learn from, or the text is too large; see [`MineError`].
@@ -236,45 +237,6 @@ fn check_labels(candidates: &Candidates, counts: &MinedCounts) -> Result<(), Min
     }
 }
 
-/// Learning the quality of candidates in one round.
-struct Learning<'a> {
-    measurements: Measurements<'a>,
-    labels: &'a Labels,
-    seed: u64,
-    round: u32,
-    /// The quality of the last round; empty in the first.
-    previous: &'a [f64],
-}
-
-impl Learning<'_> {
-    /// The quality of every candidate. Words and phrases have forests of their own.
-    fn quality(&self) -> Vec<f64> {
-        let Measurements { candidates, properties, .. } = self.measurements;
-        let words = self.measurements.of_words();
-        let of_words = self.labels.of_words(candidates, properties);
-        let mut quality = self.learn(&words, &of_words, 0, "quality of words");
-        drop(words);
-        let phrases = self.measurements.of_phrases();
-        let of_phrases = self.labels.of_phrases(candidates);
-        quality.extend(self.learn(&phrases, &of_phrases, candidates.words(), "quality of phrases"));
-        quality
-    }
-
-    /// Scores rows, of which the first is the node `first`. `purpose` names the random draws.
-    fn learn(&self, matrix: &Matrix, examples: &Examples, first: usize, purpose: &str) -> Vec<f64> {
-        let nodes = first..first + matrix.len();
-        if examples.is_one_sided() {
-            // If all positives were dropped after the first round, its quality stays.
-            return self.previous.get(nodes).map_or_else(|| vec![0.0; matrix.len()], <[f64]>::to_vec);
-        }
-        // A phrase that was never a piece is not one in the next round either, so its quality is not used.
-        let Measurements { candidates, counts, .. } = self.measurements;
-        let is_used = |node: &usize| *node < candidates.words() || counts[*node] > 0;
-        let rows: Vec<u32> = nodes.filter(is_used).map(|node| (node - first) as u32).collect();
-        Forest::train(matrix, examples, self.seed, &format!("{purpose} {}", self.round)).score(matrix, &rows)
-    }
-}
-
 /// The candidates that are pieces at least once, except for rare words and stems of contractions.
 fn phrases(tokens: &Tokens, candidates: &Candidates, counts: &[u64], quality: &[f64]) -> Vec<MinedPhrase> {
     let mut phrases = Vec::new();
@@ -301,4 +263,109 @@ fn phrases(tokens: &Tokens, candidates: &Candidates, counts: &[u64], quality: &[
     }
     phrases.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
     phrases
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Draws;
+
+    use super::*;
+    use crate::{
+        lists::{List, QualityList, StopWords},
+        occurrences::NodeSums,
+        pieces::Piece,
+        testing::plain_text,
+        tokens::{Annotation, Word},
+    };
+
+    fn lists(quality: &[&str], entities: &[&str]) -> Lists<'static> {
+        Lists {
+            quality: QualityList::Phrases(quality.iter().collect()),
+            entities: Some(entities.iter().collect::<List>()),
+            stop_words: StopWords::english(),
+        }
+    }
+
+    /// A text of several chunks, in which 9 of 10 `aN` are followed by `bN`.
+    fn paired_words() -> Tokens {
+        let mut draws = Draws::new(0, "test", b"");
+        let mut text = String::new();
+        for document in 0..60_000 {
+            text += if document == 0 { "the" } else { " . the" };
+            for _ in 0..4 {
+                let (pair, other) = (draws.below(40), draws.below(40));
+                let second = if draws.below(10) == 0 { other } else { pair };
+                text += &format!(" c{} a{pair} b{second}", draws.below(300));
+            }
+        }
+        plain_text(&text)
+    }
+
+    #[test]
+    fn known_pairs_teach_the_others_on_any_number_of_threads() {
+        let tokens = paired_words();
+        assert!(tokens.chunks_of_documents().len() > 2);
+        let known: Vec<String> = (0..20).map(|pair| format!("A{pair} B{pair}")).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let mine_on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let options = Options { max_words: 3, ..Options::default() };
+            pool.install(|| mine(&tokens, &lists(&known, &[]), &options, |_| {}).unwrap())
+        };
+        let mined = mine_on(1);
+        assert_eq!(mine_on(3).phrases, mined.phrases);
+        assert_eq!((mined.counts.positives, mined.counts.documents), (20, 60_000));
+        let score = |text: &str| mined.phrases.iter().find(|p| p.text == text).map_or(0.0, |p| p.score);
+        for pair in 20..40 {
+            let (good, bad) = (score(&format!("a{pair} b{pair}")), score(&format!("b{pair} c{pair}")));
+            assert!(good > 0.8 && bad < 0.2, "{pair}: {good} {bad}");
+        }
+    }
+
+    #[test]
+    fn steps_are_reported_in_order() {
+        let tokens = plain_text(&["a red pen"; 20].join(" . "));
+        let mut steps = Vec::new();
+        mine(&tokens, &lists(&["red pen"], &[]), &Options::default(), |step| steps.push(step)).unwrap();
+        steps.dedup_by_key(|step| std::mem::discriminant(step));
+        let names: Vec<String> = [
+            Step::CountCandidates,
+            Step::LookUpLists,
+            Step::MeasureCandidates,
+            Step::LearnQuality { round: 1 },
+            Step::Segment { round: 1, pass: 1 },
+            Step::CountPhrases { round: 1 },
+            Step::LearnQuality { round: 2 },
+            Step::Segment { round: 2, pass: 1 },
+            Step::CountPhrases { round: 2 },
+            Step::SortPhrases,
+        ]
+        .iter()
+        .map(Step::to_string)
+        .collect();
+        assert_eq!(steps.iter().map(Step::to_string).collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn texts_that_cannot_be_mined_are_errors() {
+        let text = |count| plain_text(&vec!["red pen"; count].join(" . "));
+        let options = Options::default();
+        let error = |tokens: &Tokens, lists: &Lists<'_>| mine(tokens, lists, &options, |_| {}).unwrap_err();
+        let pen = lists(&["red pen"], &[]);
+        assert_eq!(error(&Tokens::default(), &pen), MineError::NoText);
+        assert_eq!(error(&text(9), &pen), MineError::NothingFrequent { min_support: 10, words: 18 });
+        let hat = lists(&["red hat", "hat"], &[]);
+        assert_eq!(error(&text(10), &hat), MineError::NoPositives { candidates: 1, entries: 2 });
+        assert_eq!(error(&text(10), &pen), MineError::NoNegatives { candidates: 1 });
+        let with_ink = plain_text(&["red pen ink"; 10].join(" . "));
+        let named = lists(&["red pen"], &["pen ink", "red pen ink"]);
+        assert_eq!(error(&with_ink, &named), MineError::NoNegatives { candidates: 3 });
+    }
+
+    #[test]
+    fn arrays_take_the_memory_that_the_root_page_promises() {
+        assert_eq!(size_of::<Word>() + size_of::<Annotation>(), 6);
+        assert_eq!(size_of::<NodeId>(), 4);
+        assert_eq!((size_of::<NodeSums>(), size_of::<Piece>()), (64, 16));
+    }
 }

@@ -1,4 +1,5 @@
-//! Sums over the occurrences of candidates, from which features are computed (section D of the specification).
+//! Sums over the occurrences of candidates, from which features are computed (section D of the
+//! specification).
 use std::{
     ops::Range,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -205,8 +206,9 @@ impl Window {
     }
 }
 
-/// Calls back with each segment of some documents. The window then holds the segment, the one before and
-/// the one after, if they are of the same document. It is empty before and after the call.
+/// Calls back with each segment of some documents. The window then holds the segment, the one
+/// before and the one after, if they are of the same document. It is empty before and after the
+/// call.
 fn each_segment(
     tokens: &Tokens,
     documents: Range<usize>,

@@ -1,12 +1,13 @@
 //! What pieces of a segment cost (section F of the specification).
 //!
-//! A piece scores by how often it occurs among pieces of its length, and by its quality. Between two words
-//! inside a piece their tags must belong together, and at its end they must not.
+//! A piece scores by how often it occurs among pieces of its length, and by its quality. Between
+//! two words inside a piece their tags must belong together, and at its end they must not.
 use ebert_prefetch::prefetch;
 
 use crate::{ids::NodeId, smoothing, tokens::TAGS, trie::Trie};
 
-/// A trie node as a piece, with all that segmentation reads of it, since most nodes are not in the cache.
+/// A trie node as a piece, with all that segmentation reads of it, since most nodes are not in the
+/// cache.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(16))]
 pub(crate) struct Piece {
@@ -73,7 +74,8 @@ impl Transitions {
         Self(vec![probability; TAGS * TAGS])
     }
 
-    /// Estimates probabilities by how often neighbours are in one piece. Pairs that do not occur keep theirs.
+    /// Estimates probabilities by how often neighbours are in one piece. Pairs that do not occur
+    /// keep theirs.
     pub(crate) fn update(&mut self, joined: &[u64], neighbours: &[u64]) {
         for ((transition, &joined), &all) in self.0.iter_mut().zip(joined).zip(neighbours) {
             if all > 0 {

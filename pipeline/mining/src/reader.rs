@@ -1,8 +1,8 @@
 //! Text to arrays.
 //!
 //! Words are those of Unicode's UAX #29, in lower case: apostrophes stay inside, hyphens and colons
-//! split, `1,000` is one word. The characters between words are punctuation. Some of them end a segment,
-//! which no phrase crosses; others are noted at the words beside them.
+//! split, `1,000` is one word. The characters between words are punctuation. Some of them end a
+//! segment, which no phrase crosses; others are noted at the words beside them.
 use ebert_english::{Tagger, Tagging};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
@@ -65,7 +65,8 @@ impl<'m> Reader<'m> {
     /// A reader that tags words with this tagger. Tag names are those of the Penn Treebank.
     ///
     /// # Errors
-    /// [`MineError::TooManyTags`] for a tag set of more than 64 tags, where each verb tag counts twice.
+    /// [`MineError::TooManyTags`] for a tag set of more than 64 tags, where each verb tag counts
+    /// twice.
     pub fn new(tagger: &'m Tagger) -> Result<Self, MineError> {
         let names = tagger.tags();
         let is_verb = |name: &str| name.starts_with("VB");
@@ -243,8 +244,8 @@ fn punctuation(c: char) -> Punctuation {
     }
 }
 
-/// Notes the characters between two words at the word before them, unless it is of an earlier document.
-/// `first` is the first word of the document. Returns the last character's meaning.
+/// Notes the characters between two words at the word before them, unless it is of an earlier
+/// document. `first` is the first word of the document. Returns the last character's meaning.
 fn note_punctuation(between: &str, batch: &mut Batch, first: usize) -> Option<Punctuation> {
     let mut last = None;
     if between == " " {

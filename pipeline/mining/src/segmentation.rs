@@ -1,8 +1,10 @@
-//! Tag-guided segmentation: the text as a sequence of phrases and words (section F of the specification).
+//! Tag-guided segmentation: the text as a sequence of phrases and words (section F of the
+//! specification).
 //!
-//! Each segment is cut into the pieces with the largest sum of log scores, by dynamic programming (Viterbi).
-//! How likely two tags are inside a piece is estimated from the last segmentation. Only the occurrences of
-//! a candidate that are pieces, not every occurrence of its words, are its rectified count.
+//! Each segment is cut into the pieces with the largest sum of log scores, by dynamic programming
+//! (Viterbi). How likely two tags are inside a piece is estimated from the last segmentation. Only
+//! the occurrences of a candidate that are pieces, not every occurrence of its words, are its
+//! rectified count.
 use std::{
     ops::Range,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,8 +23,8 @@ use crate::{
 /// The last pass is the first that changes the log-likelihood by a smaller part.
 const TOLERANCE: f64 = 1e-8;
 const MAX_PASSES: u32 = 10;
-/// Transitions are a few thousand numbers, so at most this many chunks, 17 million words, are enough to
-/// estimate them.
+/// Transitions are a few thousand numbers, so at most this many chunks, 17 million words, are
+/// enough to estimate them.
 const MAX_SAMPLED_CHUNKS: usize = 64;
 
 /// The segmentation of a text, with its estimate of how tags belong together.
@@ -148,8 +150,8 @@ struct LastPiece {
 }
 
 impl Cutter<'_> {
-    /// Cuts a segment into its best pieces and calls back with each, from the last to the first. Returns the
-    /// sum of their scores.
+    /// Cuts a segment into its best pieces and calls back with each, from the last to the first.
+    /// Returns the sum of their scores.
     fn cut(
         &self,
         segment: Range<usize>,
@@ -203,7 +205,8 @@ impl Cutter<'_> {
         best[length]
     }
 
-    /// Prefetches the piece of a word further on, and the parent of a piece that was prefetched before.
+    /// Prefetches the piece of a word further on, and the parent of a piece that was prefetched
+    /// before.
     #[inline]
     fn prefetch_ahead(&self, place: usize) {
         let Self { longest, costs, .. } = self;
@@ -313,7 +316,8 @@ mod tests {
                     let found = cutter.cut(segment.clone(), &mut workspace, |place, node| cut.push((place, node)));
                     let wanted = best_by_trying(&cutter, &trie, segment.clone());
                     prop_assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1.0), "{found} {wanted}");
-                    // Pieces cover the segment from its end to its start, and each is its node's words.
+                    // Pieces cover the segment from its end to its start, and each is its node's
+                    // words.
                     let mut end = segment.end;
                     for (place, node) in cut {
                         prop_assert_eq!(place.end, end);

@@ -69,7 +69,8 @@ pub(crate) enum Pruning {
     Excluded,
 }
 
-/// What is known of an occurrence of a word besides the word: its tag, its capitals, and the punctuation beside it.
+/// What is known of an occurrence of a word besides the word: its tag, its capitals, and the
+/// punctuation beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Annotation(u16);
@@ -116,7 +117,8 @@ pub(crate) const TAGS: usize = 64;
 /// A text as arrays, with one entry per word: 6 bytes.
 ///
 /// [`Tokens::from_documents`] reads one on the calling thread. For several threads, give each a
-/// [`Reader`](crate::Reader) and [append](Tokens::append) their batches in the order of the documents.
+/// [`Reader`](crate::Reader) and [append](Tokens::append) their batches in the order of the
+/// documents.
 #[derive(Debug, Default)]
 pub struct Tokens {
     pub(crate) words: Vec<Word>,
@@ -212,7 +214,8 @@ impl Tokens {
     }
 }
 
-/// Words of a chunk, at least. Chunks do not depend on the number of threads, so neither do sums over them.
+/// Words of a chunk, at least. Chunks do not depend on the number of threads, so neither do sums
+/// over them.
 const CHUNK: usize = 1 << 18;
 
 /// Ranges of about [`CHUNK`] words that end where `ends` says.
@@ -230,7 +233,8 @@ fn chunks(words: usize, ends: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
     chunks
 }
 
-/// Grows by an eighth: these are the largest arrays, and doubling would need half as much memory again.
+/// Grows by an eighth: these are the largest arrays, and doubling would need half as much memory
+/// again.
 fn grow<T>(array: &mut Vec<T>, more: usize) {
     if array.capacity() - array.len() < more {
         array.reserve_exact(more.max(array.len() / 8));

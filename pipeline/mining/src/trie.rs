@@ -1,4 +1,5 @@
-//! The trie of all pieces: the candidates, and listed phrases that are not candidates (section F of the specification).
+//! The trie of all pieces: the candidates, and listed phrases that are not candidates (section F of
+//! the specification).
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
@@ -10,8 +11,8 @@ use crate::{
     tokens::Tokens,
 };
 
-/// The candidates, and the phrases of the quality list that consist of words of the text but are not
-/// candidates. The nodes of such phrases follow those of the candidates.
+/// The candidates, and the phrases of the quality list that consist of words of the text but are
+/// not candidates. The nodes of such phrases follow those of the candidates.
 pub(crate) struct Trie<'c> {
     candidates: &'c Candidates,
     /// The nodes that are not candidates, by parent and last word.
@@ -110,8 +111,8 @@ impl<'c> Trie<'c> {
         self.candidates.prefetch(node);
     }
 
-    /// The longest node that starts at each word of the text, within its segment. All nodes that start
-    /// there are its prefixes.
+    /// The longest node that starts at each word of the text, within its segment. All nodes that
+    /// start there are its prefixes.
     pub(crate) fn longest_nodes(&self, tokens: &Tokens) -> Vec<NodeId> {
         let (words, edges) = (&tokens.words, self.edges());
         let mut longest: Vec<NodeId> = words.par_iter().map(|word| word.id().into()).collect();

@@ -55,7 +55,8 @@ impl Vocabulary {
         Ok(id)
     }
 
-    /// Counts documents for words. Documents are numbered from 1, in order; a word may be given several times for one.
+    /// Counts documents for words. Documents are numbered from 1, in order; a word may be given
+    /// several times for one.
     pub(crate) fn count_documents(&mut self, occurrences: impl Iterator<Item = (WordId, u64)>) {
         self.last_document.resize(self.ends.len(), 0);
         for (word, document) in occurrences {
@@ -77,7 +78,8 @@ impl Vocabulary {
         text.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')) && text.iter().any(u8::is_ascii_digit)
     }
 
-    /// Writes the words of a phrase to `into`. Returns whether it has any and all of them are known.
+    /// Writes the words of a phrase to `into`. Returns whether it has any and all of them are
+    /// known.
     pub(crate) fn find_words(&self, phrase: &str, into: &mut Vec<WordId>) -> bool {
         into.clear();
         for (_, word) in words(phrase) {
@@ -95,8 +97,8 @@ fn text_of<'t>(text: &'t str, ends: &[u64], word: WordId) -> &'t str {
     &text[start as usize..ends[word.index()] as usize]
 }
 
-/// The words of a text with their byte offsets: those of UAX #29, except that a colon between letters,
-/// as in `Color:Black`, separates two words.
+/// The words of a text with their byte offsets: those of UAX #29, except that a colon between
+/// letters, as in `Color:Black`, separates two words.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.unicode_word_indices().flat_map(|(start, word)| {
         let mut at = start;

@@ -19,7 +19,8 @@ impl WordProperties {
         }
     }
 
-    /// Inverse document frequency: the logarithm of the number of documents per document with the word.
+    /// Inverse document frequency: the logarithm of the number of documents per document with the
+    /// word.
     pub(crate) fn idf(&self, word: WordId) -> f64 {
         self.idf[word.index()]
     }

@@ -63,7 +63,8 @@ impl CommandError {
     }
 }
 
-/// Mines a text and writes lines of `score<TAB>phrase`, best first. Prints a summary to standard error.
+/// Mines a text and writes lines of `score<TAB>phrase`, best first. Prints a summary to standard
+/// error.
 pub fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), CommandError> {
     let output = command.output.map(Output::at).transpose()?;
     let (text, mined) = mine_text(command, progress)?;

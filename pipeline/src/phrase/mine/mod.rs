@@ -1,4 +1,5 @@
-//! Mining with `ebert-mining`: reads its texts and lists, shows progress, and adds hints to its errors.
+//! Mining with `ebert-mining`: reads its texts and lists, shows progress, and adds hints to its
+//! errors.
 use std::{
     fs::File,
     io,
