@@ -18,6 +18,7 @@ use pipeline::{
         overlap, phrases, titles,
         verify::verify,
     },
+    phrase::mine::summary::Thresholds,
     run::{self, Options, Run, RunError},
     shard::{ShardError, task},
 };
@@ -286,7 +287,7 @@ struct Mining {
 
 impl Mining {
     fn resolve(self, seed: u64) -> run::Mining {
-        let options = ebert_mining::Options { min_support: self.min_support, longest: self.max_words as usize, seed };
+        let options = ebert_mining::Options { min_support: self.min_support, max_words: self.max_words as usize, seed };
         let Self { quality_list, entity_list, stop_words, .. } = self;
         run::Mining { quality_list, entity_list, stop_words, options }
     }
@@ -474,18 +475,17 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::Mine { text, output, mining, min_score, min_score_single, seed, threads, log } => {
             let run::Mining { quality_list, entity_list, stop_words, options } = mining.resolve(seed);
-            let request = mine::Request {
+            let command = mine::MineCommand {
                 text: &text,
                 quality_list,
                 entity_list,
                 stop_words,
                 options,
-                min_score,
-                min_score_single,
+                thresholds: Thresholds { phrases: min_score, words: min_score_single },
                 threads: workers(threads),
                 output: output.as_deref(),
             };
-            Ok(mine::run(&request, &Progress::new(log))?)
+            Ok(mine::run(&command, &Progress::new(log))?)
         }
         Command::TrainTagger { treebanks, model, tagger_epochs, chunker_epochs } => {
             let epochs = Epochs { tagger: tagger_epochs, chunker: chunker_epochs };

@@ -29,7 +29,7 @@ pub use self::mining::Mining;
 use super::mine::{
     self, MiningError, check_file,
     read::LeftOut,
-    summary::{self, Line},
+    summary::{self, Line, Thresholds},
 };
 use crate::{
     REMAKE,
@@ -239,7 +239,8 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
                 let entries = mined.phrases.len() as u64;
                 return Err(PoolError::NothingMined { entries, min_score, min_score_single });
             }
-            summary = summary::lines(&mined, LeftOut::default(), (min_score, min_score_single));
+            let thresholds = Thresholds { phrases: min_score, words: min_score_single };
+            summary = summary::lines(&mined, LeftOut::default(), thresholds);
             (pool, rejected, source)
         }
         (Source::Import(_), PoolSource::Mined(_)) => unreachable!("a source describes itself"),

@@ -1,4 +1,5 @@
-//! Mining for the pool: the texts and lists that `ebert-mining` learns from, with progress and hints.
+//! Mining with `ebert-mining`: reads its texts and lists, shows progress, and adds hints to its
+//! errors.
 use std::{
     fs::File,
     io,
@@ -25,7 +26,7 @@ pub fn rules() -> Rules {
     Rules::of([("english", ebert_english::RULES), ("mine", ebert_mining::RULES), ("names", RULES)])
 }
 
-/// A pool cannot be mined.
+/// Why mining failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MiningError {
     /// A text or list.
@@ -46,10 +47,10 @@ pub enum MiningError {
         /// Lines that were left out.
         left_out: LeftOut,
     },
-    /// The miner found nothing to learn from.
+    /// The text cannot be mined with these lists.
     #[error("{error}{}", hint(error))]
     Mine {
-        /// The fact.
+        /// The fact, without a hint.
         error: MineError,
     },
     /// A table of the corpus.
@@ -60,9 +61,14 @@ pub enum MiningError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
+impl From<MineError> for MiningError {
+    fn from(error: MineError) -> Self {
+        Self::Mine { error }
+    }
+}
+
 fn hint(error: &MineError) -> &'static str {
     match error {
-        MineError::NoText => "",
         MineError::NothingFrequent { .. } => {
             "\nhint: phrases are mined from millions of words; for less, lower --min-support"
         }
@@ -73,10 +79,13 @@ fn hint(error: &MineError) -> &'static str {
         MineError::NoNegatives { .. } => {
             "\nhint: --quality-list and --entity-list name some phrases; most sequences of words are in neither"
         }
+        MineError::TooManyWords => "\nhint: a text in a natural language has far fewer; check that the file is text",
+        MineError::TooManyCandidates => "\nhint: raise --min-support",
+        _ => "",
     }
 }
 
-/// Mines the phrases of a text, with so many workers.
+/// Mines the phrases of a text.
 pub fn mine(
     text: &Text,
     lists: &Lists<'_>,
@@ -87,15 +96,15 @@ pub fn mine(
     let workers = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build()?;
     let steps = progress.spinner("mining");
     let mined = workers
-        .install(|| ebert_mining::mine(&text.tokens, lists, options, &|what| steps.set_message(what.to_owned())));
+        .install(|| ebert_mining::mine(&text.tokens, lists, options, |step| steps.set_message(step.to_string())));
     steps.finish_and_clear();
     mined.map_err(|error| match error {
         MineError::NoText => MiningError::NoText { left_out: text.left_out },
-        error => MiningError::Mine { error },
+        error => error.into(),
     })
 }
 
-/// Fails if there is no such file, or if it is not a regular one, which could not be read twice.
+/// Fails unless the path is a regular file. A pipe could not be read twice.
 pub fn check_file(path: &Path) -> io::Result<()> {
     let about = File::open(path)?.metadata()?;
     if about.is_dir() {
@@ -107,19 +116,19 @@ pub fn check_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Like [`check_file`], for a list.
+/// [`check_file`] for a list.
 pub fn check_list(path: &Path) -> Result<(), MiningError> {
     check_file(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })
 }
 
 /// The entries of a file, one per line.
 pub fn read_list(path: &Path) -> Result<List, MiningError> {
-    lines_of(path).map(List::of_lines)
+    lines_of(path).map(List::from_lines)
 }
 
 /// Stop words from a file, one per line.
 pub fn read_stop_words(path: &Path) -> Result<StopWords, MiningError> {
-    lines_of(path).map(|text| StopWords::of(text.lines()))
+    lines_of(path).map(|text| StopWords::new(text.lines()))
 }
 
 /// The lines of a file that are not blank.

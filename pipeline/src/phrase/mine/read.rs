@@ -1,4 +1,4 @@
-//! Text to [`Tokens`], by several threads, in the order of the documents.
+//! Texts to [`Tokens`] on several threads, in the order of the documents.
 use std::{
     collections::BTreeSet,
     fmt,
@@ -9,7 +9,7 @@ use std::{
 use arrow::{array::AsArray, record_batch::RecordBatch};
 use ebert_dumps::{Kind, LineReader, open};
 use ebert_english::Model;
-use ebert_mining::{List, Quality, Reader, Tokens};
+use ebert_mining::{List, QualityList, Reader, Tokens};
 use schemas::{Manifest, manifest::CorpusBody};
 
 use super::MiningError;
@@ -23,15 +23,15 @@ use crate::{
     },
 };
 
-/// A text that was read.
+/// A text to mine.
 pub struct Text {
     /// Its words.
     pub tokens: Tokens,
-    /// Lines that were left out.
+    /// Lines that were skipped.
     pub left_out: LeftOut,
 }
 
-/// Lines that are no documents.
+/// Numbers of lines that are not documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Longer than a line may be.
@@ -49,7 +49,12 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Reads a text of one document a line.
+/// A reader of the embedded tagger.
+fn new_reader() -> Reader<'static> {
+    Reader::new(&Model::embedded().tagger).expect("the tag set of the embedded tagger fits")
+}
+
+/// Reads a text with one document per line.
 pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text, MiningError> {
     let read = |source| MiningError::Read { path: path.to_owned(), source };
     let seen = Arc::default();
@@ -66,14 +71,14 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
             },
             None => Ok(None),
         },
-        || Reader::new(&Model::embedded().tagger),
+        new_reader,
         |reader, batch| {
             let lines: Vec<_> = batch.iter().map(|(_, line)| std::str::from_utf8(line)).collect();
             let invalid = lines.iter().filter(|line| line.is_err()).count();
             Ok((reader.read(lines.into_iter().flatten()), batch.too_long.len(), invalid))
         },
         |(batch, too_long, invalid)| {
-            text.tokens.append(&batch);
+            text.tokens.append(&batch)?;
             text.left_out.too_long += too_long as u64;
             text.left_out.invalid_utf8 += invalid as u64;
             bar.set_position(seen.load(Ordering::Relaxed));
@@ -81,22 +86,22 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
         },
     )?;
     bar.finish_and_clear();
-    text.tokens.finish();
+    text.tokens.shrink_to_fit();
     memory::give_back();
-    if text.tokens.words.is_empty() {
+    if text.tokens.is_empty() {
         return Err(MiningError::NoText { left_out: text.left_out });
     }
     Ok(text)
 }
 
-/// Reads the texts of a corpus, and what its products name.
+/// Reads the texts of a corpus and the names that its products give.
 pub fn corpus(
     folder: &Path,
     corpus: &Manifest<CorpusBody>,
     hashes: &mut Hashes,
     threads: Threads,
     progress: &Progress,
-) -> Result<(Text, Quality), MiningError> {
+) -> Result<(Text, QualityList), MiningError> {
     let tables = tables(corpus);
     let mut rows = Rows::new(folder, tables.iter(), columns_of, hashes);
     let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
@@ -111,7 +116,7 @@ pub fn corpus(
                 None => return Ok::<_, MiningError>(None),
             }
         },
-        || Reader::new(&Model::embedded().tagger),
+        new_reader,
         |reader, (kind, rows)| {
             let texts = rows.column(0).as_string::<i32>();
             let batch = reader.read(texts.iter().flatten());
@@ -122,7 +127,7 @@ pub fn corpus(
             Ok((batch, named, rows.num_rows()))
         },
         |(batch, mut named, rows)| {
-            text.tokens.append(&batch);
+            text.tokens.append(&batch)?;
             names.kinds.append(&mut named.kinds);
             names.brands.append(&mut named.brands);
             bar.inc(rows as u64);
@@ -130,10 +135,10 @@ pub fn corpus(
         },
     )?;
     bar.finish_and_clear();
-    text.tokens.finish();
+    text.tokens.shrink_to_fit();
     memory::give_back();
     let [kinds, brands] = [names.kinds, names.brands].map(|names| names.into_iter().collect::<List>());
-    Ok((text, Quality::Corpus { kinds, brands }))
+    Ok((text, QualityList::Products { kinds, brands }))
 }
 
 fn columns_of(kind: Kind) -> &'static [&'static str] {
@@ -143,10 +148,10 @@ fn columns_of(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// What products name.
+/// Names that products give.
 #[derive(Default)]
 struct Names {
-    /// Parts of their categories, and the attributes of their details.
+    /// Parts of their categories, and names of their attributes.
     kinds: BTreeSet<String>,
     brands: BTreeSet<String>,
 }

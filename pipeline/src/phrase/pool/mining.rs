@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use ebert_english::Model;
-use ebert_mining::{Lists, Mined, Options, Quality, StopWords};
+use ebert_mining::{Lists, Mined, Options, QualityList, StopWords};
 use schemas::{
     Manifest,
     manifest::{CorpusBody, Hash, MinedPool},
@@ -50,7 +50,7 @@ impl Mining<'_> {
             }),
             tagger: Hash { blake3: Model::embedded_blake3().to_owned() },
             min_support: self.options.min_support,
-            max_words: self.options.longest as u64,
+            max_words: self.options.max_words as u64,
         })
     }
 
@@ -60,7 +60,7 @@ impl Mining<'_> {
         let (text, named) = read::corpus(&out.join("corpus"), self.corpus, hashes, self.threads, self.progress)?;
         let lists = Lists {
             quality: match self.quality_list {
-                Some(path) => Quality::List(mine::read_list(path)?),
+                Some(path) => QualityList::Phrases(mine::read_list(path)?),
                 None => named,
             },
             entities: self.entity_list.map(mine::read_list).transpose()?,
