@@ -72,7 +72,7 @@ fn a_damaged_file_is_refused() {
     for bytes in [&b""[..], b"something else", &file[1..], &other_version] {
         assert!(matches!(Model::from_bytes(bytes), Err(ModelError::FirstLine)));
     }
-    let trailing = [&file[..], b"kettle"].concat();
+    let trailing = [file, b"kettle"].concat();
     for bytes in [&file[..file.len() / 2], &file[..MAGIC.len() + 3], &trailing] {
         assert!(matches!(Model::from_bytes(bytes), Err(ModelError::Decompress(_))));
     }

@@ -154,13 +154,13 @@ fn tag_names(sentences: &[Sentence]) -> Result<Vec<String>, TrainError> {
 /// `names` has all tags of the sentences, sorted.
 fn prepare(sentences: &[Sentence], names: &[String]) -> Vec<Prepared> {
     let mut buffer = Vec::new();
-    let mut prepare = |sentence: &Sentence| {
+    let prepare = |sentence: &Sentence| {
         let mut forms = Vec::new();
         forms_of(sentence.words.iter().map(String::as_str), &mut forms, &mut buffer);
         let tag = |name: &String| names.partition_point(|other| other < name) as u8;
         Prepared { forms, tags: sentence.tags.iter().map(tag).collect(), chunks: sentence.chunks.clone() }
     };
-    sentences.iter().map(|sentence| prepare(sentence)).collect()
+    sentences.iter().map(prepare).collect()
 }
 
 #[cfg(test)]
