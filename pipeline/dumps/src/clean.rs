@@ -8,7 +8,7 @@
 //! one line.
 //!
 //! ```
-//! # use pipeline::corpus::clean::{clean, clean_line};
+//! # use ebert_dumps::clean::{clean, clean_line};
 //! let mut text = String::new();
 //! clean("<p>Tom &amp;amp; Jerry&#39;s</p>\n\n5 &lt; 6,   <3", &mut text);
 //! assert_eq!(text, "Tom & Jerry's\n5 < 6, <3");
@@ -149,13 +149,15 @@ pub fn is_script(title: &str) -> bool {
 /// `text` without the markup of products and videos in reviews.
 fn strip_references(text: Cow<'_, str>) -> Cow<'_, str> {
     let mut out = String::new();
-    let mut copied = 0;
-    for open in memmem::find_iter(text.as_bytes(), b"[[") {
-        let Some((name, end)) = reference(&text[open..]) else { continue };
-        if open >= copied {
+    let (mut copied, mut at) = (0, 0);
+    while let Some(skip) = memmem::find(&text.as_bytes()[at..], b"[[") {
+        let open = at + skip;
+        // Brackets may stand close together: the next reference may begin one byte on.
+        at = open + 1;
+        if let Some((name, length)) = reference(&text[open..]) {
             out.push_str(&text[copied..open]);
             out.push_str(name);
-            copied = open + end;
+            (copied, at) = (open + length, open + length);
         }
     }
     if copied == 0 {
