@@ -144,6 +144,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn frames_are_decompressed(
             texts in prop::collection::vec(prop::collection::vec("[a-d]{1,9}", 0..300), 0..4),
@@ -166,10 +168,11 @@ mod tests {
 
         #[test]
         fn damage_leaves_the_same_for_every_size_of_buffer(
-            words in prop::collection::vec("[a-z]{1,9} ", 0..9000), at in any::<prop::sample::Index>(),
+            words in prop::collection::vec("[a-z]{1,9} ", 1..500), at in any::<prop::sample::Index>(),
             with in prop::collection::vec(any::<u8>(), 1..50), at_once in 1usize..5000, buffer in 1usize..300,
         ) {
-            let mut compressed = zstd::encode_all(words.concat().as_bytes(), 1).unwrap();
+            let text: String = (0..60_000).map(|i| format!("{}{} ", words[i % words.len()], i * i % 977)).collect();
+            let mut compressed = zstd::encode_all(text.as_bytes(), 1).unwrap();
             let at = at.index(compressed.len());
             for (byte, with) in compressed[at..].iter_mut().zip(with) {
                 *byte ^= with;
