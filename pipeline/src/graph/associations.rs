@@ -6,16 +6,15 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
 
-use arrow::{array::StringArray, record_batch::RecordBatch};
 use polars::prelude::*;
 use schemas::{
-    Counts, Manifest, ManifestError, StoreError, columns,
+    CorpusAssociationRows, Counts, GraphEdge, Manifest, ManifestError, Rows, StoreError, UnknownRelation,
+    create_graph_edges,
     manifest::{CorpusBody, GraphBody, Hash, MANIFEST},
-    store::{self, Layout, TableWriter},
+    store,
 };
 
 use crate::{
@@ -44,6 +43,15 @@ pub enum GraphError {
         /// Why not.
         #[source]
         source: PolarsError,
+    },
+    /// An association.
+    #[error("an association of the corpus `{}` cannot be read", folder.display())]
+    Relation {
+        /// The folder of the corpus.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        source: UnknownRelation,
     },
     /// A file of ours, or the disk.
     #[error(transparent)]
@@ -106,9 +114,9 @@ pub fn make(
         Ok(all.unwrap_or_else(empty))
     };
     let products = load("products-", &["product_id"], hashes)?;
-    let found = load("associations-", &["product", "other", "relation"], hashes)?;
+    let found = load("associations-", CorpusAssociationRows::COLUMNS, hashes)?;
     let edges = edges(&found, &products).map_err(table("join the associations of"))?;
-    let (body, file) = write(&folder, &edges, found.height() as u64, corpus)?;
+    let (body, file) = write((&folder, &corpus_folder), &edges, found.height() as u64, corpus)?;
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
     Ok((manifest, Outcome::made(since, why)))
 }
@@ -143,37 +151,26 @@ fn edges(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
 }
 
 fn write(
-    folder: &Path,
+    (folder, corpus_folder): (&Path, &Path),
     edges: &DataFrame,
     found: u64,
     corpus: &Manifest<CorpusBody>,
 ) -> Result<(GraphBody, schemas::FileEntry), GraphError> {
-    let layout = Layout { byte_streams: &[], plain: &[], row_group_bytes: 64 << 20 };
-    let mut table = TableWriter::create(&folder.join(NAME), columns::graph_associations(), &layout)?;
+    let mut table = create_graph_edges(&folder.join(NAME))?;
     let refused = |source| GraphError::Table { what: "write the edges of", path: folder.to_owned(), source };
     let column = |name: &str| edges.column(name).and_then(|c| c.str()).map_err(refused);
-    let (a, b, relation) = (column("product_a")?, column("product_b")?, column("relation")?);
-    let mut rows = a.iter().zip(b.iter()).zip(relation.iter()).map(|((a, b), r)| (a, b, r));
-    let (mut by_relation, mut nodes) = (Counts::new(), std::collections::HashSet::<Option<&str>>::new());
-    loop {
-        let piece: Vec<_> = rows.by_ref().take(1 << 15).collect();
-        if piece.is_empty() {
-            break;
-        }
-        for (a, b, relation) in &piece {
-            *by_relation.entry(relation.unwrap_or_default().to_owned()).or_default() += 1;
-            nodes.extend([a, b]);
-        }
-        let batch = RecordBatch::try_new(
-            columns::graph_associations(),
-            vec![
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.0.unwrap_or_default()))),
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.1.unwrap_or_default()))),
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.2.unwrap_or_default()))),
-            ],
-        );
-        table.write_result(batch)?;
+    let (a, b, relations) = (column("product_a")?, column("product_b")?, column("relation")?);
+    let (mut by_relation, mut nodes) = (Counts::new(), std::collections::HashSet::<&str>::new());
+    for ((a, b), relation) in a.iter().zip(b.iter()).zip(relations.iter()) {
+        let (product_a, product_b) = (a.unwrap_or_default(), b.unwrap_or_default());
+        let relation = relation.unwrap_or_default().parse();
+        let relation = relation.map_err(|source| GraphError::Relation { folder: corpus_folder.to_owned(), source })?;
+        let edge = GraphEdge { product_a, product_b, relation };
+        *by_relation.entry(edge.relation.to_string()).or_default() += 1;
+        nodes.extend([product_a, product_b]);
+        table.push(&edge)?;
     }
+    let mut table = table.finish()?;
     let body = GraphBody {
         corpus: Hash { blake3: corpus.data_blake3() },
         found,

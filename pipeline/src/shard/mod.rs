@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::{ManifestError, StoreError};
+use schemas::{ManifestError, StoreError, UnknownRelation};
 
 use crate::engine::progress::quoted;
 
@@ -66,6 +66,15 @@ pub enum ShardError {
         out: PathBuf,
         /// In how many tasks they are made, where it was said.
         tasks: Option<u32>,
+    },
+    /// An edge of the graph.
+    #[error("the graph `{}` holds an edge that cannot be read", path.display())]
+    Edge {
+        /// The table.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: UnknownRelation,
     },
     /// Which task this is, is not clear.
     #[error(transparent)]
