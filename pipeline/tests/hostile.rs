@@ -60,7 +60,7 @@ impl Hostile {
         assert!(status.success(), "{said}");
         println!("peak {peak} MiB");
         assert!(peak < most, "{peak} MiB, wanted less than {most}");
-        let counts = Manifest::<CorpusBody>::read(&self.out().join("corpus"), "x").unwrap().body;
+        let counts = Manifest::<CorpusBody>::read(&self.out().join("corpus")).unwrap().body;
         let of = &counts.counts;
         assert_eq!(of.records, of.products + of.reviews + of.rejected.values().sum::<u64>(), "{of:?}");
         counts

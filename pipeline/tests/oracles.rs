@@ -330,9 +330,9 @@ fn spans_equal(text: &str, phrases: HashSet<Vec<&str>>) -> Result<(), TestCaseEr
 
 /// Compares whole shards with the corpus that they were made from; looks at every `stride`th document in full.
 fn check_shards(out: &Path, stride: usize) {
-    let shards = Manifest::<ShardsBody>::read(&out.join("shards"), "make shards").unwrap();
-    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), "make shards").unwrap();
-    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool"), "make shards").unwrap();
+    let shards = Manifest::<ShardsBody>::read(&out.join("shards")).unwrap();
+    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus")).unwrap();
+    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool")).unwrap();
     let pool = pool::load(out, &pool_manifest).unwrap();
     assert!(pool.phrases.windows(2).all(|p| (p[1].score, &p[0].text) < (p[0].score, &p[1].text)));
     let tokenizer = Tokenizer::load(&out.join("shards/tokenizer.json")).unwrap();
@@ -352,7 +352,7 @@ fn check_shards(out: &Path, stride: usize) {
         let tables: Vec<_> = corpus.files.iter().filter(|f| f.name.starts_with(kind)).collect();
         for (bucket, entry) in tables.iter().enumerate() {
             let mut texts = HashMap::new();
-            let path = verify_file(&out.join("corpus"), entry, "x").unwrap();
+            let path = verify_file(&out.join("corpus"), entry).unwrap();
             let open = if kind == "products" { open_corpus_products } else { open_corpus_reviews };
             for rows in open(&path).unwrap().read::<CorpusTextRows>(1000) {
                 for row in rows.unwrap().iter() {
@@ -360,7 +360,7 @@ fn check_shards(out: &Path, stride: usize) {
                 }
             }
             let shard = shards.files.iter().find(|f| f.name == entry.name).unwrap();
-            let table = open_segments(&verify_file(&out.join("shards"), shard, "x").unwrap()).unwrap();
+            let table = open_segments(&verify_file(&out.join("shards"), shard).unwrap()).unwrap();
             let mut last = None;
             let mut documents: Vec<(u64, Vec<u16>, Vec<usize>, Spans)> = Vec::new();
             for batch in table.batches(1000, None) {
@@ -428,7 +428,7 @@ fn check_shards(out: &Path, stride: usize) {
 
 /// Every pair is an association; no negative is the anchor or a neighbor of it.
 fn check_pairs(out: &Path, wanted: u64) {
-    let graph = Manifest::<GraphBody>::read(&out.join("graph"), "make shards").unwrap();
+    let graph = Manifest::<GraphBody>::read(&out.join("graph")).unwrap();
     let mut edges = HashSet::new();
     let table = open_graph_edges(&out.join("graph/associations.parquet")).unwrap();
     for rows in table.read::<GraphEdgeRows>(1000) {

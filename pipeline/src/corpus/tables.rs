@@ -6,7 +6,7 @@ use schemas::{
     store::TableReader,
 };
 
-use crate::{REMAKE, engine::hashes::Hashes};
+use crate::engine::hashes::Hashes;
 use ebert_dumps::Kind;
 
 /// A table of documents: one kind of one bucket.
@@ -76,7 +76,7 @@ impl<'a, R: Rows> DocumentReader<'a, R> {
         let open = match &mut self.open {
             Some(open) => open,
             none => {
-                self.hashes.verify(self.folder, &table.entry, REMAKE)?;
+                self.hashes.verify(self.folder, &table.entry)?;
                 let path = self.folder.join(&table.entry.name);
                 let table = match table.kind {
                     Kind::Product => open_corpus_products(&path)?,

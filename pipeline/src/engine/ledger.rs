@@ -17,7 +17,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{REMAKE, engine::hashes::Hashes};
+use crate::engine::hashes::Hashes;
 
 /// The note in a table's own metadata that says what it was made from.
 const MADE_FROM: &str = "ebert.made_from";
@@ -109,7 +109,7 @@ impl Ledger {
         if made.made_from != made_from || made.file.name != name {
             return Ok(None);
         }
-        match hashes.verify(&self.folder, &made.file, REMAKE) {
+        match hashes.verify(&self.folder, &made.file) {
             Err(StoreError::Missing { .. }) => Ok(None),
             other => other.map(|()| Some(made)),
         }
@@ -132,7 +132,7 @@ impl Ledger {
         let Some(file) = sealed.and_then(|sealed| sealed.files.into_iter().find(|file| file.name == name)) else {
             return Ok(None);
         };
-        match hashes.verify(&self.folder, &file, REMAKE) {
+        match hashes.verify(&self.folder, &file) {
             Err(StoreError::Missing { .. }) => return Ok(None),
             other => other?,
         }

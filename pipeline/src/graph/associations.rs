@@ -18,11 +18,11 @@ use schemas::{
 };
 
 use crate::{
-    REMAKE,
     engine::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome},
     },
+    hint::Hint,
 };
 
 /// Memory for an association as found: three 16-byte views before and after the join, and the sort.
@@ -54,10 +54,10 @@ pub enum GraphError {
         source: UnknownRelation,
     },
     /// A file of ours, or the disk.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
 }
 
@@ -71,7 +71,7 @@ pub fn make(
 ) -> Result<(Manifest<GraphBody>, Outcome), GraphError> {
     let since = Instant::now();
     let folder = out.join("graph");
-    let old = match Manifest::<GraphBody>::read(&folder, REMAKE) {
+    let old = match Manifest::<GraphBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
@@ -95,7 +95,7 @@ pub fn make(
     let load = |stem: &str, columns: &[&str], hashes: &mut Hashes| -> Result<DataFrame, GraphError> {
         let mut all: Option<DataFrame> = None;
         for entry in corpus.files.iter().filter(|f| f.name.starts_with(stem) && f.rows > 0) {
-            hashes.verify(&corpus_folder, entry, REMAKE)?;
+            hashes.verify(&corpus_folder, entry)?;
             let path = corpus_folder.join(&entry.name);
             let file = File::open(&path).map_err(StoreError::io("open", &path))?;
             let columns = columns.iter().map(|c| (*c).to_owned()).collect();

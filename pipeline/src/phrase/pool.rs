@@ -31,6 +31,7 @@ use crate::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome},
     },
+    hint::Hint,
     text::Tokenizer,
 };
 
@@ -171,10 +172,10 @@ pub enum PoolError {
         min_score_single: f64,
     },
     /// A file of ours, or the disk.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
 }
 
@@ -182,7 +183,7 @@ pub enum PoolError {
 pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolError> {
     let since = Instant::now();
     let folder = request.out.join("pool");
-    let old = match Manifest::<PoolBody>::read(&folder, REMAKE) {
+    let old = match Manifest::<PoolBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
@@ -308,10 +309,10 @@ fn write(folder: &Path, pool: &Pool, body: &PoolBody) -> Result<schemas::FileEnt
 #[derive(Debug, thiserror::Error)]
 pub enum PoolOfShardsError {
     /// The manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// The table.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// It is not the one that their spans refer to.
     #[error("the shards were made with another pool than `{}`\nhint: run `{REMAKE}` to make them with this one", folder.display())]
@@ -324,7 +325,7 @@ pub enum PoolOfShardsError {
 /// Reads the pool of `out` that the spans of these shards refer to.
 pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsError> {
     let folder = out.join("pool");
-    let manifest = Manifest::<PoolBody>::read(&folder, REMAKE)?;
+    let manifest = Manifest::<PoolBody>::read(&folder)?;
     if manifest.data_blake3() != shards.pool.blake3 {
         return Err(PoolOfShardsError::Other { folder });
     }
@@ -335,7 +336,7 @@ pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsEr
 pub fn load(out: &Path, manifest: &Manifest<PoolBody>) -> Result<Pool, StoreError> {
     let folder = out.join("pool");
     for entry in &manifest.files {
-        store::verify_file(&folder, entry, REMAKE)?;
+        store::verify_file(&folder, entry)?;
     }
     let table = open_pool_phrases(&folder.join(NAME))?;
     let mut pool = Pool { phrases: Vec::with_capacity(table.rows() as usize) };

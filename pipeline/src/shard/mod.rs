@@ -7,7 +7,7 @@ use std::{
 
 use schemas::{ManifestError, StoreError, UnknownRelation};
 
-use crate::engine::progress::quoted;
+use crate::{engine::progress::quoted, hint::Hint};
 
 pub mod encode;
 pub mod pairs;
@@ -80,10 +80,10 @@ pub enum ShardError {
     #[error(transparent)]
     Task(#[from] task::TaskError),
     /// A file of ours, or the disk.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
 }
 

@@ -15,7 +15,6 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    REMAKE,
     engine::{
         hashes::Hashes,
         ledger::Ledger,
@@ -210,7 +209,7 @@ impl Graph {
         let mut names = Names::default();
         let mut ends: Vec<(u32, u32, Relation)> = Vec::new();
         for entry in &manifest.files {
-            hashes.verify(&folder, entry, REMAKE)?;
+            hashes.verify(&folder, entry)?;
             let path = folder.join(&entry.name);
             for rows in open_graph_edges(&path)?.read::<GraphEdgeRows>(1 << 14) {
                 for edge in rows?.iter() {
