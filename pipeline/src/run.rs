@@ -12,7 +12,7 @@ use std::{
 };
 
 use schemas::{
-    Lock, Lockable, Manifest, ManifestError, StoreError, Task,
+    Attempt, Lock, Lockable, Manifest, ManifestError, StoreError, Task,
     manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardOptions, ShardsBody},
 };
 
@@ -195,7 +195,9 @@ impl<'a> Run<'a> {
             let least = tokenizer.longest_word();
             return Err(RunError::ShortSegments { max_tokens: options.max_tokens, least });
         }
-        let lock = lock(&options.out, task)?;
+        // First, so that no file is created among raw files.
+        refuse_overlap(&options.corpus, &options.out)?;
+        let lock = lock(&options.out, task, &progress)?;
         Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task })
     }
 
@@ -229,7 +231,6 @@ impl<'a> Run<'a> {
     /// Makes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let options = self.options;
-        refuse_overlap(&options.corpus, &options.out)?;
         let files = find(&options.corpus, &options.out)?;
         let request = corpus::Request {
             corpus: &options.corpus,
@@ -551,12 +552,18 @@ fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Takes the folder for this run, or for this task beside others.
-fn lock(out: &Path, task: Option<Task>) -> Result<Lock, RunError> {
+/// Locks the folder for this run alone, or for this task together with others.
+fn lock(out: &Path, task: Option<Task>, progress: &Progress) -> Result<Lock, RunError> {
     std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
-    let folder = Lockable::folder(out)?;
-    let taken = if task.is_none() { folder.alone() } else { folder.shared() };
-    taken.map_err(|_| RunError::Busy { out: out.to_owned() })
+    let folder = Lockable::within(out)?;
+    let Attempt::Locked(lock) = (if task.is_none() { folder.alone() } else { folder.shared() })? else {
+        return Err(RunError::Busy { out: out.to_owned() });
+    };
+    if let Some(why) = lock.unsupported() {
+        let text = format!("cannot lock `{}` ({why}): run no other command on it meanwhile", out.display());
+        progress.note("warning", &text)?;
+    }
+    Ok(lock)
 }
 
 /// A size for reading at a glance.

@@ -64,7 +64,7 @@ pub use failure::{explain, in_a_line};
 pub use graph::{GraphEdge, GraphEdgeBuilder, GraphEdgeRows, create_graph_edges, open_graph_edges};
 pub use ids::{DocumentId, PhraseId, TokenRange};
 #[cfg(feature = "tables")]
-pub use lock::{Lock, Lockable};
+pub use lock::{Attempt, Lock, Lockable};
 #[cfg(feature = "tables")]
 pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
 #[cfg(feature = "tables")]
