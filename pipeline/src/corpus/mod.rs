@@ -34,6 +34,7 @@ use crate::{
         progress::{NEW, Outcome, Progress, percent, thousands},
         stage::{self, Threads},
     },
+    hint::Hint,
     text::{self, Tokenizer},
 };
 
@@ -98,10 +99,10 @@ pub enum CorpusError {
     #[error(transparent)]
     Find(#[from] FindError),
     /// A file of ours, or the disk.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// More than the allowed share of records cannot be read.
     #[error(
@@ -218,7 +219,7 @@ pub fn make(
     let since = Instant::now();
     let folder = request.out.join("corpus");
     let inputs = hash_inputs(files, hashes, progress)?;
-    let old = match Manifest::<CorpusBody>::read(&folder, REMAKE) {
+    let old = match Manifest::<CorpusBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };

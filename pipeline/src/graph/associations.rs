@@ -6,24 +6,23 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
 
-use arrow::{array::StringArray, record_batch::RecordBatch};
 use polars::prelude::*;
 use schemas::{
-    Counts, Manifest, ManifestError, Rules, StoreError, columns,
+    CorpusAssociationRows, Counts, GraphEdge, Manifest, ManifestError, Rows, Rules, StoreError, UnknownRelation,
+    create_graph_edges,
     manifest::{CorpusBody, GraphBody, Hash, MANIFEST},
-    store::{self, Layout, TableWriter},
+    store,
 };
 
 use crate::{
-    REMAKE,
     engine::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome},
     },
+    hint::Hint,
 };
 
 /// Memory for an association as found: three 16-byte views before and after the join, and the sort.
@@ -45,11 +44,20 @@ pub enum GraphError {
         #[source]
         source: PolarsError,
     },
+    /// An association.
+    #[error("an association of the corpus `{}` cannot be read", folder.display())]
+    Relation {
+        /// The folder of the corpus.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        source: UnknownRelation,
+    },
     /// A file of ours, or the disk.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
 }
 
@@ -70,7 +78,7 @@ pub fn make(
 ) -> Result<(Manifest<GraphBody>, Outcome), GraphError> {
     let since = Instant::now();
     let folder = out.join("graph");
-    let old = match Manifest::<GraphBody>::read(&folder, REMAKE) {
+    let old = match Manifest::<GraphBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
@@ -95,7 +103,7 @@ pub fn make(
     let load = |stem: &str, columns: &[&str], hashes: &mut Hashes| -> Result<DataFrame, GraphError> {
         let mut all: Option<DataFrame> = None;
         for entry in corpus.files.iter().filter(|f| f.name.starts_with(stem) && f.rows > 0) {
-            hashes.verify(&corpus_folder, entry, REMAKE)?;
+            hashes.verify(&corpus_folder, entry)?;
             let path = corpus_folder.join(&entry.name);
             let file = File::open(&path).map_err(StoreError::io("open", &path))?;
             let columns = columns.iter().map(|c| (*c).to_owned()).collect();
@@ -114,9 +122,9 @@ pub fn make(
         Ok(all.unwrap_or_else(empty))
     };
     let products = load("products-", &["product_id"], hashes)?;
-    let found = load("associations-", &["product", "other", "relation"], hashes)?;
+    let found = load("associations-", CorpusAssociationRows::COLUMNS, hashes)?;
     let edges = edges(&found, &products).map_err(table("join the associations of"))?;
-    let (body, file) = write(&folder, &edges, found.height() as u64, corpus)?;
+    let (body, file) = write((&folder, &corpus_folder), &edges, found.height() as u64, corpus)?;
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
     Ok((manifest, Outcome::made(since, why)))
 }
@@ -151,37 +159,26 @@ fn edges(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
 }
 
 fn write(
-    folder: &Path,
+    (folder, corpus_folder): (&Path, &Path),
     edges: &DataFrame,
     found: u64,
     corpus: &Manifest<CorpusBody>,
 ) -> Result<(GraphBody, schemas::FileEntry), GraphError> {
-    let layout = Layout { byte_streams: &[], plain: &[], row_group_bytes: 64 << 20 };
-    let mut table = TableWriter::create(&folder.join(NAME), columns::graph_associations(), &layout)?;
+    let mut table = create_graph_edges(&folder.join(NAME))?;
     let refused = |source| GraphError::Table { what: "write the edges of", path: folder.to_owned(), source };
     let column = |name: &str| edges.column(name).and_then(|c| c.str()).map_err(refused);
-    let (a, b, relation) = (column("product_a")?, column("product_b")?, column("relation")?);
-    let mut rows = a.iter().zip(b.iter()).zip(relation.iter()).map(|((a, b), r)| (a, b, r));
-    let (mut by_relation, mut nodes) = (Counts::new(), std::collections::HashSet::<Option<&str>>::new());
-    loop {
-        let piece: Vec<_> = rows.by_ref().take(1 << 15).collect();
-        if piece.is_empty() {
-            break;
-        }
-        for (a, b, relation) in &piece {
-            *by_relation.entry(relation.unwrap_or_default().to_owned()).or_default() += 1;
-            nodes.extend([a, b]);
-        }
-        let batch = RecordBatch::try_new(
-            columns::graph_associations(),
-            vec![
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.0.unwrap_or_default()))),
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.1.unwrap_or_default()))),
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.2.unwrap_or_default()))),
-            ],
-        );
-        table.write_result(batch)?;
+    let (a, b, relations) = (column("product_a")?, column("product_b")?, column("relation")?);
+    let (mut by_relation, mut nodes) = (Counts::new(), std::collections::HashSet::<&str>::new());
+    for ((a, b), relation) in a.iter().zip(b.iter()).zip(relations.iter()) {
+        let (product_a, product_b) = (a.unwrap_or_default(), b.unwrap_or_default());
+        let relation = relation.unwrap_or_default().parse();
+        let relation = relation.map_err(|source| GraphError::Relation { folder: corpus_folder.to_owned(), source })?;
+        let edge = GraphEdge { product_a, product_b, relation };
+        *by_relation.entry(edge.relation.to_string()).or_default() += 1;
+        nodes.extend([product_a, product_b]);
+        table.push(&edge)?;
     }
+    let mut table = table.finish()?;
     let body = GraphBody {
         rules: rules(),
         corpus: Hash { blake3: corpus.data_blake3() },

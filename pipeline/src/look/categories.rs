@@ -12,16 +12,16 @@ use schemas::{
     store::{self, TableReader},
 };
 
-use crate::REMAKE;
+use crate::{REMAKE, hint::Hint};
 
 /// Products cannot be read by category.
 #[derive(Debug, thiserror::Error)]
 pub enum ProductsError {
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// A file.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A row.
     #[error("shard `{}` is not what its manifest promises", path.display())]
@@ -57,8 +57,8 @@ impl Products {
     /// Those below `out`.
     pub fn open(out: &Path) -> Result<Self, ProductsError> {
         let (corpus_folder, shards_folder) = (out.join("corpus"), out.join("shards"));
-        let shards = Manifest::<ShardsBody>::read(&shards_folder, REMAKE)?;
-        let corpus = Manifest::<CorpusBody>::read(&corpus_folder, REMAKE)?;
+        let shards = Manifest::<ShardsBody>::read(&shards_folder)?;
+        let corpus = Manifest::<CorpusBody>::read(&corpus_folder)?;
         if shards.body.corpus.blake3 != corpus.data_blake3() {
             return Err(ProductsError::OtherCorpus { folder: corpus_folder });
         }
@@ -79,8 +79,8 @@ impl Products {
         let mut products: BTreeMap<String, u64> = BTreeMap::new();
         for entry in self.shards.files.iter().filter(|f| f.name.starts_with("products-")) {
             let Some(table) = self.corpus.files.iter().find(|f| f.name == entry.name) else { continue };
-            let of = categories_of(&store::verify_file(&self.corpus_folder, table, REMAKE)?)?;
-            let path = store::verify_file(&self.shards_folder, entry, REMAKE)?;
+            let of = categories_of(&store::verify_file(&self.corpus_folder, table)?)?;
+            let path = store::verify_file(&self.shards_folder, entry)?;
             for name in of.values() {
                 *products.entry(name.clone()).or_default() += 1;
             }

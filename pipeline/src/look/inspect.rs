@@ -12,8 +12,8 @@ use schemas::{
 };
 
 use crate::{
-    REMAKE,
     engine::progress::thousands,
+    hint::Hint,
     phrase::pool,
     text::{Tokenizer, TokenizerError},
 };
@@ -22,10 +22,10 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// A file.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// The copy of the tokenizer.
     #[error(transparent)]
@@ -64,14 +64,14 @@ const BARS: usize = 10;
 /// Writes what is in the shards of `out` to `report`.
 pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<(), InspectError> {
     let folder = out.join("shards");
-    let manifest = Manifest::<ShardsBody>::read(&folder, REMAKE)?;
+    let manifest = Manifest::<ShardsBody>::read(&folder)?;
     let body = &manifest.body;
     let pool = pool::of_shards(out, body)?;
     let path = folder.join(&body.tokenizer.file);
     let tokenizer = Tokenizer::load(&path)?;
     let (found, wanted) = (tokenizer.blake3(), body.tokenizer.blake3.clone());
     if found != wanted {
-        return Err(StoreError::Damaged { path, found, wanted, remake: REMAKE }.into());
+        return Err(StoreError::Damaged { path, found, wanted }.into());
     }
     let paint = Paint { on: look.colour };
 
@@ -106,7 +106,7 @@ pub fn inspect(out: &Path, look: Look, report: &mut impl io::Write) -> Result<()
         let all: Vec<_> = manifest.files.iter().filter(|f| f.name.starts_with(kind)).collect();
         for entry in all.iter().take(look.shards) {
             read += 1;
-            let path = store::verify_file(&folder, entry, REMAKE)?;
+            let path = store::verify_file(&folder, entry)?;
             let table = open_segments(&path)?;
             for batch in table.batches(1 << 12, None) {
                 let mut segments = SegmentRows::new(&batch?);
@@ -180,7 +180,7 @@ fn rejected(out: &Path, body: &ShardsBody, paint: &Paint, report: &mut impl io::
         writeln!(report, "  none")?;
     }
     // A corpus that was made again since, or is unfinished, holds nothing of these shards.
-    let corpus = match Manifest::<CorpusBody>::read(&out.join("corpus"), REMAKE) {
+    let corpus = match Manifest::<CorpusBody>::read(&out.join("corpus")) {
         Ok(corpus) => Some(corpus).filter(|corpus| corpus.data_blake3() == body.corpus.blake3),
         Err(ManifestError::Absent { .. }) => None,
         Err(error) => return Err(error.into()),

@@ -19,18 +19,18 @@ use schemas::{
 };
 
 use crate::{
-    REMAKE,
     engine::progress::{quoted, thousands},
+    hint::Hint,
 };
 
 /// The titles cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TitlesError {
     /// The corpus.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// A file.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// No product will do.
     #[error(
@@ -52,7 +52,7 @@ pub enum TitlesError {
 /// When the corpus cannot be read, no product has a title and a category, or the file cannot be written.
 pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<(), TitlesError> {
     let folder = out.join("corpus");
-    let corpus = Manifest::<CorpusBody>::read(&folder, REMAKE)?;
+    let corpus = Manifest::<CorpusBody>::read(&folder)?;
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
     }
@@ -60,7 +60,7 @@ pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<()
     let (mut written, mut no_title, mut no_label) = (0u64, 0u64, 0u64);
     let (mut labels, mut sentences) = (BTreeSet::new(), BTreeSet::new());
     for entry in corpus.files.iter().filter(|f| f.name.starts_with("products-")) {
-        let path = store::verify_file(&folder, entry, REMAKE)?;
+        let path = store::verify_file(&folder, entry)?;
         let table = TableReader::open(&path, &columns::corpus_products())?;
         for batch in table.batches(1 << 12, Some(&["product_id", "title", "categories"])) {
             let batch = batch?;

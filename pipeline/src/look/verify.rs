@@ -8,13 +8,13 @@ use schemas::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{REMAKE, engine::progress::thousands};
+use crate::{engine::progress::thousands, hint::Hint};
 
 /// A folder is not what its manifest says.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// Files.
     #[error("{} of {checked} files are not as they were sealed\n{}\nhint: delete those that are there and run `make shards` again, with OUT= and all else as before; what is whole is kept", problems.len(), problems.join("\n"))]
@@ -35,7 +35,7 @@ pub enum VerifyError {
         steps: Vec<&'static str>,
     },
     /// A folder cannot be listed.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// The report cannot be written.
     #[error("cannot write the report")]
@@ -54,7 +54,7 @@ struct Checked {
 pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError> {
     let (mut problems, mut stale) = (Vec::new(), Vec::new());
     let mut checked = 0;
-    let shards = Manifest::<ShardsBody>::read(&out.join("shards"), REMAKE)?;
+    let shards = Manifest::<ShardsBody>::read(&out.join("shards"))?;
     let mut known = Vec::new();
     known.push(("shards", check(&out.join("shards"), &shards, &mut problems)?));
     let body = &shards.body;
@@ -80,7 +80,7 @@ pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError
         if !folder.exists() {
             return Ok(None);
         }
-        let manifest = Manifest::<B>::read(&folder, REMAKE)?;
+        let manifest = Manifest::<B>::read(&folder)?;
         let found = check(&folder, &manifest, problems)?;
         if found.blake3 != wanted {
             stale.push(name);
@@ -112,7 +112,7 @@ fn check<B: Serialize + DeserializeOwned>(
     problems: &mut Vec<String>,
 ) -> Result<Checked, VerifyError> {
     for entry in &manifest.files {
-        match verify_file(folder, entry, REMAKE) {
+        match verify_file(folder, entry) {
             Ok(_) => {}
             Err(StoreError::Damaged { path, found, wanted, .. }) => {
                 problems.push(format!("  `{}`: blake3 found {found}, wanted {wanted}", path.display()));
