@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
         let options = self.options;
         refuse_overlap(&options.corpus, &options.out)?;
         let files = find(&options.corpus, &options.out)?;
-        let request = corpus::Request {
+        let settings = corpus::CorpusSettings {
             corpus: &options.corpus,
             out: &options.out,
             tokenizer: &self.tokenizer,
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
             allow_damaged: options.allow_damaged,
             threads: options.threads,
         };
-        let (manifest, outcome) = corpus::make(&request, &files, &mut self.hashes, &self.progress)?;
+        let (manifest, outcome) = corpus::make(&settings, &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));

@@ -54,11 +54,11 @@ pub struct Rows<'a> {
     columns: fn(Kind) -> &'static [&'static str],
     hashes: &'a mut Hashes,
     at: usize,
-    open: Option<Open>,
+    open: Option<OpenTable>,
 }
 
 /// A table: its row groups so far, and what was read of the last one.
-struct Open {
+struct OpenTable {
     table: TableReader,
     groups: usize,
     batches: std::vec::IntoIter<RecordBatch>,
@@ -86,7 +86,7 @@ impl<'a> Rows<'a> {
                 };
                 self.hashes.verify(self.folder, &table.entry, REMAKE)?;
                 let table = TableReader::open(&self.folder.join(&table.entry.name), &schema)?;
-                none.insert(Open { table, groups: 0, batches: Vec::new().into_iter() })
+                none.insert(OpenTable { table, groups: 0, batches: Vec::new().into_iter() })
             }
         };
         loop {
