@@ -60,6 +60,8 @@ pub struct Options {
     pub threads: Threads,
     /// Raw bytes for one bucket, in MiB.
     pub bucket_mib: u64,
+    /// MiB of raw text between two checkpoints of the corpus step.
+    pub checkpoint_mib: u64,
     /// The share of unreadable records up to which a run succeeds.
     pub max_unreadable: f64,
     /// Go on although raw files are damaged.
@@ -227,6 +229,7 @@ impl<'a> Run<'a> {
             out: &options.out,
             tokenizer: &self.tokenizer,
             bucket_mib: options.bucket_mib,
+            checkpoint_mib: options.checkpoint_mib,
             max_tokens: options.max_tokens,
             max_unreadable: options.max_unreadable,
             allow_damaged: options.allow_damaged,

@@ -194,6 +194,8 @@ pub(crate) struct CorpusSettings<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
     /// MiB of raw files per bucket.
     pub(crate) bucket_mib: u64,
+    /// MiB of raw text between two checkpoints.
+    pub(crate) checkpoint_mib: u64,
     /// Longest segment in tokens.
     pub(crate) max_tokens: u16,
     /// The ratio of unreadable records up to which the step succeeds.

@@ -26,9 +26,6 @@ use crate::{
 /// Raw bytes that one worker takes at a time.
 const BATCH: usize = 1 << 20;
 
-/// Batches between two checkpoints: about a gigabyte of raw text.
-const BATCHES_PER_CHECKPOINT: u64 = 1024;
-
 /// Consecutive lines of one raw file.
 pub(crate) struct RawBatch {
     /// Number of the raw file.
@@ -50,6 +47,7 @@ pub(crate) fn read(
     let lexicon = Lexicon::new(settings.tokenizer, std::iter::empty());
     let layout = checkpoint.layout;
     let mut reader = RawReader::new(inputs, checkpoint, &bar);
+    let batches_per_checkpoint = (settings.checkpoint_mib << 20).div_ceil(BATCH as u64);
     let mut batches = 0;
     let write = |batch: BatchFrames| -> Result<(), CorpusError> {
         for (file, frames) in &batch.frames {
@@ -59,7 +57,7 @@ pub(crate) fn read(
         (checkpoint.files_done, checkpoint.lines_done) =
             if batch.last { (batch.file + 1, 0) } else { (batch.file, batch.last_line) };
         batches += 1;
-        if batches % BATCHES_PER_CHECKPOINT == 0 {
+        if batches % batches_per_checkpoint == 0 {
             spill.checkpoint(checkpoint)?;
         }
         Ok(())
