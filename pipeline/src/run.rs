@@ -61,6 +61,8 @@ pub struct Options {
     pub threads: Threads,
     /// Raw bytes for one bucket, in MiB.
     pub bucket_mib: u64,
+    /// MiB of raw text between two checkpoints of the corpus step.
+    pub checkpoint_mib: u64,
     /// The share of unreadable records up to which a run succeeds.
     pub max_unreadable: f64,
     /// Go on although raw files are damaged.
@@ -232,17 +234,18 @@ impl<'a> Run<'a> {
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let options = self.options;
         let files = find(&options.corpus, &options.out)?;
-        let request = corpus::Request {
+        let settings = corpus::CorpusSettings {
             corpus: &options.corpus,
             out: &options.out,
             tokenizer: &self.tokenizer,
             bucket_mib: options.bucket_mib,
+            checkpoint_mib: options.checkpoint_mib,
             max_tokens: options.max_tokens,
             max_unreadable: options.max_unreadable,
             allow_damaged: options.allow_damaged,
             threads: options.threads,
         };
-        let (manifest, outcome) = corpus::make(&request, &files, &mut self.hashes, &self.progress)?;
+        let (manifest, outcome) = corpus::make(&settings, &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));

@@ -55,11 +55,11 @@ pub struct DocumentReader<'a, R> {
     tables: Vec<&'a Table>,
     hashes: &'a mut Hashes,
     at: usize,
-    open: Option<Open<R>>,
+    open: Option<OpenTable<R>>,
 }
 
 /// An open table: how many of its row groups were read, and what is left of the last one.
-struct Open<R> {
+struct OpenTable<R> {
     table: TableReader,
     groups: usize,
     pieces: std::vec::IntoIter<R>,
@@ -82,7 +82,7 @@ impl<'a, R: Rows> DocumentReader<'a, R> {
                     Kind::Product => open_corpus_products(&path)?,
                     Kind::Review => open_corpus_reviews(&path)?,
                 };
-                none.insert(Open { table, groups: 0, pieces: Vec::new().into_iter() })
+                none.insert(OpenTable { table, groups: 0, pieces: Vec::new().into_iter() })
             }
         };
         loop {

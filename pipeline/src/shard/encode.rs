@@ -2,7 +2,7 @@
 //!
 //! The reader takes row groups of corpus tables, workers encode them, the writer appends to the shard of
 //! the table's bucket. All workers share the row groups of the buckets in work.
-use std::path::Path;
+use std::{iter, path::Path};
 
 use arrow::record_batch::RecordBatch;
 use schemas::{
@@ -12,10 +12,7 @@ use schemas::{
     store::{self, TableWriter},
 };
 
-use super::{
-    ShardError,
-    segment::{MOST_SEGMENTS, cut},
-};
+use super::ShardError;
 use crate::{
     corpus::tables::{DocumentReader, Item, Table, tables},
     engine::{
@@ -31,6 +28,7 @@ use crate::{
     text::{
         self, Document, Encoder, Tokenizer,
         nouns::{NounFinder, NounPhrase},
+        segment::{MOST_SEGMENTS, cut},
     },
 };
 use ebert_english::Model;
@@ -236,17 +234,18 @@ impl Worker<'_> {
         let CorpusText { document, product_id, text } = row;
         self.encoder.encode(text, &mut self.document);
         self.matcher.find(&self.document, &mut self.scratch, &mut self.found);
-        let mut pieces = cut(&self.document.first_tokens, &self.found, self.max_tokens);
-        if pieces.segments.len() > MOST_SEGMENTS {
+        let spans = self.found.iter().map(|span| span.start..span.end);
+        let mut pieces = cut(&self.document.first_tokens, spans, self.max_tokens);
+        if pieces.len() > MOST_SEGMENTS {
             // The corpus holds only documents that fit when phrases may be cut.
-            pieces = cut(&self.document.first_tokens, &[], self.max_tokens);
+            pieces = cut(&self.document.first_tokens, iter::empty(), self.max_tokens);
         }
         if let Some(nouns) = &mut self.nouns {
             nouns.find(text, &self.document, &mut self.found_nouns);
         }
         counts.tokens += self.document.ids.len() as u64;
         let (mut next, mut next_noun) = (0, 0);
-        for (number, tokens) in pieces.segments.iter().enumerate() {
+        for (number, tokens) in pieces.iter().enumerate() {
             self.spans.clear();
             while let Some(span) = self.found.get(next).filter(|s| (s.start as usize) < tokens.end) {
                 next += 1;

@@ -1,4 +1,4 @@
-//! Shards: the plan, the streaming stage ([`encode`]), where documents are cut ([`segment`]), which machine makes
+//! Shards: the plan, the streaming stage ([`encode`]), which machine makes
 //! which ([`task`]), and the seal.
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,6 @@ use crate::{engine::progress::quoted, hint::Hint};
 pub mod encode;
 pub mod pairs;
 pub mod seal;
-pub mod segment;
 pub mod task;
 
 /// Making or sealing shards failed.
