@@ -1,0 +1,84 @@
+//! The segments of a shard as data frames.
+use std::path::{Path, PathBuf};
+
+use polars::prelude::*;
+use schemas::{DocumentId, FileEntry, SpanOutside, columns};
+
+use crate::engine::frames::{FrameError, read_sealed};
+
+/// A shard cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentsError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("cannot take the spans of a shard apart")]
+    Query(#[from] PolarsError),
+    #[error("shard `{}` is not what its manifest promises", path.display())]
+    Span {
+        path: PathBuf,
+        #[source]
+        source: SpanOutside,
+    },
+}
+
+/// A column of spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SpanColumn {
+    Phrases,
+    NounPhrases,
+}
+
+impl SpanColumn {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Phrases => "phrases",
+            Self::NounPhrases => "noun_phrases",
+        }
+    }
+}
+
+/// Reads the segments of a sealed shard: the columns of [`columns::segments`], `row` (from 0) and
+/// `tokens` (the length of `input_ids`). All spans are inside their segments.
+pub(super) fn read_segments(folder: &Path, entry: &FileEntry) -> Result<DataFrame, SegmentsError> {
+    let schema = columns::segments();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let mut segments = read_sealed(folder, entry, &schema, &names)?.with_row_index("row".into(), None)?;
+    let tokens = segments.column("input_ids")?.list()?.lst_lengths().with_name("tokens".into());
+    segments.with_column(tokens.into_column())?;
+    for column in [SpanColumn::Phrases, SpanColumn::NounPhrases] {
+        if let Some(source) = first_outside(&segments, column)? {
+            return Err(SegmentsError::Span { path: folder.join(&entry.name), source });
+        }
+    }
+    Ok(segments)
+}
+
+/// The spans of segments, one per row: the fields of a span, and the columns `keep` of its segment.
+pub(super) fn spans(segments: &DataFrame, column: SpanColumn, keep: &[&str]) -> PolarsResult<DataFrame> {
+    // Segments without spans have no row.
+    let options = ExplodeOptions { empty_as_null: false, keep_nulls: false };
+    let columns = keep.iter().copied().chain([column.name()]);
+    segments.select(columns)?.explode([column.name()], options)?.unnest([column.name()], None)
+}
+
+/// The first span that is empty or leaves its segment.
+fn first_outside(segments: &DataFrame, column: SpanColumn) -> PolarsResult<Option<SpanOutside>> {
+    let spans = spans(segments, column, &["document_id", "segment", "tokens"])?;
+    // A sum of two u16 may not fit one.
+    let wide = |name: &str| spans.column(name)?.cast(&DataType::UInt32);
+    let (start, length, tokens) = (wide("start")?, wide("length")?, wide("tokens")?);
+    let past_end = (start + length.clone())?.gt(&tokens)?;
+    let empty = length.u32()?.equal(0);
+    let outside = spans.filter(&(past_end | empty))?;
+    if outside.height() == 0 {
+        return Ok(None);
+    }
+    let number = |name: &str| outside.column(name)?.get(0)?.try_extract::<u64>();
+    Ok(Some(SpanOutside {
+        document: DocumentId::new(number("document_id")?),
+        segment: number("segment")? as u16,
+        start: number("start")? as u16,
+        length: number("length")? as u16,
+        tokens: number("tokens")? as usize,
+    }))
+}
