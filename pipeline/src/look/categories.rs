@@ -63,8 +63,8 @@ impl Products {
         &self.shards.body
     }
 
-    /// Calls `each` once per shard, with the segments of products that name a category: the frame
-    /// of [`read_segments`] and the column `category`. Returns all categories, those with the most
+    /// Calls `each` once per shard, with the segments of products that name a category: columns of
+    /// [`read_segments`], and the column `category`. Returns all categories, those with the most
     /// products first.
     pub fn for_each_shard(
         &self,
@@ -76,6 +76,7 @@ impl Products {
             let categories = self.categories(table)?;
             products.add(&categories)?;
             let segments = read_segments(&self.shards_folder, shard)?;
+            let segments = segments.select(["row", "document_id", "product_id", "phrases", "noun_phrases"])?;
             let inner = JoinArgs::new(JoinType::Inner);
             each(&segments.join(&categories, ["product_id"], ["product_id"], inner, None)?)?;
         }
@@ -83,19 +84,23 @@ impl Products {
         if sizes.is_empty() { Err(ProductsError::NoCategories) } else { Ok(sizes) }
     }
 
-    /// The columns `product_id` and `category` of a table of the corpus, without products that name
-    /// no category.
     fn categories(&self, table: &FileEntry) -> Result<DataFrame, ProductsError> {
         let schema = columns::corpus_products();
         let products = read_sealed(&self.corpus_folder, table, &schema, &["product_id", "categories"])?;
-        let null_if_empty = true;
-        let first = products.column("categories")?.list()?.lst_get(0, null_if_empty)?.with_name("category".into());
-        let named = first.is_not_null();
-        let columns = vec![products.column("product_id")?.clone(), first.into_column()];
-        Ok(DataFrame::new(products.height(), columns)?.filter(&named)?)
+        Ok(first_categories(&products)?)
     }
 }
 
+/// The columns `product_id` and `category`, without products that name no category.
+fn first_categories(products: &DataFrame) -> PolarsResult<DataFrame> {
+    let null_if_empty = true;
+    let first = products.column("categories")?.list()?.lst_get(0, null_if_empty)?.with_name("category".into());
+    let named = first.is_not_null();
+    let columns = vec![products.column("product_id")?.clone(), first.into_column()];
+    DataFrame::new(products.height(), columns)?.filter(&named)
+}
+
+/// From the rows of [`KeyCounts`]: by size, then by name.
 fn largest_first(products: &DataFrame) -> PolarsResult<Vec<CategorySize>> {
     let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
     let sorted = products.sort([COUNT, "category"], order)?;
@@ -107,4 +112,28 @@ fn largest_first(products: &DataFrame) -> PolarsResult<Vec<CategorySize>> {
 /// A text as a field of a CSV file.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_category_counts() {
+        let lists: [&[&str]; 5] = [&["Tea", "Food"], &[], &["Food"], &["Cups"], &["Tea"]];
+        let lists = lists.map(|list| Series::new("".into(), list));
+        let products = df!(
+            "product_id" => ["B1", "B2", "B3", "B4", "B5"], "categories" => Series::new("".into(), lists),
+        )
+        .unwrap();
+        let found = first_categories(&products).unwrap();
+        let wanted = df!("product_id" => ["B1", "B3", "B4", "B5"], "category" => ["Tea", "Food", "Cups", "Tea"]);
+        assert!(found.equals(&wanted.unwrap()), "{found:?}");
+
+        let mut counts = KeyCounts::new([Field::new("category".into(), DataType::String)]);
+        counts.add(&found).unwrap();
+        let sizes = largest_first(&counts.finish().unwrap()).unwrap();
+        let size = |name: &str, products| CategorySize { name: name.to_owned(), products };
+        assert_eq!(sizes, [size("Tea", 2), size("Cups", 1), size("Food", 1)]);
+    }
 }

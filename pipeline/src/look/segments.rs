@@ -82,3 +82,63 @@ fn first_outside(segments: &DataFrame, column: SpanColumn) -> PolarsResult<Optio
         tokens: number("tokens")? as usize,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::{
+        PhraseId, PhraseSpan, Segment, SegmentBuilder, SegmentRows, TokenRange, create_segments, open_segments,
+    };
+
+    use super::*;
+
+    /// Writes a shard of two segments; the second one has four tokens, a phrase and a noun phrase.
+    fn write_shard(folder: &Path, phrase: std::ops::Range<usize>, noun: std::ops::Range<usize>) -> FileEntry {
+        let mut rows = SegmentBuilder::default();
+        let mut segment = Segment {
+            document: DocumentId::new(7),
+            product: Some("B1"),
+            segment: 0,
+            input_ids: &[5, 6],
+            phrases: &[],
+            noun_phrases: &[],
+        };
+        rows.push(&segment);
+        let phrase = PhraseSpan { tokens: TokenRange::new(phrase).unwrap(), phrase: PhraseId::new(3), score: 0.75 };
+        let noun_phrase = TokenRange::new(noun).unwrap();
+        (segment.segment, segment.input_ids) = (1, &[7, 8, 9, 10]);
+        (segment.phrases, segment.noun_phrases) = (std::slice::from_ref(&phrase), std::slice::from_ref(&noun_phrase));
+        rows.push(&segment);
+        let mut table = create_segments(&folder.join("products-00000.parquet")).unwrap();
+        table.write_result(rows.finish()).unwrap();
+        table.commit().unwrap()
+    }
+
+    #[test]
+    fn spans_are_rows_with_columns_of_their_segments() {
+        let folder = tempfile::tempdir().unwrap();
+        let shard = write_shard(folder.path(), 1..4, 0..1);
+        let segments = read_segments(folder.path(), &shard).unwrap();
+        let lengths = df!("row" => [0u32, 1], "tokens" => [2u32, 4]).unwrap();
+        assert!(segments.select(["row", "tokens"]).unwrap().equals(&lengths), "{segments:?}");
+        let phrases = spans(&segments, SpanColumn::Phrases, &["row"]).unwrap();
+        let wanted = df!(
+            "row" => [1u32], "start" => [1u16], "length" => [3u16], "phrase_id" => [3u32], "score" => [0.75f32],
+        );
+        assert!(phrases.equals(&wanted.unwrap()), "{phrases:?}");
+        let noun_phrases = spans(&segments, SpanColumn::NounPhrases, &[]).unwrap();
+        assert!(noun_phrases.equals(&df!("start" => [0u16], "length" => [1u16]).unwrap()), "{noun_phrases:?}");
+    }
+
+    #[test]
+    fn spans_outside_their_segment_are_refused_as_the_row_reader_does() {
+        let folder = tempfile::tempdir().unwrap();
+        for (phrase, noun) in [(1..5, 0..1), (1..4, 4..5), (65_000..65_535, 0..1)] {
+            let shard = write_shard(folder.path(), phrase, noun);
+            let Err(SegmentsError::Span { path, source }) = read_segments(folder.path(), &shard) else {
+                panic!("not refused")
+            };
+            let batch = open_segments(&path).unwrap().batches(9, None).next().unwrap().unwrap();
+            assert_eq!(SegmentRows::new(&batch).get(1), Err(source));
+        }
+    }
+}
