@@ -63,11 +63,12 @@ impl Products {
         &self.shards.body
     }
 
-    /// Calls `each` once per shard, with the segments of products that name a category: columns of
-    /// [`read_segments`], and the column `category`. Returns all categories, those with the most
-    /// products first.
+    /// Calls `each` once per shard, with the segments of products that name a category: the columns
+    /// `names` of a segment, `row`, `product_id` and `category`. Returns all categories, those with
+    /// the most products first.
     pub fn for_each_shard(
         &self,
+        names: &[&str],
         mut each: impl FnMut(&DataFrame) -> PolarsResult<()>,
     ) -> Result<Vec<CategorySize>, ProductsError> {
         let mut products = KeyCounts::new([Field::new("category".into(), DataType::String)]);
@@ -75,8 +76,7 @@ impl Products {
             let Some(table) = self.corpus.files.iter().find(|file| file.name == shard.name) else { continue };
             let categories = self.categories(table)?;
             products.add(&categories)?;
-            let segments = read_segments(&self.shards_folder, shard)?;
-            let segments = segments.select(["row", "document_id", "product_id", "phrases", "noun_phrases"])?;
+            let segments = read_segments(&self.shards_folder, shard, &[names, &["product_id"]].concat())?;
             let inner = JoinArgs::new(JoinType::Inner);
             each(&segments.join(&categories, ["product_id"], ["product_id"], inner, None)?)?;
         }

@@ -11,7 +11,7 @@ use schemas::{
 };
 
 use self::summary::{FrequentPhrase, SegmentCounter, Summary};
-use super::segments::{SegmentsError, read_segments};
+use super::segments::{SegmentsError, read_checked_segments};
 use crate::{
     REMAKE,
     phrase::pool,
@@ -85,7 +85,7 @@ fn summarise(
     for kind in ["products", "reviews"] {
         let mut of_kind = Vec::new();
         for shard in shards.iter().filter(|file| file.name.starts_with(kind)).take(options.shards) {
-            let segments = read_segments(&out.join("shards"), shard)?;
+            let segments = read_checked_segments(&out.join("shards"), shard)?;
             counter.add(&segments)?;
             of_kind.extend(summary::examples(&segments, manifest.body.seed, options.rows)?);
             of_kind.sort_by_key(|example| example.draw);

@@ -59,7 +59,7 @@ pub fn overlap(out: &Path, most: usize, report: &mut impl io::Write) -> Result<(
     }
     let key = || [Field::new("category".into(), DataType::String), Field::new("phrase_id".into(), DataType::UInt32)];
     let (mut phrases, mut nouns) = (KeyCounts::new(key()), KeyCounts::new(key()));
-    let sizes = products.for_each_shard(|segments| {
+    let sizes = products.for_each_shard(&["phrases", "noun_phrases"], |segments| {
         let found = spans(segments, SpanColumn::Phrases, &["row", "category"])?;
         phrases.add(&found)?;
         nouns.add(&same_spans(&found, segments)?)

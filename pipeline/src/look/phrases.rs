@@ -58,7 +58,8 @@ pub fn phrases(out: &Path, categories: usize, most: usize, report: &mut impl io:
         Field::new("phrase_id".into(), DataType::UInt32),
     ]);
     // All segments of a product are in one shard.
-    let sizes = products.for_each_shard(|segments| having.add(&phrases_of_products(segments)?))?;
+    let columns = ["document_id", "phrases"];
+    let sizes = products.for_each_shard(&columns, |segments| having.add(&phrases_of_products(segments)?))?;
     let table = typical(&having.finish()?, &sizes, categories, most, &pool)?;
 
     let mut csv = String::from("category,products,phrase,score,products_with_phrase\n");

@@ -37,12 +37,17 @@ impl SpanColumn {
     }
 }
 
-/// Reads the segments of a sealed shard: the columns of [`columns::segments`], `row` (from 0) and
-/// `tokens` (the length of `input_ids`). All spans are inside their segments.
-pub(super) fn read_segments(folder: &Path, entry: &FileEntry) -> Result<DataFrame, SegmentsError> {
+/// Reads some columns of [`columns::segments`] of a sealed shard, and `row` (from 0).
+pub(super) fn read_segments(folder: &Path, entry: &FileEntry, names: &[&str]) -> Result<DataFrame, SegmentsError> {
+    Ok(read_sealed(folder, entry, &columns::segments(), names)?.with_row_index("row".into(), None)?)
+}
+
+/// Reads all columns of a sealed shard, `row` (from 0) and `tokens` (the length of `input_ids`), and
+/// checks that all spans are inside their segments.
+pub(super) fn read_checked_segments(folder: &Path, entry: &FileEntry) -> Result<DataFrame, SegmentsError> {
     let schema = columns::segments();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let mut segments = read_sealed(folder, entry, &schema, &names)?.with_row_index("row".into(), None)?;
+    let mut segments = read_segments(folder, entry, &names)?;
     let tokens = segments.column("input_ids")?.list()?.lst_lengths().with_name("tokens".into());
     segments.with_column(tokens.into_column())?;
     for column in [SpanColumn::Phrases, SpanColumn::NounPhrases] {
@@ -117,7 +122,7 @@ mod tests {
     fn spans_are_rows_with_columns_of_their_segments() {
         let folder = tempfile::tempdir().unwrap();
         let shard = write_shard(folder.path(), 1..4, 0..1);
-        let segments = read_segments(folder.path(), &shard).unwrap();
+        let segments = read_checked_segments(folder.path(), &shard).unwrap();
         let lengths = df!("row" => [0u32, 1], "tokens" => [2u32, 4]).unwrap();
         assert!(segments.select(["row", "tokens"]).unwrap().equals(&lengths), "{segments:?}");
         let phrases = spans(&segments, SpanColumn::Phrases, &["row"]).unwrap();
@@ -134,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (phrase, noun) in [(1..5, 0..1), (1..4, 4..5), (65_000..65_535, 0..1)] {
             let shard = write_shard(folder.path(), phrase, noun);
-            let Err(SegmentsError::Span { path, source }) = read_segments(folder.path(), &shard) else {
+            let Err(SegmentsError::Span { path, source }) = read_checked_segments(folder.path(), &shard) else {
                 panic!("not refused")
             };
             let batch = open_segments(&path).unwrap().batches(9, None).next().unwrap().unwrap();

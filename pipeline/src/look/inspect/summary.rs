@@ -99,7 +99,7 @@ impl SegmentCounter {
         u32::from(self.max_tokens.div_ceil(BARS).max(1))
     }
 
-    /// Adds the segments of a shard, as [`read_segments`](crate::look::segments::read_segments) returns them.
+    /// Adds the segments of a shard, as [`read_checked_segments`](crate::look::segments::read_checked_segments) returns them.
     pub fn add(&mut self, segments: &DataFrame) -> PolarsResult<()> {
         let tokens = segments.column("tokens")?.u32()?;
         self.tokens += tokens.iter().flatten().map(u64::from).sum::<u64>();
@@ -184,7 +184,7 @@ mod tests {
     use schemas::{PhraseSpan, Segment, SegmentBuilder, SegmentRows, TokenRange, create_segments, open_segments};
 
     use super::*;
-    use crate::look::segments::read_segments;
+    use crate::look::segments::read_checked_segments;
 
     const MAX_TOKENS: u16 = 25;
 
@@ -234,7 +234,7 @@ mod tests {
         let mut phrases = BTreeMap::<u32, u64>::new();
         for (name, segments) in shards {
             let shard = write_shard(folder.path(), name, segments);
-            let frame = read_segments(folder.path(), &shard).unwrap();
+            let frame = read_checked_segments(folder.path(), &shard).unwrap();
             counter.add(&frame).unwrap();
             let mut wanted = BTreeMap::new();
             each_segment(&folder.path().join(name), |segment| {
