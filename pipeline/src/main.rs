@@ -14,7 +14,7 @@ use pipeline::{
         stage::Threads,
     },
     look::{
-        inspect::{Look, inspect},
+        inspect::{InspectOptions, inspect},
         overlap, phrases, titles,
         verify::verify,
     },
@@ -464,7 +464,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
                 Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             };
             let mut report = io::BufWriter::new(io::stdout().lock());
-            inspect(&out, Look { rows, shards, colour }, &mut report)?;
+            inspect(&out, InspectOptions { rows, shards, colour }, &mut report)?;
             Ok(report.flush()?)
         }
         Command::Report(Figure::Phrases { out, categories, phrases: most }) => {

@@ -7,8 +7,8 @@
 use std::{collections::HashMap, fs, path::Path, time::Instant};
 
 use schemas::{
-    Counts, Draws, FileEntry, GraphEdgeRows, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules, SegmentTokenRows,
-    StoreError, create_pairs,
+    Counts, Draws, FileEntry, GraphEdgeRows, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules,
+    SegmentTokenRows, StoreError, create_pairs,
     manifest::{GraphBody, MANIFEST, ShardOptions},
     open_graph_edges, open_segments, store,
 };
