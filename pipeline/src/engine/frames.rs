@@ -37,7 +37,7 @@ pub(crate) fn read_sealed(
     schema: &SchemaRef,
     columns: &[&str],
 ) -> Result<DataFrame, FrameError> {
-    read(&store::verify_file(folder, entry, REMAKE)?, schema, columns)
+    read(&store::verify_file(folder, entry)?, schema, columns)
 }
 
 /// Reads some columns of a file whose hash is known to be right.

@@ -133,7 +133,7 @@ impl CorpusTables<'_> {
         mut each: impl FnMut(DataFrame) -> PolarsResult<()>,
     ) -> Result<(), GraphError> {
         for entry in self.corpus.files.iter().filter(|entry| entry.name.starts_with(stem)) {
-            self.hashes.verify(&self.folder, entry, REMAKE)?;
+            self.hashes.verify(&self.folder, entry)?;
             let table = frames::read(&self.folder.join(&entry.name), schema, columns)?;
             each(table).map_err(|source| GraphError::Query { folder: self.folder.clone(), source })?;
         }

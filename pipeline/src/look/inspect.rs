@@ -13,7 +13,6 @@ use schemas::{
 use self::summary::{FrequentPhrase, SegmentCounter, Summary};
 use super::segments::{SegmentsError, read_checked_segments};
 use crate::{
-    REMAKE,
     hint::Hint,
     phrase::pool,
     text::{Tokenizer, TokenizerError},
@@ -68,7 +67,7 @@ fn tokenizer_of_shards(out: &Path, shards: &ShardsBody) -> Result<Tokenizer, Ins
     let tokenizer = Tokenizer::load(&path)?;
     let (found, wanted) = (tokenizer.blake3(), shards.tokenizer.blake3.clone());
     if found != wanted {
-        return Err(StoreError::Damaged { path, found, wanted, remake: REMAKE }.into());
+        return Err(StoreError::Damaged { path, found, wanted }.into());
     }
     Ok(tokenizer)
 }
