@@ -1,7 +1,7 @@
 //! `OUT/graph/associations.parquet`: undirected edges among products of the corpus.
 //!
-//! Keeps the associations whose ends are both products of the corpus, puts the smaller id first, and
-//! leaves out loops and repetitions. The tables of the corpus are read one at a time, but all edges
+//! Keeps the associations with both ends in the corpus, puts the smaller id first, and leaves out
+//! loops and repetitions. The tables of the corpus are read one at a time, but all edges
 //! and the ids of all products are in memory: about [`BYTES_PER_EDGE`] bytes per association found,
 //! and [`BYTES_PER_PRODUCT`] per product.
 use std::{
@@ -39,7 +39,7 @@ pub enum GraphError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("cannot join the associations of `{}` with its products", folder.display())]
+    #[error("cannot query the tables in `{}`", folder.display())]
     Query {
         folder: PathBuf,
         #[source]

@@ -101,6 +101,11 @@ fn first_categories(products: &DataFrame) -> PolarsResult<DataFrame> {
     DataFrame::new(products.height(), columns)?.filter(&named)
 }
 
+/// Counts rows by `category` and `phrase_id`.
+pub(super) fn count_category_phrases() -> KeyCounts {
+    KeyCounts::new([Field::new("category".into(), DataType::String), Field::new("phrase_id".into(), DataType::UInt32)])
+}
+
 /// From the rows of [`KeyCounts`]: by size, then by name.
 fn largest_first(products: &DataFrame) -> PolarsResult<Vec<CategorySize>> {
     let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);

@@ -15,11 +15,11 @@ use polars::prelude::*;
 use schemas::{StoreError, store};
 
 use super::{
-    categories::{CategorySize, Products, ProductsError, quoted},
+    categories::{CategorySize, Products, ProductsError, count_category_phrases, quoted},
     segments::{SpanColumn, spans},
 };
 use crate::engine::{
-    frames::{COUNT, KeyCounts, count_by, semi_join},
+    frames::{COUNT, count_by, semi_join},
     progress::thousands,
 };
 
@@ -57,8 +57,7 @@ pub fn overlap(out: &Path, most: usize, report: &mut impl io::Write) -> Result<(
     if !products.shards().options.nouns {
         return Err(OverlapError::NoNouns { folder: out.join("shards") });
     }
-    let key = || [Field::new("category".into(), DataType::String), Field::new("phrase_id".into(), DataType::UInt32)];
-    let (mut phrases, mut nouns) = (KeyCounts::new(key()), KeyCounts::new(key()));
+    let (mut phrases, mut nouns) = (count_category_phrases(), count_category_phrases());
     let sizes = products.for_each_shard(&["phrases", "noun_phrases"], |segments| {
         let found = spans(segments, SpanColumn::Phrases, &["row", "category"])?;
         phrases.add(&found)?;

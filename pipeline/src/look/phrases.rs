@@ -10,12 +10,12 @@ use polars::prelude::*;
 use schemas::{StoreError, store};
 
 use super::{
-    categories::{CategorySize, Products, ProductsError, quoted},
+    categories::{CategorySize, Products, ProductsError, count_category_phrases, quoted},
     segments::{SpanColumn, spans},
 };
 use crate::{
     engine::{
-        frames::{COUNT, KeyCounts, sum_by},
+        frames::{COUNT, sum_by},
         progress::thousands,
     },
     hint::Hint,
@@ -54,10 +54,7 @@ struct TypicalPhrase<'a> {
 pub fn phrases(out: &Path, categories: usize, most: usize, report: &mut impl io::Write) -> Result<(), PhrasesError> {
     let products = Products::open(out)?;
     let pool = pool::of_shards(out, products.shards())?;
-    let mut having = KeyCounts::new([
-        Field::new("category".into(), DataType::String),
-        Field::new("phrase_id".into(), DataType::UInt32),
-    ]);
+    let mut having = count_category_phrases();
     // All segments of a product are in one shard.
     let columns = ["document_id", "phrases"];
     let sizes = products.for_each_shard(&columns, |segments| having.add(&phrases_of_products(segments)?))?;

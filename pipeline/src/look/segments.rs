@@ -42,8 +42,8 @@ pub(super) fn read_segments(folder: &Path, entry: &FileEntry, names: &[&str]) ->
     Ok(read_sealed(folder, entry, &columns::segments(), names)?.with_row_index("row".into(), None)?)
 }
 
-/// Reads all columns of a sealed shard, `row` (from 0) and `tokens` (the length of `input_ids`), and
-/// checks that all spans are inside their segments.
+/// Reads all columns of a sealed shard, `row` (from 0) and `tokens` (the length of `input_ids`).
+/// Checks that all spans are inside their segments.
 pub(super) fn read_checked_segments(folder: &Path, entry: &FileEntry) -> Result<DataFrame, SegmentsError> {
     let schema = columns::segments();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();

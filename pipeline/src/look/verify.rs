@@ -104,7 +104,8 @@ impl Verification {
         Ok(())
     }
 
-    /// Compares the files of a folder with its manifest, and finds tables that the manifest does not list.
+    /// Compares the files of a folder with its manifest, and finds tables that the manifest does
+    /// not list.
     fn compare_folder<B: Serialize + DeserializeOwned>(
         &mut self,
         name: &'static str,

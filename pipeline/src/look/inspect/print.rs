@@ -115,8 +115,8 @@ struct Mark {
     start: usize,
 }
 
-/// A segment as text of about three lines at most. The tokens of a word are joined; phrases and noun
-/// phrases are marked. Where a noun phrase overlaps a pool phrase, the pool phrase is marked.
+/// A segment as text of about three lines at most. The tokens of a word are joined. Phrases and
+/// noun phrases are marked. Where a noun phrase overlaps a pool phrase, the pool phrase is marked.
 fn marked(example: &Example, tokenizer: &Tokenizer, paint: Paint) -> String {
     const MOST_TOKENS: usize = 60;
     let mut marks = vec![Mark::default(); example.input_ids.len()];

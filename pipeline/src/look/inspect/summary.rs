@@ -99,7 +99,7 @@ impl SegmentCounter {
         u32::from(self.max_tokens.div_ceil(BARS).max(1))
     }
 
-    /// Adds the segments of a shard, as [`read_checked_segments`](crate::look::segments::read_checked_segments) returns them.
+    /// Adds the segments of a shard, with the columns `tokens` and `phrases`.
     pub fn add(&mut self, segments: &DataFrame) -> PolarsResult<()> {
         let tokens = segments.column("tokens")?.u32()?;
         self.tokens += tokens.iter().flatten().map(u64::from).sum::<u64>();
