@@ -15,7 +15,7 @@ use schemas::{
     store::{self, TableReader},
 };
 
-use crate::{REMAKE, hint::Hint};
+use crate::hint::Hint;
 
 /// A table cannot be read as a data frame.
 #[derive(Debug, thiserror::Error)]

@@ -10,10 +10,10 @@ use std::{
     time::Instant,
 };
 
+use arrow::datatypes::SchemaRef;
 use polars::prelude::*;
 use schemas::{
-    CorpusAssociationRows, Counts, GraphEdge, Manifest, ManifestError, Rows, Rules, StoreError, UnknownRelation,
-    create_graph_edges,
+    Counts, GraphEdge, Manifest, ManifestError, Rules, StoreError, UnknownRelation, columns, create_graph_edges,
     manifest::{CorpusBody, GraphBody, Hash, MANIFEST},
     store,
 };
@@ -177,7 +177,7 @@ fn linked_products(edges: &DataFrame) -> PolarsResult<u64> {
 }
 
 fn write(
-    (folder, corpus_folder): (&Path, &Path),
+    folder: &Path,
     edges: &DataFrame,
     found: u64,
     corpus: &Manifest<CorpusBody>,

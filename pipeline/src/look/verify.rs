@@ -8,7 +8,7 @@ use schemas::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::engine::progress::thousands;
+use crate::{engine::progress::thousands, hint::Hint};
 
 /// The output is not as it was sealed.
 #[derive(Debug, thiserror::Error)]
