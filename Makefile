@@ -80,7 +80,7 @@ verify: pipeline ## compare every file below OUT with its manifest; OUT=dir
 
 .PHONY: trainer
 trainer: libtorch
-	@cargo build --release --workspace $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
+	@cargo build --release --workspace --exclude ebert-sample-generator $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
 # Shards are made first where OUT holds nothing, or what `make pretrain` began: never over a corpus that is another.
 .PHONY: pretrain
@@ -133,15 +133,18 @@ bench-train: trainer ## training beside Hugging Face transformers on the same do
 	@[ -e "$(OUT)/shards/manifest.json" ] || $(PIPELINE) run $(OPTIONS)
 	@$(BENCH_PYTHON) trainer/benches/train.py --trainer $(TRAINER) --out "$(OUT)" $(ARGS)
 
-.PHONY: check
-check: libtorch $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
+.PHONY: lint
+lint: libtorch ## format, lints and docs, with warnings denied
 	@cargo fmt --all --check
+	@cargo clippy --release --workspace $(FEATURES) --all-targets --quiet -- --deny warnings
+	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace $(FEATURES) --no-deps --document-private-items --quiet
+
+.PHONY: check
+check: lint $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
 	@for detached in pipeline/fuzz pipeline/benches/parts; do \
 		cargo fmt --manifest-path $$detached/Cargo.toml --check; \
 		cargo check --release --manifest-path $$detached/Cargo.toml --target-dir $(TARGET) --quiet; \
 	done
-	@cargo clippy --release --workspace $(FEATURES) --all-targets --quiet -- --deny warnings
-	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace $(FEATURES) --no-deps --document-private-items --quiet
 	@$(DENY) --log-level error check bans licenses sources
 
 $(VENV)/bin/pip:

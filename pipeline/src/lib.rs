@@ -16,6 +16,5 @@ pub mod graph;
 pub mod look;
 pub mod phrase;
 pub mod run;
-pub mod sample;
 pub mod shard;
 pub mod text;

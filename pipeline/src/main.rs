@@ -6,7 +6,6 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ebert_english::train::Epochs;
 use pipeline::{
@@ -21,7 +20,6 @@ use pipeline::{
     },
     phrase::mine::summary::Thresholds,
     run::{self, Options, Run, RunError},
-    sample,
     shard::{ShardError, task},
 };
 use schemas::Task;
@@ -165,15 +163,6 @@ enum Command {
         /// A model of `train-tagger` [default: the one that is part of this program]
         #[arg(long)]
         model: Option<PathBuf>,
-    },
-    /// Write the embedded sample corpus anew
-    Sample {
-        /// Where to
-        #[arg(long, default_value = "data/sample")]
-        dir: PathBuf,
-        /// Seed of the generator
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
     },
 }
 
@@ -503,11 +492,6 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Ok(tag::train(&treebanks, &model, epochs, &mut Said)?)
         }
         Command::EvaluateTagger { treebanks, model } => Ok(tag::evaluate(&treebanks, model.as_deref(), &mut Said)?),
-        Command::Sample { dir, seed } => {
-            let made = sample::write_sample(&dir, seed).context("cannot write the sample")?;
-            writeln!(Said, "sample    {} products   {} reviews   {} bytes", made.products, made.reviews, made.bytes)?;
-            Ok(())
-        }
     }
 }
 

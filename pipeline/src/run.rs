@@ -427,6 +427,9 @@ impl<'a> Run<'a> {
         if old.corpus.blake3 != corpus.data_blake3() {
             return Some("the corpus has changed".to_owned());
         }
+        if let Some(why) = encode::rules(options.nouns).changed_since(&old.rules) {
+            return Some(why);
+        }
         if old.tokenizer.blake3 != self.tokenizer.blake3() {
             return Some("the tokenizer has changed".to_owned());
         }
@@ -445,6 +448,9 @@ impl<'a> Run<'a> {
         }
         if old.graph.blake3 != graph.data_blake3() {
             return Some("the graph has changed: pairs alone are drawn again".to_owned());
+        }
+        if let Some(why) = pairs::rules().changed_since(&old.rules) {
+            return Some(format!("{why}: only pairs are drawn again"));
         }
         if old.seed != options.seed {
             return Some(format!("SEED was {} and is {}: pairs alone are drawn again", old.seed, options.seed));

@@ -38,6 +38,8 @@ pub mod manifest;
 mod pair;
 mod relation;
 #[cfg(feature = "tables")]
+mod rules;
+#[cfg(feature = "tables")]
 mod segment;
 #[cfg(feature = "tables")]
 pub mod store;
@@ -53,6 +55,8 @@ pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
 #[cfg(feature = "tables")]
 pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
 pub use relation::{Relation, UnknownRelation};
+#[cfg(feature = "tables")]
+pub use rules::Rules;
 #[cfg(feature = "tables")]
 pub use segment::{
     PhraseSpan, Segment, SegmentBuilder, SegmentRows, SpanOutside, create_segments, open_segments, segment_names,

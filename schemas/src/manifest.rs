@@ -11,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::store::{self, FileEntry, StoreError};
+use crate::{
+    Rules,
+    store::{self, FileEntry, StoreError},
+};
 
 /// The version of all stored tables and manifests.
 pub const FORMAT: u32 = 1;
@@ -182,6 +185,9 @@ pub type Counts = BTreeMap<String, u64>;
 /// The body of `corpus/manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorpusBody {
+    /// The rules that it was made by.
+    #[serde(default)]
+    pub rules: Rules,
     /// The options that decide the corpus.
     pub options: CorpusOptions,
     /// Hash of the tokenizer, which decides what an empty record is.
@@ -274,6 +280,9 @@ pub struct CorpusCounts {
 /// The body of `pool/manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolBody {
+    /// The rules that it was made by.
+    #[serde(default)]
+    pub rules: Rules,
     /// What the pool was made from.
     pub source: PoolSource,
     /// Hash of the tokenizer, which decides what a word is.
@@ -316,7 +325,7 @@ pub struct MinedPool {
     /// Names of things, good phrases or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity_list: Option<Hash>,
-    /// Words that say little by themselves, where they are not the English ones.
+    /// Stop words: a list, or the English ones of the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_words: Option<Hash>,
     /// The tagger.
@@ -330,6 +339,9 @@ pub struct MinedPool {
 /// The body of `graph/manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GraphBody {
+    /// The rules that it was made by.
+    #[serde(default)]
+    pub rules: Rules,
     /// The corpus that it joins.
     pub corpus: Hash,
     /// Associations as found in the corpus.
@@ -343,6 +355,9 @@ pub struct GraphBody {
 /// The body of `shards/manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardsBody {
+    /// The rules that it was made by.
+    #[serde(default)]
+    pub rules: Rules,
     /// Longest segment in tokens, without special tokens.
     pub max_tokens: u16,
     /// Seed of every draw, the held-out share's key included.
@@ -535,6 +550,7 @@ mod tests {
 
     fn graph() -> Manifest<GraphBody> {
         let body = GraphBody {
+            rules: Rules::of([("graph", 1)]),
             corpus: Hash { blake3: "c0".into() },
             found: 7,
             edges: Counts::from([("substitute".into(), 3)]),

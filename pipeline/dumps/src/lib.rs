@@ -2,6 +2,10 @@
 //!
 //! What a file holds is recognised from its records and how it is compressed from its first bytes; its
 //! name says nothing. No file is ever read whole.
+
+/// Raised whenever a raw file gives other records, or a text is cleaned differently.
+pub const RULES: u32 = 1;
+
 pub mod clean;
 mod find;
 mod lines;

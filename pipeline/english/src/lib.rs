@@ -5,6 +5,10 @@
 //! part of speech ([`Tagging`] does both), [`Chunker`] marks noun phrases, and [`Nouns`] turns them into token ranges of a document.
 //! Both models are perceptrons over hashed features (`perceptron`; `memo` keeps what recurring features weigh together), trained by
 //! [`train`] from treebanks ([`treebank`]) and kept in `pipeline/english/models/`; [`evaluate`] scores them.
+
+/// Raised whenever a text gives other sentences, tags or noun phrases with the same model.
+pub const RULES: u32 = 1;
+
 mod chunker;
 #[cfg(feature = "train")]
 pub mod evaluate;

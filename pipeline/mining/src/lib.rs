@@ -122,15 +122,20 @@ mod quality;
 mod reader;
 mod segmentation;
 mod smoothing;
-#[cfg(test)]
-mod testing;
 mod tokens;
 mod trie;
 mod vocabulary;
 mod word_properties;
 
 pub use error::MineError;
-pub use lists::{List, Lists, QualityList, StopWords};
+pub use lists::{ENGLISH_STOP_WORDS, List, Lists, QualityList, StopWords};
 pub use mine::{Mined, MinedCounts, MinedPhrase, Options, Step, mine};
 pub use reader::Reader;
 pub use tokens::{Batch, Tokens};
+
+/// The version of the rules. It is raised whenever the same text and lists give other phrases or
+/// scores.
+pub const RULES: u32 = 1;
+
+#[cfg(test)]
+mod testing;

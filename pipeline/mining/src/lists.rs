@@ -59,7 +59,8 @@ pub struct Lists<'a> {
     pub stop_words: &'a StopWords,
 }
 
-const ENGLISH_STOP_WORDS: &str = include_str!("stop_words.txt");
+/// The file behind [`StopWords::english`]: sections that start with `# ` and a heading.
+pub const ENGLISH_STOP_WORDS: &str = include_str!("stop_words.txt");
 
 /// Sections of the English stop words that never start or end a complete name.
 const CLOSED_CLASS: [&str; 6] = ["Articles", "Pronouns", "Conjunctions", "Prepositions", "Be, have, do", "Adverbs"];

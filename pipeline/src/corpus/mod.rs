@@ -12,7 +12,7 @@ use std::{
 
 use ebert_dumps::{FindError, Kind, RawFiles};
 use schemas::{
-    FileEntry, Manifest, ManifestError, StoreError,
+    FileEntry, Manifest, ManifestError, Rules, StoreError,
     manifest::{CorpusBody, CorpusCounts, CorpusOptions, Hash, MANIFEST, Place, RawFile, SkippedFile},
     store,
 };
@@ -34,7 +34,7 @@ use crate::{
         progress::{NEW, Outcome, Progress, percent, thousands},
         stage::{self, Threads},
     },
-    text::Tokenizer,
+    text::{self, Tokenizer},
 };
 
 /// Why a record is not in the corpus.
@@ -197,6 +197,14 @@ impl Request<'_> {
     }
 }
 
+/// Raised whenever the same records give other rows: ids, duplicates, buckets, columns.
+pub const RULES: u32 = 1;
+
+/// The code that decides the corpus.
+fn rules() -> Rules {
+    Rules::of([("clean", ebert_dumps::RULES), ("corpus", RULES), ("words", text::RULES)])
+}
+
 /// Most buckets: file names have five digits.
 const MOST_BUCKETS: u64 = 100_000;
 
@@ -305,6 +313,7 @@ pub fn make(
         input.damage = tally.damage.get(&(number as u32)).cloned();
     }
     let body = CorpusBody {
+        rules: rules(),
         options,
         tokenizer: Hash { blake3: request.tokenizer.blake3() },
         inputs: inputs.0,
@@ -366,6 +375,9 @@ fn changed(request: &Request<'_>, now: &[RawFile], old: &Manifest<CorpusBody>) -
     if let Some(path) = before.keys().find(|p| !after.contains_key(*p)) {
         return Some(format!("`{path}` is gone"));
     }
+    if let Some(why) = rules().changed_since(&was.rules) {
+        return Some(why);
+    }
     if was.tokenizer.blake3 != request.tokenizer.blake3() {
         return Some("the tokenizer has changed".to_owned());
     }
@@ -383,6 +395,7 @@ fn changed(request: &Request<'_>, now: &[RawFile], old: &Manifest<CorpusBody>) -
 fn hash_of_sources(request: &Request<'_>, inputs: &[RawFile], plan: Plan) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(format!("corpus {} {}\n", schemas::FORMAT, plan.buckets).as_bytes());
+    hasher.update(rules().key().as_bytes());
     hasher.update(request.tokenizer.blake3().as_bytes());
     for file in inputs {
         hasher.update(format!("\n{}\0{}\0{}", file.path, file.holds, file.blake3).as_bytes());

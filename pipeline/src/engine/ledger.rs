@@ -5,9 +5,10 @@
 //! written. So a stopped run knows what is finished, and a table that was damaged meanwhile is refused by name
 //! instead of being sealed.
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use schemas::{
@@ -50,6 +51,8 @@ pub struct Made<C> {
 pub struct Ledger {
     folder: PathBuf,
     records: PathBuf,
+    /// The files that the folder's manifest names, by name; read when a table has no record.
+    sealed: OnceLock<HashMap<String, FileEntry>>,
 }
 
 impl Ledger {
@@ -57,7 +60,7 @@ impl Ledger {
     pub fn open(out: &Path, step: &str) -> Result<Self, StoreError> {
         let records = out.join(".made").join(step);
         fs::create_dir_all(&records).map_err(StoreError::io("create", &records))?;
-        Ok(Self { folder: out.join(step), records })
+        Ok(Self { folder: out.join(step), records, sealed: OnceLock::new() })
     }
 
     /// The folder of the tables.
@@ -123,25 +126,31 @@ impl Ledger {
         made_from: &str,
         hashes: &mut Hashes,
     ) -> Result<Option<Made<C>>, StoreError> {
-        #[derive(Deserialize)]
-        struct Sealed {
-            files: Vec<FileEntry>,
-        }
-        let manifest = fs::read(self.folder.join(MANIFEST)).ok();
-        let sealed = manifest.and_then(|bytes| serde_json::from_slice::<Sealed>(&bytes).ok());
-        let Some(file) = sealed.and_then(|sealed| sealed.files.into_iter().find(|file| file.name == name)) else {
-            return Ok(None);
-        };
-        match hashes.verify(&self.folder, &file, REMAKE) {
+        let Some(file) = self.sealed_files().get(name) else { return Ok(None) };
+        match hashes.verify(&self.folder, file, REMAKE) {
             Err(StoreError::Missing { .. }) => return Ok(None),
             other => other?,
         }
         let table = TableReader::open_any(&self.folder.join(name))?;
         let counts = table.note(COUNTS).and_then(|counts| serde_json::from_str(counts).ok());
         let Some(counts) = counts.filter(|_| table.note(MADE_FROM) == Some(made_from)) else { return Ok(None) };
-        let made = Made { made_from: made_from.to_owned(), counts, file };
+        let made = Made { made_from: made_from.to_owned(), counts, file: file.clone() };
         self.record(&made)?;
         Ok(Some(made))
+    }
+
+    /// The files that the folder's manifest names. A manifest that cannot be read names none.
+    fn sealed_files(&self) -> &HashMap<String, FileEntry> {
+        #[derive(Deserialize)]
+        struct Sealed {
+            files: Vec<FileEntry>,
+        }
+        self.sealed.get_or_init(|| {
+            let manifest = fs::read(self.folder.join(MANIFEST)).ok();
+            let sealed = manifest.and_then(|bytes| serde_json::from_slice::<Sealed>(&bytes).ok());
+            let files = sealed.into_iter().flat_map(|sealed| sealed.files);
+            files.map(|file| (file.name.clone(), file)).collect()
+        })
     }
 
     /// Removes the tables of earlier runs that are not among `files`, with their records, and what a stopped run
@@ -170,6 +179,25 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_tables_without_records_read_the_manifest_once() {
+        let out = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(out.path(), "shards").unwrap();
+        fs::create_dir(ledger.folder()).unwrap();
+        let manifest = ledger.folder().join(MANIFEST);
+        let entry = |n: u32| format!(r#"{{"name":"reviews-{n:05}.parquet","rows":0,"bytes":0,"blake3":""}}"#);
+        let entries: Vec<String> = (0..20_000).map(entry).collect();
+        fs::write(&manifest, format!(r#"{{"files":[{}]}}"#, entries.join(","))).unwrap();
+        let mut hashes = Hashes::load(out.path());
+        for n in 0..20_000 {
+            let name = format!("reviews-{n:05}.parquet");
+            assert!(ledger.finished::<u64>(&name, "", &mut hashes).unwrap().is_none());
+            // Were it read again, nothing would be left to read.
+            let _ = fs::remove_file(&manifest);
+        }
+        assert_eq!(ledger.sealed_files().len(), 20_000);
+    }
 
     #[test]
     fn tables_of_earlier_runs_go_and_a_users_own_files_stay() {

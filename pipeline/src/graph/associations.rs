@@ -13,7 +13,7 @@ use std::{
 use arrow::{array::StringArray, record_batch::RecordBatch};
 use polars::prelude::*;
 use schemas::{
-    Counts, Manifest, ManifestError, StoreError, columns,
+    Counts, Manifest, ManifestError, Rules, StoreError, columns,
     manifest::{CorpusBody, GraphBody, Hash, MANIFEST},
     store::{self, Layout, TableWriter},
 };
@@ -53,6 +53,13 @@ pub enum GraphError {
     Manifest(#[from] ManifestError),
 }
 
+/// Raised whenever the output of this step changes for the same input.
+pub const RULES: u32 = 1;
+
+fn rules() -> Rules {
+    Rules::of([("graph", RULES)])
+}
+
 const NAME: &str = "associations.parquet";
 
 /// Makes the graph, or finds that it is up to date.
@@ -70,6 +77,7 @@ pub fn make(
     let why = match &old {
         None => NEW.to_owned(),
         Some(old) if old.body.corpus.blake3 != corpus.data_blake3() => "the corpus has changed".to_owned(),
+        Some(Manifest { body, .. }) if let Some(why) = rules().changed_since(&body.rules) => why,
         Some(old) => match check_files(&folder, old, hashes)? {
             None => return Ok((old.clone(), Outcome::UpToDate)),
             Some(missing) => missing,
@@ -175,6 +183,7 @@ fn write(
         table.write_result(batch)?;
     }
     let body = GraphBody {
+        rules: rules(),
         corpus: Hash { blake3: corpus.data_blake3() },
         found,
         edges: by_relation,

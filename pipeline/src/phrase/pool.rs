@@ -15,7 +15,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use schemas::{
-    Manifest, ManifestError, StoreError, columns,
+    Manifest, ManifestError, Rules, StoreError, columns,
     manifest::{Hash, MANIFEST, PoolBody, PoolSource, ShardsBody},
     store::{self, Layout, TableReader, TableWriter},
 };
@@ -27,7 +27,7 @@ mod mining;
 use self::entries::Entries;
 pub use self::mining::Mining;
 use super::mine::{
-    MiningError, check_file,
+    self, MiningError, check_file,
     read::LeftOut,
     summary::{self, Line, Thresholds},
 };
@@ -37,7 +37,7 @@ use crate::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome},
     },
-    text::Tokenizer,
+    text::{self, Tokenizer},
 };
 
 /// A phrase of the pool.
@@ -84,7 +84,19 @@ pub enum Source<'a> {
     Mine(Mining<'a>),
 }
 
+/// Raised whenever other phrases enter the pool for the same entries.
+pub const RULES: u32 = 1;
+
 impl Source<'_> {
+    /// The code that decides the pool.
+    fn rules(&self) -> Rules {
+        let pool = Rules::of([("pool", RULES), ("words", text::RULES)]);
+        match self {
+            Self::Import(_) => pool,
+            Self::Mine(_) => pool.and(mine::rules()),
+        }
+    }
+
     /// What decides the phrases, as the manifest says it. The lines of a file are counted when it is read.
     fn describe(&self, hashes: &mut Hashes) -> Result<PoolSource, PoolError> {
         match self {
@@ -237,6 +249,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
     store::remove(&folder.join(MANIFEST))?;
     store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
     let body = PoolBody {
+        rules: request.source.rules(),
         source,
         tokenizer: Hash { blake3: request.tokenizer.blake3() },
         min_score: request.min_score,
@@ -278,6 +291,9 @@ fn changed(request: &Request<'_>, source: &PoolSource, was: &PoolBody) -> Option
         (PoolSource::Import { .. }, PoolSource::Mined(_)) => {
             return Some("it was imported, and no POOL is given".to_owned());
         }
+    }
+    if let Some(why) = request.source.rules().changed_since(&was.rules) {
+        return Some(why);
     }
     if was.tokenizer.blake3 != request.tokenizer.blake3() {
         return Some("the tokenizer has changed".to_owned());

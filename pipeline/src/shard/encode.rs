@@ -10,7 +10,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use schemas::{
-    DocumentId, Manifest, PhraseSpan, Segment, SegmentBuilder, StoreError, Task, TokenRange, create_segments,
+    DocumentId, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task, TokenRange, create_segments,
     manifest::{CorpusBody, MANIFEST, SegmentCounts},
     store::{self, TableWriter},
 };
@@ -32,7 +32,7 @@ use crate::{
         pool,
     },
     text::{
-        Document, Encoder, Tokenizer,
+        self, Document, Encoder, Tokenizer,
         nouns::{NounFinder, NounPhrase},
     },
 };
@@ -100,6 +100,15 @@ impl Planned {
     }
 }
 
+/// Raised whenever documents are cut elsewhere, or other spans are found, for the same words and pool.
+pub const RULES: u32 = 1;
+
+/// The code that decides segments.
+pub(crate) fn rules(nouns: bool) -> Rules {
+    let rules = Rules::of([("cut", RULES), ("words", text::RULES)]);
+    if nouns { rules.and(Rules::of([("english", ebert_english::RULES), ("nouns", text::nouns::RULES)])) } else { rules }
+}
+
 /// The shards of a corpus, products first.
 pub fn plan(
     corpus: &Manifest<CorpusBody>,
@@ -108,11 +117,12 @@ pub fn plan(
     (max_tokens, nouns): (u16, bool),
 ) -> Vec<Planned> {
     let mut planned = Vec::new();
+    let rules = rules(nouns).key();
     let nouns = if nouns { Model::embedded_blake3() } else { "off" };
     let tokenizer = tokenizer.blake3();
     for table in tables(corpus) {
         let of = format!(
-            "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns {nouns}",
+            "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns {nouns}\n{rules}",
             schemas::FORMAT,
             table.entry.blake3
         );

@@ -11,7 +11,8 @@ use arrow::{
     datatypes::UInt16Type,
 };
 use schemas::{
-    Counts, Draws, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, StoreError, columns, create_pairs,
+    Counts, Draws, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules, StoreError, columns,
+    create_pairs,
     manifest::{GraphBody, MANIFEST, ShardOptions},
     open_segments,
     store::{self, TableReader},
@@ -57,11 +58,21 @@ pub fn name_of(file: u32) -> String {
     format!("pairs-{file:05}.parquet")
 }
 
+/// Raised whenever other pairs are drawn from the same graph and segments.
+pub const RULES: u32 = 1;
+
+/// The code that decides pairs.
+pub(crate) fn rules() -> Rules {
+    Rules::of([("pairs", RULES)])
+}
+
 /// The pairs of these shards, graph, seed and options.
 pub fn plan(shards: &[encode::Planned], graph_blake3: &str, seed: u64, options: &ShardOptions) -> Planned {
     let mut hasher = blake3::Hasher::new();
     let (most, draws) = (options.max_per_product, options.draws);
-    hasher.update(format!("pairs {} {seed} {most} {draws}\n{graph_blake3}\n", schemas::FORMAT).as_bytes());
+    hasher.update(
+        format!("pairs {} {seed} {most} {draws}\n{graph_blake3}\n{}\n", schemas::FORMAT, rules().key()).as_bytes(),
+    );
     for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
         hasher.update(shard.made_from.as_bytes());
     }
@@ -106,23 +117,16 @@ pub fn make(
 
     let graph = Graph::load(out, graph, hashes)?;
     let texts = FirstSegments::load(&folder, shards, &graph)?;
-    let (mut rows, mut dropped) = choose(&graph, seed, options);
-    let draw_negative = |row: &Row| graph.negative(row.edge, row.draw, seed, &texts);
+    let (mut rows, dropped) = choose(&graph, &texts, seed, options);
     rows.sort_unstable_by_key(|row| (row.key, row.edge, row.draw));
-
-    let mut drop_row = |reason: &str| *dropped.entry(reason.to_owned()).or_default() += 1;
-    let mut kept = Vec::with_capacity(rows.len());
-    for row in rows {
-        let (anchor, neighbor) = graph.directed(row.edge, seed);
-        if texts.get(anchor).is_empty() || texts.get(neighbor).is_empty() {
-            drop_row("without_tokens");
-            continue;
-        }
-        match draw_negative(&row) {
-            Some(negative) => kept.push((graph.edges[row.edge as usize].2, [anchor, neighbor, negative])),
-            None => drop_row("no_negative"),
-        }
-    }
+    let kept: Vec<(Relation, [u32; 3])> = rows
+        .iter()
+        .filter_map(|row| {
+            let (anchor, neighbor) = graph.directed(row.edge, seed);
+            let negative = graph.negative(row.edge, row.draw, seed, &texts)?;
+            Some((graph.edges[row.edge as usize].2, [anchor, neighbor, negative]))
+        })
+        .collect();
     let counts =
         PairCounts { files: kept.len().div_ceil(ROWS_PER_FILE).max(1) as u32, rows: kept.len() as u64, dropped };
     let bar = progress.count("pairs", counts.rows);
@@ -157,26 +161,41 @@ struct Row {
     draw: u32,
 }
 
-/// The rows of every edge that the bound of a hub leaves, and how many it left out.
-fn choose(graph: &Graph, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts) {
+/// The rows to draw, and how many are left out, by reason.
+///
+/// Rows that cannot be drawn are left out first, so that they do not use up the places of a hub.
+fn choose(graph: &Graph, texts: &FirstSegments, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts) {
     let mut order: Vec<(u64, u32)> =
         (0..graph.edges.len() as u32).map(|e| (graph.draws(e, seed, "hub", 0).next_u64(), e)).collect();
     order.sort_unstable();
+    let with_tokens = (0..graph.products.len() as u32).filter(|&p| !texts.get(p).is_empty()).count();
+    // Whether a product has a possible negative: asked for each of its edges, and a hub has many.
+    let mut has_negative: Vec<Option<bool>> = vec![None; graph.products.len()];
     let mut taken = vec![0u64; graph.products.len()];
-    let (mut rows, mut left_out) = (Vec::new(), 0);
+    let (mut rows, mut dropped) = (Vec::new(), Counts::new());
     for (_, edge) in order {
-        let (a, b, _) = graph.edges[edge as usize];
-        if taken[a as usize] >= options.max_per_product || taken[b as usize] >= options.max_per_product {
-            left_out += options.draws;
+        let (anchor, neighbor) = graph.directed(edge, seed);
+        let both = [anchor as usize, neighbor as usize];
+        let reason = if [anchor, neighbor].iter().any(|&product| texts.get(product).is_empty()) {
+            "without_tokens"
+        } else if !*has_negative[anchor as usize]
+            .get_or_insert_with(|| with_tokens > 1 + graph.neighbors_with_tokens(anchor, texts))
+        {
+            "no_negative"
+        } else if both.iter().any(|&product| taken[product] >= options.max_per_product) {
+            "hub"
+        } else {
+            both.iter().for_each(|&product| taken[product] += 1);
+            let draws = 0..options.draws as u32;
+            rows.extend(draws.map(|draw| Row {
+                key: graph.draws(edge, seed, "pair order", draw).next_u64(),
+                edge,
+                draw,
+            }));
             continue;
-        }
-        taken[a as usize] += 1;
-        taken[b as usize] += 1;
-        for draw in 0..options.draws as u32 {
-            rows.push(Row { key: graph.draws(edge, seed, "pair order", draw).next_u64(), edge, draw });
-        }
+        };
+        *dropped.entry(reason.to_owned()).or_default() += options.draws;
     }
-    let dropped = if left_out > 0 { Counts::from([("hub".to_owned(), left_out)]) } else { Counts::new() };
     (rows, dropped)
 }
 
@@ -261,6 +280,10 @@ impl Graph {
     fn neighbors(&self, product: u32) -> &[u32] {
         let product = product as usize;
         &self.neighbors[self.starts[product] as usize..self.starts[product + 1] as usize]
+    }
+
+    fn neighbors_with_tokens(&self, product: u32, texts: &FirstSegments) -> usize {
+        self.neighbors(product).iter().filter(|&&neighbor| !texts.get(neighbor).is_empty()).count()
     }
 
     /// The draws of an edge: keyed by its products and relation, not by its number.
@@ -389,7 +412,23 @@ mod tests {
         let names: Vec<String> = (0..50).map(|i| format!("n{i:02}")).collect();
         let graph = graph_of(&names.iter().map(|n| ("hub", n.as_str())).collect::<Vec<_>>());
         let options = ShardOptions { nouns: false, tagger: None, max_per_product: 8, draws: 3 };
-        let (rows, dropped) = choose(&graph, 0, &options);
-        assert_eq!((rows.len(), dropped["hub"]), (24, 126));
+        let mut texts = texts_of(&graph);
+        let dropped = |texts: &FirstSegments| {
+            let (rows, dropped) = choose(&graph, texts, 0, &options);
+            assert!(rows.iter().all(|row| graph.negative(row.edge, row.draw, 0, texts).is_some()));
+            assert_eq!(rows.len() as u64 + dropped.values().sum::<u64>(), 150);
+            (rows.len(), dropped)
+        };
+        // Edges whose anchor is the hub have no possible negative: all others are its neighbors.
+        let (rows, reasons) = dropped(&texts);
+        let from_hub = (0..50).filter(|&e| graph.products[graph.directed(e, 0).0 as usize] == "hub").count() as u64;
+        assert_eq!((rows, reasons["no_negative"]), (24, 3 * from_hub));
+        // Products without tokens do not use up the hub's places.
+        for place in &mut texts.places[1..=30] {
+            place.1 = 0;
+        }
+        let (rows, reasons) = dropped(&texts);
+        assert_eq!(rows, 24, "{reasons:?}");
+        assert_eq!(reasons["without_tokens"], 90);
     }
 }

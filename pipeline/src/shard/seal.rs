@@ -2,7 +2,7 @@
 use std::{path::Path, time::Instant};
 
 use schemas::{
-    Manifest, ManifestError, StoreError,
+    Manifest, ManifestError, Rules, StoreError,
     manifest::{
         CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody,
         Shares,
@@ -84,7 +84,12 @@ pub fn make(
         return Err(ShardError::Unfinished { missing, planned, out, tasks });
     }
     let options = options_toml(request, &corpus.body, &pool.body)?;
+    let rules = [&corpus.body.rules, &pool.body.rules, &graph.body.rules]
+        .into_iter()
+        .cloned()
+        .fold(encode::rules(request.options.nouns).and(pairs::rules()), Rules::and);
     let body = ShardsBody {
+        rules,
         max_tokens: request.max_tokens,
         seed: request.seed,
         tokenizer: request.tokenizer.entry(TOKENIZER),

@@ -80,10 +80,12 @@ pub fn of_scheduler(tasks: Option<u32>, variable: impl Fn(&str) -> Option<String
         (Some(id), _, None) => {
             let min = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
             let max = number("SLURM_ARRAY_TASK_MAX")?;
-            let count = number("SLURM_ARRAY_TASK_COUNT")?.or(max.map(|max| max.saturating_sub(min) + 1));
+            let within = max.map(|max| max.saturating_sub(min).saturating_add(1));
+            let count = number("SLURM_ARRAY_TASK_COUNT")?.or(within);
             let count = count.ok_or(TaskError::OfHowMany { variable: SLURM, index: id })?;
-            let max = max.unwrap_or((min + count).saturating_sub(1));
-            if id < min || id > max || max - min + 1 != count {
+            let max = max.unwrap_or(min.saturating_add(count.saturating_sub(1)));
+            // In 64 bits: an array may be numbered up to the largest number of 32.
+            if id < min || id > max || u64::from(max - min) + 1 != u64::from(count) {
                 return Err(TaskError::Gaps { count, min, max, id });
             }
             Ok(Task::new(id - min, count))
@@ -118,6 +120,7 @@ mod tests {
         assert_eq!(task(None, &[]), Ok(None));
         assert_eq!(task(None, &slurm("2", "7", "0", "6")), is(2, 7));
         assert_eq!(task(None, &slurm("7", "7", "1", "7")), is(6, 7));
+        assert_eq!(task(None, &slurm("4294967295", "2", "4294967294", "4294967295")), is(1, 2));
         assert_eq!(task(Some(7), &slurm("4", "2", "1", "4")), is(4, 7));
         assert_eq!(task(Some(3), &[("JOB_COMPLETION_INDEX", "0")]), is(0, 3));
     }
@@ -127,6 +130,9 @@ mod tests {
         for (tasks, variables, wanted) in [
             (None, &slurm("4", "2", "1", "4")[..], "with gaps"),
             (None, &slurm("8", "4", "0", "12"), "with gaps"),
+            (None, &slurm("4294967295", "4294967295", "0", "4294967295"), "with gaps"),
+            (None, &slurm("0", "0", "0", "4294967295"), "with gaps"),
+            (None, &[("SLURM_ARRAY_TASK_ID", "5"), ("SLURM_ARRAY_TASK_MAX", "4294967295")], "with gaps"),
             (None, &slurm("two", "4", "0", "12"), "`two`, wanted a number"),
             (Some(7), &slurm("7", "7", "1", "7"), "wanted a number below 7"),
             (Some(2), &[("JOB_COMPLETION_INDEX", "2")], "wanted a number below 2"),

@@ -11,6 +11,9 @@ mod tokenizer;
 mod wordpiece;
 mod words;
 
+/// Raised whenever a text gives other words or ids.
+pub const RULES: u32 = 1;
+
 pub use encode::{Document, Encoder, Lexicon};
 pub use tokenizer::{SPECIAL_TOKENS, Tokenizer, TokenizerError, uncased_bert};
 pub use words::{WordRange, Words};

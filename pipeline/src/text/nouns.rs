@@ -5,6 +5,9 @@ use ebert_english::{Model, NounPhrases};
 
 use super::Document;
 
+/// Raised whenever the noun phrases of a text become other tokens.
+pub const RULES: u32 = 1;
+
 /// A noun phrase in a document, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NounPhrase {

@@ -95,6 +95,7 @@ pub fn seal_shards(folder: &Path) {
     let continues: Vec<bool> = tokens().iter().map(|token| token.starts_with("##")).collect();
     let hash = || Hash { blake3: "00".into() };
     let body = ShardsBody {
+        rules: schemas::Rules::default(),
         max_tokens: 30,
         seed: 0,
         tokenizer: TokenizerEntry {

@@ -9,7 +9,7 @@ use std::{
 
 use ebert_dumps::{LineReader, open};
 use ebert_mining::{List, Lists, MineError, Mined, Options, StopWords};
-use schemas::StoreError;
+use schemas::{Rules, StoreError};
 
 use crate::engine::{progress::Progress, stage::Threads};
 
@@ -17,6 +17,14 @@ pub mod read;
 pub mod summary;
 
 use read::{LeftOut, Text};
+
+/// The version of how names are taken from a corpus. It is raised whenever they change.
+pub const RULES: u32 = 1;
+
+/// The versions of all code that decides mined phrases.
+pub fn rules() -> Rules {
+    Rules::of([("english", ebert_english::RULES), ("mine", ebert_mining::RULES), ("names", RULES)])
+}
 
 /// Why mining failed.
 #[derive(Debug, thiserror::Error)]

@@ -44,7 +44,10 @@ impl Mining<'_> {
             corpus: Hash { blake3: self.corpus.data_blake3() },
             quality_list: hash(self.quality_list)?,
             entity_list: hash(self.entity_list)?,
-            stop_words: hash(self.stop_words)?,
+            stop_words: Some(match hash(self.stop_words)? {
+                Some(own) => own,
+                None => Hash { blake3: blake3::hash(ebert_mining::ENGLISH_STOP_WORDS.as_bytes()).to_hex().to_string() },
+            }),
             tagger: Hash { blake3: Model::embedded_blake3().to_owned() },
             min_support: self.options.min_support,
             max_words: self.options.max_words as u64,
