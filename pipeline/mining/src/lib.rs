@@ -11,7 +11,7 @@
 //!   tagger; [`Reader`] and [`Batch`] do the same on several threads.
 //! * [`Lists`] holds what to learn from: a [`QualityList`] of good phrases, optionally a [`List`]
 //!   of names that may be good or not, and [`StopWords`].
-//! * [`mine`] runs the algorithm with its [`Options`] and returns [`Mined`]: each [`MinedPhrase`]
+//! * [`mine()`] runs the algorithm with its [`Options`] and returns [`Mined`]: each [`MinedPhrase`]
 //!   with its score and count. It reports each [`Step`] to a callback, and fails with a
 //!   [`MineError`].
 //!
