@@ -153,7 +153,7 @@ fn a_list_from_a_pipe_is_refused_where_it_is_read_twice() {
         std::process::Command::new("sh").args(["-c", "echo 'cast iron' > \"$0\""]).arg(&pipe).spawn().unwrap();
     let output = pipeline(["pool", "--out"]).arg(&out).arg("--quality-list").arg(&pipe).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && said.contains("no regular file"), "{said}");
+    assert!(output.status.code() == Some(1) && said.contains("not a regular file"), "{said}");
     writer.wait().unwrap();
 }
 

@@ -11,7 +11,7 @@
 //!   tagger; [`Reader`] and [`Batch`] do the same on several threads.
 //! * [`Lists`] holds what to learn from: a [`QualityList`] of good phrases, optionally a [`List`]
 //!   of names that may be good or not, and [`StopWords`].
-//! * [`mine`] runs the algorithm with its [`Options`] and returns [`Mined`]: each [`MinedPhrase`]
+//! * [`mine()`] runs the algorithm with its [`Options`] and returns [`Mined`]: each [`MinedPhrase`]
 //!   with its score and count. It reports each [`Step`] to a callback, and fails with a
 //!   [`MineError`].
 //!
@@ -122,8 +122,6 @@ mod quality;
 mod reader;
 mod segmentation;
 mod smoothing;
-#[cfg(test)]
-mod testing;
 mod tokens;
 mod trie;
 mod vocabulary;
@@ -135,5 +133,9 @@ pub use mine::{Mined, MinedCounts, MinedPhrase, Options, Step, mine};
 pub use reader::Reader;
 pub use tokens::{Batch, Tokens};
 
-/// Raised whenever the same text and lists give other phrases or scores.
+/// The version of the rules. It is raised whenever the same text and lists give other phrases or
+/// scores.
 pub const RULES: u32 = 1;
+
+#[cfg(test)]
+mod testing;

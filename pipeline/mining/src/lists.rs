@@ -59,7 +59,7 @@ pub struct Lists<'a> {
     pub stop_words: &'a StopWords,
 }
 
-/// The English stop words: sections that start with `# ` and a heading.
+/// The file behind [`StopWords::english`]: sections that start with `# ` and a heading.
 pub const ENGLISH_STOP_WORDS: &str = include_str!("stop_words.txt");
 
 /// Sections of the English stop words that never start or end a complete name.

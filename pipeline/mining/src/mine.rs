@@ -91,7 +91,7 @@ impl MinedCounts {
     }
 }
 
-/// A step of [`mine`]. Its `Display` is a short description for a progress bar.
+/// A step of [`mine()`]. Its `Display` is a short description for a progress bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {

@@ -18,6 +18,7 @@ use super::{
     categories::{CategorySize, Products, ProductsError, count_category_phrases, quoted},
     segments::{SpanColumn, spans},
 };
+use crate::hint::Hint;
 use crate::engine::{
     frames::{COUNT, count_by, semi_join},
     progress::thousands,

@@ -41,7 +41,7 @@ pub enum CommandError {
     /// No quality list is given.
     #[error(
         "no list of good phrases is given, so there is nothing to learn from\n\
-         hint: --quality-list names a file of some, one a line, such as titles of an encyclopedia; \
+         hint: --quality-list names a file of some, one per line, such as titles of an encyclopedia; \
          `make shards` learns from the categories and brands of its corpus instead"
     )]
     NoList,

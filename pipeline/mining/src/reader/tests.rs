@@ -103,7 +103,7 @@ fn entries_of_lists_are_found_word_by_word() {
 }
 
 #[test]
-fn stems_of_contractions_are_told_from_words() {
+fn stems_of_contractions_are_not_words() {
     let stems = |documents: &[&str]| -> Vec<String> {
         let tokens = read(documents);
         tokens.contraction_stems().into_iter().map(|word| tokens.vocabulary.text(word).to_owned()).collect()

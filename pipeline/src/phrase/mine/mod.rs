@@ -21,10 +21,10 @@ pub mod summary;
 
 use read::{LeftOut, Text};
 
-/// Raised whenever other names are learnt from the same corpus.
+/// The version of how names are taken from a corpus. It is raised whenever they change.
 pub const RULES: u32 = 1;
 
-/// The code that decides mined phrases.
+/// The versions of all code that decides mined phrases.
 pub fn rules() -> Rules {
     Rules::of([("english", ebert_english::RULES), ("mine", ebert_mining::RULES), ("names", RULES)])
 }
@@ -33,7 +33,7 @@ pub fn rules() -> Rules {
 #[derive(Debug, thiserror::Error)]
 pub enum MiningError {
     /// A text or list.
-    #[error("cannot read `{}`\nhint: a text or list is a file that is plain, .gz or .zst, one entry a line", path.display())]
+    #[error("cannot read `{}`\nhint: a text or list is a file that is plain, .gz or .zst, one entry per line", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -43,8 +43,8 @@ pub enum MiningError {
     },
     /// No text.
     #[error(
-        "found no document with a word{}\nhint: a text has one document a line, of at most 16 MiB, in UTF-8, plain, gz or zst",
-        if *left_out == LeftOut::default() { String::new() } else { format!("; left out were {left_out}") }
+        "found no document with a word{}\nhint: a text has one document of at most 16 MiB per line, in UTF-8, plain, gz or zst",
+        if *left_out == LeftOut::default() { String::new() } else { format!("; skipped {left_out}") }
     )]
     NoText {
         /// Lines that were left out.
@@ -76,8 +76,8 @@ fn hint(error: &MineError) -> &'static str {
             "\nhint: phrases are mined from millions of words; for less, lower --min-support"
         }
         MineError::NoPositives { .. } => {
-            "\nhint: QUALITY_LIST= (--quality-list) names a file of good phrases in the text's language, one a line, such as titles of an encyclopedia; \
-             without it they are the categories, brands and attributes of the corpus' products, and POOL= imports a pool instead of mining one"
+            "\nhint: QUALITY_LIST= (--quality-list) names a file of good phrases in the text's language, one per line, such as titles of an encyclopedia; \
+             without it they are the categories, brands and attributes of the corpus' products, and POOL= imports a pool instead"
         }
         MineError::NoNegatives { .. } => {
             "\nhint: --quality-list and --entity-list name some phrases; most sequences of words are in neither"
@@ -115,7 +115,7 @@ pub fn check_file(path: &Path) -> io::Result<()> {
     } else if about.is_file() {
         Ok(())
     } else {
-        Err(io::Error::other("it is no regular file, and cannot be read twice"))
+        Err(io::Error::other("not a regular file, so it cannot be read twice"))
     }
 }
 

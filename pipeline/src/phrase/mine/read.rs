@@ -41,7 +41,7 @@ pub struct LeftOut {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [(self.invalid_utf8, "that are no UTF-8"), (self.too_long, "of more than 16 MiB")];
+        let parts = [(self.invalid_utf8, "that are not UTF-8"), (self.too_long, "of more than 16 MiB")];
         let parts = parts.into_iter().filter(|(number, _)| *number > 0);
         let parts: Vec<String> = parts.map(|(n, what)| format!("{} {what}", count_of(n, "line", "lines"))).collect();
         f.write_str(&parts.join(", "))

@@ -63,12 +63,12 @@ pub fn lines(mined: &Mined, left_out: LeftOut, thresholds: Thresholds) -> Vec<Li
     let around_edge = format!("{}   (score {})", texts(&longer[around]), thresholds.phrases);
     lines.push(("threshold", around_edge));
     if left_out != LeftOut::default() {
-        lines.push(("left out", left_out.to_string()));
+        lines.push(("skipped", left_out.to_string()));
     }
     if counts.looks_foreign() {
         lines.push((
             "warning",
-            "hardly any English stop word was found: tags, stop words and what a phrase is are those of English; --stop-words takes another list"
+            "hardly any English stop word was found, and mining assumes English; --stop-words takes another list"
                 .to_owned(),
         ));
     }
