@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use ebert_dumps::{FindError, Kind, RawFiles};
+use ebert_dumps::{Kind, RawFiles};
 use schemas::{
     FileEntry, Manifest, ManifestError, StoreError,
     manifest::{CorpusBody, CorpusCounts, CorpusOptions, Hash, MANIFEST, Place, RawFile, SkippedFile},
@@ -94,9 +94,6 @@ pub fn unreadable(rejected: &schemas::Counts) -> u64 {
 /// The corpus step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
-    /// The corpus folder.
-    #[error(transparent)]
-    Find(#[from] FindError),
     /// A file of ours, or the disk.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -329,12 +326,9 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
     let bar = progress.bytes("hashing", total);
     let mut inputs = (Vec::new(), Vec::new());
     for file in &files.recognised {
-        let holds = match file.holds {
-            Some((kind, generation)) => format!("{generation} {}", kind.stem()),
-            None => "nothing before the damage".to_owned(),
-        };
+        let holds = file.holds.map_or_else(|| "nothing before the damage".to_owned(), |holds| holds.to_string());
         inputs.0.push(RawFile {
-            path: file.name.clone(),
+            path: file.name.to_string(),
             holds,
             bytes: file.bytes,
             blake3: hashes.blake3(&file.path)?,
@@ -343,7 +337,8 @@ fn hash_inputs(files: &RawFiles, hashes: &mut Hashes, progress: &Progress) -> Re
         });
         bar.inc(file.bytes);
     }
-    inputs.1.extend(files.skipped.iter().map(|file| SkippedFile { path: file.path.clone(), why: file.why.clone() }));
+    let skipped = files.skipped.iter();
+    inputs.1.extend(skipped.map(|file| SkippedFile { path: file.name.to_string(), why: file.reason.to_string() }));
     bar.finish_and_clear();
     hashes.save();
     Ok(inputs)

@@ -1,8 +1,6 @@
 //! Raw files to spill files: parses records, cleans text, gives ids, rejects what cannot be used.
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
-    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +22,7 @@ use crate::{
     text::{Document, Encoder, Lexicon, Tokenizer, Words},
 };
 use ebert_dumps::{
-    Found, Kind, LineBatch, LineReader, MAX_LINE, MalformedRecord, Record,
+    DumpFile, Kind, LineBatch, LineReader, MAX_LINE, MalformedRecord, Record,
     clean::{clean, clean_line, is_script},
     open, parse,
 };
@@ -55,7 +53,7 @@ struct Sorted {
 
 /// Fills the spill files from the raw files, from where `checkpoint` stands to their end.
 pub fn read(
-    files: &[Found],
+    files: &[DumpFile],
     tokenizer: &Tokenizer,
     max_tokens: u16,
     threads: Threads,
@@ -87,11 +85,12 @@ pub fn read(
                 }
                 // What a stopped run has read is read again, but not parsed.
                 Some(batch) if batch.last_line <= skip && !batch.last => {}
-                Some(mut lines) if lines.is_disk_error() => {
-                    let (_, source) = lines.damage.take().unwrap_or((0, io::ErrorKind::Other.into()));
-                    return Err(StoreError::io("read", &found.path)(source).into());
+                Some(mut lines) => {
+                    return match lines.take_disk_error() {
+                        Some(source) => Err(StoreError::io("read", &found.path)(source).into()),
+                        None => Ok(Some(Batch { file, lines })),
+                    };
                 }
-                Some(lines) => return Ok(Some(Batch { file, lines })),
             }
         }
     };
@@ -149,12 +148,12 @@ impl Tally {
         self.longest_text = self.longest_text.max(other.longest_text);
     }
 
-    fn reject(&mut self, reason: Reason, file: &Found, line: u64, found: impl FnOnce() -> String) {
+    fn reject(&mut self, reason: Reason, file: &DumpFile, line: u64, found: impl FnOnce() -> String) {
         *self.rejected.entry(reason.as_str().to_owned()).or_default() += 1;
         if reason.is_unreadable() {
             let places = self.places.entry(reason.as_str().to_owned()).or_default();
             if places.len() < PLACES {
-                places.push(Place { path: file.name.clone(), line, found: found() });
+                places.push(Place { path: file.name.to_string(), line, found: found() });
             }
         }
     }
@@ -165,7 +164,7 @@ struct Worker<'a> {
     lexicon: &'a Lexicon<'a>,
     /// Made when a text is so long that its segments must be counted.
     encoder: Option<Encoder<'a>>,
-    names: &'a [Found],
+    names: &'a [DumpFile],
     plan: Plan,
     max_tokens: u16,
     longest_word: usize,
@@ -231,17 +230,17 @@ impl Worker<'_> {
         let mut sorted =
             Sorted { file: batch.file, last_line: lines.last_line, last: lines.last, ..Default::default() };
         let mut records = 0;
-        for (line, bytes) in lines.iter().filter(|(line, _)| *line > skip) {
+        for line in lines.iter().filter(|line| line.number > skip) {
             records += 1;
-            let position = Position { file: batch.file, line };
-            match parse(bytes, |record| self.sort_record(record, found, position, &mut sorted)) {
+            let position = Position { file: batch.file, line: line.number };
+            match parse(line.bytes, |record| self.sort_record(record, found, position, &mut sorted)) {
                 Ok(()) => {}
                 Err(error) => {
                     let reason = match error {
                         MalformedRecord::InvalidUtf8(_) => Reason::InvalidUtf8,
                         MalformedRecord::Malformed(_) => Reason::Malformed,
                     };
-                    sorted.tally.reject(reason, found, line, || error.to_string());
+                    sorted.tally.reject(reason, found, line.number, || error.to_string());
                 }
             }
         }
@@ -249,20 +248,17 @@ impl Worker<'_> {
             records += 1;
             sorted.tally.reject(Reason::LineTooLong, found, line, || format!("more than {} MiB", MAX_LINE >> 20));
         }
-        if let Some((line, error)) = &lines.damage {
-            sorted.tally.damage.insert(batch.file, format!("after line {line}: {error}"));
+        if let Some(damage) = &lines.damage {
+            sorted.tally.damage.insert(batch.file, format!("after line {}: {}", damage.after_line, damage.error));
         }
         sorted.tally.records = records;
         sorted.tally.records_of.insert(batch.file, records);
         sorted
     }
 
-    fn sort_record(&mut self, record: &Record<'_>, found: &Found, position: Position, sorted: &mut Sorted) {
+    fn sort_record(&mut self, record: &Record<'_>, found: &DumpFile, position: Position, sorted: &mut Sorted) {
         // A record that does not tell what it is counts as what its file holds.
-        let kind = match (record.recognise(), found.holds) {
-            (Some((kind, _)), _) | (None, Some((kind, _))) => kind,
-            (None, None) => Kind::Product,
-        };
+        let kind = record.record_type().or(found.holds).map_or(Kind::Product, |found| found.kind);
         let line = position.line;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.text.clear();
@@ -302,7 +298,7 @@ impl Worker<'_> {
         &mut self,
         record: &Record<'_>,
         scratch: &mut Scratch,
-        found: &Found,
+        found: &DumpFile,
         line: u64,
         tally: &mut Tally,
     ) -> bool {
@@ -340,7 +336,7 @@ impl Worker<'_> {
     }
 
     /// Whether a text can be a document; if not, it is counted.
-    fn accept(&mut self, text: &str, found: &Found, line: u64, tally: &mut Tally) -> bool {
+    fn accept(&mut self, text: &str, found: &DumpFile, line: u64, tally: &mut Tally) -> bool {
         tally.longest_text = tally.longest_text.max(text.len() as u64);
         if !self.words.any(text) {
             tally.reject(Reason::Empty, found, line, String::new);
@@ -393,7 +389,7 @@ impl Scratch {
             associations: record
                 .associations
                 .iter()
-                .map(|(relation, other): &(_, Cow<'_, str>)| (*relation, other.trim()))
+                .map(|association| (association.relation, association.other.trim()))
                 .filter(|(_, other)| !other.is_empty())
                 .collect(),
         }

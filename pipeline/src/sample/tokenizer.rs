@@ -22,10 +22,10 @@ pub fn write_tokenizer(dir: &Path, names: &[&str]) -> Result<(), SampleError> {
         let opened = open(&path, Arc::default()).map_err(StoreError::io("open", &path))?;
         let mut lines = LineReader::new(opened.bytes);
         while let Some(batch) = lines.next_batch(1 << 20) {
-            for (_, line) in batch.iter() {
+            for line in batch.iter() {
                 let mut text = String::new();
                 // The generator writes no line that cannot be read.
-                let _ = parse(line, |record| {
+                let _ = parse(line.bytes, |record| {
                     let product = record.title.iter().chain(record.features()).chain(record.description.iter());
                     for piece in product.chain(record.review_pieces()) {
                         clean(piece, &mut text);
