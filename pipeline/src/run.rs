@@ -93,8 +93,12 @@ pub enum RunError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// The corpus folder.
-    #[error(transparent)]
-    Find(#[from] FindError),
+    #[error("{error}{}", left_out::hint(error))]
+    Find {
+        /// The fact.
+        #[from]
+        error: FindError,
+    },
     /// The corpus.
     #[error(transparent)]
     Corpus(#[from] CorpusError),

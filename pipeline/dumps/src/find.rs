@@ -1,365 +1,204 @@
-//! The raw files below a folder.
+//! Finds the raw files below a folder.
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use super::{Generation, Kind, LineReader, open, parse};
+mod recognise;
+mod walk;
+
+pub use walk::RelativePath;
+
+use recognise::{Content, recognise};
+use walk::Walk;
+
+use super::record::RecordType;
 
 /// Lines at the start of a file among which a record must be recognised.
 const LINES_TRIED: usize = 100;
 
-/// A file below the corpus folder, and what it holds.
+/// The files below a folder, in the order of their names.
+#[derive(Clone, Debug, Default)]
+pub struct RawFiles {
+    /// Files that hold records or are damaged.
+    pub recognised: Vec<DumpFile>,
+    /// Files that are not read.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A file with records of a dump.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// Path below the folder, with `/`; files are in the order of this.
-    pub name: String,
-    /// Where it is.
+pub struct DumpFile {
+    /// Its path below the folder.
+    pub name: RelativePath,
+    /// Where to open it.
     pub path: PathBuf,
     /// Size on disk.
     pub bytes: u64,
     /// Whether it is compressed.
     pub compressed: bool,
-    /// What most of its first recognised records are; `None` where there is none.
-    pub holds: Option<(Kind, Generation)>,
-    /// Why nothing was recognised, or how the beginning is damaged.
+    /// The most frequent type among its first records; `None` if damage comes before the first.
+    pub holds: Option<RecordType>,
+    /// How its first 100 lines are damaged.
     pub damage: Option<String>,
-    /// Whether it begins as an array does, which has no records by lines.
-    array: bool,
 }
 
-impl Found {
-    fn in_words(&self) -> String {
-        match &self.damage {
-            Some(damage) => format!("`{}` (damaged: {damage})", self.name),
-            None => format!("`{}`", self.name),
+/// A file that is not read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Skipped {
+    /// Its path below the folder.
+    pub name: RelativePath,
+    /// Why it is not read.
+    pub reason: SkipReason,
+}
+
+/// Why a file is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// None of its first 100 lines is a record.
+    NothingRecognised,
+    /// It is one JSON array, so its lines are not records.
+    JsonArray,
+    /// A link without a file at its end.
+    DeadLink,
+    /// A pipe, a socket or a device.
+    NotAFile,
+}
+
+impl SkipReason {
+    const ALL: [Self; 4] = [Self::NothingRecognised, Self::JsonArray, Self::DeadLink, Self::NotAFile];
+
+    /// The reason in words, as manifests store it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NothingRecognised => "no recognisable record in its first 100 lines",
+            Self::JsonArray => "a JSON array",
+            Self::DeadLink => "a link to nothing",
+            Self::NotAFile => "not a file",
         }
     }
-}
 
-/// Why a file is skipped that is none of ours.
-const NOTHING_RECOGNISED: &str = "no recognisable record in its first 100 lines";
-/// Why an array is skipped.
-const ARRAY: &str = "a JSON array; `jq -c '.[]'` writes its records one a line";
-/// Why a link is skipped.
-const LINK_TO_NOTHING: &str = "a link to nothing";
-/// Why a pipe, a socket or a device is skipped.
-const NO_FILE: &str = "not a file";
-
-/// Skipped files by name, with the reasons: those without a record last, their reason once.
-pub fn skipped_in_words(files: &[Skipped]) -> String {
-    let (usual, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.why == NOTHING_RECOGNISED);
-    let [mut usual, mut all] = [usual, others].map(|files| files.into_iter().map(named).collect::<Vec<String>>());
-    if let Some(last) = usual.last_mut() {
-        *last += &format!(" ({NOTHING_RECOGNISED})");
+    /// The reason with these words.
+    pub fn from_words(words: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == words)
     }
-    all.append(&mut usual);
-    all.join(", ")
 }
 
-/// A file below the corpus folder that is not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// Path below the folder, with `/`.
-    pub path: String,
-    /// The reason, in words.
-    pub why: String,
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
-/// A skipped file by its name, and why it was skipped where that is not the usual.
-fn named(file: &Skipped) -> String {
-    let Skipped { path, why } = file;
-    if why == NOTHING_RECOGNISED { format!("`{path}`") } else { format!("`{path}` ({why})") }
-}
-
-/// The files below a folder, in the order of their names.
-#[derive(Clone, Debug)]
-pub struct RawFiles {
-    /// All files that hold records or are damaged.
-    pub recognised: Vec<Found>,
-    /// Files without a recognisable record, links to nothing, and what is no file.
-    pub skipped: Vec<Skipped>,
-}
-
-/// The corpus folder cannot be used.
+/// A folder without usable raw files.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
-    /// It is not there.
-    #[error("there is no corpus folder `{}`\nhint: CORPUS= names a folder of raw Amazon dumps (.json or .jsonl, plain, .gz or .zst)", folder.display())]
+    /// It does not exist.
+    #[error("there is no corpus folder `{}`", folder.display())]
     NoFolder {
-        /// The folder.
+        /// The folder as it was given.
         folder: PathBuf,
     },
-    /// There is no file in it.
-    #[error("the corpus folder `{}` has no files\nhint: CORPUS= names a folder of raw Amazon dumps (.json or .jsonl, plain, .gz or .zst)", folder.display())]
+    /// It has no files, or hidden ones only.
+    #[error("the corpus folder `{}` has no files", folder.display())]
     Empty {
-        /// The folder.
+        /// The folder as it was given.
         folder: PathBuf,
     },
     /// No file holds a record.
-    #[error(
-        "no file below `{}` holds a recognisable record in its first {LINES_TRIED} lines; looked at {looked_at}\n\
-         hint: files hold one JSON object (or Python dict) a line, with the fields of the 2014, 2018 or 2023 Amazon dumps",
-        folder.display()
-    )]
+    #[error("no file below `{}` holds a recognisable record in its first {LINES_TRIED} lines", folder.display())]
     NothingRecognised {
-        /// The folder.
+        /// The folder as it was given.
         folder: PathBuf,
-        /// The files, or the first few.
-        looked_at: String,
+        /// All files, damaged and skipped ones.
+        files: RawFiles,
     },
     /// A file or folder cannot be read.
-    #[error(
-        "cannot read `{}`\nhint: make it readable, or take it out of the corpus folder; a name that begins with a dot hides it",
-        path.display()
-    )]
+    #[error("cannot read `{}`", path.display())]
     Read {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
 }
 
-/// Finds and recognises the files below `folder`; `but_not` is a folder that is left out, since it
-/// holds what is made. Hidden files are left out as well.
-pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
+impl FindError {
+    fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Read { path, source }
+    }
+}
+
+/// Finds and recognises the files below `folder`, which may also be a single file.
+///
+/// Links are followed. Hidden files are left out, and so is the folder `output`, in which a program
+/// writes what it makes from these files; it need not exist.
+///
+/// # Errors
+/// If a file or folder cannot be read, or no file holds a record.
+pub fn find(folder: &Path, output: &Path) -> Result<RawFiles, FindError> {
     let about = fs::metadata(folder).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FindError::NoFolder { folder: folder.to_owned() },
-        _ => FindError::Read { path: folder.to_owned(), source },
+        _ => FindError::read(folder)(source),
     })?;
-    if !about.is_dir() && !about.is_file() {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "neither a folder nor a file");
-        return Err(FindError::Read { path: folder.to_owned(), source });
-    }
-    let real = fs::canonicalize(folder).map_err(|source| FindError::Read { path: folder.to_owned(), source })?;
-    // The raw files may lie inside it: then nothing is left out.
-    let excluded = fs::canonicalize(but_not).ok().filter(|out| !real.starts_with(out));
-    let mut walk = Walk { excluded, on_the_way: Vec::new(), files: Vec::new(), not_files: Vec::new() };
-    if about.is_file() {
-        walk.files.push((name_of(folder), folder.to_owned()));
-    } else {
+    let mut walk = Walk::default();
+    if about.is_dir() {
+        let real = fs::canonicalize(folder).map_err(FindError::read(folder))?;
+        // If the raw files lie inside the output folder, nothing is left out.
+        walk.excluded = fs::canonicalize(output).ok().filter(|output| !real.starts_with(output));
         walk.enter(folder, real, "")?;
+    } else if about.is_file() {
+        walk.files.push((RelativePath::of_file(folder), folder.to_owned()));
+    } else {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "neither a folder nor a file");
+        return Err(FindError::read(folder)(source));
     }
-    let Walk { files: mut paths, not_files, .. } = walk;
-    paths.sort();
-    if paths.is_empty() && not_files.is_empty() {
+    let Walk { files: mut paths, skipped, .. } = walk;
+    if paths.is_empty() && skipped.is_empty() {
         return Err(FindError::Empty { folder: folder.to_owned() });
     }
-    let skip = |path, why: &str| Skipped { path, why: why.to_owned() };
-    let mut files = RawFiles { recognised: Vec::new(), skipped: Vec::new() };
-    files.skipped.extend(not_files.into_iter().map(|(name, why)| skip(name, why)));
+    paths.sort();
+    let mut files = RawFiles { recognised: Vec::new(), skipped };
     for (name, path) in paths {
-        let found = look_into(name, path)?;
-        if found.array {
-            files.skipped.push(skip(found.name, ARRAY));
-        } else if found.holds.is_some() || found.damage.is_some() {
-            files.recognised.push(found);
-        } else {
-            files.skipped.push(skip(found.name, NOTHING_RECOGNISED));
+        match recognise(name, path)? {
+            Content::Records(file) => files.recognised.push(file),
+            Content::Other(skipped) => files.skipped.push(skipped),
         }
     }
-    files.skipped.sort_by(|a, b| a.path.cmp(&b.path));
-    if files.recognised.iter().all(|f| f.holds.is_none()) {
-        let all: Vec<String> =
-            files.recognised.iter().map(Found::in_words).chain(files.skipped.iter().map(named)).collect();
-        let more = if all.len() > 5 { format!(" and {} more", all.len() - 5) } else { String::new() };
-        let looked_at = all[..all.len().min(5)].join(", ") + &more;
-        return Err(FindError::NothingRecognised { folder: folder.to_owned(), looked_at });
+    files.skipped.sort();
+    if files.recognised.iter().all(|file| file.holds.is_none()) {
+        return Err(FindError::NothingRecognised { folder: folder.to_owned(), files });
     }
     Ok(files)
 }
 
-/// A file's name as text. Control characters, backslashes and bytes that are not UTF-8 become `\xNN`
-/// or `\\`, so different names stay different and no name can forge a line of a log.
-fn name_of(path: &Path) -> String {
-    let mut name = String::new();
-    let escape =
-        |name: &mut String, bytes: &[u8]| bytes.iter().for_each(|byte| name.push_str(&format!("\\x{byte:02x}")));
-    for chunk in path.file_name().unwrap_or_default().as_encoded_bytes().utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\\' => name.push_str("\\\\"),
-                c if c.is_control() => escape(&mut name, c.encode_utf8(&mut [0; 4]).as_bytes()),
-                c => name.push(c),
-            }
-        }
-        escape(&mut name, chunk.invalid());
-    }
-    name
-}
-
-/// Whether a path with this error is a link that leads to no file.
-fn leads_nowhere(path: &Path, error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
-    // `io::ErrorKind` has no stable kind for a circle of links.
-    let is_nothing =
-        matches!(error.kind(), NotFound | NotADirectory | InvalidFilename) || error.raw_os_error() == Some(libc::ELOOP);
-    is_nothing && path.is_symlink()
-}
-
-/// A walk below a folder.
-struct Walk {
-    /// A folder that is left out.
-    excluded: Option<PathBuf>,
-    /// The folders that the walk is in, links followed: a link to one of them leads in a circle.
-    on_the_way: Vec<PathBuf>,
-    files: Vec<(String, PathBuf)>,
-    /// What holds nothing that can be read, and why.
-    not_files: Vec<(String, &'static str)>,
-}
-
-impl Walk {
-    fn enter(&mut self, folder: &Path, real: PathBuf, prefix: &str) -> Result<(), FindError> {
-        let error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| FindError::Read { path, source }
-        };
-        self.on_the_way.push(real);
-        for entry in fs::read_dir(folder).map_err(error(folder))? {
-            let path = entry.map_err(error(folder))?.path();
-            let name = name_of(&path);
-            if name.starts_with('.') {
-                continue;
-            }
-            let name = format!("{prefix}{name}");
-            let about = match fs::metadata(&path) {
-                Err(e) if leads_nowhere(&path, &e) => {
-                    self.not_files.push((name, LINK_TO_NOTHING));
-                    continue;
-                }
-                about => about.map_err(error(&path))?,
-            };
-            if about.is_dir() {
-                let real = fs::canonicalize(&path).map_err(error(&path))?;
-                let is_excluded = self.excluded.as_ref().is_some_and(|out| real.starts_with(out));
-                if !is_excluded && !self.on_the_way.contains(&real) {
-                    self.enter(&path, real, &format!("{name}/"))?;
-                }
-            } else if about.is_file() {
-                self.files.push((name, path));
-            } else {
-                self.not_files.push((name, NO_FILE));
-            }
-        }
-        self.on_the_way.pop();
-        Ok(())
-    }
-}
-
-fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
-    let error = |source| FindError::Read { path: path.clone(), source };
-    let bytes = fs::metadata(&path).map_err(error)?.len();
-    let opened = open(&path, Arc::default()).map_err(error)?;
-    let mut lines = LineReader::new(opened.bytes);
-    let mut kinds: Vec<((Kind, Generation), u32)> = Vec::new();
-    let (mut tried, mut damage, mut array) = (0, None, false);
-    while tried < LINES_TRIED {
-        let Some(batch) = lines.next_batch(1 << 16) else { break };
-        for (_, line) in batch.iter().take(LINES_TRIED - tried) {
-            // A line of its own, or the first record after it; a piece of a record may begin with other things.
-            let inside = line.trim_ascii_start().strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
-            array |= tried == 0 && inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(b"{"));
-            tried += 1;
-            if let Ok(Some(kind)) = parse(line, |r| r.recognise()) {
-                match kinds.iter_mut().find(|(k, _)| *k == kind) {
-                    Some((_, n)) => *n += 1,
-                    None => kinds.push((kind, 1)),
-                }
-            }
-        }
-        tried += batch.too_long.len();
-        if batch.is_disk_error() {
-            let (_, source) = batch.damage.unwrap_or((0, io::ErrorKind::Other.into()));
-            return Err(error(source));
-        }
-        damage = batch.damage.map(|(_, e)| e.to_string());
-    }
-    // The most frequent; of equal ones the first seen.
-    let holds = kinds.iter().rev().max_by_key(|(_, n)| *n).map(|(k, _)| *k);
-    // The last record of an array has no comma behind it, and may be read.
-    array &= kinds.iter().map(|(_, n)| n).sum::<u32>() <= 1;
-    Ok(Found { name, path, bytes, compressed: opened.compressed, holds, damage, array })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        ffi::OsStr,
-        os::unix::{
-            ffi::OsStrExt,
-            fs::{PermissionsExt, symlink},
-        },
-    };
-
-    use proptest::prelude::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
-    fn names(found: &RawFiles) -> (Vec<&str>, Vec<String>) {
-        (found.recognised.iter().map(|f| f.name.as_str()).collect(), found.skipped.iter().map(named).collect())
+    fn names(files: &RawFiles) -> (Vec<&str>, Vec<(&str, SkipReason)>) {
+        let skipped = files.skipped.iter().map(|file| (file.name.as_str(), file.reason));
+        (files.recognised.iter().map(|file| file.name.as_str()).collect(), skipped.collect())
     }
 
     #[test]
-    fn names_of_bytes_and_of_their_escapes_differ() {
-        let names = [&b"a\xff.json"[..], b"a\\xff.json", b"a\\\\xff.json", b"a\n.json", "é漢\u{85}".as_bytes()]
-            .map(|name| name_of(Path::new(OsStr::from_bytes(name))));
-        let wanted = [r"a\xff.json", r"a\\xff.json", r"a\\\\xff.json", r"a\x0a.json", r"é漢\xc2\x85"];
-        assert_eq!(names, wanted);
-    }
-
-    /// The bytes that a name stands for.
-    fn unescaped(name: &str) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut rest = name.as_bytes();
-        while let Some((&first, more)) = rest.split_first() {
-            match (first, more) {
-                (b'\\', [b'\\', after @ ..]) => {
-                    bytes.push(b'\\');
-                    rest = after;
-                }
-                (b'\\', [b'x', high, low, after @ ..]) => {
-                    let digits = String::from_utf8(vec![*high, *low]).unwrap();
-                    bytes.push(u8::from_str_radix(&digits, 16).unwrap());
-                    rest = after;
-                }
-                _ => {
-                    bytes.push(first);
-                    rest = more;
-                }
-            }
-        }
-        bytes
-    }
-
-    proptest! {
-        #[test]
-        fn a_name_tells_its_bytes(bytes in prop::collection::vec(
-            prop_oneof![any::<u8>(), prop::sample::select(&b"\\x0f\xc3\xa9"[..])], 1..20,
-        )) {
-            // As an entry of a folder is named: neither `/` nor a dot alone.
-            let bytes: Vec<u8> = bytes.into_iter().filter(|b| !b"/\0.".contains(b)).collect();
-            let name = name_of(Path::new(OsStr::from_bytes(&bytes)));
-            prop_assert!(!name.contains(char::is_control));
-            prop_assert_eq!(unescaped(&name), bytes, "{}", name);
-        }
-    }
-
-    #[test]
-    fn an_array_is_skipped_with_what_to_do_about_it() {
+    fn an_array_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let record = "{\"asin\": \"B0\", \"title\": \"Tea\", \"also_buy\": []}";
         fs::write(folder.path().join("a.json"), format!("[\n{record},\n{record}\n]\n")).unwrap();
         fs::write(folder.path().join("b.json"), format!("  [{record}, {record}]")).unwrap();
-        let error = find(folder.path(), Path::new("nowhere")).unwrap_err().to_string();
-        assert!(error.contains("`a.json` (a JSON array; `jq -c '.[]'`"), "{error}");
+        let error = find(folder.path(), Path::new("nowhere")).unwrap_err();
+        let FindError::NothingRecognised { files, .. } = error else { panic!("{error}") };
+        let skipped = vec![("a.json", SkipReason::JsonArray), ("b.json", SkipReason::JsonArray)];
+        assert_eq!(names(&files), (vec![], skipped.clone()));
         fs::write(folder.path().join("c.json"), record).unwrap();
         fs::write(folder.path().join("d.json"), format!("[\"Tea\"]}}\n{record}\n{record}\n")).unwrap();
         let found = find(folder.path(), Path::new("nowhere")).unwrap();
-        let skipped = ["a", "b"].map(|name| format!("`{name}.json` ({ARRAY})"));
-        assert_eq!(names(&found), (vec!["c.json", "d.json"], skipped.into()));
+        assert_eq!(names(&found), (vec!["c.json", "d.json"], skipped));
     }
 
     #[test]
@@ -383,8 +222,8 @@ mod tests {
         let found = find(&raw, &folder.path().join("out")).unwrap();
         let (recognised, skipped) = names(&found);
         assert_eq!(recognised, ["a/b/meta.json", "linked/meta.json"]);
-        let lost = ["itself", "lost.json", "lost.txt", "lost.zst"].map(|name| format!("`{name}` (a link to nothing)"));
-        assert_eq!(skipped, [&lost[..], &["`notes.txt`".to_owned()]].concat());
+        let lost = ["itself", "lost.json", "lost.txt", "lost.zst"].map(|name| (name, SkipReason::DeadLink));
+        assert_eq!(skipped, [&lost[..], &[("notes.txt", SkipReason::NothingRecognised)]].concat());
     }
 
     #[test]
@@ -420,7 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_read_is_an_error_with_a_way_on() {
+    fn reasons_are_told_by_their_words() {
+        assert!(SkipReason::ALL.iter().all(|reason| SkipReason::from_words(reason.as_str()) == Some(*reason)));
+        assert!(SkipReason::NothingRecognised.as_str().contains(&format!("first {LINES_TRIED} lines")));
+        assert_eq!(SkipReason::from_words("another"), None);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let closed = folder.path().join("closed");
         fs::create_dir(&closed).unwrap();
@@ -429,7 +275,7 @@ mod tests {
         if fs::read_dir(&closed).is_ok() {
             return;
         }
-        let error = find(folder.path(), Path::new("out")).unwrap_err().to_string();
-        assert!(error.contains("closed") && error.contains("hint: make it readable"), "{error}");
+        let error = find(folder.path(), Path::new("out")).unwrap_err();
+        assert!(matches!(&error, FindError::Read { path, .. } if *path == closed), "{error}");
     }
 }

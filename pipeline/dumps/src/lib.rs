@@ -1,7 +1,111 @@
-//! Raw Amazon dumps: which files there are, opening them, their lines, their records.
+//! Records of the Amazon review dumps of 2014, 2018 and 2023.
 //!
-//! What a file holds is recognised from its records and how it is compressed from its first bytes; its
-//! name says nothing. No file is ever read whole.
+//! The dumps are files of one record per line: the metadata of a product, or a review. This crate
+//! finds the files, decompresses them, splits them into lines, parses each line into a [`Record`]
+//! with the same interface for all generations, and turns raw text into [clean] text.
+//!
+//! A file is recognised by its contents, not its name: the compression (none, gzip or zstd) by its
+//! first bytes, and the type of its records by their fields.
+//!
+//! # Generations
+//!
+//! | generation | product | associations | review |
+//! |---|---|---|---|
+//! | 2014, also as Python dicts | `asin`, `title`, `description`, `brand`, `categories` | `related`: `also_bought`, `bought_together` are complements; `also_viewed`, `buy_after_viewing` are substitutes | `asin`, `reviewerID`, `summary`, `reviewText`, `overall`, `unixReviewTime` |
+//! | 2018 | `asin`, `title`, `description`, `feature`, `category`, `brand`, `details` | `also_buy` are complements, `also_view` are substitutes | as 2014 |
+//! | 2023 | `parent_asin`, `title`, `features`, `description`, `categories`, `store`, `details` | `bought_together` are complements | `parent_asin` or `asin`, `user_id`, `title`, `text`, `rating`, `timestamp` |
+//!
+//! The dumps are described in McAuley et al. 2015 (2014 dump; also the source of complements and
+//! substitutes), Ni, Li and McAuley 2019 (2018 dump) and Hou et al. 2024 (2023 dump).
+//!
+//! # Main types
+//!
+//! * [`find`] returns [`RawFiles`]: each [`DumpFile`] below a folder with its [`RecordType`], and
+//!   the files that are skipped, with a [`SkipReason`].
+//! * [`open`] decompresses a file, and [`LineReader`] splits it into a [`LineBatch`] after another.
+//! * [`parse`] reads one line into a [`Record`].
+//! * [`clean::clean`] removes markup, entities and control characters from text.
+//! * [`python::python_to_json`] converts the Python dicts of the 2014 dump.
+//!
+//! # Example: all records below a folder
+//!
+//! ```
+//! use std::{path::Path, sync::Arc};
+//!
+//! use ebert_dumps::{LineReader, find, open, parse};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let corpus = folder.path();
+//! # std::fs::write(corpus.join("meta.json"), "{\"asin\": \"B0\", \"title\": \"Tea\", \"also_buy\": []}\nhello\n")?;
+//! let files = find(corpus, Path::new("output"))?;
+//! for file in &files.recognised {
+//!     assert_eq!((file.name.as_str(), file.holds.unwrap().to_string()), ("meta.json", "2018 products".to_owned()));
+//!     let mut lines = LineReader::new(open(&file.path, Arc::default())?.bytes);
+//!     while let Some(batch) = lines.next_batch(1 << 20) {
+//!         for line in batch.iter() {
+//!             match parse(line.bytes, |record| record.product_id().map(str::to_owned)) {
+//!                 Ok(id) => assert_eq!(id.as_deref(), Some("B0")),
+//!                 Err(error) => {
+//!                     assert_eq!(line.number, 2);
+//!                     assert_eq!(error.to_string(), "no JSON object or Python dict, but `hello`");
+//!                 }
+//!             }
+//!         }
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Example: one record of each generation
+//!
+//! ```
+//! use ebert_dumps::{Generation, Kind, RecordType, parse};
+//!
+//! // A product of 2014, as a Python dict.
+//! parse(br#"{'asin': 'B0', 'title': "Tea's best", 'related': {'also_viewed': ['B1']}}"#, |record| {
+//!     assert_eq!(record.record_type(), Some(RecordType { kind: Kind::Product, generation: Generation::Y2014 }));
+//!     assert_eq!(record.title.first(), Some("Tea's best"));
+//!     assert_eq!(record.associations[0].relation.as_str(), "substitute");
+//! })?;
+//!
+//! // A product of 2018.
+//! parse(br#"{"asin": "B0", "title": "Tea", "category": ["Grocery"], "also_buy": ["B1"]}"#, |record| {
+//!     assert_eq!(record.record_type().unwrap().generation, Generation::Y2018);
+//!     assert_eq!(record.categories().collect::<Vec<_>>(), ["Grocery"]);
+//!     assert_eq!(record.associations[0].relation.as_str(), "complement");
+//! })?;
+//!
+//! // A review of 2023.
+//! parse(br#"{"parent_asin": "B0", "user_id": "A1", "title": "Good", "text": "Tea.", "rating": 5}"#, |record| {
+//!     assert_eq!(record.record_type().unwrap().to_string(), "2023 reviews");
+//!     assert_eq!(record.review_pieces().collect::<Vec<_>>(), ["Good", "Tea."]);
+//!     assert_eq!(record.rating(), Some(5.0));
+//! })?;
+//! # Ok::<(), ebert_dumps::MalformedRecord>(())
+//! ```
+//!
+//! # Example: clean text
+//!
+//! ```
+//! use ebert_dumps::clean::clean;
+//!
+//! let mut text = String::new();
+//! clean("<b>Salt</b> &amp;amp; pepper<br>See [[ASIN:B000UJGRLW this mill]] &lt;3", &mut text);
+//! assert_eq!(text, "Salt & pepper\nSee this mill <3");
+//! ```
+//!
+//! # Guarantees
+//!
+//! * **Bounded memory.** No file is read whole. A line longer than [`MAX_LINE`] (16 MiB) is
+//!   reported by its number and never held in memory.
+//! * **Damage loses nothing before it.** A corrupt or incomplete file gives all complete lines
+//!   before the damage, then [`Damage`]. The same bytes give the same lines, for every size of
+//!   batch.
+//! * **Linear time.** Parsing and cleaning take time linear in the length of the text, whatever it
+//!   holds. No input panics.
+//! * **Different names stay different.** A [`RelativePath`] escapes bytes that are not UTF-8 and
+//!   control characters.
+#![forbid(unsafe_code)]
 
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.
 pub const RULES: u32 = 1;
@@ -13,7 +117,7 @@ mod open;
 pub mod python;
 mod record;
 
-pub use find::{FindError, Found, RawFiles, Skipped, find, skipped_in_words};
-pub use lines::{BYTE_ORDER_MARK, LineBatch, LineReader, MAX_LINE};
+pub use find::{DumpFile, FindError, RawFiles, RelativePath, SkipReason, Skipped, find};
+pub use lines::{BYTE_ORDER_MARK, Damage, Line, LineBatch, LineReader, MAX_LINE};
 pub use open::{OpenFile, open};
-pub use record::{Generation, Kind, MalformedRecord, Record, parse};
+pub use record::{Association, Generation, Kind, MalformedRecord, Record, RecordType, Strings, parse};

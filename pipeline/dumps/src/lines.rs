@@ -1,68 +1,94 @@
-//! The lines of a stream, in batches, without ever holding a line that is too long.
+//! The lines of a stream, in batches. A line that is too long is never held in memory.
 use std::io::{self, Read};
 
-/// The longest line that is read as a record, in bytes.
+/// The longest line that is read, in bytes.
 pub const MAX_LINE: usize = 16 << 20;
 
-/// What some programs begin a file of UTF-8 with.
+/// The bytes with which some programs begin a UTF-8 file.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Bytes asked of the stream at a time.
+/// Bytes of one read from the stream.
 const READ: usize = 1 << 17;
 
-/// Some lines in a row.
+/// A line that is not blank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'b> {
+    /// Its number in the stream, from 1.
+    pub number: u64,
+    /// Its bytes, without white space at either end and without a byte order mark.
+    pub bytes: &'b [u8],
+}
+
+/// What stopped a stream before its end.
+#[derive(Debug)]
+pub struct Damage {
+    /// The last complete line before the damage.
+    pub after_line: u64,
+    /// What is wrong.
+    pub error: io::Error,
+}
+
+/// Consecutive lines.
 #[derive(Debug, Default)]
 pub struct LineBatch {
     bytes: Vec<u8>,
-    /// Number, start and end of each line; numbers from 1. Blank and too long lines are not in it.
-    lines: Vec<(u64, usize, usize)>,
+    lines: Vec<Span>,
     /// Numbers of the lines longer than [`MAX_LINE`].
     pub too_long: Vec<u64>,
-    /// The last line that was seen.
+    /// The last line read so far, blank and too long lines included.
     pub last_line: u64,
-    /// What stopped the stream before its end, and after which line.
-    pub damage: Option<(u64, io::Error)>,
-    /// Nothing follows.
+    /// What stopped the stream before its end.
+    pub damage: Option<Damage>,
+    /// Whether this is the last batch.
     pub last: bool,
 }
 
+/// Where a line lies in the bytes of its batch.
+#[derive(Debug)]
+struct Span {
+    number: u64,
+    start: usize,
+    end: usize,
+}
+
 impl LineBatch {
-    /// Whether the system failed to read the file; what is wrong with its content is damage.
-    pub fn is_disk_error(&self) -> bool {
-        self.damage.as_ref().is_some_and(|(_, error)| error.raw_os_error().is_some())
+    /// Takes out the damage if the system failed to read the file, rather than the content being
+    /// wrong.
+    pub fn take_disk_error(&mut self) -> Option<io::Error> {
+        self.damage.take_if(|damage| damage.error.raw_os_error().is_some()).map(|damage| damage.error)
     }
 
-    /// The lines that are not blank, with their numbers and without their ends.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.lines.iter().map(|&(number, start, end)| (number, &self.bytes[start..end]))
+    /// The lines that are neither blank nor too long.
+    pub fn iter(&self) -> impl Iterator<Item = Line<'_>> {
+        self.lines.iter().map(|line| Line { number: line.number, bytes: &self.bytes[line.start..line.end] })
     }
 }
 
 /// Cuts a stream into batches of lines.
 pub struct LineReader {
     stream: Box<dyn Read + Send>,
-    /// Bytes of the batch to come: the beginning of a line.
+    /// The beginning of a line, for the next batch.
     rest: Vec<u8>,
     line: u64,
-    /// Inside a line that is too long.
+    /// Whether the stream is inside a line that is too long.
     skipping: bool,
     done: bool,
 }
 
 impl LineReader {
-    /// Lines of this stream.
+    /// Reads the lines of a stream.
     pub fn new(stream: Box<dyn Read + Send>) -> Self {
         Self { stream, rest: Vec::new(), line: 0, skipping: false, done: false }
     }
 
-    /// The next lines: about `size` bytes, more where a line is longer. `None` after the last.
+    /// The next lines: about `size` bytes, or more if a line is longer. `None` after the last.
     pub fn next_batch(&mut self, size: usize) -> Option<LineBatch> {
         if self.done {
             return None;
         }
         let mut batch = LineBatch { bytes: std::mem::take(&mut self.rest), ..Default::default() };
         batch.bytes.reserve(size + READ);
-        // Everything before `line_start` is in lines; no line ends between it and `scanned`.
+        // All bytes before `line_start` are in lines. No line ends between it and `scanned`.
         let (mut line_start, mut scanned) = (0, 0);
         loop {
             let filled = batch.bytes.len();
@@ -72,8 +98,8 @@ impl LineReader {
             match read {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    // The line that the damage cuts is part of the damage.
-                    batch.damage = Some((self.line, e));
+                    // The incomplete line before the damage is dropped.
+                    batch.damage = Some(Damage { after_line: self.line, error: e });
                     self.done = true;
                 }
                 Ok(0) => {
@@ -91,7 +117,7 @@ impl LineReader {
                 line_start = newline + 1;
             }
             if batch.lines.is_empty() {
-                // Blank lines alone: nothing of them is kept, however many there are.
+                // Blank lines alone take no memory, however many there are.
                 batch.bytes.drain(..line_start);
                 line_start = 0;
             }
@@ -122,12 +148,12 @@ impl LineReader {
             return;
         }
         let line = &batch.bytes[start..end];
-        // A byte order mark stands where a file began, which may be any line of several files in one.
+        // Concatenated files have a byte order mark at the start of any line.
         let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         let trimmed = line.trim_ascii();
         if !trimmed.is_empty() {
             let from = trimmed.as_ptr() as usize - batch.bytes.as_ptr() as usize;
-            batch.lines.push((self.line, from, from + trimmed.len()));
+            batch.lines.push(Span { number: self.line, start: from, end: from + trimmed.len() });
         }
     }
 }
@@ -142,7 +168,7 @@ mod tests {
         let mut reader = LineReader::new(Box::new(io::Cursor::new(bytes.to_vec())));
         let (mut lines, mut too_long) = (Vec::new(), Vec::new());
         while let Some(batch) = reader.next_batch(size) {
-            lines.extend(batch.iter().map(|(n, l)| (n, l.to_vec())));
+            lines.extend(batch.iter().map(|line| (line.number, line.bytes.to_vec())));
             too_long.extend(&batch.too_long);
             assert!(batch.damage.is_none());
         }
@@ -175,12 +201,12 @@ mod tests {
         let blank = io::repeat(b'\n').take(64 << 20).chain(io::Cursor::new(b"{last}\n".to_vec()));
         let mut reader = LineReader::new(Box::new(blank));
         let batch = reader.next_batch(1 << 20).unwrap();
-        assert_eq!(batch.iter().collect::<Vec<_>>(), [((64 << 20) + 1, &b"{last}"[..])]);
+        assert_eq!(batch.iter().collect::<Vec<_>>(), [Line { number: (64 << 20) + 1, bytes: b"{last}" }]);
         assert!(batch.bytes.capacity() < 2 << 20, "{}", batch.bytes.capacity());
     }
 
     #[test]
-    fn what_damage_cuts_is_not_a_line() {
+    fn a_line_cut_by_damage_is_dropped() {
         struct Broken(io::Cursor<Vec<u8>>);
         impl Read for Broken {
             fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -193,12 +219,22 @@ mod tests {
         let mut reader = LineReader::new(Box::new(Broken(io::Cursor::new(b"one\ntwo\nthr".to_vec()))));
         let mut lines = Vec::new();
         let mut damage = None;
-        while let Some(batch) = reader.next_batch(4) {
-            lines.extend(batch.iter().map(|(_, l)| l.to_vec()));
+        while let Some(mut batch) = reader.next_batch(4) {
+            lines.extend(batch.iter().map(|line| line.bytes.to_vec()));
+            assert!(batch.take_disk_error().is_none());
             damage = damage.or(batch.damage);
         }
         assert_eq!(lines, [b"one", b"two"]);
-        assert_eq!(damage.unwrap().0, 2);
+        assert_eq!(damage.unwrap().after_line, 2);
+    }
+
+    #[test]
+    fn errors_of_the_disk_are_not_damage_of_the_content() {
+        for (error, is_disk) in [(io::Error::from_raw_os_error(libc::EIO), true), (io::Error::other("corrupt"), false)]
+        {
+            let mut batch = LineBatch { damage: Some(Damage { after_line: 1, error }), ..LineBatch::default() };
+            assert_eq!((batch.take_disk_error().is_some(), batch.damage.is_none()), (is_disk, is_disk));
+        }
     }
 
     proptest! {

@@ -1,13 +1,12 @@
 //! Python literals to JSON.
 //!
-//! The 2014 dump was written with Python's `repr`, one dict literal a line:
-//! `{'asin': '0061', 'title': "It's"}`. [`python_to_json`] turns such a line
-//! into the JSON that the rest of the reader knows. It reads JSON as well, with
-//! what strict parsers refuse (`NaN`, a trailing comma, a raw tab in a string),
-//! so it is also the second chance of a JSON line.
+//! The 2014 dump was written with Python's `repr`, one dict literal per line:
+//! `{'asin': '0061', 'title': "It's"}`. [`python_to_json`] turns such a line into JSON. It also
+//! reads JSON that strict parsers refuse: `NaN`, a trailing comma, a raw tab in a string.
 //!
 //! ```
-//! # use ebert_dumps::python::python_to_json;
+//! use ebert_dumps::python::python_to_json;
+//!
 //! let json = python_to_json(r#"{'asin': '0061', 'title': "It's", 'price': None, 'tags': ('a', u'b',)}"#)?;
 //! assert_eq!(json, r#"{"asin":"0061","title":"It's","price":null,"tags":["a","b"]}"#);
 //! # Ok::<(), ebert_dumps::python::PythonLiteralError>(())
@@ -15,58 +14,53 @@
 //!
 //! Where the two languages differ:
 //!
-//! | found | becomes |
+//! | Python | JSON |
 //! |---|---|
 //! | tuple | array |
 //! | `None`, `nan`, `inf`, `NaN`, `Infinity`, a number past the range of a double | `null` |
-//! | key that is no string | its JSON text as a string: `{1: 2}` is `{"1":2}` |
-//! | bytes, `b'caf\xc3\xa9'` | a string, read as UTF-8; U+FFFD for bytes that are none |
+//! | key that is not a string | its JSON text as a string: `{1: 2}` becomes `{"1":2}` |
+//! | bytes, `b'caf\xc3\xa9'` | a string, read as UTF-8, with U+FFFD for invalid bytes |
 //! | half of a surrogate pair | U+FFFD; two halves in a row are joined, as in JSON |
 //! | `\/` | `/` between double quotes, as in JSON; both characters between single quotes, as in Python |
 //! | other unknown escapes, `\d` | both characters, as in Python |
 //!
-//! Sets, complex numbers, `\N{…}`, and integers with a leading zero (octal in
-//! Python 2, refused by Python 3) are errors. The specification is
+//! Sets, complex numbers, `\N{…}`, and integers with a leading zero (octal in Python 2, refused by
+//! Python 3) are errors. The specification is
 //! <https://docs.python.org/3/reference/lexical_analysis.html#literals>.
-
-use std::fmt;
 
 mod numbers;
 mod strings;
 
 use strings::push_json_string;
 
-/// How deep lists, tuples and dicts may stand in each other. `serde_json`
-/// refuses to read what is deeper.
+/// The deepest nesting of lists, tuples and dicts. `serde_json` has the same limit.
 pub const MAX_DEPTH: usize = 127;
 
-/// Why a line is no Python literal. Positions are bytes from the start of the
-/// line.
+/// A line that is not a Python literal. `at` is a position in bytes from the start of the line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PythonLiteralError {
-    /// Something else stands where the grammar wants `wanted`.
-    #[error("found {found} at byte {at}, wanted {wanted}")]
+    /// Another character than the grammar allows, or the end of the line.
+    #[error("found {} at byte {at}, wanted {wanted}", quoted(*found))]
     Unexpected {
-        /// Where it stands.
+        /// The position of the character.
         at: usize,
-        /// What stands there.
-        found: Found,
-        /// What may stand there.
+        /// `None` at the end of the line.
+        found: Option<char>,
+        /// What the grammar allows.
         wanted: &'static str,
     },
-    /// A word that is no constant, `true` or `None` for example.
+    /// A word that is not a constant such as `true` or `None`.
     #[error("found the name `{name}` at byte {at}, wanted a value")]
     Name {
-        /// Where it begins.
+        /// The position of its first character.
         at: usize,
         /// Its first characters.
         name: String,
     },
-    /// A number that neither language has, or an integer with a base that does
-    /// not fit 128 bits.
+    /// Not a number of either language, or an integer with a base that does not fit 128 bits.
     #[error("found `{number}` at byte {at}, wanted a number")]
     Number {
-        /// Where it begins.
+        /// The position of its sign or first digit.
         at: usize,
         /// Its first characters.
         number: String,
@@ -74,13 +68,13 @@ pub enum PythonLiteralError {
     /// A string without its closing quote.
     #[error("found a string at byte {at} that does not end")]
     OpenString {
-        /// Where its prefix or its opening quote stands.
+        /// The position of its prefix or opening quote.
         at: usize,
     },
     /// An escape that is cut short, out of range, or `\N{…}`.
-    #[error("found the escape `{escape}` at byte {at}, which is no character")]
+    #[error("found the escape `{escape}` at byte {at}, which is not a character")]
     Escape {
-        /// Where its backslash stands.
+        /// The position of its backslash.
         at: usize,
         /// Its first characters.
         escape: String,
@@ -88,42 +82,31 @@ pub enum PythonLiteralError {
     /// A key of a dict that Python could not hash.
     #[error("found a dict or a list as a key at byte {at}, wanted a string, a number or a tuple")]
     Key {
-        /// Where it begins.
+        /// The position of its opening bracket.
         at: usize,
     },
-    /// Lists, tuples and dicts within each other, deeper than [`MAX_DEPTH`].
+    /// Lists, tuples and dicts nested deeper than [`MAX_DEPTH`].
     #[error("found values nested deeper than {MAX_DEPTH} at byte {at}")]
     TooDeep {
-        /// Where the first that is too deep opens.
+        /// The position of the first bracket that is too deep.
         at: usize,
     },
 }
 
-/// What stands where something else was wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The line ends.
-    End,
-    /// This character.
-    Char(char),
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::End => f.write_str("the end"),
-            Self::Char(c) if c.is_control() => write!(f, "`{}`", c.escape_default()),
-            Self::Char(c) => write!(f, "`{c}`"),
-        }
+/// A character for a message; `None` is the end of the line.
+fn quoted(found: Option<char>) -> String {
+    match found {
+        None => "the end".to_owned(),
+        Some(c) if c.is_control() => format!("`{}`", c.escape_default()),
+        Some(c) => format!("`{c}`"),
     }
 }
 
-/// The JSON text of the one literal in `line`; white space and a byte order
-/// mark may stand around it. Time is linear in the line.
+/// Converts the literal in `line` to JSON. White space and a byte order mark may stand around it.
+/// Time is linear in the length of the line.
 ///
 /// # Errors
-/// When the line is neither a Python literal nor JSON; see
-/// [`PythonLiteralError`].
+/// If the line is neither a Python literal nor JSON.
 pub fn python_to_json(line: &str) -> Result<String, PythonLiteralError> {
     let mut reader =
         Reader { line, at: 0, depth: 0, in_key: false, out: String::with_capacity(line.len()), text: String::new() };
@@ -136,7 +119,7 @@ pub fn python_to_json(line: &str) -> Result<String, PythonLiteralError> {
     Ok(reader.out)
 }
 
-/// The most characters of a name or a number that an error quotes.
+/// The largest number of characters of a name or a number that an error quotes.
 const QUOTED_CHARS: usize = 40;
 
 struct Reader<'l> {
@@ -145,7 +128,7 @@ struct Reader<'l> {
     depth: usize,
     in_key: bool,
     out: String,
-    /// The string being read, without its escapes; kept for its allocation.
+    /// Buffer for the string being read, without its escapes.
     text: String,
 }
 
@@ -175,11 +158,11 @@ impl<'l> Reader<'l> {
     }
 
     fn unexpected(&self, wanted: &'static str) -> PythonLiteralError {
-        let found = self.line[self.at..].chars().next().map_or(Found::End, Found::Char);
+        let found = self.line[self.at..].chars().next();
         PythonLiteralError::Unexpected { at: self.at, found, wanted }
     }
 
-    /// What an error quotes of the line.
+    /// A part of the line, for an error.
     fn quote(&self, from: usize, to: usize) -> String {
         self.line[from..to].chars().take(QUOTED_CHARS).collect()
     }
@@ -200,7 +183,7 @@ impl<'l> Reader<'l> {
         }
     }
 
-    /// Passes the opening bracket, and reads what it opens.
+    /// Skips the opening bracket and reads what follows with `read`.
     fn nested(&mut self, read: fn(&mut Self) -> Result<(), PythonLiteralError>) -> Result<(), PythonLiteralError> {
         if self.depth == MAX_DEPTH {
             return Err(PythonLiteralError::TooDeep { at: self.at });
@@ -237,7 +220,7 @@ impl<'l> Reader<'l> {
         Ok(())
     }
 
-    /// A key is a value whose JSON text is made a string where it is none.
+    /// A key is a value. If its JSON text is not a string, it becomes one.
     fn key(&mut self) -> Result<(), PythonLiteralError> {
         let start = self.out.len();
         self.in_key = true;
@@ -263,7 +246,7 @@ impl<'l> Reader<'l> {
         self.out.push('[');
         let items = self.items(b')', "`,` or `)`")?;
         if items == Items::OneAlone {
-            // Moves the value; at most once for each level, so still linear.
+            // Moves the value, at most once per level, so the time stays linear.
             self.out.remove(start);
         } else {
             self.out.push(']');
@@ -308,10 +291,10 @@ impl<'l> Reader<'l> {
     }
 }
 
-/// What stands between two brackets.
+/// The items between two brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Items {
-    /// Any number of values.
+    /// No value so far.
     Any,
     /// One value and no comma.
     OneAlone,

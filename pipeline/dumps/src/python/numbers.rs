@@ -1,4 +1,4 @@
-//! Numbers of Python as numbers of JSON.
+//! Python numbers to JSON numbers.
 use std::{borrow::Cow, fmt::Write as _};
 
 use super::{PythonLiteralError, Reader};
@@ -24,7 +24,7 @@ impl Reader<'_> {
         let based =
             matches!(bytes.get(digits_at..digits_at + 2), Some([b'0', b'x' | b'X' | b'o' | b'O' | b'b' | b'B']));
         while let Some(byte) = self.peek() {
-            // A sign belongs to the number only behind the `e` of an exponent.
+            // A sign belongs to the number only after the `e` of an exponent.
             let exponent_sign = matches!(byte, b'+' | b'-') && matches!(bytes[self.at - 1], b'e' | b'E') && !based;
             if !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_') || exponent_sign) {
                 break;
@@ -52,7 +52,7 @@ fn integer_with_base(digits: &str, negative: bool) -> Option<String> {
     };
     let body = digits.get(2..)?;
     let body = body.strip_suffix(['L', 'l']).unwrap_or(body);
-    // Python allows one underscore behind the base: `0x_ff`.
+    // Python allows one underscore after the base: `0x_ff`.
     let body = without_underscores(body.strip_prefix('_').unwrap_or(body), |b| b.is_ascii_hexdigit())?;
     let value = u128::from_str_radix(&body, radix).ok()?;
     let sign = if negative && value > 0 { "-" } else { "" };
@@ -102,8 +102,8 @@ fn decimal(digits: &str, negative: bool) -> Option<String> {
         json.push_str(minus);
         json.push_str(&without_underscores(exponent, u8::is_ascii_digit)?);
     }
-    // Parsers of JSON disagree over numbers past the range of a double, and over
-    // very long ones. The digits of a price stay as they are.
+    // JSON parsers differ on numbers past the range of a double and on very long ones. Short
+    // numbers, such as prices, keep their digits.
     if exponent.is_some() || json.len() > 20 {
         let value: f64 = json.parse().ok()?;
         if !value.is_finite() {
@@ -118,8 +118,8 @@ fn decimal(digits: &str, negative: bool) -> Option<String> {
     Some(json)
 }
 
-/// `digits` without the underscores that Python allows between two digits;
-/// `None` when anything else stands in it, or nothing.
+/// Removes the underscores that Python allows between two digits. `None` if `digits` is empty or has
+/// anything else in it.
 fn without_underscores(digits: &str, is_digit: fn(&u8) -> bool) -> Option<Cow<'_, str>> {
     let mut after_digit = false;
     let mut found_underscore = false;

@@ -1,10 +1,10 @@
-//! Python's `repr`, which wrote the 2014 dump: for tests, and for the fuzz target of records.
+//! Python's `repr`, which wrote the 2014 dump. For tests and for the fuzz target of records.
 use std::fmt::Write;
 
 use serde_json::Value;
 
 /// Python's `repr` of a JSON value.
-pub fn repr(value: &Value, out: &mut String) {
+pub(crate) fn repr(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("None"),
         Value::Bool(true) => out.push_str("True"),

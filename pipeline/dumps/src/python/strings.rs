@@ -6,7 +6,7 @@ use memchr::memchr2;
 use super::{PythonLiteralError, Reader};
 
 impl Reader<'_> {
-    /// The prefix and quotes of a string, when one opens here.
+    /// The prefix and quotes of a string that opens here.
     pub(super) fn string_opens(&self) -> Option<Opening> {
         let rest = &self.line.as_bytes()[self.at..];
         let prefix = rest.iter().take(3).position(|b| matches!(b, b'\'' | b'"'))?;
@@ -38,13 +38,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Appends what a string holds to `self.text`.
+    /// Appends the contents of a string to `self.text`.
     fn string(&mut self, opening: Opening) -> Result<(), PythonLiteralError> {
         let Opening { at: start, quote, .. } = opening;
         self.at += opening.len;
-        // The first half of a surrogate pair, until its second is met.
+        // The first half of a surrogate pair that waits for its second.
         let mut high = None;
-        // Bytes past ASCII of a `b'…'`, until a character is met.
+        // Bytes of a `b'…'` that wait for the rest of a character.
         let mut bytes = Vec::new();
         loop {
             let rest = &self.line[self.at..];
@@ -69,7 +69,7 @@ impl Reader<'_> {
                 return Ok(());
             }
             if opening.raw {
-                // The backslash stays, and so does a quote behind it.
+                // The backslash stays, and so does a quote after it.
                 let Some(next) = rest[1..].chars().next() else {
                     return Err(PythonLiteralError::OpenString { at: start });
                 };
@@ -107,7 +107,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Writes what waited for more: half a surrogate pair, or bytes.
+    /// Writes a waiting half of a surrogate pair, or waiting bytes.
     fn end_pending(&mut self, high: &mut Option<u16>, bytes: &mut Vec<u8>) {
         if high.take().is_some() {
             self.text.push(char::REPLACEMENT_CHARACTER);
@@ -162,7 +162,7 @@ impl Reader<'_> {
             }
             b'N' if !opening.bytes => return Err(self.bad_escape(start)),
             _ => {
-                // The character behind the backslash is read as any other.
+                // The next character is read like any other.
                 self.at = start + 1;
                 Escape::Kept
             }
@@ -195,7 +195,7 @@ impl Reader<'_> {
 /// How a string opens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opening {
-    /// Where its prefix or its quotes begin.
+    /// The position of its prefix or quotes.
     at: usize,
     /// Bytes of prefix and quotes.
     len: usize,
@@ -205,7 +205,7 @@ pub(super) struct Opening {
     bytes: bool,
 }
 
-/// What an escape stands for.
+/// The value of an escape.
 #[derive(Clone, Copy, Debug)]
 enum Escape {
     Text(char),
@@ -213,9 +213,9 @@ enum Escape {
     Surrogate(u16),
     /// A byte of a bytes literal.
     Byte(u8),
-    /// A line that goes on behind its end.
+    /// A line continuation.
     Nothing,
-    /// No escape: the backslash is text.
+    /// Not an escape: the backslash is text.
     Kept,
 }
 

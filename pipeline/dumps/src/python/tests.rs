@@ -75,7 +75,7 @@ fn literals_become_json() {
 }
 
 #[test]
-fn errors_say_what_stands_where() {
+fn errors_name_the_place_and_the_text() {
     let cases: &[(&str, &str)] = &[
         ("", "found the end at byte 0, wanted a value"),
         ("  ]", "found `]` at byte 2, wanted a value"),
@@ -105,10 +105,10 @@ fn errors_say_what_stands_where() {
         ("'''abc''", "found a string at byte 0 that does not end"),
         ("'abc\\", "found a string at byte 0 that does not end"),
         ("r'abc\\", "found a string at byte 0 that does not end"),
-        ("'\\x4'", "found the escape `\\x4'` at byte 1, which is no character"),
-        ("'\\u12é4'", "found the escape `\\u12é4'` at byte 1, which is no character"),
-        ("'\\U00110000'", "found the escape `\\U00110000` at byte 1, which is no character"),
-        ("'\\N{BEE}'", "found the escape `\\N{BEE}'` at byte 1, which is no character"),
+        ("'\\x4'", "found the escape `\\x4'` at byte 1, which is not a character"),
+        ("'\\u12é4'", "found the escape `\\u12é4'` at byte 1, which is not a character"),
+        ("'\\U00110000'", "found the escape `\\U00110000` at byte 1, which is not a character"),
+        ("'\\N{BEE}'", "found the escape `\\N{BEE}'` at byte 1, which is not a character"),
         ("{[1]: 2}", "found a dict or a list as a key at byte 1, wanted a string, a number or a tuple"),
         ("{(1, {}): 2}", "found a dict or a list as a key at byte 5, wanted a string, a number or a tuple"),
     ];
@@ -181,8 +181,7 @@ proptest! {
     #[test]
     fn repr_and_json_both_read_as_the_value(value in any_json()) {
         let json = value.to_string();
-        // What the parser makes of the digits of a double is its own affair:
-        // wanted is what it reads from the JSON text.
+        // The parser may round a double. The expected value is what it reads from the JSON text.
         let wanted: Value = serde_json::from_str(&json).unwrap();
         let mut python = String::new();
         repr(&value, &mut python);

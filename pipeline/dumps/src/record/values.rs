@@ -1,6 +1,7 @@
-//! What a field of a record may hold: dumps mix strings, lists, numbers, maps and null in one field.
+//! The values of fields. Dumps mix strings, lists, numbers, maps and null in one field.
 //!
-//! Each type takes what it can use of any value; what it cannot use is empty, and makes no record malformed.
+//! Each type accepts any value and takes from it what it can use. A value of another shape reads as
+//! empty and does not make the record malformed.
 use std::{borrow::Cow, fmt};
 
 use schemas::Relation;
@@ -9,13 +10,13 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{super::python::python_to_json, Field};
+use super::{super::python::python_to_json, Association, fields::Field};
 
-/// Strings of a field that may be one string, a list of them, nested lists, a number or null.
+/// The strings of a field that may be one string, a list of them, nested lists, a number or null.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Texts<'a>(Vec<Cow<'a, str>>);
+pub struct Strings<'a>(Vec<Cow<'a, str>>);
 
-impl Texts<'_> {
+impl Strings<'_> {
     /// The strings in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)
@@ -26,29 +27,35 @@ impl Texts<'_> {
         self.iter().map(str::trim).find(|t| !t.is_empty())
     }
 
-    /// These strings, or others where all of these are blank.
+    /// These strings, or `others` if all of these are blank.
     pub(super) fn or<'t>(&'t self, others: &'t Self) -> &'t Self {
         if self.first().is_some() { self } else { others }
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Strings<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         strings_of(from, Maps::Nothing).map(Self)
     }
 }
 
-/// Ids of products, in any shape of [`Texts`], or in maps of a product each: `{"asin": "B0", "title": "Tea"}`.
+/// ProductIds of products, in any shape of [`Strings`], or one in each map: `{"asin": "B0", "title": "Tea"}`.
 #[derive(Debug, Default)]
-pub(super) struct Ids<'a>(pub(super) Vec<Cow<'a, str>>);
+pub(super) struct ProductIds<'a>(Vec<Cow<'a, str>>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Ids<'a> {
+impl<'a> ProductIds<'a> {
+    pub(super) fn associated_by(self, relation: Relation) -> impl Iterator<Item = Association<'a>> {
+        self.0.into_iter().map(move |other| Association { relation, other })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ProductIds<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         strings_of(from, Maps::Products).map(Self)
     }
 }
 
-/// What is taken of a map.
+/// What is taken from a map.
 #[derive(Clone, Copy)]
 enum Maps {
     Nothing,
@@ -56,14 +63,14 @@ enum Maps {
     Products,
 }
 
-/// Every string of a value.
+/// All strings of a value.
 fn strings_of<'de: 'a, 'a, D: Deserializer<'de>>(from: D, maps: Maps) -> Result<Vec<Cow<'a, str>>, D::Error> {
     let mut strings = Vec::new();
     Collect { into: &mut strings, maps }.deserialize(from)?;
     Ok(strings)
 }
 
-/// Appends every string of a value to a list.
+/// Appends all strings of a value to a list.
 struct Collect<'l, 'a> {
     into: &'l mut Vec<Cow<'a, str>>,
     maps: Maps,
@@ -105,7 +112,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-        let (mut parent_asin, mut asin) = (Texts::default(), Texts::default());
+        let (mut parent_asin, mut asin) = (Strings::default(), Strings::default());
         while let Some(field) = map.next_key::<Field>()? {
             match (self.maps, field) {
                 (Maps::Products, Field::ParentAsin) => parent_asin = map.next_value()?,
@@ -126,7 +133,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
-        // Display writes a whole number without a point: 1472688000.0 is 1472688000.
+        // Display writes 1472688000.0 as 1472688000.
         self.visit_string(number.to_string())
     }
 
@@ -139,7 +146,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
     }
 }
 
-/// The rest of a visitor of maps: a value that is no map holds nothing, and does not make a record malformed.
+/// The other methods of a visitor of maps: other values read as empty.
 macro_rules! nothing_else {
     () => {
         fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
@@ -160,19 +167,19 @@ macro_rules! nothing_else {
     };
 }
 
-/// Keys of a map, or of a map written as JSON or Python in a string.
+/// MapKeys of a map, or of a map written as JSON or Python in a string.
 #[derive(Default)]
-pub(super) struct Keys<'a>(pub(super) Vec<Cow<'a, str>>);
+pub(super) struct MapKeys<'a>(pub(super) Vec<Cow<'a, str>>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for MapKeys<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(KeysVisitor).map(Self)
+        from.deserialize_any(MapKeysVisitor).map(Self)
     }
 }
 
-struct KeysVisitor;
+struct MapKeysVisitor;
 
-impl<'de> Visitor<'de> for KeysVisitor {
+impl<'de> Visitor<'de> for MapKeysVisitor {
     type Value = Vec<Cow<'de, str>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,7 +188,7 @@ impl<'de> Visitor<'de> for KeysVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
         let mut keys = Vec::new();
-        while let Some(Texts(mut key)) = map.next_key()? {
+        while let Some(Strings(mut key)) = map.next_key()? {
             keys.append(&mut key);
             map.next_value::<IgnoredAny>()?;
         }
@@ -189,7 +196,7 @@ impl<'de> Visitor<'de> for KeysVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        let inner = serde_json::from_str::<Keys<'_>>(text)
+        let inner = serde_json::from_str::<MapKeys<'_>>(text)
             .ok()
             .map(|k| k.0.into_iter().map(|k| Cow::Owned(k.into_owned())).collect());
         Ok(inner.or_else(|| keys_of_python(text)).unwrap_or_default())
@@ -203,24 +210,24 @@ fn keys_of_python(text: &str) -> Option<Vec<Cow<'static, str>>> {
         return None;
     }
     let json = python_to_json(text).ok()?;
-    let keys = serde_json::from_str::<Keys<'_>>(&json).ok()?;
+    let keys = serde_json::from_str::<MapKeys<'_>>(&json).ok()?;
     Some(keys.0.into_iter().map(|k| Cow::Owned(k.into_owned())).collect())
 }
 
-/// `related` of the 2014 dump.
+/// The value of `related`, a map of lists of product ids.
 #[derive(Default)]
-pub(super) struct Related<'a>(pub(super) Vec<(Relation, Cow<'a, str>)>);
+pub(super) struct RelatedProducts<'a>(pub(super) Vec<Association<'a>>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Related<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RelatedProducts<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(RelatedVisitor).map(Self)
+        from.deserialize_any(RelatedProductsVisitor).map(Self)
     }
 }
 
-struct RelatedVisitor;
+struct RelatedProductsVisitor;
 
-impl<'de> Visitor<'de> for RelatedVisitor {
-    type Value = Vec<(Relation, Cow<'de, str>)>;
+impl<'de> Visitor<'de> for RelatedProductsVisitor {
+    type Value = Vec<Association<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map of lists of product ids")
@@ -228,7 +235,7 @@ impl<'de> Visitor<'de> for RelatedVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
         let mut related = Vec::new();
-        while let Some(Texts(key)) = map.next_key()? {
+        while let Some(Strings(key)) = map.next_key()? {
             let relation = match key.first().map(AsRef::as_ref) {
                 Some("also_bought" | "bought_together") => Relation::Complement,
                 Some("also_viewed" | "buy_after_viewing") => Relation::Substitute,
@@ -237,7 +244,7 @@ impl<'de> Visitor<'de> for RelatedVisitor {
                     continue;
                 }
             };
-            related.extend(map.next_value::<Ids<'de>>()?.0.into_iter().map(|other| (relation, other)));
+            related.extend(map.next_value::<ProductIds<'de>>()?.associated_by(relation));
         }
         Ok(related)
     }

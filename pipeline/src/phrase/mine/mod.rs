@@ -140,12 +140,12 @@ fn lines_of(path: &Path) -> Result<String, MiningError> {
     let mut lines = LineReader::new(open(path, Arc::default()).map_err(read)?.bytes);
     let mut text = String::new();
     while let Some(batch) = lines.next_batch(1 << 18) {
-        for (_, line) in batch.iter() {
-            text.push_str(&String::from_utf8_lossy(line));
+        for line in batch.iter() {
+            text.push_str(&String::from_utf8_lossy(line.bytes));
             text.push('\n');
         }
-        if let Some((_, source)) = batch.damage {
-            return Err(read(source));
+        if let Some(damage) = batch.damage {
+            return Err(read(damage.error));
         }
     }
     Ok(text)

@@ -65,14 +65,14 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
         threads,
         || match batches.next_batch(1 << 20) {
             Some(mut batch) => match batch.damage.take() {
-                Some((_, source)) => Err(read(source)),
+                Some(damage) => Err(read(damage.error)),
                 None => Ok(Some(batch)),
             },
             None => Ok(None),
         },
         new_reader,
         |reader, batch| {
-            let lines: Vec<_> = batch.iter().map(|(_, line)| std::str::from_utf8(line)).collect();
+            let lines: Vec<_> = batch.iter().map(|line| std::str::from_utf8(line.bytes)).collect();
             let invalid = lines.iter().filter(|line| line.is_err()).count();
             Ok((reader.read(lines.into_iter().flatten()), batch.too_long.len(), invalid))
         },

@@ -2,7 +2,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{PoolError, entries::Entries};
-use ebert_dumps::{LineReader, open};
+use ebert_dumps::{Line, LineReader, open};
 
 /// Adds the entries of a file; gives the number of its lines.
 pub(super) fn import(file: &Path, max_unreadable: f64, entries: &mut Entries<'_>) -> Result<u64, PoolError> {
@@ -11,8 +11,8 @@ pub(super) fn import(file: &Path, max_unreadable: f64, entries: &mut Entries<'_>
     let (mut count, mut bad) = (0u64, 0u64);
     let mut places = Vec::new();
     while let Some(batch) = lines.next_batch(1 << 20) {
-        let too_long = batch.too_long.iter().map(|&number| (number, &b"a line of more than 16 MiB"[..]));
-        for (number, line) in batch.iter().chain(too_long) {
+        let too_long = batch.too_long.iter().map(|&number| Line { number, bytes: b"a line of more than 16 MiB" });
+        for Line { number, bytes: line } in batch.iter().chain(too_long) {
             count += 1;
             match entry(line) {
                 Some((score, phrase)) => entries.add(score, phrase, None),
@@ -26,8 +26,8 @@ pub(super) fn import(file: &Path, max_unreadable: f64, entries: &mut Entries<'_>
                 }
             }
         }
-        if let Some((_, source)) = batch.damage {
-            return Err(read(source));
+        if let Some(damage) = batch.damage {
+            return Err(read(damage.error));
         }
     }
     if count == 0 {
