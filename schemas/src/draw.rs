@@ -1,8 +1,7 @@
-//! Keyed random draws: what a draw gives depends on (seed, purpose, id) and on nothing else.
+//! Keyed random numbers: a draw depends on (seed, purpose, id) and on nothing else.
 //!
-//! Every random choice of the two programs is made this way, never from a generator that is
-//! handed around; so the order in which threads, tasks or a resumed run come to a row cannot
-//! change the row.
+//! Both programs make every random choice this way, and never share a generator. So the order in
+//! which threads, tasks or a resumed run reach a row cannot change the row.
 //!
 //! ```
 //! use schemas::Draws;
@@ -49,7 +48,7 @@ impl Draws {
         }
     }
 
-    /// Puts items into a uniform order: Fisher and Yates, from the last.
+    /// Puts items into a uniformly random order: Fisher and Yates, from the last item.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last as u64 + 1) as usize);

@@ -1,7 +1,8 @@
-//! How a failure is told by both programs: what happened, why, and what to do.
+//! How both programs print an error: what happened, why, and what to do.
 use std::{error::Error, iter::successors};
 
-/// A failure as a person reads it: its message, its causes a line each, and last the hint that ends the message.
+/// An error as text: its message, one line per cause, and then the hint, which is the part of the
+/// message from `\nhint:` on.
 ///
 /// ```
 /// let error = schemas::StoreError::io("read", "pool.txt".as_ref())(std::io::ErrorKind::NotFound.into());
@@ -14,22 +15,22 @@ pub fn explain(error: &dyn Error) -> String {
     format!("error: {what}{because}{hint}\n")
 }
 
-/// An error and its causes in one line, for a list of them: without a hint.
+/// An error and its causes in one line, without its hint.
 pub fn in_a_line(error: &dyn Error) -> String {
     let message = error.to_string();
     let first = message.lines().next().unwrap_or_default().to_owned();
     std::iter::once(first).chain(causes(error)).collect::<Vec<_>>().join(": ")
 }
 
-/// The causes of an error, without those that only say again what was said.
+/// The causes of an error, without those that repeat an earlier message.
 fn causes(error: &dyn Error) -> Vec<String> {
-    let mut said = vec![error.to_string()];
+    let mut messages = vec![error.to_string()];
     for cause in successors(error.source(), |&cause| cause.source()).map(ToString::to_string) {
-        if !said.iter().any(|text| text.contains(&cause)) {
-            said.push(cause);
+        if !messages.iter().any(|text| text.contains(&cause)) {
+            messages.push(cause);
         }
     }
-    said.split_off(1)
+    messages.split_off(1)
 }
 
 #[cfg(test)]
@@ -37,22 +38,22 @@ mod tests {
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
-    #[error("{said}")]
-    struct Said {
-        said: &'static str,
-        source: Option<Box<Said>>,
+    #[error("{message}")]
+    struct Failure {
+        message: &'static str,
+        source: Option<Box<Failure>>,
     }
 
-    fn said(lines: &[&'static str]) -> Said {
-        Said { said: lines[0], source: (lines.len() > 1).then(|| Box::new(said(&lines[1..]))) }
+    fn failure(lines: &[&'static str]) -> Failure {
+        Failure { message: lines[0], source: (lines.len() > 1).then(|| Box::new(failure(&lines[1..]))) }
     }
 
     #[test]
-    fn what_was_said_is_not_said_again() {
-        let error = said(&["step 3 failed\nhint: again", "cannot write `a`: disk full", "disk full", "no space"]);
+    fn causes_do_not_repeat_messages() {
+        let error = failure(&["step 3 failed\nhint: again", "cannot write `a`: disk full", "disk full", "no space"]);
         let wanted = "error: step 3 failed\n  because: cannot write `a`: disk full\n  because: no space\nhint: again\n";
         assert_eq!(explain(&error), wanted);
         assert_eq!(in_a_line(&error), "step 3 failed: cannot write `a`: disk full: no space");
-        assert_eq!(explain(&said(&["passed on", "passed on"])), "error: passed on\n");
+        assert_eq!(explain(&failure(&["passed on", "passed on"])), "error: passed on\n");
     }
 }

@@ -1,19 +1,19 @@
-//! Names of things: documents, phrases, and token ranges within a segment.
+//! Ids of documents and phrases, and token ranges within a segment.
 use std::{fmt, ops::Range};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Draws;
 
-/// Identifies a document: xxh3-64 of its kind, a zero byte, and what identifies it within the kind.
+/// Identifies a document: xxh3-64 of its kind, a zero byte, and its key within the kind.
 ///
-/// Since ids are hashes, sorting by id is a random order, and each bucket a random sample.
+/// Ids are hashes, so documents sorted by id are in random order, and each bucket is a random sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct DocumentId(u64);
 
 impl DocumentId {
-    /// The id as it stands in a file.
+    /// The id that a file stores.
     pub const fn new(id: u64) -> Self {
         Self(id)
     }
@@ -29,18 +29,18 @@ impl DocumentId {
         Self(hash_fields("review", &[product_id, reviewer, time, text]))
     }
 
-    /// The number, for a file.
+    /// The number that a file stores.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The bucket that holds the document, of `buckets`.
+    /// Number of the document's bucket, below `buckets`.
     pub const fn bucket(self, buckets: u32) -> u32 {
         (self.0 % buckets as u64) as u32
     }
 
-    /// Whether the document is kept from training, to measure on: its keyed hash falls in `share`
-    /// (0 to 1). `seed` is the shards' seed, so that every run over these shards holds out the same.
+    /// Whether the document is held out: never trained on, but measured on. `share` of all documents
+    /// (0 to 1) are. `seed` is the seed of the shards, so that all runs over them hold out the same.
     pub fn is_held_out(self, seed: u64, share: f64) -> bool {
         Draws::new(seed, "held-out", &self.0.to_le_bytes()).unit() < share
     }
@@ -68,7 +68,7 @@ fn hash_fields(kind: &str, fields: &[&str]) -> u64 {
 pub struct PhraseId(u32);
 
 impl PhraseId {
-    /// The phrase in this row of the pool.
+    /// The id of the phrase in this row of the pool.
     pub const fn new(row: u32) -> Self {
         Self(row)
     }
@@ -85,7 +85,7 @@ impl fmt::Display for PhraseId {
     }
 }
 
-/// A non-empty half-open range of token positions within one segment, special tokens not counted.
+/// A non-empty half-open range of token positions within one segment. Special tokens do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenRange {
     start: u16,

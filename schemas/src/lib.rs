@@ -1,29 +1,86 @@
-//! The contract between the two programs: what is stored, under which names, and how it is read back.
+//! The contract between the two programs: the stored tables, their names, and their readers and
+//! writers.
 //!
-//! The pipeline writes what is here and the trainer reads it. Neither a tokenizer nor libtorch nor the
-//! field names of a dump are known in this crate.
+//! The pipeline writes these tables and the trainer reads them. This crate knows no tokenizer, no
+//! libtorch, no field names of a dump, and no command of either program.
 //!
-//! * [`columns`]: the columns of every table.
-//! * [`Segment`] and [`Pair`]: the rows of shards, with writer, serializer and reader of each.
-//! * [`Manifest`]: what a sealed folder holds and what it was made from.
-//! * [`store`]: files that are complete or absent. [`Lockable`]: folders that one process writes at a time.
-//! * [`DocumentId`], [`PhraseId`], [`TokenRange`], [`Relation`]: the names of things.
-//! * [`Draws`]: keyed random draws. [`Task`]: the share that one of many processes makes. [`explain`]: how both tell a failure.
+//! # Tables
+//!
+//! | file | row | write | read |
+//! |---|---|---|---|
+//! | `corpus/products-*.parquet` | [`CorpusProduct`] | [`create_corpus_products`] | [`open_corpus_products`] |
+//! | `corpus/reviews-*.parquet` | [`CorpusReview`] | [`create_corpus_reviews`] | [`open_corpus_reviews`] |
+//! | `corpus/associations-*.parquet` | [`CorpusAssociation`] | [`create_corpus_associations`] | [`open_corpus_associations`] |
+//! | `pool/phrases.parquet` | [`PoolPhrase`] | [`create_pool_phrases`] | [`open_pool_phrases`] |
+//! | `graph/associations.parquet` | [`GraphEdge`] | [`create_graph_edges`] | [`open_graph_edges`] |
+//! | `shards/products-*.parquet`, `shards/reviews-*.parquet` | [`Segment`] | [`create_segments`] | [`open_segments`] |
+//! | `shards/pairs-*.parquet` | [`Pair`] | [`create_pairs`] | [`open_pairs`] |
+//!
+//! [`columns`] has the Arrow schema of each. Readers that need only some columns use a projection,
+//! which decodes no others: [`CorpusTextRows`], [`CorpusNameRows`], [`SegmentTokenRows`].
+//!
+//! Each folder is sealed by a [`Manifest`], which names its files and what they were made from.
+//!
+//! # The rest
+//!
+//! * [`store`] writes files that are complete or absent, and checks their hashes.
+//! * [`Lockable`] is a folder that one process writes at a time.
+//! * [`DocumentId`], [`PhraseId`], [`TokenRange`] and [`Relation`] are the names of things.
+//! * [`Draws`] are keyed random numbers. [`Task`] is one process's share of the work.
+//! * [`explain`] prints an error with its causes and its hint.
+//!
+//! # Examples
+//!
+//! Write a segment and read it back. Builders of segments and pairs give batches, so that several
+//! threads can build them.
 //!
 //! ```
-//! use schemas::{DocumentId, Segment, SegmentBuilder};
+//! use schemas::{DocumentId, Segment, SegmentBuilder, SegmentRows, create_segments, open_segments};
 //!
-//! let mut rows = SegmentBuilder::default();
-//! rows.push(&Segment {
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("products-00000.parquet");
+//! let segment = Segment {
 //!     document: DocumentId::of_product("B000TBZHNK"),
 //!     product: Some("B000TBZHNK"),
 //!     segment: 0,
 //!     input_ids: &[7592, 2088],
 //!     phrases: &[],
 //!     noun_phrases: &[],
-//! });
-//! assert_eq!(rows.finish()?.num_rows(), 1);
-//! # Ok::<(), arrow::error::ArrowError>(())
+//! };
+//! let mut rows = SegmentBuilder::default();
+//! rows.push(&segment);
+//! let mut table = create_segments(&path)?;
+//! table.write_result(rows.finish())?;
+//! table.commit()?;
+//!
+//! for rows in open_segments(&path)?.read::<SegmentRows>(1000) {
+//!     assert_eq!(rows?.get(0)?, segment);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Write a product of a corpus, and read only its text.
+//!
+//! ```
+//! use schemas::{CorpusProduct, CorpusTextRows, create_corpus_products, open_corpus_products};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("products-00000.parquet");
+//! let mut products = create_corpus_products(&path)?;
+//! products.push(&CorpusProduct {
+//!     product_id: "B000TBZHNK",
+//!     title: "Steel kettle",
+//!     text: "Steel kettle\nBoils water.",
+//!     categories: vec!["Kitchen", "Kettles"],
+//!     ..Default::default()
+//! })?;
+//! let written = products.finish()?.commit()?;
+//! assert_eq!((written.name.as_str(), written.rows), ("products-00000.parquet", 1));
+//!
+//! for rows in open_corpus_products(&path)?.read::<CorpusTextRows>(1000) {
+//!     assert_eq!(rows?.get(0).text, "Steel kettle\nBoils water.");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #[cfg(feature = "tables")]
 pub mod columns;

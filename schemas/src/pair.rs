@@ -25,16 +25,16 @@ pub struct PairProduct<'a> {
     pub input_ids: &'a [u16],
 }
 
-/// A pair of associated products and a product that is no neighbor of the anchor.
+/// Two associated products, and a product that is not associated with the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
     /// How the two are associated.
     pub relation: Relation,
-    /// The product that is reconstructed and that the negative is drawn for.
+    /// The product that is reconstructed. The negative is drawn for it.
     pub anchor: PairProduct<'a>,
     /// A product associated with it.
     pub neighbor: PairProduct<'a>,
-    /// A product with associations, but none with the anchor.
+    /// A product that has associations, but none with the anchor.
     pub negative: PairProduct<'a>,
 }
 
@@ -68,11 +68,17 @@ const LAYOUT: Layout = Layout {
 };
 
 /// Starts a shard of pairs at `path`.
+///
+/// # Errors
+/// When the file cannot be created.
 pub fn create_pairs(path: &Path) -> Result<TableWriter, StoreError> {
     TableWriter::create(path, columns(), &LAYOUT)
 }
 
 /// Opens a shard of pairs.
+///
+/// # Errors
+/// When the file is not a table of pairs.
 pub fn open_pairs(path: &Path) -> Result<TableReader, StoreError> {
     TableReader::open(path, &columns())
 }
@@ -113,7 +119,7 @@ impl PairBuilder {
         }
     }
 
-    /// Rows so far.
+    /// Number of rows so far.
     pub fn len(&self) -> usize {
         self.sides[0].ends.len()
     }
@@ -124,6 +130,9 @@ impl PairBuilder {
     }
 
     /// The rows as a batch of [`columns::pairs`](crate::columns::pairs).
+    ///
+    /// # Errors
+    /// When Arrow refuses the rows.
     pub fn finish(mut self) -> Result<RecordBatch, ArrowError> {
         let [anchor, neighbor, negative] = self.sides;
         let arrays: Vec<ArrayRef> =
@@ -132,7 +141,7 @@ impl PairBuilder {
     }
 }
 
-/// The rows of a batch of [`columns::pairs`](crate::columns::pairs).
+/// The pairs of a batch.
 #[derive(Debug)]
 pub struct PairRows {
     relations: StringArray,

@@ -1,7 +1,7 @@
 //! How two products are associated.
 use std::{fmt, str::FromStr};
 
-/// The two relations of McAuley, Pandey and Leskovec 2015: what is bought instead, what is bought too.
+/// The two relations of McAuley, Pandey and Leskovec 2015: products bought in addition, or instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Relation {
     /// Bought together or both bought.
@@ -26,7 +26,7 @@ impl fmt::Display for Relation {
     }
 }
 
-/// A relation's name is neither `substitute` nor `complement`.
+/// The name of a relation is neither `substitute` nor `complement`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("relation `{0}` is not known; wanted `substitute` or `complement`")]
 pub struct UnknownRelation(String);

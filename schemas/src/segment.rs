@@ -22,9 +22,9 @@ use crate::{
 /// A pool phrase that occurs in a segment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PhraseSpan {
-    /// Where.
+    /// Its tokens.
     pub tokens: TokenRange,
-    /// Which.
+    /// The phrase.
     pub phrase: PhraseId,
     /// Its score in the pool.
     pub score: f32,
@@ -87,11 +87,17 @@ const LAYOUT: Layout = Layout {
 };
 
 /// Starts a shard of segments at `path`.
+///
+/// # Errors
+/// When the file cannot be created.
 pub fn create_segments(path: &Path) -> Result<TableWriter, StoreError> {
     TableWriter::create(path, columns(), &LAYOUT)
 }
 
 /// Opens a shard of segments.
+///
+/// # Errors
+/// When the file is not a table of segments.
 pub fn open_segments(path: &Path) -> Result<TableReader, StoreError> {
     TableReader::open(path, &columns())
 }
@@ -166,7 +172,7 @@ impl SegmentBuilder {
         self.noun_ends.push(self.noun_starts.len() as i32);
     }
 
-    /// Rows so far.
+    /// Number of rows so far.
     pub fn len(&self) -> usize {
         self.documents.len()
     }
@@ -176,7 +182,10 @@ impl SegmentBuilder {
         self.documents.is_empty()
     }
 
-    /// The rows as a batch of [`columns::segments`].
+    /// The rows as a batch of [`columns::segments`](crate::columns::segments).
+    ///
+    /// # Errors
+    /// When Arrow refuses the rows.
     pub fn finish(mut self) -> Result<RecordBatch, ArrowError> {
         let struct_list = |fields: Fields, children: Vec<ArrayRef>, ends: Vec<i32>| {
             let structs = StructArray::try_new(fields.clone(), children, None)?;
@@ -221,7 +230,7 @@ fn offsets(mut ends: Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(ends.into())
 }
 
-/// The rows of a batch of [`columns::segments`].
+/// The segments of a batch.
 #[derive(Debug)]
 pub struct SegmentRows {
     documents: UInt64Array,

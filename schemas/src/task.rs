@@ -1,8 +1,10 @@
-//! A share of numbered things, so that many processes can make one folder.
+//! One process's share of numbered items, so that many processes can write one folder.
 use std::str::FromStr;
 
-/// Task i of n: its share of things that are numbered from 0 are those whose number mod n is i. Shares do not overlap and together are
-/// everything, and nothing but the numbers decides them, so a task can be started again at any time.
+/// Task `i` of `n`: its share of the items numbered from 0 are those with `number % n == i`.
+///
+/// Shares do not overlap, and together they hold every item. Only the numbers decide them, so a task
+/// can be started again at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     index: u32,
@@ -10,20 +12,20 @@ pub struct Task {
 }
 
 impl Task {
-    /// All things.
+    /// The only task: its share is every item.
     pub const ALL: Self = Self { index: 0, of: 1 };
 
-    /// Task `index` of `of`; `None` where the index is not below the number of tasks.
+    /// Task `index` of `of`; `None` unless the index is below the number of tasks.
     pub fn new(index: u32, of: u32) -> Option<Self> {
         (index < of).then_some(Self { index, of })
     }
 
-    /// How many tasks there are.
+    /// Number of tasks.
     pub fn of(self) -> u32 {
         self.of
     }
 
-    /// Whether the thing of this number is the task's.
+    /// Whether the item with this number belongs to the task.
     pub fn has(self, number: u64) -> bool {
         number % u64::from(self.of) == u64::from(self.index)
     }

@@ -1,4 +1,5 @@
-//! Tables that fuzzing found: no writer makes them, and the library panics over some. Reading them is an error that names the file.
+//! Malformed tables that fuzzing found. The Parquet library panics over some of them. Reading them is
+//! an error that names the file.
 use std::{fs, path::Path};
 
 use schemas::{StoreError, open_pairs, open_segments, store::TableReader};

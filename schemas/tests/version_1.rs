@@ -1,9 +1,14 @@
-//! Files of format 1, as they were once written: they must stay readable for ever.
+//! Committed files of format 1, which must stay readable.
 use std::path::{Path, PathBuf};
 
 use schemas::{
-    DocumentId, Manifest, PairRows, PhraseId, PhraseSpan, Relation, SegmentRows, TokenRange, manifest::ShardsBody,
-    open_pairs, open_segments, store::verify_file,
+    CorpusAssociation, CorpusAssociationRows, CorpusNameRows, CorpusProduct, CorpusProductRows, CorpusReview,
+    CorpusReviewRows, CorpusText, CorpusTextRows, DocumentId, GraphEdge, GraphEdgeRows, Manifest, PairRows, PhraseId,
+    PhraseSpan, PoolPhrase, PoolPhraseRows, Relation, Rows, SegmentRows, SegmentTokenRows, TokenRange,
+    manifest::ShardsBody,
+    open_corpus_associations, open_corpus_products, open_corpus_reviews, open_graph_edges, open_pairs,
+    open_pool_phrases, open_segments,
+    store::{TableReader, verify_file},
 };
 
 fn folder() -> PathBuf {
@@ -56,4 +61,104 @@ fn pairs_are_read() {
     assert_eq!(pair.relation, Relation::Complement);
     assert_eq!([pair.anchor.product, pair.neighbor.product, pair.negative.product], ["B02", "B01", "B03"]);
     assert_eq!(pair.neighbor.input_ids, [973, 727, 1845]);
+}
+
+/// The only batch of a table.
+fn only<R: Rows>(table: &TableReader) -> R {
+    let mut batches = table.read::<R>(1000);
+    let rows = batches.next().unwrap().unwrap();
+    assert!(batches.next().is_none());
+    rows
+}
+
+/// The columns that a projection decodes.
+fn decoded<R: Rows>(table: &TableReader) -> Vec<String> {
+    let batch = table.row_group(0, 1000, Some(R::COLUMNS)).unwrap().next().unwrap().unwrap();
+    batch.schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
+const KETTLE: &str = "Stainless steel kettle\nBoils water.";
+
+#[test]
+fn products_are_read() {
+    let table = open_corpus_products(&folder().join("corpus/products-00000.parquet")).unwrap();
+    let rows: CorpusProductRows = only(&table);
+    let kettle = CorpusProduct {
+        product_id: "B01",
+        title: "Stainless steel kettle",
+        text: KETTLE,
+        categories: vec!["Home & Kitchen", "Kettles"],
+        brand: Some("Acme"),
+        attributes: vec!["Color"],
+    };
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().any(|row| row == kettle));
+    let tea = rows.iter().find(|row| row.product_id == "B02").unwrap();
+    assert_eq!(tea, CorpusProduct { product_id: "B02", title: "Green tea", text: "Green tea", ..Default::default() });
+
+    let rows: CorpusTextRows = only(&table);
+    let document = DocumentId::of_product("B01");
+    assert!(rows.iter().any(|row| row == CorpusText { document, product_id: Some("B01"), text: KETTLE }));
+    assert!(rows.iter().is_sorted_by_key(|row| row.document));
+    assert_eq!(decoded::<CorpusTextRows>(&table), ["product_id", "text"]);
+
+    let names: CorpusNameRows = only(&table);
+    assert_eq!((names.len(), names.texts().count()), (3, 3));
+    let mut categories: Vec<&str> = names.categories().collect();
+    categories.sort_unstable();
+    assert_eq!(categories, ["Home & Kitchen", "Home & Kitchen", "Kettles"]);
+    assert!(names.brands().eq(["Acme"]) && names.attributes().eq(["Color"]));
+    assert_eq!(decoded::<CorpusNameRows>(&table), ["text", "categories", "brand", "attributes"]);
+}
+
+#[test]
+fn reviews_are_read() {
+    let table = open_corpus_reviews(&folder().join("corpus/reviews-00000.parquet")).unwrap();
+    let rows: CorpusReviewRows = only(&table);
+    let text = "Good\nA good kettle of stainless steel";
+    let review = DocumentId::of_review("B01", "A1", "1472688000", text);
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().any(|row| row == CorpusReview { review, product_id: Some("B01"), text, rating: Some(5.0) }));
+    assert!(rows.iter().any(|row| row.product_id == Some("B02") && row.rating.is_none()));
+
+    let rows: CorpusTextRows = only(&table);
+    assert!(rows.iter().any(|row| row == CorpusText { document: review, product_id: Some("B01"), text }));
+    assert_eq!(decoded::<CorpusTextRows>(&table), ["review_id", "product_id", "text"]);
+
+    let names: CorpusNameRows = only(&table);
+    assert!(names.texts().any(|found| found == text));
+    assert_eq!((names.categories().count(), names.brands().count(), names.attributes().count()), (0, 0, 0));
+    assert_eq!(decoded::<CorpusNameRows>(&table), ["text"]);
+}
+
+#[test]
+fn associations_and_edges_are_read() {
+    let table = open_corpus_associations(&folder().join("corpus/associations-00000.parquet")).unwrap();
+    let rows: CorpusAssociationRows = only(&table);
+    let found: Vec<CorpusAssociation<'_>> = rows.iter().map(Result::unwrap).collect();
+    assert_eq!(found.len(), 5);
+    assert!(found.contains(&CorpusAssociation { product: "B01", other: "B99", relation: Relation::Substitute }));
+
+    let rows: GraphEdgeRows = only(&open_graph_edges(&folder().join("graph/associations.parquet")).unwrap());
+    let edges: Vec<GraphEdge<'_>> = rows.iter().map(Result::unwrap).collect();
+    let edge = |product_b, relation| GraphEdge { product_a: "B01", product_b, relation };
+    assert_eq!(edges, [edge("B02", Relation::Complement), edge("B03", Relation::Substitute)]);
+}
+
+#[test]
+fn the_pool_is_read() {
+    let rows: PoolPhraseRows = only(&open_pool_phrases(&folder().join("pool/phrases.parquet")).unwrap());
+    let phrases: Vec<PoolPhrase<'_>> = rows.iter().collect();
+    let of = |id, phrase, score, words| PoolPhrase { id: PhraseId::new(id), phrase, score, words, frequency: None };
+    assert_eq!(phrases, [of(0, "kettle", 0.95, 1), of(1, "stainless steel", 0.9, 2)]);
+}
+
+#[test]
+fn the_tokens_of_segments_are_read_without_spans() {
+    let table = open_segments(&folder().join("reviews-00000.parquet")).unwrap();
+    let rows: SegmentTokenRows = only(&table);
+    let row = rows.iter().next().unwrap();
+    assert_eq!((row.product, row.segment), (Some("B01"), 0));
+    assert_eq!(row.input_ids, [297, 31, 297, 1845, 154, 973, 15, 727]);
+    assert_eq!(decoded::<SegmentTokenRows>(&table), ["product_id", "segment", "input_ids"]);
 }
