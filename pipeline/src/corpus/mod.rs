@@ -149,6 +149,16 @@ pub enum CorpusError {
         /// Each with what is wrong.
         files: Vec<String>,
     },
+    /// A raw file was written to while it was hashed or read.
+    #[error(
+        "the raw file `{}` changed while it was being read\n\
+         hint: run the same command again once the file is complete",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The books do not balance: a bug, or a damaged disk.
     #[error(
         "of {records} records {known} are in the corpus or counted as rejected; the others are lost\n\
@@ -184,6 +194,10 @@ pub enum CorpusError {
         suggested: u64,
     },
 }
+
+/// Bytes in which all workers together may sort buckets. A bucket over its worker's share is sorted on
+/// disk. With 64 workers, a bucket of the default `--bucket-mib` still fits.
+const SORT_MEMORY: usize = 2 << 30;
 
 /// The input, output and options of the corpus step.
 pub(crate) struct CorpusSettings<'a> {
@@ -258,7 +272,12 @@ fn read_raw_files(
     }
     if !checkpoint.finished {
         let writer = spill.writer(&checkpoint)?;
-        read::read(plan, writer, &mut checkpoint, progress)?;
+        let outcome = read::read(plan, writer, &mut checkpoint, progress);
+        if let Err(CorpusError::Changed { .. }) = outcome {
+            // Checkpoints may cover bytes that do not belong to the hash.
+            spill.clear()?;
+        }
+        outcome?;
     }
     Ok(checkpoint)
 }

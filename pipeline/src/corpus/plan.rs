@@ -9,6 +9,7 @@ use ebert_dumps::{Found, RawFiles};
 use schemas::{
     Manifest, ManifestError,
     manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
+    store,
 };
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     REMAKE,
     engine::{
-        hashes::{self, Hashes},
+        hashes::{self, FileVersion, Hashes},
         progress::{NEW, Progress},
     },
 };
@@ -36,9 +37,31 @@ pub(crate) struct Inputs<'a> {
 pub(crate) struct RawInput<'a> {
     pub(crate) found: &'a Found,
     pub(crate) blake3: String,
+    /// From before it was hashed.
+    version: FileVersion,
 }
 
-impl RawInput<'_> {
+impl<'a> RawInput<'a> {
+    fn hash(found: &'a Found, hashes: &mut Hashes) -> Result<Self, CorpusError> {
+        let path = &found.path;
+        let version = FileVersion::of(path)?;
+        // The size decides the number of buckets.
+        if version.bytes() != found.bytes {
+            return Err(CorpusError::Changed { path: path.clone() });
+        }
+        Ok(Self { found, blake3: hashes.blake3(path)?, version })
+    }
+
+    /// Fails if the file has changed since it was hashed. To be called when it has been read.
+    pub(crate) fn check_unchanged(&self) -> Result<(), CorpusError> {
+        let path = &self.found.path;
+        // Other permissions are another version, too.
+        if FileVersion::of(path)? == self.version || store::hash_file(path)? == self.blake3 {
+            return Ok(());
+        }
+        Err(CorpusError::Changed { path: path.clone() })
+    }
+
     /// Generation and kind of the records, for manifests.
     fn holds(&self) -> String {
         match self.found.holds {
@@ -53,7 +76,7 @@ impl<'a> Inputs<'a> {
         let bar = progress.bytes("hashing", files.recognised.iter().map(|f| f.bytes).sum());
         let mut inputs = Vec::new();
         for found in &files.recognised {
-            inputs.push(RawInput { found, blake3: hashes.blake3(&found.path)? });
+            inputs.push(RawInput::hash(found, hashes)?);
             bar.inc(found.bytes);
         }
         bar.finish_and_clear();

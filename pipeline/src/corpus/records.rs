@@ -67,12 +67,12 @@ impl<'a> RecordSorter<'a> {
     }
 
     pub(crate) fn sort(&mut self, batch: &RawBatch) -> BatchFrames {
-        let RawBatch { file, lines, skip_lines } = batch;
+        let RawBatch { file, lines, .. } = batch;
         let source = SourceFile { file: *file, found: self.inputs[*file as usize].found };
         let mut sorted =
             BatchFrames { file: *file, last_line: lines.last_line, last: lines.last, ..Default::default() };
         let mut records = 0;
-        for (line, bytes) in lines.iter().filter(|(line, _)| line > skip_lines) {
+        for (line, bytes) in batch.new_lines() {
             records += 1;
             let at = source.line(line);
             if let Err(error) = parse(bytes, |record| self.sort_record(record, at, &mut sorted)) {
@@ -83,7 +83,7 @@ impl<'a> RecordSorter<'a> {
                 sorted.tally.reject(reason, || at.place(error.to_string()));
             }
         }
-        for &line in lines.too_long.iter().filter(|line| *line > skip_lines) {
+        for line in batch.new_too_long() {
             records += 1;
             let place = || source.line(line).place(format!("more than {} MiB", MAX_LINE >> 20));
             sorted.tally.reject(Reason::LineTooLong, place);
