@@ -1,8 +1,8 @@
 //! What a corpus is made from, whether that has changed, and the keys that say so.
 //!
-//! There are two keys. The spill files depend on the raw files and all options ([`CorpusPlan::spilled_from`]). The
-//! tables depend on the longest segment only if a text is so long that its segments are counted
-//! ([`CorpusPlan::made_from`]), which is known when the raw files have been read.
+//! There are two keys. [`CorpusPlan::spilled_from`], of the spill files, covers the raw files and all
+//! options. [`CorpusPlan::made_from`], of the tables, covers `--max-tokens` only if a text is so long
+//! that its segments are counted. That is known when the raw files have been read.
 use std::collections::BTreeMap;
 
 use ebert_dumps::{Found, RawFiles};

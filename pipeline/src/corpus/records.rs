@@ -1,4 +1,5 @@
-//! A batch of raw lines to frames: parses records, cleans their text, gives ids, rejects what is unusable.
+//! A batch of raw lines to frames: parses records, cleans their text, computes ids, and rejects
+//! unusable records.
 use std::{borrow::Cow, collections::BTreeMap};
 
 use ebert_dumps::{
