@@ -8,7 +8,8 @@ mod support;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Read,
+    io::{Read, Write},
+    os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -281,6 +282,73 @@ fn killed_while_reading_and_resumed_gives_the_bytes_of_an_undisturbed_run() {
     println!("{rounds} corpora, {kills} SIGKILLs at {} places of reading; all the same bytes", places.len());
     let files: BTreeSet<u64> = places.iter().filter(|(_, _, lines)| *lines > 0).map(|(_, file, _)| *file).collect();
     assert_eq!(files, BTreeSet::from([0, 1, 2, 3, 4]), "reading was stopped inside every file");
+}
+
+#[test]
+fn a_raw_file_that_changes_while_it_is_read_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw");
+    raw_files_of_every_form(&raw);
+    let run = |out: &str| {
+        let mut command = pipeline(["corpus", "--bucket-mib", "4", "--max-unreadable", "1", "--allow-damaged"]);
+        command.args(["--checkpoint-mib", "1", "--threads", "1"]);
+        command.arg("--corpus").arg(&raw).arg("--out").arg(folder.path().join(out));
+        command
+    };
+    // The last file is hashed before reading begins, and read after the others.
+    let last = raw.join("e.json");
+    let append = || {
+        let mut file = fs::OpenOptions::new().append(true).open(&last).unwrap();
+        file.write_all(b"\n{\"asin\": \"B0\", \"title\": \"A new kettle\", \"also_buy\": []}\n").unwrap();
+    };
+    let one_byte = || {
+        let file = fs::OpenOptions::new().write(true).open(&last).unwrap();
+        let middle = file.metadata().unwrap().len() / 2;
+        file.write_all_at(b"x", middle).unwrap();
+    };
+    let cut_short = || fs::OpenOptions::new().write(true).open(&last).unwrap().set_len(1 << 20).unwrap();
+    let replace = || {
+        fs::write(folder.path().join("new"), "{\"asin\": \"B0\", \"title\": \"Tea\", \"also_buy\": []}\n").unwrap();
+        fs::rename(folder.path().join("new"), &last).unwrap();
+    };
+    let permissions = || fs::set_permissions(&last, fs::Permissions::from_mode(0o600)).unwrap();
+    let same_bytes = || fs::write(&last, fs::read(&last).unwrap()).unwrap();
+    let changes: [(&str, &dyn Fn(), bool); 6] = [
+        ("appended to", &append, true),
+        ("one byte", &one_byte, true),
+        ("cut short", &cut_short, true),
+        ("replaced", &replace, true),
+        ("other permissions", &permissions, false),
+        ("written again", &same_bytes, false),
+    ];
+    for (what, change, refused) in changes {
+        let out = folder.path().join(what);
+        let child = run(what).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while reading_position(&out).is_none() {
+            thread::sleep(Duration::from_micros(100));
+        }
+        let signal = |signal: i32| {
+            // SAFETY: the call takes numbers alone, and the process is a child that was not waited for.
+            assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        };
+        // It waits meanwhile.
+        signal(libc::SIGSTOP);
+        let (_, file, _) = reading_position(&out).unwrap();
+        assert!(file < 3, "{what}: the change comes too late, in file {file}");
+        change();
+        signal(libc::SIGCONT);
+        let text = said(&child.wait_with_output().unwrap(), &[]);
+        if refused {
+            let message = format!("the raw file `{}` changed while it was being read", last.display());
+            assert!(text.starts_with("exit 1") && text.contains(&message) && text.contains("hint:"), "{what}: {text}");
+            assert!(!out.join("corpus/manifest.json").exists());
+            succeed(&mut run(what));
+        }
+        assert!(refused || text.starts_with("exit 0"), "{what}: {text}");
+        let fresh = format!("{what}, fresh");
+        succeed(&mut run(&fresh));
+        assert_same(&folder.path().join(&fresh), &out, what);
+    }
 }
 
 /// A library that holds up one read of a raw file, that with number STALL_AT, for STALL_MS milliseconds.

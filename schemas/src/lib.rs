@@ -82,6 +82,7 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![warn(missing_docs)]
 #[cfg(feature = "tables")]
 pub mod columns;
 #[cfg(feature = "tables")]

@@ -105,6 +105,7 @@
 //!   holds. No input panics.
 //! * **Different names stay different.** A [`RelativePath`] escapes bytes that are not UTF-8 and
 //!   control characters.
+#![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.

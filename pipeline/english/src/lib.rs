@@ -1,3 +1,4 @@
+#![warn(missing_docs)]
 /*!
 Sentences, part-of-speech tags and noun phrases of English text, with a small model inside.
 

@@ -104,6 +104,7 @@
 //!    │
 //! mine                               all of it, in order
 //! ```
+#![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod candidates;

@@ -13,6 +13,7 @@
 //! ```
 //!
 //! Prefetching never changes a result. On processors other than x86-64 it does nothing.
+#![warn(missing_docs)]
 
 /// Starts loading all cache lines of a value.
 #[inline]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     checkpoint::BucketId,
     frame::{Frame, ProductFields, ReviewFields, malformed},
-    sort::SortedFrames,
+    sort::{SortLimits, sort},
 };
 use crate::engine::{hashes::Hashes, ledger::Ledger};
 
@@ -60,15 +60,15 @@ pub(crate) fn finished(
     Ok(Some(found))
 }
 
-/// Writes the tables of a bucket from its spill file. One over `in_memory` bytes is sorted on disk.
+/// Writes the tables of a bucket from its spill file.
 pub(crate) fn write(
     spill: &Path,
     ledger: &Ledger,
     id: BucketId,
     made_from: &str,
-    in_memory: usize,
+    limits: SortLimits,
 ) -> Result<FinishedBucket, StoreError> {
-    let mut frames = SortedFrames::open(spill, in_memory)?;
+    let mut frames = sort(spill, limits)?;
     let folder = ledger.folder();
     let names = tables(id);
     let mut counts = BucketCounts::default();
@@ -144,51 +144,5 @@ fn row_of_product(fields: ProductFields<'_>) -> CorpusProduct<'_> {
         categories: fields.categories,
         brand: Some(fields.brand).filter(|brand| !brand.is_empty()),
         attributes: fields.attributes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use schemas::{Draws, Relation};
-
-    use super::*;
-    use crate::corpus::frame::Position;
-
-    #[test]
-    fn a_bucket_sorted_on_disk_is_the_bucket_sorted_in_memory() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut draws = Draws::new(0, "test", b"bucket");
-        let mut frames = Vec::new();
-        for line in 0..3_000 {
-            let id = format!("B{}", draws.below(1_000));
-            let text = format!("copy {line} of {id}");
-            let fields = ProductFields {
-                empty: draws.below(10) == 0,
-                product_id: &id,
-                text: &text,
-                associations: vec![(Relation::Substitute, "B7")],
-                ..Default::default()
-            };
-            let position = Position { file: draws.below(3) as u32, line };
-            Frame::write(&mut frames, DocumentId::of_product(&id), position, |into| fields.write(into));
-        }
-        let spill = folder.path().join("products-00000.spill");
-        fs::write(&spill, &frames).unwrap();
-        let made = [usize::MAX, 20_000, 1].map(|in_memory| {
-            let ledger = Ledger::open(folder.path(), &in_memory.to_string()).unwrap();
-            fs::create_dir(ledger.folder()).unwrap();
-            write(&spill, &ledger, BucketId { kind: Kind::Product, number: 0 }, "test", in_memory).unwrap()
-        });
-        assert!(made[0].counts.rows > 900 && made[0].counts.duplicates > 1_500);
-        assert_eq!(made[0].counts.associations, 3_000);
-        for other in &made[1..] {
-            assert_eq!(made[0].files, other.files);
-            assert_eq!(made[0].counts, other.counts);
-        }
-        let left =
-            fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("run"));
-        assert_eq!(left.count(), 0, "sorted runs are removed");
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) position: Position,
     /// [`ProductFields`] or [`ReviewFields`], encoded.
     pub(crate) fields: &'a [u8],
+    /// All of the frame, head included.
+    pub(crate) bytes: &'a [u8],
 }
 
 /// Bytes before the fields.
@@ -61,12 +63,11 @@ impl<'a> Frame<'a> {
         into[start + 4..start + UNSUMMED].copy_from_slice(&sum.to_le_bytes());
     }
 
-    /// Decodes the frame at the start of `bytes` and returns it with its length, head included.
-    /// `None` if the frame is incomplete or its checksum does not match.
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
+    /// Decodes the frame at the start of `bytes`. `None` if it is incomplete or its checksum does not
+    /// match.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (frame, sum) = Self::split(bytes)?;
-        let length = HEAD + frame.fields.len();
-        (sum == checksum(&bytes[UNSUMMED..length])).then_some((frame, length))
+        (sum == checksum(&frame.bytes[UNSUMMED..])).then_some(frame)
     }
 
     /// As [`Frame::read`], for bytes whose checksum was verified before.
@@ -81,7 +82,8 @@ impl<'a> Frame<'a> {
         let sum = fields.u32()?;
         let document = DocumentId::new(fields.u64()?);
         let position = Position { file: fields.u32()?, line: fields.u64()? };
-        Some((Self { document, position, fields: bytes.get(HEAD..HEAD + length)? }, sum))
+        let bytes = bytes.get(..HEAD + length)?;
+        Some((Self { document, position, fields: &bytes[HEAD..], bytes }, sum))
     }
 }
 
@@ -127,8 +129,8 @@ impl<'a> ProductFields<'a> {
         let categories = from.list(|f| f.text())?;
         let attributes = from.list(|f| f.text())?;
         let associations = from.list(|f| {
-            let relation =
-                if f.bytes(1)?[0] == Relation::Complement as u8 { Relation::Complement } else { Relation::Substitute };
+            let relation = f.bytes(1)?[0];
+            let relation = [Relation::Complement, Relation::Substitute].into_iter().find(|r| *r as u8 == relation)?;
             Some((relation, f.text()?))
         })?;
         Some(Self { empty, product_id, title, text, categories, brand, attributes, associations })
@@ -212,8 +214,8 @@ impl FrameReader {
         Ok(Self { path: path.to_owned(), file: BufReader::with_capacity(1 << 18, file), frame: Vec::new() })
     }
 
-    /// The bytes of the next frame, not verified; `None` at the end.
-    pub(crate) fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
+    /// The next frame, verified; `None` at the end.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame<'_>>, StoreError> {
         let error = |e| StoreError::io("read", &self.path)(e);
         self.frame.resize(HEAD, 0);
         match self.file.read(&mut self.frame[..1]).map_err(error)? {
@@ -226,7 +228,12 @@ impl FrameReader {
         }
         self.frame.resize(HEAD + length, 0);
         self.file.read_exact(&mut self.frame[HEAD..]).map_err(error)?;
-        Ok(Some(&self.frame))
+        Frame::read(&self.frame).map(Some).ok_or_else(|| malformed(&self.path))
+    }
+
+    /// The bytes of the frame that was read last.
+    pub(crate) fn frame(&self) -> &[u8] {
+        &self.frame
     }
 }
 
@@ -242,13 +249,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_unknown_relation_is_not_read() {
+        for relation in [Relation::Complement, Relation::Substitute] {
+            let fields = ProductFields { associations: vec![(relation, "B1")], ..Default::default() };
+            let mut bytes = Vec::new();
+            fields.write(&mut bytes);
+            assert_eq!(ProductFields::read(&bytes), Some(fields));
+            let at = bytes.len() - 4 - "B1".len() - 1;
+            bytes[at] = 2;
+            assert_eq!(ProductFields::read(&bytes), None);
+        }
+    }
+
+    #[test]
     fn any_changed_bit_of_a_frame_is_noticed() {
         let fields = ReviewFields { product_id: Some("B0"), text: "A good kettle", rating: Some(4.0) };
         let mut bytes = Vec::new();
         let position = Position { file: 1, line: 7 };
         Frame::write(&mut bytes, DocumentId::new(9), position, |into| fields.write(into));
-        let (frame, length) = Frame::read(&bytes).unwrap();
-        assert_eq!((frame.document.get(), frame.position, length), (9, position, bytes.len()));
+        let frame = Frame::read(&bytes).unwrap();
+        assert_eq!((frame.document.get(), frame.position, frame.bytes), (9, position, &bytes[..]));
         assert_eq!(ReviewFields::read(frame.fields), Some(fields));
         for bit in 0..8 * bytes.len() {
             let mut changed = bytes.clone();

@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use ebert_dumps::{FindError, RawFiles};
+use ebert_dumps::RawFiles;
 use schemas::{
     Manifest, ManifestError, StoreError,
     manifest::{CorpusBody, MANIFEST},
@@ -57,18 +57,18 @@ use crate::{
 
 /// Why a record is not in the corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// No text, or none that gives a token. Normal.
+pub(crate) enum Reason {
+    /// No text, or none with a word. Normal.
     Empty,
     /// An earlier record has the same id. Normal.
     Duplicate,
     /// The line is neither JSON nor a Python dict.
     Malformed,
-    /// The line is no UTF-8.
+    /// The line is not UTF-8.
     InvalidUtf8,
     /// The line is longer than 16 MiB.
     LineTooLong,
-    /// The text has more segments than their number can hold.
+    /// The text has more than 65,535 segments.
     TooManySegments,
     /// A product without an id.
     NoProductId,
@@ -86,7 +86,7 @@ impl Reason {
     ];
 
     /// The name in manifests.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Empty => "empty",
             Self::Duplicate => "duplicate",
@@ -99,92 +99,103 @@ impl Reason {
     }
 
     /// Whether such a record counts against the limit.
-    pub const fn is_unreadable(self) -> bool {
+    pub(crate) const fn is_unreadable(self) -> bool {
         !matches!(self, Self::Empty | Self::Duplicate)
     }
 }
 
-/// Unreadable records among rejected ones.
-pub fn unreadable(rejected: &schemas::Counts) -> u64 {
+/// How many of the rejected records are unreadable.
+pub(crate) fn unreadable(rejected: &schemas::Counts) -> u64 {
     Reason::ALL.iter().filter(|r| r.is_unreadable()).filter_map(|r| rejected.get(r.as_str())).sum()
 }
 
 /// The corpus step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
-    /// The corpus folder.
-    #[error(transparent)]
-    Find(#[from] FindError),
-    /// A file of ours, or the disk.
+    /// The spill files or the tables.
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
-    /// A manifest.
+    /// The manifest.
     #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
-    /// More than the allowed share of records cannot be read.
+    /// More records are unreadable than is allowed.
     #[error(
         "{unreadable} of {records} records cannot be read ({share:.3}%, limit {limit}%)\n{places}\n\
-         hint: mend the files, or raise the limit with ARGS=\"--max-unreadable {suggested}\""
+         hint: fix the files, or raise the limit with ARGS=\"--max-unreadable {suggested}\""
     )]
     TooManyUnreadable {
-        /// How many.
+        /// Number of unreadable records.
         unreadable: String,
-        /// Of how many.
+        /// Number of all records.
         records: String,
-        /// In percent.
+        /// Percentage of unreadable records.
         share: f64,
-        /// In percent.
+        /// The percentage that is allowed.
         limit: f64,
-        /// The first few, a line each.
+        /// The first few unreadable records, one per line.
         places: String,
-        /// A limit that would do.
+        /// A limit that is high enough, as a ratio.
         suggested: f64,
     },
     /// Raw files are cut short or corrupt.
     #[error(
         "{} of the raw files cannot be read to the end; the records before the damage are kept\n{}\n\
-         hint: fetch the files again, or go on without the rest with ARGS=--allow-damaged",
+         hint: fetch the files again, or continue without the rest with ARGS=--allow-damaged",
         files.len(), files.join("\n")
     )]
     Damaged {
-        /// Each with what is wrong.
+        /// The files, each with its damage.
         files: Vec<String>,
     },
-    /// The books do not balance: a bug, or a damaged disk.
+    /// A raw file was written to while it was hashed or read.
+    #[error(
+        "the raw file `{}` changed while it was being read\n\
+         hint: run the same command again once the file is complete",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Records are neither in the corpus nor counted as rejected: a bug, or a damaged disk.
     #[error(
         "of {records} records {known} are in the corpus or counted as rejected; the others are lost\n\
          hint: delete `{}` and run `{REMAKE}` again; if that does not help, it is a bug",
         spill.display()
     )]
     Lost {
-        /// How many were read.
+        /// Number of records that were read.
         records: u64,
-        /// How many are accounted for.
+        /// Number of records in the corpus or counted as rejected.
         known: u64,
-        /// The spill files.
+        /// The folder of spill files.
         spill: PathBuf,
     },
-    /// There is no document at all.
+    /// No record has text.
     #[error(
         "none of the {records} records has text\nhint: see what the files hold: the fields title, description, reviewText or text"
     )]
     NoDocument {
-        /// How many were read.
+        /// Number of records that were read.
         records: String,
     },
-    /// Longer than a bucket count can say.
+    /// The number of a bucket has at most five digits.
     #[error(
         "the corpus would have {buckets} buckets, more than {most}\nhint: make buckets larger with ARGS=\"--bucket-mib {suggested}\""
     )]
     TooManyBuckets {
-        /// How many.
+        /// Number of buckets that was asked for.
         buckets: u64,
-        /// At most.
+        /// Upper bound.
         most: u64,
-        /// A size that would do.
+        /// A value of `--bucket-mib` that is high enough.
         suggested: u64,
     },
 }
+
+/// Bytes in which all workers together may sort buckets. A bucket over its worker's share is sorted on
+/// disk. With 64 workers, a bucket of the default `--bucket-mib` still fits.
+const SORT_MEMORY: usize = 2 << 30;
 
 /// The input, output and options of the corpus step.
 pub(crate) struct CorpusSettings<'a> {
@@ -259,7 +270,12 @@ fn read_raw_files(
     }
     if !checkpoint.finished {
         let writer = spill.writer(&checkpoint)?;
-        read::read(plan, writer, &mut checkpoint, progress)?;
+        let outcome = read::read(plan, writer, &mut checkpoint, progress);
+        if let Err(CorpusError::Changed { .. }) = outcome {
+            // Checkpoints may cover bytes that do not belong to the hash.
+            spill.clear()?;
+        }
+        outcome?;
     }
     Ok(checkpoint)
 }

@@ -1,14 +1,15 @@
 //! What a corpus is made from, whether that has changed, and the keys that say so.
 //!
-//! There are two keys. The spill files depend on the raw files and all options ([`CorpusPlan::spilled_from`]). The
-//! tables depend on the longest segment only if a text is so long that its segments are counted
-//! ([`CorpusPlan::made_from`]), which is known when the raw files have been read.
+//! There are two keys. [`CorpusPlan::spilled_from`], of the spill files, covers the raw files and all
+//! options. [`CorpusPlan::made_from`], of the tables, covers `--max-tokens` only if a text is so long
+//! that its segments are counted. That is known when the raw files have been read.
 use std::collections::BTreeMap;
 
-use ebert_dumps::{Found, RawFiles};
+use ebert_dumps::{DumpFile, RawFiles};
 use schemas::{
     Manifest, ManifestError, Rules,
     manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
+    store,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     engine::{
-        hashes::{self, Hashes},
+        hashes::{self, FileVersion, Hashes},
         progress::{NEW, Progress},
     },
     text,
@@ -42,17 +43,36 @@ pub(crate) struct Inputs<'a> {
 
 /// A raw file with records.
 pub(crate) struct RawInput<'a> {
-    pub(crate) found: &'a Found,
+    pub(crate) found: &'a DumpFile,
     pub(crate) blake3: String,
+    /// From before it was hashed.
+    version: FileVersion,
 }
 
-impl RawInput<'_> {
+impl<'a> RawInput<'a> {
+    fn hash(found: &'a DumpFile, hashes: &mut Hashes) -> Result<Self, CorpusError> {
+        let path = &found.path;
+        let version = FileVersion::of(path)?;
+        // The size decides the number of buckets.
+        if version.bytes() != found.bytes {
+            return Err(CorpusError::Changed { path: path.clone() });
+        }
+        Ok(Self { found, blake3: hashes.blake3(path)?, version })
+    }
+
+    /// Fails if the file has changed since it was hashed. To be called when it has been read.
+    pub(crate) fn check_unchanged(&self) -> Result<(), CorpusError> {
+        let path = &self.found.path;
+        // Other permissions are another version, too.
+        if FileVersion::of(path)? == self.version || store::hash_file(path)? == self.blake3 {
+            return Ok(());
+        }
+        Err(CorpusError::Changed { path: path.clone() })
+    }
+
     /// Generation and kind of the records, for manifests.
     fn holds(&self) -> String {
-        match self.found.holds {
-            Some((kind, generation)) => format!("{generation} {}", kind.stem()),
-            None => "nothing before the damage".to_owned(),
-        }
+        self.found.holds.map_or_else(|| "nothing before the damage".to_owned(), |holds| holds.to_string())
     }
 }
 
@@ -61,19 +81,20 @@ impl<'a> Inputs<'a> {
         let bar = progress.bytes("hashing", files.recognised.iter().map(|f| f.bytes).sum());
         let mut inputs = Vec::new();
         for found in &files.recognised {
-            inputs.push(RawInput { found, blake3: hashes.blake3(&found.path)? });
+            inputs.push(RawInput::hash(found, hashes)?);
             bar.inc(found.bytes);
         }
         bar.finish_and_clear();
         hashes.save();
-        let skipped = files.skipped.iter().map(|file| SkippedFile { path: file.path.clone(), why: file.why.clone() });
+        let skipped =
+            files.skipped.iter().map(|file| SkippedFile { path: file.name.to_string(), why: file.reason.to_string() });
         Ok(Self { files: inputs, skipped: skipped.collect() })
     }
 
     /// The files as the manifest lists them.
     pub(crate) fn in_manifest(&self, tally: &Tally) -> Vec<RawFile> {
         let entry = |(number, input): (u32, &RawInput<'_>)| RawFile {
-            path: input.found.name.clone(),
+            path: input.found.name.to_string(),
             holds: input.holds(),
             bytes: input.found.bytes,
             blake3: input.blake3.clone(),

@@ -1,13 +1,12 @@
 //! The first pass: raw files to spill files.
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use ebert_dumps::{LineBatch, LineReader, open};
+use ebert_dumps::{Line, LineBatch, LineReader, open};
 use indicatif::ProgressBar;
 use schemas::StoreError;
 
@@ -31,8 +30,21 @@ pub(crate) struct RawBatch {
     /// Number of the raw file.
     pub(crate) file: u32,
     pub(crate) lines: LineBatch,
-    /// Lines up to this one are in the spill files already.
-    pub(crate) skip_lines: u64,
+    /// Lines up to this one are in the spill files already. A resumed run may cut the file into other
+    /// batches: one read from the system can return fewer bytes than another.
+    skip_lines: u64,
+}
+
+impl RawBatch {
+    /// The lines that are not in the spill files, with their numbers.
+    pub(crate) fn new_lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.lines.iter().filter(|line| line.number > self.skip_lines)
+    }
+
+    /// As [`RawBatch::new_lines`]: numbers of the lines that are too long to be read.
+    pub(crate) fn new_too_long(&self) -> impl Iterator<Item = u64> {
+        self.lines.too_long.iter().copied().filter(|line| *line > self.skip_lines)
+    }
 }
 
 /// Fills the spill files from the raw files, from the checkpoint to their end.
@@ -87,6 +99,7 @@ struct RawReader<'a> {
     /// Bytes taken from the disk, for the progress bar.
     from_disk: Arc<AtomicU64>,
     bar: &'a ProgressBar,
+    batch_bytes: usize,
 }
 
 impl<'a> RawReader<'a> {
@@ -99,6 +112,7 @@ impl<'a> RawReader<'a> {
             skip_lines: checkpoint.lines_done,
             from_disk: Arc::new(AtomicU64::new(done.map(|input| input.found.bytes).sum())),
             bar,
+            batch_bytes: BATCH,
         }
     }
 
@@ -113,7 +127,8 @@ impl<'a> RawReader<'a> {
                     closed.insert(LineReader::new(opened.bytes))
                 }
             };
-            let Some(mut lines) = reader.next_batch(BATCH) else {
+            let Some(mut lines) = reader.next_batch(self.batch_bytes) else {
+                input.check_unchanged()?;
                 (self.lines, self.skip_lines) = (None, 0);
                 self.file += 1;
                 continue;
@@ -123,12 +138,85 @@ impl<'a> RawReader<'a> {
             if lines.last_line <= self.skip_lines && !lines.last {
                 continue;
             }
-            if lines.is_disk_error() {
-                let (_, source) = lines.damage.take().unwrap_or((0, io::ErrorKind::Other.into()));
+            if let Some(source) = lines.take_disk_error() {
                 return Err(StoreError::io("read", path)(source).into());
             }
             return Ok(Some(RawBatch { file: self.file, lines, skip_lines: self.skip_lines }));
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write, path::Path};
+
+    use ebert_dumps::{MAX_LINE, find};
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+    use crate::{
+        corpus::plan::Inputs,
+        engine::{hashes::Hashes, progress::Log},
+    };
+
+    /// File and line of each record, with its bytes; then file and damage.
+    type Seen = (Vec<(u32, u64, Vec<u8>)>, Vec<(u32, String)>);
+
+    fn read_on(inputs: &[RawInput<'_>], checkpoint: &Checkpoint, batch_bytes: usize) -> Vec<RawBatch> {
+        let bar = ProgressBar::hidden();
+        let mut reader = RawReader { batch_bytes, ..RawReader::new(inputs, checkpoint, &bar) };
+        std::iter::from_fn(|| reader.next_batch().unwrap()).collect()
+    }
+
+    fn seen<'a>(batches: impl IntoIterator<Item = &'a RawBatch>) -> Seen {
+        let (mut records, mut damage) = (Vec::new(), Vec::new());
+        for batch in batches {
+            let file = batch.file;
+            records.extend(batch.new_lines().map(|line| (file, line.number, line.bytes.to_vec())));
+            records.extend(batch.new_too_long().map(|line| (file, line, Vec::new())));
+            damage.extend(
+                batch.lines.damage.iter().map(|damage| (file, format!("{} {}", damage.after_line, damage.error))),
+            );
+        }
+        records.sort();
+        (records, damage)
+    }
+
+    #[test]
+    fn a_resumed_run_reads_the_rest_whatever_the_size_of_batches() {
+        let folder = tempfile::tempdir().unwrap();
+        let record =
+            |n: usize| format!("{{\"asin\": \"B{n}\", \"title\": \"{}\", \"also_buy\": []}}", "Tea ".repeat(n % 50));
+        let lines: Vec<String> = (0..6_000).map(record).collect();
+        let gzip = |text: &str| {
+            let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+            gz.write_all(text.as_bytes()).unwrap();
+            gz.finish().unwrap()
+        };
+        let too_long = format!("{}\n{}\n{}\n", lines[0], "x".repeat(MAX_LINE + 1), lines[1]);
+        let damaged = gzip(&lines.join("\n"));
+        fs::write(folder.path().join("a.json"), lines.join("\r\n\n")).unwrap();
+        fs::write(folder.path().join("b.json.gz"), gzip(&too_long)).unwrap();
+        fs::write(folder.path().join("c.json.gz"), &damaged[..damaged.len() / 2]).unwrap();
+        let files = find(folder.path(), Path::new("nowhere")).unwrap();
+        let mut hashes = Hashes::load(Path::new("nowhere"));
+        let inputs = Inputs::hash(&files, &mut hashes, &Progress::new(Log::Json)).unwrap();
+        let inputs = &inputs.files;
+
+        let whole = read_on(inputs, &Checkpoint::default(), 1);
+        let (all, damage) = seen(&whole);
+        assert!(whole.len() > 9 && damage.len() == 1, "{} batches, {damage:?}", whole.len());
+        for stop in &whole {
+            let (files_done, lines_done) =
+                if stop.lines.last { (stop.file + 1, 0) } else { (stop.file, stop.lines.last_line) };
+            let checkpoint = Checkpoint { files_done, lines_done, ..Default::default() };
+            let rest: Vec<_> = all.iter().filter(|r| (r.0, r.1) > (files_done, lines_done)).cloned().collect();
+            for batch_bytes in [1, 300_000, 1 << 20] {
+                let (records, damage_left) = seen(&read_on(inputs, &checkpoint, batch_bytes));
+                assert!(records == rest, "from line {lines_done} of {files_done} in batches of {batch_bytes}");
+                assert_eq!(damage_left, if files_done > 2 { vec![] } else { damage.clone() });
+            }
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! A batch of raw lines to frames: parses records, cleans their text, gives ids, rejects what is unusable.
-use std::{borrow::Cow, collections::BTreeMap};
+//! A batch of raw lines to frames: parses records, cleans their text, computes ids, and rejects
+//! unusable records.
+use std::collections::BTreeMap;
 
 use ebert_dumps::{
-    Found, Kind, MAX_LINE, MalformedRecord, Record,
+    DumpFile, Kind, Line, MAX_LINE, MalformedRecord, Record,
     clean::{clean, clean_line, is_script},
     parse,
 };
@@ -67,12 +68,12 @@ impl<'a> RecordSorter<'a> {
     }
 
     pub(crate) fn sort(&mut self, batch: &RawBatch) -> BatchFrames {
-        let RawBatch { file, lines, skip_lines } = batch;
+        let RawBatch { file, lines, .. } = batch;
         let source = SourceFile { file: *file, found: self.inputs[*file as usize].found };
         let mut sorted =
             BatchFrames { file: *file, last_line: lines.last_line, last: lines.last, ..Default::default() };
         let mut records = 0;
-        for (line, bytes) in lines.iter().filter(|(line, _)| line > skip_lines) {
+        for Line { number: line, bytes } in batch.new_lines() {
             records += 1;
             let at = source.line(line);
             if let Err(error) = parse(bytes, |record| self.sort_record(record, at, &mut sorted)) {
@@ -83,13 +84,13 @@ impl<'a> RecordSorter<'a> {
                 sorted.tally.reject(reason, || at.place(error.to_string()));
             }
         }
-        for &line in lines.too_long.iter().filter(|line| *line > skip_lines) {
+        for line in batch.new_too_long() {
             records += 1;
             let place = || source.line(line).place(format!("more than {} MiB", MAX_LINE >> 20));
             sorted.tally.reject(Reason::LineTooLong, place);
         }
-        if let Some((line, error)) = &lines.damage {
-            sorted.tally.damage.insert(*file, format!("after line {line}: {error}"));
+        if let Some(damage) = &lines.damage {
+            sorted.tally.damage.insert(*file, format!("after line {}: {}", damage.after_line, damage.error));
         }
         sorted.tally.records = records;
         sorted.tally.records_of.insert(*file, records);
@@ -98,10 +99,7 @@ impl<'a> RecordSorter<'a> {
 
     fn sort_record(&mut self, record: &Record<'_>, at: RecordLine<'_>, sorted: &mut BatchFrames) {
         // A record that does not show its kind is of the kind of its file.
-        let kind = match (record.recognise(), at.source.found.holds) {
-            (Some((kind, _)), _) | (None, Some((kind, _))) => kind,
-            (None, None) => Kind::Product,
-        };
+        let kind = record.record_type().or(at.source.found.holds).map_or(Kind::Product, |found| found.kind);
         let mut buffers = std::mem::take(&mut self.buffers);
         buffers.text.clear();
         match kind {
@@ -163,7 +161,7 @@ impl<'a> RecordSorter<'a> {
 #[derive(Clone, Copy)]
 struct SourceFile<'a> {
     file: u32,
-    found: &'a Found,
+    found: &'a DumpFile,
 }
 
 impl<'a> SourceFile<'a> {
@@ -186,7 +184,7 @@ impl RecordLine<'_> {
 
     /// As manifests and messages give it, with what was found there.
     fn place(self, found: String) -> Place {
-        Place { path: self.source.found.name.clone(), line: self.line, found }
+        Place { path: self.source.found.name.to_string(), line: self.line, found }
     }
 }
 
@@ -252,7 +250,7 @@ impl RecordBuffers {
             associations: record
                 .associations
                 .iter()
-                .map(|(relation, other): &(_, Cow<'_, str>)| (*relation, other.trim()))
+                .map(|association| (association.relation, association.other.trim()))
                 .filter(|(_, other)| !other.is_empty())
                 .collect(),
         }

@@ -1,7 +1,7 @@
-//! The frames of a spill file in the order of document, then position: sorted in memory or on disk.
+//! Sorts the frames of a spill file by document, then position: in memory, or on disk if they do not fit.
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, VecDeque},
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -10,115 +10,187 @@ use std::{
 use ebert_prefetch::prefetch;
 use schemas::{DocumentId, StoreError};
 
-use super::frame::{Frame, FrameReader, Position, malformed};
+use super::frame::{Frame, FrameReader, Position};
 
-type SortKey = (DocumentId, Position);
+/// What one worker may use to sort a bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SortLimits {
+    /// Bytes for frames and their order.
+    pub(crate) memory: usize,
+    /// Sorted runs that are merged at a time; two or more.
+    pub(crate) open_files: usize,
+}
+
+impl SortLimits {
+    /// How many sorted runs are merged at a time.
+    fn fan_in(self) -> usize {
+        self.open_files.min(self.memory / RUN_MEMORY).max(2)
+    }
+}
+
+/// Memory for each run of a merge: the buffer of its reader, and a frame.
+const RUN_MEMORY: usize = 1 << 20;
+
+/// Frames one after another, sorted; their checksums were verified.
+pub(crate) trait SortedFrames {
+    /// The bytes of the next frame; `None` at the end.
+    fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError>;
+}
+
+/// Sorts a spill file. Runs of frames that do not fit in memory together are written beside it.
+pub(crate) fn sort(spill: &Path, limits: SortLimits) -> Result<Box<dyn SortedFrames>, StoreError> {
+    let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
+    let mut reader = FrameReader::open(spill)?;
+    let mut buffer = FrameBuffer { bytes: Vec::with_capacity(size.min(limits.memory)), ..Default::default() };
+    let mut runs = Runs { spill, paths: VecDeque::new(), written: 0 };
+    while let Some(frame) = reader.next_frame()? {
+        if !buffer.order.is_empty() && buffer.memory_with(&frame) > limits.memory {
+            buffer.sort();
+            runs.write(&mut buffer)?;
+            buffer.clear();
+        }
+        buffer.push(&frame);
+    }
+    buffer.sort();
+    if runs.paths.is_empty() {
+        return Ok(Box::new(buffer));
+    }
+    runs.write(&mut buffer)?;
+    drop(buffer);
+    Ok(Box::new(runs.merge(limits.fan_in())?))
+}
+
+/// Frames in memory.
+#[derive(Default)]
+struct FrameBuffer {
+    bytes: Vec<u8>,
+    order: Vec<FrameEntry>,
+    /// Index in `order`.
+    next: usize,
+}
+
+/// Where a frame is in the buffer. Ordered by document, then position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FrameEntry {
+    document: DocumentId,
+    // A `Position`, without its padding: 32 bytes per entry instead of 40.
+    file: u32,
+    line: u64,
+    start: usize,
+    length: u32,
+}
 
 /// Frames are in memory in another order than they are read in. This many frames ahead, the first
 /// bytes of a frame are prefetched.
 const AHEAD: usize = 4;
 const FETCHED: usize = 256;
 
-/// The frames of a spill file, sorted; their checksums are verified.
-pub(crate) enum SortedFrames {
-    Memory { bytes: Vec<u8>, order: std::vec::IntoIter<(SortKey, usize, usize)> },
-    Disk(Merge),
+impl FrameBuffer {
+    /// Bytes of memory after another frame is pushed.
+    fn memory_with(&self, frame: &Frame<'_>) -> usize {
+        // While a vector grows, its elements are in memory twice.
+        let order = 2 * size_of::<FrameEntry>() * (self.order.len() + 1);
+        self.bytes.len() + frame.bytes.len() + order
+    }
+
+    fn push(&mut self, frame: &Frame<'_>) {
+        let Position { file, line } = frame.position;
+        let (start, length) = (self.bytes.len(), frame.bytes.len() as u32);
+        self.order.push(FrameEntry { document: frame.document, file, line, start, length });
+        self.bytes.extend_from_slice(frame.bytes);
+    }
+
+    fn sort(&mut self) {
+        self.order.sort_unstable();
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.order.clear();
+        self.next = 0;
+    }
 }
 
-impl SortedFrames {
-    /// Sorts a spill file. One over `in_memory` bytes is sorted on disk, in files beside it.
-    pub(crate) fn open(spill: &Path, in_memory: usize) -> Result<Self, StoreError> {
-        let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
-        if size <= in_memory {
-            let bytes = fs::read(spill).map_err(StoreError::io("read", spill))?;
-            let order = order_of(&bytes).ok_or_else(|| malformed(spill))?.into_iter();
-            return Ok(Self::Memory { bytes, order });
-        }
-        let mut frames = FrameReader::open(spill)?;
-        let mut bytes = Vec::with_capacity(in_memory);
-        let mut runs = Vec::new();
+impl SortedFrames for FrameBuffer {
+    fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
+        let ahead = self.order.get(self.next + AHEAD).map(|entry| &self.bytes[entry.start..]);
+        ahead.and_then(|ahead| ahead.first_chunk::<FETCHED>()).into_iter().for_each(prefetch);
+        let Some(&FrameEntry { start, length, .. }) = self.order.get(self.next) else { return Ok(None) };
+        self.next += 1;
+        Ok(Some(&self.bytes[start..start + length as usize]))
+    }
+}
+
+/// Sorted runs on disk, beside the spill file.
+struct Runs<'a> {
+    spill: &'a Path,
+    paths: VecDeque<PathBuf>,
+    /// Runs that were ever written: the number of the next one.
+    written: usize,
+}
+
+impl Runs<'_> {
+    fn write(&mut self, frames: &mut impl SortedFrames) -> Result<(), StoreError> {
+        let name = self.spill.file_name().unwrap_or_default().to_string_lossy();
+        let path = self.spill.with_file_name(format!("{name}.run{}", self.written));
+        self.written += 1;
+        let error = |e| StoreError::io("write", &path)(e);
+        let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);
         while let Some(frame) = frames.next_frame()? {
-            if !bytes.is_empty() && bytes.len() + frame.len() > in_memory {
-                runs.push(write_run(&bytes, spill, runs.len())?);
-                bytes.clear();
-            }
-            bytes.extend_from_slice(frame);
+            file.write_all(frame).map_err(error)?;
         }
-        runs.push(write_run(&bytes, spill, runs.len())?);
-        drop(bytes);
-        Ok(Self::Disk(Merge::open(runs)?))
+        file.flush().map_err(error)?;
+        self.paths.push_back(path);
+        Ok(())
     }
 
-    /// The bytes of the next frame; `None` at the end.
-    pub(crate) fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
-        match self {
-            Self::Memory { bytes, order } => {
-                let next = order.next();
-                let ahead = order.as_slice().get(AHEAD).map(|(_, start, _)| &bytes[*start..]);
-                ahead.and_then(|ahead| ahead.first_chunk::<FETCHED>()).into_iter().for_each(prefetch);
-                Ok(next.map(|(_, start, end)| &bytes[start..end]))
-            }
-            Self::Disk(merge) => merge.next_frame(),
+    /// Merges all runs, `fan_in` at a time.
+    fn merge(mut self, fan_in: usize) -> Result<Merge, StoreError> {
+        while self.paths.len() > fan_in {
+            let some = self.paths.drain(..fan_in).collect();
+            self.write(&mut Merge::open(some)?)?;
         }
+        Merge::open(self.paths.into())
     }
 }
 
-/// Where each frame is, sorted by document, then position; `None` if these are not complete frames.
-fn order_of(bytes: &[u8]) -> Option<Vec<(SortKey, usize, usize)>> {
-    let mut order = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let (frame, length) = Frame::read(&bytes[at..])?;
-        order.push(((frame.document, frame.position), at, at + length));
-        at += length;
-    }
-    order.sort_unstable();
-    Some(order)
-}
-
-fn write_run(bytes: &[u8], spill: &Path, number: usize) -> Result<PathBuf, StoreError> {
-    let name = spill.file_name().unwrap_or_default().to_string_lossy();
-    let path = spill.with_file_name(format!("{name}.run{number}"));
-    let error = |e| StoreError::io("write", &path)(e);
-    let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);
-    for (_, start, end) in order_of(bytes).ok_or_else(|| malformed(spill))? {
-        file.write_all(&bytes[start..end]).map_err(error)?;
-    }
-    file.flush().map_err(error)?;
-    Ok(path)
-}
-
-/// Sorted runs on disk, merged.
-pub(crate) struct Merge {
-    runs: Vec<FrameReader>,
+/// The frames of several runs, merged. The runs are removed at the end.
+struct Merge {
+    readers: Vec<FrameReader>,
     paths: Vec<PathBuf>,
-    heads: BinaryHeap<Reverse<(SortKey, usize, Vec<u8>)>>,
-    current: Vec<u8>,
+    /// Each run's next frame, by document, position and index of the run.
+    heads: BinaryHeap<Reverse<(DocumentId, Position, usize)>>,
+    /// The run whose frame was returned last: its reader still holds it.
+    current: Option<usize>,
 }
 
 impl Merge {
     fn open(paths: Vec<PathBuf>) -> Result<Self, StoreError> {
-        let mut merge = Self { runs: Vec::new(), paths, heads: BinaryHeap::new(), current: Vec::new() };
-        for number in 0..merge.paths.len() {
-            merge.runs.push(FrameReader::open(&merge.paths[number])?);
-            merge.refill(number)?;
+        let mut merge = Self { readers: Vec::new(), paths, heads: BinaryHeap::new(), current: None };
+        for run in 0..merge.paths.len() {
+            merge.readers.push(FrameReader::open(&merge.paths[run])?);
+            merge.advance(run)?;
         }
         Ok(merge)
     }
 
-    fn refill(&mut self, run: usize) -> Result<(), StoreError> {
-        if let Some(bytes) = self.runs[run].next_frame()? {
-            let (frame, _) = Frame::read(bytes).ok_or_else(|| malformed(&self.paths[run]))?;
-            self.heads.push(Reverse(((frame.document, frame.position), run, bytes.to_vec())));
+    /// Reads the next frame of a run.
+    fn advance(&mut self, run: usize) -> Result<(), StoreError> {
+        if let Some(frame) = self.readers[run].next_frame()? {
+            self.heads.push(Reverse((frame.document, frame.position, run)));
         }
         Ok(())
     }
+}
 
+impl SortedFrames for Merge {
     fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
-        let Some(Reverse((_, run, bytes))) = self.heads.pop() else { return Ok(None) };
-        self.current = bytes;
-        self.refill(run)?;
-        Ok(Some(&self.current))
+        if let Some(run) = self.current.take() {
+            self.advance(run)?;
+        }
+        let Some(Reverse((.., run))) = self.heads.pop() else { return Ok(None) };
+        self.current = Some(run);
+        Ok(Some(self.readers[run].frame()))
     }
 }
 
@@ -127,6 +199,56 @@ impl Drop for Merge {
         for path in &self.paths {
             // A run that stays is removed with the folder, at the end of the step.
             let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Draws;
+
+    use super::*;
+
+    #[test]
+    fn frames_are_sorted_within_any_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = folder.path().join("products-00000.spill");
+        let mut draws = Draws::new(0, "test", b"sort");
+        let mut bytes = Vec::new();
+        let mut wanted = Vec::new();
+        for line in 0..2_000 {
+            let (document, position) =
+                (DocumentId::new(draws.below(300)), Position { file: draws.below(3) as u32, line });
+            let start = bytes.len();
+            let fields = vec![line as u8; draws.below(200) as usize];
+            Frame::write(&mut bytes, document, position, |into| into.extend(fields));
+            wanted.push((document, position, bytes[start..].to_vec()));
+        }
+        wanted.sort();
+        fs::write(&spill, &bytes).unwrap();
+        for memory in [usize::MAX, 100_000, 5_000, 1] {
+            for open_files in [2, 5, 100] {
+                let mut sorted = sort(&spill, SortLimits { memory, open_files }).unwrap();
+                for (.., bytes) in &wanted {
+                    assert_eq!(sorted.next_frame().unwrap(), Some(&bytes[..]));
+                }
+                assert_eq!(sorted.next_frame().unwrap(), None);
+                drop(sorted);
+                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the runs are removed");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_sorted_in_memory_fits_in_it() {
+        let mut buffer = FrameBuffer::default();
+        let mut bytes = Vec::new();
+        Frame::write(&mut bytes, DocumentId::new(1), Position { file: 0, line: 1 }, |into| into.extend([0; 100]));
+        let frame = Frame::read(&bytes).unwrap();
+        for _ in 0..10_000 {
+            let memory = buffer.memory_with(&frame);
+            buffer.push(&frame);
+            assert!(buffer.bytes.len() + buffer.order.capacity() * size_of::<FrameEntry>() <= memory.max(1_000));
         }
     }
 }

@@ -18,7 +18,7 @@ use schemas::{
 
 use super::{
     checkpoint::{BucketId, Checkpoint, SpillFileId, SpillLayout},
-    frame::{Frame, FrameReader, malformed},
+    frame::FrameReader,
 };
 
 /// Bytes collected for a spill file before they are written.
@@ -173,8 +173,11 @@ impl SpillFile {
 
 impl SpillWriter<'_> {
     /// Appends frames to a spill file.
+    ///
+    /// # Panics
+    /// If the file is not one of the layout.
     pub(crate) fn append(&mut self, id: SpillFileId, frames: &[u8]) -> Result<(), StoreError> {
-        let Some(file) = self.files.get_mut(&id) else { return Ok(()) };
+        let file = self.files.get_mut(&id).expect("all spill files of the layout are open");
         file.buffer.extend_from_slice(frames);
         file.length += frames.len() as u64;
         if file.buffer.len() >= BUFFER { file.flush() } else { Ok(()) }
@@ -210,10 +213,9 @@ pub(crate) fn split(
             files.insert(bucket.number, (path, BufWriter::with_capacity(BUFFER, file)));
         }
         let mut frames = FrameReader::open(from)?;
-        while let Some(bytes) = frames.next_frame()? {
-            let (frame, _) = Frame::read(bytes).ok_or_else(|| malformed(from))?;
+        while let Some(frame) = frames.next_frame()? {
             if let Some((path, file)) = files.get_mut(&frame.document.bucket(layout.buckets)) {
-                file.write_all(bytes).map_err(StoreError::io("write", path))?;
+                file.write_all(frame.bytes).map_err(StoreError::io("write", path))?;
             }
         }
         for (path, mut file) in files.into_values() {
@@ -226,6 +228,18 @@ pub(crate) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "all spill files of the layout are open")]
+    fn frames_for_a_file_that_is_not_open_are_not_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = SpillFolder::new(folder.path().join("spill"));
+        let checkpoint = spill.resume(SpillLayout { buckets: 4, files: 2 }, "test").unwrap();
+        let mut writer = spill.writer(&checkpoint).unwrap();
+        let mut append = |number| writer.append(SpillFileId { kind: Kind::Product, number }, b"frames");
+        append(1).unwrap();
+        append(2).unwrap();
+    }
 
     #[test]
     fn a_folder_with_a_file_of_someone_else_is_not_emptied() {

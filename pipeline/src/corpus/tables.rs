@@ -26,7 +26,9 @@ pub fn tables(corpus: &Manifest<CorpusBody>) -> Vec<Table> {
     for kind in [Kind::Product, Kind::Review] {
         let prefix = format!("{}-", kind.stem());
         for entry in corpus.files.iter().filter(|f| f.name.starts_with(&prefix)) {
-            let bucket = entry.name[prefix.len()..].trim_end_matches(".parquet").parse().unwrap_or_default();
+            let number = entry.name[prefix.len()..].strip_suffix(".parquet").and_then(|number| number.parse().ok());
+            let bucket =
+                number.expect("a sealed manifest names tables as the corpus step does: products-00007.parquet");
             tables.push(Table { kind, bucket, entry: entry.clone() });
         }
     }

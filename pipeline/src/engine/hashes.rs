@@ -32,7 +32,7 @@ impl Hashes {
 
     /// The hash of a file's bytes, in hex.
     pub fn blake3(&mut self, path: &Path) -> Result<String, StoreError> {
-        let key = key_of(path)?;
+        let key = FileVersion::of(path)?.key();
         let hash = match self.asked.get(&key).or_else(|| self.known.get(&key)) {
             Some(hash) => hash.clone(),
             None => store::hash_file(path)?,
@@ -43,7 +43,7 @@ impl Hashes {
 
     /// Remembers the hash of a file that was just written.
     pub fn remember(&mut self, path: &Path, blake3: &str) -> Result<(), StoreError> {
-        self.asked.insert(key_of(path)?, blake3.to_owned());
+        self.asked.insert(FileVersion::of(path)?.key(), blake3.to_owned());
         Ok(())
     }
 
@@ -90,12 +90,35 @@ fn cache_of(out: &Path) -> Option<PathBuf> {
     Some(cache.join("ebert").join(format!("{}.json", &name.to_hex()[..16])))
 }
 
-/// What identifies the content of a file without reading it.
-fn key_of(path: &Path) -> Result<String, StoreError> {
-    let about = fs::metadata(path).map_err(StoreError::io("read", path))?;
-    // Whatever changes a file's bytes changes its change time, which nobody can set.
-    Ok(format!("{}:{}:{}:{}.{:09}", about.dev(), about.ino(), about.len(), about.ctime(), about.ctime_nsec()))
+/// Identifies the content of a file without reading it. A write changes the version; so does a change
+/// of the owner or the permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileVersion {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds of the change time. Unlike the modification time, it cannot be set.
+    changed: (i64, i64),
 }
+
+impl FileVersion {
+    pub(crate) fn of(path: &Path) -> Result<Self, StoreError> {
+        let about = fs::metadata(path).map_err(StoreError::io("read", path))?;
+        let changed = (about.ctime(), about.ctime_nsec());
+        Ok(Self { device: about.dev(), inode: about.ino(), bytes: about.len(), changed })
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// As the cache stores it.
+    fn key(&self) -> String {
+        let Self { device, inode, bytes, changed: (seconds, nanoseconds) } = self;
+        format!("{device}:{inode}:{bytes}:{seconds}.{nanoseconds:09}")
+    }
+}
+
 /// Checks that the files of a manifest are there and unchanged. Returns what is missing, which is a reason to rebuild.
 ///
 /// # Errors

@@ -18,11 +18,11 @@ use super::{
     categories::{CategorySize, Products, ProductsError, count_category_phrases, quoted},
     segments::{SpanColumn, spans},
 };
-use crate::hint::Hint;
 use crate::engine::{
     frames::{COUNT, count_by, semi_join},
     progress::thousands,
 };
+use crate::hint::Hint;
 
 /// The figure cannot be drawn.
 #[derive(Debug, thiserror::Error)]

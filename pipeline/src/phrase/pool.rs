@@ -17,6 +17,7 @@ use schemas::{
 mod entries;
 mod import;
 mod mining;
+mod unchanged;
 
 use self::entries::Entries;
 pub use self::mining::Mining;
@@ -151,6 +152,12 @@ pub enum PoolError {
         /// The file.
         path: PathBuf,
     },
+    /// A pool file or list was written to while it was hashed or read.
+    #[error("`{}` changed while it was being read\nhint: run the same command again once the file is complete", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Nothing passes the thresholds.
     #[error(
         "none of the {entries} entries of the phrase pool `{}` reaches the least score, {min_score} or {min_score_single} for single words\n\
@@ -240,6 +247,7 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
         }
         (Source::Import(_), PoolSource::Mined(_)) => unreachable!("a source describes itself"),
     };
+    request.source.check_unchanged(&source, hashes)?;
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
     store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
