@@ -13,6 +13,7 @@ pub const REMAKE: &str = "make shards";
 pub mod corpus;
 pub mod engine;
 pub mod graph;
+mod hint;
 pub mod look;
 pub mod phrase;
 pub mod run;

@@ -14,7 +14,7 @@ use pipeline::{
         stage::Threads,
     },
     look::{
-        inspect::{Look, inspect},
+        inspect::{InspectOptions, inspect},
         overlap, phrases, titles,
         verify::verify,
     },
@@ -260,6 +260,9 @@ struct Steps {
     /// How often each pair is written, each time with another negative
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     draws: u64,
+    /// MiB of raw text between two checkpoints of the corpus step; tests lower it
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 30), hide = true)]
+    checkpoint_mib: u64,
     /// For whom the run talks
     #[arg(long, value_enum, default_value_t)]
     log: Log,
@@ -335,6 +338,7 @@ impl Steps {
             seed: self.seed,
             threads,
             bucket_mib: self.bucket_mib,
+            checkpoint_mib: self.checkpoint_mib,
             max_unreadable: self.max_unreadable,
             allow_damaged: self.allow_damaged,
             max_per_product: self.max_per_product,
@@ -460,7 +464,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
                 Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             };
             let mut report = io::BufWriter::new(io::stdout().lock());
-            inspect(&out, Look { rows, shards, colour }, &mut report)?;
+            inspect(&out, InspectOptions { rows, shards, colour }, &mut report)?;
             Ok(report.flush()?)
         }
         Command::Report(Figure::Phrases { out, categories, phrases: most }) => {

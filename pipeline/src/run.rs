@@ -12,12 +12,11 @@ use std::{
 };
 
 use schemas::{
-    Lock, Lockable, Manifest, ManifestError, StoreError, Task,
+    Attempt, Lock, Lockable, Manifest, ManifestError, StoreError, Task,
     manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardOptions, ShardsBody},
 };
 
 use crate::{
-    REMAKE,
     corpus::{self, CorpusError},
     engine::{
         hashes::Hashes,
@@ -26,12 +25,14 @@ use crate::{
         stage::Threads,
     },
     graph::associations::{self, GraphError},
+    hint::Hint,
     phrase::pool::{self, PoolError},
     shard::{ShardError, encode, pairs, seal},
     text::{Tokenizer, TokenizerError},
 };
 use ebert_dumps::{FindError, find};
 use ebert_english::Model;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// Everything that can be chosen.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Options {
     pub threads: Threads,
     /// Raw bytes for one bucket, in MiB.
     pub bucket_mib: u64,
+    /// MiB of raw text between two checkpoints of the corpus step.
+    pub checkpoint_mib: u64,
     /// The share of unreadable records up to which a run succeeds.
     pub max_unreadable: f64,
     /// Go on although raw files are damaged.
@@ -105,10 +108,18 @@ pub enum RunError {
     #[error(transparent)]
     Shards(#[from] ShardError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
+    /// The manifest of an earlier step.
+    #[error("{source}{}", source.hint_of(command))]
+    EarlierStep {
+        /// The command that writes it.
+        command: &'static str,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
     /// A file.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// Segments that no word fits.
     #[error(
@@ -186,7 +197,9 @@ impl<'a> Run<'a> {
             let least = tokenizer.longest_word();
             return Err(RunError::ShortSegments { max_tokens: options.max_tokens, least });
         }
-        let lock = lock(&options.out, task)?;
+        // First, so that no file is created among raw files.
+        refuse_overlap(&options.corpus, &options.out)?;
+        let lock = lock(&options.out, task, &progress)?;
         Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task })
     }
 
@@ -220,19 +233,19 @@ impl<'a> Run<'a> {
     /// Makes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let options = self.options;
-        refuse_overlap(&options.corpus, &options.out)?;
         let files = find(&options.corpus, &options.out)?;
-        let request = corpus::Request {
+        let settings = corpus::CorpusSettings {
             corpus: &options.corpus,
             out: &options.out,
             tokenizer: &self.tokenizer,
             bucket_mib: options.bucket_mib,
+            checkpoint_mib: options.checkpoint_mib,
             max_tokens: options.max_tokens,
             max_unreadable: options.max_unreadable,
             allow_damaged: options.allow_damaged,
             threads: options.threads,
         };
-        let (manifest, outcome) = corpus::make(&request, &files, &mut self.hashes, &self.progress)?;
+        let (manifest, outcome) = corpus::make(&settings, &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));
@@ -358,12 +371,12 @@ impl<'a> Run<'a> {
 
     /// Reads the manifests that earlier steps left in `OUT`.
     pub fn corpus_made(&self) -> Result<Manifest<CorpusBody>, RunError> {
-        Ok(Manifest::read(&self.options.out.join("corpus"), "pipeline corpus")?)
+        self.earlier_step("corpus", "pipeline corpus")
     }
 
     /// As [`Run::corpus_made`], for the pool; one that was mined from another corpus is refused.
     pub fn pool_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
-        let pool = Manifest::<PoolBody>::read(&self.options.out.join("pool"), "pipeline pool")?;
+        let pool: Manifest<PoolBody> = self.earlier_step("pool", "pipeline pool")?;
         match &pool.body.source {
             PoolSource::Mined(mined) => self.same_corpus("pool", &mined.corpus, corpus)?,
             PoolSource::Import { .. } => {}
@@ -373,9 +386,17 @@ impl<'a> Run<'a> {
 
     /// As [`Run::corpus_made`], for the graph; one of another corpus is refused.
     pub fn graph_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
-        let graph = Manifest::<GraphBody>::read(&self.options.out.join("graph"), "pipeline graph")?;
+        let graph: Manifest<GraphBody> = self.earlier_step("graph", "pipeline graph")?;
         self.same_corpus("graph", &graph.body.corpus, corpus)?;
         Ok(graph)
+    }
+
+    fn earlier_step<B: Serialize + DeserializeOwned>(
+        &self,
+        folder: &str,
+        command: &'static str,
+    ) -> Result<Manifest<B>, RunError> {
+        Manifest::read(&self.options.out.join(folder)).map_err(|source| RunError::EarlierStep { command, source })
     }
 
     fn same_corpus(
@@ -463,7 +484,7 @@ impl<'a> Run<'a> {
 
     /// The manifest of sealed shards, if there are any.
     fn sealed(&self) -> Result<Option<Manifest<ShardsBody>>, ManifestError> {
-        match Manifest::read(&self.options.out.join("shards"), REMAKE) {
+        match Manifest::read(&self.options.out.join("shards")) {
             Err(ManifestError::Absent { .. }) => Ok(None),
             other => other.map(Some),
         }
@@ -540,12 +561,18 @@ fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Takes the folder for this run, or for this task beside others.
-fn lock(out: &Path, task: Option<Task>) -> Result<Lock, RunError> {
+/// Locks the folder for this run alone, or for this task together with others.
+fn lock(out: &Path, task: Option<Task>, progress: &Progress) -> Result<Lock, RunError> {
     std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
-    let folder = Lockable::folder(out)?;
-    let taken = if task.is_none() { folder.alone() } else { folder.shared() };
-    taken.map_err(|_| RunError::Busy { out: out.to_owned() })
+    let folder = Lockable::within(out)?;
+    let Attempt::Locked(lock) = (if task.is_none() { folder.alone() } else { folder.shared() })? else {
+        return Err(RunError::Busy { out: out.to_owned() });
+    };
+    if let Some(why) = lock.unsupported() {
+        let text = format!("cannot lock `{}` ({why}): run no other command on it meanwhile", out.display());
+        progress.note("warning", &text)?;
+    }
+    Ok(lock)
 }
 
 /// A size for reading at a glance.

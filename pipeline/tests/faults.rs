@@ -6,16 +6,18 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
+    io::Read,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
+use flate2::read::MultiGzDecoder;
 use schemas::Draws;
-use support::{assert_same, contents, pipeline, real_arguments, real_data, said, succeed, workspace};
+use support::{assert_same, contents, gzip, pipeline, real_arguments, real_data, said, succeed, workspace};
 
 fn tries(few: u64) -> u64 {
     std::env::var("EBERT_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
@@ -188,6 +190,97 @@ fn a_small_mount_that_fills_up_is_said_and_gone_on_from() {
         println!("{}: {faults} small mounts, {full} filled up; all finished with the same bytes", subject.name);
         assert!(full > 0);
     }
+}
+
+/// Raw files in every form: plain, gzip, with CRLF, without a last newline, damaged at the end; with
+/// unreadable lines all over. About 15 MiB of text.
+fn raw_files_of_every_form(folder: &Path) {
+    let inflate = |name: &str| {
+        let mut text = String::new();
+        let file = fs::File::open(workspace().join("data/sample").join(name)).unwrap();
+        MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+        text
+    };
+    let (products, reviews) = (inflate("meta_sample.json.gz"), inflate("Sample_5.json.gz"));
+    let with_flaws = |text: &str| {
+        let mut flawed = String::new();
+        for (number, line) in text.lines().enumerate() {
+            flawed += line;
+            flawed += match number % 700 {
+                100 => "\nneither JSON nor a dict\n",
+                400 => "\n\n  \n",
+                600 => "\n{\"title\": \"no id\", \"also_buy\": [\"B1\"]}\n",
+                _ => "\n",
+            };
+        }
+        flawed
+    };
+    let damaged = gzip(with_flaws(&reviews).as_bytes());
+    fs::create_dir(folder).unwrap();
+    for (name, bytes) in [
+        ("a.json", with_flaws(&products).into_bytes()),
+        ("b.json.gz", gzip(with_flaws(&reviews).as_bytes())),
+        ("c.json", with_flaws(&products).replace('\n', "\r\n").into_bytes()),
+        ("d.json.gz", damaged[..damaged.len() * 9 / 10].to_vec()),
+        ("e.json", with_flaws(&reviews).trim_end().as_bytes().to_vec()),
+    ] {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+}
+
+/// Raw files and lines that are in the spill files; `None` before the first checkpoint.
+fn reading_position(out: &Path) -> Option<(bool, u64, u64)> {
+    let checkpoint = fs::read(out.join("spill/checkpoint.json")).ok()?;
+    let checkpoint: serde_json::Value = serde_json::from_slice(&checkpoint).unwrap();
+    let number = |field: &str| checkpoint[field].as_u64().unwrap();
+    Some((checkpoint["finished"].as_bool().unwrap(), number("files_done"), number("lines_done")))
+}
+
+#[test]
+fn killed_while_reading_and_resumed_gives_the_bytes_of_an_undisturbed_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw");
+    raw_files_of_every_form(&raw);
+    let run = |out: &str, checkpoint_mib: u64, threads: u64| {
+        let mut command = pipeline(["corpus", "--bucket-mib", "4", "--max-unreadable", "1", "--allow-damaged"]);
+        command.args(["--checkpoint-mib", &checkpoint_mib.to_string(), "--threads", &threads.to_string()]);
+        command.arg("--corpus").arg(&raw).arg("--out").arg(folder.path().join(out));
+        command
+    };
+    succeed(&mut run("whole", 1024, 2));
+    let (rounds, mut kills, mut places) = (tries(3), 0, BTreeSet::new());
+    for round in 0..rounds {
+        let out = folder.path().join("killed");
+        let mut draws = Draws::new(7, "reading", &round.to_le_bytes());
+        // With an interval of 3 MiB, more of the spill files is behind the checkpoint.
+        let checkpoint_mib = 1 + 2 * (round % 2);
+        let mut reached: Option<(bool, u64, u64)> = None;
+        while !reached.is_some_and(|(finished, ..)| finished) {
+            let threads = 1 + draws.below(3);
+            let mut child =
+                run("killed", checkpoint_mib, threads).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            // The next checkpoint, and a moment more.
+            while reading_position(&out) <= reached && child.try_wait().unwrap().is_none() {
+                thread::sleep(Duration::from_micros(100));
+            }
+            thread::sleep(Duration::from_micros(draws.below(10_000)));
+            child.kill().unwrap();
+            if child.wait().unwrap().success() {
+                break;
+            }
+            kills += 1;
+            let position = reading_position(&out);
+            assert!(position > reached, "{position:?} after {reached:?}: a run did not continue");
+            places.extend(position);
+            reached = position;
+        }
+        succeed(&mut run("killed", checkpoint_mib, 2));
+        assert_same(&folder.path().join("whole"), &out, &format!("round {round}"));
+        fs::remove_dir_all(&out).unwrap();
+    }
+    println!("{rounds} corpora, {kills} SIGKILLs at {} places of reading; all the same bytes", places.len());
+    let files: BTreeSet<u64> = places.iter().filter(|(_, _, lines)| *lines > 0).map(|(_, file, _)| *file).collect();
+    assert_eq!(files, BTreeSet::from([0, 1, 2, 3, 4]), "reading was stopped inside every file");
 }
 
 /// A library that holds up one read of a raw file, that with number STALL_AT, for STALL_MS milliseconds.

@@ -9,8 +9,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use arrow::array::AsArray;
-use schemas::{Manifest, columns, manifest::CorpusBody, store::TableReader};
+use schemas::{CorpusProductRows, Manifest, manifest::CorpusBody, open_corpus_products};
 use support::{contents, gzip, pipeline, succeed};
 
 const KETTLE: &str = r#"{"asin": "B01", "title": "Stainless steel kettle", "also_buy": ["B02"], "also_view": []}"#;
@@ -61,7 +60,7 @@ impl Hostile {
         assert!(status.success(), "{said}");
         println!("peak {peak} MiB");
         assert!(peak < most, "{peak} MiB, wanted less than {most}");
-        let counts = Manifest::<CorpusBody>::read(&self.out().join("corpus"), "x").unwrap().body;
+        let counts = Manifest::<CorpusBody>::read(&self.out().join("corpus")).unwrap().body;
         let of = &counts.counts;
         assert_eq!(of.records, of.products + of.reviews + of.rejected.values().sum::<u64>(), "{of:?}");
         counts
@@ -195,12 +194,10 @@ fn ids_that_are_paths_and_quotes_stay_values() {
     // An id of white space is none.
     assert_eq!((corpus.counts.products, corpus.counts.reviews), (12, 12));
     assert_eq!(corpus.counts.rejected["no_product_id"], 1);
-    let table =
-        TableReader::open(&hostile.out().join("corpus/products-00000.parquet"), &columns::corpus_products()).unwrap();
+    let table = open_corpus_products(&hostile.out().join("corpus/products-00000.parquet")).unwrap();
     let mut stored = Vec::new();
-    for batch in table.batches(100, Some(&["product_id"])) {
-        let batch = batch.unwrap();
-        stored.extend(batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned));
+    for rows in table.read::<CorpusProductRows>(100) {
+        stored.extend(rows.unwrap().iter().map(|product| product.product_id.to_owned()));
     }
     for id in ids.iter().filter(|id| **id != " ") {
         assert!(stored.iter().any(|s| s == id.trim()), "{id:?} is not in the corpus");

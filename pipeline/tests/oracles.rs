@@ -8,7 +8,6 @@ use std::{
     path::Path,
 };
 
-use arrow::{array::AsArray, datatypes::UInt64Type};
 use pipeline::{
     phrase::{
         matcher::{Matcher, Scratch},
@@ -18,10 +17,10 @@ use pipeline::{
 };
 use proptest::prelude::*;
 use schemas::{
-    DocumentId, Manifest, SegmentRows, columns,
+    CorpusTextRows, GraphEdgeRows, Manifest, SegmentRows,
     manifest::{CorpusBody, GraphBody, PoolBody, ShardsBody},
-    open_pairs, open_segments,
-    store::{TableReader, verify_file},
+    open_corpus_products, open_corpus_reviews, open_graph_edges, open_pairs, open_segments,
+    store::verify_file,
 };
 use support::{pipeline, real_arguments, real_data, succeed, workspace};
 use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
@@ -331,9 +330,9 @@ fn spans_equal(text: &str, phrases: HashSet<Vec<&str>>) -> Result<(), TestCaseEr
 
 /// Compares whole shards with the corpus that they were made from; looks at every `stride`th document in full.
 fn check_shards(out: &Path, stride: usize) {
-    let shards = Manifest::<ShardsBody>::read(&out.join("shards"), "make shards").unwrap();
-    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"), "make shards").unwrap();
-    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool"), "make shards").unwrap();
+    let shards = Manifest::<ShardsBody>::read(&out.join("shards")).unwrap();
+    let corpus = Manifest::<CorpusBody>::read(&out.join("corpus")).unwrap();
+    let pool_manifest = Manifest::<PoolBody>::read(&out.join("pool")).unwrap();
     let pool = pool::load(out, &pool_manifest).unwrap();
     assert!(pool.phrases.windows(2).all(|p| (p[1].score, &p[0].text) < (p[0].score, &p[1].text)));
     let tokenizer = Tokenizer::load(&out.join("shards/tokenizer.json")).unwrap();
@@ -353,22 +352,15 @@ fn check_shards(out: &Path, stride: usize) {
         let tables: Vec<_> = corpus.files.iter().filter(|f| f.name.starts_with(kind)).collect();
         for (bucket, entry) in tables.iter().enumerate() {
             let mut texts = HashMap::new();
-            let schema = if kind == "products" { columns::corpus_products() } else { columns::corpus_reviews() };
-            let table = TableReader::open(&verify_file(&out.join("corpus"), entry, "x").unwrap(), &schema).unwrap();
-            for batch in table.batches(1000, None) {
-                let batch = batch.unwrap();
-                let text = batch.column(2).as_string::<i32>();
-                for row in 0..batch.num_rows() {
-                    let id = if kind == "products" {
-                        DocumentId::of_product(batch.column(0).as_string::<i32>().value(row)).get()
-                    } else {
-                        batch.column(0).as_primitive::<UInt64Type>().value(row)
-                    };
-                    assert!(texts.insert(id, text.value(row).to_owned()).is_none());
+            let path = verify_file(&out.join("corpus"), entry).unwrap();
+            let open = if kind == "products" { open_corpus_products } else { open_corpus_reviews };
+            for rows in open(&path).unwrap().read::<CorpusTextRows>(1000) {
+                for row in rows.unwrap().iter() {
+                    assert!(texts.insert(row.document.get(), row.text.to_owned()).is_none());
                 }
             }
             let shard = shards.files.iter().find(|f| f.name == entry.name).unwrap();
-            let table = open_segments(&verify_file(&out.join("shards"), shard, "x").unwrap()).unwrap();
+            let table = open_segments(&verify_file(&out.join("shards"), shard).unwrap()).unwrap();
             let mut last = None;
             let mut documents: Vec<(u64, Vec<u16>, Vec<usize>, Spans)> = Vec::new();
             for batch in table.batches(1000, None) {
@@ -436,16 +428,15 @@ fn check_shards(out: &Path, stride: usize) {
 
 /// Every pair is an association; no negative is the anchor or a neighbor of it.
 fn check_pairs(out: &Path, wanted: u64) {
-    let graph = Manifest::<GraphBody>::read(&out.join("graph"), "make shards").unwrap();
+    let graph = Manifest::<GraphBody>::read(&out.join("graph")).unwrap();
     let mut edges = HashSet::new();
-    let table = TableReader::open(&out.join("graph/associations.parquet"), &columns::graph_associations()).unwrap();
-    for batch in table.batches(1000, None) {
-        let batch = batch.unwrap();
-        let column = |i: usize| batch.column(i).as_string::<i32>();
-        for row in 0..batch.num_rows() {
-            let (a, b) = (column(0).value(row).to_owned(), column(1).value(row).to_owned());
+    let table = open_graph_edges(&out.join("graph/associations.parquet")).unwrap();
+    for rows in table.read::<GraphEdgeRows>(1000) {
+        for edge in rows.unwrap().iter() {
+            let edge = edge.unwrap();
+            let (a, b) = (edge.product_a.to_owned(), edge.product_b.to_owned());
             assert!(a < b);
-            assert!(edges.insert((a, b, column(2).value(row).to_owned())), "no row twice");
+            assert!(edges.insert((a, b, edge.relation)), "no row twice");
         }
     }
     assert_eq!(edges.len() as u64, graph.body.edges.values().sum::<u64>());
@@ -463,7 +454,7 @@ fn check_pairs(out: &Path, wanted: u64) {
                 let pair = pairs.get(row).unwrap();
                 let (anchor, neighbor, negative) = (pair.anchor.product, pair.neighbor.product, pair.negative.product);
                 let (a, b) = (anchor.min(neighbor), anchor.max(neighbor));
-                assert!(edges.contains(&(a.to_owned(), b.to_owned(), pair.relation.to_string())));
+                assert!(edges.contains(&(a.to_owned(), b.to_owned(), pair.relation)));
                 assert!(negative != anchor && !neighbors.contains(&(anchor, negative)));
                 assert!(!pair.anchor.input_ids.is_empty() && !pair.negative.input_ids.is_empty());
                 rows += 1;

@@ -75,7 +75,7 @@ fn what_is_no_treebank_or_model_is_refused_by_name() {
     let mut command = pipeline(["evaluate-tagger"]);
     let text = said(&command.arg(path("small.txt")).arg("--model").arg(path("prose.txt")).output().unwrap(), &[]);
     assert!(
-        text.starts_with("exit 1") && text.contains("no model of this version") && text.contains("hint:"),
+        text.starts_with("exit 1") && text.contains("not a model of this version") && text.contains("hint:"),
         "{text}"
     );
 }

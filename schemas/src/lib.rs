@@ -27,8 +27,12 @@
 //! ```
 #[cfg(feature = "tables")]
 pub mod columns;
+#[cfg(feature = "tables")]
+mod corpus;
 mod draw;
 mod failure;
+#[cfg(feature = "tables")]
+mod graph;
 mod ids;
 #[cfg(feature = "tables")]
 mod lock;
@@ -36,7 +40,11 @@ mod lock;
 pub mod manifest;
 #[cfg(feature = "tables")]
 mod pair;
+#[cfg(feature = "tables")]
+mod pool;
 mod relation;
+#[cfg(feature = "tables")]
+mod rows;
 #[cfg(feature = "tables")]
 mod rules;
 #[cfg(feature = "tables")]
@@ -45,21 +53,35 @@ mod segment;
 pub mod store;
 mod task;
 
+#[cfg(feature = "tables")]
+pub use corpus::{
+    CorpusAssociation, CorpusAssociationBuilder, CorpusAssociationRows, CorpusNameRows, CorpusProduct,
+    CorpusProductBuilder, CorpusProductRows, CorpusReview, CorpusReviewBuilder, CorpusReviewRows, CorpusText,
+    CorpusTextRows, create_corpus_associations, create_corpus_products, create_corpus_reviews,
+    open_corpus_associations, open_corpus_products, open_corpus_reviews,
+};
 pub use draw::Draws;
 pub use failure::{explain, in_a_line};
+#[cfg(feature = "tables")]
+pub use graph::{GraphEdge, GraphEdgeBuilder, GraphEdgeRows, create_graph_edges, open_graph_edges};
 pub use ids::{DocumentId, PhraseId, TokenRange};
 #[cfg(feature = "tables")]
-pub use lock::{Lock, Lockable};
+pub use lock::{Attempt, Lock, Lockable};
 #[cfg(feature = "tables")]
 pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
 #[cfg(feature = "tables")]
 pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
+#[cfg(feature = "tables")]
+pub use pool::{PoolPhrase, PoolPhraseBuilder, PoolPhraseRows, create_pool_phrases, open_pool_phrases};
 pub use relation::{Relation, UnknownRelation};
+#[cfg(feature = "tables")]
+pub use rows::{RowBuilder, RowWriter, Rows};
 #[cfg(feature = "tables")]
 pub use rules::Rules;
 #[cfg(feature = "tables")]
 pub use segment::{
-    PhraseSpan, Segment, SegmentBuilder, SegmentRows, SpanOutside, create_segments, open_segments, segment_names,
+    PhraseSpan, Segment, SegmentBuilder, SegmentRows, SegmentTokenRows, SegmentTokens, SpanOutside, create_segments,
+    open_segments, segment_names,
 };
 #[cfg(feature = "tables")]
 pub use store::{FileEntry, StoreError};

@@ -40,30 +40,22 @@ pub struct Manifest<B> {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// There is none.
-    #[error("`{}` has no manifest, so it is not a finished data set\nhint: run `{remake} {}` to finish it, with all else as it was meant", folder.display(), out_for(remake, folder))]
+    #[error("`{}` has no manifest, so it is not a finished data set", folder.display())]
     Absent {
         /// The folder.
         folder: PathBuf,
-        /// The command that makes it.
-        remake: &'static str,
     },
-    /// It is no manifest.
-    #[error("`{}` cannot be read as a manifest: {source}\nhint: delete it and run `{remake}` again; finished files are kept", path.display())]
+    /// The file is not a manifest.
+    #[error("`{}` cannot be read as a manifest: {source}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// Where it differs.
         #[source]
         source: serde_json::Error,
-        /// The command that makes it.
-        remake: &'static str,
     },
     /// It was written by another version of the format.
-    #[error(
-        "`{}` has format {found}, this build reads format {FORMAT}\n\
-         hint: use another OUT folder, or the release that wrote this one",
-        path.display()
-    )]
+    #[error("`{}` has format {found}, this build reads format {FORMAT}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -71,31 +63,18 @@ pub enum ManifestError {
         found: u64,
     },
     /// It was changed after it was written.
-    #[error(
-        "`{}` was changed after it was written\n  blake3 found {found}, wanted {wanted}\n\
-         hint: delete it and run `{remake}` again; finished files are kept",
-        path.display()
-    )]
+    #[error("`{}` was changed after it was written\n  blake3 found {found}, wanted {wanted}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// Hash of what is there.
+        /// Hash of the file.
         found: String,
         /// The hash that it states.
         wanted: String,
-        /// The command that makes it.
-        remake: &'static str,
     },
     /// The file itself.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// How a command names the folder of everything that a sealed folder is part of.
-fn out_for(command: &str, folder: &Path) -> String {
-    let out = folder.parent().filter(|out| !out.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let option = if command.starts_with("make ") { "OUT=" } else { "--out " };
-    format!("{option}{}", out.display())
 }
 
 impl<B: Serialize + DeserializeOwned> Manifest<B> {
@@ -109,7 +88,7 @@ impl<B: Serialize + DeserializeOwned> Manifest<B> {
     pub fn seal(mut self, folder: &Path) -> Result<Self, ManifestError> {
         let path = folder.join(MANIFEST);
         self.self_blake3.clear();
-        let malformed = |source| ManifestError::Malformed { path: path.clone(), source, remake: "make shards" };
+        let malformed = |source| ManifestError::Malformed { path: path.clone(), source };
         let mut text = serde_json::to_string_pretty(&self).map_err(malformed)? + "\n";
         self.self_blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
         // The field is the last one; an equal key in the body would come earlier.
@@ -120,17 +99,19 @@ impl<B: Serialize + DeserializeOwned> Manifest<B> {
         Ok(self)
     }
 
-    /// Reads the manifest of a folder and checks its own hash; `remake` is the command that the
-    /// messages name.
-    pub fn read(folder: &Path, remake: &'static str) -> Result<Self, ManifestError> {
+    /// Reads the manifest of a folder and checks its own hash.
+    ///
+    /// # Errors
+    /// When there is none, or it is not what [`Manifest::seal`] wrote.
+    pub fn read(folder: &Path) -> Result<Self, ManifestError> {
         let path = folder.join(MANIFEST);
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(ManifestError::Absent { folder: folder.to_owned(), remake });
+                return Err(ManifestError::Absent { folder: folder.to_owned() });
             }
             other => other.map_err(StoreError::io("read", &path))?,
         };
-        let malformed = |source| ManifestError::Malformed { path: path.clone(), source, remake };
+        let malformed = |source| ManifestError::Malformed { path: path.clone(), source };
         #[derive(Deserialize)]
         struct Head {
             format: u64,
@@ -142,7 +123,7 @@ impl<B: Serialize + DeserializeOwned> Manifest<B> {
         }
         let found = hash_without(&bytes, &head.self_blake3);
         if found != head.self_blake3 {
-            return Err(ManifestError::Changed { path, found, wanted: head.self_blake3, remake });
+            return Err(ManifestError::Changed { path, found, wanted: head.self_blake3 });
         }
         serde_json::from_slice(&bytes).map_err(malformed)
     }
@@ -565,7 +546,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sealed = graph().seal(folder.path()).unwrap();
         assert_eq!(sealed.files[0].name, "a");
-        assert_eq!(Manifest::<GraphBody>::read(folder.path(), "make shards").unwrap(), sealed);
+        assert_eq!(Manifest::<GraphBody>::read(folder.path()).unwrap(), sealed);
     }
 
     #[test]
@@ -578,7 +559,7 @@ mod tests {
             let mut changed = whole.clone();
             changed[at] ^= 1;
             fs::write(&path, &changed).unwrap();
-            assert!(Manifest::<GraphBody>::read(folder.path(), "make shards").is_err(), "byte {at}");
+            assert!(Manifest::<GraphBody>::read(folder.path()).is_err(), "byte {at}");
         }
     }
 
@@ -589,7 +570,7 @@ mod tests {
         let path = folder.path().join(MANIFEST);
         let text = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 9");
         fs::write(&path, text).unwrap();
-        let error = Manifest::<GraphBody>::read(folder.path(), "make shards").unwrap_err();
+        let error = Manifest::<GraphBody>::read(folder.path()).unwrap_err();
         assert!(error.to_string().contains("has format 9, this build reads format 1"), "{error}");
     }
 

@@ -1,13 +1,17 @@
-//! Pairs: the rows of `shards/pairs-*.parquet`. Writer, serializer and reader of one stored thing.
+//! Pairs: the rows of `shards/pairs-*.parquet`.
 use std::{path::Path, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray, ListArray, StringArray, StringBuilder, StructArray},
+    array::{Array, ArrayRef, AsArray, ListArray, StringArray, StringBuilder, StructArray},
+    datatypes::{DataType, Field, Fields, SchemaRef},
+    error::ArrowError,
     record_batch::RecordBatch,
 };
 
 use crate::{
-    Relation, columns,
+    Relation, UnknownRelation,
+    columns::{list, schema},
+    rows::{Rows, column, texts},
     segment::{id_lists, slice_of},
     store::{Layout, StoreError, TableReader, TableWriter},
 };
@@ -34,6 +38,25 @@ pub struct Pair<'a> {
     pub negative: PairProduct<'a>,
 }
 
+/// The fields of `anchor`, `neighbor` and `negative`.
+pub fn pair_product() -> Fields {
+    Fields::from(vec![
+        Field::new("product_id", DataType::Utf8, false),
+        Field::new("input_ids", list(DataType::UInt16), false),
+    ])
+}
+
+/// `shards/pairs-*.parquet`: one row per association and draw, in a keyed random order.
+pub fn columns() -> SchemaRef {
+    let product = || DataType::Struct(pair_product());
+    schema(vec![
+        Field::new("relation", DataType::Utf8, false),
+        Field::new("anchor", product(), false),
+        Field::new("neighbor", product(), false),
+        Field::new("negative", product(), false),
+    ])
+}
+
 const LAYOUT: Layout = Layout {
     byte_streams: &[
         "anchor.input_ids.list.element",
@@ -46,12 +69,12 @@ const LAYOUT: Layout = Layout {
 
 /// Starts a shard of pairs at `path`.
 pub fn create_pairs(path: &Path) -> Result<TableWriter, StoreError> {
-    TableWriter::create(path, columns::pairs(), &LAYOUT)
+    TableWriter::create(path, columns(), &LAYOUT)
 }
 
 /// Opens a shard of pairs.
 pub fn open_pairs(path: &Path) -> Result<TableReader, StoreError> {
-    TableReader::open(path, &columns::pairs())
+    TableReader::open(path, &columns())
 }
 
 /// Collects pairs into a record batch.
@@ -75,9 +98,9 @@ impl Side {
         self.ends.push(self.ids.len() as i32);
     }
 
-    fn finish(mut self) -> Result<ArrayRef, arrow::error::ArrowError> {
-        let columns: Vec<ArrayRef> = vec![Arc::new(self.products.finish()), Arc::new(id_lists(self.ids, self.ends)?)];
-        Ok(Arc::new(StructArray::try_new(columns::pair_product(), columns, None)?))
+    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+        let arrays: Vec<ArrayRef> = vec![Arc::new(self.products.finish()), Arc::new(id_lists(self.ids, self.ends)?)];
+        Ok(Arc::new(StructArray::try_new(pair_product(), arrays, None)?))
     }
 }
 
@@ -100,35 +123,46 @@ impl PairBuilder {
         self.len() == 0
     }
 
-    /// The rows as a batch of [`columns::pairs`].
-    pub fn finish(mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
+    /// The rows as a batch of [`columns::pairs`](crate::columns::pairs).
+    pub fn finish(mut self) -> Result<RecordBatch, ArrowError> {
         let [anchor, neighbor, negative] = self.sides;
-        let columns: Vec<ArrayRef> =
+        let arrays: Vec<ArrayRef> =
             vec![Arc::new(self.relations.finish()), anchor.finish()?, neighbor.finish()?, negative.finish()?];
-        RecordBatch::try_new(columns::pairs(), columns)
+        RecordBatch::try_new(columns(), arrays)
     }
 }
 
-/// The rows of a batch of [`columns::pairs`].
+/// The rows of a batch of [`columns::pairs`](crate::columns::pairs).
 #[derive(Debug)]
 pub struct PairRows {
     relations: StringArray,
     sides: [(StringArray, ListArray); 3],
 }
 
-impl PairRows {
-    /// Reads a batch that [`open_pairs`] gave.
-    pub fn new(batch: &RecordBatch) -> Self {
-        let side = |column: usize| {
-            let side = batch.column(column).as_struct();
+impl Rows for PairRows {
+    const COLUMNS: &'static [&'static str] = &["relation", "anchor", "neighbor", "negative"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        let side = |name| {
+            let side = column(batch, name).as_struct();
             (side.column(0).as_string::<i32>().clone(), side.column(1).as_list::<i32>().clone())
         };
-        Self { relations: batch.column(0).as_string::<i32>().clone(), sides: [side(1), side(2), side(3)] }
+        Self { relations: texts(batch, "relation"), sides: ["anchor", "neighbor", "negative"].map(side) }
+    }
+}
+
+impl PairRows {
+    /// Reads a batch that [`open_pairs`] gave.
+    ///
+    /// # Panics
+    /// If the batch comes from a table of other columns.
+    pub fn new(batch: &RecordBatch) -> Self {
+        Rows::new(batch)
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        arrow::array::Array::len(&self.relations)
+        self.relations.len()
     }
 
     /// Whether there are none.
@@ -139,8 +173,8 @@ impl PairRows {
     /// One row.
     ///
     /// # Errors
-    /// When its relation is none that this build knows.
-    pub fn get(&self, row: usize) -> Result<Pair<'_>, crate::relation::UnknownRelation> {
+    /// When this build does not know its relation.
+    pub fn get(&self, row: usize) -> Result<Pair<'_>, UnknownRelation> {
         let [anchor, neighbor, negative] = &self.sides;
         fn read(side: &(StringArray, ListArray), row: usize) -> PairProduct<'_> {
             PairProduct { product: side.0.value(row), input_ids: slice_of(&side.1, row) }

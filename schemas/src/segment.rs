@@ -1,5 +1,4 @@
-//! Segments: the rows of `shards/products-*.parquet` and `shards/reviews-*.parquet`. Writer,
-//! serializer and reader of one stored thing.
+//! Segments: the rows of `shards/products-*.parquet` and `shards/reviews-*.parquet`.
 use std::{path::Path, sync::Arc};
 
 use arrow::{
@@ -8,12 +7,15 @@ use arrow::{
         UInt32Array, UInt64Array,
     },
     buffer::OffsetBuffer,
-    datatypes::{DataType, Float32Type, UInt16Type, UInt32Type, UInt64Type},
+    datatypes::{DataType, Field, Fields, Float32Type, SchemaRef, UInt16Type, UInt32Type, UInt64Type},
+    error::ArrowError,
     record_batch::RecordBatch,
 };
 
 use crate::{
-    DocumentId, PhraseId, TokenRange, columns,
+    DocumentId, PhraseId, TokenRange,
+    columns::{element, list, schema},
+    rows::{Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };
 
@@ -45,6 +47,33 @@ pub struct Segment<'a> {
     pub noun_phrases: &'a [TokenRange],
 }
 
+/// The fields of one element of `phrases`.
+pub fn phrase_span() -> Fields {
+    Fields::from(vec![
+        Field::new("start", DataType::UInt16, false),
+        Field::new("length", DataType::UInt16, false),
+        Field::new("phrase_id", DataType::UInt32, false),
+        Field::new("score", DataType::Float32, false),
+    ])
+}
+
+/// The fields of one element of `noun_phrases`.
+pub fn noun_phrase() -> Fields {
+    Fields::from(vec![Field::new("start", DataType::UInt16, false), Field::new("length", DataType::UInt16, false)])
+}
+
+/// `shards/products-*.parquet` and `shards/reviews-*.parquet`: one row per segment.
+pub fn columns() -> SchemaRef {
+    schema(vec![
+        Field::new("document_id", DataType::UInt64, false),
+        Field::new("product_id", DataType::Utf8, true),
+        Field::new("segment", DataType::UInt16, false),
+        Field::new("input_ids", list(DataType::UInt16), false),
+        Field::new("phrases", list(DataType::Struct(phrase_span())), false),
+        Field::new("noun_phrases", list(DataType::Struct(noun_phrase())), false),
+    ])
+}
+
 const LAYOUT: Layout = Layout {
     byte_streams: &[
         "input_ids.list.element",
@@ -53,30 +82,48 @@ const LAYOUT: Layout = Layout {
         "noun_phrases.list.element.start",
     ],
     plain: &["document_id"],
-    // 2 bytes a token and 12 a span; about 4 M tokens.
+    // 2 bytes per token and 12 per span: about 4 M tokens.
     row_group_bytes: 16 << 20,
 };
 
 /// Starts a shard of segments at `path`.
 pub fn create_segments(path: &Path) -> Result<TableWriter, StoreError> {
-    TableWriter::create(path, columns::segments(), &LAYOUT)
+    TableWriter::create(path, columns(), &LAYOUT)
 }
 
 /// Opens a shard of segments.
 pub fn open_segments(path: &Path) -> Result<TableReader, StoreError> {
-    TableReader::open(path, &columns::segments())
+    TableReader::open(path, &columns())
 }
 
-/// The names (document and number within it) of the segments of one row group, without what is in them.
+/// The names (document and number within it) of the segments of one row group, without their contents.
+///
+/// # Errors
+/// When the file cannot be read.
 pub fn segment_names(table: &TableReader, group: usize) -> Result<Vec<(DocumentId, u16)>, StoreError> {
     let mut names = Vec::new();
-    for batch in table.row_group(group, 1 << 16, Some(&["document_id", "segment"]))? {
-        let batch = batch?;
-        let documents = batch.column(0).as_primitive::<UInt64Type>();
-        let segments = batch.column(1).as_primitive::<UInt16Type>();
-        names.extend(documents.values().iter().zip(segments.values()).map(|(d, s)| (DocumentId::new(*d), *s)));
+    for rows in table.read_group::<SegmentNameRows>(group, 1 << 16)? {
+        let rows = rows?;
+        let documents = rows.documents.values().iter().map(|&id| DocumentId::new(id));
+        names.extend(documents.zip(rows.segments.values().iter().copied()));
     }
     Ok(names)
+}
+
+struct SegmentNameRows {
+    documents: UInt64Array,
+    segments: UInt16Array,
+}
+
+impl Rows for SegmentNameRows {
+    const COLUMNS: &'static [&'static str] = &["document_id", "segment"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        Self {
+            documents: column(batch, "document_id").as_primitive::<UInt64Type>().clone(),
+            segments: column(batch, "segment").as_primitive::<UInt16Type>().clone(),
+        }
+    }
 }
 
 /// Collects segments into a record batch.
@@ -130,13 +177,13 @@ impl SegmentBuilder {
     }
 
     /// The rows as a batch of [`columns::segments`].
-    pub fn finish(mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let struct_list = |fields: arrow::datatypes::Fields, children: Vec<ArrayRef>, ends: Vec<i32>| {
+    pub fn finish(mut self) -> Result<RecordBatch, ArrowError> {
+        let struct_list = |fields: Fields, children: Vec<ArrayRef>, ends: Vec<i32>| {
             let structs = StructArray::try_new(fields.clone(), children, None)?;
-            ListArray::try_new(columns::element(DataType::Struct(fields)), offsets(ends), Arc::new(structs), None)
+            ListArray::try_new(element(DataType::Struct(fields)), offsets(ends), Arc::new(structs), None)
         };
         let phrases = struct_list(
-            columns::phrase_span(),
+            phrase_span(),
             vec![
                 Arc::new(UInt16Array::from(self.phrase_starts)),
                 Arc::new(UInt16Array::from(self.phrase_lengths)),
@@ -146,12 +193,12 @@ impl SegmentBuilder {
             self.phrase_ends,
         )?;
         let nouns = struct_list(
-            columns::noun_phrase(),
+            noun_phrase(),
             vec![Arc::new(UInt16Array::from(self.noun_starts)), Arc::new(UInt16Array::from(self.noun_lengths))],
             self.noun_ends,
         )?;
         RecordBatch::try_new(
-            columns::segments(),
+            columns(),
             vec![
                 Arc::new(UInt64Array::from(self.documents)),
                 Arc::new(self.products.finish()),
@@ -165,8 +212,8 @@ impl SegmentBuilder {
 }
 
 /// Lists of token ids from their concatenation and the end of each.
-pub(crate) fn id_lists(ids: Vec<u16>, ends: Vec<i32>) -> Result<ListArray, arrow::error::ArrowError> {
-    ListArray::try_new(columns::element(DataType::UInt16), offsets(ends), Arc::new(UInt16Array::from(ids)), None)
+pub(crate) fn id_lists(ids: Vec<u16>, ends: Vec<i32>) -> Result<ListArray, ArrowError> {
+    ListArray::try_new(element(DataType::UInt16), offsets(ends), Arc::new(UInt16Array::from(ids)), None)
 }
 
 fn offsets(mut ends: Vec<i32>) -> OffsetBuffer<i32> {
@@ -205,19 +252,32 @@ pub struct SpanOutside {
     pub tokens: usize,
 }
 
-impl SegmentRows {
-    /// Reads a batch that [`open_segments`] gave.
-    pub fn new(batch: &RecordBatch) -> Self {
+impl Rows for SegmentRows {
+    const COLUMNS: &'static [&'static str] =
+        &["document_id", "product_id", "segment", "input_ids", "phrases", "noun_phrases"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        let lists = |name| column(batch, name).as_list::<i32>().clone();
         Self {
-            documents: batch.column(0).as_primitive::<UInt64Type>().clone(),
-            products: batch.column(1).as_string::<i32>().clone(),
-            segments: batch.column(2).as_primitive::<UInt16Type>().clone(),
-            input_ids: batch.column(3).as_list::<i32>().clone(),
-            phrases: batch.column(4).as_list::<i32>().clone(),
-            nouns: batch.column(5).as_list::<i32>().clone(),
+            documents: column(batch, "document_id").as_primitive::<UInt64Type>().clone(),
+            products: texts(batch, "product_id"),
+            segments: column(batch, "segment").as_primitive::<UInt16Type>().clone(),
+            input_ids: lists("input_ids"),
+            phrases: lists("phrases"),
+            nouns: lists("noun_phrases"),
             spans: Vec::new(),
             noun_ranges: Vec::new(),
         }
+    }
+}
+
+impl SegmentRows {
+    /// Reads a batch that [`open_segments`] gave.
+    ///
+    /// # Panics
+    /// If the batch comes from a table of other columns.
+    pub fn new(batch: &RecordBatch) -> Self {
+        Rows::new(batch)
     }
 
     /// Number of rows.
@@ -264,8 +324,50 @@ impl SegmentRows {
         for i in 0..nouns.len() {
             self.noun_ranges.push(range(starts.value(i), lengths.value(i))?);
         }
-        let product = self.products.is_valid(row).then(|| self.products.value(row));
+        let product = optional(&self.products, row);
         Ok(Segment { document, product, segment, input_ids, phrases: &self.spans, noun_phrases: &self.noun_ranges })
+    }
+}
+
+/// What [`SegmentTokenRows`] reads of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentTokens<'a> {
+    /// The product, or the product that a review is of.
+    pub product: Option<&'a str>,
+    /// Number within the document, from 0.
+    pub segment: u16,
+    /// WordPiece ids, no special tokens.
+    pub input_ids: &'a [u16],
+}
+
+/// The tokens of a batch of segments, without spans.
+#[derive(Debug)]
+pub struct SegmentTokenRows {
+    products: StringArray,
+    segments: UInt16Array,
+    input_ids: ListArray,
+}
+
+impl Rows for SegmentTokenRows {
+    const COLUMNS: &'static [&'static str] = &["product_id", "segment", "input_ids"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        Self {
+            products: texts(batch, "product_id"),
+            segments: column(batch, "segment").as_primitive::<UInt16Type>().clone(),
+            input_ids: column(batch, "input_ids").as_list::<i32>().clone(),
+        }
+    }
+}
+
+impl SegmentTokenRows {
+    /// All rows.
+    pub fn iter(&self) -> impl Iterator<Item = SegmentTokens<'_>> {
+        (0..self.segments.len()).map(|row| SegmentTokens {
+            product: optional(&self.products, row),
+            segment: self.segments.value(row),
+            input_ids: slice_of(&self.input_ids, row),
+        })
     }
 }
 

@@ -67,31 +67,23 @@ pub enum StoreError {
         source: parquet::errors::ParquetError,
     },
     /// A file that the manifest names is not there.
-    #[error("`{}` is missing; the manifest beside it names it\nhint: run `{remake}` again, with all options as before", path.display())]
+    #[error("`{}` is missing; the manifest beside it names it", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
-        /// The command that makes it.
-        remake: &'static str,
     },
     /// A file is not the one that the manifest names.
-    #[error(
-        "`{}` does not match the manifest\n  blake3 found {found}, wanted {wanted}\n\
-         hint: delete the file and run `{remake}` again, with OUT= and all else as before; what is whole is kept",
-        path.display()
-    )]
+    #[error("`{}` does not match the manifest\n  blake3 found {found}, wanted {wanted}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Hash of what is there.
+        /// Hash of the file.
         found: String,
         /// Hash of what was stored.
         wanted: String,
-        /// The command that makes it again.
-        remake: &'static str,
     },
-    /// A folder that is to be made anew holds something else.
-    #[error("`{}` is no file of this program, in a folder that it would empty\nhint: move it away, or choose another OUT= folder", path.display())]
+    /// A folder that would be emptied holds a file that this program did not write.
+    #[error("`{}` is no file of this program, in a folder that it would empty", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -325,15 +317,15 @@ pub fn hash_file(path: &Path) -> Result<String, StoreError> {
 /// Checks that `folder` holds the file that `entry` describes, byte for byte.
 ///
 /// # Errors
-/// When it is missing or another; `remake` is the command that the message names.
-pub fn verify_file(folder: &Path, entry: &FileEntry, remake: &'static str) -> Result<PathBuf, StoreError> {
+/// When it is missing or another.
+pub fn verify_file(folder: &Path, entry: &FileEntry) -> Result<PathBuf, StoreError> {
     let path = folder.join(&entry.name);
     if !path.is_file() {
-        return Err(StoreError::Missing { path, remake });
+        return Err(StoreError::Missing { path });
     }
     let found = hash_file(&path)?;
     if found != entry.blake3 {
-        return Err(StoreError::Damaged { path, found, wanted: entry.blake3.clone(), remake });
+        return Err(StoreError::Damaged { path, found, wanted: entry.blake3.clone() });
     }
     Ok(path)
 }

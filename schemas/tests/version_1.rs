@@ -12,7 +12,7 @@ fn folder() -> PathBuf {
 
 #[test]
 fn the_manifest_and_its_files_are_read() {
-    let manifest = Manifest::<ShardsBody>::read(&folder(), "make shards").unwrap();
+    let manifest = Manifest::<ShardsBody>::read(&folder()).unwrap();
     let body = &manifest.body;
     assert_eq!((body.max_tokens, body.seed, body.pool.phrases, body.counts.of_segments.tokens), (254, 0, 2, 24));
     let continues = body.tokenizer.continuations().unwrap();
@@ -22,7 +22,7 @@ fn the_manifest_and_its_files_are_read() {
     let names: Vec<&str> = manifest.files.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["pairs-00000.parquet", "products-00000.parquet", "reviews-00000.parquet"]);
     for file in &manifest.files {
-        verify_file(&folder(), file, "make shards").unwrap();
+        verify_file(&folder(), file).unwrap();
     }
 }
 

@@ -18,6 +18,7 @@ mod differences;
 pub mod estimate;
 pub mod hub;
 pub mod init;
+mod lock;
 pub mod log;
 pub mod masking;
 pub mod model;

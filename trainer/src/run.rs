@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use schemas::{DocumentId, Lock, Lockable, StoreError};
+use schemas::{Attempt, DocumentId, Lock, Lockable, StoreError};
 use tch::Tensor;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     device::{DeviceError, Machine, Wish, compute_kind},
     differences::{Difference, differences},
     init::{InitError, Start, folder_of},
+    lock,
     log::{HeldOutRecord, Journal, StepRecord, Talk},
     masking::{MaskMode, Masking, switch::Switch},
     model::BertForMaskedLm,
@@ -338,9 +339,10 @@ impl Plan {
             return Err(RunError::Occupied { path: result });
         }
         fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
-        let Ok(lock) = Lockable::within(&self.folder)?.alone() else {
+        let Attempt::Locked(lock) = Lockable::within(&self.folder)?.alone()? else {
             return Err(RunError::Busy { run: self.folder.clone() });
         };
+        lock::warn(&lock, &self.folder);
         let newest = checkpoints.newest()?;
         if let Some((state, folder)) = &newest {
             self.require_same(&state.identity, folder)?;

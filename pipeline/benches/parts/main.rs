@@ -20,8 +20,7 @@ use pipeline::{
         matcher::{Matcher, Occurrence, Scratch},
         pool::{self, Pool},
     },
-    shard::segment::cut,
-    text::{Document, Encoder, Tokenizer, nouns::NounFinder},
+    text::{Document, Encoder, Tokenizer, nouns::NounFinder, segment::cut},
 };
 use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TokenRange, create_segments};
 
@@ -321,7 +320,7 @@ fn write(documents: &[Document], spans: &[Vec<Occurrence>], pool: &Pool, table: 
     for (chunk, spans) in documents.chunks(2_000).zip(spans.chunks(2_000)) {
         let mut segments = SegmentBuilder::default();
         for (number, (document, found)) in chunk.iter().zip(spans).enumerate() {
-            for (segment, tokens) in cut(&document.first_tokens, found, 254).segments.iter().enumerate() {
+            for (segment, tokens) in cut(&document.first_tokens, found.iter().map(|s| s.start..s.end), 254).iter().enumerate() {
                 phrases.clear();
                 let inside = found.iter().filter(|s| s.start as usize >= tokens.start && s.end as usize <= tokens.end);
                 phrases.extend(inside.filter_map(|s| {

@@ -126,13 +126,19 @@ pub enum FindError {
 /// Finds and recognises the files below `folder`; `but_not` is a folder that is left out, since it
 /// holds what is made. Hidden files are left out as well.
 pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
-    if !folder.is_dir() && !folder.is_file() {
-        return Err(FindError::NoFolder { folder: folder.to_owned() });
+    let about = fs::metadata(folder).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FindError::NoFolder { folder: folder.to_owned() },
+        _ => FindError::Read { path: folder.to_owned(), source },
+    })?;
+    if !about.is_dir() && !about.is_file() {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "neither a folder nor a file");
+        return Err(FindError::Read { path: folder.to_owned(), source });
     }
     let real = fs::canonicalize(folder).map_err(|source| FindError::Read { path: folder.to_owned(), source })?;
-    let excluded = fs::canonicalize(but_not).ok().filter(|out| real != *out);
+    // The raw files may lie inside it: then nothing is left out.
+    let excluded = fs::canonicalize(but_not).ok().filter(|out| !real.starts_with(out));
     let mut walk = Walk { excluded, on_the_way: Vec::new(), files: Vec::new(), not_files: Vec::new() };
-    if folder.is_file() {
+    if about.is_file() {
         walk.files.push((name_of(folder), folder.to_owned()));
     } else {
         walk.enter(folder, real, "")?;
@@ -166,14 +172,32 @@ pub fn find(folder: &Path, but_not: &Path) -> Result<RawFiles, FindError> {
     Ok(files)
 }
 
-/// A file's name as text; bytes that are no UTF-8 as `\xNN`, so that different names stay different.
+/// A file's name as text. Control characters, backslashes and bytes that are not UTF-8 become `\xNN`
+/// or `\\`, so different names stay different and no name can forge a line of a log.
 fn name_of(path: &Path) -> String {
     let mut name = String::new();
+    let escape =
+        |name: &mut String, bytes: &[u8]| bytes.iter().for_each(|byte| name.push_str(&format!("\\x{byte:02x}")));
     for chunk in path.file_name().unwrap_or_default().as_encoded_bytes().utf8_chunks() {
-        name.push_str(chunk.valid());
-        chunk.invalid().iter().for_each(|byte| name.push_str(&format!("\\x{byte:02x}")));
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => name.push_str("\\\\"),
+                c if c.is_control() => escape(&mut name, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                c => name.push(c),
+            }
+        }
+        escape(&mut name, chunk.invalid());
     }
     name
+}
+
+/// Whether a path with this error is a link that leads to no file.
+fn leads_nowhere(path: &Path, error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    // `io::ErrorKind` has no stable kind for a circle of links.
+    let is_nothing =
+        matches!(error.kind(), NotFound | NotADirectory | InvalidFilename) || error.raw_os_error() == Some(libc::ELOOP);
+    is_nothing && path.is_symlink()
 }
 
 /// A walk below a folder.
@@ -202,7 +226,7 @@ impl Walk {
             }
             let name = format!("{prefix}{name}");
             let about = match fs::metadata(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ELOOP) => {
+                Err(e) if leads_nowhere(&path, &e) => {
                     self.not_files.push((name, LINK_TO_NOTHING));
                     continue;
                 }
@@ -210,7 +234,8 @@ impl Walk {
             };
             if about.is_dir() {
                 let real = fs::canonicalize(&path).map_err(error(&path))?;
-                if self.excluded.as_ref() != Some(&real) && !self.on_the_way.contains(&real) {
+                let is_excluded = self.excluded.as_ref().is_some_and(|out| real.starts_with(out));
+                if !is_excluded && !self.on_the_way.contains(&real) {
                     self.enter(&path, real, &format!("{name}/"))?;
                 }
             } else if about.is_file() {
@@ -261,12 +286,65 @@ fn look_into(name: String, path: PathBuf) -> Result<Found, FindError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::{
+        ffi::OsStr,
+        os::unix::{
+            ffi::OsStrExt,
+            fs::{PermissionsExt, symlink},
+        },
+    };
+
+    use proptest::prelude::*;
 
     use super::*;
 
     fn names(found: &RawFiles) -> (Vec<&str>, Vec<String>) {
         (found.recognised.iter().map(|f| f.name.as_str()).collect(), found.skipped.iter().map(named).collect())
+    }
+
+    #[test]
+    fn names_of_bytes_and_of_their_escapes_differ() {
+        let names = [&b"a\xff.json"[..], b"a\\xff.json", b"a\\\\xff.json", b"a\n.json", "é漢\u{85}".as_bytes()]
+            .map(|name| name_of(Path::new(OsStr::from_bytes(name))));
+        let wanted = [r"a\xff.json", r"a\\xff.json", r"a\\\\xff.json", r"a\x0a.json", r"é漢\xc2\x85"];
+        assert_eq!(names, wanted);
+    }
+
+    /// The bytes that a name stands for.
+    fn unescaped(name: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut rest = name.as_bytes();
+        while let Some((&first, more)) = rest.split_first() {
+            match (first, more) {
+                (b'\\', [b'\\', after @ ..]) => {
+                    bytes.push(b'\\');
+                    rest = after;
+                }
+                (b'\\', [b'x', high, low, after @ ..]) => {
+                    let digits = String::from_utf8(vec![*high, *low]).unwrap();
+                    bytes.push(u8::from_str_radix(&digits, 16).unwrap());
+                    rest = after;
+                }
+                _ => {
+                    bytes.push(first);
+                    rest = more;
+                }
+            }
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_tells_its_bytes(bytes in prop::collection::vec(
+            prop_oneof![any::<u8>(), prop::sample::select(&b"\\x0f\xc3\xa9"[..])], 1..20,
+        )) {
+            // As an entry of a folder is named: neither `/` nor a dot alone.
+            let bytes: Vec<u8> = bytes.into_iter().filter(|b| !b"/\0.".contains(b)).collect();
+            let name = name_of(Path::new(OsStr::from_bytes(&bytes)));
+            prop_assert!(!name.contains(char::is_control));
+            prop_assert_eq!(unescaped(&name), bytes, "{}", name);
+        }
     }
 
     #[test]
@@ -300,10 +378,45 @@ mod tests {
         symlink(&raw, raw.join("a/root")).unwrap();
         symlink("itself", raw.join("itself")).unwrap();
         symlink("gone.json", raw.join("lost.json")).unwrap();
+        symlink("notes.txt/x", raw.join("lost.txt")).unwrap();
+        symlink("x".repeat(300), raw.join("lost.zst")).unwrap();
         let found = find(&raw, &folder.path().join("out")).unwrap();
         let (recognised, skipped) = names(&found);
         assert_eq!(recognised, ["a/b/meta.json", "linked/meta.json"]);
-        assert_eq!(skipped, ["`itself` (a link to nothing)", "`lost.json` (a link to nothing)", "`notes.txt`"]);
+        let lost = ["itself", "lost.json", "lost.txt", "lost.zst"].map(|name| format!("`{name}` (a link to nothing)"));
+        assert_eq!(skipped, [&lost[..], &["`notes.txt`".to_owned()]].concat());
+    }
+
+    #[test]
+    fn a_link_into_the_output_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [raw, out] = ["raw", "out"].map(|name| folder.path().join(name));
+        fs::create_dir_all(out.join("shards")).unwrap();
+        fs::create_dir_all(out.join("raw/old")).unwrap();
+        fs::create_dir(&raw).unwrap();
+        let record = "{\"asin\": \"B0\", \"title\": \"Tea\", \"also_buy\": []}\n";
+        for file in [raw.join("meta.json"), out.join("shards/meta.json"), out.join("raw/old/meta.json")] {
+            fs::write(file, record).unwrap();
+        }
+        symlink(out.join("shards"), raw.join("made")).unwrap();
+        symlink(&out, raw.join("out")).unwrap();
+        assert_eq!(names(&find(&raw, &out).unwrap()).0, ["meta.json"]);
+        // Raw files that lie in the output folder are read.
+        assert_eq!(names(&find(&out.join("raw"), &out).unwrap()).0, ["old/meta.json"]);
+    }
+
+    #[test]
+    fn what_is_not_a_corpus_is_named_for_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes.txt");
+        fs::write(&file, "hello\n").unwrap();
+        let error = |path: &Path| find(path, Path::new("out")).unwrap_err();
+        assert!(matches!(error(&folder.path().join("gone")), FindError::NoFolder { .. }));
+        assert!(matches!(error(&file.join("below")), FindError::NoFolder { .. }));
+        assert!(matches!(error(&file), FindError::NothingRecognised { .. }));
+        assert!(matches!(error(Path::new("/dev/null")), FindError::Read { .. }));
+        symlink("itself", folder.path().join("itself")).unwrap();
+        assert!(matches!(error(&folder.path().join("itself")), FindError::Read { .. }));
     }
 
     #[test]

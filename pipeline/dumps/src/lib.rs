@@ -15,5 +15,5 @@ mod record;
 
 pub use find::{FindError, Found, RawFiles, Skipped, find, skipped_in_words};
 pub use lines::{BYTE_ORDER_MARK, LineBatch, LineReader, MAX_LINE};
-pub use open::{Opened, open};
+pub use open::{OpenFile, open};
 pub use record::{Generation, Kind, MalformedRecord, Record, parse};

@@ -1,7 +1,7 @@
-//! Opens a file, whatever its compression: plain, gzip (of any number of members) or zstd.
+//! Opens a file, whatever its compression.
 use std::{
     fs::File,
-    io::{self, BufRead, Chain, Cursor, Read},
+    io::{self, BufRead, BufReader, Cursor, Read},
     path::Path,
     sync::{
         Arc,
@@ -9,223 +9,62 @@ use std::{
     },
 };
 
-use flate2::{Decompress, FlushDecompress, Status};
+mod gzip;
+mod zstd;
 
-/// An open file.
-pub struct Opened {
-    /// The decompressed bytes.
+/// Compressed bytes that are read from the disk at a time.
+const READ: usize = 1 << 17;
+
+/// An open file: plain, gzip or zstd.
+pub struct OpenFile {
+    /// The decompressed bytes. All bytes before a damaged place are given, then the error.
     pub bytes: Box<dyn Read + Send>,
     /// Whether the file on disk is compressed.
     pub compressed: bool,
 }
 
-/// Opens a file for reading from its start. `read` counts the bytes taken from the disk.
-pub fn open(path: &Path, read: Arc<AtomicU64>) -> io::Result<Opened> {
-    let mut file = Counted { file: File::open(path)?, read };
+/// Opens a file and recognises its compression from its first bytes. `read_from_disk` grows by each
+/// byte that is read from the disk, for a progress bar.
+///
+/// # Errors
+/// If the file cannot be opened or its first bytes cannot be read.
+pub fn open(path: &Path, read_from_disk: Arc<AtomicU64>) -> io::Result<OpenFile> {
+    let mut file = Counted { file: File::open(path)?, read_from_disk };
     let mut magic = Vec::with_capacity(4);
     file.by_ref().take(4).read_to_end(&mut magic)?;
-    let gzip = magic.starts_with(&[0x1f, 0x8b]);
-    // A zstd file may begin with a skippable frame.
-    let zstd = magic == [0x28, 0xb5, 0x2f, 0xfd] || matches!(magic[..], [0x50..=0x5f, 0x2a, 0x4d, 0x18]);
-    let whole: Chain<Cursor<Vec<u8>>, Counted> = Cursor::new(magic).chain(file);
-    let bytes: Box<dyn Read + Send> = if gzip {
-        Box::new(Members::new(io::BufReader::with_capacity(1 << 17, whole)))
-    } else if zstd {
-        let mut decoder = zstd::stream::read::Decoder::new(whole)?;
-        // As `zstd --long=31` writes; memory is taken only for a file that asks for it.
-        decoder.window_log_max(31)?;
-        Box::new(decoder)
+    let is_gzip = magic.starts_with(&gzip::MAGIC);
+    let is_zstd = zstd::is_magic(&magic);
+    let whole = Cursor::new(magic).chain(file);
+    let bytes: Box<dyn Read + Send> = if is_gzip {
+        Box::new(gzip::Members::new(BufReader::with_capacity(READ, whole)))
+    } else if is_zstd {
+        Box::new(zstd::Frames::new(BufReader::with_capacity(READ, whole))?)
     } else {
         Box::new(whole)
     };
-    Ok(Opened { bytes, compressed: gzip || zstd })
+    Ok(OpenFile { bytes, compressed: is_gzip || is_zstd })
 }
 
-/// The members of a gzip file, one after another. Zero bytes, which some writers leave after the last, end it.
-struct Members<R> {
-    compressed: R,
-    inflate: Decompress,
-    /// Whether a member has begun and not ended.
-    inside: bool,
-    /// What stopped the last call, after the bytes that it gave.
-    error: Option<io::Error>,
-}
-
-impl<R: BufRead> Members<R> {
-    fn new(compressed: R) -> Self {
-        Self { compressed, inflate: new_member(), inside: true, error: None }
-    }
-
-    /// Goes on to the next member, and says whether there is one.
-    fn next_member(&mut self) -> io::Result<bool> {
-        let mut junk = false;
-        loop {
-            let next = filled(&mut self.compressed)?;
-            let zeros = next.iter().take_while(|b| **b == 0).count();
-            if next.is_empty() {
-                return Ok(false);
-            }
-            if zeros < next.len() {
-                // A member begins with these bytes.
-                let begins = next.iter().zip([0x1f, 0x8b]).all(|(found, wanted)| *found == wanted);
-                junk |= zeros > 0 || !begins;
-                break;
-            }
-            junk = true;
-            self.compressed.consume(zeros);
-        }
-        if junk {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the end of the gzip stream"));
-        }
-        (self.inflate, self.inside) = (new_member(), true);
-        Ok(true)
-    }
-}
-
-fn new_member() -> Decompress {
-    const WINDOW_BITS: u8 = 15;
-    Decompress::new_gzip(WINDOW_BITS)
-}
-
-/// What is read and not consumed; nothing at the end.
-fn filled<R: BufRead>(from: &mut R) -> io::Result<&[u8]> {
-    while let Err(e) = from.fill_buf() {
+/// The buffered bytes, read from the stream if there are none; empty at its end.
+fn peek<R: BufRead>(stream: &mut R) -> io::Result<&[u8]> {
+    while let Err(e) = stream.fill_buf() {
         if e.kind() != io::ErrorKind::Interrupted {
             return Err(e);
         }
     }
-    from.fill_buf()
-}
-
-impl<R: BufRead> Read for Members<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if let Some(error) = self.error.take() {
-            return Err(error);
-        }
-        while !into.is_empty() && (self.inside || self.next_member()?) {
-            let compressed = filled(&mut self.compressed)?;
-            let ended = compressed.is_empty();
-            let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self.inflate.decompress(compressed, into, FlushDecompress::None);
-            let (taken, given) = (self.inflate.total_in() - in_before, self.inflate.total_out() - out_before);
-            self.compressed.consume(taken as usize);
-            let error = |kind, what: &str| Some(io::Error::new(kind, what));
-            // What comes out before an error is good.
-            self.error = match status {
-                Ok(Status::StreamEnd) => {
-                    self.inside = false;
-                    None
-                }
-                Ok(_) if taken + given > 0 => None,
-                Ok(_) if ended => error(io::ErrorKind::UnexpectedEof, "the gzip stream is cut short"),
-                other => {
-                    let why = other.as_ref().err().and_then(|e| e.message()).unwrap_or("nothing can be inflated");
-                    error(io::ErrorKind::InvalidData, &format!("the gzip stream is corrupt: {why}"))
-                }
-            };
-            match self.error.take_if(|_| given == 0) {
-                Some(error) => return Err(error),
-                None if given > 0 => return Ok(given as usize),
-                None => {}
-            }
-        }
-        Ok(0)
-    }
+    // A second call, since the borrow checker refuses to return the first result from a loop.
+    stream.fill_buf()
 }
 
 struct Counted {
     file: File,
-    read: Arc<AtomicU64>,
+    read_from_disk: Arc<AtomicU64>,
 }
 
 impl Read for Counted {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read(into)?;
-        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        self.read_from_disk.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use flate2::{Compression, write::GzEncoder};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn member(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    /// What comes out before the end or an error, read so many bytes at a time from a buffer of so many.
-    fn inflate(compressed: &[u8], (at_once, buffer): (usize, usize)) -> (Vec<u8>, Option<io::Error>) {
-        let mut members = Members::new(io::BufReader::with_capacity(buffer, compressed));
-        let (mut all, mut some) = (Vec::new(), vec![0; at_once]);
-        loop {
-            match members.read(&mut some) {
-                Ok(0) => return (all, None),
-                Ok(n) => all.extend_from_slice(&some[..n]),
-                Err(e) => return (all, Some(e)),
-            }
-        }
-    }
-
-    /// Texts that repeat themselves near and far.
-    fn texts() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        let text = prop::collection::vec(prop_oneof!["[a-d]{1,9}", "the same words again and again"], 0..300);
-        prop::collection::vec(text.prop_map(|words| words.concat().into_bytes()), 1..4)
-    }
-
-    proptest! {
-        #[test]
-        fn members_are_inflated_whole(texts in texts(), at_once in 1usize..5000, buffer in 1usize..300, zeros in 0usize..20) {
-            let mut compressed: Vec<u8> = texts.iter().flat_map(|text| member(text)).collect();
-            let sizes = (at_once, buffer);
-            let (all, error) = inflate(&compressed, sizes);
-            prop_assert!(error.is_none(), "{error:?}");
-            prop_assert_eq!(&all, &texts.concat());
-            compressed.extend(vec![0; zeros]);
-            let (all, error) = inflate(&compressed, sizes);
-            prop_assert!(error.is_none(), "{error:?}");
-            prop_assert_eq!(&all, &texts.concat());
-            compressed.push(1);
-            let (all, error) = inflate(&compressed, sizes);
-            prop_assert_eq!(error.map(|e| e.kind()), Some(io::ErrorKind::InvalidData));
-            prop_assert_eq!(all, texts.concat());
-        }
-
-        #[test]
-        fn what_is_cut_short_gives_what_is_there(texts in texts(), cut in any::<prop::sample::Index>(), at_once in 1usize..5000) {
-            let compressed: Vec<u8> = texts.iter().flat_map(|text| member(text)).collect();
-            let ends = texts.iter().scan(0, |end, text| { *end += member(text).len(); Some(*end) });
-            let cut = 2 + cut.index(compressed.len() - 2);
-            let (all, error) = inflate(&compressed[..cut], (at_once, 64));
-            prop_assert!(texts.concat().starts_with(&all));
-            match error {
-                None => prop_assert!(ends.into_iter().any(|end| end == cut)),
-                Some(e) => prop_assert_eq!(e.kind(), io::ErrorKind::UnexpectedEof),
-            }
-            // Whole members are there, and as much of the last for any size.
-            let (same, _) = inflate(&compressed[..cut], (1 << 17, 1 << 17));
-            prop_assert_eq!(all, same);
-        }
-
-        #[test]
-        fn what_stands_before_corrupt_bytes_is_given(
-            text in texts(), at in any::<prop::sample::Index>(), with in 1u8..=255, at_once in 1usize..5000,
-        ) {
-            let mut compressed = member(&text.concat());
-            let at = 10 + at.index(compressed.len() - 10);
-            compressed[at] ^= with;
-            let (all, error) = inflate(&compressed, (at_once, 64));
-            // Some bits mean nothing.
-            prop_assert!(error.is_some() || all == text.concat());
-            let (same, _) = inflate(&compressed, (1 << 17, 1 << 17));
-            prop_assert_eq!(all, same);
-        }
     }
 }

@@ -7,10 +7,10 @@
 //! so it is also the second chance of a JSON line.
 //!
 //! ```
-//! # use pipeline::source::python::python_to_json;
+//! # use ebert_dumps::python::python_to_json;
 //! let json = python_to_json(r#"{'asin': '0061', 'title': "It's", 'price': None, 'tags': ('a', u'b',)}"#)?;
 //! assert_eq!(json, r#"{"asin":"0061","title":"It's","price":null,"tags":["a","b"]}"#);
-//! # Ok::<(), pipeline::source::python::PythonLiteralError>(())
+//! # Ok::<(), ebert_dumps::python::PythonLiteralError>(())
 //! ```
 //!
 //! Where the two languages differ:

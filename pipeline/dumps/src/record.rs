@@ -392,6 +392,7 @@ fn fill<'de, T: Deserialize<'de> + Default, M: MapAccess<'de>>(field: &mut T, ma
 /// When the line is neither.
 pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, MalformedRecord> {
     let text = std::str::from_utf8(line).map_err(|e| MalformedRecord::InvalidUtf8(e.valid_up_to()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
     let strict = match serde_json::from_str::<Record<'_>>(text) {
         Ok(record) => return Ok(with(&record)),
         Err(error) => error,

@@ -1,339 +1,360 @@
-//! Base noun phrases: a structured averaged perceptron with Viterbi search over begin, inside and outside.
-use super::{
-    features::{Record, feature, near},
-    memo::Memo,
-    perceptron::{MOST_LABELS, Row, Sought, Training, Weights},
-    tagger::NO_TAG,
-    treebank::Chunk,
+//! Base noun phrases: a structured perceptron with Viterbi search over begin, inside and outside.
+//!
+//! A label is either that of a token ([`Chunk`]), or that of a [`transition`] between the labels of
+//! two tokens in a row.
+use std::ops::Range;
+
+use crate::{
+    cache::ScoreCache,
+    features::{Feature, WordForm, form_at, tag_at},
+    weights::{Probe, Row, Weights},
 };
 
-/// Marks the noun phrases of a tagged sentence.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Chunker {
-    pub(super) weights: Weights,
+/// The position of a token in noun phrases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Chunk {
+    /// The first token of one.
+    Begin,
+    /// A later token of one.
+    Inside,
+    /// In none.
+    #[default]
+    Outside,
 }
 
-/// Averaged weights under this are left out.
-const LEAST: f64 = 0.05;
+impl Chunk {
+    /// All positions, by number.
+    pub const ALL: [Self; 3] = [Self::Begin, Self::Inside, Self::Outside];
+}
 
-const LABELS: usize = 3;
-/// A token's own labels, and those after each label before it.
-const ALL_LABELS: usize = LABELS + LABELS * LABELS;
+/// Noun phrases as ranges of tokens.
+pub(crate) fn spans(chunks: &[Chunk]) -> Vec<Range<usize>> {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    for (i, chunk) in chunks.iter().enumerate() {
+        match chunk {
+            Chunk::Begin => spans.push(i..i + 1),
+            Chunk::Inside => match spans.last_mut().filter(|span| span.end == i) {
+                Some(span) => span.end += 1,
+                None => spans.push(i..i + 1),
+            },
+            Chunk::Outside => {}
+        }
+    }
+    spans
+}
 
-/// The label of a transition's weight: labels below are those of the tokens themselves.
-fn transition(from: usize, to: usize) -> usize {
+/// Marks the noun phrases of a tagged sentence. [`NounPhrases`](crate::NounPhrases) applies it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunker {
+    pub(crate) weights: Weights,
+}
+
+/// Labels of tokens.
+const LABELS: usize = Chunk::ALL.len();
+/// Labels of tokens, then those of transitions.
+pub(crate) const ALL_LABELS: usize = LABELS + LABELS * LABELS;
+
+/// The label of a transition.
+pub(crate) fn transition(from: usize, to: usize) -> usize {
     LABELS + LABELS * from + to
 }
 
-/// Whether one may follow the other: nothing goes on that has not begun.
+/// Inside cannot follow outside.
 fn may_follow(from: usize, to: usize) -> bool {
     !(from == Chunk::Outside as usize && to == Chunk::Inside as usize)
 }
 
-/// A word and its tag are seen by the labels of so many tokens on either side.
+/// A word and its tag have features for the labels of this many tokens on either side.
 const REACH: usize = 2;
-/// Where they are, from two tokens before to two after; the token's own is the third.
-const PLACES: usize = 2 * REACH + 1;
+/// Offsets of these tokens, from -[`REACH`] to [`REACH`], are numbered from 0.
+const OFFSETS: usize = 2 * REACH + 1;
 
-/// What a word is to the labels around it: places, and a feature of each.
-fn word_features(lower: u32) -> [(usize, u32); PLACES] {
-    [(0, 54), (1, 53), (2, 52), (3, 51), (4, 50)].map(|(place, template)| (place, feature(template, lower, 0)))
+/// A feature for the label of the token at an offset, which is numbered from 0.
+#[derive(Clone, Copy, Debug)]
+struct OffsetFeature {
+    offset: usize,
+    feature: Feature,
 }
 
-/// Tags of three tokens in a row.
+fn at_offset(offset: usize, template: u32, value: u32) -> OffsetFeature {
+    OffsetFeature { offset, feature: Feature::new(template, value, 0) }
+}
+
+/// Features of a word for the labels around it.
+fn word_features(lower: u32) -> [OffsetFeature; OFFSETS] {
+    [(0, 54), (1, 53), (2, 52), (3, 51), (4, 50)].map(|(offset, template)| at_offset(offset, template, lower))
+}
+
+/// The tag of a token, after the two tags before it.
 type Tags = [u8; 3];
 
-/// What the last of three tags is, with those before it, to the labels around it: places, and a feature of each.
-fn tag_features(tags: Tags) -> [(usize, u32); 12] {
+/// Features of a token's tag, and of the tags before it, for the labels around it.
+fn tag_features(tags: Tags) -> [OffsetFeature; 12] {
     let [a, b, c] = tags.map(u32::from);
     let (two, three) = (b << 8 | c, a << 16 | b << 8 | c);
     [
-        (0, feature(61, c, 0)),
-        (0, feature(65, two, 0)),
-        (0, feature(68, three, 0)),
-        (1, feature(60, c, 0)),
-        (1, feature(64, two, 0)),
-        (1, feature(67, three, 0)),
-        (2, feature(59, c, 0)),
-        (2, feature(63, two, 0)),
-        (2, feature(66, three, 0)),
-        (3, feature(58, c, 0)),
-        (3, feature(62, two, 0)),
-        (4, feature(57, c, 0)),
+        at_offset(0, 61, c),
+        at_offset(0, 65, two),
+        at_offset(0, 68, three),
+        at_offset(1, 60, c),
+        at_offset(1, 64, two),
+        at_offset(1, 67, three),
+        at_offset(2, 59, c),
+        at_offset(2, 63, two),
+        at_offset(2, 66, three),
+        at_offset(3, 58, c),
+        at_offset(3, 62, two),
+        at_offset(4, 57, c),
     ]
 }
 
-/// What a token's tag and the one before it are to its label after that of the token before.
-fn transition_features(tags: Tags) -> [u32; 3] {
+/// Features of a token's tag, and of the tag before it, for the transition to its label.
+pub(crate) fn transition_features(tags: Tags) -> [Feature; 3] {
     let [_, before, tag] = tags.map(u32::from);
-    [feature(90, 0, 0), feature(91, tag, 0), feature(92, before << 8 | tag, 0)]
+    [Feature::new(90, 0, 0), Feature::new(91, tag, 0), Feature::new(92, before << 8 | tag, 0)]
 }
 
+/// Number of [`own_features`].
 const OWN: usize = 12;
 
-/// What a word with its neighbours or with tags, and four tags in a row, are to its label alone.
-fn own_features(records: &[Record], tags: &[u8], i: usize) -> [u32; OWN] {
-    let (here, before, after) = (near(records, i, 0), near(records, i, -1).lower, near(records, i, 1).lower);
-    let tag = |by: isize| u32::from(tag_near(tags, i, by));
+/// Features for a token's own label: of two words, of a word with tags, and of four tags in a row.
+fn own_features(forms: &[WordForm], tags: &[u8], i: usize) -> [Feature; OWN] {
+    let (here, before, after) = (form_at(forms, i, 0), form_at(forms, i, -1).lower, form_at(forms, i, 1).lower);
+    let tag = |offset: isize| u32::from(tag_at(tags, i, offset));
     let (t3, t2, t1, t, u1, u2) = (tag(-3), tag(-2), tag(-1), tag(0), tag(1), tag(2));
     [
-        feature(55, before, here.lower),
-        feature(56, here.lower, after),
-        feature(69, here.lower, t),
-        feature(70, here.lower, t1),
-        feature(71, here.lower, u1),
-        feature(72, before, t),
-        feature(73, here.suffixes[2], t),
-        feature(74, here.shape, t1 << 8 | t),
-        feature(75, t2 << 16 | t1 << 8 | t, u1),
-        feature(76, t1 << 16 | t << 8 | u1, u2),
-        feature(77, after, t1 << 8 | t),
-        feature(78, t3 << 8 | t2, t1 << 8 | t),
+        Feature::new(55, before, here.lower),
+        Feature::new(56, here.lower, after),
+        Feature::new(69, here.lower, t),
+        Feature::new(70, here.lower, t1),
+        Feature::new(71, here.lower, u1),
+        Feature::new(72, before, t),
+        Feature::new(73, here.suffixes[2], t),
+        Feature::new(74, here.shape, t1 << 8 | t),
+        Feature::new(75, t2 << 16 | t1 << 8 | t, u1),
+        Feature::new(76, t1 << 16 | t << 8 | u1, u2),
+        Feature::new(77, after, t1 << 8 | t),
+        Feature::new(78, t3 << 8 | t2, t1 << 8 | t),
     ]
 }
 
-/// The tag of a token, or of what is outside the sentence.
-fn tag_near(tags: &[u8], i: usize, by: isize) -> u8 {
-    i.checked_add_signed(by).and_then(|at| tags.get(at)).copied().unwrap_or(NO_TAG)
+/// The tag of the token at `i + offset` and the two before it.
+pub(crate) fn tags_at(tags: &[u8], i: usize, offset: isize) -> Tags {
+    [-2, -1, 0].map(|before| tag_at(tags, i, offset + before))
 }
 
-/// A token's tag and the two before it; the token may be outside the sentence.
-fn last_tags(tags: &[u8], i: usize, by: isize) -> Tags {
-    [-2, -1, 0].map(|before| tag_near(tags, i, by + before))
-}
-
-/// The features of a token for its own label.
-fn features(records: &[Record], tags: &[u8], i: usize) -> impl Iterator<Item = u32> {
-    let seen = (0..PLACES).flat_map(move |place| {
-        let by = REACH as isize - place as isize;
-        let word = word_features(near(records, i, by).lower).into_iter();
-        let here = move |(at, feature)| (at == place).then_some(feature);
-        word.chain(tag_features(last_tags(tags, i, by))).filter_map(here)
+/// All features for a token's own label: the plain version of what [`ChunkScorer`] looks up.
+#[cfg(any(test, feature = "train"))]
+pub(crate) fn features(forms: &[WordForm], tags: &[u8], i: usize) -> impl Iterator<Item = Feature> {
+    let around = (0..OFFSETS).flat_map(move |offset| {
+        let from = REACH as isize - offset as isize;
+        let word = word_features(form_at(forms, i, from).lower).into_iter();
+        let here = move |f: OffsetFeature| (f.offset == offset).then_some(f.feature);
+        word.chain(tag_features(tags_at(tags, i, from))).filter_map(here)
     });
-    seen.chain(own_features(records, tags, i))
+    around.chain(own_features(forms, tags, i))
 }
 
-/// The best labels, from each token's scores: its own three, and three for each label before it.
-fn viterbi(scores: &[[f32; ALL_LABELS]], from: &mut Vec<[usize; LABELS]>, best: &mut Vec<usize>) {
-    best.clear();
-    from.clear();
-    // Before the sentence is outside.
-    let mut so_far = [f32::NEG_INFINITY, f32::NEG_INFINITY, 0.0];
-    for token in scores {
-        let mut next = [f32::NEG_INFINITY; LABELS];
-        let mut back = [0; LABELS];
-        for to in 0..LABELS {
-            for (before, &score) in so_far.iter().enumerate() {
-                let score = score + token[to] + token[transition(before, to)];
-                if may_follow(before, to) && score > next[to] {
-                    (next[to], back[to]) = (score, before);
-                }
-            }
-        }
-        so_far = next;
-        from.push(back);
-    }
-    let mut label = (0..LABELS).rev().max_by(|&a, &b| so_far[a].total_cmp(&so_far[b])).unwrap_or(0);
-    for back in from.iter().rev() {
-        best.push(label);
-        label = back[label];
-    }
-    best.reverse();
+/// The scores of a token: its own labels, then its label after each label of the token before.
+pub(crate) type TokenScores = [f32; ALL_LABELS];
+
+/// Viterbi search.
+#[derive(Debug, Default)]
+pub(crate) struct Viterbi {
+    /// For each token and label, the best label of the token before.
+    back: Vec<[usize; LABELS]>,
+    best: Vec<usize>,
 }
 
-impl Chunker {
-    /// Trains on sentences: records, tags as the tagger gives them, and chunks.
-    pub(super) fn train(
-        sentences: &[(&[Record], &[u8], &[Chunk])],
-        epochs: u32,
-        order: impl Fn(u32, &mut Vec<usize>),
-    ) -> Self {
-        let mut training = Training::default();
-        let mut places: Vec<usize> = (0..sentences.len()).collect();
-        let (mut scores, mut from, mut best) = (Vec::new(), Vec::new(), Vec::new());
-        for epoch in 0..epochs {
-            order(epoch, &mut places);
-            for &place in &places {
-                let (records, tags, chunks) = sentences[place];
-                scores.clear();
-                for i in 0..records.len() {
-                    let mut of = [0.0; MOST_LABELS];
-                    let transitions = transition_features(last_tags(tags, i, 0));
-                    features(records, tags, i).chain(transitions).for_each(|f| training.score(f, &mut of));
-                    scores.push(std::array::from_fn(|label| of[label]));
-                }
-                viterbi(&scores, &mut from, &mut best);
-                training.step();
-                let mut before = [Chunk::Outside as usize; 2];
-                for i in 0..records.len() {
-                    let (given, wanted) = (best[i], chunks[i] as usize);
-                    let steps = [transition(before[0], given), transition(before[1], wanted)];
-                    if given != wanted {
-                        for feature in features(records, tags, i) {
-                            training.update(feature, wanted as u8, 1.0);
-                            training.update(feature, given as u8, -1.0);
-                        }
+impl Viterbi {
+    /// The best sequence of labels.
+    pub(crate) fn search(&mut self, scores: &[TokenScores]) -> &[usize] {
+        self.best.clear();
+        self.back.clear();
+        // Outside precedes the sentence.
+        let mut so_far = [f32::NEG_INFINITY, f32::NEG_INFINITY, 0.0];
+        for token in scores {
+            let mut next = [f32::NEG_INFINITY; LABELS];
+            let mut back = [0; LABELS];
+            for to in 0..LABELS {
+                for (before, &score) in so_far.iter().enumerate() {
+                    let score = score + token[to] + token[transition(before, to)];
+                    if may_follow(before, to) && score > next[to] {
+                        (next[to], back[to]) = (score, before);
                     }
-                    if steps[0] != steps[1] {
-                        for feature in transition_features(last_tags(tags, i, 0)) {
-                            training.update(feature, steps[1] as u8, 1.0);
-                            training.update(feature, steps[0] as u8, -1.0);
-                        }
-                    }
-                    before = [given, wanted];
                 }
             }
+            so_far = next;
+            self.back.push(back);
         }
-        Self { weights: training.finish(LEAST) }
+        let mut label = (0..LABELS).rev().max_by(|&a, &b| so_far[a].total_cmp(&so_far[b])).unwrap_or(0);
+        for back in self.back.iter().rev() {
+            self.best.push(label);
+            label = back[label];
+        }
+        self.best.reverse();
+        &self.best
     }
 }
 
 /// Tokens whose own features are looked up together.
 const BLOCK: usize = 16;
 
-/// What a word weighs: for the labels of the tokens around it, from two before to two after.
-type WordSums = [i16; LABELS * PLACES];
+const WORD_ENTRIES: usize = 1 << 12;
+const TAG_ENTRIES: usize = 1 << 12;
 
-/// What a token's tag and those before it weigh together.
+/// Scores for the labels of the tokens around a token.
+type AroundSums = [i16; LABELS * OFFSETS];
+
+/// The cached part of the scores that follows from a token's tag and those before it.
 #[derive(Clone, Debug)]
 struct TagSums {
-    /// For the labels of the tokens around it.
-    around: [i16; LABELS * PLACES],
-    /// For its own label after each label before it.
-    after: [i16; LABELS * LABELS],
+    around: AroundSums,
+    /// For the transitions to its label.
+    transitions: [i16; LABELS * LABELS],
 }
 
 impl TagSums {
-    const BLANK: Self = Self { around: [0; LABELS * PLACES], after: [0; LABELS * LABELS] };
+    const BLANK: Self = Self { around: [0; LABELS * OFFSETS], transitions: [0; LABELS * LABELS] };
 
     fn of(tags: Tags, weights: &Weights) -> Self {
-        let mut sums = Self { around: around_of(weights, tag_features(tags)), ..Self::BLANK };
+        let mut sums = Self { around: around_sums(weights, tag_features(tags)), ..Self::BLANK };
         for row in weights.find_all(transition_features(tags)) {
-            weights.each(row, |label, weight| {
-                label.checked_sub(LABELS as u8).into_iter().for_each(|label| add(&mut sums.after, label, weight));
+            weights.each_cell(row, |label, weight| {
+                let label = label.checked_sub(LABELS as u8);
+                label.into_iter().for_each(|label| add(&mut sums.transitions, label, weight));
             });
         }
         sums
     }
 }
 
-/// A chunker at work: what it has added up is kept for the next time.
-#[derive(Debug)]
-pub(super) struct Scorer<'m> {
-    weights: &'m Weights,
-    words: Memo<u32, WordSums>,
-    tags: Memo<Tags, TagSums>,
-    /// Words and tags of the tokens, and of [`REACH`] outside the sentence on either side.
-    seen: Vec<(u32, Tags)>,
-    /// Labels' scores of all tokens that these see, three a token.
-    own: Vec<i16>,
-    scores: Vec<[f32; ALL_LABELS]>,
-    from: Vec<[usize; LABELS]>,
-    best: Vec<usize>,
+/// A word and its tags, as the labels around it see them.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    lower: u32,
+    tags: Tags,
 }
 
-impl<'m> Scorer<'m> {
-    /// With this chunker.
-    pub fn new(chunker: &'m Chunker) -> Self {
+/// A chunker with the buffers and caches of one thread.
+#[derive(Debug)]
+pub(crate) struct ChunkScorer<'m> {
+    weights: &'m Weights,
+    words: ScoreCache<u32, AroundSums>,
+    tags: ScoreCache<Tags, TagSums>,
+    /// The tokens, and [`REACH`] positions outside the sentence on either side.
+    seen: Vec<Seen>,
+    /// Three scores for each token in [`REACH`] of one of these.
+    own: Vec<i16>,
+    scores: Vec<TokenScores>,
+    viterbi: Viterbi,
+}
+
+impl<'m> ChunkScorer<'m> {
+    pub(crate) fn new(chunker: &'m Chunker) -> Self {
+        Self::with_entries(chunker, WORD_ENTRIES, TAG_ENTRIES)
+    }
+
+    /// With caches of so many entries: powers of two.
+    pub(crate) fn with_entries(chunker: &'m Chunker, words: usize, tags: usize) -> Self {
         Self {
             weights: &chunker.weights,
-            words: Memo::new(1 << 12, [0; LABELS * PLACES]),
-            tags: Memo::new(1 << 12, TagSums::BLANK),
+            words: ScoreCache::new(words, [0; LABELS * OFFSETS]),
+            tags: ScoreCache::new(tags, TagSums::BLANK),
             seen: Vec::new(),
             own: Vec::new(),
             scores: Vec::new(),
-            from: Vec::new(),
-            best: Vec::new(),
+            viterbi: Viterbi::default(),
         }
     }
 
-    /// Marks the noun phrases of a sentence; `chunks` is dropped.
-    pub fn chunk(&mut self, records: &[Record], tags: &[u8], chunks: &mut Vec<Chunk>) {
-        self.add_seen(records, tags);
-        self.add_own(records, tags);
+    /// Replaces `chunks` by those of a tagged sentence.
+    pub(crate) fn chunk(&mut self, forms: &[WordForm], tags: &[u8], chunks: &mut Vec<Chunk>) {
+        self.add_seen(forms, tags);
+        self.add_own(forms, tags);
         let own = self.own[LABELS * 2 * REACH..].chunks_exact(LABELS);
         for (scores, own) in self.scores.iter_mut().zip(own) {
             scores.iter_mut().zip(own).for_each(|(score, own)| *score = f32::from(*own));
         }
-        viterbi(&self.scores, &mut self.from, &mut self.best);
         chunks.clear();
-        chunks.extend(self.best.iter().map(|&label| Chunk::ALL[label]));
+        chunks.extend(self.viterbi.search(&self.scores).iter().map(|&label| Chunk::ALL[label]));
     }
 
-    /// Adds what each word, and each tag with those before it, says of the labels around it.
-    fn add_seen(&mut self, records: &[Record], tags: &[u8]) {
+    /// Adds the features of each word, and of each tag with those before it, for the labels around.
+    fn add_seen(&mut self, forms: &[WordForm], tags: &[u8]) {
         let Self { weights, words, seen, own, scores, .. } = self;
         seen.clear();
-        for at in 0..records.len() + 2 * REACH {
-            let by = at as isize - REACH as isize;
-            let (word, tags) = (near(records, 0, by).lower, last_tags(tags, 0, by));
-            words.prefetch(word);
+        for at in 0..forms.len() + 2 * REACH {
+            let offset = at as isize - REACH as isize;
+            let (lower, tags) = (form_at(forms, 0, offset).lower, tags_at(tags, 0, offset));
+            words.prefetch(lower);
             self.tags.prefetch(hash(tags));
-            seen.push((word, tags));
+            seen.push(Seen { lower, tags });
         }
         own.clear();
         own.resize(LABELS * (seen.len() + 2 * REACH), 0);
         scores.clear();
-        for (at, &(word, tags)) in seen.iter().enumerate() {
-            let around = &mut own[LABELS * at..][..LABELS * PLACES];
-            match words.get(word, word, || around_of(weights, word_features(word))) {
+        for (at, &Seen { lower, tags }) in seen.iter().enumerate() {
+            let around = &mut own[LABELS * at..][..LABELS * OFFSETS];
+            match words.get(lower, lower, || around_sums(weights, word_features(lower))) {
                 Some(sums) => around.iter_mut().zip(sums).for_each(|(score, sum)| *score += sum),
-                None => add_around(weights, word_features(word), around),
+                None => add_around(weights, word_features(lower), around),
             }
-            let rare;
+            let uncached;
             let sums = match self.tags.get(hash(tags), tags, || TagSums::of(tags, weights)) {
                 Some(sums) => sums,
                 None => {
-                    rare = TagSums::of(tags, weights);
-                    &rare
+                    uncached = TagSums::of(tags, weights);
+                    &uncached
                 }
             };
             around.iter_mut().zip(&sums.around).for_each(|(score, sum)| *score += sum);
-            if (REACH..REACH + records.len()).contains(&at) {
+            if (REACH..REACH + forms.len()).contains(&at) {
                 let mut all = [0.0; ALL_LABELS];
-                all[LABELS..].iter_mut().zip(&sums.after).for_each(|(score, sum)| *score = f32::from(*sum));
+                all[LABELS..].iter_mut().zip(&sums.transitions).for_each(|(score, sum)| *score = f32::from(*sum));
                 scores.push(all);
             }
         }
     }
 
-    /// Adds what is said of one label alone.
-    fn add_own(&mut self, records: &[Record], tags: &[u8]) {
+    /// Adds [`own_features`].
+    fn add_own(&mut self, forms: &[WordForm], tags: &[u8]) {
         let Self { weights, own, .. } = self;
-        // In steps, with time for the memory between them.
-        for base in (0..records.len()).step_by(BLOCK) {
-            let count = BLOCK.min(records.len() - base);
-            let mut sought = [[Sought::default(); OWN]; BLOCK];
-            for (i, sought) in (base..).zip(&mut sought[..count]) {
-                *sought = own_features(records, tags, i).map(|f| weights.seek(f));
+        // Each pass over a block gives memory the time to answer the pass before.
+        for base in (0..forms.len()).step_by(BLOCK) {
+            let count = BLOCK.min(forms.len() - base);
+            let mut probes = [[Probe::default(); OWN]; BLOCK];
+            for (i, probes) in (base..).zip(&mut probes[..count]) {
+                *probes = own_features(forms, tags, i).map(|f| weights.probe(f));
             }
-            let mut rows = [[Row::NONE; OWN]; BLOCK];
-            for (rows, sought) in rows.iter_mut().zip(&sought[..count]) {
-                *rows = sought.map(|sought| weights.find(sought));
+            let mut rows = [[Row::EMPTY; OWN]; BLOCK];
+            for (rows, probes) in rows.iter_mut().zip(&probes[..count]) {
+                *rows = probes.map(|probe| weights.row(probe));
             }
             let own = own[LABELS * (base + 2 * REACH)..].chunks_exact_mut(LABELS);
             for (own, rows) in own.zip(&rows[..count]) {
-                rows.iter().for_each(|row| weights.each(*row, |label, weight| add(own, label, weight)));
+                rows.iter().for_each(|row| weights.each_cell(*row, |label, weight| add(own, label, weight)));
             }
         }
     }
 }
 
-/// Adds features' weights to the scores of labels around a token.
-fn add_around<const N: usize>(weights: &Weights, features: [(usize, u32); N], around: &mut [i16]) {
-    for (place, sought) in features.map(|(place, f)| (place, weights.seek(f))) {
-        let own = &mut around[LABELS * place..][..LABELS];
-        weights.each(weights.find(sought), |label, weight| add(own, label, weight));
+/// Adds the weights of features to the scores around a token.
+fn add_around<const N: usize>(weights: &Weights, features: [OffsetFeature; N], around: &mut [i16]) {
+    for (offset, probe) in features.map(|f| (f.offset, weights.probe(f.feature))) {
+        let own = &mut around[LABELS * offset..][..LABELS];
+        weights.each_cell(weights.row(probe), |label, weight| add(own, label, weight));
     }
 }
 
-/// Sums of features' weights for the labels around a token.
-fn around_of<const N: usize>(weights: &Weights, features: [(usize, u32); N]) -> [i16; LABELS * PLACES] {
-    let mut sums = [0; LABELS * PLACES];
+fn around_sums<const N: usize>(weights: &Weights, features: [OffsetFeature; N]) -> AroundSums {
+    let mut sums = [0; LABELS * OFFSETS];
     add_around(weights, features, &mut sums);
     sums
 }
 
+/// Adds a weight to the score of its label, if the label is one of these.
 fn add(scores: &mut [i16], label: u8, weight: i8) {
     scores.get_mut(usize::from(label)).into_iter().for_each(|score| *score += i16::from(weight));
 }
@@ -348,43 +369,54 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{features::records_of, model::Model};
+    use crate::{features::forms_of, weights::Cell};
 
-    /// The chunks of a sentence, each feature looked up by itself.
-    fn slowly(rows: &HashMap<u32, Vec<(u8, i8)>>, records: &[Record], tags: &[u8]) -> Vec<Chunk> {
+    type Rows = HashMap<Feature, Vec<Cell>>;
+
+    /// The chunks of a sentence, each feature looked up alone.
+    fn plain_chunks(rows: &Rows, forms: &[WordForm], tags: &[u8]) -> Vec<Chunk> {
         let mut all = Vec::new();
-        for i in 0..records.len() {
+        for i in 0..forms.len() {
             let mut scores = [0.0; ALL_LABELS];
-            for feature in features(records, tags, i).chain(transition_features(last_tags(tags, i, 0))) {
-                for (label, weight) in rows.get(&feature).into_iter().flatten() {
-                    scores[usize::from(*label)] += f32::from(*weight);
+            for feature in features(forms, tags, i).chain(transition_features(tags_at(tags, i, 0))) {
+                for cell in rows.get(&feature).into_iter().flatten() {
+                    scores[usize::from(cell.label)] += f32::from(cell.weight);
                 }
             }
             all.push(scores);
         }
-        let mut best = Vec::new();
-        viterbi(&all, &mut Vec::new(), &mut best);
-        best.iter().map(|&label| Chunk::ALL[label]).collect()
+        Viterbi::default().search(&all).iter().map(|&label| Chunk::ALL[label]).collect()
     }
+
+    const WORD: &str = "[a-z]{1,4}(ing|ed|s)?|the|of|[A-Z][a-z]{0,3}";
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
         #[test]
-        fn a_scorer_gives_what_features_one_by_one_do(
-            sentences in prop::collection::vec(prop::collection::vec(("[a-z]{1,4}(ing|ed|s)?|the|of|[A-Z][a-z]{0,3}", 0u8..50), 1..40), 1..20)
+        fn the_scorer_agrees_with_the_plain_version(
+            sentences in prop::collection::vec(prop::collection::vec((WORD, 0u8..50), 1..40), 1..20)
         ) {
-            thread_local!(static ROWS: HashMap<u32, Vec<(u8, i8)>> = Model::embedded().chunker.weights.rows().into_iter().collect());
-            let chunker = &Model::embedded().chunker;
-            // Few places: most words and tags find others in theirs.
-            let mut scorer = Scorer { words: Memo::new(4, [0; LABELS * PLACES]), tags: Memo::new(4, TagSums::BLANK), ..Scorer::new(chunker) };
-            let (mut records, mut chunks) = (Vec::new(), Vec::new());
+            thread_local!(static ROWS: Rows = {
+                let rows = crate::test_model().chunker.weights.rows();
+                rows.into_iter().map(|row| (row.feature, row.cells)).collect()
+            });
+            // With few entries, most words and tags evict others.
+            let mut scorer = ChunkScorer::with_entries(&crate::test_model().chunker, 4, 4);
+            let (mut forms, mut chunks) = (Vec::new(), Vec::new());
             for sentence in sentences.iter().chain(&sentences) {
-                records_of(sentence.iter().map(|token| token.0.as_str()), &mut records, &mut Vec::new());
+                forms_of(sentence.iter().map(|token| token.0.as_str()), &mut forms, &mut Vec::new());
                 let tags: Vec<u8> = sentence.iter().map(|token| token.1).collect();
-                scorer.chunk(&records, &tags, &mut chunks);
-                prop_assert_eq!(&chunks, &ROWS.with(|rows| slowly(rows, &records, &tags)));
+                scorer.chunk(&forms, &tags, &mut chunks);
+                prop_assert_eq!(&chunks, &ROWS.with(|rows| plain_chunks(rows, &forms, &tags)));
             }
         }
+    }
+
+    #[test]
+    fn spans_begin_at_begin_or_after_outside() {
+        use Chunk::{Begin, Inside, Outside};
+        assert_eq!(spans(&[Inside, Inside, Outside, Begin, Begin, Inside, Outside]), [0..2, 3..4, 4..6]);
+        assert_eq!(spans(&[Outside, Inside, Begin]), [1..2, 2..3]);
     }
 }

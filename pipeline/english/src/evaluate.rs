@@ -1,45 +1,54 @@
-//! How well a model does on a treebank: shares of tags that are right, and noun phrases as exact spans.
-use std::{collections::BTreeMap, collections::HashSet};
+//! Scores of a model on a treebank: accuracy of tags, and F1 of noun phrases as exact spans.
+use std::collections::{BTreeMap, HashSet};
 
-use super::{
-    chunker,
-    features::records_of,
+use crate::{
+    chunker::{ChunkScorer, spans},
+    features::forms_of,
     model::Model,
-    tagger,
-    treebank::{Sentence, spans},
+    tagger::TagScorer,
+    treebank::Sentence,
 };
 
-/// Scores on one treebank.
+/// Counts on one treebank.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// Sentences.
     pub sentences: u64,
     /// Tokens.
     pub tokens: u64,
-    /// Tokens whose tag is right.
+    /// Tokens with the treebank's tag.
     pub right: u64,
-    /// Noun phrases that the treebank has; none where it has no chunks.
+    /// Noun phrases of the treebank, 0 if it has no chunks.
     pub wanted: u64,
-    /// Noun phrases that were found.
+    /// Noun phrases of the model.
     pub found: u64,
-    /// Of these, those that the treebank has.
+    /// Noun phrases of both.
     pub both: u64,
-    /// Tags taken for others, by how often: (wanted, given).
-    pub confused: BTreeMap<(String, String), u64>,
+    /// How often each wrong tag was given.
+    pub confused: BTreeMap<Confusion, u64>,
+}
+
+/// A tag that was given instead of another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Confusion {
+    /// The treebank's tag.
+    pub wanted: String,
+    /// The model's tag.
+    pub given: String,
 }
 
 impl Scores {
-    /// Share of tags that are right, in percent.
+    /// Tokens with the treebank's tag, in percent.
     pub fn accuracy(&self) -> f64 {
         percent(self.right, self.tokens)
     }
 
-    /// Share of the noun phrases found that are right, in percent.
+    /// The model's noun phrases that the treebank has, in percent.
     pub fn precision(&self) -> f64 {
         percent(self.both, self.found)
     }
 
-    /// Share of the treebank's noun phrases that were found, in percent.
+    /// The treebank's noun phrases that the model found, in percent.
     pub fn recall(&self) -> f64 {
         percent(self.both, self.wanted)
     }
@@ -54,14 +63,14 @@ fn percent(part: u64, of: u64) -> f64 {
     100.0 * part as f64 / of.max(1) as f64
 }
 
-/// Scores a model on sentences, with its own tags.
+/// Scores a model. Its noun phrases follow from its own tags, not from the treebank's.
 pub fn evaluate(model: &Model, sentences: &[Sentence]) -> Scores {
     let mut scores = Scores::default();
-    let (mut records, mut bytes, mut tags, mut chunks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut tagger, mut chunker) = (tagger::Scorer::new(&model.tagger), chunker::Scorer::new(&model.chunker));
+    let (mut forms, mut buffer, mut tags, mut chunks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut tagger, mut chunker) = (TagScorer::new(&model.tagger), ChunkScorer::new(&model.chunker));
     for sentence in sentences {
-        records_of(sentence.words.iter().map(String::as_str), &mut records, &mut bytes);
-        tagger.tag(&records, &mut tags);
+        forms_of(sentence.words.iter().map(String::as_str), &mut forms, &mut buffer);
+        tagger.tag(&forms, &mut tags);
         scores.sentences += 1;
         scores.tokens += tags.len() as u64;
         for (given, wanted) in tags.iter().zip(&sentence.tags) {
@@ -69,11 +78,12 @@ pub fn evaluate(model: &Model, sentences: &[Sentence]) -> Scores {
             if given == wanted {
                 scores.right += 1;
             } else {
-                *scores.confused.entry((wanted.clone(), given.clone())).or_default() += 1;
+                let confusion = Confusion { wanted: wanted.clone(), given: given.clone() };
+                *scores.confused.entry(confusion).or_default() += 1;
             }
         }
         if let Some(wanted) = &sentence.chunks {
-            chunker.chunk(&records, &tags, &mut chunks);
+            chunker.chunk(&forms, &tags, &mut chunks);
             let (wanted, found): (HashSet<_>, HashSet<_>) =
                 (spans(wanted).into_iter().collect(), spans(&chunks).into_iter().collect());
             scores.wanted += wanted.len() as u64;

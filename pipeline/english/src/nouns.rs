@@ -1,29 +1,30 @@
 //! Noun phrases of a text.
 //!
-//! A noun phrase for masking is what a chunk means. A leading determiner or possessive is removed, with what
-//! precedes it (`only a few weeks`), and so are a leading conjunction and signs at both ends. A chunk that is
-//! only a pronoun is left out. Of a long chunk the last [`MOST_WORDS`] words stay, because they hold the head.
-//! Tags decide, except for the most common words: there the spelling decides, because titles in capitals
-//! mislead the tagger.
+//! A noun phrase is a chunk without its function words. It loses a leading determiner or possessive
+//! with the words before it (`only a` of `only a few weeks`), a leading conjunction, and signs at
+//! both ends. A lone pronoun is left out. A long chunk keeps its last [`MOST_WORDS`] words, which
+//! include the head. Tags decide, except for the most common words. There the spelling decides,
+//! because titles in capitals mislead the tagger.
 use std::ops::Range;
 
-use super::{
-    chunker,
+use crate::{
+    chunker::{Chunk, ChunkScorer, spans},
     model::Model,
     tagging::Tagging,
-    treebank::{Chunk, spans},
 };
 
 /// The most words of a noun phrase.
 pub const MOST_WORDS: usize = 6;
 
-/// Finds noun phrases. Each thread needs its own.
+/// Finds noun phrases.
+///
+/// It holds buffers and caches: create one per thread and reuse it.
 pub struct NounPhrases<'m> {
     /// The role of each of the model's tags.
     roles: Vec<Role>,
     tagging: Tagging<'m>,
     chunks: Vec<Chunk>,
-    chunker: chunker::Scorer<'m>,
+    chunker: ChunkScorer<'m>,
 }
 
 /// The role of a tag in a noun phrase.
@@ -40,7 +41,7 @@ enum Role {
 }
 
 impl<'m> NounPhrases<'m> {
-    /// Uses this model.
+    /// Creates one for this model.
     pub fn new(model: &'m Model) -> Self {
         let role = |tag: &String| match tag.as_str() {
             "NN" | "NNS" | "NNP" | "NNPS" | "FW" => Role::Noun,
@@ -52,20 +53,15 @@ impl<'m> NounPhrases<'m> {
             roles: model.tagger.tags().iter().map(role).collect(),
             tagging: Tagging::new(&model.tagger),
             chunks: Vec::new(),
-            chunker: chunker::Scorer::new(&model.chunker),
+            chunker: ChunkScorer::new(&model.chunker),
         }
     }
 
-    /// The noun phrases of a text as byte ranges, sorted, without overlaps.
+    /// The noun phrases of a text as byte ranges, sorted, without overlaps. A word is a run of
+    /// letters and digits.
     ///
-    /// ```
-    /// use ebert_english::{Model, NounPhrases};
-    ///
-    /// let text = "I bought this stainless steel kettle for my mother.";
-    /// let found = NounPhrases::new(Model::embedded()).find(text);
-    /// let found: Vec<&str> = found.into_iter().map(|range| &text[range]).collect();
-    /// assert_eq!(found, ["stainless steel kettle", "mother"]);
-    /// ```
+    /// # Panics
+    /// If the text has 4 GiB or more.
     pub fn find(&mut self, text: &str) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         let words =
@@ -74,9 +70,13 @@ impl<'m> NounPhrases<'m> {
         found
     }
 
-    /// Like [`find`](Self::find), for callers that have their own words. `count_words` returns the number of
-    /// words that begin in a byte range; ranges are given in ascending order of their ends. A phrase without a
-    /// word is left out, and one of more than [`MOST_WORDS`] loses its first tokens. `found` is cleared first.
+    /// Like [`find`](Self::find), for callers with their own definition of a word. `count_words`
+    /// returns the number of words that begin in a byte range. It is called with ranges in ascending
+    /// order of their ends. A phrase without a word is left out, and one of more than [`MOST_WORDS`]
+    /// loses its first tokens. `found` is cleared first.
+    ///
+    /// # Panics
+    /// If the text has 4 GiB or more.
     pub fn find_with(
         &mut self,
         text: &str,
@@ -85,8 +85,8 @@ impl<'m> NounPhrases<'m> {
     ) {
         found.clear();
         let Self { roles, tagging, chunks, chunker } = self;
-        tagging.each(text, |tokens, records, tags| {
-            chunker.chunk(records, tags, chunks);
+        tagging.each_with_forms(text, |tokens, forms, tags| {
+            chunker.chunk(forms, tags, chunks);
             for chunk in spans(chunks) {
                 let role = |i: usize| match is_determiner(tokens[i].of(text)) {
                     true => Role::Determiner,
@@ -126,12 +126,12 @@ impl<'m> NounPhrases<'m> {
     }
 }
 
-/// Determiners and possessives whatever their tag.
+/// Determiners and possessives, whatever their tag.
 const DETERMINERS: [&str; 16] = [
     "a", "an", "the", "this", "that", "these", "those", "every", "each", "my", "your", "his", "her", "its", "our",
     "their",
 ];
-/// Words that by themselves are pronouns whatever their tag.
+/// Words that are pronouns if they stand alone, whatever their tag.
 const PRONOUNS: [&str; 28] = [
     "i",
     "me",
@@ -168,7 +168,7 @@ fn is_determiner(word: &str) -> bool {
 }
 
 fn is_pronoun(word: &str) -> bool {
-    // Capitals make other words of these.
+    // In capitals, these are other words.
     !["US", "IT"].contains(&word) && PRONOUNS.iter().any(|pronoun| pronoun.eq_ignore_ascii_case(word))
 }
 
@@ -180,7 +180,7 @@ mod tests {
 
     fn nouns_of(text: &str) -> Vec<&str> {
         let mut last = 0;
-        let found = NounPhrases::new(Model::embedded()).find(text);
+        let found = NounPhrases::new(crate::test_model()).find(text);
         found
             .into_iter()
             .map(|range| {

@@ -1,9 +1,10 @@
-//! Text to sentences of Penn tokens, with the bytes that each came from.
+//! From text to sentences of Penn Treebank tokens, as byte ranges.
 //!
-//! The rules are those of the Penn Treebank's tokeniser where they matter to tags: punctuation is split off, contractions are two tokens
-//! (`do` `n't`, `it` `'s`), numbers and hyphenated words are one. A line break ends a sentence.
+//! The rules are those of the Penn Treebank's tokenizer, as far as they matter to tags. Punctuation
+//! is split off. A contraction is two tokens (`do` `n't`, `it` `'s`). Numbers and hyphenated words
+//! are one token. A line break ends a sentence.
 
-/// A token: a byte range of the text.
+/// A token: a byte range of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
     /// First byte.
@@ -13,22 +14,22 @@ pub struct Token {
 }
 
 impl Token {
-    /// The token's text.
+    /// The token's part of its text.
     pub fn of(self, text: &str) -> &str {
         &text[self.start as usize..self.end as usize]
     }
 }
 
-/// The sentences of a text, one after another; reused from text to text.
+/// Cuts texts into sentences and tokens. It holds a buffer: reuse it.
 #[derive(Debug, Default)]
 pub struct Sentences {
     tokens: Vec<Token>,
 }
 
-/// Longest sentence in tokens: a list without an end is cut.
+/// The most tokens of a sentence; longer ones, such as lists, are cut.
 const MOST_TOKENS: usize = 160;
 
-/// Words whose period belongs to them.
+/// Words that include the period after them.
 const ABBREVIATIONS: [&str; 34] = [
     "mr", "mrs", "ms", "dr", "st", "jr", "sr", "inc", "co", "corp", "ltd", "vs", "no", "oz", "lb", "lbs", "ft",
     "approx", "etc", "vol", "ed", "eds", "fig", "dept", "est", "gen", "prof", "rev", "sen", "gov", "ave", "e.g", "i.e",
@@ -36,13 +37,17 @@ const ABBREVIATIONS: [&str; 34] = [
 ];
 
 impl Sentences {
-    /// Calls `each` with the tokens of every sentence.
-    pub fn each(&mut self, text: &str, mut each: impl FnMut(&[Token])) {
+    /// Calls `visit` with the tokens of each sentence.
+    ///
+    /// # Panics
+    /// If the text has 4 GiB or more: ranges have 32 bits.
+    pub fn each(&mut self, text: &str, mut visit: impl FnMut(&[Token])) {
+        assert!(u32::try_from(text.len()).is_ok(), "a text has less than 4 GiB");
         let mut base = 0;
         for line in text.split_inclusive('\n') {
             self.tokens.clear();
             let mut at = 0;
-            while let Some((start, end)) = next_chunk(line, at) {
+            while let Some((start, end)) = next_piece(line, at) {
                 at = end;
                 let first = self.tokens.len();
                 self.split(line, start, end);
@@ -53,19 +58,20 @@ impl Sentences {
                 });
                 let next = line[end..].trim_start().chars().next();
                 if (ends == Some(true) && next.is_some_and(|c| !c.is_lowercase())) || self.tokens.len() >= MOST_TOKENS {
-                    self.give(base, &mut each);
+                    self.emit(base, &mut visit);
                 }
             }
-            self.give(base, &mut each);
+            self.emit(base, &mut visit);
             base += line.len() as u32;
         }
     }
 
-    fn give(&mut self, base: u32, each: &mut impl FnMut(&[Token])) {
+    /// Passes on the tokens of a line so far, which starts at `base`.
+    fn emit(&mut self, base: u32, visit: &mut impl FnMut(&[Token])) {
         if !self.tokens.is_empty() {
             self.tokens.iter_mut().for_each(|t| (t.start, t.end) = (t.start + base, t.end + base));
             for sentence in self.tokens.chunks(MOST_TOKENS) {
-                each(sentence);
+                visit(sentence);
             }
             self.tokens.clear();
         }
@@ -77,7 +83,7 @@ impl Sentences {
         }
     }
 
-    /// Splits what stands between two white spaces.
+    /// Splits a piece into tokens.
     fn split(&mut self, line: &str, mut start: usize, mut end: usize) {
         let text = &line[start..end];
         if text.bytes().all(|b| b.is_ascii_alphabetic()) {
@@ -85,14 +91,14 @@ impl Sentences {
         }
         // From the front.
         while let Some(c) = line[start..end].chars().next().filter(|&c| opens(c)) {
-            let length = run_length(&line[start..end], c);
+            let length = sign_length(&line[start..end], c);
             if length == end - start {
                 return self.push(start, end);
             }
             self.push(start, start + length);
             start += length;
         }
-        // From the back, to be pushed after the rest.
+        // From the back; these tokens follow those inside.
         let mut back = Vec::new();
         while let Some(c) = line[start..end].chars().next_back() {
             let rest = &line[start..end];
@@ -104,7 +110,7 @@ impl Sentences {
                 dots
             } else if closes(c) && !(c == '\'' && rest.len() == 1) {
                 let run = || rest.chars().rev().take_while(|&other| other == c).count();
-                if is_run(c) { run() * c.len_utf8() } else { c.len_utf8() }
+                if is_repeatable(c) { run() * c.len_utf8() } else { c.len_utf8() }
             } else {
                 break;
             };
@@ -138,7 +144,7 @@ impl Sentences {
             };
             if split {
                 self.word(line, from, at);
-                let length = run_length(&line[at..end], c);
+                let length = sign_length(&line[at..end], c);
                 self.push(at, at + length);
                 from = at + length;
                 at = from;
@@ -152,7 +158,7 @@ impl Sentences {
         }
     }
 
-    /// A word, whose contraction is a token of its own.
+    /// Pushes a word; its contraction is a token of its own.
     fn word(&mut self, line: &str, start: usize, end: usize) {
         let word = &line[start..end];
         let lower = |n: usize| word.get(word.len() - n..).map(str::to_ascii_lowercase);
@@ -175,8 +181,9 @@ impl Sentences {
     }
 }
 
-/// The next run of characters other than white space, or what of it is the end of a sentence that the next one follows without a space.
-fn next_chunk(line: &str, at: usize) -> Option<(usize, usize)> {
+/// The next piece of a line: a run of characters other than white space. It ends early where a
+/// sentence ends without a space after it.
+fn next_piece(line: &str, at: usize) -> Option<(usize, usize)> {
     let start = at + line[at..].find(|c: char| !c.is_whitespace())?;
     let end = line[start..].char_indices().find_map(|(i, c)| match c {
         '.' => sentence_end(&line[start..], i),
@@ -185,11 +192,12 @@ fn next_chunk(line: &str, at: usize) -> Option<(usize, usize)> {
     Some((start, end.map_or(line.len(), |end| start + end)))
 }
 
-/// Where a sentence ends at a point, if the text there is as in `waistband.The` or `thriller."--A`: ASCII letters in lower case, the point, and a
-/// capital or a closing quotation mark with something behind it. An address, an abbreviation or a version has none of these.
-fn sentence_end(text: &str, point: usize) -> Option<usize> {
-    let after = point + 1;
-    let before = text.as_bytes()[..point].iter().rev().take(2).filter(|b| b.is_ascii_lowercase());
+/// The end of a sentence whose period has no space after it, as in `waistband.The` and
+/// `thriller."--A`. Two small ASCII letters precede such a period. A capital follows, or a closing
+/// quotation mark and anything but a space. Addresses, abbreviations and versions differ.
+fn sentence_end(text: &str, period: usize) -> Option<usize> {
+    let after = period + 1;
+    let before = text.as_bytes()[..period].iter().rev().take(2).filter(|b| b.is_ascii_lowercase());
     let mut rest = text[after..].chars();
     match rest.next()? {
         _ if before.count() < 2 => None,
@@ -199,16 +207,17 @@ fn sentence_end(text: &str, point: usize) -> Option<usize> {
     }
 }
 
-/// Characters that are one token in a row: `...`, `--`, `!!!`.
-fn is_run(c: char) -> bool {
+/// Signs that form one token if repeated: `...`, `--`, `!!!`.
+fn is_repeatable(c: char) -> bool {
     matches!(c, '.' | '-' | '!' | '?' | '*' | '=' | '_' | '~')
 }
 
-/// Bytes of the run that a text begins with.
-fn run_length(text: &str, c: char) -> usize {
-    if is_run(c) { text.chars().take_while(|&other| other == c).count() * c.len_utf8() } else { c.len_utf8() }
+/// Bytes of the token that the sign `c` starts, at the start of a text.
+fn sign_length(text: &str, c: char) -> usize {
+    if is_repeatable(c) { text.chars().take_while(|&other| other == c).count() * c.len_utf8() } else { c.len_utf8() }
 }
 
+/// Whether a sign at the start of a piece is split off.
 fn opens(c: char) -> bool {
     matches!(
         c,
@@ -255,6 +264,7 @@ fn opens(c: char) -> bool {
     ) || is_symbol(c)
 }
 
+/// Whether a sign at the end of a piece is split off.
 fn closes(c: char) -> bool {
     matches!(
         c,
@@ -285,13 +295,13 @@ fn closes(c: char) -> bool {
     )
 }
 
-/// Pictures and signs, each of which is a token.
+/// Emoji and other signs, each of which is a token.
 fn is_symbol(c: char) -> bool {
     matches!(c, '\u{2010}'..='\u{2bff}' | '\u{3000}'..='\u{303f}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff01}'..='\u{ff0f}' | '\u{1f000}'..='\u{1faff}' | '¡'..='¿' | '×' | '÷')
         && !c.is_alphanumeric()
 }
 
-/// Whether a period after this belongs to it: `Mr`, `U.S`, a single capital.
+/// Whether a word includes the period after it: `Mr`, `U.S`, a single capital.
 fn is_abbreviation(word: &str) -> bool {
     let initials = word.split('.').all(|part| part.len() == 1 && part.as_bytes()[0].is_ascii_alphabetic());
     let single = word.len() == 1 && !word.as_bytes()[0].is_ascii_uppercase();
@@ -311,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_penns() {
+    fn tokens_follow_the_penn_treebank() {
         for (text, wanted) in [
             ("It's a kettle, isn't it?", vec!["It 's a kettle , is n't it ?"]),
             ("I don’t know. You cannot!", vec!["I do n’t know .", "You can not !"]),

@@ -1,47 +1,52 @@
-//! Text to tagged tokens.
-use super::{
-    features::{Record, records_of},
+//! From text to tagged tokens.
+use crate::{
+    features::{WordForm, forms_of},
     sentence::{Sentences, Token},
-    tagger::{self, Tagger},
+    tagger::{TagScorer, Tagger},
 };
 
-/// Cuts text into sentences and tags their tokens; one for each thread.
+/// Cuts text into sentences and tags their tokens.
+///
+/// It holds buffers and caches: create one per thread and reuse it.
 pub struct Tagging<'m> {
-    tagger: tagger::Scorer<'m>,
+    scorer: TagScorer<'m>,
     sentences: Sentences,
-    records: Vec<Record>,
-    bytes: Vec<u8>,
+    forms: Vec<WordForm>,
+    buffer: Vec<u8>,
     tags: Vec<u8>,
 }
 
 impl<'m> Tagging<'m> {
-    /// With this tagger.
+    /// Creates one for this tagger.
     pub fn new(tagger: &'m Tagger) -> Self {
         Self {
-            tagger: tagger::Scorer::new(tagger),
+            scorer: TagScorer::new(tagger),
             sentences: Sentences::default(),
-            records: Vec::new(),
-            bytes: Vec::new(),
+            forms: Vec::new(),
+            buffer: Vec::new(),
             tags: Vec::new(),
         }
     }
 
-    /// The names of the tags, by number.
+    /// The names of the tags. A token's tag is an index into them.
     pub fn tags(&self) -> &[String] {
-        self.tagger.names()
+        self.scorer.tagger().tags()
     }
 
-    /// Calls `each` with every sentence: its tokens and the number of each one's tag.
-    pub fn each_sentence(&mut self, text: &str, mut each: impl FnMut(&[Token], &[u8])) {
-        self.each(text, |tokens, _, tags| each(tokens, tags));
+    /// Calls `visit` with the tokens of each sentence and their tags.
+    ///
+    /// # Panics
+    /// If the text has 4 GiB or more.
+    pub fn each_sentence(&mut self, text: &str, mut visit: impl FnMut(&[Token], &[u8])) {
+        self.each_with_forms(text, |tokens, _, tags| visit(tokens, tags));
     }
 
-    pub(super) fn each(&mut self, text: &str, mut each: impl FnMut(&[Token], &[Record], &[u8])) {
-        let Self { tagger, sentences, records, bytes, tags } = self;
+    pub(crate) fn each_with_forms(&mut self, text: &str, mut visit: impl FnMut(&[Token], &[WordForm], &[u8])) {
+        let Self { scorer, sentences, forms, buffer, tags } = self;
         sentences.each(text, |tokens| {
-            records_of(tokens.iter().map(|t| t.of(text)), records, bytes);
-            tagger.tag(records, tags);
-            each(tokens, records, tags);
+            forms_of(tokens.iter().map(|t| t.of(text)), forms, buffer);
+            scorer.tag(forms, tags);
+            visit(tokens, forms, tags);
         });
     }
 }

@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn round<B: serde::Serialize + serde::de::DeserializeOwned + Clone + PartialEq + std::fmt::Debug>() {
-    let manifest = match Manifest::<B>::read(&FOLDER, "make shards") {
+    let manifest = match Manifest::<B>::read(&FOLDER) {
         Ok(manifest) => manifest,
         Err(error) => {
             let _ = error.to_string();
@@ -44,7 +44,7 @@ fn round<B: serde::Serialize + serde::de::DeserializeOwned + Clone + PartialEq +
     };
     let original = fs::read(FOLDER.join(MANIFEST)).expect("read before");
     let again = Manifest::new(manifest.body.clone(), manifest.files.clone()).seal(&FOLDER).expect("room");
-    let read = Manifest::<B>::read(&FOLDER, "make shards").expect("just written");
+    let read = Manifest::<B>::read(&FOLDER).expect("just written");
     assert_eq!(read, again);
     let value = |m: &Manifest<B>| -> Value { serde_json::to_value(&m.body).expect("a body") };
     assert_eq!(value(&read), value(&manifest));

@@ -1,72 +1,58 @@
-//! A bucket of the corpus: sorts its records, leaves out duplicates, writes its tables.
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    fs::{self, File},
-    io::{BufWriter, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+//! The tables of one bucket: sorts its records, leaves out duplicates, writes the rest.
+use std::path::Path;
 
-use arrow::{
-    array::{Float32Builder, ListBuilder, StringBuilder, UInt64Builder},
-    datatypes::DataType,
-    record_batch::RecordBatch,
-};
+use ebert_dumps::Kind;
 use schemas::{
-    DocumentId, FileEntry, StoreError, columns,
-    store::{Layout, TableWriter},
+    CorpusAssociation, CorpusProduct, CorpusReview, DocumentId, FileEntry, StoreError, create_corpus_associations,
+    create_corpus_products, create_corpus_reviews, store::TableWriter,
 };
 use serde::{Deserialize, Serialize};
 
-use super::spill::{Frame, FrameReader, Position, ProductFields, ReviewFields, malformed};
+use super::{
+    checkpoint::BucketId,
+    frame::{Frame, ProductFields, ReviewFields, malformed},
+    sort::SortedFrames,
+};
 use crate::engine::{hashes::Hashes, ledger::Ledger};
-use ebert_dumps::Kind;
-use ebert_prefetch::prefetch;
 
-/// Bytes of a bucket that are sorted in memory; a larger bucket is sorted on disk.
-pub const IN_MEMORY: usize = 1 << 30;
-
-/// What was counted while a bucket was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketCounts {
+pub(crate) struct BucketCounts {
     /// Documents.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Records left out because an earlier one has the same id.
-    pub duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Bytes of text.
-    pub text_bytes: u64,
-    /// Associations.
-    pub associations: u64,
+    pub(crate) text_bytes: u64,
+    pub(crate) associations: u64,
 }
 
-/// The tables of one bucket.
+/// A bucket whose tables are complete.
 #[derive(Clone, Debug)]
-pub struct Bucket {
-    /// The files: products have two tables.
-    pub files: Vec<FileEntry>,
-    /// What is in them.
-    pub counts: BucketCounts,
+pub(crate) struct FinishedBucket {
+    pub(crate) id: BucketId,
+    /// The tables: a bucket of products has two.
+    pub(crate) files: Vec<FileEntry>,
+    pub(crate) counts: BucketCounts,
 }
 
-/// Names of the tables of a bucket; the last one is written last.
-pub fn tables(kind: Kind, bucket: u32) -> Vec<String> {
+/// Names of the tables of a bucket, in the order in which they are finished.
+fn tables(id: BucketId) -> Vec<String> {
+    let BucketId { kind, number } = id;
     match kind {
-        Kind::Product => vec![format!("associations-{bucket:05}.parquet"), format!("products-{bucket:05}.parquet")],
-        Kind::Review => vec![format!("reviews-{bucket:05}.parquet")],
+        Kind::Product => vec![format!("associations-{number:05}.parquet"), format!("products-{number:05}.parquet")],
+        Kind::Review => vec![format!("reviews-{number:05}.parquet")],
     }
 }
 
-/// A finished bucket, if all its tables are there, made from the same.
-pub fn finished(
+/// The bucket, if all its tables are complete and were made from the same.
+pub(crate) fn finished(
     ledger: &Ledger,
-    kind: Kind,
-    bucket: u32,
+    id: BucketId,
     made_from: &str,
     hashes: &mut Hashes,
-) -> Result<Option<Bucket>, StoreError> {
-    let mut found = Bucket { files: Vec::new(), counts: BucketCounts::default() };
-    for name in tables(kind, bucket) {
+) -> Result<Option<FinishedBucket>, StoreError> {
+    let mut found = FinishedBucket { id, files: Vec::new(), counts: BucketCounts::default() };
+    for name in tables(id) {
         let Some(made) = ledger.finished::<BucketCounts>(&name, made_from, hashes)? else { return Ok(None) };
         found.files.push(made.file);
         found.counts = made.counts;
@@ -74,28 +60,27 @@ pub fn finished(
     Ok(Some(found))
 }
 
-/// Writes the tables of a bucket from its spill file. `scratch` is where a bucket over `in_memory` bytes is
-/// sorted.
-pub fn write(
+/// Writes the tables of a bucket from its spill file. One over `in_memory` bytes is sorted on disk.
+pub(crate) fn write(
     spill: &Path,
     ledger: &Ledger,
-    (kind, bucket): (Kind, u32),
+    id: BucketId,
     made_from: &str,
-    (scratch, in_memory): (&Path, usize),
-) -> Result<Bucket, StoreError> {
-    let mut frames = Sorted::open(spill, scratch, in_memory)?;
+    in_memory: usize,
+) -> Result<FinishedBucket, StoreError> {
+    let mut frames = SortedFrames::open(spill, in_memory)?;
     let folder = ledger.folder();
-    let names = tables(kind, bucket);
-    let (files, counts) = match kind {
+    let names = tables(id);
+    let mut counts = BucketCounts::default();
+    let mut written = None;
+    let files = match id.kind {
         Kind::Product => {
-            let mut associations = Associations::create(&folder.join(&names[0]))?;
-            let mut products = Products::create(&folder.join(&names[1]))?;
-            let mut counts = BucketCounts::default();
-            let mut written = None;
+            let mut associations = create_corpus_associations(&folder.join(&names[0]))?;
+            let mut products = create_corpus_products(&folder.join(&names[1]))?;
             while let Some(bytes) = frames.next_frame()? {
                 let (document, product) = read_product(bytes).ok_or_else(|| malformed(spill))?;
                 for &(relation, other) in &product.associations {
-                    associations.push(product.product_id, other, relation.as_str())?;
+                    associations.push(&CorpusAssociation { product: product.product_id, other, relation })?;
                     counts.associations += 1;
                 }
                 if product.empty {
@@ -108,15 +93,12 @@ pub fn write(
                 written = Some(document);
                 counts.rows += 1;
                 counts.text_bytes += product.text.len() as u64;
-                products.push(&product)?;
+                products.push(&row_of_product(product))?;
             }
-            let tables = [associations.finish()?, products.finish()?];
-            (commit(ledger, tables, made_from, counts)?, counts)
+            commit(ledger, [associations.finish()?, products.finish()?], made_from, counts)?
         }
         Kind::Review => {
-            let mut reviews = Reviews::create(&folder.join(&names[0]))?;
-            let mut counts = BucketCounts::default();
-            let mut written = None;
+            let mut reviews = create_corpus_reviews(&folder.join(&names[0]))?;
             while let Some(bytes) = frames.next_frame()? {
                 let (document, review) = read_review(bytes).ok_or_else(|| malformed(spill))?;
                 if written == Some(document) {
@@ -126,12 +108,13 @@ pub fn write(
                 written = Some(document);
                 counts.rows += 1;
                 counts.text_bytes += review.text.len() as u64;
-                reviews.push(document, &review)?;
+                let ReviewFields { product_id, text, rating } = review;
+                reviews.push(&CorpusReview { review: document, product_id, text, rating })?;
             }
-            (commit(ledger, [reviews.finish()?], made_from, counts)?, counts)
+            commit(ledger, [reviews.finish()?], made_from, counts)?
         }
     };
-    Ok(Bucket { files, counts })
+    Ok(FinishedBucket { id, files, counts })
 }
 
 fn commit(
@@ -144,314 +127,34 @@ fn commit(
 }
 
 fn read_product(bytes: &[u8]) -> Option<(DocumentId, ProductFields<'_>)> {
-    let frame = Frame::read_again(bytes)?;
+    let frame = Frame::read_verified(bytes)?;
     Some((frame.document, ProductFields::read(frame.fields)?))
 }
 
 fn read_review(bytes: &[u8]) -> Option<(DocumentId, ReviewFields<'_>)> {
-    let frame = Frame::read_again(bytes)?;
+    let frame = Frame::read_verified(bytes)?;
     Some((frame.document, ReviewFields::read(frame.fields)?))
 }
 
-type SortKey = (DocumentId, Position);
-
-/// Frames lie in memory in another order than they are asked for; so many ahead, this much is fetched of one.
-const AHEAD: usize = 4;
-const FETCHED: usize = 256;
-
-/// The frames of a spill file by document, then position; each is as it was written.
-enum Sorted {
-    Memory { bytes: Vec<u8>, order: std::vec::IntoIter<(SortKey, usize, usize)> },
-    Disk(Merge),
-}
-
-impl Sorted {
-    fn open(spill: &Path, scratch: &Path, in_memory: usize) -> Result<Self, StoreError> {
-        let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
-        if size <= in_memory {
-            let bytes = fs::read(spill).map_err(StoreError::io("read", spill))?;
-            let order = order_of(&bytes).ok_or_else(|| malformed(spill))?.into_iter();
-            return Ok(Self::Memory { bytes, order });
-        }
-        let mut frames = FrameReader::open(spill)?;
-        let mut bytes = Vec::with_capacity(in_memory);
-        let mut runs = Vec::new();
-        while let Some(frame) = frames.next_frame()? {
-            if !bytes.is_empty() && bytes.len() + frame.len() > in_memory {
-                runs.push(write_run(&bytes, spill, scratch, runs.len())?);
-                bytes.clear();
-            }
-            bytes.extend_from_slice(frame);
-        }
-        runs.push(write_run(&bytes, spill, scratch, runs.len())?);
-        drop(bytes);
-        Ok(Self::Disk(Merge::open(runs)?))
-    }
-
-    fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
-        match self {
-            Self::Memory { bytes, order } => {
-                let next = order.next();
-                let ahead = order.as_slice().get(AHEAD).map(|(_, start, _)| &bytes[*start..]);
-                ahead.and_then(|ahead| ahead.first_chunk::<FETCHED>()).into_iter().for_each(prefetch);
-                Ok(next.map(|(_, start, end)| &bytes[start..end]))
-            }
-            Self::Disk(merge) => merge.next_frame(),
-        }
-    }
-}
-
-/// Where each frame is, in the order of document, then position; `None` when the bytes are not whole frames.
-fn order_of(bytes: &[u8]) -> Option<Vec<(SortKey, usize, usize)>> {
-    let mut order = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let (frame, length) = Frame::read(&bytes[at..])?;
-        order.push(((frame.document, frame.position), at, at + length));
-        at += length;
-    }
-    order.sort_unstable();
-    Some(order)
-}
-
-fn write_run(bytes: &[u8], spill: &Path, scratch: &Path, number: usize) -> Result<PathBuf, StoreError> {
-    let name = spill.file_name().unwrap_or_default().to_string_lossy();
-    let path = scratch.join(format!("{name}.run{number}"));
-    let error = |e| StoreError::io("write", &path)(e);
-    let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);
-    for (_, start, end) in order_of(bytes).ok_or_else(|| malformed(spill))? {
-        file.write_all(&bytes[start..end]).map_err(error)?;
-    }
-    file.flush().map_err(error)?;
-    Ok(path)
-}
-
-/// Sorted runs on disk, merged.
-struct Merge {
-    runs: Vec<FrameReader>,
-    paths: Vec<PathBuf>,
-    heads: BinaryHeap<Reverse<(SortKey, usize, Vec<u8>)>>,
-    current: Vec<u8>,
-}
-
-impl Merge {
-    fn open(paths: Vec<PathBuf>) -> Result<Self, StoreError> {
-        let mut merge = Self { runs: Vec::new(), paths, heads: BinaryHeap::new(), current: Vec::new() };
-        for number in 0..merge.paths.len() {
-            merge.runs.push(FrameReader::open(&merge.paths[number])?);
-            merge.refill(number)?;
-        }
-        Ok(merge)
-    }
-
-    fn refill(&mut self, run: usize) -> Result<(), StoreError> {
-        if let Some(bytes) = self.runs[run].next_frame()? {
-            let (frame, _) = Frame::read(bytes).ok_or_else(|| malformed(&self.paths[run]))?;
-            self.heads.push(Reverse(((frame.document, frame.position), run, bytes.to_vec())));
-        }
-        Ok(())
-    }
-
-    fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError> {
-        let Some(Reverse((_, run, bytes))) = self.heads.pop() else { return Ok(None) };
-        self.current = bytes;
-        self.refill(run)?;
-        Ok(Some(&self.current))
-    }
-}
-
-impl Drop for Merge {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // Best effort: the folder goes away with the step.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-/// Bytes of text, or rows, after which a batch goes to its table.
-const BATCH_BYTES: usize = 1 << 20;
-const BATCH_ROWS: usize = 4096;
-
-/// Row groups are what the streaming stage hands to a worker, so they are small.
-const ROW_GROUP_BYTES: usize = 4 << 20;
-
-struct Products {
-    table: TableWriter,
-    ids: StringBuilder,
-    titles: StringBuilder,
-    texts: StringBuilder,
-    categories: ListBuilder<StringBuilder>,
-    brands: StringBuilder,
-    attributes: ListBuilder<StringBuilder>,
-    rows: usize,
-    bytes: usize,
-}
-
-fn text_lists() -> ListBuilder<StringBuilder> {
-    ListBuilder::new(StringBuilder::new()).with_field(columns::element(DataType::Utf8))
-}
-
-impl Products {
-    fn create(path: &Path) -> Result<Self, StoreError> {
-        let layout =
-            Layout { byte_streams: &[], plain: &["product_id", "title", "text"], row_group_bytes: ROW_GROUP_BYTES };
-        Ok(Self {
-            table: TableWriter::create(path, columns::corpus_products(), &layout)?,
-            ids: StringBuilder::new(),
-            titles: StringBuilder::new(),
-            texts: StringBuilder::new(),
-            categories: text_lists(),
-            brands: StringBuilder::new(),
-            attributes: text_lists(),
-            rows: 0,
-            bytes: 0,
-        })
-    }
-
-    fn push(&mut self, product: &ProductFields<'_>) -> Result<(), StoreError> {
-        self.ids.append_value(product.product_id);
-        self.titles.append_value(product.title);
-        self.texts.append_value(product.text);
-        for (list, values) in [(&mut self.categories, &product.categories), (&mut self.attributes, &product.attributes)]
-        {
-            values.iter().for_each(|v| list.values().append_value(v));
-            list.append(true);
-        }
-        self.brands.append_option(Some(product.brand).filter(|b| !b.is_empty()));
-        self.rows += 1;
-        let lists = product.categories.iter().chain(&product.attributes).map(|v| v.len()).sum::<usize>();
-        self.bytes += product.product_id.len() + product.title.len() + product.text.len() + product.brand.len() + lists;
-        if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), StoreError> {
-        (self.rows, self.bytes) = (0, 0);
-        let batch = RecordBatch::try_new(
-            columns::corpus_products(),
-            vec![
-                Arc::new(self.ids.finish()),
-                Arc::new(self.titles.finish()),
-                Arc::new(self.texts.finish()),
-                Arc::new(self.categories.finish()),
-                Arc::new(self.brands.finish()),
-                Arc::new(self.attributes.finish()),
-            ],
-        );
-        self.table.write_result(batch)
-    }
-
-    fn finish(mut self) -> Result<TableWriter, StoreError> {
-        self.flush()?;
-        Ok(self.table)
-    }
-}
-
-struct Reviews {
-    table: TableWriter,
-    ids: UInt64Builder,
-    products: StringBuilder,
-    texts: StringBuilder,
-    ratings: Float32Builder,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Reviews {
-    fn create(path: &Path) -> Result<Self, StoreError> {
-        let layout = Layout { byte_streams: &[], plain: &["review_id", "text"], row_group_bytes: ROW_GROUP_BYTES };
-        Ok(Self {
-            table: TableWriter::create(path, columns::corpus_reviews(), &layout)?,
-            ids: UInt64Builder::new(),
-            products: StringBuilder::new(),
-            texts: StringBuilder::new(),
-            ratings: Float32Builder::new(),
-            rows: 0,
-            bytes: 0,
-        })
-    }
-
-    fn push(&mut self, document: DocumentId, review: &ReviewFields<'_>) -> Result<(), StoreError> {
-        self.ids.append_value(document.get());
-        self.products.append_option(review.product_id);
-        self.texts.append_value(review.text);
-        self.ratings.append_option(review.rating);
-        self.rows += 1;
-        self.bytes += review.product_id.map_or(0, str::len) + review.text.len();
-        if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), StoreError> {
-        (self.rows, self.bytes) = (0, 0);
-        let batch = RecordBatch::try_new(
-            columns::corpus_reviews(),
-            vec![
-                Arc::new(self.ids.finish()),
-                Arc::new(self.products.finish()),
-                Arc::new(self.texts.finish()),
-                Arc::new(self.ratings.finish()),
-            ],
-        );
-        self.table.write_result(batch)
-    }
-
-    fn finish(mut self) -> Result<TableWriter, StoreError> {
-        self.flush()?;
-        Ok(self.table)
-    }
-}
-
-struct Associations {
-    table: TableWriter,
-    products: StringBuilder,
-    others: StringBuilder,
-    relations: StringBuilder,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Associations {
-    fn create(path: &Path) -> Result<Self, StoreError> {
-        let layout = Layout { byte_streams: &[], plain: &["other"], row_group_bytes: ROW_GROUP_BYTES };
-        Ok(Self {
-            table: TableWriter::create(path, columns::corpus_associations(), &layout)?,
-            products: StringBuilder::new(),
-            others: StringBuilder::new(),
-            relations: StringBuilder::new(),
-            rows: 0,
-            bytes: 0,
-        })
-    }
-
-    fn push(&mut self, product: &str, other: &str, relation: &str) -> Result<(), StoreError> {
-        self.products.append_value(product);
-        self.others.append_value(other);
-        self.relations.append_value(relation);
-        self.rows += 1;
-        self.bytes += product.len() + other.len();
-        if self.rows >= 1 << 15 || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), StoreError> {
-        (self.rows, self.bytes) = (0, 0);
-        let batch = RecordBatch::try_new(
-            columns::corpus_associations(),
-            vec![Arc::new(self.products.finish()), Arc::new(self.others.finish()), Arc::new(self.relations.finish())],
-        );
-        self.table.write_result(batch)
-    }
-
-    fn finish(mut self) -> Result<TableWriter, StoreError> {
-        self.flush()?;
-        Ok(self.table)
+fn row_of_product(fields: ProductFields<'_>) -> CorpusProduct<'_> {
+    CorpusProduct {
+        product_id: fields.product_id,
+        title: fields.title,
+        text: fields.text,
+        categories: fields.categories,
+        brand: Some(fields.brand).filter(|brand| !brand.is_empty()),
+        attributes: fields.attributes,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use schemas::{Draws, Relation};
 
     use super::*;
+    use crate::corpus::frame::Position;
 
     #[test]
     fn a_bucket_sorted_on_disk_is_the_bucket_sorted_in_memory() {
@@ -476,7 +179,7 @@ mod tests {
         let made = [usize::MAX, 20_000, 1].map(|in_memory| {
             let ledger = Ledger::open(folder.path(), &in_memory.to_string()).unwrap();
             fs::create_dir(ledger.folder()).unwrap();
-            write(&spill, &ledger, (Kind::Product, 0), "test", (folder.path(), in_memory)).unwrap()
+            write(&spill, &ledger, BucketId { kind: Kind::Product, number: 0 }, "test", in_memory).unwrap()
         });
         assert!(made[0].counts.rows > 900 && made[0].counts.duplicates > 1_500);
         assert_eq!(made[0].counts.associations, 3_000);

@@ -1,10 +1,12 @@
 //! The tables of a corpus, and their rows one after another.
 use std::path::Path;
 
-use arrow::record_batch::RecordBatch;
-use schemas::{FileEntry, Manifest, StoreError, columns, manifest::CorpusBody, store::TableReader};
+use schemas::{
+    FileEntry, Manifest, Rows, StoreError, manifest::CorpusBody, open_corpus_products, open_corpus_reviews,
+    store::TableReader,
+};
 
-use crate::{REMAKE, engine::hashes::Hashes};
+use crate::engine::hashes::Hashes;
 use ebert_dumps::Kind;
 
 /// A table of documents: one kind of one bucket.
@@ -32,65 +34,59 @@ pub fn tables(corpus: &Manifest<CorpusBody>) -> Vec<Table> {
 }
 
 /// Rows of a table, or its end.
-pub enum Item {
+pub enum Item<R> {
     /// Some rows of the table with this number.
     Rows {
         /// Number of the table.
         table: usize,
-        /// The columns that were asked for.
-        rows: RecordBatch,
+        /// The rows.
+        rows: R,
     },
-    /// Nothing follows in this table.
+    /// The table has no further rows.
     End {
         /// Number of the table.
         table: usize,
     },
 }
 
-/// Reads tables, one after another, by row groups; each is checked against its hash before it is opened.
-pub struct Rows<'a> {
+/// Reads tables one after another, by row groups. Checks the hash of each before it opens it.
+pub struct DocumentReader<'a, R> {
     folder: &'a Path,
     tables: Vec<&'a Table>,
-    columns: fn(Kind) -> &'static [&'static str],
     hashes: &'a mut Hashes,
     at: usize,
-    open: Option<Open>,
+    open: Option<OpenTable<R>>,
 }
 
-/// A table: its row groups so far, and what was read of the last one.
-struct Open {
+/// An open table: how many of its row groups were read, and what is left of the last one.
+struct OpenTable<R> {
     table: TableReader,
     groups: usize,
-    batches: std::vec::IntoIter<RecordBatch>,
+    pieces: std::vec::IntoIter<R>,
 }
 
-impl<'a> Rows<'a> {
-    /// Reads these columns of these tables of the folder `corpus/`.
-    pub fn new(
-        folder: &'a Path,
-        tables: impl Iterator<Item = &'a Table>,
-        columns: fn(Kind) -> &'static [&'static str],
-        hashes: &'a mut Hashes,
-    ) -> Self {
-        Self { folder, tables: tables.collect(), columns, hashes, at: 0, open: None }
+impl<'a, R: Rows> DocumentReader<'a, R> {
+    /// Reads these tables of the folder `corpus/`.
+    pub fn new(folder: &'a Path, tables: impl Iterator<Item = &'a Table>, hashes: &'a mut Hashes) -> Self {
+        Self { folder, tables: tables.collect(), hashes, at: 0, open: None }
     }
 
-    fn read(&mut self) -> Result<Option<Item>, StoreError> {
+    fn read(&mut self) -> Result<Option<Item<R>>, StoreError> {
         let Some(table) = self.tables.get(self.at) else { return Ok(None) };
         let open = match &mut self.open {
             Some(open) => open,
             none => {
-                let schema = match table.kind {
-                    Kind::Product => columns::corpus_products(),
-                    Kind::Review => columns::corpus_reviews(),
+                self.hashes.verify(self.folder, &table.entry)?;
+                let path = self.folder.join(&table.entry.name);
+                let table = match table.kind {
+                    Kind::Product => open_corpus_products(&path)?,
+                    Kind::Review => open_corpus_reviews(&path)?,
                 };
-                self.hashes.verify(self.folder, &table.entry, REMAKE)?;
-                let table = TableReader::open(&self.folder.join(&table.entry.name), &schema)?;
-                none.insert(Open { table, groups: 0, batches: Vec::new().into_iter() })
+                none.insert(OpenTable { table, groups: 0, pieces: Vec::new().into_iter() })
             }
         };
         loop {
-            if let Some(rows) = open.batches.next() {
+            if let Some(rows) = open.pieces.next() {
                 return Ok(Some(Item::Rows { table: self.at, rows }));
             }
             if open.groups == open.table.row_groups() {
@@ -98,17 +94,16 @@ impl<'a> Rows<'a> {
                 self.at += 1;
                 return Ok(Some(Item::End { table: self.at - 1 }));
             }
-            let rows = open.table.row_group(open.groups, usize::MAX >> 1, Some((self.columns)(table.kind)))?;
-            open.batches = rows.collect::<Result<Vec<_>, _>>()?.into_iter();
+            let pieces = open.table.read_group(open.groups, usize::MAX >> 1)?;
+            open.pieces = pieces.collect::<Result<Vec<_>, _>>()?.into_iter();
             open.groups += 1;
         }
     }
 }
 
-impl Iterator for Rows<'_> {
-    type Item = Result<Item, StoreError>;
+impl<R: Rows> Iterator for DocumentReader<'_, R> {
+    type Item = Result<Item<R>, StoreError>;
 
-    /// The next rows, or that a table has ended.
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
     }

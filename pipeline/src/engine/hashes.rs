@@ -13,8 +13,6 @@ use std::{
 
 use schemas::{FileEntry, Manifest, StoreError, store};
 
-use crate::REMAKE;
-
 /// The hashes that are known.
 #[derive(Debug)]
 pub struct Hashes {
@@ -50,16 +48,16 @@ impl Hashes {
     }
 
     /// Checks that `folder` holds the file that `entry` describes.
-    pub fn verify(&mut self, folder: &Path, entry: &FileEntry, remake: &'static str) -> Result<(), StoreError> {
+    pub fn verify(&mut self, folder: &Path, entry: &FileEntry) -> Result<(), StoreError> {
         let path = folder.join(&entry.name);
         let found = match self.blake3(&path) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(StoreError::Missing { path, remake });
+                return Err(StoreError::Missing { path });
             }
             other => other?,
         };
         if found != entry.blake3 {
-            return Err(StoreError::Damaged { path, found, wanted: entry.blake3.clone(), remake });
+            return Err(StoreError::Damaged { path, found, wanted: entry.blake3.clone() });
         }
         Ok(())
     }
@@ -109,7 +107,7 @@ pub fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
 ) -> Result<Option<String>, StoreError> {
     let mut missing = None;
     for entry in &manifest.files {
-        match hashes.verify(folder, entry, REMAKE) {
+        match hashes.verify(folder, entry) {
             Err(StoreError::Missing { .. }) => missing = Some(format!("`{}` is missing", entry.name)),
             other => other?,
         }

@@ -18,7 +18,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{REMAKE, engine::hashes::Hashes};
+use crate::engine::hashes::Hashes;
 
 /// The note in a table's own metadata that says what it was made from.
 const MADE_FROM: &str = "ebert.made_from";
@@ -112,7 +112,7 @@ impl Ledger {
         if made.made_from != made_from || made.file.name != name {
             return Ok(None);
         }
-        match hashes.verify(&self.folder, &made.file, REMAKE) {
+        match hashes.verify(&self.folder, &made.file) {
             Err(StoreError::Missing { .. }) => Ok(None),
             other => other.map(|()| Some(made)),
         }
@@ -127,7 +127,7 @@ impl Ledger {
         hashes: &mut Hashes,
     ) -> Result<Option<Made<C>>, StoreError> {
         let Some(file) = self.sealed_files().get(name) else { return Ok(None) };
-        match hashes.verify(&self.folder, file, REMAKE) {
+        match hashes.verify(&self.folder, file) {
             Err(StoreError::Missing { .. }) => return Ok(None),
             other => other?,
         }

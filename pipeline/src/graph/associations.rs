@@ -1,56 +1,59 @@
 //! `OUT/graph/associations.parquet`: undirected edges among products of the corpus.
 //!
-//! Joins the associations as found with the products of the corpus, puts the smaller id first, and leaves
-//! out loops and repetitions. All edges are in memory, and the ids of all products: about [`BYTES_PER_EDGE`] bytes for each
-//! association as found, and [`BYTES_PER_PRODUCT`] for each product.
+//! Keeps the associations whose ends are both products of the corpus, puts the smaller id first, and
+//! leaves out loops and repetitions. The tables of the corpus are read one at a time, but all edges
+//! and the ids of all products are in memory: about [`BYTES_PER_EDGE`] bytes per association found,
+//! and [`BYTES_PER_PRODUCT`] per product.
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
 
-use arrow::{array::StringArray, record_batch::RecordBatch};
 use polars::prelude::*;
 use schemas::{
-    Counts, Manifest, ManifestError, Rules, StoreError, columns,
+    CorpusAssociationRows, Counts, GraphEdge, Manifest, ManifestError, Rows, Rules, StoreError, UnknownRelation,
+    create_graph_edges,
     manifest::{CorpusBody, GraphBody, Hash, MANIFEST},
-    store::{self, Layout, TableWriter},
+    store,
 };
 
 use crate::{
-    REMAKE,
     engine::{
+        frames::{self, COUNT, FrameError, count_by},
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome},
     },
+    hint::Hint,
 };
 
-/// Memory for an association as found: three 16-byte views before and after the join, and the sort.
+/// Memory per association found: three 16-byte views before and after the join, and the sort.
 pub const BYTES_PER_EDGE: u64 = 200;
-/// Memory for the id of a product of the corpus, as measured.
+/// Memory per product id, as measured.
 pub const BYTES_PER_PRODUCT: u64 = 115;
 
-/// The graph step failed.
+/// The graph cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
-    /// The table library refused.
-    #[error("cannot {what} `{}`", path.display())]
-    Table {
-        /// What was tried: a verb.
-        what: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// Why not.
+    #[error("{}{}", .0, .0.hint())]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("cannot join the associations of `{}` with its products", folder.display())]
+    Query {
+        folder: PathBuf,
         #[source]
         source: PolarsError,
     },
-    /// A file of ours, or the disk.
-    #[error(transparent)]
+    /// A relation that the corpus does not have.
+    #[error("an association of the corpus `{}` cannot be read", folder.display())]
+    Relation {
+        folder: PathBuf,
+        #[source]
+        source: UnknownRelation,
+    },
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
-    /// A manifest.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
 }
 
 /// Raised whenever the output of this step changes for the same input.
@@ -70,7 +73,7 @@ pub fn make(
 ) -> Result<(Manifest<GraphBody>, Outcome), GraphError> {
     let since = Instant::now();
     let folder = out.join("graph");
-    let old = match Manifest::<GraphBody>::read(&folder, REMAKE) {
+    let old = match Manifest::<GraphBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
@@ -87,107 +90,115 @@ pub fn make(
     store::remove(&folder.join(MANIFEST))?;
     store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
 
-    let corpus_folder = out.join("corpus");
-    let table = |what| {
-        let path = corpus_folder.clone();
-        move |source| GraphError::Table { what, path, source }
-    };
-    let load = |stem: &str, columns: &[&str], hashes: &mut Hashes| -> Result<DataFrame, GraphError> {
-        let mut all: Option<DataFrame> = None;
-        for entry in corpus.files.iter().filter(|f| f.name.starts_with(stem) && f.rows > 0) {
-            hashes.verify(&corpus_folder, entry, REMAKE)?;
-            let path = corpus_folder.join(&entry.name);
-            let file = File::open(&path).map_err(StoreError::io("open", &path))?;
-            let columns = columns.iter().map(|c| (*c).to_owned()).collect();
-            let frame = ParquetReader::new(file)
-                .with_columns(Some(columns))
-                .finish()
-                .map_err(|source| GraphError::Table { what: "read", path, source })?;
-            match &mut all {
-                None => all = Some(frame),
-                Some(all) => drop(all.vstack_mut(&frame).map_err(table("join the tables of"))?),
-            }
-        }
-        let empty = || {
-            DataFrame::empty_with_schema(&columns.iter().map(|c| Field::new((*c).into(), DataType::String)).collect())
-        };
-        Ok(all.unwrap_or_else(empty))
-    };
-    let products = load("products-", &["product_id"], hashes)?;
-    let found = load("associations-", &["product", "other", "relation"], hashes)?;
-    let edges = edges(&found, &products).map_err(table("join the associations of"))?;
-    let (body, file) = write(&folder, &edges, found.height() as u64, corpus)?;
+    let mut tables = CorpusTables { folder: out.join("corpus"), corpus, hashes };
+    let query = |source| GraphError::Query { folder: out.join("corpus"), source };
+    let mut products = DataFrame::empty_with_schema(&strings(["product_id"]));
+    tables.for_each("products-", &columns::corpus_products(), &["product_id"], |table| {
+        products.vstack_mut_owned(table).map(drop)
+    })?;
+    let mut edges = DataFrame::empty_with_schema(&strings(EDGE));
+    let mut found = 0;
+    let ends = ["product", "other", "relation"];
+    tables.for_each("associations-", &columns::corpus_associations(), &ends, |table| {
+        found += table.height() as u64;
+        edges.vstack_mut_owned(edges_among(&table, &products)?).map(drop)
+    })?;
+    let edges = sorted_and_unique(&edges).map_err(query)?;
+    let (body, file) = write(&folder, &edges, found, corpus)?;
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
     Ok((manifest, Outcome::made(since, why)))
 }
 
-/// Undirected edges with both ends in `products`, sorted.
-fn edges(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
+/// The columns of the graph.
+const EDGE: [&str; 3] = ["product_a", "product_b", "relation"];
+
+fn strings<const N: usize>(columns: [&str; N]) -> Schema {
+    columns.into_iter().map(|column| Field::new(column.into(), DataType::String)).collect()
+}
+
+/// The tables of a corpus.
+struct CorpusTables<'a> {
+    folder: PathBuf,
+    corpus: &'a Manifest<CorpusBody>,
+    hashes: &'a mut Hashes,
+}
+
+impl CorpusTables<'_> {
+    /// Calls `each` with some columns of every table whose name begins with `stem`.
+    fn for_each(
+        &mut self,
+        stem: &str,
+        schema: &SchemaRef,
+        columns: &[&str],
+        mut each: impl FnMut(DataFrame) -> PolarsResult<()>,
+    ) -> Result<(), GraphError> {
+        for entry in self.corpus.files.iter().filter(|entry| entry.name.starts_with(stem)) {
+            self.hashes.verify(&self.folder, entry)?;
+            let table = frames::read(&self.folder.join(&entry.name), schema, columns)?;
+            each(table).map_err(|source| GraphError::Query { folder: self.folder.clone(), source })?;
+        }
+        Ok(())
+    }
+}
+
+/// The associations with both ends in `products`, apart from loops, as rows of [`EDGE`].
+fn edges_among(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
     let semi = || JoinArgs::new(JoinType::Semi);
-    let kept = found.join(products, ["product"], ["product_id"], semi(), None)?.join(
-        products,
-        ["other"],
-        ["product_id"],
-        semi(),
-        None,
-    )?;
-    let (products, others) = (kept.column("product")?.str()?, kept.column("other")?.str()?);
-    let ends = || products.iter().zip(others.iter());
-    let smaller: StringChunked = ends().map(|(a, b)| a.min(b)).collect();
-    let larger: StringChunked = ends().map(|(a, b)| a.max(b)).collect();
-    let no_loop: BooleanChunked = ends().map(|(a, b)| Some(a != b)).collect();
-    let edges = DataFrame::new(
-        kept.height(),
-        vec![
-            smaller.with_name("product_a".into()).into_column(),
-            larger.with_name("product_b".into()).into_column(),
-            kept.column("relation")?.clone(),
-        ],
-    )?;
-    edges
-        .filter(&no_loop)?
-        .unique_stable(None, UniqueKeepStrategy::Any, None)?
-        .sort(["product_a", "product_b", "relation"], SortMultipleOptions::default().with_maintain_order(false))
+    let kept = found.join(products, ["product"], ["product_id"], semi(), None)?;
+    let kept = kept.join(products, ["other"], ["product_id"], semi(), None)?;
+    let (product, other) = (kept.column("product")?, kept.column("other")?);
+    let in_order = product.lt(other)?;
+    let columns = vec![
+        product.zip_with(&in_order, other)?.with_name("product_a".into()),
+        other.zip_with(&in_order, product)?.with_name("product_b".into()),
+        kept.column("relation")?.clone(),
+    ];
+    DataFrame::new(kept.height(), columns)?.filter(&product.not_equal(other)?)
+}
+
+fn sorted_and_unique(edges: &DataFrame) -> PolarsResult<DataFrame> {
+    let order = SortMultipleOptions::default().with_maintain_order(false);
+    edges.unique_stable(None, UniqueKeepStrategy::Any, None)?.sort(EDGE, order)
+}
+
+/// The number of edges of each relation.
+fn edges_by_relation(edges: &DataFrame) -> PolarsResult<Counts> {
+    let counted = count_by(edges, &["relation"])?;
+    let (relations, counts) = (counted.column("relation")?.str()?, counted.column(COUNT)?.u64()?);
+    let pairs = relations.iter().flatten().zip(counts.iter().flatten());
+    Ok(pairs.map(|(relation, count)| (relation.to_owned(), count)).collect())
+}
+
+/// The number of products with an edge.
+fn linked_products(edges: &DataFrame) -> PolarsResult<u64> {
+    let mut ends = edges.column("product_a")?.unique()?;
+    ends.append(&edges.column("product_b")?.unique()?)?;
+    Ok(ends.n_unique()? as u64)
 }
 
 fn write(
-    folder: &Path,
+    (folder, corpus_folder): (&Path, &Path),
     edges: &DataFrame,
     found: u64,
     corpus: &Manifest<CorpusBody>,
 ) -> Result<(GraphBody, schemas::FileEntry), GraphError> {
-    let layout = Layout { byte_streams: &[], plain: &[], row_group_bytes: 64 << 20 };
-    let mut table = TableWriter::create(&folder.join(NAME), columns::graph_associations(), &layout)?;
-    let refused = |source| GraphError::Table { what: "write the edges of", path: folder.to_owned(), source };
+    let mut table = create_graph_edges(&folder.join(NAME))?;
+    let refused = |source| GraphError::Query { folder: folder.to_owned(), source };
     let column = |name: &str| edges.column(name).and_then(|c| c.str()).map_err(refused);
-    let (a, b, relation) = (column("product_a")?, column("product_b")?, column("relation")?);
-    let mut rows = a.iter().zip(b.iter()).zip(relation.iter()).map(|((a, b), r)| (a, b, r));
-    let (mut by_relation, mut nodes) = (Counts::new(), std::collections::HashSet::<Option<&str>>::new());
-    loop {
-        let piece: Vec<_> = rows.by_ref().take(1 << 15).collect();
-        if piece.is_empty() {
-            break;
-        }
-        for (a, b, relation) in &piece {
-            *by_relation.entry(relation.unwrap_or_default().to_owned()).or_default() += 1;
-            nodes.extend([a, b]);
-        }
-        let batch = RecordBatch::try_new(
-            columns::graph_associations(),
-            vec![
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.0.unwrap_or_default()))),
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.1.unwrap_or_default()))),
-                Arc::new(StringArray::from_iter_values(piece.iter().map(|r| r.2.unwrap_or_default()))),
-            ],
-        );
-        table.write_result(batch)?;
+    let (a, b, relations) = (column("product_a")?, column("product_b")?, column("relation")?);
+    for ((a, b), relation) in a.iter().zip(b.iter()).zip(relations.iter()) {
+        let relation = relation.unwrap_or_default().parse();
+        let relation = relation.map_err(|source| GraphError::Relation { folder: folder.to_owned(), source })?;
+        let (product_a, product_b) = (a.unwrap_or_default(), b.unwrap_or_default());
+        table.push(&GraphEdge { product_a, product_b, relation })?;
     }
+    let mut table = table.finish()?;
     let body = GraphBody {
         rules: rules(),
         corpus: Hash { blake3: corpus.data_blake3() },
         found,
-        edges: by_relation,
-        products: nodes.len() as u64,
+        edges: edges_by_relation(edges).map_err(refused)?,
+        products: linked_products(edges).map_err(refused)?,
     };
     table.note_made(&body)?;
     Ok((body, table.commit()?))
@@ -206,12 +217,25 @@ mod tests {
         )
         .unwrap();
         let products = df!("product_id" => ["a", "b", "c"]).unwrap();
-        let edges = edges(&found, &products).unwrap();
+        let edges = sorted_and_unique(&edges_among(&found, &products).unwrap()).unwrap();
         let wanted = df!(
             "product_a" => ["a", "a", "a"], "product_b" => ["b", "b", "c"],
             "relation" => ["complement", "substitute", "complement"],
         )
         .unwrap();
         assert!(edges.equals(&wanted), "{edges:?}");
+        let relations = [("complement".to_owned(), 2), ("substitute".to_owned(), 1)];
+        assert_eq!(edges_by_relation(&edges).unwrap(), Counts::from(relations));
+        assert_eq!(linked_products(&edges).unwrap(), 3);
+    }
+
+    #[test]
+    fn a_corpus_without_associations_has_no_edges() {
+        let products = df!("product_id" => ["a"]).unwrap();
+        let found = DataFrame::empty_with_schema(&strings(["product", "other", "relation"]));
+        let edges = sorted_and_unique(&edges_among(&found, &products).unwrap()).unwrap();
+        assert_eq!(edges.schema().as_ref(), &strings(EDGE));
+        assert_eq!(edges_by_relation(&edges).unwrap(), Counts::new());
+        assert_eq!(linked_products(&edges).unwrap(), 0);
     }
 }

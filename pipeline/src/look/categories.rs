@@ -1,48 +1,43 @@
-//! The segments of products, with their categories.
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::{Path, PathBuf},
-};
+//! The products of shards by category. A product's category is the first that its record names.
+use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray};
+use polars::prelude::*;
 use schemas::{
-    DocumentId, Manifest, ManifestError, Segment, SegmentRows, SpanOutside, StoreError, columns,
+    FileEntry, Manifest, ManifestError, columns,
     manifest::{CorpusBody, ShardsBody},
-    open_segments,
-    store::{self, TableReader},
 };
 
-use crate::REMAKE;
+use super::segments::{SegmentsError, read_segments};
+use crate::{
+    REMAKE,
+    engine::frames::{COUNT, FrameError, KeyCounts, read_sealed},
+    hint::Hint,
+};
 
 /// Products cannot be read by category.
 #[derive(Debug, thiserror::Error)]
 pub enum ProductsError {
-    /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
-    /// A file.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A row.
-    #[error("shard `{}` is not what its manifest promises", path.display())]
-    Row {
-        /// The shard.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: SpanOutside,
-    },
-    /// The shards are of another corpus.
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Segments(#[from] SegmentsError),
+    #[error("cannot join the segments of products with their categories")]
+    Query(#[from] PolarsError),
     #[error("the shards were made from another corpus than `{}`\nhint: run `{REMAKE}` to make them from this one", folder.display())]
-    OtherCorpus {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// No product names a category.
+    OtherCorpus { folder: PathBuf },
     #[error(
         "no product of the corpus names a category, so there is nothing to compare\nhint: metadata files of the dumps have `category` or `categories`"
     )]
     NoCategories,
+}
+
+/// A category and the number of its products.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CategorySize {
+    pub name: String,
+    pub products: u64,
 }
 
 /// The products of sealed shards.
@@ -54,72 +49,92 @@ pub(super) struct Products {
 }
 
 impl Products {
-    /// Those below `out`.
+    /// Opens the shards and the corpus below `out`.
     pub fn open(out: &Path) -> Result<Self, ProductsError> {
         let (corpus_folder, shards_folder) = (out.join("corpus"), out.join("shards"));
-        let shards = Manifest::<ShardsBody>::read(&shards_folder, REMAKE)?;
-        let corpus = Manifest::<CorpusBody>::read(&corpus_folder, REMAKE)?;
+        let shards = Manifest::<ShardsBody>::read(&shards_folder)?;
+        let corpus = Manifest::<CorpusBody>::read(&corpus_folder)?;
         if shards.body.corpus.blake3 != corpus.data_blake3() {
             return Err(ProductsError::OtherCorpus { folder: corpus_folder });
         }
         Ok(Self { corpus_folder, shards_folder, corpus, shards })
     }
 
-    /// The manifest of the shards.
-    pub fn shards(&self) -> &Manifest<ShardsBody> {
-        &self.shards
+    pub fn shards(&self) -> &ShardsBody {
+        &self.shards.body
     }
 
-    /// Calls `each` with every segment of a product that names a category; that is the first one that its record names.
-    /// Gives the number of products of each category.
-    pub fn each_segment(
+    /// Calls `each` once per shard, with the segments of products that name a category: the columns
+    /// `names` of a segment, `row`, `product_id` and `category`. Returns all categories, those with
+    /// the most products first.
+    pub fn for_each_shard(
         &self,
-        mut each: impl FnMut(&str, Segment<'_>),
-    ) -> Result<BTreeMap<String, u64>, ProductsError> {
-        let mut products: BTreeMap<String, u64> = BTreeMap::new();
-        for entry in self.shards.files.iter().filter(|f| f.name.starts_with("products-")) {
-            let Some(table) = self.corpus.files.iter().find(|f| f.name == entry.name) else { continue };
-            let of = categories_of(&store::verify_file(&self.corpus_folder, table, REMAKE)?)?;
-            let path = store::verify_file(&self.shards_folder, entry, REMAKE)?;
-            for name in of.values() {
-                *products.entry(name.clone()).or_default() += 1;
-            }
-            for batch in open_segments(&path)?.batches(1 << 12, None) {
-                let mut rows = SegmentRows::new(&batch?);
-                for row in 0..rows.len() {
-                    let segment = rows.get(row).map_err(|source| ProductsError::Row { path: path.clone(), source })?;
-                    if let Some(name) = of.get(&segment.document) {
-                        each(name, segment);
-                    }
-                }
-            }
+        names: &[&str],
+        mut each: impl FnMut(&DataFrame) -> PolarsResult<()>,
+    ) -> Result<Vec<CategorySize>, ProductsError> {
+        let mut products = KeyCounts::new([Field::new("category".into(), DataType::String)]);
+        for shard in self.shards.files.iter().filter(|file| file.name.starts_with("products-")) {
+            let Some(table) = self.corpus.files.iter().find(|file| file.name == shard.name) else { continue };
+            let categories = self.categories(table)?;
+            products.add(&categories)?;
+            let segments = read_segments(&self.shards_folder, shard, &[names, &["product_id"]].concat())?;
+            let inner = JoinArgs::new(JoinType::Inner);
+            each(&segments.join(&categories, ["product_id"], ["product_id"], inner, None)?)?;
         }
-        if products.is_empty() {
-            return Err(ProductsError::NoCategories);
-        }
-        Ok(products)
+        let sizes = largest_first(&products.finish()?)?;
+        if sizes.is_empty() { Err(ProductsError::NoCategories) } else { Ok(sizes) }
+    }
+
+    fn categories(&self, table: &FileEntry) -> Result<DataFrame, ProductsError> {
+        let schema = columns::corpus_products();
+        let products = read_sealed(&self.corpus_folder, table, &schema, &["product_id", "categories"])?;
+        Ok(first_categories(&products)?)
     }
 }
 
-/// The category of each product of a table.
-fn categories_of(table: &Path) -> Result<HashMap<DocumentId, String>, StoreError> {
-    let table = TableReader::open(table, &columns::corpus_products())?;
-    let mut of = HashMap::new();
-    for batch in table.batches(1 << 12, Some(&["product_id", "categories"])) {
-        let batch = batch?;
-        let (ids, lists) = (batch.column(0).as_string::<i32>(), batch.column(1).as_list::<i32>());
-        for row in 0..batch.num_rows() {
-            let list = lists.value(row);
-            let list = list.as_string::<i32>();
-            if !list.is_empty() {
-                of.insert(DocumentId::of_product(ids.value(row)), list.value(0).to_owned());
-            }
-        }
-    }
-    Ok(of)
+/// The columns `product_id` and `category`, without products that name no category.
+fn first_categories(products: &DataFrame) -> PolarsResult<DataFrame> {
+    let null_if_empty = true;
+    let first = products.column("categories")?.list()?.lst_get(0, null_if_empty)?.with_name("category".into());
+    let named = first.is_not_null();
+    let columns = vec![products.column("product_id")?.clone(), first.into_column()];
+    DataFrame::new(products.height(), columns)?.filter(&named)
+}
+
+/// From the rows of [`KeyCounts`]: by size, then by name.
+fn largest_first(products: &DataFrame) -> PolarsResult<Vec<CategorySize>> {
+    let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
+    let sorted = products.sort([COUNT, "category"], order)?;
+    let (names, counts) = (sorted.column("category")?.str()?, sorted.column(COUNT)?.u64()?);
+    let sizes = names.iter().flatten().zip(counts.iter().flatten());
+    Ok(sizes.map(|(name, products)| CategorySize { name: name.to_owned(), products }).collect())
 }
 
 /// A text as a field of a CSV file.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_category_counts() {
+        let lists: [&[&str]; 5] = [&["Tea", "Food"], &[], &["Food"], &["Cups"], &["Tea"]];
+        let lists = lists.map(|list| Series::new("".into(), list));
+        let products = df!(
+            "product_id" => ["B1", "B2", "B3", "B4", "B5"], "categories" => Series::new("".into(), lists),
+        )
+        .unwrap();
+        let found = first_categories(&products).unwrap();
+        let wanted = df!("product_id" => ["B1", "B3", "B4", "B5"], "category" => ["Tea", "Food", "Cups", "Tea"]);
+        assert!(found.equals(&wanted.unwrap()), "{found:?}");
+
+        let mut counts = KeyCounts::new([Field::new("category".into(), DataType::String)]);
+        counts.add(&found).unwrap();
+        let sizes = largest_first(&counts.finish().unwrap()).unwrap();
+        let size = |name: &str, products| CategorySize { name: name.to_owned(), products };
+        assert_eq!(sizes, [size("Tea", 2), size("Cups", 1), size("Food", 1)]);
+    }
 }

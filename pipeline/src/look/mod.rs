@@ -1,8 +1,13 @@
-//! Looking at what is there: [`inspect`](inspect::inspect) the shards, [`verify`](verify::verify) every file, draw
-//! figures, export titles.
-pub mod categories;
+//! Commands that read the output: [`inspect`](inspect::inspect) prints what the shards contain,
+//! [`verify`](verify::verify) checks every file, [`phrases`](phrases::phrases) and
+//! [`overlap`](overlap::overlap) make the paper's Table 1 and Figure 6, and
+//! [`titles`](titles::titles) exports the products' titles.
+//!
+//! These modules know the sealed folders, and nothing of the steps that make them.
+mod categories;
 pub mod inspect;
 pub mod overlap;
 pub mod phrases;
+mod segments;
 pub mod titles;
 pub mod verify;

@@ -1,123 +1,152 @@
 //! `pipeline report overlap`: which pool phrases are also noun phrases (the paper's Figure 6).
 //!
-//! A category's pool phrases are those that occur in its products; its noun phrases, of which only those matter that are pool phrases,
-//! are the spans that were found as both. The cell of two categories is the share of the first one's pool phrases that are noun
-//! phrases of the second one. A product's category is the first that its record names.
+//! A category's pool phrases are those that occur in its products. Its noun phrases are the spans
+//! that were found as both a pool phrase and a noun phrase; other noun phrases do not matter here.
+//! The cell of two categories is the share of the first one's pool phrases that are noun phrases of
+//! the second one.
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashMap,
     fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
 
+use polars::prelude::*;
 use schemas::{StoreError, store};
 
-use super::categories::{Products, ProductsError, quoted};
-use crate::engine::progress::thousands;
+use super::{
+    categories::{CategorySize, Products, ProductsError, quoted},
+    segments::{SpanColumn, spans},
+};
+use crate::engine::{
+    frames::{COUNT, KeyCounts, count_by, semi_join},
+    progress::thousands,
+};
 
 /// The figure cannot be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum OverlapError {
-    /// What was made.
     #[error(transparent)]
     Products(#[from] ProductsError),
-    /// A file.
-    #[error(transparent)]
+    #[error("cannot compare the phrases of categories")]
+    Query(#[from] PolarsError),
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
-    /// Noun phrases were not looked for.
     #[error("the shards in `{}` have no noun phrases\nhint: make them with NOUNS=on", folder.display())]
-    NoNouns {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// No phrase is in a product with a category.
+    NoNouns { folder: PathBuf },
     #[error(
         "no product that names a category has a phrase of the pool, so there is nothing to draw\nhint: a pool of this corpus: POOL= of `make shards`, or none, so that it is mined"
     )]
     NoPhrases,
-    /// The report cannot be written.
     #[error("cannot write the report")]
     Report(#[from] io::Error),
 }
 
-/// The phrases of a category's products.
-#[derive(Clone, Debug, Default)]
-struct Category {
-    products: u64,
-    /// Pool phrases that occur.
-    phrases: HashSet<u32>,
-    /// Those that occur as a noun phrase.
-    nouns: HashSet<u32>,
+/// A category, as a row and a column of the figure.
+#[derive(Clone, Debug, PartialEq)]
+struct Overlap {
+    category: CategorySize,
+    pool_phrases: u64,
+    /// For each category of the figure, the share of the pool phrases that are its noun phrases.
+    shares: Vec<f64>,
 }
 
 /// Draws the figure of the `most` categories with the most products into `out/report`.
 pub fn overlap(out: &Path, most: usize, report: &mut impl io::Write) -> Result<(), OverlapError> {
     let products = Products::open(out)?;
-    if !products.shards().body.options.nouns {
+    if !products.shards().options.nouns {
         return Err(OverlapError::NoNouns { folder: out.join("shards") });
     }
-    let mut categories: BTreeMap<String, Category> = BTreeMap::new();
-    for (name, count) in products.each_segment(|name, segment| {
-        let category = categories.entry(name.to_owned()).or_default();
-        let nouns: HashSet<_> = segment.noun_phrases.iter().map(|noun| noun.tokens()).collect();
-        for span in segment.phrases {
-            category.phrases.insert(span.phrase.get());
-            if nouns.contains(&span.tokens.tokens()) {
-                category.nouns.insert(span.phrase.get());
-            }
-        }
-    })? {
-        categories.entry(name).or_default().products = count;
-    }
-    let mut largest: Vec<(String, Category)> = categories.into_iter().filter(|c| !c.1.phrases.is_empty()).collect();
-    largest.sort_by_key(|(name, category)| (std::cmp::Reverse(category.products), name.clone()));
-    largest.truncate(most);
-    if largest.is_empty() {
+    let key = || [Field::new("category".into(), DataType::String), Field::new("phrase_id".into(), DataType::UInt32)];
+    let (mut phrases, mut nouns) = (KeyCounts::new(key()), KeyCounts::new(key()));
+    let sizes = products.for_each_shard(&["phrases", "noun_phrases"], |segments| {
+        let found = spans(segments, SpanColumn::Phrases, &["row", "category"])?;
+        phrases.add(&found)?;
+        nouns.add(&same_spans(&found, segments)?)
+    })?;
+    let table = overlaps(&phrases.finish()?, &nouns.finish()?, sizes, most)?;
+    if table.is_empty() {
         return Err(OverlapError::NoPhrases);
     }
-    largest.sort_by(|a, b| a.0.cmp(&b.0));
 
     let folder = out.join("report");
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
-    let (table, figure) = (folder.join("overlap.csv"), folder.join("overlap.svg"));
-    store::write_file(&table, csv(&largest).as_bytes())?;
-    store::write_file(&figure, svg(&largest).as_bytes())?;
-    for (name, category) in &largest {
-        let own = 100.0 * share(category, category);
+    let (csv_path, svg_path) = (folder.join("overlap.csv"), folder.join("overlap.svg"));
+    store::write_file(&csv_path, csv(&table).as_bytes())?;
+    store::write_file(&svg_path, svg(&table).as_bytes())?;
+    for (i, row) in table.iter().enumerate() {
         writeln!(
             report,
-            "{name:32} {:>9} products {:>8} pool phrases   {own:5.1}% are noun phrases of the category",
-            thousands(category.products),
-            thousands(category.phrases.len() as u64)
+            "{:32} {:>9} products {:>8} pool phrases   {:5.1}% are noun phrases of the category",
+            row.category.name,
+            thousands(row.category.products),
+            thousands(row.pool_phrases),
+            100.0 * row.shares[i]
         )?;
     }
-    writeln!(report, "figure    {}\ntable     {}", figure.display(), table.display())?;
+    writeln!(report, "figure    {}\ntable     {}", svg_path.display(), csv_path.display())?;
     Ok(())
 }
 
-/// The share of one category's pool phrases that are noun phrases of another one.
-fn share(of: &Category, in_: &Category) -> f64 {
-    of.phrases.intersection(&in_.nouns).count() as f64 / of.phrases.len().max(1) as f64
+/// The phrase spans that are also noun phrases of their segments.
+fn same_spans(phrases: &DataFrame, segments: &DataFrame) -> PolarsResult<DataFrame> {
+    semi_join(phrases, &spans(segments, SpanColumn::NounPhrases, &["row"])?, &["row", "start", "length"])
 }
 
-fn csv(categories: &[(String, Category)]) -> String {
+/// The `most` largest categories that have phrases, by name. `phrases` and `nouns` have one row per
+/// category and phrase; `sizes` has all categories, the largest first.
+fn overlaps(
+    phrases: &DataFrame,
+    nouns: &DataFrame,
+    sizes: Vec<CategorySize>,
+    most: usize,
+) -> PolarsResult<Vec<Overlap>> {
+    let of_category = |name: &str| phrases.filter(&phrases.column("category")?.str()?.equal(name));
+    let mut largest: Vec<(CategorySize, DataFrame)> = Vec::new();
+    for category in sizes {
+        if largest.len() == most {
+            break;
+        }
+        let phrases = of_category(&category.name)?;
+        if phrases.height() > 0 {
+            largest.push((category, phrases));
+        }
+    }
+    largest.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+    let rows = largest.iter().map(|(category, phrases)| {
+        let common = count_by(&semi_join(nouns, phrases, &["phrase_id"])?, &["category"])?;
+        let (names, counts) = (common.column("category")?.str()?, common.column(COUNT)?.u64()?);
+        let common: HashMap<&str, u64> = names.iter().flatten().zip(counts.iter().flatten()).collect();
+        let share = |column: &CategorySize| {
+            common.get(column.name.as_str()).copied().unwrap_or(0) as f64 / phrases.height() as f64
+        };
+        Ok(Overlap {
+            category: category.clone(),
+            pool_phrases: phrases.height() as u64,
+            shares: largest.iter().map(|(column, _)| share(column)).collect(),
+        })
+    });
+    rows.collect()
+}
+
+fn csv(table: &[Overlap]) -> String {
     let mut text = String::from("category,products,pool_phrases");
-    categories.iter().for_each(|(name, _)| text += &format!(",{}", quoted(name)));
+    table.iter().for_each(|column| text += &format!(",{}", quoted(&column.category.name)));
     text.push('\n');
-    for (name, row) in categories {
-        let _ = write!(text, "{},{},{}", quoted(name), row.products, row.phrases.len());
-        categories.iter().for_each(|(_, column)| text += &format!(",{:.4}", share(row, column)));
+    for row in table {
+        let _ = write!(text, "{},{},{}", quoted(&row.category.name), row.category.products, row.pool_phrases);
+        row.shares.iter().for_each(|share| text += &format!(",{share:.4}"));
         text.push('\n');
     }
     text
 }
 
 /// A heat map: a row for the pool phrases of each category, a column for the noun phrases of each.
-fn svg(categories: &[(String, Category)]) -> String {
+fn svg(table: &[Overlap]) -> String {
     const CELL: usize = 52;
     const LEFT: usize = 230;
     const TOP: usize = 190;
-    let n = categories.len();
+    let n = table.len();
     let (width, height) = (LEFT + n * CELL + 80, TOP + n * CELL + 30);
     let escape = |name: &str| {
         let short: String = name.chars().take(30).collect();
@@ -128,21 +157,20 @@ fn svg(categories: &[(String, Category)]) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
          <text x=\"12\" y=\"22\" font-size=\"14\">Share of a category's pool phrases (rows) that are noun phrases of a category (columns)</text>\n"
     );
-    for (i, (name, _)) in categories.iter().enumerate() {
+    for (i, row) in table.iter().enumerate() {
         let middle = i * CELL + CELL / 2;
         let (x, y) = (LEFT + middle, TOP + middle + 4);
-        let name = escape(name);
+        let name = escape(&row.category.name);
         let _ = writeln!(svg, "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{name}</text>", LEFT - 8);
         let at = TOP - 8;
         let _ = writeln!(svg, "<text x=\"{x}\" y=\"{at}\" transform=\"rotate(-45 {x} {at})\">{name}</text>");
     }
-    for (i, (_, row)) in categories.iter().enumerate() {
-        for (j, (_, column)) in categories.iter().enumerate() {
-            let share = share(row, column);
+    for (i, row) in table.iter().enumerate() {
+        for (j, share) in row.shares.iter().enumerate() {
             // From white to a dark blue; the text turns white where the cell is dark.
             let mix = |from: f64, to: f64| (from + (to - from) * share).round() as u8;
             let fill = format!("#{:02x}{:02x}{:02x}", mix(247.0, 8.0), mix(251.0, 48.0), mix(255.0, 107.0));
-            let ink = if share > 0.5 { "white" } else { "black" };
+            let ink = if *share > 0.5 { "white" } else { "black" };
             let (x, y) = (LEFT + j * CELL, TOP + i * CELL);
             let _ = writeln!(
                 svg,
@@ -155,4 +183,35 @@ fn svg(categories: &[(String, Category)]) -> String {
         }
     }
     svg + "</svg>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_rows_phrases() {
+        let phrases = df!(
+            "category" => ["b", "b", "b", "b", "a", "a", "c", "d"], "phrase_id" => [0u32, 1, 2, 3, 1, 9, 5, 0],
+            COUNT => [1u64; 8],
+        )
+        .unwrap();
+        let nouns = df!(
+            "category" => ["b", "b", "a", "d"], "phrase_id" => [0u32, 1, 1, 0], COUNT => [1u64; 4],
+        )
+        .unwrap();
+        let size = |name: &str, products| CategorySize { name: name.to_owned(), products };
+        let sizes = || vec![size("none", 99), size("c", 5), size("b", 4), size("a", 3), size("d", 1)];
+        let found = overlaps(&phrases, &nouns, sizes(), 3).unwrap();
+        let row =
+            |category, pool_phrases, shares: [f64; 3]| Overlap { category, pool_phrases, shares: shares.to_vec() };
+        // Of a: {1, 9}; of b: {0, 1, 2, 3}; of c: {5}. `none` has no phrases, and d is too small.
+        let wanted = [
+            row(size("a", 3), 2, [0.5, 0.5, 0.0]),
+            row(size("b", 4), 4, [0.25, 0.5, 0.0]),
+            row(size("c", 5), 1, [0.0, 0.0, 0.0]),
+        ];
+        assert_eq!(found, wanted);
+        assert!(overlaps(&phrases.clear(), &nouns, sizes(), 3).unwrap().is_empty());
+    }
 }

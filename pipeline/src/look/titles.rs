@@ -1,127 +1,171 @@
-//! `pipeline titles`: the products of the corpus as examples of product classification (the paper's fourth task).
+//! `pipeline titles`: the products of the corpus as examples of product classification (the paper's
+//! fourth task).
 //!
-//! A line is `{"id", "title", "labels"}`: product id, title and all categories that the product's record names. Products
-//! without a title or a category are left out and counted. Lines are in the order of the corpus, that is of hashed ids.
+//! A line is `{"id", "labels", "title"}`: product id, all categories that the product's record
+//! names, and title. Products without a title or a category are left out and counted. Lines are in
+//! the order of the corpus, that is of hashed ids.
 //!
-//! Some records name whole sentences of the product's page among their categories (gift cards of the 2018 dump: `No expiration, no fees.`).
-//! What ends as a sentence does is no label, and is counted.
+//! Some records name whole sentences of the product's page among their categories (gift cards of
+//! the 2018 dump: `No expiration, no fees.`). What ends as a sentence does is not a label.
 use std::{
-    collections::BTreeSet,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use arrow::array::AsArray;
-use schemas::{
-    Manifest, ManifestError, StoreError, columns,
-    manifest::CorpusBody,
-    store::{self, Output, TableReader},
-};
+use polars::prelude::*;
+use schemas::{Manifest, ManifestError, StoreError, columns, manifest::CorpusBody, store::Output};
 
 use crate::{
-    REMAKE,
-    engine::progress::{quoted, thousands},
+    engine::{
+        frames::{FrameError, KeyCounts, filter_text, read_sealed, semi_join},
+        progress::{quoted, thousands},
+    },
+    hint::Hint,
 };
 
 /// The titles cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TitlesError {
-    /// The corpus.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
-    /// A file.
     #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("cannot join the titles of products with their categories")]
+    Query(#[from] PolarsError),
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
-    /// No product will do.
     #[error(
         "no product in `{}` has a title and a category\nhint: metadata files of the dumps have `title` and `category` or `categories`",
         folder.display()
     )]
-    None {
-        /// The corpus.
-        folder: PathBuf,
-    },
-    /// The summary cannot be written.
+    NoExamples { folder: PathBuf },
     #[error("cannot write the summary")]
     Report(#[from] io::Error),
 }
 
-/// Writes the titles of `out/corpus` to a file, and a summary to `report`.
-///
-/// # Errors
-/// When the corpus cannot be read, no product has a title and a category, or the file cannot be written.
+/// Writes the titles of `out/corpus` to `file`, and a summary to `report`.
 pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<(), TitlesError> {
     let folder = out.join("corpus");
-    let corpus = Manifest::<CorpusBody>::read(&folder, REMAKE)?;
+    let corpus = Manifest::<CorpusBody>::read(&folder)?;
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
     }
     let mut lines = Output::at(file)?.create()?;
-    let (mut written, mut no_title, mut no_label) = (0u64, 0u64, 0u64);
-    let (mut labels, mut sentences) = (BTreeSet::new(), BTreeSet::new());
-    for entry in corpus.files.iter().filter(|f| f.name.starts_with("products-")) {
-        let path = store::verify_file(&folder, entry, REMAKE)?;
-        let table = TableReader::open(&path, &columns::corpus_products())?;
-        for batch in table.batches(1 << 12, Some(&["product_id", "title", "categories"])) {
-            let batch = batch?;
-            let (ids, titles) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
-            let lists = batch.column(2).as_list::<i32>();
-            for row in 0..batch.num_rows() {
-                let list = lists.value(row);
-                let named = list.as_string::<i32>().iter().flatten().filter(|label| !label.trim().is_empty());
-                let (no, of): (Vec<&str>, Vec<&str>) = named.partition(|label| is_sentence(label));
-                sentences.extend(no.into_iter().map(str::to_owned));
-                if titles.value(row).trim().is_empty() {
-                    no_title += 1;
-                } else if of.is_empty() {
-                    no_label += 1;
-                } else {
-                    let line = serde_json::json!({"id": ids.value(row), "title": titles.value(row), "labels": of});
-                    writeln!(lines, "{line}").map_err(StoreError::io("write", file))?;
-                    labels.extend(of.into_iter().map(str::to_owned));
-                    written += 1;
-                }
-            }
+    let (mut written, mut no_title, mut no_label) = (0, 0, 0);
+    let category = || [Field::new("categories".into(), DataType::String)];
+    let (mut labels, mut sentences) = (KeyCounts::new(category()), KeyCounts::new(category()));
+    for entry in corpus.files.iter().filter(|entry| entry.name.starts_with("products-")) {
+        let columns = ["product_id", "title", "categories"];
+        let products = read_sealed(&folder, entry, &columns::corpus_products(), &columns)?;
+        let examples = Examples::new(products)?;
+        for example in json_lines(&examples.labels)? {
+            writeln!(lines, "{example}").map_err(StoreError::io("write", file))?;
+            written += 1;
         }
+        labels.add(&examples.labels)?;
+        sentences.add(&examples.sentences)?;
+        no_title += examples.no_title;
+        no_label += examples.no_label;
     }
     if written == 0 {
-        return Err(TitlesError::None { folder });
+        return Err(TitlesError::NoExamples { folder });
     }
     lines.commit()?;
+    let labels = labels.finish()?.height();
     writeln!(
         report,
         "titles    {} products   {} labels   {}",
         thousands(written),
-        thousands(labels.len() as u64),
+        thousands(labels as u64),
         file.display()
     )?;
     if no_title + no_label > 0 {
-        writeln!(
-            report,
-            "left out  {} without a title, {} without a category",
-            thousands(no_title),
-            thousands(no_label)
-        )?;
+        let (no_title, no_label) = (thousands(no_title as u64), thousands(no_label as u64));
+        writeln!(report, "left out  {no_title} without a title, {no_label} without a category")?;
     }
-    if let Some(first) = sentences.first() {
-        writeln!(
-            report,
-            "no labels {} categories that are sentences, such as `{first}`",
-            thousands(sentences.len() as u64)
-        )?;
+    let sentences = sentences.finish()?;
+    let sentences = sentences.column("categories")?.str()?;
+    if let Some(first) = sentences.iter().flatten().min() {
+        let count = thousands(sentences.len() as u64);
+        writeln!(report, "no labels {count} categories that are sentences, such as `{first}`")?;
     }
-    let model = trained(out).map_or_else(|| "bert-base-uncased".to_owned(), |run| quoted(&run));
-    writeln!(report, "next      make finetune TASK=pc DATA={} MODEL={model}", quoted(file))?;
+    writeln!(report, "next      make finetune TASK=pc DATA={} MODEL=bert-base-uncased", quoted(file))?;
     Ok(())
 }
 
-/// A run below `out` that has a model, if there is one.
-fn trained(out: &Path) -> Option<PathBuf> {
-    let runs = std::fs::read_dir(out.join("runs")).ok()?.flatten().map(|run| run.path());
-    runs.filter(|run| run.join("model/config.json").is_file()).min()
+/// The examples of a table of products.
+struct Examples {
+    /// One row per label of a product with a title: `row` of the product, `product_id`, `title`,
+    /// and the label as `categories`.
+    labels: DataFrame,
+    /// The categories of all products that are sentences.
+    sentences: DataFrame,
+    /// Products without a title.
+    no_title: usize,
+    /// Products with a title, but without a label.
+    no_label: usize,
+}
+
+impl Examples {
+    fn new(products: DataFrame) -> PolarsResult<Self> {
+        let products = products.with_row_index("row".into(), None)?;
+        let titled = filter_text(&products, "title", |title| !title.trim().is_empty())?;
+        let options = ExplodeOptions { empty_as_null: false, keep_nulls: false };
+        let categories = products.explode(["categories"], options)?;
+        let categories = filter_text(&categories, "categories", |category| !category.trim().is_empty())?;
+        let sentences = filter_text(&categories, "categories", is_sentence)?;
+        let labels = filter_text(&categories, "categories", |category| !is_sentence(category))?;
+        let labels = semi_join(&labels, &titled, &["row"])?;
+        let labelled = labels.column("row")?.n_unique()?;
+        let (no_title, no_label) = (products.height() - titled.height(), titled.height() - labelled);
+        Ok(Self { labels, sentences, no_title, no_label })
+    }
+}
+
+/// One JSON object per product, from the rows of [`Examples::labels`].
+fn json_lines(labels: &DataFrame) -> PolarsResult<Vec<serde_json::Value>> {
+    let (rows, names) = (labels.column("row")?.idx()?, labels.column("categories")?.str()?);
+    let (ids, titles) = (labels.column("product_id")?.str()?, labels.column("title")?.str()?);
+    let mut lines = Vec::new();
+    let mut from = 0;
+    let rows: Vec<IdxSize> = rows.iter().flatten().collect();
+    for of_product in rows.chunk_by(|a, b| a == b) {
+        let labels: Vec<_> = (from..from + of_product.len()).map(|i| names.get(i)).collect();
+        lines.push(serde_json::json!({"id": ids.get(from), "title": titles.get(from), "labels": labels}));
+        from += of_product.len();
+    }
+    Ok(lines)
 }
 
 /// Whether a category ends as a sentence does.
 fn is_sentence(category: &str) -> bool {
     category.trim_end().ends_with(['.', '!', '?'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_become_examples_or_are_counted() {
+        let lists: [&[&str]; 6] =
+            [&["Food", "Best before June.", "Tea"], &["Food"], &[" ", "Really?"], &[], &["Tea", "Tea"], &[]];
+        let lists = lists.map(|list| Series::new("".into(), list));
+        let products = df!(
+            "product_id" => ["B1", "B2", "B3", "B4", "B5", "B6"], "title" => ["Green \"tea\"", "  ", "A", "B", "C", ""],
+            "categories" => Series::new("categories".into(), lists),
+        )
+        .unwrap();
+        let examples = Examples::new(products).unwrap();
+        assert_eq!((examples.no_title, examples.no_label), (2, 2));
+        let sentences: Vec<_> =
+            examples.sentences.column("categories").unwrap().str().unwrap().iter().flatten().collect();
+        assert_eq!(sentences, ["Best before June.", "Really?"]);
+        let lines: Vec<String> = json_lines(&examples.labels).unwrap().iter().map(ToString::to_string).collect();
+        let wanted = [
+            r#"{"id":"B1","labels":["Food","Tea"],"title":"Green \"tea\""}"#,
+            r#"{"id":"B5","labels":["Tea","Tea"],"title":"C"}"#,
+        ];
+        assert_eq!(lines, wanted);
+    }
 }

@@ -5,19 +5,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
 
-use arrow::{
-    array::{Array, AsArray, Float32Array, StringArray, UInt8Array, UInt32Array, UInt64Array},
-    datatypes::{Float32Type, UInt8Type, UInt64Type},
-    record_batch::RecordBatch,
-};
 use schemas::{
-    Manifest, ManifestError, Rules, StoreError, columns,
+    Manifest, ManifestError, PhraseId, PoolPhrase, PoolPhraseRows, Rules, StoreError, create_pool_phrases,
     manifest::{Hash, MANIFEST, PoolBody, PoolSource, ShardsBody},
-    store::{self, Layout, TableReader, TableWriter},
+    open_pool_phrases, store,
 };
 
 mod entries;
@@ -37,6 +31,7 @@ use crate::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome},
     },
+    hint::Hint,
     text::{self, Tokenizer},
 };
 
@@ -189,10 +184,10 @@ pub enum PoolError {
         min_score_single: f64,
     },
     /// A file of ours, or the disk.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
 }
 
@@ -200,7 +195,7 @@ pub enum PoolError {
 pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolError> {
     let since = Instant::now();
     let folder = request.out.join("pool");
-    let old = match Manifest::<PoolBody>::read(&folder, REMAKE) {
+    let old = match Manifest::<PoolBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
@@ -312,22 +307,17 @@ fn changed(request: &Request<'_>, source: &PoolSource, was: &PoolBody) -> Option
 const NAME: &str = "phrases.parquet";
 
 fn write(folder: &Path, pool: &Pool, body: &PoolBody) -> Result<schemas::FileEntry, StoreError> {
-    let layout = Layout { byte_streams: &["phrase_id"], plain: &["phrase"], row_group_bytes: 16 << 20 };
-    let mut table = TableWriter::create(&folder.join(NAME), columns::pool_phrases(), &layout)?;
-    for (number, phrases) in pool.phrases.chunks(1 << 14).enumerate() {
-        let first = (number << 14) as u32;
-        let batch = RecordBatch::try_new(
-            columns::pool_phrases(),
-            vec![
-                Arc::new(UInt32Array::from_iter_values(first..first + phrases.len() as u32)),
-                Arc::new(StringArray::from_iter_values(phrases.iter().map(|p| &p.text))),
-                Arc::new(Float32Array::from_iter_values(phrases.iter().map(|p| p.score))),
-                Arc::new(UInt8Array::from_iter_values(phrases.iter().map(|p| p.words))),
-                Arc::new(phrases.iter().map(|p| p.frequency).collect::<UInt64Array>()),
-            ],
-        );
-        table.write_result(batch)?;
+    let mut table = create_pool_phrases(&folder.join(NAME))?;
+    for (row, phrase) in pool.phrases.iter().enumerate() {
+        table.push(&PoolPhrase {
+            id: PhraseId::new(row as u32),
+            phrase: &phrase.text,
+            score: phrase.score,
+            words: phrase.words,
+            frequency: phrase.frequency,
+        })?;
     }
+    let mut table = table.finish()?;
     table.note_made(body)?;
     table.commit()
 }
@@ -336,10 +326,10 @@ fn write(folder: &Path, pool: &Pool, body: &PoolBody) -> Result<schemas::FileEnt
 #[derive(Debug, thiserror::Error)]
 pub enum PoolOfShardsError {
     /// The manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// The table.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// It is not the one that their spans refer to.
     #[error("the shards were made with another pool than `{}`\nhint: run `{REMAKE}` to make them with this one", folder.display())]
@@ -352,7 +342,7 @@ pub enum PoolOfShardsError {
 /// Reads the pool of `out` that the spans of these shards refer to.
 pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsError> {
     let folder = out.join("pool");
-    let manifest = Manifest::<PoolBody>::read(&folder, REMAKE)?;
+    let manifest = Manifest::<PoolBody>::read(&folder)?;
     if manifest.data_blake3() != shards.pool.blake3 {
         return Err(PoolOfShardsError::Other { folder });
     }
@@ -363,21 +353,16 @@ pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsEr
 pub fn load(out: &Path, manifest: &Manifest<PoolBody>) -> Result<Pool, StoreError> {
     let folder = out.join("pool");
     for entry in &manifest.files {
-        store::verify_file(&folder, entry, REMAKE)?;
+        store::verify_file(&folder, entry)?;
     }
-    let table = TableReader::open(&folder.join(NAME), &columns::pool_phrases())?;
+    let table = open_pool_phrases(&folder.join(NAME))?;
     let mut pool = Pool { phrases: Vec::with_capacity(table.rows() as usize) };
-    for batch in table.batches(1 << 14, None) {
-        let batch = batch?;
-        let texts = batch.column(1).as_string::<i32>();
-        let scores = batch.column(2).as_primitive::<Float32Type>();
-        let words = batch.column(3).as_primitive::<UInt8Type>();
-        let frequencies = batch.column(4).as_primitive::<UInt64Type>();
-        pool.phrases.extend((0..batch.num_rows()).map(|i| Phrase {
-            text: texts.value(i).to_owned(),
-            score: scores.value(i),
-            words: words.value(i),
-            frequency: frequencies.is_valid(i).then(|| frequencies.value(i)),
+    for rows in table.read::<PoolPhraseRows>(1 << 14) {
+        pool.phrases.extend(rows?.iter().map(|row| Phrase {
+            text: row.phrase.to_owned(),
+            score: row.score,
+            words: row.words,
+            frequency: row.frequency,
         }));
     }
     Ok(pool)

@@ -1,6 +1,5 @@
 //! `pipeline train-tagger` and `pipeline evaluate-tagger`.
 use std::{
-    collections::BTreeSet,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -13,7 +12,7 @@ use schemas::{StoreError, store::Output};
 
 use ebert_english::{
     Model, ModelError, evaluate as score,
-    train::{self, Epochs, MOST_TAGS},
+    train::{self, Epochs, TrainError},
     treebank::{self, Sentence, TreebankError},
 };
 use pipeline::engine::progress::thousands;
@@ -42,15 +41,12 @@ pub enum TaggerError {
         /// What is wrong.
         source: TreebankError,
     },
-    /// More than a model can hold.
-    #[error(
-        "the treebanks have {found} different tags, more than {MOST_TAGS}\n\
-         hint: is the tag the second column of each line? A tag set such as the Penn Treebank's has about 45"
-    )]
-    Tags {
-        /// How many they have.
-        found: usize,
-    },
+    /// More tags than a model can have.
+    #[error("{0}\nhint: is the tag the second column of each line? A tag set such as the Penn Treebank's has about 45")]
+    Tags(TrainError),
+    /// No model can be trained on these treebanks.
+    #[error(transparent)]
+    Train(TrainError),
     /// The model's file.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,11 +79,10 @@ pub fn train(
         writeln!(report, "read      {} sentences   {chunks}   {}", thousands(read.len() as u64), path.display())?;
         sentences.extend(read);
     }
-    let tags: BTreeSet<&str> = sentences.iter().flat_map(|s| &s.tags).map(String::as_str).collect();
-    if tags.len() > MOST_TAGS {
-        return Err(TaggerError::Tags { found: tags.len() });
-    }
-    let trained = train::train(&sentences, epochs);
+    let trained = train::train(&sentences, epochs).map_err(|error| match error {
+        TrainError::TooManyTags { .. } => TaggerError::Tags(error),
+        _ => TaggerError::Train(error),
+    })?;
     let bytes = trained.to_bytes().map_err(StoreError::io("compress", model))?;
     output.write(&bytes)?;
     writeln!(report, "trained   {} tags   {:.1} s", trained.tagger.tags().len(), since.elapsed().as_secs_f64())?;
@@ -123,9 +118,9 @@ pub fn evaluate(treebanks: &[PathBuf], model: Option<&Path>, report: &mut impl i
             writeln!(report, "  noun phrases  F1 {f1:.2}   precision {precision:.2}   recall {recall:.2}")?;
         }
         let mut confused: Vec<_> = scores.confused.iter().collect();
-        confused.sort_by_key(|(tags, n)| (std::cmp::Reverse(**n), *tags));
+        confused.sort_by_key(|(confusion, n)| (std::cmp::Reverse(**n), *confusion));
         let most: Vec<String> =
-            confused.iter().take(6).map(|((wanted, given), n)| format!("{wanted} as {given} {n}")).collect();
+            confused.iter().take(6).map(|(c, n)| format!("{} as {} {n}", c.wanted, c.given)).collect();
         writeln!(report, "  confused      {}", most.join(", "))?;
     }
     Ok(())

@@ -2,25 +2,19 @@
 //!
 //! The reader takes row groups of corpus tables, workers encode them, the writer appends to the shard of
 //! the table's bucket. All workers share the row groups of the buckets in work.
-use std::path::Path;
+use std::{iter, path::Path};
 
-use arrow::{
-    array::{Array, AsArray},
-    datatypes::UInt64Type,
-    record_batch::RecordBatch,
-};
+use arrow::record_batch::RecordBatch;
 use schemas::{
-    DocumentId, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task, TokenRange, create_segments,
+    CorpusText, CorpusTextRows, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task, TokenRange,
+    create_segments,
     manifest::{CorpusBody, MANIFEST, SegmentCounts},
     store::{self, TableWriter},
 };
 
-use super::{
-    ShardError,
-    segment::{MOST_SEGMENTS, cut},
-};
+use super::ShardError;
 use crate::{
-    corpus::tables::{Item, Rows, Table, tables},
+    corpus::tables::{DocumentReader, Item, Table, tables},
     engine::{
         hashes::Hashes,
         ledger::{Ledger, Made},
@@ -34,9 +28,9 @@ use crate::{
     text::{
         self, Document, Encoder, Tokenizer,
         nouns::{NounFinder, NounPhrase},
+        segment::{MOST_SEGMENTS, cut},
     },
 };
-use ebert_dumps::Kind;
 use ebert_english::Model;
 
 /// What shards are to be made from.
@@ -162,7 +156,7 @@ pub fn encode(
     let rows = missing.iter().map(|p| p.table.entry.rows).sum();
     let bar = progress.count("encoding", rows);
     let corpus_folder = request.out.join("corpus");
-    let mut reader = Rows::new(&corpus_folder, missing.iter().map(|p| &p.table), columns_of, hashes);
+    let mut reader = DocumentReader::new(&corpus_folder, missing.iter().map(|p| &p.table), hashes);
     let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new() };
     stage::run(
         request.threads,
@@ -181,9 +175,7 @@ pub fn encode(
             noun_spans: Vec::new(),
         },
         |worker, item| match item {
-            Item::Rows { table: unit, rows } => {
-                worker.encode(missing[unit].table.kind, &rows).map(|done| Done::Rows { unit, done })
-            }
+            Item::Rows { table: unit, rows } => worker.encode(&rows).map(|done| Done::Rows { unit, done }),
             Item::End { table: unit } => Ok(Done::End { unit }),
         },
         |done| {
@@ -201,14 +193,6 @@ pub fn encode(
         total.add(&made.counts);
     }
     Ok((made.len(), total))
-}
-
-/// The columns that are encoded.
-fn columns_of(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Product => &["product_id", "text"],
-        Kind::Review => &["review_id", "product_id", "text"],
-    }
 }
 
 enum Done {
@@ -236,53 +220,32 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn encode(&mut self, kind: Kind, rows: &RecordBatch) -> Result<Encoded, ShardError> {
+    fn encode(&mut self, rows: &CorpusTextRows) -> Result<Encoded, ShardError> {
         let mut segments = SegmentBuilder::default();
-        let mut counts = SegmentCounts { documents: rows.num_rows() as u64, ..Default::default() };
-        match kind {
-            Kind::Product => {
-                let (products, texts) = (rows.column(0).as_string::<i32>(), rows.column(1).as_string::<i32>());
-                for row in 0..rows.num_rows() {
-                    let product = products.value(row);
-                    let id = DocumentId::of_product(product);
-                    self.add(id, Some(product), texts.value(row), &mut segments, &mut counts);
-                }
-            }
-            Kind::Review => {
-                let ids = rows.column(0).as_primitive::<UInt64Type>();
-                let (products, texts) = (rows.column(1).as_string::<i32>(), rows.column(2).as_string::<i32>());
-                for row in 0..rows.num_rows() {
-                    let product = products.is_valid(row).then(|| products.value(row));
-                    let id = DocumentId::new(ids.value(row));
-                    self.add(id, product, texts.value(row), &mut segments, &mut counts);
-                }
-            }
+        let mut counts = SegmentCounts { documents: rows.len() as u64, ..Default::default() };
+        for row in rows.iter() {
+            self.add(row, &mut segments, &mut counts);
         }
         counts.segments = segments.len() as u64;
         Ok(Encoded { rows: segments.finish().map_err(ShardError::Rows)?, counts })
     }
 
-    fn add(
-        &mut self,
-        document: DocumentId,
-        product: Option<&str>,
-        text: &str,
-        segments: &mut SegmentBuilder,
-        counts: &mut SegmentCounts,
-    ) {
+    fn add(&mut self, row: CorpusText<'_>, segments: &mut SegmentBuilder, counts: &mut SegmentCounts) {
+        let CorpusText { document, product_id, text } = row;
         self.encoder.encode(text, &mut self.document);
         self.matcher.find(&self.document, &mut self.scratch, &mut self.found);
-        let mut pieces = cut(&self.document.first_tokens, &self.found, self.max_tokens);
-        if pieces.segments.len() > MOST_SEGMENTS {
+        let spans = self.found.iter().map(|span| span.start..span.end);
+        let mut pieces = cut(&self.document.first_tokens, spans, self.max_tokens);
+        if pieces.len() > MOST_SEGMENTS {
             // The corpus holds only documents that fit when phrases may be cut.
-            pieces = cut(&self.document.first_tokens, &[], self.max_tokens);
+            pieces = cut(&self.document.first_tokens, iter::empty(), self.max_tokens);
         }
         if let Some(nouns) = &mut self.nouns {
             nouns.find(text, &self.document, &mut self.found_nouns);
         }
         counts.tokens += self.document.ids.len() as u64;
         let (mut next, mut next_noun) = (0, 0);
-        for (number, tokens) in pieces.segments.iter().enumerate() {
+        for (number, tokens) in pieces.iter().enumerate() {
             self.spans.clear();
             while let Some(span) = self.found.get(next).filter(|s| (s.start as usize) < tokens.end) {
                 next += 1;
@@ -309,7 +272,7 @@ impl Worker<'_> {
             cover(counts, &self.spans, &self.noun_spans);
             segments.push(&Segment {
                 document,
-                product,
+                product: product_id,
                 segment: number as u16,
                 input_ids: &self.document.ids[tokens.clone()],
                 phrases: &self.spans,

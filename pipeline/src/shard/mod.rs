@@ -1,18 +1,17 @@
-//! Shards: the plan, the streaming stage ([`encode`]), where documents are cut ([`segment`]), which machine makes
+//! Shards: the plan, the streaming stage ([`encode`]), which machine makes
 //! which ([`task`]), and the seal.
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
-use schemas::{ManifestError, StoreError};
+use schemas::{ManifestError, StoreError, UnknownRelation};
 
-use crate::engine::progress::quoted;
+use crate::{engine::progress::quoted, hint::Hint};
 
 pub mod encode;
 pub mod pairs;
 pub mod seal;
-pub mod segment;
 pub mod task;
 
 /// Making or sealing shards failed.
@@ -67,14 +66,23 @@ pub enum ShardError {
         /// In how many tasks they are made, where it was said.
         tasks: Option<u32>,
     },
+    /// An edge of the graph.
+    #[error("the graph `{}` holds an edge that cannot be read", path.display())]
+    Edge {
+        /// The table.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: UnknownRelation,
+    },
     /// Which task this is, is not clear.
     #[error(transparent)]
     Task(#[from] task::TaskError),
     /// A file of ours, or the disk.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
 }
 

@@ -6,21 +6,15 @@
 //! of these, 2 bytes a token.
 use std::{collections::HashMap, fs, path::Path, time::Instant};
 
-use arrow::{
-    array::{Array, AsArray},
-    datatypes::UInt16Type,
-};
 use schemas::{
-    Counts, Draws, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules, StoreError, columns,
-    create_pairs,
+    Counts, Draws, FileEntry, GraphEdgeRows, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules,
+    SegmentTokenRows, StoreError, create_pairs,
     manifest::{GraphBody, MANIFEST, ShardOptions},
-    open_segments,
-    store::{self, TableReader},
+    open_graph_edges, open_segments, store,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    REMAKE,
     engine::{
         hashes::Hashes,
         ledger::Ledger,
@@ -233,19 +227,12 @@ impl Graph {
         let mut names = Names::default();
         let mut ends: Vec<(u32, u32, Relation)> = Vec::new();
         for entry in &manifest.files {
-            hashes.verify(&folder, entry, REMAKE)?;
-            let table = TableReader::open(&folder.join(&entry.name), &columns::graph_associations())?;
-            for batch in table.batches(1 << 14, None) {
-                let batch = batch?;
-                let column = |i: usize| batch.column(i).as_string::<i32>();
-                let (a, b, relation) = (column(0), column(1), column(2));
-                for row in 0..batch.num_rows() {
-                    let relation = if relation.value(row) == Relation::Complement.as_str() {
-                        Relation::Complement
-                    } else {
-                        Relation::Substitute
-                    };
-                    ends.push((names.number(a.value(row)), names.number(b.value(row)), relation));
+            hashes.verify(&folder, entry)?;
+            let path = folder.join(&entry.name);
+            for rows in open_graph_edges(&path)?.read::<GraphEdgeRows>(1 << 14) {
+                for edge in rows?.iter() {
+                    let edge = edge.map_err(|source| ShardError::Edge { path: path.clone(), source })?;
+                    ends.push((names.number(edge.product_a), names.number(edge.product_b), edge.relation));
                 }
             }
         }
@@ -331,21 +318,11 @@ impl FirstSegments {
         let mut texts = Self { ids: Vec::new(), places: vec![(0, 0); graph.products.len()] };
         for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
             let table = open_segments(&folder.join(&shard.name))?;
-            let wanted = ["product_id", "segment", "input_ids.list.element"];
-            for batch in table.batches(1 << 14, Some(&wanted)) {
-                let batch = batch?;
-                let products = batch.column(0).as_string::<i32>();
-                let segments = batch.column(1).as_primitive::<UInt16Type>();
-                let lists = batch.column(2).as_list::<i32>();
-                for row in 0..batch.num_rows() {
-                    if segments.value(row) != 0 || products.is_null(row) {
-                        continue;
-                    }
-                    if let Some(&product) = number.get(products.value(row)) {
-                        let list = lists.value(row);
-                        let ids = list.as_primitive::<UInt16Type>().values();
-                        texts.places[product as usize] = (texts.ids.len() as u64, ids.len() as u16);
-                        texts.ids.extend_from_slice(ids);
+            for rows in table.read::<SegmentTokenRows>(1 << 14) {
+                for row in rows?.iter().filter(|row| row.segment == 0) {
+                    if let Some(&product) = row.product.and_then(|product| number.get(product)) {
+                        texts.places[product as usize] = (texts.ids.len() as u64, row.input_ids.len() as u16);
+                        texts.ids.extend_from_slice(row.input_ids);
                     }
                 }
             }

@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use super::{ShardError, encode};
 use crate::{
-    REMAKE,
     engine::{
         hashes::Hashes,
         ledger::Ledger,
@@ -54,7 +53,7 @@ pub fn make(
 ) -> Result<(Manifest<ShardsBody>, Outcome), ShardError> {
     let since = Instant::now();
     let folder = request.out.join("shards");
-    let old = match Manifest::<ShardsBody>::read(&folder, REMAKE) {
+    let old = match Manifest::<ShardsBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
@@ -131,7 +130,7 @@ fn put_copy(folder: &Path, name: &str, wanted: &[u8], hashes: &mut Hashes) -> Re
         return store::write_file(&path, wanted).map(drop);
     }
     let (found, wanted) = (hashes.blake3(&path)?, blake3::hash(wanted).to_hex().to_string());
-    if found == wanted { Ok(()) } else { Err(StoreError::Damaged { path, found, wanted, remake: REMAKE }) }
+    if found == wanted { Ok(()) } else { Err(StoreError::Damaged { path, found, wanted }) }
 }
 
 /// The shards and pairs that these inputs and options give.

@@ -6,6 +6,7 @@
 //! `tokenizers` stays the authority: it loads the file, says what each character becomes, and is the oracle in the tests.
 mod encode;
 pub mod nouns;
+pub mod segment;
 mod table;
 mod tokenizer;
 mod wordpiece;

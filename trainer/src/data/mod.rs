@@ -5,6 +5,7 @@
 //! Nothing but the shards, their manifest and the tokenizer beside them is read.
 mod batch;
 mod held_out;
+mod hint;
 mod order;
 mod shards;
 pub(crate) mod vocabulary;

@@ -10,7 +10,10 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::vocabulary::{Vocabulary, VocabularyError};
+use super::{
+    hint,
+    vocabulary::{Vocabulary, VocabularyError},
+};
 
 /// One of the two corpora.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,10 +49,10 @@ pub enum DataError {
         folder: PathBuf,
     },
     /// The manifest.
-    #[error(transparent)]
+    #[error("{}{}", .0, hint::of_manifest(.0))]
     Manifest(#[from] ManifestError),
     /// A file.
-    #[error(transparent)]
+    #[error("{}{}", .0, hint::of_store(.0))]
     Store(#[from] StoreError),
     /// The vocabulary.
     #[error(transparent)]
@@ -151,7 +154,6 @@ pub struct Shards {
 
 /// Rows read at a time.
 const ROWS: usize = 1 << 12;
-const REMAKE: &str = "make shards";
 
 impl Shards {
     /// Opens the shards in `folder`, checks the hash of every file, and counts what is trained on. `held_out` is the
@@ -160,7 +162,7 @@ impl Shards {
     /// # Errors
     /// When there is no manifest or one of another format, or a file is not what the manifest says.
     pub fn open(folder: &Path, held_out: f64, progress: impl Fn(u64)) -> Result<Self, DataError> {
-        let manifest = match Manifest::<ShardsBody>::read(folder, REMAKE) {
+        let manifest = match Manifest::<ShardsBody>::read(folder) {
             Err(ManifestError::Absent { folder, .. }) => return Err(DataError::Unfinished { folder }),
             other => other?,
         };
@@ -180,7 +182,7 @@ impl Shards {
             manifest,
         };
         for entry in shards.manifest.files.clone() {
-            let path = verify_file(folder, &entry, REMAKE)?;
+            let path = verify_file(folder, &entry)?;
             let file = shards.files.len() as u32;
             shards.files.push(path.clone());
             if entry.name.starts_with("pairs-") {
@@ -216,7 +218,7 @@ impl Shards {
 
     /// Bytes of all files that the manifest of `folder` names.
     pub fn bytes(folder: &Path) -> Result<u64, DataError> {
-        Ok(Manifest::<ShardsBody>::read(folder, REMAKE)?.files.iter().map(|f| f.bytes).sum())
+        Ok(Manifest::<ShardsBody>::read(folder)?.files.iter().map(|f| f.bytes).sum())
     }
 
     /// What the shards were made from, and what is in them.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use schemas::{
-    Lock, Lockable, StoreError,
+    Attempt, Lock, Lockable, StoreError,
     store::{TEMPORARY, hash_file, sync_folder, write_file},
 };
 use serde::{Deserialize, Serialize};
@@ -408,11 +408,16 @@ fn vacant(run: &Path, start: &Path) -> Result<(), CellError> {
 
 /// The folder for this process alone; waits for another one that makes the same cell.
 fn lock(run: &Path) -> Result<Lock, CellError> {
-    Lockable::within(run)?.alone().or_else(|busy| {
-        // A reader that has gone is no reason to stop.
-        let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
-        Ok(busy.wait()?)
-    })
+    let lock = match Lockable::within(run)?.alone()? {
+        Attempt::Locked(lock) => lock,
+        Attempt::Taken(busy) => {
+            // A reader that has gone is no reason to stop.
+            let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
+            busy.wait()?
+        }
+    };
+    crate::lock::warn(&lock, run);
+    Ok(lock)
 }
 
 fn documents(examples: &[Example]) -> usize {

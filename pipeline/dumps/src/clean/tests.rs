@@ -98,6 +98,14 @@ fn references_of_reviews_leave_their_names() {
         ("[[ASIN:B1 [[ASIN:B2 cup]] of tea]]", "cup of tea"),
         ("[[ASIN: no id]] [[1]] [[ASIN:B1", "[[ASIN: no id]] [[1]] [[ASIN:B1"),
         ("[[ASIN:B1-x]]", "[[ASIN:B1-x]]"),
+        // Brackets of the writer's own around a reference.
+        ("see [[[ASIN:B000UJGRLW Ribose]]] here", "see [Ribose] here"),
+        ("[[[[ASIN:B1 cup]]]]", "[[cup]]"),
+        ("[[[VIDEOID:mo3A1B2C]]] Nice", "[ ] Nice"),
+        ("[[[[[", "[[[[["),
+        ("[[[ASIN:B1", "[[[ASIN:B1"),
+        ("[[ASIN:[[ASIN:B1 cup]]", "[[ASIN:cup"),
+        ("é[[[ASIN:B1 é]]]é", "é[é]é"),
     ] {
         assert_eq!(cleaned(raw), wanted, "{raw}");
     }
@@ -298,6 +306,11 @@ fn time_is_linear() {
         "&#x0",
         "<script></script",
         "<a x='<a x=\"",
+        "[",
+        "[[ASIN:B1 ",
+        "[[ASIN:",
+        "[[ASIN:B1 x]]",
+        "[[[ASIN:B1 x]]]",
     ];
     for piece in pieces {
         let raw = piece.repeat((1 << 20) / piece.len());

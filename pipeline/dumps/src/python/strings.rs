@@ -187,7 +187,8 @@ impl Reader<'_> {
 
     fn bad_escape(&self, start: usize) -> PythonLiteralError {
         // The longest escape, `\UXXXXXXXX`, has ten characters.
-        PythonLiteralError::Escape { at: start, escape: self.line[start..].chars().take(10).collect() }
+        let escape = self.line[start..].chars().take(10).map(|c| if c.is_control() { '?' } else { c }).collect();
+        PythonLiteralError::Escape { at: start, escape }
     }
 }
 

@@ -140,6 +140,32 @@ fn a_second_look_saves_what_strict_json_refuses() {
 }
 
 #[test]
+fn white_space_and_a_byte_order_mark_may_stand_around_a_record() {
+    for line in [
+        "\u{feff}{\"asin\": \"B0\", \"title\": \"T\"}\r\n",
+        " \t{'asin': 'B0', 'title': 'T'} ",
+        "\u{feff} {'asin': u'B0'}",
+    ] {
+        assert_eq!(parse(line.as_bytes(), |r| r.product_id().map(str::to_owned)), Ok(Some("B0".to_owned())), "{line}");
+    }
+}
+
+#[test]
+fn errors_quote_no_control_characters() {
+    for line in [
+        "\u{1b}[31mred",
+        "{'a': '\\x\u{1b}[31m'}",
+        "{'a': \u{1b}}",
+        "{'a': '\\N\u{9b}'}",
+        "{\"a\": \u{1b}}",
+        "{\"\u{1b}\": x}",
+    ] {
+        let error = parse(line.as_bytes(), |_| ()).unwrap_err().to_string();
+        assert!(!error.contains(char::is_control), "{error:?}");
+    }
+}
+
+#[test]
 fn what_is_no_record_is_named() {
     for (line, wanted) in [
         (&b"{\"asin\": \"B0\""[..], "EOF while parsing"),

@@ -11,7 +11,10 @@ use ebert_dumps::{LineReader, open};
 use ebert_mining::{List, Lists, MineError, Mined, Options, StopWords};
 use schemas::{Rules, StoreError};
 
-use crate::engine::{progress::Progress, stage::Threads};
+use crate::{
+    engine::{progress::Progress, stage::Threads},
+    hint::Hint,
+};
 
 pub mod read;
 pub mod summary;
@@ -54,7 +57,7 @@ pub enum MiningError {
         error: MineError,
     },
     /// A table of the corpus.
-    #[error(transparent)]
+    #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// No thread can be started.
     #[error("cannot start the threads")]

@@ -6,15 +6,14 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use arrow::{array::AsArray, record_batch::RecordBatch};
-use ebert_dumps::{Kind, LineReader, open};
+use ebert_dumps::{LineReader, open};
 use ebert_english::Model;
 use ebert_mining::{List, QualityList, Reader, Tokens};
-use schemas::{Manifest, manifest::CorpusBody};
+use schemas::{CorpusNameRows, Manifest, manifest::CorpusBody};
 
 use super::MiningError;
 use crate::{
-    corpus::tables::{Item, Rows, tables},
+    corpus::tables::{DocumentReader, Item, tables},
     engine::{
         hashes::Hashes,
         memory,
@@ -103,7 +102,7 @@ pub fn corpus(
     progress: &Progress,
 ) -> Result<(Text, QualityList), MiningError> {
     let tables = tables(corpus);
-    let mut rows = Rows::new(folder, tables.iter(), columns_of, hashes);
+    let mut rows = DocumentReader::<CorpusNameRows>::new(folder, tables.iter(), hashes);
     let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
     let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
     let mut names = Names::default();
@@ -111,20 +110,17 @@ pub fn corpus(
         threads,
         || loop {
             match rows.next().transpose()? {
-                Some(Item::Rows { table, rows }) => return Ok(Some((tables[table].kind, rows))),
+                Some(Item::Rows { rows, .. }) => return Ok(Some(rows)),
                 Some(Item::End { .. }) => {}
                 None => return Ok::<_, MiningError>(None),
             }
         },
         new_reader,
-        |reader, (kind, rows)| {
-            let texts = rows.column(0).as_string::<i32>();
-            let batch = reader.read(texts.iter().flatten());
+        |reader, rows| {
+            let batch = reader.read(rows.texts());
             let mut named = Names::default();
-            if kind == Kind::Product {
-                named.add_rows(&rows);
-            }
-            Ok((batch, named, rows.num_rows()))
+            named.add_rows(&rows);
+            Ok((batch, named, rows.len()))
         },
         |(batch, mut named, rows)| {
             text.tokens.append(&batch)?;
@@ -141,13 +137,6 @@ pub fn corpus(
     Ok((text, QualityList::Products { kinds, brands }))
 }
 
-fn columns_of(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Product => &["text", "categories", "brand", "attributes"],
-        Kind::Review => &["text"],
-    }
-}
-
 /// Names that products give.
 #[derive(Default)]
 struct Names {
@@ -157,20 +146,15 @@ struct Names {
 }
 
 impl Names {
-    fn add_rows(&mut self, rows: &RecordBatch) {
-        let (categories, attributes) = (rows.column(1).as_list::<i32>(), rows.column(3).as_list::<i32>());
-        for category in categories.values().as_string::<i32>().iter().flatten() {
+    fn add_rows(&mut self, rows: &CorpusNameRows) {
+        for category in rows.categories() {
             // `Clothing, Shoes & Jewelry` names three.
             for part in category.split(['&', ',', '/', '|', '>', ';', '(', ')']).flat_map(|part| part.split(" and ")) {
                 add(part, &mut self.kinds);
             }
         }
-        for attribute in attributes.values().as_string::<i32>().iter().flatten() {
-            add(attribute, &mut self.kinds);
-        }
-        for brand in rows.column(2).as_string::<i32>().iter().flatten() {
-            add(brand, &mut self.brands);
-        }
+        rows.attributes().for_each(|attribute| add(attribute, &mut self.kinds));
+        rows.brands().for_each(|brand| add(brand, &mut self.brands));
     }
 }
 

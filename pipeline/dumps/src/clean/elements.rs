@@ -1,0 +1,110 @@
+//! The elements and attributes of HTML, and what their tags become.
+use std::{collections::HashMap, sync::LazyLock};
+
+use memchr::memchr;
+
+// The elements of the HTML standard and its obsolete ones, without those that are more often a
+// word in angle brackets.
+
+/// Elements that stand inside a word or a line. Their tags become nothing.
+const INLINE: &str = "\
+    a abbr acronym b base basefont bdi bdo big blink cite code data del dfn em font i ins kbd \
+    label link mark meta nobr noscript q rb rp rt ruby s samp small span strike strong sub sup \
+    template time tt u var wbr";
+
+/// Elements that separate words, such as the cells of a table. Their tags become a space.
+const SPACED: &str = "\
+    applet area audio button canvas embed iframe img input map object param picture select \
+    source spacer svg td textarea th track video";
+
+/// Elements that separate lines. Their tags become a line break.
+const BLOCK: &str = "\
+    address article aside blockquote body br caption center col colgroup dd details dialog dir \
+    div dl dt fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head \
+    header hgroup hr html legend li main marquee menu nav ol optgroup option p pre section \
+    summary table tbody tfoot thead title tr ul xmp";
+
+/// Namespaces of the elements that word processors write: `<o:p>`, `<st1:place …>`.
+const OFFICE: [&str; 6] = ["o", "v", "w", "x", "m", "st1"];
+
+/// Attributes that may stand without a value. Other words without a value make the tag text:
+/// `I <b read this> twice`.
+const BARE_ATTRIBUTES: &str = "\
+    allowfullscreen async autoplay border checked clear compact controls defer disabled hidden \
+    ismap itemscope loop multiple muted nohref noresize noshade nowrap readonly required \
+    selected";
+
+/// What a tag becomes in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trace {
+    Nothing,
+    Space,
+    Break,
+    /// Nothing, and the contents up to the end tag are removed.
+    Script,
+    /// As `Script`.
+    Style,
+}
+
+/// Bytes of the longest name of an element.
+const LONGEST: usize = 10;
+
+static TRACES: LazyLock<HashMap<&[u8], Trace>> = LazyLock::new(|| {
+    let elements = [(INLINE, Trace::Nothing), (SPACED, Trace::Space), (BLOCK, Trace::Break)];
+    let named = |(names, trace): (&'static str, _)| names.split(' ').map(move |name| (name.as_bytes(), trace));
+    let contents = [(&b"script"[..], Trace::Script), (b"style", Trace::Style)];
+    elements.into_iter().flat_map(named).chain(contents).collect()
+});
+
+/// What the tags of an element of HTML become; `None` for other names.
+pub(super) fn trace_of_element(name: &[u8]) -> Option<Trace> {
+    let mut lower = [0; LONGEST];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    TRACES.get(&*lower).copied()
+}
+
+pub(super) fn is_office_element(name: &[u8]) -> bool {
+    memchr(b':', name)
+        .is_some_and(|colon| OFFICE.iter().any(|prefix| name[..colon].eq_ignore_ascii_case(prefix.as_bytes())))
+}
+
+pub(super) fn is_bare_attribute(name: &[u8]) -> bool {
+    BARE_ATTRIBUTES.split(' ').any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        for (name, trace) in [
+            ("a", Some(Trace::Nothing)),
+            ("wbr", Some(Trace::Nothing)),
+            ("TD", Some(Trace::Space)),
+            ("Br", Some(Trace::Break)),
+            ("blockquote", Some(Trace::Break)),
+            ("SCRIPT", Some(Trace::Script)),
+            ("us", None),
+            ("", None),
+            ("{b", None),
+            ("3d", None),
+            ("figcaptions", None),
+        ] {
+            assert_eq!(trace_of_element(name.as_bytes()), trace, "{name}");
+        }
+        assert!(is_office_element(b"ST1:place") && !is_office_element(b"http:x") && !is_office_element(b"o"));
+        assert!(is_bare_attribute(b"NoWrap") && is_bare_attribute(b"allowfullscreen") && !is_bare_attribute(b"read"));
+    }
+
+    #[test]
+    fn every_name_is_stored_once_and_fits() {
+        let names = [INLINE, SPACED, BLOCK].join(" ");
+        let names: Vec<&str> = names.split(' ').collect();
+        assert!(names.iter().all(|name| !name.is_empty() && name.len() <= LONGEST), "{names:?}");
+        assert_eq!(TRACES.len(), names.len() + 2);
+        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())));
+    }
+}

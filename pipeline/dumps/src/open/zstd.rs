@@ -1,0 +1,183 @@
+//! Decompresses a zstd file of any number of frames.
+//!
+//! The decoder gets at most one block per call. A call that fails drops the output that it has
+//! written. With larger calls, up to 128 KiB of good text before a damaged block would be lost, and
+//! how much would depend on the size of the caller's buffer.
+use std::io::{self, BufRead, Read};
+
+use zstd::{
+    stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer},
+    zstd_safe::zstd_sys::ZSTD_MAGICNUMBER,
+};
+
+use super::peek;
+
+/// Log2 of the largest window, as `zstd --long=31` writes it. The decoder takes as much memory as
+/// the window of a frame.
+const LARGEST_WINDOW: u32 = 31;
+
+/// Bytes of a block header.
+const BLOCK_HEADER: usize = 3;
+
+/// Whether a file with these first bytes is zstd: a frame, or a skippable frame.
+pub(super) fn is_magic(start: &[u8]) -> bool {
+    let start = start.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+    matches!(start, Some(ZSTD_MAGICNUMBER | 0x184d_2a50..=0x184d_2a5f))
+}
+
+/// The frames of a zstd file, one after another.
+pub(super) struct Frames<R> {
+    compressed: R,
+    decoder: Decoder<'static>,
+    /// Whether a frame has begun and not ended.
+    inside: bool,
+    /// Bytes that the decoder asks for, to the end of a block or header.
+    wanted: usize,
+    /// Whether the last call filled the caller's buffer, so that more output may be ready.
+    pending: bool,
+}
+
+impl<R: BufRead> Frames<R> {
+    pub(super) fn new(compressed: R) -> io::Result<Self> {
+        let mut decoder = Decoder::new()?;
+        decoder.set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW))?;
+        Ok(Self { compressed, decoder, inside: false, wanted: 0, pending: false })
+    }
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let compressed = if self.pending { &[] } else { peek(&mut self.compressed)? };
+            if compressed.is_empty() && !self.pending {
+                let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd stream is cut short");
+                return if self.inside { Err(cut()) } else { Ok(0) };
+            }
+            if !self.inside {
+                self.decoder.reinit()?;
+            }
+            // Behind a block, the decoder asks for the header of the next as well. That header is
+            // left for the next call, because it may be damaged.
+            let len = self.wanted.saturating_sub(BLOCK_HEADER).max(self.wanted.min(BLOCK_HEADER)).max(1);
+            let mut source = InBuffer::around(&compressed[..len.min(compressed.len())]);
+            let mut target = OutBuffer::around(&mut *into);
+            let wanted = self
+                .decoder
+                .run(&mut source, &mut target)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("the zstd stream is corrupt: {e}")))?;
+            let (taken, given) = (source.pos(), target.pos());
+            self.compressed.consume(taken);
+            // Zero at the end of a frame.
+            (self.inside, self.wanted) = (wanted > 0, wanted);
+            self.pending = self.inside && given == into.len();
+            if given > 0 {
+                return Ok(given);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The output before the end or an error, with buffers of these sizes.
+    fn decompress(compressed: &[u8], at_once: usize, buffer: usize) -> (Vec<u8>, Option<io::ErrorKind>) {
+        let mut frames = Frames::new(BufReader::with_capacity(buffer, compressed)).unwrap();
+        let (mut all, mut some) = (Vec::new(), vec![0; at_once]);
+        loop {
+            match frames.read(&mut some) {
+                Ok(0) => return (all, None),
+                Ok(n) => all.extend_from_slice(&some[..n]),
+                Err(e) => return (all, Some(e.kind())),
+            }
+        }
+    }
+
+    /// Where the blocks of a frame begin that has neither a checksum nor its size in its header.
+    fn blocks(frame: &[u8]) -> Vec<usize> {
+        let mut at = 6;
+        let mut blocks = Vec::new();
+        loop {
+            let header = u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], 0]);
+            blocks.push(at);
+            let stored = if header >> 1 & 3 == 1 { 1 } else { header as usize >> 3 };
+            at += BLOCK_HEADER + stored;
+            if header & 1 == 1 {
+                assert_eq!(at, frame.len());
+                return blocks;
+            }
+        }
+    }
+
+    #[test]
+    fn all_blocks_before_a_damaged_one_are_given() {
+        let text: String = (0..100_000).map(|i| format!("word {} ", i * 7919 % 10_007)).collect();
+        let frame = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        let blocks = blocks(&frame);
+        assert!(blocks.len() > 5, "{blocks:?}");
+        let mut given = Vec::new();
+        for block in blocks {
+            let mut damaged = frame.clone();
+            // A reserved type of block.
+            damaged[block] |= 3 << 1;
+            for (at_once, buffer) in [(1 << 17, 1 << 17), (1 << 20, 1 << 20), (1 << 16, 1 << 17), (1000, 10)] {
+                let (all, error) = decompress(&damaged, at_once, buffer);
+                assert_eq!(error, Some(io::ErrorKind::InvalidData));
+                assert!(text.as_bytes().starts_with(&all));
+                given.push(all.len());
+                let (all, error) = decompress(&frame[..block], at_once, buffer);
+                assert_eq!(error, Some(io::ErrorKind::UnexpectedEof));
+                given.push(all.len());
+            }
+        }
+        let given: Vec<&[usize]> = given.chunks(8).collect();
+        assert!(given.iter().all(|sizes| sizes.iter().all(|size| *size == sizes[0])), "{given:?}");
+        assert!(given[0][0] == 0 && given.windows(2).all(|pair| pair[0][0] < pair[1][0]), "{given:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn frames_are_decompressed(
+            texts in prop::collection::vec(prop::collection::vec("[a-d]{1,9}", 0..300), 0..4),
+            at_once in 1usize..5000, buffer in 1usize..300, checksum in any::<bool>(), level in -3..4,
+        ) {
+            let texts: Vec<String> = texts.iter().map(|words| words.concat()).collect();
+            let mut compressed = Vec::new();
+            for text in &texts {
+                let mut encoder = zstd::Encoder::new(&mut compressed, level).unwrap();
+                encoder.include_checksum(checksum).unwrap();
+                io::copy(&mut text.as_bytes(), &mut encoder).unwrap();
+                encoder.finish().unwrap();
+                // A skippable frame.
+                compressed.extend(b"\x5a\x2a\x4d\x18\x05\x00\x00\x00hello");
+            }
+            let (all, error) = decompress(&compressed, at_once, buffer);
+            prop_assert_eq!(error, None);
+            prop_assert_eq!(all, texts.concat().into_bytes());
+        }
+
+        #[test]
+        fn damage_leaves_the_same_for_every_size_of_buffer(
+            words in prop::collection::vec("[a-z]{1,9} ", 1..500), at in any::<prop::sample::Index>(),
+            with in prop::collection::vec(any::<u8>(), 1..50), at_once in 1usize..5000, buffer in 1usize..300,
+        ) {
+            let text: String = (0..60_000).map(|i| format!("{}{} ", words[i % words.len()], i * i % 977)).collect();
+            let mut compressed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+            let at = at.index(compressed.len());
+            for (byte, with) in compressed[at..].iter_mut().zip(with) {
+                *byte ^= with;
+            }
+            prop_assert_eq!(decompress(&compressed, at_once, buffer), decompress(&compressed, 1 << 20, 1 << 20));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What a corpus is made from, whether that has changed, and the keys that say so.
+//!
+//! There are two keys. The spill files depend on the raw files and all options ([`CorpusPlan::spilled_from`]). The
+//! tables depend on the longest segment only if a text is so long that its segments are counted
+//! ([`CorpusPlan::made_from`]), which is known when the raw files have been read.
+use std::collections::BTreeMap;
+
+use ebert_dumps::{Found, RawFiles};
+use schemas::{
+    Manifest, ManifestError, Rules,
+    manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
+};
+
+use super::{
+    CorpusError, CorpusSettings,
+    checkpoint::{SpillLayout, Tally},
+    limits::{self, Flaws, MOST_BUCKETS},
+    records::may_have_too_many_segments,
+};
+use crate::{
+    engine::{
+        hashes::{self, Hashes},
+        progress::{NEW, Progress},
+    },
+    text,
+};
+
+/// Raised whenever the same records give other rows: ids, duplicates, buckets, columns.
+pub(crate) const RULES: u32 = 1;
+
+/// The code that decides the corpus.
+pub(crate) fn rules() -> Rules {
+    Rules::of([("clean", ebert_dumps::RULES), ("corpus", RULES), ("words", text::RULES)])
+}
+
+/// The raw files, hashed.
+pub(crate) struct Inputs<'a> {
+    /// The files with records, in the order of their names.
+    pub(crate) files: Vec<RawInput<'a>>,
+    pub(crate) skipped: Vec<SkippedFile>,
+}
+
+/// A raw file with records.
+pub(crate) struct RawInput<'a> {
+    pub(crate) found: &'a Found,
+    pub(crate) blake3: String,
+}
+
+impl RawInput<'_> {
+    /// Generation and kind of the records, for manifests.
+    fn holds(&self) -> String {
+        match self.found.holds {
+            Some((kind, generation)) => format!("{generation} {}", kind.stem()),
+            None => "nothing before the damage".to_owned(),
+        }
+    }
+}
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn hash(files: &'a RawFiles, hashes: &mut Hashes, progress: &Progress) -> Result<Self, CorpusError> {
+        let bar = progress.bytes("hashing", files.recognised.iter().map(|f| f.bytes).sum());
+        let mut inputs = Vec::new();
+        for found in &files.recognised {
+            inputs.push(RawInput { found, blake3: hashes.blake3(&found.path)? });
+            bar.inc(found.bytes);
+        }
+        bar.finish_and_clear();
+        hashes.save();
+        let skipped = files.skipped.iter().map(|file| SkippedFile { path: file.path.clone(), why: file.why.clone() });
+        Ok(Self { files: inputs, skipped: skipped.collect() })
+    }
+
+    /// The files as the manifest lists them.
+    pub(crate) fn in_manifest(&self, tally: &Tally) -> Vec<RawFile> {
+        let entry = |(number, input): (u32, &RawInput<'_>)| RawFile {
+            path: input.found.name.clone(),
+            holds: input.holds(),
+            bytes: input.found.bytes,
+            blake3: input.blake3.clone(),
+            records: tally.records_of.get(&number).copied().unwrap_or(0),
+            damage: tally.damage.get(&number).cloned(),
+        };
+        (0..).zip(&self.files).map(entry).collect()
+    }
+}
+
+/// The corpus in `OUT/corpus`, compared with what is wanted.
+pub(crate) enum Status {
+    UpToDate(Manifest<CorpusBody>),
+    /// With the reason, for the summary.
+    Outdated(String),
+}
+
+/// Compares the corpus in `OUT/corpus` with the inputs and settings.
+///
+/// # Errors
+/// If the corpus is up to date, but its raw files have more flaws than are allowed now, or one of its
+/// tables is damaged.
+pub(crate) fn status(
+    settings: &CorpusSettings<'_>,
+    inputs: &Inputs<'_>,
+    hashes: &mut Hashes,
+) -> Result<Status, CorpusError> {
+    let folder = settings.folder();
+    let old = match Manifest::<CorpusBody>::read(&folder) {
+        Ok(old) => old,
+        Err(ManifestError::Absent { .. }) => {
+            let stopped = settings.spill_folder().path().exists();
+            return Ok(Status::Outdated(if stopped { "a stopped run goes on".to_owned() } else { NEW.to_owned() }));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(why) = changed(settings, inputs, &old) {
+        return Ok(Status::Outdated(why));
+    }
+    Flaws::of_manifest(&old).refuse(settings)?;
+    if let Some(missing) = hashes::check_files(&folder, &old, hashes)? {
+        return Ok(Status::Outdated(missing));
+    }
+    if old.body.skipped == inputs.skipped {
+        return Ok(Status::UpToDate(old));
+    }
+    // Files without records do not change the tables, but the manifest lists them.
+    let body = CorpusBody { skipped: inputs.skipped.clone(), ..old.body };
+    Ok(Status::UpToDate(Manifest::new(body, old.files).seal(&folder)?))
+}
+
+/// What differs between the inputs and settings of a corpus and those of now.
+fn changed(settings: &CorpusSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<CorpusBody>) -> Option<String> {
+    let was = &old.body;
+    let before: BTreeMap<&str, &str> = was.inputs.iter().map(|f| (f.path.as_str(), f.blake3.as_str())).collect();
+    let now: BTreeMap<&str, &str> = inputs.files.iter().map(|f| (f.found.name.as_str(), f.blake3.as_str())).collect();
+    for (path, hash) in &now {
+        match before.get(path) {
+            None => return Some(format!("`{path}` is new")),
+            Some(old) if old != hash => return Some(format!("`{path}` has changed")),
+            Some(_) => {}
+        }
+    }
+    if let Some(path) = before.keys().find(|path| !now.contains_key(*path)) {
+        return Some(format!("`{path}` is gone"));
+    }
+    if let Some(why) = rules().changed_since(&was.rules) {
+        return Some(why);
+    }
+    if was.tokenizer.blake3 != settings.tokenizer.blake3() {
+        return Some("the tokenizer has changed".to_owned());
+    }
+    let (then, wanted) = (&was.options, options(settings, was.counts.longest_text));
+    if then.bucket_mib != wanted.bucket_mib {
+        return Some(format!("--bucket-mib was {} and is {}", then.bucket_mib, wanted.bucket_mib));
+    }
+    if then.max_tokens != wanted.max_tokens {
+        return Some(format!("--max-tokens is {}, and a text is so long that it matters", settings.max_tokens));
+    }
+    None
+}
+
+/// The options that decide the content of a corpus whose longest text has this many bytes.
+pub(crate) fn options(settings: &CorpusSettings<'_>, longest_text: u64) -> CorpusOptions {
+    let longest_word = settings.tokenizer.longest_word();
+    let matters = may_have_too_many_segments(longest_text as usize, settings.max_tokens, longest_word);
+    CorpusOptions { bucket_mib: settings.bucket_mib, max_tokens: matters.then_some(settings.max_tokens) }
+}
+
+/// How to make a corpus.
+pub(crate) struct CorpusPlan<'a> {
+    pub(crate) settings: &'a CorpusSettings<'a>,
+    pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) layout: SpillLayout,
+    /// [`hash_of_sources`].
+    sources: String,
+}
+
+impl<'a> CorpusPlan<'a> {
+    pub(crate) fn new(
+        settings: &'a CorpusSettings<'a>,
+        inputs: &'a Inputs<'a>,
+        files: &RawFiles,
+    ) -> Result<Self, CorpusError> {
+        let layout = layout(settings, files)?;
+        let sources = hash_of_sources(settings, inputs, layout);
+        Ok(Self { settings, inputs, layout, sources })
+    }
+
+    /// The key of the spill files.
+    pub(crate) fn spilled_from(&self) -> String {
+        format!("{} {}", self.sources, self.settings.max_tokens)
+    }
+
+    /// The key of the tables.
+    pub(crate) fn made_from(&self, tally: &Tally) -> String {
+        match options(self.settings, tally.longest_text).max_tokens {
+            None => self.sources.clone(),
+            Some(max_tokens) => format!("{} {max_tokens}", self.sources),
+        }
+    }
+}
+
+/// Hash of the raw files and the options that decide the content of any corpus.
+fn hash_of_sources(settings: &CorpusSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayout) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("corpus {} {}\n", schemas::FORMAT, layout.buckets).as_bytes());
+    hasher.update(rules().key().as_bytes());
+    hasher.update(settings.tokenizer.blake3().as_bytes());
+    for file in &inputs.files {
+        hasher.update(format!("\n{}\0{}\0{}", file.found.name, file.holds(), file.blake3).as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// How the documents are divided: one bucket per `--bucket-mib` of raw files.
+fn layout(settings: &CorpusSettings<'_>, files: &RawFiles) -> Result<SpillLayout, CorpusError> {
+    // Text is compressed about four-fold.
+    let weighted: u64 = files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
+    let buckets = weighted.div_ceil(settings.bucket_mib << 20).max(1);
+    if buckets > MOST_BUCKETS {
+        let suggested = weighted.div_ceil(MOST_BUCKETS).div_ceil(1 << 20);
+        return Err(CorpusError::TooManyBuckets { buckets, most: MOST_BUCKETS, suggested });
+    }
+    let buckets = buckets as u32;
+    Ok(SpillLayout { buckets, files: buckets.min(limits::open_spill_files()) })
+}

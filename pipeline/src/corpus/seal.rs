@@ -1,0 +1,64 @@
+//! The end of the step: checks that no record is lost, and writes the manifest.
+use schemas::{
+    Manifest,
+    manifest::{CorpusBody, CorpusCounts, Hash},
+};
+
+use super::{
+    CorpusError, CorpusSettings, Reason,
+    checkpoint::Tally,
+    plan::{self, CorpusPlan},
+    write::CorpusTables,
+};
+use crate::engine::{hashes::Hashes, ledger::Ledger, progress::thousands};
+
+/// Writes the manifest of these tables, and removes the tables of earlier runs.
+pub(crate) fn seal(
+    plan: &CorpusPlan<'_>,
+    tally: Tally,
+    tables: CorpusTables,
+    ledger: &Ledger,
+    hashes: &mut Hashes,
+) -> Result<Manifest<CorpusBody>, CorpusError> {
+    let CorpusPlan { settings, inputs, .. } = plan;
+    let counts = balance(settings, &tally, &tables)?;
+    for entry in &tables.files {
+        hashes.remember(&ledger.folder().join(&entry.name), &entry.blake3)?;
+    }
+    ledger.keep_only(&tables.files)?;
+    let body = CorpusBody {
+        rules: plan::rules(),
+        options: plan::options(settings, tally.longest_text),
+        tokenizer: Hash { blake3: settings.tokenizer.blake3() },
+        inputs: inputs.in_manifest(&tally),
+        skipped: inputs.skipped.clone(),
+        counts,
+        places: tally.places,
+    };
+    Ok(Manifest::new(body, tables.files).seal(ledger.folder())?)
+}
+
+/// Adds up what reading and writing counted. Every record is a document or counted as rejected.
+fn balance(settings: &CorpusSettings<'_>, tally: &Tally, tables: &CorpusTables) -> Result<CorpusCounts, CorpusError> {
+    let mut rejected = tally.rejected.clone();
+    *rejected.entry(Reason::Duplicate.as_str().to_owned()).or_default() += tables.duplicates;
+    rejected.retain(|_, n| *n > 0);
+    let documents = tables.products + tables.reviews;
+    let known = documents + rejected.values().sum::<u64>();
+    if known != tally.records {
+        let spill = settings.spill_folder().path().to_owned();
+        return Err(CorpusError::Lost { records: tally.records, known, spill });
+    }
+    if documents == 0 {
+        return Err(CorpusError::NoDocument { records: thousands(tally.records) });
+    }
+    Ok(CorpusCounts {
+        records: tally.records,
+        products: tables.products,
+        reviews: tables.reviews,
+        associations: tables.associations,
+        text_bytes: tables.text_bytes,
+        longest_text: tally.longest_text,
+        rejected,
+    })
+}

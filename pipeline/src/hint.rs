@@ -1,0 +1,48 @@
+//! What a user should do about a stored file that is missing or is not as it was written.
+use std::path::Path;
+
+use schemas::{ManifestError, StoreError};
+
+use crate::REMAKE;
+
+/// Errors of `schemas` state facts. This adds the commands of this program.
+pub(crate) trait Hint {
+    /// The last part of a message, where `command` is what writes the file. It begins with `\nhint:`,
+    /// or is empty where there is nothing to add.
+    fn hint_of(&self, command: &str) -> String;
+
+    /// The hint where `make shards` writes the file.
+    fn hint(&self) -> String {
+        self.hint_of(REMAKE)
+    }
+}
+
+impl Hint for StoreError {
+    fn hint_of(&self, command: &str) -> String {
+        match self {
+            Self::Missing { .. } => format!("\nhint: run `{command}` again, with all options as before"),
+            Self::Damaged { .. } => format!(
+                "\nhint: delete the file and run `{command}` again, with OUT= and all else as before; what is whole is kept"
+            ),
+            Self::Foreign { .. } => "\nhint: move it away, or choose another OUT= folder".to_owned(),
+            Self::Io { .. } | Self::Parquet { .. } | Self::Columns { .. } => String::new(),
+        }
+    }
+}
+
+impl Hint for ManifestError {
+    fn hint_of(&self, command: &str) -> String {
+        match self {
+            Self::Absent { folder } => {
+                let out = folder.parent().filter(|out| !out.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let option = if command == REMAKE { "OUT=" } else { "--out " };
+                format!("\nhint: run `{command} {option}{}` to finish it, with all else as it was meant", out.display())
+            }
+            Self::Malformed { .. } | Self::Changed { .. } => {
+                format!("\nhint: delete it and run `{command}` again; finished files are kept")
+            }
+            Self::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one".to_owned(),
+            Self::Store(error) => error.hint_of(command),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! How a [`Summary`] is printed.
+use std::io;
+
+use super::summary::{Example, Summary};
+use crate::{engine::progress::thousands, text::Tokenizer};
+
+/// Prints a summary.
+pub(super) fn print(
+    summary: &Summary,
+    tokenizer: &Tokenizer,
+    paint: Paint,
+    report: &mut impl io::Write,
+) -> io::Result<()> {
+    let part = if summary.shards_read < summary.all_shards {
+        format!(" (of {} of {} shards)", summary.shards_read, summary.all_shards)
+    } else {
+        String::new()
+    };
+    writeln!(report, "{}", paint.bold("counts"))?;
+    counts(summary, report)?;
+    writeln!(report, "\n{}", paint.bold(&format!("tokens in a segment{part}")))?;
+    lengths(summary, report)?;
+    writeln!(report, "\n{}", paint.bold(&format!("most frequent phrases{part}")))?;
+    for frequent in &summary.frequent_phrases {
+        let phrase = &frequent.phrase;
+        writeln!(report, "  {:>14}  {:.4}  {}", thousands(frequent.spans), phrase.score, phrase.text)?;
+    }
+    writeln!(report, "\n{}", paint.bold("rejected records"))?;
+    rejected(summary, report)?;
+    writeln!(report, "\n{}", paint.bold("some rows: [pool phrases] and (noun phrases)"))?;
+    for example in &summary.examples {
+        writeln!(report, "  {}", marked(example, tokenizer, paint))?;
+    }
+    Ok(())
+}
+
+fn counts(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
+    let shards = &summary.shards;
+    let counts = &shards.counts.of_segments;
+    for (name, number) in [
+        ("documents", counts.documents),
+        ("segments", counts.segments),
+        ("tokens", counts.tokens),
+        ("phrase spans", counts.phrase_spans),
+        ("cut spans", counts.cut_spans),
+        ("noun phrases", counts.noun_phrases),
+        ("cut nouns", counts.cut_noun_phrases),
+        ("pairs", shards.counts.pairs),
+        ("pool phrases", shards.pool.phrases),
+        ("vocabulary", u64::from(shards.tokenizer.vocab_size)),
+    ] {
+        writeln!(report, "  {name:14} {:>16}", thousands(number))?;
+    }
+    let per_token = summary.disk_bytes as f64 / counts.tokens.max(1) as f64;
+    let bytes = thousands(summary.disk_bytes);
+    writeln!(report, "  {:14} {bytes:>16}   {per_token:.2} a token, with spans", "bytes on disk")
+}
+
+/// A histogram, and shares of the tokens.
+fn lengths(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
+    const LONGEST_BAR: u64 = 40;
+    let lengths = &summary.lengths;
+    let most = lengths.bars.iter().map(|bar| bar.segments).max().unwrap_or(0).max(1);
+    for bar in &lengths.bars {
+        let (from, to) = (bar.lengths.start(), bar.lengths.end());
+        let drawn = "█".repeat((bar.segments * LONGEST_BAR).div_ceil(most) as usize);
+        writeln!(report, "  {from:>5}-{to:<5} {:>14}  {drawn}", thousands(bar.segments))?;
+    }
+    writeln!(report, "  {:.1} tokens a segment", lengths.tokens as f64 / lengths.segments.max(1) as f64)?;
+    let shares = &summary.shards.shares;
+    writeln!(
+        report,
+        "  {:.1}% of all tokens in pool phrases, {:.1}% in noun phrases, {:.1}% in noun phrases apart from pool phrases",
+        100.0 * shares.phrases,
+        100.0 * shares.noun_phrases,
+        100.0 * shares.clean_noun_phrases
+    )
+}
+
+/// Rejected records by reason, with the first few places of unreadable ones.
+fn rejected(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
+    let counts = &summary.shards.counts;
+    if counts.rejected.is_empty() {
+        writeln!(report, "  none")?;
+    }
+    let corpus = summary.corpus.as_ref();
+    for (reason, n) in &counts.rejected {
+        writeln!(report, "  {reason:18} {:>12}", thousands(*n))?;
+        for place in corpus.iter().flat_map(|corpus| corpus.places.get(reason)).flatten().take(3) {
+            writeln!(report, "    `{}` line {}: {}", place.path, place.line, place.found)?;
+        }
+    }
+    for skipped in corpus.iter().flat_map(|corpus| &corpus.skipped) {
+        writeln!(report, "  skipped `{}`: {}", skipped.path, skipped.why)?;
+    }
+    for (reason, n) in &counts.pairs_dropped {
+        writeln!(report, "  pairs: {reason:11} {:>12}", thousands(*n))?;
+    }
+    Ok(())
+}
+
+/// What contains a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Inside {
+    #[default]
+    Nothing,
+    NounPhrase,
+    Phrase,
+}
+
+/// A mark that is open: two noun phrases may touch, so that they differ by where they start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Mark {
+    inside: Inside,
+    start: usize,
+}
+
+/// A segment as text of about three lines at most. The tokens of a word are joined; phrases and noun
+/// phrases are marked. Where a noun phrase overlaps a pool phrase, the pool phrase is marked.
+fn marked(example: &Example, tokenizer: &Tokenizer, paint: Paint) -> String {
+    const MOST_TOKENS: usize = 60;
+    let mut marks = vec![Mark::default(); example.input_ids.len()];
+    for range in &example.noun_phrases {
+        marks[range.clone()].fill(Mark { inside: Inside::NounPhrase, start: range.start });
+    }
+    // Pool phrases that touch or overlap share one mark.
+    for range in &example.phrases {
+        marks[range.clone()].fill(Mark { inside: Inside::Phrase, start: 0 });
+    }
+    let mut text = format!("{} ", paint.dim(&format!("{}/{}", example.name, example.segment)));
+    let mut open = Mark::default();
+    for (&id, &mark) in example.input_ids.iter().zip(&marks).take(MOST_TOKENS) {
+        let piece = tokenizer.vocabulary().get(usize::from(id)).map_or("?", String::as_str);
+        let (piece, joined) = piece.strip_prefix("##").map_or((piece, false), |rest| (rest, true));
+        if open != mark {
+            text.push_str(paint.end(open.inside));
+        }
+        if !joined {
+            text.push(' ');
+        }
+        if open != mark {
+            text.push_str(paint.begin(mark.inside));
+            open = mark;
+        }
+        text.push_str(piece);
+    }
+    text.push_str(paint.end(open.inside));
+    if example.input_ids.len() > MOST_TOKENS {
+        text.push_str(" …");
+    }
+    text
+}
+
+/// Marks with colours, or with brackets.
+#[derive(Clone, Copy)]
+pub(super) struct Paint {
+    pub on: bool,
+}
+
+impl Paint {
+    fn begin(self, inside: Inside) -> &'static str {
+        match (inside, self.on) {
+            (Inside::Nothing, _) => "",
+            (Inside::Phrase, true) => "\x1b[1;33m",
+            (Inside::Phrase, false) => "[",
+            (Inside::NounPhrase, true) => "\x1b[36m",
+            (Inside::NounPhrase, false) => "(",
+        }
+    }
+
+    fn end(self, inside: Inside) -> &'static str {
+        match (inside, self.on) {
+            (Inside::Nothing, _) => "",
+            (_, true) => "\x1b[0m",
+            (Inside::Phrase, false) => "]",
+            (Inside::NounPhrase, false) => ")",
+        }
+    }
+
+    fn bold(self, text: &str) -> String {
+        if self.on { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn dim(self, text: &str) -> String {
+        if self.on { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}

@@ -1,0 +1,132 @@
+//! Projections that read tables of products and of reviews alike.
+use arrow::{
+    array::{Array, ArrayRef, AsArray, ListArray, StringArray, UInt64Array},
+    datatypes::UInt64Type,
+    record_batch::RecordBatch,
+};
+
+use crate::{
+    DocumentId,
+    rows::{Rows, optional, texts},
+};
+
+/// The text of a product document or of a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CorpusText<'a> {
+    /// The document.
+    pub document: DocumentId,
+    /// The product, or the product that a review is of.
+    pub product_id: Option<&'a str>,
+    /// Clean text.
+    pub text: &'a str,
+}
+
+/// The texts of a batch of products or reviews.
+#[derive(Debug)]
+pub struct CorpusTextRows {
+    /// Of reviews: the id of a product document follows from its product.
+    reviews: Option<UInt64Array>,
+    products: StringArray,
+    texts: StringArray,
+}
+
+impl Rows for CorpusTextRows {
+    const COLUMNS: &'static [&'static str] = &["review_id", "product_id", "text"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        Self {
+            reviews: batch.column_by_name("review_id").map(|ids| ids.as_primitive::<UInt64Type>().clone()),
+            products: texts(batch, "product_id"),
+            texts: texts(batch, "text"),
+        }
+    }
+}
+
+impl CorpusTextRows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// One row.
+    pub fn get(&self, row: usize) -> CorpusText<'_> {
+        let product_id = optional(&self.products, row);
+        let document = match &self.reviews {
+            Some(ids) => DocumentId::new(ids.value(row)),
+            None => DocumentId::of_product(product_id.unwrap_or_default()),
+        };
+        CorpusText { document, product_id, text: self.texts.value(row) }
+    }
+
+    /// All rows.
+    pub fn iter(&self) -> impl Iterator<Item = CorpusText<'_>> {
+        (0..self.len()).map(|row| self.get(row))
+    }
+}
+
+/// The texts of a batch of products or reviews, and the names that products give: their
+/// categories, brands and attributes. Reviews give none.
+#[derive(Debug)]
+pub struct CorpusNameRows {
+    texts: StringArray,
+    categories: Option<ListArray>,
+    brands: Option<StringArray>,
+    attributes: Option<ListArray>,
+}
+
+impl Rows for CorpusNameRows {
+    const COLUMNS: &'static [&'static str] = &["text", "categories", "brand", "attributes"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        let lists = |name| batch.column_by_name(name).map(|column: &ArrayRef| column.as_list::<i32>().clone());
+        Self {
+            texts: texts(batch, "text"),
+            categories: lists("categories"),
+            brands: batch.column_by_name("brand").map(|column| column.as_string::<i32>().clone()),
+            attributes: lists("attributes"),
+        }
+    }
+}
+
+impl CorpusNameRows {
+    /// Number of documents.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The text of each document.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().flatten()
+    }
+
+    /// The categories of all products, one after another.
+    pub fn categories(&self) -> impl Iterator<Item = &str> {
+        self.categories.iter().flat_map(concatenated)
+    }
+
+    /// The brands of the products that have one.
+    pub fn brands(&self) -> impl Iterator<Item = &str> {
+        self.brands.iter().flatten().flatten()
+    }
+
+    /// The attributes of all products, one after another.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().flat_map(concatenated)
+    }
+}
+
+/// The texts of all lists.
+fn concatenated(lists: &ListArray) -> impl Iterator<Item = &str> {
+    let (offsets, values) = (lists.value_offsets(), lists.values().as_string::<i32>());
+    (offsets[0] as usize..offsets[lists.len()] as usize).map(|at| values.value(at))
+}

@@ -1,0 +1,25 @@
+//! What a user should do about shards that are missing or are not as they were written.
+use schemas::{ManifestError, StoreError};
+
+/// The hint that ends a message about a file of the shards; empty where there is none.
+pub(super) fn of_store(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Missing { .. } => "\nhint: run `make shards` again, with all options as before",
+        StoreError::Damaged { .. } => {
+            "\nhint: delete the file and run `make shards` again, with OUT= and all else as before; what is whole is kept"
+        }
+        _ => "",
+    }
+}
+
+/// The hint that ends a message about the manifest of the shards; empty where there is none.
+pub(super) fn of_manifest(error: &ManifestError) -> &'static str {
+    match error {
+        ManifestError::Absent { .. } => "\nhint: run `make shards` to finish it, with all else as it was meant",
+        ManifestError::Malformed { .. } | ManifestError::Changed { .. } => {
+            "\nhint: delete it and run `make shards` again; finished files are kept"
+        }
+        ManifestError::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one",
+        ManifestError::Store(error) => of_store(error),
+    }
+}
