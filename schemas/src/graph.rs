@@ -10,7 +10,7 @@ use arrow::{
 
 use crate::{
     Relation, UnknownRelation,
-    columns::schema,
+    fields::schema,
     rows::{RowBuilder, RowWriter, Rows, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };

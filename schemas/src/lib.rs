@@ -90,6 +90,8 @@ mod corpus;
 mod draw;
 mod failure;
 #[cfg(feature = "tables")]
+mod fields;
+#[cfg(feature = "tables")]
 mod graph;
 mod ids;
 #[cfg(feature = "tables")]

@@ -10,7 +10,7 @@ use arrow::{
 
 use crate::{
     Relation, UnknownRelation,
-    columns::{list, schema},
+    fields::{list, schema},
     rows::{Rows, column, texts},
     segment::{id_lists, slice_of},
     store::{Layout, StoreError, TableReader, TableWriter},

@@ -13,7 +13,7 @@ use arrow::{
 
 use crate::{
     PhraseId,
-    columns::schema,
+    fields::schema,
     rows::{RowBuilder, RowWriter, Rows, column, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };

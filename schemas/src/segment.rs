@@ -14,7 +14,7 @@ use arrow::{
 
 use crate::{
     DocumentId, PhraseId, TokenRange,
-    columns::{element, list, schema},
+    fields::{element, list, schema},
     rows::{Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };

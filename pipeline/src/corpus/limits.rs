@@ -8,7 +8,10 @@ use schemas::{
 };
 
 use super::{CorpusError, CorpusSettings, checkpoint::Tally, unreadable};
-use crate::engine::progress::{percent, thousands};
+use crate::{
+    engine::progress::{percent, thousands},
+    text::segment::MOST_SEGMENTS,
+};
 
 /// Upper bound of the number of buckets: file names have five digits.
 pub(crate) const MOST_BUCKETS: u64 = 100_000;
@@ -76,4 +79,11 @@ pub(crate) fn open_files() -> usize {
 /// How many spill files of each kind may be open at once.
 pub(crate) fn open_spill_files() -> u32 {
     (open_files() / 3).clamp(1, 256) as u32
+}
+
+/// Whether a text of this many bytes might have more segments than a document may have: a token has at
+/// least one byte, and a segment that is not the last has at least `max_tokens` less a word.
+pub(crate) fn may_have_too_many_segments(bytes: usize, max_tokens: u16, longest_word: usize) -> bool {
+    let least = (usize::from(max_tokens) + 1).saturating_sub(longest_word).max(1);
+    bytes / least + 1 > MOST_SEGMENTS
 }

@@ -15,8 +15,7 @@ use schemas::{
 use super::{
     CorpusError, CorpusSettings,
     checkpoint::{SpillLayout, Tally},
-    limits::{self, Flaws, MOST_BUCKETS},
-    records::may_have_too_many_segments,
+    limits::{self, Flaws, MOST_BUCKETS, may_have_too_many_segments},
 };
 use crate::{
     engine::{

@@ -1,12 +1,10 @@
 //! The first pass: raw files to spill files.
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-use ebert_dumps::{Line, LineBatch, LineReader, open};
+use ebert_dumps::{LineReader, open};
 use indicatif::ProgressBar;
 use schemas::StoreError;
 
@@ -14,7 +12,7 @@ use super::{
     CorpusError,
     checkpoint::Checkpoint,
     plan::{CorpusPlan, RawInput},
-    records::{BatchFrames, RecordSorter},
+    records::{BatchFrames, RawBatch, RecordSorter},
     spill::SpillWriter,
 };
 use crate::{
@@ -24,28 +22,6 @@ use crate::{
 
 /// Raw bytes that one worker takes at a time.
 const BATCH: usize = 1 << 20;
-
-/// Consecutive lines of one raw file.
-pub(crate) struct RawBatch {
-    /// Number of the raw file.
-    pub(crate) file: u32,
-    pub(crate) lines: LineBatch,
-    /// Lines up to this one are in the spill files already. A resumed run may cut the file into other
-    /// batches: one read from the system can return fewer bytes than another.
-    skip_lines: u64,
-}
-
-impl RawBatch {
-    /// The lines that are not in the spill files, with their numbers.
-    pub(crate) fn new_lines(&self) -> impl Iterator<Item = Line<'_>> {
-        self.lines.iter().filter(|line| line.number > self.skip_lines)
-    }
-
-    /// As [`RawBatch::new_lines`]: numbers of the lines that are too long to be read.
-    pub(crate) fn new_too_long(&self) -> impl Iterator<Item = u64> {
-        self.lines.too_long.iter().copied().filter(|line| *line > self.skip_lines)
-    }
-}
 
 /// Fills the spill files from the raw files, from the checkpoint to their end.
 pub(crate) fn read(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ebert_dumps::{
-    DumpFile, Kind, Line, MAX_LINE, MalformedRecord, Record,
+    DumpFile, Kind, Line, LineBatch, MAX_LINE, MalformedRecord, Record,
     clean::{clean, clean_line, is_script},
     parse,
 };
@@ -15,13 +15,35 @@ use super::{
     CorpusSettings, Reason,
     checkpoint::{SpillFileId, SpillLayout, Tally},
     frame::{Frame, Position, ProductFields, ReviewFields},
+    limits::may_have_too_many_segments,
     plan::RawInput,
-    read::RawBatch,
 };
 use crate::text::{
     Document, Encoder, Lexicon, Words,
     segment::{MOST_SEGMENTS, cut},
 };
+
+/// Consecutive lines of one raw file.
+pub(crate) struct RawBatch {
+    /// Number of the raw file.
+    pub(crate) file: u32,
+    pub(crate) lines: LineBatch,
+    /// Lines up to this one are in the spill files already. A resumed run may cut the file into other
+    /// batches: one read from the system can return fewer bytes than another.
+    pub(crate) skip_lines: u64,
+}
+
+impl RawBatch {
+    /// The lines that are not in the spill files, with their numbers.
+    pub(crate) fn new_lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.lines.iter().filter(|line| line.number > self.skip_lines)
+    }
+
+    /// As [`RawBatch::new_lines`]: numbers of the lines that are too long to be read.
+    pub(crate) fn new_too_long(&self) -> impl Iterator<Item = u64> {
+        self.lines.too_long.iter().copied().filter(|line| *line > self.skip_lines)
+    }
+}
 
 /// The frames of a batch by spill file, and its counts.
 #[derive(Default)]
@@ -186,13 +208,6 @@ impl RecordLine<'_> {
     fn place(self, found: String) -> Place {
         Place { path: self.source.found.name.to_string(), line: self.line, found }
     }
-}
-
-/// Whether a text of this many bytes might have more segments than a document may have: a token has at
-/// least one byte, and a segment that is not the last has at least `max_tokens` less a word.
-pub(crate) fn may_have_too_many_segments(bytes: usize, max_tokens: u16, longest_word: usize) -> bool {
-    let least = (usize::from(max_tokens) + 1).saturating_sub(longest_word).max(1);
-    bytes / least + 1 > MOST_SEGMENTS
 }
 
 /// The cleaned fields of one record, reused for the next.

@@ -11,7 +11,7 @@ use arrow::{
 use super::{BATCH_BYTES, ROW_GROUP_BYTES};
 use crate::{
     Relation, UnknownRelation,
-    columns::schema,
+    fields::schema,
     rows::{Fill, RowBuilder, RowWriter, Rows, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };

@@ -10,7 +10,7 @@ use arrow::{
 
 use super::{BATCH_BYTES, BATCH_ROWS, ROW_GROUP_BYTES};
 use crate::{
-    columns::{element, list, schema},
+    fields::{element, list, schema},
     rows::{Fill, RowBuilder, RowWriter, Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };

@@ -11,7 +11,7 @@ use arrow::{
 use super::{BATCH_BYTES, BATCH_ROWS, ROW_GROUP_BYTES};
 use crate::{
     DocumentId,
-    columns::schema,
+    fields::schema,
     rows::{Fill, RowBuilder, RowWriter, Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };
