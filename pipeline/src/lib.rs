@@ -17,5 +17,6 @@ mod hint;
 pub mod look;
 pub mod phrase;
 pub mod run;
+pub mod settings;
 pub mod shard;
 pub mod text;

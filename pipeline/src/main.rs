@@ -6,20 +6,18 @@ use std::{
     time::Instant,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use ebert_english::train::Epochs;
 use pipeline::{
-    engine::{
-        progress::{Log, NEW, Outcome, Progress, Said, short},
-        stage::Threads,
-    },
+    engine::progress::{Log, NEW, Outcome, Progress, Said, short},
     look::{
         inspect::{InspectOptions, inspect},
         overlap, phrases, titles,
         verify::verify,
     },
     phrase::mine::summary::Thresholds,
-    run::{self, Options, Run, RunError},
+    run::{Run, RunError},
+    settings::{self, MiningSettings, Settings},
     shard::{ShardError, task},
 };
 use schemas::Task;
@@ -42,13 +40,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// All steps that are not up to date: raw dumps to sealed shards
-    Run(Steps),
+    Run(Settings),
     /// Raw dumps to clean documents: OUT/corpus
-    Corpus(Steps),
+    Corpus(Settings),
     /// Mine the phrase pool from the corpus, or import one: OUT/pool
-    Pool(Steps),
+    Pool(Settings),
     /// Associations among the products of the corpus: OUT/graph
-    Graph(Steps),
+    Graph(Settings),
     /// Documents to segments with token ids and phrase spans: OUT/shards
     ///
     /// As task i of n, makes the buckets b with b mod n = i, so that n machines can share a folder. A Slurm
@@ -56,7 +54,7 @@ enum Command {
     /// --task i/n.
     Shards {
         #[command(flatten)]
-        steps: Steps,
+        steps: Settings,
         /// A share of the buckets, such as 0/4 [default: what the scheduler says, or all]
         #[arg(long, value_name = "I/N", conflicts_with = "tasks")]
         task: Option<Task>,
@@ -65,11 +63,11 @@ enum Command {
         tasks: Option<u32>,
     },
     /// Draw pairs of associated products, each with a negative: OUT/shards/pairs-*.parquet
-    Pairs(Steps),
+    Pairs(Settings),
     /// Check that all shards are there and write their manifest
     Seal {
         #[command(flatten)]
-        steps: Steps,
+        steps: Settings,
         /// Number of tasks that made the shards: those that did not finish are then named
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         tasks: Option<u32>,
@@ -120,12 +118,12 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
         #[command(flatten)]
-        mining: Mining,
+        mining: MiningSettings,
         /// Score from which the summary counts a phrase of several words
-        #[arg(long, default_value_t = 0.5, value_parser = score, allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 0.5, value_parser = settings::score, allow_negative_numbers = true)]
         min_score: f64,
         /// As --min-score, of one word
-        #[arg(long, default_value_t = 0.8, value_parser = score, allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 0.8, value_parser = settings::score, allow_negative_numbers = true)]
         min_score_single: f64,
         /// Seed of every random draw
         #[arg(long, default_value_t = 0)]
@@ -202,150 +200,12 @@ enum Color {
     Never,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Nouns {
-    /// Faster; for recipes that mask no noun phrases
-    Off,
-    #[default]
-    On,
-}
-
-#[derive(Args)]
-struct Steps {
-    /// Folder of raw dumps, walked recursively: products and reviews of the 2014, 2018 or 2023 generation, plain, gz or zst
-    #[arg(long, default_value = SAMPLE)]
-    corpus: PathBuf,
-    /// Phrase pool to import, `score<TAB>phrase` lines, plain, gz or zst, instead of mining it from the corpus
-    #[arg(long, conflicts_with_all = ["quality_list", "entity_list", "stop_words"])]
-    pool: Option<PathBuf>,
-    #[command(flatten)]
-    mining: Mining,
-    /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model
-    #[arg(long, default_value = "data/sample/tokenizer.json")]
-    tokenizer: PathBuf,
-    /// Folder of everything made
-    #[arg(long, default_value = "data/work")]
-    out: PathBuf,
-    /// Least score of a phrase with several words, from 0 to 1; higher keeps fewer
-    #[arg(long, default_value_t = 0.5, value_parser = score, allow_negative_numbers = true)]
-    min_score: f64,
-    /// Least score of a phrase with one word
-    #[arg(long, default_value_t = 0.8, value_parser = score, allow_negative_numbers = true)]
-    min_score_single: f64,
-    /// Longest segment in tokens; the trainer adds [CLS] and [SEP]
-    #[arg(long, default_value_t = 254, value_parser = clap::value_parser!(u16).range(1..=510))]
-    max_tokens: u16,
-    /// Seed of every random draw
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Workers [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Whether to find noun phrases; they take most of the time of the shards step
-    #[arg(long, value_enum, default_value_t)]
-    nouns: Nouns,
-    /// MiB of raw files for one bucket, that is for one file of products and one of reviews; compressed files count four-fold. Fewer MiB
-    /// give more files, which more machines can share
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    bucket_mib: u64,
-    /// The share of records, and of lines of a --pool, that may be unreadable: 0.01 is 1%. Above it the run stops
-    #[arg(long, default_value_t = 0.01, value_parser = share)]
-    max_unreadable: f64,
-    /// Go on when raw files are cut short or corrupt; what is before the damage is used
-    #[arg(long)]
-    allow_damaged: bool,
-    /// The most associations of one product that become pairs
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
-    max_per_product: u64,
-    /// How often each pair is written, each time with another negative
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    draws: u64,
-    /// MiB of raw text between two checkpoints of the corpus step; tests lower it
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 30), hide = true)]
-    checkpoint_mib: u64,
-    /// For whom the run talks
-    #[arg(long, value_enum, default_value_t)]
-    log: Log,
-}
-
-#[derive(Args)]
-struct Mining {
-    /// Good phrases to learn from, one a line, plain, gz or zst. Over a corpus the default is its categories, brands and attributes; `pipeline
-    /// mine` needs a list
-    #[arg(long, value_name = "FILE")]
-    quality_list: Option<PathBuf>,
-    /// Names of things, good phrases or not, one a line: they are not learnt from as bad phrases
-    #[arg(long, value_name = "FILE")]
-    entity_list: Option<PathBuf>,
-    /// Words that say little by themselves, one a line [default: English ones]
-    #[arg(long, value_name = "FILE")]
-    stop_words: Option<PathBuf>,
-    /// Least number of times that a mined phrase occurs; lower it for less than a million words of text
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
-    min_support: u64,
-    /// The most words of a mined phrase
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=16))]
-    max_words: u64,
-}
-
-impl Mining {
-    fn resolve(self, seed: u64) -> run::Mining {
-        let options = ebert_mining::Options { min_support: self.min_support, max_words: self.max_words as usize, seed };
-        let Self { quality_list, entity_list, stop_words, .. } = self;
-        run::Mining { quality_list, entity_list, stop_words, options }
-    }
-}
-
-const SAMPLE: &str = "data/sample";
-
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("wanted a share from 0 to 1, such as 0.01".to_owned()),
-    }
-}
-
-fn score(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(score) if f64::is_finite(score) => Ok(score),
-        _ => Err("wanted a number, such as 0.5".to_owned()),
-    }
-}
-
-/// As many workers as were asked for, or one for each core.
-fn workers(threads: Option<u16>) -> Threads {
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    Threads::new(threads.map_or(cores, usize::from))
-}
-
-impl Steps {
-    fn resolve(self) -> anyhow::Result<(Options, Progress)> {
-        let threads = workers(self.threads);
-        // The table library starts its own threads; it reads this once.
-        // SAFETY: no other thread runs yet.
-        unsafe { std::env::set_var("POLARS_MAX_THREADS", threads.get().to_string()) };
-        let options = Options {
-            pool: self.pool,
-            // The pool is the same for every seed: another one would make all shards again.
-            mining: self.mining.resolve(0),
-            corpus: self.corpus,
-            tokenizer: self.tokenizer,
-            out: self.out,
-            min_score: self.min_score,
-            min_score_single: self.min_score_single,
-            max_tokens: self.max_tokens,
-            nouns: self.nouns == Nouns::On,
-            seed: self.seed,
-            threads,
-            bucket_mib: self.bucket_mib,
-            checkpoint_mib: self.checkpoint_mib,
-            max_unreadable: self.max_unreadable,
-            allow_damaged: self.allow_damaged,
-            max_per_product: self.max_per_product,
-            draws: self.draws,
-        };
-        Ok((options, Progress::new(self.log)))
-    }
+/// What a step needs: its settings, and progress for whoever watches.
+fn prepare(settings: &Settings) -> Progress {
+    // polars starts its own threads, as many as this says when it is first used.
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("POLARS_MAX_THREADS", settings.threads().get().to_string()) };
+    Progress::new(settings.log)
 }
 
 fn main() -> ExitCode {
@@ -394,45 +254,45 @@ fn keep_memory() {
 fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(steps) => {
-            let (options, progress) = steps.resolve()?;
-            Ok(Run::new(&options, progress, None)?.all()?)
+            let progress = prepare(&steps);
+            Ok(Run::new(&steps, progress, None)?.all()?)
         }
         Command::Corpus(steps) => {
-            let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, None)?;
+            let progress = prepare(&steps);
+            let mut run = Run::new(&steps, progress, None)?;
             let corpus = run.corpus()?;
             run.left_out_of_corpus(&corpus)?;
             Ok(run.say_next("pipeline pool and pipeline graph")?)
         }
         Command::Pool(steps) => {
-            let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, None)?;
+            let progress = prepare(&steps);
+            let mut run = Run::new(&steps, progress, None)?;
             let pool = run.pool()?;
             run.left_out_of_pool(&pool)?;
             Ok(run.say_next("pipeline graph, then pipeline shards")?)
         }
         Command::Graph(steps) => {
-            let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, None)?;
+            let progress = prepare(&steps);
+            let mut run = Run::new(&steps, progress, None)?;
             let corpus = run.corpus_made()?;
             run.graph(&corpus)?;
             Ok(run.say_next("pipeline shards, once there is a pool")?)
         }
         Command::Shards { steps, task, tasks } => {
-            let (options, progress) = steps.resolve()?;
+            let progress = prepare(&steps);
             let task = match task {
                 Some(task) => Some(task),
                 None => task::of_scheduler(tasks, |name| std::env::var(name).ok())
                     .map_err(|error| RunError::Shards(ShardError::Task(error)))?,
             };
-            let mut run = Run::new(&options, progress, task)?;
+            let mut run = Run::new(&steps, progress, task)?;
             let corpus = run.corpus_made()?;
             let pool = run.pool_made(&corpus)?;
             let since = Instant::now();
             let (made, counts) = run.encode(&corpus, &pool)?;
             let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
             let holds = format!("{made} files made   {} tokens", short(counts.tokens));
-            let place = options.out.join("shards").display().to_string();
+            let place = steps.out.join("shards").display().to_string();
             progress.step("shards", &holds, &place, &outcome)?;
             Ok(run.say_next(&match task.map(Task::of) {
                 Some(of) => format!("pipeline pairs when all {of} tasks are done, then pipeline seal --tasks {of}"),
@@ -440,16 +300,16 @@ fn execute(command: Command) -> anyhow::Result<()> {
             })?)
         }
         Command::Pairs(steps) => {
-            let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, None)?;
+            let progress = prepare(&steps);
+            let mut run = Run::new(&steps, progress, None)?;
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             run.draw_pairs(&corpus, &pool, &graph)?;
             Ok(run.say_next("pipeline seal")?)
         }
         Command::Seal { steps, tasks } => {
-            let (options, progress) = steps.resolve()?;
-            let mut run = Run::new(&options, progress, None)?;
+            let progress = prepare(&steps);
+            let mut run = Run::new(&steps, progress, None)?;
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             let (sealed, outcome) = run.seal(&corpus, &pool, &graph, tasks)?;
@@ -478,15 +338,14 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Ok(titles::titles(&out, &file, &mut Said)?)
         }
         Command::Mine { text, output, mining, min_score, min_score_single, seed, threads, log } => {
-            let run::Mining { quality_list, entity_list, stop_words, options } = mining.resolve(seed);
             let command = mine::MineCommand {
                 text: &text,
-                quality_list,
-                entity_list,
-                stop_words,
-                options,
+                options: mining.options(seed),
+                quality_list: mining.quality_list,
+                entity_list: mining.entity_list,
+                stop_words: mining.stop_words,
                 thresholds: Thresholds { phrases: min_score, words: min_score_single },
-                threads: workers(threads),
+                threads: settings::threads(threads),
                 output: output.as_deref(),
             };
             Ok(mine::run(&command, &Progress::new(log))?)

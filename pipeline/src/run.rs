@@ -13,7 +13,7 @@ use std::{
 
 use schemas::{
     Attempt, Lock, Lockable, Manifest, ManifestError, StoreError, Task,
-    manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardOptions, ShardsBody},
+    manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardsBody},
 };
 
 use crate::{
@@ -22,69 +22,16 @@ use crate::{
         hashes::Hashes,
         ledger::Ledger,
         progress::{NEW, Outcome, Progress, count_of, quoted, short, thousands},
-        stage::Threads,
     },
     graph::associations::{self, GraphError},
     hint::Hint,
     phrase::pool::{self, PoolError},
+    settings::{Settings, StepSettings},
     shard::{ShardError, encode, pairs, seal},
     text::{Tokenizer, TokenizerError},
 };
 use ebert_dumps::{FindError, find};
-use ebert_english::Model;
 use serde::{Serialize, de::DeserializeOwned};
-
-/// Everything that can be chosen.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Folder of raw dumps.
-    pub corpus: PathBuf,
-    /// Phrase pool to import; by default it is mined from the corpus.
-    pub pool: Option<PathBuf>,
-    /// How it is mined.
-    pub mining: Mining,
-    /// Tokenizer file.
-    pub tokenizer: PathBuf,
-    /// Folder of everything made.
-    pub out: PathBuf,
-    /// Least score of a phrase with several words.
-    pub min_score: f64,
-    /// Least score of a phrase with one word.
-    pub min_score_single: f64,
-    /// Longest segment in tokens, without `[CLS]` and `[SEP]`.
-    pub max_tokens: u16,
-    /// Whether to look for noun phrases.
-    pub nouns: bool,
-    /// Seed of every draw.
-    pub seed: u64,
-    /// Workers.
-    pub threads: Threads,
-    /// Raw bytes for one bucket, in MiB.
-    pub bucket_mib: u64,
-    /// MiB of raw text between two checkpoints of the corpus step.
-    pub checkpoint_mib: u64,
-    /// The share of unreadable records up to which a run succeeds.
-    pub max_unreadable: f64,
-    /// Go on although raw files are damaged.
-    pub allow_damaged: bool,
-    /// The most pairs that one product takes part in.
-    pub max_per_product: u64,
-    /// How often the pairs are repeated, with new negatives.
-    pub draws: u64,
-}
-
-/// How the pool is mined from the corpus.
-#[derive(Clone, Debug, Default)]
-pub struct Mining {
-    /// Good phrases, instead of those that the corpus names.
-    pub quality_list: Option<PathBuf>,
-    /// Names of things, good phrases or not.
-    pub entity_list: Option<PathBuf>,
-    /// Words that say little by themselves, instead of the English ones.
-    pub stop_words: Option<PathBuf>,
-    /// What else decides the phrases.
-    pub options: ebert_mining::Options,
-}
 
 /// A step failed.
 #[derive(Debug, thiserror::Error)]
@@ -173,9 +120,9 @@ impl RunError {
     }
 }
 
-/// One run over an `OUT` folder: options, tokenizer, and what is known of its files.
+/// One run over an `OUT` folder: settings, tokenizer, and what is known of its files.
 pub struct Run<'a> {
-    options: &'a Options,
+    settings: &'a Settings,
     tokenizer: Tokenizer,
     hashes: Hashes,
     progress: Progress,
@@ -195,25 +142,25 @@ impl Drop for Run<'_> {
 
 impl<'a> Run<'a> {
     /// Prepares a run: loads the tokenizer and takes the folder; a task takes it together with others.
-    pub fn new(options: &'a Options, progress: Progress, task: Option<Task>) -> Result<Self, RunError> {
-        let tokenizer = Tokenizer::load(&options.tokenizer)?;
-        if usize::from(options.max_tokens) < tokenizer.longest_word() {
+    pub fn new(settings: &'a Settings, progress: Progress, task: Option<Task>) -> Result<Self, RunError> {
+        let tokenizer = Tokenizer::load(&settings.tokenizer)?;
+        if usize::from(settings.max_tokens) < tokenizer.longest_word() {
             let least = tokenizer.longest_word();
-            return Err(RunError::ShortSegments { max_tokens: options.max_tokens, least });
+            return Err(RunError::ShortSegments { max_tokens: settings.max_tokens, least });
         }
         // First, so that no file is created among raw files.
-        refuse_overlap(&options.corpus, &options.out)?;
-        let lock = lock(&options.out, task, &progress)?;
-        Ok(Self { options, tokenizer, hashes: Hashes::load(&options.out), progress, _lock: lock, task })
+        refuse_overlap(&settings.corpus, &settings.out)?;
+        let lock = lock(&settings.out, task, &progress)?;
+        Ok(Self { settings, tokenizer, hashes: Hashes::load(&settings.out), progress, _lock: lock, task })
     }
 
     /// All steps.
     pub fn all(&mut self) -> Result<(), RunError> {
         // What is missing is said before hours of work, not after.
-        if let Some(file) = &self.options.pool {
+        if let Some(file) = &self.settings.pool {
             pool::check_readable(file)?;
         }
-        let mining = &self.options.mining;
+        let mining = &self.settings.mining;
         for list in [&mining.quality_list, &mining.entity_list, &mining.stop_words].into_iter().flatten() {
             crate::phrase::mine::check_list(list).map_err(PoolError::from)?;
         }
@@ -236,20 +183,9 @@ impl<'a> Run<'a> {
 
     /// Makes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
-        let options = self.options;
-        let files = find(&options.corpus, &options.out)?;
-        let settings = corpus::CorpusSettings {
-            corpus: &options.corpus,
-            out: &options.out,
-            tokenizer: &self.tokenizer,
-            bucket_mib: options.bucket_mib,
-            checkpoint_mib: options.checkpoint_mib,
-            max_tokens: options.max_tokens,
-            max_unreadable: options.max_unreadable,
-            allow_damaged: options.allow_damaged,
-            threads: options.threads,
-        };
-        let (manifest, outcome) = corpus::make(&settings, &files, &mut self.hashes, &self.progress)?;
+        let files = find(&self.settings.corpus, &self.settings.out)?;
+        let (manifest, outcome) =
+            corpus::make(step_settings(self.settings, &self.tokenizer), &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));
@@ -260,33 +196,16 @@ impl<'a> Run<'a> {
 
     /// Makes `OUT/pool`, from a file or from the corpus.
     pub fn pool(&mut self) -> Result<Manifest<PoolBody>, RunError> {
-        let options = self.options;
-        let mining = &options.mining;
         let corpus;
-        let source = match &options.pool {
+        let source = match &self.settings.pool {
             Some(file) => pool::Source::Import(file),
             None => {
                 corpus = self.corpus_made()?;
-                pool::Source::Mine(pool::Mining {
-                    corpus: &corpus,
-                    quality_list: mining.quality_list.as_deref(),
-                    entity_list: mining.entity_list.as_deref(),
-                    stop_words: mining.stop_words.as_deref(),
-                    options: mining.options.clone(),
-                    threads: options.threads,
-                    progress: &self.progress,
-                })
+                pool::Source::Mine(pool::Mining { corpus: &corpus, settings: self.settings, progress: &self.progress })
             }
         };
-        let request = pool::Request {
-            source,
-            out: &options.out,
-            tokenizer: &self.tokenizer,
-            min_score: options.min_score,
-            min_score_single: options.min_score_single,
-            max_unreadable: options.max_unreadable,
-        };
-        let pool::Made { manifest, outcome, summary } = pool::make(&request, &mut self.hashes)?;
+        let settings = step_settings(self.settings, &self.tokenizer);
+        let pool::Made { manifest, outcome, summary } = pool::make(settings, &source, &mut self.hashes)?;
         let body = &manifest.body;
         let holds = format!("{} phrases, lowest score {:.4}", thousands(body.phrases), body.lowest_score);
         self.step("pool", &holds, "pool", &outcome)?;
@@ -298,7 +217,7 @@ impl<'a> Run<'a> {
 
     /// Makes `OUT/graph`.
     pub fn graph(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
-        let (manifest, outcome) = associations::make(&self.options.out, corpus, &mut self.hashes)?;
+        let (manifest, outcome) = associations::make(&self.settings.out, corpus, &mut self.hashes)?;
         let body = &manifest.body;
         let edges: u64 = body.edges.values().sum();
         let holds = format!(
@@ -319,15 +238,9 @@ impl<'a> Run<'a> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
         self.sealed()?;
-        let request = encode::Request {
-            out: &self.options.out,
-            tokenizer: &self.tokenizer,
-            max_tokens: self.options.max_tokens,
-            nouns: self.options.nouns,
-            threads: self.options.threads,
-            task: self.task.unwrap_or(Task::ALL),
-        };
-        Ok(encode::encode(&request, corpus, pool, &mut self.hashes, &self.progress)?)
+        let settings = step_settings(self.settings, &self.tokenizer);
+        let task = self.task.unwrap_or(Task::ALL);
+        Ok(encode::encode(settings, task, corpus, pool, &mut self.hashes, &self.progress)?)
     }
 
     /// Draws the pairs.
@@ -337,9 +250,8 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
     ) -> Result<(), RunError> {
-        let options = shard_options(self.options);
-        let (shards, _) = seal::parts(&seal_request(self.options, &self.tokenizer), corpus, pool, graph);
-        let out = &self.options.out;
+        let (shards, _) = seal::parts(step_settings(self.settings, &self.tokenizer), corpus, pool, graph);
+        let out = &self.settings.out;
         self.sealed()?;
         let ledger = Ledger::open(out, "shards")?;
         let mut missing = Vec::new();
@@ -352,8 +264,7 @@ impl<'a> Run<'a> {
             let (planned, out) = (shards.len(), out.clone());
             return Err(ShardError::Unfinished { missing, planned, out, tasks: None }.into());
         }
-        let key = (self.options.seed, &options);
-        let (counts, outcome) = pairs::make(out, &shards, graph, key, &mut self.hashes, &self.progress)?;
+        let (counts, outcome) = pairs::make(self.settings, &shards, graph, &mut self.hashes, &self.progress)?;
         let dropped = counts.dropped.iter().map(|(reason, n)| format!("{} left out ({reason})", thousands(*n)));
         let holds =
             std::iter::once(format!("{} pairs", thousands(counts.rows))).chain(dropped).collect::<Vec<_>>().join("   ");
@@ -369,8 +280,8 @@ impl<'a> Run<'a> {
         graph: &Manifest<GraphBody>,
         tasks: Option<u32>,
     ) -> Result<(Manifest<ShardsBody>, Outcome), RunError> {
-        let request = seal_request(self.options, &self.tokenizer);
-        Ok(seal::make(&request, corpus, pool, graph, tasks, &mut self.hashes)?)
+        let settings = step_settings(self.settings, &self.tokenizer);
+        Ok(seal::make(settings, corpus, pool, graph, tasks, &mut self.hashes)?)
     }
 
     /// Reads the manifests that earlier steps left in `OUT`.
@@ -400,7 +311,7 @@ impl<'a> Run<'a> {
         folder: &str,
         command: &'static str,
     ) -> Result<Manifest<B>, RunError> {
-        Manifest::read(&self.options.out.join(folder)).map_err(|source| RunError::EarlierStep { command, source })
+        Manifest::read(&self.settings.out.join(folder)).map_err(|source| RunError::EarlierStep { command, source })
     }
 
     fn same_corpus(
@@ -412,7 +323,7 @@ impl<'a> Run<'a> {
         if made_from.blake3 == corpus.data_blake3() {
             return Ok(());
         }
-        Err(ShardError::OtherCorpus { step, out: self.options.out.clone() })
+        Err(ShardError::OtherCorpus { step, out: self.settings.out.clone() })
     }
 
     /// Says what shards hold.
@@ -445,14 +356,14 @@ impl<'a> Run<'a> {
     ) -> Option<String> {
         let old = match self.sealed() {
             Ok(Some(old)) => old.body,
-            _ if self.options.out.join("shards").exists() => return Some("a stopped run goes on".to_owned()),
+            _ if self.settings.out.join("shards").exists() => return Some("a stopped run goes on".to_owned()),
             _ => return Some(NEW.to_owned()),
         };
-        let options = self.options;
+        let settings = self.settings;
         if old.corpus.blake3 != corpus.data_blake3() {
             return Some("the corpus has changed".to_owned());
         }
-        if let Some(why) = encode::rules(options.nouns).changed_since(&old.rules) {
+        if let Some(why) = encode::rules(settings.finds_nouns()).changed_since(&old.rules) {
             return Some(why);
         }
         if old.tokenizer.blake3 != self.tokenizer.blake3() {
@@ -461,14 +372,14 @@ impl<'a> Run<'a> {
         if old.pool.blake3 != pool.data_blake3() {
             return Some("the pool has changed".to_owned());
         }
-        if old.max_tokens != options.max_tokens {
-            return Some(format!("--max-tokens was {} and is {}", old.max_tokens, options.max_tokens));
+        if old.max_tokens != settings.max_tokens {
+            return Some(format!("--max-tokens was {} and is {}", old.max_tokens, settings.max_tokens));
         }
-        if old.options.nouns != options.nouns {
+        if old.options.nouns != settings.finds_nouns() {
             let says = |on| if on { "on" } else { "off" };
-            return Some(format!("NOUNS was {} and is {}", says(old.options.nouns), says(options.nouns)));
+            return Some(format!("NOUNS was {} and is {}", says(old.options.nouns), says(settings.finds_nouns())));
         }
-        if old.options.tagger != shard_options(options).tagger {
+        if old.options.tagger != settings.shard_options().tagger {
             return Some("the tagger has changed".to_owned());
         }
         if old.graph.blake3 != graph.data_blake3() {
@@ -477,10 +388,10 @@ impl<'a> Run<'a> {
         if let Some(why) = pairs::rules().changed_since(&old.rules) {
             return Some(format!("{why}: only pairs are drawn again"));
         }
-        if old.seed != options.seed {
-            return Some(format!("SEED was {} and is {}: pairs alone are drawn again", old.seed, options.seed));
+        if old.seed != settings.seed {
+            return Some(format!("SEED was {} and is {}: pairs alone are drawn again", old.seed, settings.seed));
         }
-        if old.options != shard_options(self.options) {
+        if old.options != self.settings.shard_options() {
             return Some("the options of the pairs have changed: pairs alone are drawn again".to_owned());
         }
         None
@@ -488,7 +399,7 @@ impl<'a> Run<'a> {
 
     /// The manifest of sealed shards, if there are any.
     fn sealed(&self) -> Result<Option<Manifest<ShardsBody>>, ManifestError> {
-        match Manifest::read(&self.options.out.join("shards")) {
+        match Manifest::read(&self.settings.out.join("shards")) {
             Err(ManifestError::Absent { .. }) => Ok(None),
             other => other.map(Some),
         }
@@ -499,11 +410,11 @@ impl<'a> Run<'a> {
         if found == wanted {
             return Ok(());
         }
-        Err(ShardError::Tokenizer { folder: self.options.out.join(step), found: found.to_owned(), wanted })
+        Err(ShardError::Tokenizer { folder: self.settings.out.join(step), found: found.to_owned(), wanted })
     }
 
     fn step(&self, step: &str, holds: &str, folder: &str, outcome: &Outcome) -> Result<(), RunError> {
-        let place = self.options.out.join(folder);
+        let place = self.settings.out.join(folder);
         Ok(self.progress.step(step, holds, &place.display().to_string(), outcome)?)
     }
 
@@ -521,28 +432,17 @@ impl<'a> Run<'a> {
 
     /// What to type when all is done.
     pub fn say_inspect(&self) -> Result<(), RunError> {
-        let out = if self.options.out == Path::new("data/work") {
+        let out = if self.settings.out == Path::new("data/work") {
             String::new()
         } else {
-            format!(" OUT={}", quoted(&self.options.out))
+            format!(" OUT={}", quoted(&self.settings.out))
         };
         Ok(self.progress.note("next", &format!("make inspect{out}"))?)
     }
 }
 
-fn shard_options(options: &Options) -> ShardOptions {
-    let tagger = options.nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
-    ShardOptions { nouns: options.nouns, tagger, max_per_product: options.max_per_product, draws: options.draws }
-}
-
-fn seal_request<'a>(options: &'a Options, tokenizer: &'a Tokenizer) -> seal::Request<'a> {
-    seal::Request {
-        out: &options.out,
-        tokenizer,
-        max_tokens: options.max_tokens,
-        seed: options.seed,
-        options: shard_options(options),
-    }
+fn step_settings<'a>(settings: &'a Settings, tokenizer: &'a Tokenizer) -> StepSettings<'a> {
+    StepSettings { settings, tokenizer }
 }
 
 /// The folders that steps make in `OUT`.

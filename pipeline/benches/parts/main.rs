@@ -20,6 +20,7 @@ use pipeline::{
         matcher::{Matcher, Occurrence, Scratch},
         pool::{self, Pool},
     },
+    settings::{Settings, StepSettings},
     text::{Document, Encoder, Tokenizer, nouns::NounFinder, segment::cut},
 };
 use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TokenRange, create_segments};
@@ -284,10 +285,9 @@ fn from_the_file(raw: &Path, records: usize) -> Result<[(&'static str, f64); 3]>
 /// The pool as the pipeline imports it.
 fn import(file: &Path, tokenizer: &Tokenizer) -> Result<Pool> {
     let out: PathBuf = std::env::temp_dir().join(format!("parts-pool-{}", std::process::id()));
-    let source = pool::Source::Import(file);
-    let request =
-        pool::Request { source, out: &out, tokenizer, min_score: 0.5, min_score_single: 0.8, max_unreadable: 0.01 };
-    let pool::Made { manifest, .. } = pool::make(&request, &mut Hashes::load(&out))?;
+    let settings = Settings { out: out.clone(), ..Settings::default() };
+    let settings = StepSettings { settings: &settings, tokenizer };
+    let pool::Made { manifest, .. } = pool::make(settings, &pool::Source::Import(file), &mut Hashes::load(&out))?;
     let pool = pool::load(&out, &manifest)?;
     std::fs::remove_dir_all(&out)?;
     Ok(pool)

@@ -7,9 +7,10 @@ use schemas::{
     manifest::{CorpusBody, Place},
 };
 
-use super::{CorpusError, CorpusSettings, checkpoint::Tally, unreadable};
+use super::{CorpusError, checkpoint::Tally, unreadable};
 use crate::{
     engine::progress::{percent, thousands},
+    settings::StepSettings,
     text::segment::MOST_SEGMENTS,
 };
 
@@ -41,7 +42,7 @@ impl<'a> Flaws<'a> {
     }
 
     /// Fails if there are more flaws than the settings allow.
-    pub(crate) fn refuse(&self, settings: &CorpusSettings<'_>) -> Result<(), CorpusError> {
+    pub(crate) fn refuse(&self, settings: StepSettings<'_>) -> Result<(), CorpusError> {
         if !self.damage.is_empty() && !settings.allow_damaged {
             // The corpus may be one file.
             let is_file = settings.corpus.is_file();

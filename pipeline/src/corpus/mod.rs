@@ -49,10 +49,9 @@ use crate::{
         hashes::Hashes,
         ledger::{self, Ledger},
         progress::{Outcome, Progress},
-        stage::Threads,
     },
     hint::Hint,
-    text::Tokenizer,
+    settings::{Settings, StepSettings},
 };
 
 /// Why a record is not in the corpus.
@@ -197,39 +196,17 @@ pub enum CorpusError {
 /// disk. With 64 workers, a bucket of the default `--bucket-mib` still fits.
 const SORT_MEMORY: usize = 2 << 30;
 
-/// The input, output and options of the corpus step.
-pub(crate) struct CorpusSettings<'a> {
-    /// The folder of raw files, or a single raw file.
-    pub(crate) corpus: &'a Path,
-    pub(crate) out: &'a Path,
-    /// Decides which records are empty.
-    pub(crate) tokenizer: &'a Tokenizer,
-    /// MiB of raw files per bucket.
-    pub(crate) bucket_mib: u64,
-    /// MiB of raw text between two checkpoints.
-    pub(crate) checkpoint_mib: u64,
-    /// Longest segment in tokens.
-    pub(crate) max_tokens: u16,
-    /// The ratio of unreadable records up to which the step succeeds.
-    pub(crate) max_unreadable: f64,
-    /// Continue although raw files are damaged.
-    pub(crate) allow_damaged: bool,
-    pub(crate) threads: Threads,
+fn folder(settings: &Settings) -> PathBuf {
+    settings.out.join("corpus")
 }
 
-impl CorpusSettings<'_> {
-    fn folder(&self) -> PathBuf {
-        self.out.join("corpus")
-    }
-
-    fn spill_folder(&self) -> SpillFolder {
-        SpillFolder::new(self.out.join("spill"))
-    }
+fn spill_folder(settings: &Settings) -> SpillFolder {
+    SpillFolder::new(settings.out.join("spill"))
 }
 
 /// Makes the corpus, unless it is up to date.
 pub(crate) fn make(
-    settings: &CorpusSettings<'_>,
+    settings: StepSettings<'_>,
     files: &RawFiles,
     hashes: &mut Hashes,
     progress: &Progress,
@@ -241,10 +218,10 @@ pub(crate) fn make(
         Status::Outdated(why) => why,
     };
     let plan = CorpusPlan::new(settings, &inputs, files)?;
-    let spill = settings.spill_folder();
+    let spill = spill_folder(&settings);
     spill.refuse_foreign()?;
-    open_folder(&settings.folder())?;
-    let ledger = Ledger::open(settings.out, "corpus")?;
+    open_folder(&folder(&settings))?;
+    let ledger = Ledger::open(&settings.out, "corpus")?;
 
     let checkpoint = read_raw_files(&plan, &spill, &ledger, hashes, progress)?;
     Flaws::of_tally(&checkpoint.tally, files).refuse(settings)?;

@@ -13,15 +13,18 @@ use schemas::{
 };
 
 use super::{
-    CorpusError, CorpusSettings,
+    CorpusError,
     checkpoint::{SpillLayout, Tally},
+    folder,
     limits::{self, Flaws, MOST_BUCKETS, may_have_too_many_segments},
+    spill_folder,
 };
 use crate::{
     engine::{
         hashes::{self, FileVersion, Hashes},
         progress::{NEW, Progress},
     },
+    settings::StepSettings,
     text,
 };
 
@@ -117,15 +120,15 @@ pub(crate) enum Status {
 /// If the corpus is up to date, but its raw files have more flaws than are allowed now, or one of its
 /// tables is damaged.
 pub(crate) fn status(
-    settings: &CorpusSettings<'_>,
+    settings: StepSettings<'_>,
     inputs: &Inputs<'_>,
     hashes: &mut Hashes,
 ) -> Result<Status, CorpusError> {
-    let folder = settings.folder();
+    let folder = folder(&settings);
     let old = match Manifest::<CorpusBody>::read(&folder) {
         Ok(old) => old,
         Err(ManifestError::Absent { .. }) => {
-            let stopped = settings.spill_folder().path().exists();
+            let stopped = spill_folder(&settings).path().exists();
             return Ok(Status::Outdated(if stopped { "a stopped run goes on".to_owned() } else { NEW.to_owned() }));
         }
         Err(error) => return Err(error.into()),
@@ -146,7 +149,7 @@ pub(crate) fn status(
 }
 
 /// What differs between the inputs and settings of a corpus and those of now.
-fn changed(settings: &CorpusSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<CorpusBody>) -> Option<String> {
+fn changed(settings: StepSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<CorpusBody>) -> Option<String> {
     let was = &old.body;
     let before: BTreeMap<&str, &str> = was.inputs.iter().map(|f| (f.path.as_str(), f.blake3.as_str())).collect();
     let now: BTreeMap<&str, &str> = inputs.files.iter().map(|f| (f.found.name.as_str(), f.blake3.as_str())).collect();
@@ -177,7 +180,7 @@ fn changed(settings: &CorpusSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<Co
 }
 
 /// The options that decide the content of a corpus whose longest text has this many bytes.
-pub(crate) fn options(settings: &CorpusSettings<'_>, longest_text: u64) -> CorpusOptions {
+pub(crate) fn options(settings: StepSettings<'_>, longest_text: u64) -> CorpusOptions {
     let longest_word = settings.tokenizer.longest_word();
     let matters = may_have_too_many_segments(longest_text as usize, settings.max_tokens, longest_word);
     CorpusOptions { bucket_mib: settings.bucket_mib, max_tokens: matters.then_some(settings.max_tokens) }
@@ -185,7 +188,7 @@ pub(crate) fn options(settings: &CorpusSettings<'_>, longest_text: u64) -> Corpu
 
 /// How to make a corpus.
 pub(crate) struct CorpusPlan<'a> {
-    pub(crate) settings: &'a CorpusSettings<'a>,
+    pub(crate) settings: StepSettings<'a>,
     pub(crate) inputs: &'a Inputs<'a>,
     pub(crate) layout: SpillLayout,
     /// [`hash_of_sources`].
@@ -194,7 +197,7 @@ pub(crate) struct CorpusPlan<'a> {
 
 impl<'a> CorpusPlan<'a> {
     pub(crate) fn new(
-        settings: &'a CorpusSettings<'a>,
+        settings: StepSettings<'a>,
         inputs: &'a Inputs<'a>,
         files: &RawFiles,
     ) -> Result<Self, CorpusError> {
@@ -218,7 +221,7 @@ impl<'a> CorpusPlan<'a> {
 }
 
 /// Hash of the raw files and the options that decide the content of any corpus.
-fn hash_of_sources(settings: &CorpusSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayout) -> String {
+fn hash_of_sources(settings: StepSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayout) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(format!("corpus {} {}\n", schemas::FORMAT, layout.buckets).as_bytes());
     hasher.update(rules().key().as_bytes());
@@ -230,7 +233,7 @@ fn hash_of_sources(settings: &CorpusSettings<'_>, inputs: &Inputs<'_>, layout: S
 }
 
 /// How the documents are divided: one bucket per `--bucket-mib` of raw files.
-fn layout(settings: &CorpusSettings<'_>, files: &RawFiles) -> Result<SpillLayout, CorpusError> {
+fn layout(settings: StepSettings<'_>, files: &RawFiles) -> Result<SpillLayout, CorpusError> {
     // Text is compressed about four-fold.
     let weighted: u64 = files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
     let buckets = weighted.div_ceil(settings.bucket_mib << 20).max(1);

@@ -51,7 +51,7 @@ pub(crate) fn read(
         Ok(())
     };
     stage::run(
-        settings.threads,
+        settings.threads(),
         || reader.next_batch(),
         || RecordSorter::new(inputs, settings, &lexicon, layout),
         |sorter, batch| Ok(sorter.sort(&batch)),

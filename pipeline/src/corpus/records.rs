@@ -12,12 +12,13 @@ use schemas::{DocumentId, manifest::Place};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    CorpusSettings, Reason,
+    Reason,
     checkpoint::{SpillFileId, SpillLayout, Tally},
     frame::{Frame, Position, ProductFields, ReviewFields},
     limits::may_have_too_many_segments,
     plan::RawInput,
 };
+use crate::settings::StepSettings;
 use crate::text::{
     Document, Encoder, Lexicon, Words,
     segment::{MOST_SEGMENTS, cut},
@@ -73,7 +74,7 @@ pub(crate) struct RecordSorter<'a> {
 impl<'a> RecordSorter<'a> {
     pub(crate) fn new(
         inputs: &'a [RawInput<'a>],
-        settings: &CorpusSettings<'a>,
+        settings: StepSettings<'a>,
         lexicon: &'a Lexicon<'a>,
         layout: SpillLayout,
     ) -> Self {

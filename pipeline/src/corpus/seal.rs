@@ -5,12 +5,16 @@ use schemas::{
 };
 
 use super::{
-    CorpusError, CorpusSettings, Reason,
+    CorpusError, Reason,
     checkpoint::Tally,
     plan::{self, CorpusPlan},
+    spill_folder,
     write::CorpusTables,
 };
-use crate::engine::{hashes::Hashes, ledger::Ledger, progress::thousands};
+use crate::{
+    engine::{hashes::Hashes, ledger::Ledger, progress::thousands},
+    settings::StepSettings,
+};
 
 /// Writes the manifest of these tables, and removes the tables of earlier runs.
 pub(crate) fn seal(
@@ -21,14 +25,14 @@ pub(crate) fn seal(
     hashes: &mut Hashes,
 ) -> Result<Manifest<CorpusBody>, CorpusError> {
     let CorpusPlan { settings, inputs, .. } = plan;
-    let counts = balance(settings, &tally, &tables)?;
+    let counts = balance(*settings, &tally, &tables)?;
     for entry in &tables.files {
         hashes.remember(&ledger.folder().join(&entry.name), &entry.blake3)?;
     }
     ledger.keep_only(&tables.files)?;
     let body = CorpusBody {
         rules: plan::rules(),
-        options: plan::options(settings, tally.longest_text),
+        options: plan::options(*settings, tally.longest_text),
         tokenizer: Hash { blake3: settings.tokenizer.blake3() },
         inputs: inputs.in_manifest(&tally),
         skipped: inputs.skipped.clone(),
@@ -39,14 +43,14 @@ pub(crate) fn seal(
 }
 
 /// Adds up what reading and writing counted. Every record is a document or counted as rejected.
-fn balance(settings: &CorpusSettings<'_>, tally: &Tally, tables: &CorpusTables) -> Result<CorpusCounts, CorpusError> {
+fn balance(settings: StepSettings<'_>, tally: &Tally, tables: &CorpusTables) -> Result<CorpusCounts, CorpusError> {
     let mut rejected = tally.rejected.clone();
     *rejected.entry(Reason::Duplicate.as_str().to_owned()).or_default() += tables.duplicates;
     rejected.retain(|_, n| *n > 0);
     let documents = tables.products + tables.reviews;
     let known = documents + rejected.values().sum::<u64>();
     if known != tally.records {
-        let spill = settings.spill_folder().path().to_owned();
+        let spill = spill_folder(&settings).path().to_owned();
         return Err(CorpusError::Lost { records: tally.records, known, spill });
     }
     if documents == 0 {

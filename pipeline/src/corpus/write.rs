@@ -78,7 +78,7 @@ impl<'a> BucketWriter<'a> {
             ledger,
             layout: checkpoint.layout,
             made_from,
-            threads: plan.settings.threads,
+            threads: plan.settings.threads(),
             sort_memory: SORT_MEMORY,
         }
     }

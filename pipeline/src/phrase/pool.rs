@@ -33,7 +33,8 @@ use crate::{
         progress::{NEW, Outcome},
     },
     hint::Hint,
-    text::{self, Tokenizer},
+    settings::StepSettings,
+    text,
 };
 
 /// A phrase of the pool.
@@ -54,22 +55,6 @@ pub struct Phrase {
 pub struct Pool {
     /// Row number is phrase id.
     pub phrases: Vec<Phrase>,
-}
-
-/// What the pool is to be made from.
-pub struct Request<'a> {
-    /// Where phrases come from.
-    pub source: Source<'a>,
-    /// The folder of everything made.
-    pub out: &'a Path,
-    /// Decides what a word is.
-    pub tokenizer: &'a Tokenizer,
-    /// Least score of an entry with several words.
-    pub min_score: f64,
-    /// Least score of an entry with one word.
-    pub min_score_single: f64,
-    /// The share of lines without score and phrase up to which an import succeeds.
-    pub max_unreadable: f64,
 }
 
 /// Where the phrases of a pool come from.
@@ -199,17 +184,17 @@ pub enum PoolError {
 }
 
 /// Makes the pool, or finds that it is up to date.
-pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolError> {
+pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes) -> Result<Made, PoolError> {
     let since = Instant::now();
-    let folder = request.out.join("pool");
+    let folder = settings.out.join("pool");
     let old = match Manifest::<PoolBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
-    let source = request.source.describe(hashes)?;
+    let described = source.describe(hashes)?;
     let why = match old {
         None => NEW.to_owned(),
-        Some(old) => match changed(request, &source, &old.body) {
+        Some(old) => match changed(settings, &source.rules(), &described, &old.body) {
             Some(why) => why,
             None => match check_files(&folder, &old, hashes)? {
                 None => return Ok(Made { manifest: old, outcome: Outcome::UpToDate, summary: Vec::new() }),
@@ -217,46 +202,46 @@ pub fn make(request: &Request<'_>, hashes: &mut Hashes) -> Result<Made, PoolErro
             },
         },
     };
-    let mut entries = Entries::new(request.tokenizer, request.min_score, request.min_score_single);
+    let mut entries = Entries::new(settings.tokenizer, settings.min_score, settings.min_score_single);
     let mut summary = Vec::new();
-    let (pool, rejected, source) = match (&request.source, source) {
+    let (pool, rejected, made_from) = match (source, described) {
         (Source::Import(file), PoolSource::Import { blake3, .. }) => {
-            let lines = import::import(file, request.max_unreadable, &mut entries)?;
+            let lines = import::import(file, settings.max_unreadable, &mut entries)?;
             let (pool, rejected) = entries.finish();
             if pool.phrases.is_empty() {
-                let (min_score, min_score_single) = (request.min_score, request.min_score_single);
+                let (min_score, min_score_single) = (settings.min_score, settings.min_score_single);
                 let path = (*file).to_owned();
                 return Err(PoolError::NothingKept { path, entries: lines, min_score, min_score_single });
             }
             (pool, rejected, PoolSource::Import { blake3, entries: lines })
         }
-        (Source::Mine(mining), source) => {
-            let mined = mining.mine(request.out, hashes)?;
+        (Source::Mine(mining), described) => {
+            let mined = mining.mine(hashes)?;
             for phrase in &mined.phrases {
                 entries.add(phrase.score, &phrase.text, Some(phrase.count));
             }
             let (pool, rejected) = entries.finish();
-            let (min_score, min_score_single) = (request.min_score, request.min_score_single);
+            let (min_score, min_score_single) = (settings.min_score, settings.min_score_single);
             if pool.phrases.is_empty() {
                 let entries = mined.phrases.len() as u64;
                 return Err(PoolError::NothingMined { entries, min_score, min_score_single });
             }
             let thresholds = Thresholds { phrases: min_score, words: min_score_single };
             summary = summary::lines(&mined, LeftOut::default(), thresholds);
-            (pool, rejected, source)
+            (pool, rejected, described)
         }
         (Source::Import(_), PoolSource::Mined(_)) => unreachable!("a source describes itself"),
     };
-    request.source.check_unchanged(&source, hashes)?;
+    source.check_unchanged(&made_from, hashes)?;
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
     store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
     let body = PoolBody {
-        rules: request.source.rules(),
-        source,
-        tokenizer: Hash { blake3: request.tokenizer.blake3() },
-        min_score: request.min_score,
-        min_score_single: request.min_score_single,
+        rules: source.rules(),
+        source: made_from,
+        tokenizer: Hash { blake3: settings.tokenizer.blake3() },
+        min_score: settings.min_score,
+        min_score_single: settings.min_score_single,
         phrases: pool.phrases.len() as u64,
         lowest_score: pool.phrases.last().map_or(0.0, |p| p.score),
         rejected,
@@ -271,12 +256,12 @@ pub fn check_readable(file: &Path) -> Result<(), PoolError> {
     check_file(file).map_err(|source| PoolError::Read { path: file.to_owned(), source })
 }
 
-fn changed(request: &Request<'_>, source: &PoolSource, was: &PoolBody) -> Option<String> {
+fn changed(settings: StepSettings<'_>, rules: &Rules, source: &PoolSource, was: &PoolBody) -> Option<String> {
     match (&was.source, source) {
         (PoolSource::Import { blake3: old, entries }, PoolSource::Import { blake3, .. }) => {
             let malformed = was.rejected.get("malformed").copied().unwrap_or(0);
-            if malformed as f64 > request.max_unreadable * *entries as f64 {
-                return Some(format!("it has more malformed lines than --max-unreadable {}", request.max_unreadable));
+            if malformed as f64 > settings.max_unreadable * *entries as f64 {
+                return Some(format!("it has more malformed lines than --max-unreadable {}", settings.max_unreadable));
             }
             if old != blake3 {
                 return Some("POOL is another file".to_owned());
@@ -295,15 +280,15 @@ fn changed(request: &Request<'_>, source: &PoolSource, was: &PoolBody) -> Option
             return Some("it was imported, and no POOL is given".to_owned());
         }
     }
-    if let Some(why) = request.source.rules().changed_since(&was.rules) {
+    if let Some(why) = rules.changed_since(&was.rules) {
         return Some(why);
     }
-    if was.tokenizer.blake3 != request.tokenizer.blake3() {
+    if was.tokenizer.blake3 != settings.tokenizer.blake3() {
         return Some("the tokenizer has changed".to_owned());
     }
     for (name, then, now) in [
-        ("MIN_SCORE", was.min_score, request.min_score),
-        ("MIN_SCORE_SINGLE", was.min_score_single, request.min_score_single),
+        ("MIN_SCORE", was.min_score, settings.min_score),
+        ("MIN_SCORE_SINGLE", was.min_score_single, settings.min_score_single),
     ] {
         if then != now {
             return Some(format!("{name} was {then} and is {now}"));

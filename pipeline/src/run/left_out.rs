@@ -87,7 +87,7 @@ impl Run<'_> {
                 thousands(duplicate),
                 thousands(unreadable),
                 100.0 * unreadable as f64 / counts.records.max(1) as f64,
-                percent(self.options.max_unreadable),
+                percent(self.settings.max_unreadable),
             ),
         )?;
         for (reason, places) in &body.places {

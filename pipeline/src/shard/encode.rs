@@ -2,7 +2,7 @@
 //!
 //! The reader takes row groups of corpus tables, workers encode them, the writer appends to the shard of
 //! the table's bucket. All workers share the row groups of the buckets in work.
-use std::{iter, path::Path};
+use std::iter;
 
 use arrow::record_batch::RecordBatch;
 use schemas::{
@@ -19,12 +19,13 @@ use crate::{
         hashes::Hashes,
         ledger::{Ledger, Made},
         progress::Progress,
-        stage::{self, Threads},
+        stage,
     },
     phrase::{
         matcher::{Matcher, Occurrence, Scratch},
         pool,
     },
+    settings::StepSettings,
     text::{
         self, Document, Encoder, Tokenizer,
         nouns::{NounFinder, NounPhrase},
@@ -32,22 +33,6 @@ use crate::{
     },
 };
 use ebert_english::Model;
-
-/// What shards are to be made from.
-pub struct Request<'a> {
-    /// The folder of everything made.
-    pub out: &'a Path,
-    /// Gives the ids.
-    pub tokenizer: &'a Tokenizer,
-    /// Longest segment in tokens.
-    pub max_tokens: u16,
-    /// Whether to look for noun phrases.
-    pub nouns: bool,
-    /// Workers.
-    pub threads: Threads,
-    /// Which buckets.
-    pub task: Task,
-}
 
 /// Counts the tokens of a segment that its spans cover.
 fn cover(counts: &mut SegmentCounts, phrases: &[PhraseSpan], nouns: &[TokenRange]) {
@@ -128,18 +113,19 @@ pub fn plan(
 
 /// Makes the planned shards that are not there. Gives how many it made, and their counts.
 pub fn encode(
-    request: &Request<'_>,
+    settings: StepSettings<'_>,
+    task: Task,
     corpus: &Manifest<CorpusBody>,
     pool_manifest: &Manifest<schemas::manifest::PoolBody>,
     hashes: &mut Hashes,
     progress: &Progress,
 ) -> Result<(usize, SegmentCounts), ShardError> {
-    let folder = request.out.join("shards");
+    let folder = settings.out.join("shards");
     let pool_blake3 = pool_manifest.data_blake3();
-    let ledger = Ledger::open(request.out, "shards")?;
+    let ledger = Ledger::open(&settings.out, "shards")?;
     let mut missing: Vec<Planned> = Vec::new();
-    for planned in plan(corpus, &pool_blake3, request.tokenizer, (request.max_tokens, request.nouns)) {
-        if request.task.has(u64::from(planned.bucket)) && planned.finished(&ledger, hashes)?.is_none() {
+    for planned in plan(corpus, &pool_blake3, settings.tokenizer, (settings.max_tokens, settings.finds_nouns())) {
+        if task.has(u64::from(planned.bucket)) && planned.finished(&ledger, hashes)?.is_none() {
             missing.push(planned);
         }
     }
@@ -149,28 +135,28 @@ pub fn encode(
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
 
-    let pool = pool::load(request.out, pool_manifest)?;
-    let (matcher, lexicon) = Matcher::new(&pool, request.tokenizer).map_err(ShardError::Matcher)?;
+    let pool = pool::load(&settings.out, pool_manifest)?;
+    let (matcher, lexicon) = Matcher::new(&pool, settings.tokenizer).map_err(ShardError::Matcher)?;
     // Apart from the phrases' texts, they fit the cache.
     let scores: Vec<f32> = pool.phrases.iter().map(|phrase| phrase.score).collect();
     let rows = missing.iter().map(|p| p.table.entry.rows).sum();
     let bar = progress.count("encoding", rows);
-    let corpus_folder = request.out.join("corpus");
+    let corpus_folder = settings.out.join("corpus");
     let mut reader = DocumentReader::new(&corpus_folder, missing.iter().map(|p| &p.table), hashes);
     let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new() };
     stage::run(
-        request.threads,
+        settings.threads(),
         || Ok(reader.next().transpose()?),
         || Worker {
             encoder: Encoder::new(&lexicon),
             matcher: &matcher,
             scores: &scores,
-            max_tokens: usize::from(request.max_tokens),
+            max_tokens: usize::from(settings.max_tokens),
             document: Document::default(),
             scratch: Scratch::default(),
             found: Vec::new(),
             spans: Vec::new(),
-            nouns: request.nouns.then(|| NounFinder::new(Model::embedded())),
+            nouns: settings.finds_nouns().then(|| NounFinder::new(Model::embedded())),
             found_nouns: Vec::new(),
             noun_spans: Vec::new(),
         },

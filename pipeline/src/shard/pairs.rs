@@ -20,6 +20,7 @@ use crate::{
         ledger::Ledger,
         progress::{NEW, Outcome, Progress},
     },
+    settings::Settings,
     shard::{ShardError, encode},
 };
 
@@ -92,14 +93,14 @@ pub fn finished(
 
 /// Draws the pairs, or finds that they are up to date.
 pub fn make(
-    out: &Path,
+    settings: &Settings,
     shards: &[encode::Planned],
     graph: &Manifest<GraphBody>,
-    (seed, options): (u64, &ShardOptions),
     hashes: &mut Hashes,
     progress: &Progress,
 ) -> Result<(PairCounts, Outcome), ShardError> {
     let since = Instant::now();
+    let (out, seed, options) = (&settings.out, settings.seed, &settings.shard_options());
     let folder = out.join("shards");
     let planned = plan(shards, &graph.data_blake3(), seed, options);
     let ledger = Ledger::open(out, "shards")?;

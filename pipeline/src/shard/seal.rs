@@ -18,8 +18,8 @@ use crate::{
         ledger::Ledger,
         progress::{NEW, Outcome},
     },
+    settings::StepSettings,
     shard::pairs,
-    text::Tokenizer,
 };
 
 /// Name of the copy of the tokenizer.
@@ -28,23 +28,9 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// Name of the resolved options.
 const OPTIONS: &str = "options.toml";
 
-/// What the seal is to be put on.
-pub struct Request<'a> {
-    /// The folder of everything made.
-    pub out: &'a Path,
-    /// The tokenizer that gave the ids.
-    pub tokenizer: &'a Tokenizer,
-    /// Longest segment in tokens.
-    pub max_tokens: u16,
-    /// Seed of every draw.
-    pub seed: u64,
-    /// The rest.
-    pub options: ShardOptions,
-}
-
 /// Seals the shards, or finds that they are sealed. `tasks` is for the message about shards that are missing.
 pub fn make(
-    request: &Request<'_>,
+    settings: StepSettings<'_>,
     corpus: &Manifest<CorpusBody>,
     pool: &Manifest<PoolBody>,
     graph: &Manifest<GraphBody>,
@@ -52,14 +38,14 @@ pub fn make(
     hashes: &mut Hashes,
 ) -> Result<(Manifest<ShardsBody>, Outcome), ShardError> {
     let since = Instant::now();
-    let folder = request.out.join("shards");
+    let folder = settings.out.join("shards");
     let old = match Manifest::<ShardsBody>::read(&folder) {
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
-    let (planned, pairs) = parts(request, corpus, pool, graph);
+    let (planned, pairs) = parts(settings, corpus, pool, graph);
     let mut counts = ShardCounts { rejected: corpus.body.counts.rejected.clone(), ..Default::default() };
-    let ledger = Ledger::open(request.out, "shards")?;
+    let ledger = Ledger::open(&settings.out, "shards")?;
     let (mut missing, mut entries) = (Vec::new(), Vec::new());
     for shard in &planned {
         match shard.finished(&ledger, hashes)? {
@@ -79,19 +65,19 @@ pub fn make(
         None => missing.push(pairs::name_of(0)),
     }
     if !missing.is_empty() {
-        let (planned, out) = (planned.len(), request.out.to_owned());
+        let (planned, out) = (planned.len(), settings.out.clone());
         return Err(ShardError::Unfinished { missing, planned, out, tasks });
     }
-    let options = options_toml(request, &corpus.body, &pool.body)?;
+    let options = options_toml(settings, &corpus.body, &pool.body)?;
     let rules = [&corpus.body.rules, &pool.body.rules, &graph.body.rules]
         .into_iter()
         .cloned()
-        .fold(encode::rules(request.options.nouns).and(pairs::rules()), Rules::and);
+        .fold(encode::rules(settings.finds_nouns()).and(pairs::rules()), Rules::and);
     let body = ShardsBody {
         rules,
-        max_tokens: request.max_tokens,
-        seed: request.seed,
-        tokenizer: request.tokenizer.entry(TOKENIZER),
+        max_tokens: settings.max_tokens,
+        seed: settings.seed,
+        tokenizer: settings.tokenizer.entry(TOKENIZER),
         pool: PoolEntry {
             phrases: pool.body.phrases,
             lowest_score: pool.body.lowest_score,
@@ -99,12 +85,12 @@ pub fn make(
         },
         corpus: Hash { blake3: corpus.data_blake3() },
         graph: Hash { blake3: graph.data_blake3() },
-        options: request.options.clone(),
+        options: settings.shard_options(),
         resolved: Resolved { file: OPTIONS.to_owned(), blake3: blake3::hash(options.as_bytes()).to_hex().to_string() },
         shares: Shares::of(&counts.of_segments),
         counts,
     };
-    let copies = [(TOKENIZER, request.tokenizer.json()), (OPTIONS, options.as_bytes())];
+    let copies = [(TOKENIZER, settings.tokenizer.json()), (OPTIONS, options.as_bytes())];
     let manifest = Manifest::new(body, entries);
     if let Some(old) = old {
         if old.body == manifest.body && old.files == manifest.files {
@@ -135,14 +121,14 @@ fn put_copy(folder: &Path, name: &str, wanted: &[u8], hashes: &mut Hashes) -> Re
 
 /// The shards and pairs that these inputs and options give.
 pub fn parts(
-    request: &Request<'_>,
+    settings: StepSettings<'_>,
     corpus: &Manifest<CorpusBody>,
     pool: &Manifest<PoolBody>,
     graph: &Manifest<GraphBody>,
 ) -> (Vec<encode::Planned>, pairs::Planned) {
     let planned =
-        encode::plan(corpus, &pool.data_blake3(), request.tokenizer, (request.max_tokens, request.options.nouns));
-    let pairs = pairs::plan(&planned, &graph.data_blake3(), request.seed, &request.options);
+        encode::plan(corpus, &pool.data_blake3(), settings.tokenizer, (settings.max_tokens, settings.finds_nouns()));
+    let pairs = pairs::plan(&planned, &graph.data_blake3(), settings.seed, &settings.shard_options());
     (planned, pairs)
 }
 
@@ -159,14 +145,14 @@ struct Options<'a> {
     shards: &'a ShardOptions,
 }
 
-fn options_toml(request: &Request<'_>, corpus: &CorpusBody, pool: &PoolBody) -> Result<String, ShardError> {
+fn options_toml(settings: StepSettings<'_>, corpus: &CorpusBody, pool: &PoolBody) -> Result<String, ShardError> {
     let options = Options {
-        max_tokens: request.max_tokens,
-        seed: request.seed,
+        max_tokens: settings.max_tokens,
+        seed: settings.seed,
         min_score: pool.min_score,
         min_score_single: pool.min_score_single,
         bucket_mib: corpus.options.bucket_mib,
-        shards: &request.options,
+        shards: &settings.shard_options(),
     };
     let toml = toml::to_string(&options).map_err(ShardError::Options)?;
     Ok(format!("# The options that these shards were made with.\n{toml}"))

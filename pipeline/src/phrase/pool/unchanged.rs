@@ -13,10 +13,11 @@ impl Source<'_> {
         match (self, described) {
             (Self::Import(file), PoolSource::Import { blake3, .. }) => check(file, blake3, hashes),
             (Self::Mine(mining), PoolSource::Mined(mined)) => {
+                let lists = &mining.settings.mining;
                 let lists: [(Option<&Path>, &Option<Hash>); 3] = [
-                    (mining.quality_list, &mined.quality_list),
-                    (mining.entity_list, &mined.entity_list),
-                    (mining.stop_words, &mined.stop_words),
+                    (lists.quality_list.as_deref(), &mined.quality_list),
+                    (lists.entity_list.as_deref(), &mined.entity_list),
+                    (lists.stop_words.as_deref(), &mined.stop_words),
                 ];
                 for (file, hash) in lists {
                     if let (Some(file), Some(hash)) = (file, hash) {

@@ -1,0 +1,181 @@
+//! The settings of a run: every option of the steps, in one place.
+use std::{ops::Deref, path::PathBuf};
+
+use clap::{Args, Command, FromArgMatches, ValueEnum};
+use ebert_english::Model;
+use ebert_mining::Options;
+use schemas::manifest::{Hash, ShardOptions};
+
+use crate::{
+    engine::{progress::Log, stage::Threads},
+    text::Tokenizer,
+};
+
+/// The options of all steps, as the command line gives them. [`Settings::default`] has the defaults.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Folder of raw dumps, walked recursively: products and reviews of the 2014, 2018 or 2023 generation, plain, gz or zst
+    #[arg(long, default_value = "data/sample")]
+    pub corpus: PathBuf,
+    /// Phrase pool to import, `score<TAB>phrase` lines, plain, gz or zst, instead of mining it from the corpus
+    #[arg(long, conflicts_with_all = ["quality_list", "entity_list", "stop_words"])]
+    pub pool: Option<PathBuf>,
+    #[command(flatten)]
+    pub mining: MiningSettings,
+    /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model
+    #[arg(long, default_value = "data/sample/tokenizer.json")]
+    pub tokenizer: PathBuf,
+    /// Output folder of all steps
+    #[arg(long, default_value = "data/work")]
+    pub out: PathBuf,
+    /// Least score of a phrase with several words, from 0 to 1; higher keeps fewer
+    #[arg(long, default_value_t = 0.5, value_parser = score, allow_negative_numbers = true)]
+    pub min_score: f64,
+    /// Least score of a phrase with one word
+    #[arg(long, default_value_t = 0.8, value_parser = score, allow_negative_numbers = true)]
+    pub min_score_single: f64,
+    /// Longest segment in tokens; the trainer adds [CLS] and [SEP]
+    #[arg(long, default_value_t = 254, value_parser = clap::value_parser!(u16).range(1..=510))]
+    pub max_tokens: u16,
+    /// Seed of every random draw
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Workers [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Whether to find noun phrases; they take most of the time of the shards step
+    #[arg(long, value_enum, default_value_t)]
+    nouns: Nouns,
+    /// MiB of raw files per bucket, that is per file of products and per file of reviews; compressed files count four-fold.
+    /// Fewer MiB give more files, which more machines can share
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub bucket_mib: u64,
+    /// The ratio of records, and of lines of a --pool, that may be unreadable: 0.01 is 1%. Above it the run stops
+    #[arg(long, default_value_t = 0.01, value_parser = ratio)]
+    pub max_unreadable: f64,
+    /// Continue if raw files are cut short or corrupt; the records before the damage are used
+    #[arg(long)]
+    pub allow_damaged: bool,
+    /// The most associations of one product that become pairs
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_per_product: u64,
+    /// How often each pair is written, each time with another negative
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub draws: u64,
+    /// MiB of raw text between two checkpoints of the corpus step; tests lower it
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 30), hide = true)]
+    pub checkpoint_mib: u64,
+    /// The reader of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub log: Log,
+}
+
+/// What phrases are learnt from, and what counts as one.
+#[derive(Args, Clone, Debug)]
+pub struct MiningSettings {
+    /// Good phrases to learn from, one per line, plain, gz or zst. For a corpus the default is its categories, brands and
+    /// attributes; `pipeline mine` needs a list
+    #[arg(long, value_name = "FILE")]
+    pub quality_list: Option<PathBuf>,
+    /// Names of things, good phrases or not, one per line: they are not learnt from as bad phrases
+    #[arg(long, value_name = "FILE")]
+    pub entity_list: Option<PathBuf>,
+    /// Words with little meaning of their own, one per line [default: English ones]
+    #[arg(long, value_name = "FILE")]
+    pub stop_words: Option<PathBuf>,
+    /// Least number of occurrences of a mined phrase; lower it for less than a million words of text
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
+    pub min_support: u64,
+    /// The most words of a mined phrase
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=16))]
+    pub max_words: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Nouns {
+    /// Faster; for recipes that mask no noun phrases
+    Off,
+    #[default]
+    On,
+}
+
+impl Settings {
+    pub fn threads(&self) -> Threads {
+        threads(self.threads)
+    }
+
+    pub fn finds_nouns(&self) -> bool {
+        self.nouns == Nouns::On
+    }
+
+    /// The options that the shards' manifest states.
+    pub(crate) fn shard_options(&self) -> ShardOptions {
+        let nouns = self.finds_nouns();
+        let tagger = nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
+        ShardOptions { nouns, tagger, max_per_product: self.max_per_product, draws: self.draws }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let defaults = Self::augment_args(Command::new("pipeline")).get_matches_from(["pipeline"]);
+        Self::from_arg_matches(&defaults).expect("every option has a default or is optional")
+    }
+}
+
+impl MiningSettings {
+    pub fn options(&self, seed: u64) -> Options {
+        Options { min_support: self.min_support, max_words: self.max_words as usize, seed }
+    }
+}
+
+/// The settings of a run with its tokenizer loaded. Steps get this.
+#[derive(Clone, Copy)]
+pub struct StepSettings<'a> {
+    pub settings: &'a Settings,
+    pub tokenizer: &'a Tokenizer,
+}
+
+impl Deref for StepSettings<'_> {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        self.settings
+    }
+}
+
+/// As many workers as given, or one per core.
+pub fn threads(given: Option<u16>) -> Threads {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    Threads::new(given.map_or(cores, usize::from))
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("expected a ratio from 0 to 1, such as 0.01".to_owned()),
+    }
+}
+
+/// Parses a score of the command line.
+///
+/// # Errors
+/// If it is not a finite number.
+pub fn score(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(score) if f64::is_finite(score) => Ok(score),
+        _ => Err("expected a number, such as 0.5".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_command_line() {
+        let settings = Settings::default();
+        assert_eq!((settings.max_tokens, settings.bucket_mib, settings.min_score), (254, 32, 0.5));
+        assert!(settings.finds_nouns());
+    }
+}
