@@ -24,8 +24,8 @@ pub(super) enum Attributes {
     Words,
 }
 
-/// Reads `tag` from the end of its name to behind its `>`, and returns the position there. `None` if
-/// the tag does not close, has a `<` outside quotes, or its name does not end at `from`.
+/// Reads `tag` from the end of its name to behind its `>`, and returns the position there. `None`
+/// if the tag does not close, has a `<` outside quotes, or its name does not end at `from`.
 pub(super) fn attributes(tag: &[u8], from: usize) -> Option<(usize, Attributes)> {
     let is_space = |b: u8| b == b' ' || b == b'\n';
     let skip_spaces = |mut at: usize| {

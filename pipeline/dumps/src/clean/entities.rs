@@ -12,8 +12,8 @@ const TITLE_CASE: [&str; 16] = [
 /// Resolves one level of character references.
 ///
 /// By the HTML rule for attributes, a name without its `;` counts only when no letter, digit or `=`
-/// follows. The rule for text would turn `black&regular` into `black®ular`, and `&copy=1` of a link
-/// into `©=1`.
+/// follows. The rule for text would turn `black&regular` into `black®ular`, and `&copy=1` of a
+/// link into `©=1`.
 pub(super) fn unescape(text: Cow<'_, str>) -> Cow<'_, str> {
     // Most `&` stand between spaces. This test is several times faster than `htmlize`.
     let bytes = text.as_bytes();

@@ -56,7 +56,7 @@ pub(super) fn strip_markup(text: &str) -> Cow<'_, str> {
 
 /// A piece of markup.
 struct Markup {
-    /// Where the text goes on.
+    /// Where the text resumes.
     end: usize,
     trace: Trace,
 }

@@ -118,8 +118,8 @@ fn decimal(digits: &str, negative: bool) -> Option<String> {
     Some(json)
 }
 
-/// Removes the underscores that Python allows between two digits. `None` if `digits` is empty or has
-/// anything else in it.
+/// Removes the underscores that Python allows between two digits. `None` if `digits` is empty or
+/// has anything else in it.
 fn without_underscores(digits: &str, is_digit: fn(&u8) -> bool) -> Option<Cow<'_, str>> {
     let mut after_digit = false;
     let mut found_underscore = false;

@@ -1,4 +1,4 @@
-//! Strings of Python as strings of JSON: prefixes, quotes, escapes, strings in a row.
+//! Python strings to JSON strings: prefixes, quotes, escapes, adjacent strings.
 use std::fmt::Write as _;
 
 use memchr::memchr2;

@@ -52,7 +52,7 @@ fn null_is_no_value() {
     use Generation::{Y2014, Y2018, Y2023};
     use Kind::{Product, Review};
     for (line, wanted) in [
-        // Products with the fields of reviews, as a table joined of both has them, and the other way round.
+        // Products with the fields of reviews, as in a table joined from both, and vice versa.
         (
             r#"{"parent_asin":"A","title":"T","features":["f"],"description":["d"],"reviewText":null,"reviewerID":null,"overall":null}"#,
             (Product, Y2023),

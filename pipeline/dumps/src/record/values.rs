@@ -39,7 +39,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Strings<'a> {
     }
 }
 
-/// ProductIds of products, in any shape of [`Strings`], or one in each map: `{"asin": "B0", "title": "Tea"}`.
+/// The ids of products, in any shape of [`Strings`], or one in each map:
+/// `{"asin": "B0", "title": "Tea"}`.
 #[derive(Debug, Default)]
 pub(super) struct ProductIds<'a>(Vec<Cow<'a, str>>);
 
@@ -167,7 +168,7 @@ macro_rules! nothing_else {
     };
 }
 
-/// MapKeys of a map, or of a map written as JSON or Python in a string.
+/// The keys of a map, or of a map written as JSON or Python in a string.
 #[derive(Default)]
 pub(super) struct MapKeys<'a>(pub(super) Vec<Cow<'a, str>>);
 
