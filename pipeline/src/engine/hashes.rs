@@ -1,9 +1,11 @@
-//! Remembers the hashes of files that have not changed since they were hashed.
+//! BLAKE3 hashes of files, cached from run to run.
 //!
-//! What a step is made from, and whether a sealed file is whole, is a question of content. So that asking
-//! it again costs a look at each file's size, times and inode instead of a read of terabytes, the answers
-//! are kept in the user's cache folder (`$XDG_CACHE_HOME/ebert` or `~/.cache/ebert`), one file for each
-//! `OUT`. Without it, or without a home, files are hashed anew; deleting it is safe.
+//! Whether a step is up to date, and whether a sealed file is complete, depends on the content of
+//! files. [`Hashes`] reads a file once. Later it compares only device, inode, size and change time,
+//! which no program can set.
+//!
+//! The cache is a file per `OUT` in `$XDG_CACHE_HOME/ebert` or `~/.cache/ebert`. It may be deleted
+//! at any time. Without a cache folder, each run hashes all files.
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -15,16 +17,18 @@ use schemas::{FileEntry, Manifest, StoreError, store};
 
 use crate::REMAKE;
 
-/// The hashes that are known.
+/// The hashes of files by content version.
 #[derive(Debug)]
 pub struct Hashes {
     path: Option<PathBuf>,
+    /// From earlier runs.
     known: BTreeMap<String, String>,
+    /// Used in this run.
     asked: BTreeMap<String, String>,
 }
 
 impl Hashes {
-    /// What earlier runs into `out` remembered.
+    /// Loads the cache of `out`.
     pub fn load(out: &Path) -> Self {
         let path = cache_of(out);
         let read = path.as_ref().and_then(|path| fs::read(path).ok());
@@ -33,7 +37,7 @@ impl Hashes {
     }
 
     /// The hash of a file's bytes, in hex.
-    pub fn blake3(&mut self, path: &Path) -> Result<String, StoreError> {
+    pub(crate) fn blake3(&mut self, path: &Path) -> Result<String, StoreError> {
         let key = key_of(path)?;
         let hash = match self.asked.get(&key).or_else(|| self.known.get(&key)) {
             Some(hash) => hash.clone(),
@@ -44,13 +48,13 @@ impl Hashes {
     }
 
     /// Remembers the hash of a file that was just written.
-    pub fn remember(&mut self, path: &Path, blake3: &str) -> Result<(), StoreError> {
+    pub(crate) fn remember(&mut self, path: &Path, blake3: &str) -> Result<(), StoreError> {
         self.asked.insert(key_of(path)?, blake3.to_owned());
         Ok(())
     }
 
     /// Checks that `folder` holds the file that `entry` describes.
-    pub fn verify(&mut self, folder: &Path, entry: &FileEntry, remake: &'static str) -> Result<(), StoreError> {
+    pub(crate) fn verify(&mut self, folder: &Path, entry: &FileEntry, remake: &'static str) -> Result<(), StoreError> {
         let path = folder.join(&entry.name);
         let found = match self.blake3(&path) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -64,7 +68,7 @@ impl Hashes {
         Ok(())
     }
 
-    /// Keeps what was asked in this run for the next one, if there is a place for it.
+    /// Writes the cache, if there is a folder for it.
     pub fn save(&self) {
         let Some(path) = &self.path else { return };
         if self.asked.iter().all(|(k, v)| self.known.get(k) == Some(v)) {
@@ -72,19 +76,19 @@ impl Hashes {
         }
         let mut all = self.known.clone();
         all.extend(self.asked.clone());
-        // Entries of files that are gone do no harm, but should not pile up for ever.
+        // Entries of deleted files do no harm, but must not accumulate.
         let kept = if all.len() > 4 * self.asked.len() + 1000 { &self.asked } else { &all };
         if let Some(folder) = path.parent()
             && fs::create_dir_all(folder).is_ok()
             && let Ok(json) = serde_json::to_vec(kept)
         {
-            // A cache that cannot be written is no error: the next run hashes again.
+            // Not an error: the next run hashes again.
             let _ = store::write_file(path, &json);
         }
     }
 }
 
-/// Where the hashes of an `OUT` folder are kept.
+/// The cache file of an `OUT` folder.
 fn cache_of(out: &Path) -> Option<PathBuf> {
     let home = || std::env::home_dir().map(|home| home.join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()).or_else(home)?;
@@ -92,17 +96,19 @@ fn cache_of(out: &Path) -> Option<PathBuf> {
     Some(cache.join("ebert").join(format!("{}.json", &name.to_hex()[..16])))
 }
 
-/// What identifies the content of a file without reading it.
+/// Identifies the content of a file without reading it.
 fn key_of(path: &Path) -> Result<String, StoreError> {
     let about = fs::metadata(path).map_err(StoreError::io("read", path))?;
-    // Whatever changes a file's bytes changes its change time, which nobody can set.
+    // Writing to a file changes its change time, which no program can set.
     Ok(format!("{}:{}:{}:{}.{:09}", about.dev(), about.ino(), about.len(), about.ctime(), about.ctime_nsec()))
 }
-/// Checks that the files of a manifest are there and unchanged. Returns what is missing, which is a reason to rebuild.
+
+/// Checks that the files of a manifest exist and are unchanged. Returns which one is missing, as a
+/// reason to rebuild.
 ///
 /// # Errors
 /// If a file is damaged.
-pub fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
+pub(crate) fn check_files<B: serde::Serialize + serde::de::DeserializeOwned>(
     folder: &Path,
     manifest: &Manifest<B>,
     hashes: &mut Hashes,

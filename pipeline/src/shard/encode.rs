@@ -23,7 +23,7 @@ use crate::{
     corpus::tables::{Item, Rows, Table, tables},
     engine::{
         hashes::Hashes,
-        ledger::{Ledger, Made},
+        ledger::{FinishedTable, Ledger},
         progress::Progress,
         stage::{self, Threads},
     },
@@ -95,7 +95,11 @@ pub struct Planned {
 
 impl Planned {
     /// The record of the shard, if it is there, made from the same.
-    pub fn finished(&self, ledger: &Ledger, hashes: &mut Hashes) -> Result<Option<Made<SegmentCounts>>, StoreError> {
+    pub(crate) fn finished(
+        &self,
+        ledger: &Ledger,
+        hashes: &mut Hashes,
+    ) -> Result<Option<FinishedTable<SegmentCounts>>, StoreError> {
         ledger.finished(&self.name, &self.made_from, hashes)
     }
 }
@@ -324,7 +328,7 @@ struct Writer<'a> {
     missing: &'a [Planned],
     ledger: &'a Ledger,
     open: Option<(TableWriter, SegmentCounts)>,
-    made: Vec<Made<SegmentCounts>>,
+    made: Vec<FinishedTable<SegmentCounts>>,
 }
 
 impl Writer<'_> {
