@@ -9,7 +9,7 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 use ebert_english::train::Epochs;
 use pipeline::{
-    engine::progress::{Log, NEW, Outcome, Progress, Said, short},
+    engine::progress::{Log, NEW, Outcome, Progress, Stdout, short},
     look::{
         inspect::{InspectOptions, inspect},
         overlap, phrases, titles,
@@ -316,7 +316,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             run.report_shards(&sealed, 0, 0, &outcome)?;
             Ok(run.say_inspect()?)
         }
-        Command::Verify { out } => Ok(verify(&out, &mut Said)?),
+        Command::Verify { out } => Ok(verify(&out, &mut Stdout)?),
         Command::Inspect { out, rows, shards, color } => {
             let colour = match color {
                 Color::Always => true,
@@ -328,14 +328,14 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Ok(report.flush()?)
         }
         Command::Report(Figure::Phrases { out, categories, phrases: most }) => {
-            Ok(phrases::phrases(&out, categories as usize, most, &mut Said)?)
+            Ok(phrases::phrases(&out, categories as usize, most, &mut Stdout)?)
         }
         Command::Report(Figure::Overlap { out, categories }) => {
-            Ok(overlap::overlap(&out, categories as usize, &mut Said)?)
+            Ok(overlap::overlap(&out, categories as usize, &mut Stdout)?)
         }
         Command::Titles { out, output } => {
             let file = output.unwrap_or_else(|| out.join("titles.jsonl"));
-            Ok(titles::titles(&out, &file, &mut Said)?)
+            Ok(titles::titles(&out, &file, &mut Stdout)?)
         }
         Command::Mine { text, output, mining, min_score, min_score_single, seed, threads, log } => {
             let command = mine::MineCommand {
@@ -352,9 +352,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::TrainTagger { treebanks, model, tagger_epochs, chunker_epochs } => {
             let epochs = Epochs { tagger: tagger_epochs, chunker: chunker_epochs };
-            Ok(tag::train(&treebanks, &model, epochs, &mut Said)?)
+            Ok(tag::train(&treebanks, &model, epochs, &mut Stdout)?)
         }
-        Command::EvaluateTagger { treebanks, model } => Ok(tag::evaluate(&treebanks, model.as_deref(), &mut Said)?),
+        Command::EvaluateTagger { treebanks, model } => Ok(tag::evaluate(&treebanks, model.as_deref(), &mut Stdout)?),
     }
 }
 

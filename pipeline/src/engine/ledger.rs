@@ -1,9 +1,11 @@
-//! What has been made so far: a small record beside `OUT` for each finished table.
+//! The ledger: a small record in `OUT/.made` for each finished table.
 //!
-//! A manifest speaks for a whole folder and comes last. Until then, and when the folder is made again in part,
-//! the ledger says of each table what it was made from, what is in it, and the hash that it had when it was
-//! written. So a stopped run knows what is finished, and a table that was damaged meanwhile is refused by name
-//! instead of being sealed.
+//! A manifest describes a whole folder and is written last. A [`FinishedTable`] describes one
+//! table: a hash of everything that determined its content, its counts, and the file's hash when it
+//! was written. So a stopped run knows which tables are finished, a changed option rebuilds only
+//! the tables that it affects, and a table that was damaged meanwhile is refused by name.
+//!
+//! [`Ledger::commit`] writes a table and its record; [`Ledger::finished`] looks a table up.
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
@@ -20,14 +22,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::engine::hashes::Hashes;
 
-/// The note in a table's own metadata that says what it was made from.
+/// Metadata key of a table: the hash of everything that determined its content.
 const MADE_FROM: &str = "ebert.made_from";
-/// The note in a table's own metadata that counts what is in it.
+/// Metadata key of a table: its counts, as JSON.
 const COUNTS: &str = "ebert.counts";
 
-/// Whether a file is called as a table of this program is: `products-00012.parquet`. What is called otherwise is a
-/// user's own, wherever it lies, and is never removed.
-pub fn is_table(name: &str) -> bool {
+/// Whether a file is named like a table of this program, such as `products-00012.parquet`. Any
+/// other file belongs to the user and is never removed.
+pub(crate) fn is_table(name: &str) -> bool {
     let number = |stem: &str| name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".parquet");
     ["products", "reviews", "associations", "pairs"]
         .into_iter()
@@ -35,80 +37,79 @@ pub fn is_table(name: &str) -> bool {
         .any(|number| number.len() == 5 && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A finished table.
+/// The record of a finished table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Made<C> {
-    /// Hash of all that decides its content.
-    pub made_from: String,
-    /// What is in it.
-    pub counts: C,
-    /// The file as it was written.
-    pub file: FileEntry,
+pub(crate) struct FinishedTable<C> {
+    /// Hash of everything that determined its content.
+    pub(crate) made_from: String,
+    pub(crate) counts: C,
+    /// Name, rows, bytes and hash of the file as it was written.
+    pub(crate) file: FileEntry,
 }
 
 /// The finished tables of one folder of `OUT`.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     folder: PathBuf,
     records: PathBuf,
-    /// The files that the folder's manifest names, by name; read when a table has no record.
+    /// The files of the folder's manifest, by name. Read when a table has no record.
     sealed: OnceLock<HashMap<String, FileEntry>>,
 }
 
 impl Ledger {
     /// The ledger of `out/step`.
-    pub fn open(out: &Path, step: &str) -> Result<Self, StoreError> {
+    pub(crate) fn open(out: &Path, step: &str) -> Result<Self, StoreError> {
         let records = out.join(".made").join(step);
         fs::create_dir_all(&records).map_err(StoreError::io("create", &records))?;
         Ok(Self { folder: out.join(step), records, sealed: OnceLock::new() })
     }
 
     /// The folder of the tables.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Commits a table, with its notes, and records that it is finished.
-    pub fn commit<C: Serialize>(
+    /// Commits a table and writes its record. Both hold `made_from` and `counts`.
+    pub(crate) fn commit<C: Serialize>(
         &self,
         mut table: TableWriter,
         made_from: &str,
         counts: C,
-    ) -> Result<Made<C>, StoreError> {
+    ) -> Result<FinishedTable<C>, StoreError> {
         let error = |e: serde_json::Error| StoreError::io("write", &self.records)(e.into());
         table.note(MADE_FROM, made_from.to_owned());
         table.note(COUNTS, serde_json::to_string(&counts).map_err(error)?);
-        // No record while the table changes: one of an older table would call the new one damaged.
+        // The record goes first: with the old one, the new table would count as damaged.
         let name = table.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         store::remove(&self.record_of(&name))?;
-        let made = Made { made_from: made_from.to_owned(), counts, file: table.commit()? };
+        let made = FinishedTable { made_from: made_from.to_owned(), counts, file: table.commit()? };
         self.record(&made)?;
         Ok(made)
     }
 
-    fn record<C: Serialize>(&self, made: &Made<C>) -> Result<(), StoreError> {
+    fn record<C: Serialize>(&self, made: &FinishedTable<C>) -> Result<(), StoreError> {
         let path = self.record_of(&made.file.name);
         let json = serde_json::to_vec(made).map_err(|e| StoreError::io("write", &path)(e.into()))?;
         store::write_file(&path, &json).map(drop)
     }
 
-    /// The record of a table that was made from this and is there.
+    /// The record of a table, if the table exists and was made from the same.
     ///
     /// # Errors
-    /// When the table is not as it was written.
-    pub fn finished<C: Serialize + DeserializeOwned>(
+    /// If the table has changed since it was written.
+    pub(crate) fn finished<C: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         made_from: &str,
         hashes: &mut Hashes,
-    ) -> Result<Option<Made<C>>, StoreError> {
+    ) -> Result<Option<FinishedTable<C>>, StoreError> {
         let record = self.record_of(name);
         let bytes = match fs::read(&record) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return self.sealed(name, made_from, hashes),
             other => other.map_err(StoreError::io("read", &record))?,
         };
-        // A record that cannot be read is none: its table is made again.
-        let Ok(made) = serde_json::from_slice::<Made<C>>(&bytes) else { return Ok(None) };
+        // An unreadable record counts as none, so its table is rebuilt.
+        let Ok(made) = serde_json::from_slice::<FinishedTable<C>>(&bytes) else { return Ok(None) };
         if made.made_from != made_from || made.file.name != name {
             return Ok(None);
         }
@@ -118,14 +119,15 @@ impl Ledger {
         }
     }
 
-    /// The record, made anew, of a table that has none, as in a folder that was copied without its hidden files: the folder's
-    /// manifest has its hash, and the table's notes say the rest.
+    /// Restores the record of a table that has none, as in a folder that was copied without its
+    /// hidden files. The folder's manifest has the file's hash, and the table's metadata has the
+    /// rest.
     fn sealed<C: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         made_from: &str,
         hashes: &mut Hashes,
-    ) -> Result<Option<Made<C>>, StoreError> {
+    ) -> Result<Option<FinishedTable<C>>, StoreError> {
         let Some(file) = self.sealed_files().get(name) else { return Ok(None) };
         match hashes.verify(&self.folder, file) {
             Err(StoreError::Missing { .. }) => return Ok(None),
@@ -134,12 +136,12 @@ impl Ledger {
         let table = TableReader::open_any(&self.folder.join(name))?;
         let counts = table.note(COUNTS).and_then(|counts| serde_json::from_str(counts).ok());
         let Some(counts) = counts.filter(|_| table.note(MADE_FROM) == Some(made_from)) else { return Ok(None) };
-        let made = Made { made_from: made_from.to_owned(), counts, file: file.clone() };
+        let made = FinishedTable { made_from: made_from.to_owned(), counts, file: file.clone() };
         self.record(&made)?;
         Ok(Some(made))
     }
 
-    /// The files that the folder's manifest names. A manifest that cannot be read names none.
+    /// The files of the folder's manifest. An unreadable manifest has none.
     fn sealed_files(&self) -> &HashMap<String, FileEntry> {
         #[derive(Deserialize)]
         struct Sealed {
@@ -153,9 +155,9 @@ impl Ledger {
         })
     }
 
-    /// Removes the tables of earlier runs that are not among `files`, with their records, and what a stopped run
-    /// left of tables under temporary names.
-    pub fn keep_only(&self, files: &[FileEntry]) -> Result<(), StoreError> {
+    /// Removes tables of earlier runs that are not among `files`, their records, and temporary
+    /// files of a stopped run.
+    pub(crate) fn keep_only(&self, files: &[FileEntry]) -> Result<(), StoreError> {
         let kept: HashSet<&str> = files.iter().map(|f| f.name.as_str()).collect();
         for (folder, ending) in [(&self.folder, ""), (&self.records, ".json")] {
             for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
@@ -193,7 +195,7 @@ mod tests {
         for n in 0..20_000 {
             let name = format!("reviews-{n:05}.parquet");
             assert!(ledger.finished::<u64>(&name, "", &mut hashes).unwrap().is_none());
-            // Were it read again, nothing would be left to read.
+            // A second read would find no manifest.
             let _ = fs::remove_file(&manifest);
         }
         assert_eq!(ledger.sealed_files().len(), 20_000);

@@ -1,7 +1,8 @@
-//! The allocator's memory.
+//! Memory that the allocator keeps.
 
-/// Gives freed memory back to the system, when a step that used much is done and the next one needs little.
-pub fn give_back() {
+/// Returns freed memory to the system. For the end of a step that used much more than the next one
+/// needs.
+pub(crate) fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call only looks at the allocator's own lists, under its locks.
     unsafe {

@@ -1,4 +1,7 @@
-//! What a run says while it works: bars for a person, lines of JSON for a cluster.
+//! Progress and results on the terminal: bars and a table for a person, JSON lines for a program.
+//!
+//! [`Progress`] draws bars on standard error and prints a line per step on standard output. The
+//! functions at the end format numbers ([`thousands`], [`short`], [`percent`]).
 use std::{
     fmt,
     io::{self, Write},
@@ -8,33 +11,34 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// For whom the run talks.
+/// The format of a run's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Log {
-    /// A person: bars on a terminal, and a table of steps.
+    /// For a person: bars on a terminal, and a table of steps
     #[default]
     Text,
-    /// A program: one JSON object a line.
+    /// For a program: one JSON object per line
     Json,
 }
 
-/// A path as a shell takes it: in quotation marks where it needs them.
+/// A path as it can be pasted into a shell: in quotation marks if it needs them.
 pub fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
     if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// A share in percent, to a millionth: `100.0 * 0.034` has digits that nobody wrote.
+/// A ratio in percent, rounded to 6 decimals: `100.0 * 0.034` is 3.4000000000000004.
 pub fn percent(share: f64) -> f64 {
     (share * 1e8).round() / 1e6
 }
 
-/// Standard output of what works on files: a reader that goes away, as `head` does, is no reason to stop.
+/// Standard output that ignores a closed pipe. A run works on files, so it continues when `head`
+/// exits.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Said;
+pub struct Stdout;
 
-impl Write for Said {
+impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match io::stdout().write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
@@ -50,29 +54,29 @@ impl Write for Said {
     }
 }
 
-/// Tells of a run as it goes.
+/// Reports the progress and the results of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     log: Log,
 }
 
 impl Progress {
-    /// Tells it in this way.
+    /// Reports in this format.
     pub fn new(log: Log) -> Self {
         Self { log }
     }
 
-    /// A bar over this many bytes; hidden where standard error is not a terminal.
+    /// A bar over this many bytes. Like all bars, hidden unless standard error is a terminal.
     pub fn bytes(&self, step: &'static str, total: u64) -> ProgressBar {
         self.bar(step, total, "{prefix:9} {bar:32} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {eta} left")
     }
 
-    /// A bar over this many things.
+    /// A bar over this many items.
     pub fn count(&self, step: &'static str, total: u64) -> ProgressBar {
         self.bar(step, total, COUNT)
     }
 
-    /// A line that says what is being done; hidden where standard error is not a terminal.
+    /// A line for a step without a known end.
     pub fn spinner(&self, step: &'static str) -> ProgressBar {
         let spinner = self.bar(step, 0, "{prefix:9} {spinner} {msg}   {elapsed}");
         spinner.enable_steady_tick(Duration::from_millis(125));
@@ -89,9 +93,10 @@ impl Progress {
         bar
     }
 
-    /// Says that a step is done, or was not needed: its name, what it holds, where it is, how long it took.
+    /// Prints the line of a step: its name, what its output holds, where that is, and the time it
+    /// took.
     pub fn step(&self, step: &str, holds: &str, place: &str, outcome: &Outcome) -> io::Result<()> {
-        let mut out = Said;
+        let mut out = Stdout;
         match self.log {
             Log::Text => {
                 let time = match outcome {
@@ -115,17 +120,17 @@ impl Progress {
         }
     }
 
-    /// Says one more thing under a heading of the summary.
+    /// Prints a line of the summary.
     pub fn note(&self, heading: &str, text: &str) -> io::Result<()> {
-        writeln!(Said, "{}", self.line("", heading, text))
+        writeln!(Stdout, "{}", self.line("", heading, text))
     }
 
-    /// Says more of the last step, under a heading of its own.
+    /// Prints an indented line about the last step.
     pub fn detail(&self, heading: &str, text: &str) -> io::Result<()> {
-        writeln!(Said, "{}", self.line("          ", heading, text))
+        writeln!(Stdout, "{}", self.line("          ", heading, text))
     }
 
-    /// A line of a summary, as a person or a program reads it.
+    /// A line of the summary in this format.
     pub fn line(&self, indent: &str, heading: &str, text: &str) -> String {
         match self.log {
             Log::Text => format!("{indent}{heading:9} {text}"),
@@ -134,14 +139,14 @@ impl Progress {
     }
 }
 
-/// A bar over things that are counted.
+/// Template of a bar over items.
 const COUNT: &str = "{prefix:9} {bar:32} {human_pos:>11} of {human_len:<11} {rate:>10}  {eta} left";
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    // The library's own rate has as many decimals as it has room.
+    // The library's own rate has as many decimals as fit.
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-        // What cannot be written is not seen.
+        // An error of the terminal is not an error of the run.
         let _ = match state.per_sec() {
             few @ ..10.0 => write!(out, "{few:.1}/s"),
             many => write!(out, "{}/s", short(many as u64)),
@@ -150,32 +155,32 @@ fn style(template: &str) -> ProgressStyle {
     style.progress_chars("━╸ ").with_key("rate", rate)
 }
 
-/// Why a step is made that never was.
+/// The reason to run a step that has no output yet.
 pub const NEW: &str = "is new";
 
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// What it would make is there already.
+    /// Its output exists.
     UpToDate,
-    /// It made it.
+    /// It ran.
     Made {
-        /// Wall time.
+        /// Wall time, in seconds.
         seconds: f64,
-        /// Why it was not up to date.
+        /// Why its output was not up to date.
         why: String,
     },
 }
 
 impl Outcome {
-    /// The step was made since then, for this reason.
+    /// The step ran from `since` until now.
     pub fn made(since: Instant, why: String) -> Self {
         let took: Duration = since.elapsed();
         Self::Made { seconds: took.as_secs_f64(), why }
     }
 }
 
-/// A number with its thousands apart: `602,257`.
+/// A number with thousands separators: `602,257`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -188,16 +193,16 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
-/// So many of something: `1 file`, `1,204 files`.
-pub fn count_of(number: u64, one: &str, many: &str) -> String {
+/// A count with its noun: `1 file`, `1,204 files`.
+pub(crate) fn count_of(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
-/// A large number for reading at a glance: `4.9 M`.
+/// A rounded number: `4.9 M`.
 pub fn short(number: u64) -> String {
     match number {
         0..10_000 => thousands(number),
-        // What would round to a thousand of one is one of the next.
+        // 999,950 rounds to 1.0 M, not to 1000.0 K.
         10_000..999_950 => format!("{:.1} K", number as f64 / 1e3),
         999_950..999_950_000 => format!("{:.1} M", number as f64 / 1e6),
         _ => format!("{:.1} G", number as f64 / 1e9),
@@ -212,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that keeps what is written to it.
+    /// A terminal that records what is written to it.
     #[derive(Clone, Debug, Default)]
     struct Paper(Arc<Mutex<String>>);
 

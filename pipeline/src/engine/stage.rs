@@ -1,14 +1,30 @@
-//! The stream: a reader, N workers and an ordered writer, joined by bounded channels.
+//! The streaming stage: a reader, N workers and an ordered writer, connected by bounded channels.
 //!
-//! The reader numbers what it reads; workers take items as they come; the writer takes results in the
-//! order of reading, on the calling thread. A permit travels with each item from the reader to the
-//! writer, so that no more than a fixed number are under way however slow one of them is. What the writer
-//! sees does not depend on the number of workers.
+//! [`run`] starts them. The reader numbers its items, and the workers take them as they come. The
+//! writer takes the results in the order of reading, on the calling thread. So the output does not
+//! depend on the number of workers.
+//!
+//! Each item in flight holds a permit, which the writer returns to the reader. Without permits, one
+//! slow item would let the results of all later ones pile up in front of the writer.
 //!
 //! ```text
 //!  reader ──items──► worker 1..N ──results──► writer
 //!    ▲                                          │
 //!    └────────────────permits◄──────────────────┘
+//! ```
+//!
+//! ```
+//! use pipeline::engine::stage::{self, Threads};
+//!
+//! let (mut numbers, mut squares) = (0..5u32, Vec::new());
+//! let written: Result<(), ()> = stage::run(
+//!     Threads::new(2),
+//!     || Ok(numbers.next()),
+//!     || (),
+//!     |(), number| Ok(number * number),
+//!     |square| Ok(squares.push(square)),
+//! );
+//! assert_eq!((written, squares), (Ok(()), vec![0, 1, 4, 9, 16]));
 //! ```
 use std::{
     collections::BTreeMap,
@@ -19,17 +35,16 @@ use std::{
 
 use crossbeam_channel::bounded;
 
-/// Number of workers.
+/// Number of workers, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threads(usize);
 
 impl Threads {
-    /// This many workers, at least one.
+    /// This many workers; one instead of none.
     pub fn new(workers: usize) -> Self {
         Self(workers.max(1))
     }
 
-    /// The number.
     pub const fn get(self) -> usize {
         self.0
     }
@@ -37,12 +52,16 @@ impl Threads {
 
 /// Runs items through workers, in order.
 ///
-/// * `read` gives the next item, `None` after the last; it runs on a thread of its own.
-/// * `new_worker` makes one worker's state, on its thread; `work` turns an item into a result.
+/// * `read` returns the next item, and `None` after the last. It runs on its own thread.
+/// * `new_worker` creates a worker's state on the worker's thread. `work` turns an item into a
+///   result.
 /// * `write` takes the results in the order of their items, on the calling thread.
 ///
+/// At most `2 * threads + 2` items are in flight. A panic of a worker continues on the calling
+/// thread.
+///
 /// # Errors
-/// The error of the first item, in reading order, that has one. Nothing after it is written.
+/// The first error in the order of reading. Nothing after it is written.
 pub fn run<T: Send, R: Send, W, E: Send>(
     threads: Threads,
     mut read: impl FnMut() -> Result<Option<T>, E> + Send,
@@ -50,12 +69,12 @@ pub fn run<T: Send, R: Send, W, E: Send>(
     work: impl Fn(&mut W, T) -> Result<R, E> + Sync,
     mut write: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let under_way = 2 * threads.get() + 2;
-    let (permit, permits) = bounded::<()>(under_way);
-    let (item, items) = bounded::<(u64, Result<T, E>)>(under_way);
-    let (result, results) = bounded::<(u64, thread::Result<Result<R, E>>)>(under_way);
-    for _ in 0..under_way {
-        // The channel holds exactly this many.
+    let in_flight = 2 * threads.get() + 2;
+    let (permit, permits) = bounded::<()>(in_flight);
+    let (item, items) = bounded::<(u64, Result<T, E>)>(in_flight);
+    let (result, results) = bounded::<(u64, thread::Result<Result<R, E>>)>(in_flight);
+    for _ in 0..in_flight {
+        // Cannot fail: the channel has room for exactly these.
         let _ = permit.send(());
     }
     let stopped = AtomicBool::new(false);
@@ -83,7 +102,8 @@ pub fn run<T: Send, R: Send, W, E: Send>(
             scope.spawn(move || {
                 let mut worker = None;
                 for (number, item) in items {
-                    // A panic goes to the writer as a result does: nobody waits for an item that never comes.
+                    // A panic is sent as a result. Otherwise the writer would wait for this item
+                    // forever.
                     let done = catch_unwind(AssertUnwindSafe(|| {
                         item.and_then(|item| work(worker.get_or_insert_with(new_worker), item))
                     }));
@@ -109,12 +129,13 @@ pub fn run<T: Send, R: Send, W, E: Send>(
                 if outcome.is_err() {
                     break 'results;
                 }
-                // The reader is gone after its last item; then nobody needs a permit.
+                // Fails when the reader is done, and then no permit is needed.
                 let _ = permit.try_send(());
             }
         }
         stopped.store(true, Ordering::Relaxed);
-        // Threads that wait on a channel see that it is closed and end; so they do when a panic unwinds from here.
+        // Closed channels end the threads that wait on them. An unwinding panic closes them as
+        // well.
         drop((results, permit));
         outcome
     })

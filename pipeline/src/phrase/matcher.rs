@@ -1,15 +1,21 @@
 //! Finds every occurrence of every pool phrase: Aho-Corasick over words.
 //!
-//! Each word of the pool has a number, which the word table gives together with the word's ids, so the text to
-//! search is a row of numbers. A phrase of one word is a table look-up. Longer phrases are found by the
-//! `aho-corasick` crate: each word is written as a few bytes, its *code*, and a phrase is the codes of its words in
-//! a row. Codes are self-synchronising: a byte of 128 or more starts a word and says how many bytes it has, smaller
-//! bytes continue it. So a match of the automaton starts and ends at words by construction. (Leftmost-longest search
-//! over text followed by a word-boundary test is not exact: `gift card holder` inside `gift card holders` hides
-//! `gift card`.)
+//! [`Matcher`] holds the phrases of a pool and is shared by all threads. It comes with a
+//! [`Lexicon`](crate::text::Lexicon), which gives each word of a text its number. [`Matcher::find`]
+//! searches these numbers and returns [`Occurrence`]s in tokens. Matches may overlap and nest, and
+//! all of them are found.
 //!
-//! Frequent words have the shortest codes, and most of the text never reaches the automaton: a Bloom filter knows
-//! nearly all pairs of words that start no phrase.
+//! A phrase of one word is a table look-up. Longer phrases are found by the `aho-corasick` crate.
+//! Each word is written as a *code* of one to five bytes, and a phrase is the codes of its words in
+//! a row. The first byte of a code is 128 or more and determines its length; the other bytes are
+//! smaller. So the codes are self-synchronising: a match starts and ends at words, and needs no
+//! test for word boundaries.
+//!
+//! Leftmost-longest search over text, followed by such a test, is not exact: `gift card holder`
+//! inside `gift card holders` would hide `gift card`.
+//!
+//! Most of a text never reaches the automaton: a Bloom filter excludes nearly all pairs of words
+//! that begin no phrase. `pipeline/DESIGN.md` gives the numbers.
 //!
 //! ```
 //! use pipeline::phrase::{matcher::{Matcher, Scratch}, pool::{Phrase, Pool}};
@@ -40,39 +46,38 @@ use schemas::PhraseId;
 use super::pool::Pool;
 use crate::text::{Document, Lexicon, Tokenizer};
 
-/// Where a pool phrase occurs in a document, in tokens.
+/// An occurrence of a pool phrase: tokens `start..end` of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Occurrence {
     /// First token.
     pub start: u32,
     /// One past the last token.
     pub end: u32,
-    /// The phrase.
     pub phrase: PhraseId,
 }
 
-/// The phrases of a pool, ready to be found. All threads share it.
+/// The phrases of a pool, indexed for matching. All threads share it.
 pub struct Matcher {
-    /// By the number of a word; 0 is a word of no phrase.
+    /// By word number; 0 is a word of no phrase.
     words: Vec<PoolWord>,
-    /// The longer phrases, as rows of codes.
+    /// Phrases of two words or more, as sequences of codes.
     automaton: contiguous::NFA,
-    /// The state in which nothing has been read.
+    /// The start state of the automaton.
     start: StateID,
-    /// By pattern.
+    /// The phrases of the automaton, by pattern.
     longer: Vec<Longer>,
-    /// Pairs of words that start a phrase.
+    /// First two words of all phrases of two words or more.
     first_pairs: BloomFilter,
 }
 
-/// What matching knows of a word.
+/// What the matcher knows of a word.
 #[derive(Clone, Copy)]
 struct PoolWord {
-    /// The state of the automaton after the word alone.
+    /// The state after the word, read from the start state.
     state: StateID,
-    /// The phrase that the word is.
+    /// The phrase that is this word alone.
     single: Option<PhraseId>,
-    /// Whether longer phrases start with the word.
+    /// Whether a longer phrase starts with the word.
     starts_phrases: bool,
 }
 
@@ -83,26 +88,26 @@ struct Longer {
     words: u32,
 }
 
-/// Buffers of [`Matcher::find`], kept from document to document.
+/// Buffers of [`Matcher::find`], reused from document to document.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Numbers of the words that matching sees, 0 for a word of no phrase, and a last 0.
+    /// Numbers of the words that are not transparent, and a 0 at the end.
     numbers: Vec<u32>,
-    /// The word of the document that each of them is.
+    /// For each of these numbers, the index of the word in the document.
     words: Vec<u32>,
 }
 
 impl Matcher {
-    /// The matcher of a pool, and the lexicon of the pool's words.
+    /// The matcher of a pool, and the lexicon of its words.
     ///
     /// # Errors
-    /// If the pool has more text than an automaton can hold, 2 GiB.
+    /// If the pool exceeds the size of an automaton, 2 GiB.
     pub fn new<'t>(pool: &Pool, tokenizer: &'t Tokenizer) -> Result<(Self, Lexicon<'t>), BuildError> {
         let mut counts: HashMap<&str, u32> = HashMap::new();
         for word in pool.phrases.iter().flat_map(|phrase| phrase.text.split(' ')) {
             *counts.entry(word).or_default() += 1;
         }
-        // Frequent words get the shortest codes.
+        // The most frequent words get the shortest codes.
         let mut texts: Vec<(&str, u32)> = counts.into_iter().collect();
         texts.sort_unstable_by_key(|&(word, count)| (Reverse(count), word));
         let lexicon = Lexicon::new(tokenizer, texts.iter().map(|(word, _)| *word));
@@ -124,7 +129,8 @@ impl Matcher {
                 [] => {}
             }
         }
-        // Depth 1, the root's own transitions: more rows make the automaton larger and not faster.
+        // Dense rows for the start state only. More of them make the automaton larger but not
+        // faster.
         let trie = noncontiguous::Builder::new().prefilter(false).dense_depth(1).build(&patterns)?;
         let automaton = contiguous::Builder::new().dense_depth(1).build_from_noncontiguous(&trie)?;
         let Ok(start) = automaton.start_state(Anchored::No) else {
@@ -142,7 +148,8 @@ impl Matcher {
         Ok((matcher, lexicon))
     }
 
-    /// Finds every occurrence in a document, sorted by start, then end.
+    /// Finds every occurrence in a document, sorted by start, end and phrase. `found` is cleared
+    /// first.
     pub fn find(&self, document: &Document, scratch: &mut Scratch, found: &mut Vec<Occurrence>) {
         found.clear();
         let Scratch { numbers, words } = scratch;
@@ -164,7 +171,7 @@ impl Matcher {
                 found.push(Occurrence { start: first_token(word), end: token_after(word), phrase });
             }
             if state != self.start {
-                // In the middle of phrases: those that end here.
+                // Inside a phrase: report the phrases that end with this word.
                 state = if pair[0] == 0 { self.start } else { self.read(state, pair[0]) };
                 if self.automaton.is_match(state) {
                     for i in 0..self.automaton.match_len(state) {
@@ -177,19 +184,20 @@ impl Matcher {
                     continue;
                 }
             }
-            // Nothing but this word may have been read: does it start a phrase with the next one?
+            // The automaton is in the state after this word alone, or in the start state: go on
+            // only if this word and the next one may start a phrase.
             let goes_on = known.starts_phrases && self.first_pairs.may_contain(pair_of(pair[0], pair[1]));
             state = if goes_on { known.state } else { self.start };
         }
         found.sort_unstable();
     }
 
-    /// The state after one more word.
+    /// The state after another word.
     fn read(&self, state: StateID, number: u32) -> StateID {
         Code::of(number).into_iter().fold(state, |state, byte| self.automaton.next_state(Anchored::No, state, byte))
     }
 
-    /// Memory of the tables and the automaton, in bytes.
+    /// Memory of the tables and of the automaton, in bytes.
     pub fn bytes(&self) -> usize {
         size_of_val(self.words.as_slice())
             + size_of_val(self.longer.as_slice())
@@ -198,8 +206,8 @@ impl Matcher {
     }
 }
 
-/// The bytes of a word in patterns and text. The first byte is 128 or more and says how many there are; the others are
-/// smaller.
+/// The bytes of a word in patterns and in the text that is searched. The first byte is 128 or more
+/// and determines their number. The others are smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Code {
     bytes: [u8; 5],
@@ -209,7 +217,7 @@ struct Code {
 impl Code {
     /// First bytes of codes of one, two, three and five bytes: 128-187, 188-247, 248-253 and 254.
     const FIRST: [u8; 4] = [128, 188, 248, 254];
-    /// Words that have codes of one, two and three bytes.
+    /// How many words have codes of one, two and three bytes.
     const WORDS: [u32; 3] = [60, 60 << 7, 6 << 14];
 
     /// The code of the word with this number, from 1.
@@ -244,13 +252,14 @@ impl IntoIterator for Code {
     }
 }
 
-/// The key of two words in a row.
+/// The key of two consecutive words in the Bloom filter.
 #[inline]
 fn pair_of(first: u32, second: u32) -> u64 {
     u64::from(first) << 32 | u64::from(second)
 }
 
-/// A Bloom filter with one bit per key, about an eighth of them set.
+/// A Bloom filter with one hash function and at least 8 bits per key, so at most an eighth of the
+/// bits are set.
 struct BloomFilter {
     bits: Vec<u64>,
     shift: u32,
@@ -300,7 +309,7 @@ mod tests {
         }
     }
 
-    /// All occurrences, phrase by phrase and place by place.
+    /// All occurrences, by trying every phrase at every word.
     fn naive(pool: &Pool, text: &[&str]) -> Vec<Occurrence> {
         let mut found = Vec::new();
         for (id, phrase) in (0..).map(PhraseId::new).zip(&pool.phrases) {
@@ -316,7 +325,8 @@ mod tests {
     }
 
     proptest! {
-        /// Few words, so that phrases overlap, nest and break off everywhere; codes of one and two bytes.
+        /// Few words, so that phrases overlap, nest and end early everywhere. Codes have one or two
+        /// bytes.
         #[test]
         fn occurrences_are_those_of_a_slow_search(
             phrases in prop::collection::hash_set(prop::collection::vec(0usize..7, 1..6), 1..40),
@@ -330,7 +340,7 @@ mod tests {
             let mut pool = Pool {
                 phrases: phrases.iter().map(|p| phrase(p.iter().map(word).collect::<Vec<_>>().join(" "))).collect(),
             };
-            // With these the words above are rare, and have longer codes.
+            // With these phrases the words above are rare and get longer codes.
             pool.phrases.extend((0..filler * 900).map(|n| phrase(format!("w{} w{}", n % 90, n % 89))));
             TOKENIZER.with(|tokenizer| {
                 let (matcher, lexicon) = Matcher::new(&pool, tokenizer).unwrap();

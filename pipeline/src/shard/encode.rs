@@ -17,7 +17,7 @@ use crate::{
     corpus::tables::{DocumentReader, Item, Table, tables},
     engine::{
         hashes::Hashes,
-        ledger::{Ledger, Made},
+        ledger::{FinishedTable, Ledger},
         progress::Progress,
         stage,
     },
@@ -74,7 +74,11 @@ pub struct Planned {
 
 impl Planned {
     /// The record of the shard, if it is there, made from the same.
-    pub fn finished(&self, ledger: &Ledger, hashes: &mut Hashes) -> Result<Option<Made<SegmentCounts>>, StoreError> {
+    pub(crate) fn finished(
+        &self,
+        ledger: &Ledger,
+        hashes: &mut Hashes,
+    ) -> Result<Option<FinishedTable<SegmentCounts>>, StoreError> {
         ledger.finished(&self.name, &self.made_from, hashes)
     }
 }
@@ -273,7 +277,7 @@ struct Writer<'a> {
     missing: &'a [Planned],
     ledger: &'a Ledger,
     open: Option<(TableWriter, SegmentCounts)>,
-    made: Vec<Made<SegmentCounts>>,
+    made: Vec<FinishedTable<SegmentCounts>>,
 }
 
 impl Writer<'_> {

@@ -75,7 +75,7 @@ pub fn plan(shards: &[encode::Planned], graph_blake3: &str, seed: u64, options: 
 }
 
 /// The files of finished pairs and what they hold, if all are there, made from the same.
-pub fn finished(
+pub(crate) fn finished(
     ledger: &Ledger,
     planned: &Planned,
     hashes: &mut Hashes,

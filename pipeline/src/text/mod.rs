@@ -1,9 +1,32 @@
-//! Text to words to WordPiece ids.
+//! Text to words, WordPiece ids and noun phrases.
 //!
-//! Text is normalised once and its words are found once (`words`); a word table gives each word its
-//! ids and its number in the phrase trie (`table`, [`Encoder`]): words of phrases are compared in lower case and without
-//! accents, whatever a tokenizer keeps. A word that the table has not seen is cut into pieces (`wordpiece`). Hugging Face's
-//! `tokenizers` stays the authority: it loads the file, says what each character becomes, and is the oracle in the tests.
+//! * [`Tokenizer`] is a loaded `vocab.txt` or `tokenizer.json`.
+//! * [`Words`] normalises a text and finds its words.
+//! * [`Lexicon`] numbers the words of the phrase pool, and [`Encoder`] turns a text into a
+//!   [`Document`]: the ids of the text, and for each word its first token and its number in the
+//!   lexicon.
+//! * [`nouns::NounFinder`] finds the noun phrases of a document, as ranges of its tokens.
+//!
+//! Hugging Face's `tokenizers` is the authority and the oracle of the tests: it loads the file and
+//! says what each character becomes. It is too slow to encode a corpus, so each word is cut into
+//! pieces once and then looked up. `pipeline/DESIGN.md` explains how.
+//!
+//! ```
+//! use pipeline::text::{Document, Encoder, Lexicon, Tokenizer};
+//!
+//! let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/sample/tokenizer.json");
+//! let tokenizer = Tokenizer::load(file.as_ref())?;
+//! let lexicon = Lexicon::new(&tokenizer, ["wi", "fi"].into_iter());
+//! let mut document = Document::default();
+//! Encoder::new(&lexicon).encode("A Wi-Fi router", &mut document);
+//!
+//! assert_eq!(document.pool_words, [0, 1, Document::TRANSPARENT, 2, 0]);
+//! assert_eq!(document.origins, [0, 2, 4, 5, 8]);
+//! let encoding = tokenizer.oracle().encode("A Wi-Fi router", false)?;
+//! assert!(encoding.get_ids().iter().copied().eq(document.ids.iter().map(|&id| u32::from(id))));
+//! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+//! ```
+mod block;
 mod encode;
 pub mod nouns;
 pub mod segment;
@@ -12,9 +35,9 @@ mod tokenizer;
 mod wordpiece;
 mod words;
 
-/// Raised whenever a text gives other words or ids.
+/// Version of the words and ids. Raised whenever a text gives other ones.
 pub const RULES: u32 = 1;
 
 pub use encode::{Document, Encoder, Lexicon};
-pub use tokenizer::{SPECIAL_TOKENS, Tokenizer, TokenizerError, uncased_bert};
+pub use tokenizer::{Tokenizer, TokenizerError};
 pub use words::{WordRange, Words};

@@ -1,14 +1,17 @@
 //! Noun phrases of a document, as ranges of its tokens.
+//!
+//! `ebert-english` finds noun phrases as byte ranges of a text. [`NounFinder`] turns them into
+//! ranges of whole words, and these into tokens.
 use std::ops::Range;
 
 use ebert_english::{Model, NounPhrases};
 
 use super::Document;
 
-/// Raised whenever the noun phrases of a text become other tokens.
+/// Version of the step from byte ranges to tokens. Raised whenever a text gives other ones.
 pub const RULES: u32 = 1;
 
-/// A noun phrase in a document, in tokens.
+/// A noun phrase in a document: tokens `start..end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NounPhrase {
     /// First token.
@@ -24,13 +27,14 @@ pub struct NounFinder<'m> {
 }
 
 impl<'m> NounFinder<'m> {
-    /// Uses this model.
+    /// Finds noun phrases as this model does.
     pub fn new(model: &'m Model) -> Self {
         Self { phrases: NounPhrases::new(model), ranges: Vec::new() }
     }
 
-    /// Finds the noun phrases of an encoded text: sorted, without overlaps, of whole words. Hyphens that matching
-    /// skips do not count as words. `found` is cleared first.
+    /// Finds the noun phrases of `text`, which `document` encodes. They are sorted, do not overlap,
+    /// and consist of whole words. Transparent hyphens do not count as words. `found` is cleared
+    /// first.
     pub fn find(&mut self, text: &str, document: &Document, found: &mut Vec<NounPhrase>) {
         found.clear();
         let Self { phrases, ranges } = self;
@@ -48,16 +52,16 @@ impl<'m> NounFinder<'m> {
     }
 }
 
-/// Looks up the words of byte ranges, which come in ascending order of their starts.
+/// Looks up the words of byte ranges. The ranges must come in ascending order of their starts.
 struct WordsWithin<'d> {
     text: &'d str,
     document: &'d Document,
-    /// A word at or before the first of the last range.
+    /// First word of the last range.
     first: usize,
 }
 
 impl WordsWithin<'_> {
-    /// The words that begin in a byte range, without signs at both ends.
+    /// The words that begin in a byte range, without words of punctuation at both ends.
     fn find(&mut self, bytes: Range<usize>) -> Range<usize> {
         let origins = &self.document.origins;
         while origins.get(self.first).is_some_and(|origin| (*origin as usize) < bytes.start) {
@@ -65,16 +69,17 @@ impl WordsWithin<'_> {
         }
         let within = origins[self.first..].iter().take_while(|origin| (**origin as usize) < bytes.end).count();
         let mut words = self.first..self.first + within;
-        while !words.is_empty() && self.is_sign(words.start) {
+        while !words.is_empty() && self.is_punctuation(words.start) {
             words.start += 1;
         }
-        while !words.is_empty() && self.is_sign(words.end - 1) {
+        while !words.is_empty() && self.is_punctuation(words.end - 1) {
             words.end -= 1;
         }
         words
     }
 
-    fn is_sign(&self, word: usize) -> bool {
+    /// Whether a word has neither letters nor digits.
+    fn is_punctuation(&self, word: usize) -> bool {
         let origins = &self.document.origins;
         let end = origins.get(word + 1).map_or(self.text.len(), |end| *end as usize);
         !self.text[origins[word] as usize..end].chars().any(char::is_alphanumeric)
@@ -95,7 +100,7 @@ mod tests {
         Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/sample/tokenizer.json")).unwrap()
     }
 
-    /// Noun phrases of a text, as they are written there.
+    /// Noun phrases of a text, as written there.
     fn nouns_of<'t>(tokenizer: &Tokenizer, text: &'t str) -> Vec<&'t str> {
         let lexicon = Lexicon::new(tokenizer, std::iter::empty());
         let (mut document, mut found) = (Document::default(), Vec::new());

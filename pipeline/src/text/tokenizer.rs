@@ -1,4 +1,7 @@
-//! The tokenizer file: `vocab.txt` (uncased BERT) or `tokenizer.json` with a WordPiece model.
+//! The tokenizer file: a `vocab.txt` (uncased BERT) or a `tokenizer.json` with a WordPiece model.
+//!
+//! [`Tokenizer::load`] refuses files that word-by-word encoding into 16-bit ids cannot express.
+//! Whatever it accepts is encoded exactly as Hugging Face's `tokenizers` does.
 use std::{
     borrow::Cow,
     fs,
@@ -16,101 +19,87 @@ use tokenizers::{
 use super::wordpiece::{CONTINUATION, WordPiece};
 use ebert_dumps::BYTE_ORDER_MARK;
 
-/// A WordPiece tokenizer whose ids fit 16 bits.
+/// A WordPiece tokenizer whose ids fit in 16 bits.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     json: Vec<u8>,
     vocabulary: Vec<String>,
-    /// Normaliser and pre-tokeniser are BERT's, so characters can be looked up one by one.
+    /// Whether normaliser and pre-tokenizer are BERT's, so that characters can be looked up one by
+    /// one.
     by_character: bool,
-    /// Its normaliser leaves upper case or accents.
+    /// Whether normalised text may have upper case or accents.
     cased: bool,
     pieces: WordPiece,
 }
 
-/// The tokens that a trainer adds or predicts; a vocabulary without them cannot train BERT.
-pub const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+/// The tokens that a trainer adds or predicts. A vocabulary without them cannot train BERT.
+const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// Ids are stored as 16-bit numbers.
-const MOST_ENTRIES: usize = 1 << 16;
+const MAX_ENTRIES: usize = 1 << 16;
 
-/// A tokenizer file cannot be used.
+/// Why a tokenizer file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
-    /// It cannot be read.
     #[error("cannot read tokenizer `{}`\nhint: TOKENIZER= names a `vocab.txt` (uncased) or a `tokenizer.json`", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: std::io::Error,
     },
-    /// It is neither of the two formats.
+    /// Neither a `vocab.txt` nor a `tokenizer.json`.
     #[error("tokenizer `{}` cannot be loaded: {found}\nhint: TOKENIZER= names a `vocab.txt` (uncased, one entry a line) or a `tokenizer.json` of Hugging Face tokenizers", path.display())]
     Malformed {
-        /// The file.
         path: PathBuf,
-        /// What the loader said.
+        /// The loader's message.
         found: String,
     },
-    /// It is a vocabulary of a cased BERT, and nothing says so.
+    /// A `vocab.txt` of a cased BERT, which would be read as that of an uncased one.
     #[error(
         "tokenizer `{}` has {found} entries with capitals, such as `{entry}`: a vocab.txt by itself is read as that of an uncased BERT\n\
          hint: name a cased model's tokenizer.json; in Python AutoTokenizer.from_pretrained(folder, do_lower_case=False).save_pretrained(folder) writes it",
         path.display()
     )]
     Cased {
-        /// The file.
         path: PathBuf,
-        /// How many.
+        /// Number of entries with capitals.
         found: usize,
-        /// The first of them.
+        /// The first of these entries.
         entry: String,
     },
-    /// Its model is another.
     #[error("tokenizer `{}` is {found}, wanted WordPiece\nhint: E-BERT post-trains BERT; use the tokenizer of a BERT model", path.display())]
     NotWordPiece {
-        /// The file.
         path: PathBuf,
-        /// The model's name.
+        /// Kind of the model.
         found: &'static str,
     },
-    /// Its ids do not fit.
-    #[error("tokenizer `{}` has {found} entries, wanted at most {MOST_ENTRIES}: ids are stored as 16-bit numbers", path.display())]
+    /// Ids do not fit in 16 bits.
+    #[error("tokenizer `{}` has {found} entries, wanted at most {MAX_ENTRIES}: ids are stored as 16-bit numbers", path.display())]
     TooLarge {
-        /// The file.
         path: PathBuf,
-        /// Entries, or the highest id and one.
+        /// Number of entries, or the highest id + 1.
         found: usize,
     },
-    /// A special token is missing.
     #[error("tokenizer `{}` has no `{token}` in its vocabulary\nhint: a BERT vocabulary has {}", path.display(), SPECIAL_TOKENS.join(" "))]
-    NoSpecialToken {
-        /// The file.
-        path: PathBuf,
-        /// The token.
-        token: &'static str,
-    },
-    /// It has something that word-by-word encoding does not cover.
+    NoSpecialToken { path: PathBuf, token: &'static str },
+    /// Something that word-by-word encoding cannot express.
     #[error("tokenizer `{}` has {found}, which the shards cannot express\nhint: use a plain BERT tokenizer", path.display())]
     Unsupported {
-        /// The file.
         path: PathBuf,
-        /// What.
+        /// What the tokenizer has.
         found: String,
     },
 }
 
 impl Tokenizer {
-    /// Loads a `tokenizer.json`, or else a `vocab.txt` for an uncased BERT.
+    /// Loads a `tokenizer.json`, or a `vocab.txt` of an uncased BERT.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
         let mut bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
         if bytes.starts_with(BYTE_ORDER_MARK) {
             bytes.drain(..BYTE_ORDER_MARK.len());
         }
         let malformed = |found: String| TokenizerError::Malformed { path: path.to_owned(), found };
-        // A vocabulary has no entry that starts a JSON object; a file that does is a tokenizer.json.
+        // A vocabulary has no entry that begins like a JSON object.
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
         let (mut inner, json) = if is_json {
             (tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| malformed(e.to_string()))?, bytes)
@@ -124,73 +113,44 @@ impl Tokenizer {
             (inner, json.into_bytes())
         };
         inner.set_encode_special_tokens(true);
-
-        let ModelWrapper::WordPiece(model) = inner.get_model() else {
-            let found = match inner.get_model() {
-                ModelWrapper::BPE(_) => "byte-pair encoding (BPE)",
-                ModelWrapper::Unigram(_) => "a Unigram model",
-                _ => "a whole-word model (WordLevel)",
-            };
-            return Err(TokenizerError::NotWordPiece { path: path.to_owned(), found });
-        };
-        if model.continuing_subword_prefix != CONTINUATION {
-            let found = format!("the continuation prefix `{}`", model.continuing_subword_prefix);
-            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
-        }
-        let added = inner.get_added_tokens_decoder();
-        if let Some((_, token)) = added.iter().find(|(_, t)| !t.special) {
-            let found = format!("the added token `{}`, which is taken out of the text whole", token.content);
-            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
-        }
-        let entries = inner.get_vocab(true);
-        let size = entries.values().max().map_or(0, |&id| id as usize + 1).max(entries.len());
-        if size > MOST_ENTRIES {
-            return Err(TokenizerError::TooLarge { path: path.to_owned(), found: size });
-        }
-        let Some(pieces) = WordPiece::new(model) else {
-            let found = format!("the unknown token `{}`, which is not in its vocabulary", model.unk_token);
-            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
-        };
-        for token in SPECIAL_TOKENS {
-            if !entries.contains_key(token) {
-                return Err(TokenizerError::NoSpecialToken { path: path.to_owned(), token });
-            }
-        }
-        let mut vocabulary = vec![String::new(); size];
-        for (entry, id) in entries {
-            vocabulary[id as usize] = entry;
-        }
+        let pieces = word_piece(path, &inner)?;
+        let vocabulary = vocabulary(path, &inner)?;
         let by_character = matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)))
             && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
         let cased = !matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(bert))
             if bert.lowercase && bert.strip_accents.unwrap_or(true));
         let tokenizer = Self { inner, json, vocabulary, by_character, cased, pieces };
-        // A token starts a word unless its entry begins with `##`; so no word may begin with it.
-        let (mut text, mut words) = (Vec::new(), Vec::new());
-        tokenizer.pre_tokenize("##a b##c ##", &mut text, &mut words);
-        if words.iter().any(|&(start, end, _)| text[start..end].starts_with(CONTINUATION.as_bytes())) {
-            let found = "a pre-tokenizer that leaves `##` at the start of words".to_owned();
-            return Err(TokenizerError::Unsupported { path: path.to_owned(), found });
-        }
+        tokenizer.refuse_continuations_as_words(path)?;
         Ok(tokenizer)
     }
 
-    /// The file `tokenizer.json`: as it was read, or made from the vocabulary.
+    /// Fails if a word may begin with `##`: readers of shards take such a token for the
+    /// continuation of a word.
+    fn refuse_continuations_as_words(&self, path: &Path) -> Result<(), TokenizerError> {
+        let (mut text, mut words) = (Vec::new(), Vec::new());
+        self.pre_tokenize("##a b##c ##", &mut text, &mut words);
+        if words.iter().any(|word| text[word.start..word.end].starts_with(CONTINUATION.as_bytes())) {
+            return Err(unsupported(path, "a pre-tokenizer that leaves `##` at the start of words".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The bytes of a `tokenizer.json`: the loaded file, or one for the loaded vocabulary.
     pub fn json(&self) -> &[u8] {
         &self.json
     }
 
-    /// Hash of [`Tokenizer::json`], in hex.
+    /// BLAKE3 hash of [`Tokenizer::json`], in hex.
     pub fn blake3(&self) -> String {
         blake3::hash(&self.json).to_hex().to_string()
     }
 
-    /// The vocabulary, by id.
+    /// The vocabulary, by id. An id without an entry has an empty one.
     pub fn vocabulary(&self) -> &[String] {
         &self.vocabulary
     }
 
-    /// What the shards' manifest says of it.
+    /// The entry of the shards' manifest, where `file` is the name of the `tokenizer.json`.
     pub fn entry(&self, file: &str) -> TokenizerEntry {
         let continues: Vec<bool> = self.vocabulary.iter().map(|e| e.starts_with(CONTINUATION)).collect();
         TokenizerEntry {
@@ -201,13 +161,13 @@ impl Tokenizer {
         }
     }
 
-    /// The most tokens that one word can have: a token has at least one character, and a longer word is
-    /// one unknown token.
+    /// The most tokens that a word can have. A token has at least one character, and a word of more
+    /// characters than this is one unknown token.
     pub fn longest_word(&self) -> usize {
         self.pieces.longest_word
     }
 
-    /// Hugging Face's own encoding of a text: the authority and the oracle.
+    /// Hugging Face's tokenizer: the authority, and the oracle of tests.
     pub fn oracle(&self) -> &tokenizers::Tokenizer {
         &self.inner
     }
@@ -216,58 +176,113 @@ impl Tokenizer {
         self.by_character
     }
 
-    /// A text, or a word, as phrases are compared: in lower case and without accents, as BERT's uncased normaliser
-    /// writes it, whatever this tokenizer keeps.
+    /// A text as phrases are compared: in lower case and without accents, as BERT's uncased
+    /// normaliser writes it, even if this tokenizer is cased.
     pub fn fold<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if !self.cased || text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
             return Cow::Borrowed(text);
         }
         let mut folded = NormalizedString::from(text);
-        // It returns no errors.
+        // BERT's normaliser returns no errors.
         let _ = BertNormalizer::new(false, false, Some(true), true).normalize(&mut folded);
         Cow::Owned(folded.get().to_owned())
     }
 
-    /// What the normaliser makes of a text, with the bytes that each part came from.
+    /// The normalised text, with the raw bytes that each part came from.
     pub(super) fn normalize(&self, text: &str) -> NormalizedString {
         let mut normalized = NormalizedString::from(text);
         if let Some(normalizer) = self.inner.get_normalizer() {
-            // BERT's and all others shipped with the library return no errors for plain text.
+            // No normaliser of the library returns errors for plain text.
             let _ = normalizer.normalize(&mut normalized);
         }
         normalized
     }
 
-    /// Appends the words of a normalised text to `text`, and where each is: there, and its first byte in `normalized`. Words
-    /// that touch in the normalised text touch in `text`; others have a space between them. (A pre-tokenizer may change its
-    /// words, as `Metaspace` does; BERT's does not.)
-    pub(super) fn pre_tokenize(&self, normalized: &str, text: &mut Vec<u8>, words: &mut Vec<(usize, usize, usize)>) {
+    /// Appends the words of a normalised text to `text`, and their positions to `words`. Words that
+    /// touch in the normalised text touch in `text`; others have a space between them. The words
+    /// are copied because a pre-tokenizer may change them, as `Metaspace` does. (BERT's does not.)
+    pub(super) fn pre_tokenize(&self, normalized: &str, text: &mut Vec<u8>, words: &mut Vec<PreToken>) {
         let mut split = PreTokenizedString::from(normalized);
         if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
+            // No pre-tokenizer of the library returns errors for plain text.
             let _ = pre_tokenizer.pre_tokenize(&mut split);
         }
         let mut last_end = None;
-        for (word, (start, end), _) in split.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+        for (word, (normalized_start, end), _) in split.get_splits(OffsetReferential::Original, OffsetType::Byte) {
             if word.is_empty() {
                 continue;
             }
-            if last_end != Some(start) {
+            if last_end != Some(normalized_start) {
                 text.push(b' ');
             }
-            let from = text.len();
+            let start = text.len();
             text.extend_from_slice(word.as_bytes());
-            words.push((from, text.len(), start));
+            words.push(PreToken { start, end: text.len(), normalized_start });
             last_end = Some(end);
         }
     }
 
-    /// Appends the ids of one word.
+    /// Appends the ids of a word.
     pub(super) fn encode_word(&self, word: &str, ids: &mut Vec<u16>) {
         self.pieces.encode(word, ids);
     }
 }
 
-/// Fails for the vocabulary of a cased BERT: a twentieth of its entries have capitals, and no text in lower case can reach these.
+/// A word from the pre-tokenizer.
+pub(super) struct PreToken {
+    /// Its bytes in the text that it was appended to.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Its first byte in the normalised text.
+    pub(super) normalized_start: usize,
+}
+
+fn unsupported(path: &Path, found: String) -> TokenizerError {
+    TokenizerError::Unsupported { path: path.to_owned(), found }
+}
+
+/// The WordPiece model, if it is one and nothing takes tokens out of the text before it.
+fn word_piece(path: &Path, inner: &tokenizers::Tokenizer) -> Result<WordPiece, TokenizerError> {
+    let ModelWrapper::WordPiece(model) = inner.get_model() else {
+        let found = match inner.get_model() {
+            ModelWrapper::BPE(_) => "byte-pair encoding (BPE)",
+            ModelWrapper::Unigram(_) => "a Unigram model",
+            _ => "a whole-word model (WordLevel)",
+        };
+        return Err(TokenizerError::NotWordPiece { path: path.to_owned(), found });
+    };
+    let prefix = &model.continuing_subword_prefix;
+    if prefix != CONTINUATION {
+        return Err(unsupported(path, format!("the continuation prefix `{prefix}`")));
+    }
+    if let Some(token) = inner.get_added_tokens_decoder().values().find(|token| !token.special) {
+        let found = format!("the added token `{}`, which is taken out of the text whole", token.content);
+        return Err(unsupported(path, found));
+    }
+    WordPiece::new(model).ok_or_else(|| {
+        unsupported(path, format!("the unknown token `{}`, which is not in its vocabulary", model.unk_token))
+    })
+}
+
+/// The vocabulary by id, if ids fit in 16 bits and it has all special tokens.
+fn vocabulary(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Vec<String>, TokenizerError> {
+    let entries = inner.get_vocab(true);
+    let size = entries.values().max().map_or(0, |&id| id as usize + 1).max(entries.len());
+    if size > MAX_ENTRIES {
+        return Err(TokenizerError::TooLarge { path: path.to_owned(), found: size });
+    }
+    if let Some(token) = SPECIAL_TOKENS.into_iter().find(|token| !entries.contains_key(*token)) {
+        return Err(TokenizerError::NoSpecialToken { path: path.to_owned(), token });
+    }
+    let mut vocabulary = vec![String::new(); size];
+    for (entry, id) in entries {
+        vocabulary[id as usize] = entry;
+    }
+    Ok(vocabulary)
+}
+
+/// Fails for the vocabulary of a cased BERT: one with capitals in more than a twentieth of its
+/// entries. No lower-case text can reach these.
 fn refuse_cased(path: &Path, model: &wordpiece::WordPiece) -> Result<(), TokenizerError> {
     let vocabulary = model.get_vocab();
     let has_capital = |entry: &str| !entry.starts_with('[') && entry.chars().any(char::is_uppercase);
@@ -281,8 +296,8 @@ fn refuse_cased(path: &Path, model: &wordpiece::WordPiece) -> Result<(), Tokeniz
     }
 }
 
-/// An uncased BERT tokenizer of this vocabulary: what `BertWordPieceTokenizer(vocab, lowercase=True)` is in Python.
-pub fn uncased_bert(model: wordpiece::WordPiece) -> Result<tokenizers::Tokenizer, String> {
+/// An uncased BERT tokenizer, as `BertWordPieceTokenizer(vocab, lowercase=True)` in Python.
+fn uncased_bert(model: wordpiece::WordPiece) -> Result<tokenizers::Tokenizer, String> {
     let id = |token: &str| Some((token.to_owned(), model.token_to_id(token)?));
     let frame = id("[SEP]").zip(id("[CLS]"));
     let special: Vec<_> =

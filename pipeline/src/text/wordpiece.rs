@@ -1,27 +1,31 @@
-//! WordPiece: a word is cut, from its start on, into the longest pieces that the vocabulary has.
+//! WordPiece: cuts a word, from its start on, into the longest pieces that the vocabulary has.
+//!
+//! The library does the same, but allocates a token with text and offsets for each piece. A test
+//! compares the two.
 use hashbrown::HashMap;
 use tokenizers::{Model, models::wordpiece};
 
-/// What begins a vocabulary entry that continues a word.
+/// Prefix of vocabulary entries that continue a word.
 pub(super) const CONTINUATION: &str = "##";
 
-/// The vocabulary, ready for cutting words.
+/// A vocabulary, indexed for cutting words.
 pub(super) struct WordPiece {
     /// Ids of pieces that begin a word.
     first: HashMap<Box<str>, u16>,
-    /// Ids of pieces that continue one, without `##`.
+    /// Ids of pieces that continue a word, by their text without `##`.
     continuing: HashMap<Box<str>, u16>,
-    /// Bytes of the longest piece.
+    /// Length of the longest entry, in bytes.
     longest: usize,
-    /// Characters of the longest word that is cut.
-    pub longest_word: usize,
-    /// What other words are.
+    /// Words of more characters than this are unknown.
+    pub(super) longest_word: usize,
+    /// Id of an unknown word.
     unknown: u16,
 }
 
 impl WordPiece {
-    /// The vocabulary of a model whose continuations begin with `##` and whose ids fit 16 bits; `None` without an unknown token.
-    pub fn new(model: &wordpiece::WordPiece) -> Option<Self> {
+    /// The vocabulary of a model whose continuation prefix is `##` and whose ids fit in 16 bits.
+    /// `None` if its unknown token is not in the vocabulary.
+    pub(super) fn new(model: &wordpiece::WordPiece) -> Option<Self> {
         let mut pieces = Self {
             first: HashMap::new(),
             continuing: HashMap::new(),
@@ -40,8 +44,9 @@ impl WordPiece {
         Some(pieces)
     }
 
-    /// Appends the ids of a word, which does not begin with `##`: those of its pieces, or the unknown token's when it cannot be cut into pieces or is too long.
-    pub fn encode(&self, word: &str, ids: &mut Vec<u16>) {
+    /// Appends the ids of a word: those of its pieces, or the unknown token's if the word is too
+    /// long or cannot be cut into pieces. The word must not begin with `##`.
+    pub(super) fn encode(&self, word: &str, ids: &mut Vec<u16>) {
         let before = ids.len();
         let mut rest = word;
         if word.len() > self.longest_word && word.chars().count() > self.longest_word {

@@ -1,374 +1,186 @@
 //! Finds the words of a text: BERT's pre-tokens of the normalised text.
 //!
-//! BERT's normaliser works character by character, with one exception: canonical reordering of
-//! combining marks that accent stripping leaves. So a table asks Hugging Face's normaliser once what
-//! each character becomes by itself, and a run that holds a character which takes part in reordering
-//! goes to the library whole. ASCII is looked at in blocks of 64 bytes, whose words are found in bit masks.
+//! [`Words`] normalises a text and lists its words as [`WordRange`]s. Hugging Face's `tokenizers`
+//! says what a character becomes and which characters make a word. It is slow, so it is asked as
+//! seldom as possible. There are three ways, the fastest first:
+//!
+//! 1. Printable ASCII goes through in blocks of 64 bytes ([`Block`]).
+//! 2. Other characters are looked up in a table that asks the library once per character. This is
+//!    exact because BERT's normaliser works character by character, with one exception: canonical
+//!    reordering of the combining marks that accent stripping leaves.
+//! 3. A *run* (the text between two ASCII spaces) with such a mark goes to the library as a whole,
+//!    and so does any text of a tokenizer whose normaliser or pre-tokenizer is not BERT's.
 use std::ops::Range;
 
 use hashbrown::HashMap;
 use tokenizers::normalizer::Range as NormalizedRange;
 use unicode_normalization_alignments::char::canonical_combining_class;
 
-use super::Tokenizer;
+use super::{
+    Tokenizer,
+    block::{Block, BlockByte},
+};
 
 /// A word: a byte range of the normalised text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WordRange {
-    /// First byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-    /// First byte in the text as it was given.
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// First byte of the word in the raw text.
     pub origin: u32,
 }
 
 impl WordRange {
-    /// The range, for indexing.
-    pub fn bytes(self) -> Range<usize> {
+    /// The bytes of the normalised text.
+    pub(super) fn bytes(self) -> Range<usize> {
         self.start as usize..self.end as usize
+    }
+}
+
+/// Bytes after the normalised text that may be read, so that a short word can be loaded with one
+/// read. Their values mean nothing.
+pub(super) const SLACK: usize = 16;
+
+/// Normalises texts and finds their words. Each thread needs its own. Buffers are reused from text
+/// to text.
+pub struct Words<'t> {
+    tokenizer: &'t Tokenizer,
+    /// `None` if all text goes to the library.
+    ascii: Option<Box<AsciiTable>>,
+    /// Characters that are not ASCII and have been seen.
+    others: HashMap<char, Normalized>,
+    found: Found,
+}
+
+impl<'t> Words<'t> {
+    /// Finds words as this tokenizer does.
+    pub fn new(tokenizer: &'t Tokenizer) -> Self {
+        Self { tokenizer, ascii: AsciiTable::new(tokenizer), others: HashMap::new(), found: Found::default() }
+    }
+
+    /// Normalises a text and finds its words. Those of the last text are dropped.
+    pub fn find(&mut self, raw: &str) {
+        let Self { tokenizer, ascii, others, found } = self;
+        found.clear();
+        match ascii {
+            Some(ascii) => Scan { tokenizer, ascii, others, found, raw, at: 0 }.run(),
+            None => found.push_by_library(tokenizer, raw, 0),
+        }
+        found.text.extend_from_slice(&[0; SLACK]);
+    }
+
+    /// Whether a text has any word. Nearly always decided by its first 64 bytes.
+    pub fn any(&mut self, raw: &str) -> bool {
+        let class_of = |byte: u8| self.ascii.as_ref().map_or(Class::Other, |ascii| ascii.class(byte));
+        if raw.bytes().take(64).any(|byte| matches!(class_of(byte), Class::Letter | Class::Punctuation)) {
+            return true;
+        }
+        self.find(raw);
+        !self.found.ranges.is_empty()
+    }
+
+    /// The words of the last text, in order.
+    pub fn ranges(&self) -> &[WordRange] {
+        &self.found.ranges
+    }
+
+    /// The normalised text, followed by [`SLACK`] more bytes.
+    pub(super) fn padded(&self) -> &[u8] {
+        &self.found.text
+    }
+
+    /// A word of the last text.
+    pub fn word(&self, range: WordRange) -> &str {
+        std::str::from_utf8(&self.found.text[range.bytes()]).expect("text is pushed as whole characters")
+    }
+
+    /// Whether a word is a transparent hyphen: a `-` that touches a word other than `-` on both
+    /// sides. Matching skips it, so `wi-fi` is an occurrence of `wi fi`.
+    pub fn is_transparent(&self, word: usize) -> bool {
+        let Found { text, ranges, .. } = &self.found;
+        let here = ranges[word];
+        let is_hyphen = |r: WordRange| r.end - r.start == 1 && text[r.start as usize] == b'-';
+        is_hyphen(here)
+            && word > 0
+            && ranges.get(word + 1).is_some_and(|next| next.start == here.end && !is_hyphen(*next))
+            && ranges[word - 1].end == here.start
+            && !is_hyphen(ranges[word - 1])
     }
 }
 
 /// What a character of normalised text does to words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
-    /// It belongs to a word.
+    /// Belongs to a word.
     Letter,
-    /// It ends a word.
+    /// Ends a word.
     Space,
-    /// It is a word by itself.
+    /// Is a word alone.
     Punctuation,
     /// Normalising removes it.
-    Gone,
-    /// It is no ASCII character: looked up by itself.
+    Removed,
+    /// Not ASCII: has to be looked up as a character.
     Other,
 }
 
-/// What each byte becomes and does; bytes of other characters are [`Class::Other`].
-type Bytes = [(u8, Class); 256];
+/// What normalising makes of ASCII, by byte.
+struct AsciiTable {
+    bytes: [AsciiByte; 256],
+    /// Whether a [`Block`] does the same.
+    blockwise: bool,
+}
+
+#[derive(Clone, Copy)]
+struct AsciiByte {
+    becomes: u8,
+    class: Class,
+}
+
+impl AsciiTable {
+    /// `None` if the tokenizer does not work character by character, or does not keep ASCII ASCII.
+    fn new(tokenizer: &Tokenizer) -> Option<Box<Self>> {
+        if !tokenizer.by_character() {
+            return None;
+        }
+        let mut bytes = [AsciiByte { becomes: 0, class: Class::Other }; 256];
+        for byte in 0..128u8 {
+            bytes[usize::from(byte)] = match look_up(tokenizer, char::from(byte)).characters[..] {
+                [] => AsciiByte { becomes: 0, class: Class::Removed },
+                [(c, class)] if c.is_ascii() => AsciiByte { becomes: c as u8, class },
+                _ => return None,
+            };
+        }
+        let blockwise = (0..128u8).all(|byte| {
+            let AsciiByte { becomes, class } = bytes[usize::from(byte)];
+            Block::of_byte(byte)
+                == match class {
+                    Class::Letter => BlockByte::Letter(becomes),
+                    Class::Space => BlockByte::Space(becomes),
+                    Class::Punctuation => BlockByte::Punctuation(becomes),
+                    // A block stops before it, and the byte is then looked up here.
+                    Class::Removed | Class::Other => BlockByte::Unreadable,
+                }
+        });
+        Some(Box::new(Self { bytes, blockwise }))
+    }
+
+    fn class(&self, byte: u8) -> Class {
+        self.bytes[usize::from(byte)].class
+    }
+}
 
 /// What normalising makes of one character.
 struct Normalized {
     characters: Vec<(char, Class)>,
-    /// It may move past its neighbors in canonical order, so it cannot be looked up by itself.
+    /// Takes part in canonical reordering, so the result depends on its neighbours.
     reorders: bool,
 }
 
-/// Normalised text and its words; one for each thread, reused from text to text.
-pub struct Words<'t> {
-    tokenizer: &'t Tokenizer,
-    ascii: Option<Box<Bytes>>,
-    /// What is done to ASCII is what [`Block`] does.
-    blocks: bool,
-    others: HashMap<char, Normalized>,
-    text: Vec<u8>,
-    ranges: Vec<WordRange>,
-}
-
-/// Bytes after the normalised text that may be read (and mean nothing), so that a short word can be
-/// loaded whole.
-pub(super) const SLACK: usize = 16;
-
-impl<'t> Words<'t> {
-    /// Words as this tokenizer sees them.
-    pub fn new(tokenizer: &'t Tokenizer) -> Self {
-        let mut ascii = Box::new([(0, Class::Other); 256]);
-        let mut simple = tokenizer.by_character();
-        for byte in 0..128u8 {
-            let looked_up = look_up(tokenizer, char::from(byte));
-            ascii[usize::from(byte)] = match looked_up.characters[..] {
-                [] => (0, Class::Gone),
-                [(c, class)] if c.is_ascii() => (c as u8, class),
-                _ => {
-                    simple = false;
-                    (0, Class::Gone)
-                }
-            };
-        }
-        Self {
-            tokenizer,
-            blocks: Block::does(&ascii),
-            ascii: simple.then_some(ascii),
-            others: HashMap::new(),
-            text: vec![0; SLACK],
-            ranges: Vec::new(),
-        }
-    }
-
-    /// Normalises a text and finds its words.
-    pub fn find(&mut self, raw: &str) {
-        self.text.clear();
-        self.ranges.clear();
-        match self.ascii.take() {
-            Some(ascii) => {
-                self.find_by_character(raw, &ascii);
-                self.ascii = Some(ascii);
-            }
-            None => find_by_library(self.tokenizer, raw, 0, &mut self.text, &mut self.ranges),
-        }
-        self.text.extend_from_slice(&[0; SLACK]);
-    }
-
-    /// Whether a text has any word. Stops at the first.
-    pub fn any(&mut self, raw: &str) -> bool {
-        let class_of = |byte: u8| self.ascii.as_ref().map_or(Class::Other, |ascii| ascii[usize::from(byte)].1);
-        if raw.bytes().take(64).any(|byte| matches!(class_of(byte), Class::Letter | Class::Punctuation)) {
-            return true;
-        }
-        self.find(raw);
-        !self.ranges.is_empty()
-    }
-
-    /// The words, in order.
-    pub fn ranges(&self) -> &[WordRange] {
-        &self.ranges
-    }
-
-    /// The normalised text and [`SLACK`] more bytes.
-    pub(super) fn padded(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// A word as text.
-    pub fn word(&self, range: WordRange) -> &str {
-        // Words begin and end at characters: bytes are pushed as whole characters.
-        std::str::from_utf8(&self.text[range.bytes()]).unwrap_or_default()
-    }
-
-    /// Whether a word is a transparent hyphen: a `-` that touches a word other than `-` on both sides.
-    /// `wi-fi` is an occurrence of `wi fi`.
-    pub fn is_transparent(&self, word: usize) -> bool {
-        let here = self.ranges[word];
-        let hyphen = |r: WordRange| r.end - r.start == 1 && self.text[r.start as usize] == b'-';
-        hyphen(here)
-            && word > 0
-            && self.ranges.get(word + 1).is_some_and(|next| next.start == here.end && !hyphen(*next))
-            && self.ranges[word - 1].end == here.start
-            && !hyphen(self.ranges[word - 1])
-    }
-
-    fn find_by_character(&mut self, raw: &str, ascii: &Bytes) {
-        let Self { tokenizer, others, text, ranges, blocks, .. } = self;
-        let bytes = raw.as_bytes();
-        let class_of = |byte: u8| ascii[usize::from(byte)].1;
-        text.reserve(bytes.len() + Block::BYTES + SLACK);
-        let mut word: Option<Open> = None;
-        // Where the run since the last ASCII space began: in the raw text, the normalised text, and the words.
-        let mut run = (0, 0, 0);
-        let mut at = 0;
-        loop {
-            if *blocks {
-                let block = Block::of(&bytes[at..]);
-                if let Some((space, words)) =
-                    block.last_space(ranges.len() + usize::from(word.is_some()), word.is_some())
-                {
-                    run = (at + space + 1, text.len() + space + 1, words);
-                }
-                at += block.find(at, &mut word, text, ranges);
-                if block.length == Block::BYTES {
-                    continue;
-                }
-            }
-            let Some(&byte) = bytes.get(at) else { break };
-            let (becomes, class) = ascii[usize::from(byte)];
-            match class {
-                Class::Letter => {
-                    let letters = bytes[at..].iter().take_while(|&&b| class_of(b) == Class::Letter).count();
-                    word.get_or_insert(Open { start: text.len() as u32, origin: at as u32 });
-                    text.extend(bytes[at..at + letters].iter().map(|&b| ascii[usize::from(b)].0));
-                    at += letters;
-                }
-                Class::Space => {
-                    end_word(&mut word, text, ranges);
-                    text.push(becomes);
-                    at += 1;
-                    run = (at, text.len(), ranges.len());
-                }
-                Class::Punctuation => {
-                    end_word(&mut word, text, ranges);
-                    let start = text.len() as u32;
-                    text.push(becomes);
-                    ranges.push(WordRange { start, end: start + 1, origin: at as u32 });
-                    at += 1;
-                }
-                Class::Gone => at += 1,
-                Class::Other => {
-                    let Some(c) = raw[at..].chars().next() else { break };
-                    let origin = at as u32;
-                    at += c.len_utf8();
-                    let normalized = others.entry(c).or_insert_with(|| look_up(tokenizer, c));
-                    if normalized.reorders {
-                        let (from, text_before, words_before) = run;
-                        text.truncate(text_before);
-                        ranges.truncate(words_before);
-                        word = None;
-                        let space = bytes[at..].iter().position(|&b| class_of(b) == Class::Space);
-                        at += space.unwrap_or(bytes.len() - at);
-                        find_by_library(tokenizer, &raw[from..at], from, text, ranges);
-                        continue;
-                    }
-                    for &(becomes, class) in &normalized.characters {
-                        if class != Class::Letter {
-                            end_word(&mut word, text, ranges);
-                        }
-                        let start = text.len() as u32;
-                        text.extend_from_slice(becomes.encode_utf8(&mut [0; 4]).as_bytes());
-                        match class {
-                            Class::Letter => {
-                                word.get_or_insert(Open { start, origin });
-                            }
-                            Class::Punctuation => {
-                                ranges.push(WordRange { start, end: text.len() as u32, origin });
-                            }
-                            Class::Space | Class::Gone | Class::Other => {}
-                        }
-                    }
-                }
-            }
-        }
-        end_word(&mut word, text, ranges);
-    }
-}
-
-/// The first bytes of a text, at most 64, up to the first that is no printable ASCII or white space: what they
-/// become, and which are what, one bit each.
-struct Block {
-    text: [u8; Self::BYTES],
-    letters: u64,
-    spaces: u64,
-    punctuation: u64,
-    length: usize,
-}
-
-impl Block {
-    const BYTES: usize = 64;
-
-    /// Whether a table says of each byte what a block does with it.
-    fn does(ascii: &Bytes) -> bool {
-        (0..128u8).all(|byte| {
-            let block = Self::of(&[byte]);
-            let class = match (block.length, block.letters, block.spaces) {
-                (0, ..) => Class::Gone,
-                (_, 1, _) => Class::Letter,
-                (_, _, 1) => Class::Space,
-                _ => Class::Punctuation,
-            };
-            let (becomes, wanted) = ascii[usize::from(byte)];
-            class == wanted && (class == Class::Gone || becomes == block.text[0])
-        })
-    }
-
-    fn of(bytes: &[u8]) -> Self {
-        let mut padded = [0; Self::BYTES];
-        let raw = bytes.first_chunk().unwrap_or_else(|| {
-            padded[..bytes.len()].copy_from_slice(bytes);
-            &padded
-        });
-        let (mut text, mut letters, mut spaces, mut others) = ([0; 64], [0; 64], [0; 64], [0; 64]);
-        // Without branches, so that the compiler makes vector instructions of it.
-        for i in 0..Self::BYTES {
-            let byte = raw[i];
-            let lower = byte | u8::from(byte.is_ascii_uppercase()) << 5;
-            let space = u8::from((byte == b' ') | (byte == b'\t') | (byte == b'\n') | (byte == b'\r'));
-            text[i] = if space == 1 { b' ' } else { lower };
-            letters[i] = u8::from(lower.is_ascii_lowercase() | byte.is_ascii_digit());
-            spaces[i] = space;
-            others[i] = u8::from(!(b' '..0x7f).contains(&byte)) & !space;
-        }
-        let length = mask(&others).trailing_zeros();
-        let keep = if length == 64 { u64::MAX } else { (1 << length) - 1 };
-        let (letters, spaces) = (mask(&letters) & keep, mask(&spaces) & keep);
-        Self { text, letters, spaces, punctuation: keep & !letters & !spaces, length: length as usize }
-    }
-
-    /// Where words begin, one bit each. `inside` says whether the first letter goes on with a word.
-    fn starts(&self, inside: bool) -> u64 {
-        self.letters & !(self.letters << 1 | u64::from(inside)) | self.punctuation
-    }
-
-    /// The last space, and the words before it when there are `words` before the block.
-    fn last_space(&self, words: usize, inside: bool) -> Option<(usize, usize)> {
-        let space = self.spaces.checked_ilog2()?;
-        let before = self.starts(inside) & ((1 << space) - 1);
-        Some((space as usize, words + before.count_ones() as usize))
-    }
-
-    /// Appends the text and words of the block at byte `at`, and gives its length. `word` is the one that the text so far
-    /// ends in, and then the one that the block ends in.
-    fn find(&self, at: usize, word: &mut Option<Open>, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) -> usize {
-        let base = text.len() as u32;
-        text.extend_from_slice(&self.text);
-        text.truncate(base as usize + self.length);
-        let mut starts = self.starts(word.is_some());
-        if let Some(open) = *word {
-            let goes_on = self.letters.trailing_ones();
-            if goes_on as usize == self.length {
-                return self.length;
-            }
-            ranges.push(open.until(base + goes_on));
-            *word = None;
-        }
-        while starts != 0 {
-            let start = starts.trailing_zeros();
-            starts &= starts - 1;
-            // A punctuation character is no run of letters.
-            let length = (self.letters >> start).trailing_ones().max(1);
-            ranges.push(WordRange { start: base + start, end: base + start + length, origin: at as u32 + start });
-        }
-        if self.length > 0 && self.letters >> (self.length - 1) & 1 == 1 {
-            *word = ranges.pop().map(|open| Open { start: open.start, origin: open.origin });
-        }
-        self.length
-    }
-}
-
-/// One bit for each byte, which is 0 or 1.
-fn mask(flags: &[u8; 64]) -> u64 {
-    let mut mask = 0;
-    for (i, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-        // Moves the lowest bit of byte k to bit 56 + k; no two bits meet.
-        mask |= (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
-    }
-    mask
-}
-
-/// A word that has not ended: its first byte in the normalised text, and in the text as it was given.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    start: u32,
-    origin: u32,
-}
-
-impl Open {
-    fn until(self, end: u32) -> WordRange {
-        WordRange { start: self.start, end, origin: self.origin }
-    }
-}
-
-fn end_word(word: &mut Option<Open>, text: &[u8], ranges: &mut Vec<WordRange>) {
-    if let Some(open) = word.take() {
-        ranges.push(open.until(text.len() as u32));
-    }
-}
-
-/// Words as the library finds them in `raw`, which begins at byte `at` of the whole text.
-fn find_by_library(tokenizer: &Tokenizer, raw: &str, at: usize, text: &mut Vec<u8>, ranges: &mut Vec<WordRange>) {
-    let normalized = tokenizer.normalize(raw);
-    let mut words = Vec::new();
-    tokenizer.pre_tokenize(normalized.get(), text, &mut words);
-    let mut origin = at;
-    ranges.extend(words.iter().map(|&(start, end, from)| {
-        let original = normalized.convert_offsets(NormalizedRange::Normalized(from..from + 1));
-        // Canonical reordering may move a character before its neighbor; words stay in order.
-        origin = original.map_or(origin, |range| origin.max(at + range.start));
-        WordRange { start: start as u32, end: end as u32, origin: origin as u32 }
-    }));
-}
-
-/// What the library makes of one character by itself.
+/// What the library makes of one character alone.
 fn look_up(tokenizer: &Tokenizer, c: char) -> Normalized {
     let normalized = tokenizer.normalize(c.encode_utf8(&mut [0; 4]));
+    // Between two letters a letter joins them, white space separates them, and punctuation adds a
+    // word.
     let classify = |c: char| {
         let mut words = Vec::new();
         tokenizer.pre_tokenize(&format!("a{c}a"), &mut Vec::new(), &mut words);
@@ -381,5 +193,242 @@ fn look_up(tokenizer: &Tokenizer, c: char) -> Normalized {
     Normalized {
         reorders: normalized.get().chars().any(|c| canonical_combining_class(c) != 0),
         characters: normalized.get().chars().map(|c| (c, classify(c))).collect(),
+    }
+}
+
+/// A text being read. All before byte `at`, where a character begins, is in `found`.
+struct Scan<'a> {
+    tokenizer: &'a Tokenizer,
+    ascii: &'a AsciiTable,
+    others: &'a mut HashMap<char, Normalized>,
+    found: &'a mut Found,
+    raw: &'a str,
+    at: usize,
+}
+
+impl Scan<'_> {
+    fn run(mut self) {
+        self.found.text.reserve(self.raw.len() + Block::BYTES + SLACK);
+        loop {
+            if self.ascii.blockwise {
+                self.blocks();
+            }
+            let Some(&byte) = self.raw.as_bytes().get(self.at) else { break };
+            let AsciiByte { becomes, class } = self.ascii.bytes[usize::from(byte)];
+            match class {
+                Class::Letter => self.letter_run(),
+                Class::Space => self.space(becomes),
+                Class::Punctuation => self.punctuation(becomes),
+                Class::Removed => self.at += 1,
+                Class::Other => self.character(),
+            }
+        }
+        self.found.end_word();
+    }
+
+    /// Reads blocks up to a character that no block can read, or the end of the text.
+    #[inline]
+    fn blocks(&mut self) {
+        loop {
+            let block = Block::of(&self.raw.as_bytes()[self.at..]);
+            self.found.push_block(&block, self.at);
+            self.at += block.length;
+            if block.length < Block::BYTES {
+                return;
+            }
+        }
+    }
+
+    /// Reads the ASCII letters up to the next other byte.
+    fn letter_run(&mut self) {
+        let bytes = &self.raw.as_bytes()[self.at..];
+        let letters = bytes.iter().take_while(|&&b| self.ascii.class(b) == Class::Letter).count();
+        self.found.begin_word(self.at);
+        self.found.text.extend(bytes[..letters].iter().map(|&b| self.ascii.bytes[usize::from(b)].becomes));
+        self.at += letters;
+    }
+
+    fn space(&mut self, becomes: u8) {
+        self.found.end_word();
+        self.found.text.push(becomes);
+        self.at += 1;
+    }
+
+    fn punctuation(&mut self, becomes: u8) {
+        self.found.push(char::from(becomes), Class::Punctuation, self.at);
+        self.at += 1;
+    }
+
+    /// Reads a character that is not ASCII.
+    fn character(&mut self) {
+        let c = self.raw[self.at..].chars().next().expect("the scan is not at the end");
+        let normalized = self.others.entry(c).or_insert_with(|| look_up(self.tokenizer, c));
+        if normalized.reorders {
+            return self.fall_back();
+        }
+        for &(becomes, class) in &normalized.characters {
+            self.found.push(becomes, class, self.at);
+        }
+        self.at += c.len_utf8();
+    }
+
+    /// Takes back what has been read of the run around `at`, and gives the run to the library.
+    fn fall_back(&mut self) {
+        let is_space = |byte: &u8| self.ascii.class(*byte) == Class::Space;
+        let (before, after) = self.raw.as_bytes().split_at(self.at);
+        let start = before.iter().rposition(is_space).map_or(0, |space| space + 1);
+        let end = after.iter().position(is_space).map_or(self.raw.len(), |space| self.at + space);
+        self.found.rewind(start);
+        self.found.push_by_library(self.tokenizer, &self.raw[start..end], start);
+        self.at = end;
+    }
+}
+
+/// Normalised text and its words so far.
+///
+/// `ranges` are in order, do not overlap, and have ascending origins. Only whole characters are
+/// pushed to `text`, so words begin and end at characters. Between two words that do not touch,
+/// `text` has at least one byte; what it is does not matter.
+#[derive(Default)]
+struct Found {
+    text: Vec<u8>,
+    ranges: Vec<WordRange>,
+    /// The word that `text` ends in, if letters may still continue it.
+    open: Option<OpenWord>,
+}
+
+#[derive(Clone, Copy)]
+struct OpenWord {
+    start: u32,
+    origin: u32,
+}
+
+impl OpenWord {
+    fn until(self, end: u32) -> WordRange {
+        WordRange { start: self.start, end, origin: self.origin }
+    }
+}
+
+impl Found {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ranges.clear();
+        self.open = None;
+    }
+
+    /// Begins a word at the end of `text`, unless one is open.
+    fn begin_word(&mut self, origin: usize) {
+        self.open.get_or_insert(OpenWord { start: self.text.len() as u32, origin: origin as u32 });
+    }
+
+    fn end_word(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.ranges.push(open.until(self.text.len() as u32));
+        }
+    }
+
+    /// Appends a normalised character that comes from byte `origin` of the raw text.
+    fn push(&mut self, c: char, class: Class, origin: usize) {
+        match class {
+            Class::Letter => self.begin_word(origin),
+            _ => self.end_word(),
+        }
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        if class == Class::Punctuation {
+            self.ranges.push(WordRange { start, end: self.text.len() as u32, origin: origin as u32 });
+        }
+    }
+
+    /// Appends the text and the words of the block at byte `origin` of the raw text.
+    #[inline]
+    fn push_block(&mut self, block: &Block, origin: usize) {
+        let base = self.text.len();
+        // Copying all 64 bytes is faster than copying `length`.
+        self.text.extend_from_slice(&block.text);
+        self.text.truncate(base + block.length);
+        let inside_word = self.open.is_some();
+        if let Some(open) = self.open {
+            let letters = block.leading_letters();
+            if letters == block.length {
+                return;
+            }
+            self.ranges.push(open.until((base + letters) as u32));
+            self.open = None;
+        }
+        let (base, origin) = (base as u32, origin as u32);
+        self.ranges.extend(block.words(inside_word).map(|word| WordRange {
+            start: base + word.start,
+            end: base + word.start + word.length,
+            origin: origin + word.start,
+        }));
+        if block.ends_in_letter() {
+            self.open = self.ranges.pop().map(|word| OpenWord { start: word.start, origin: word.origin });
+        }
+    }
+
+    /// Appends the words that the library finds in `raw`, which begins at byte `at` of the whole
+    /// text.
+    fn push_by_library(&mut self, tokenizer: &Tokenizer, raw: &str, at: usize) {
+        let normalized = tokenizer.normalize(raw);
+        let mut words = Vec::new();
+        tokenizer.pre_tokenize(normalized.get(), &mut self.text, &mut words);
+        let mut origin = at;
+        self.ranges.extend(words.iter().map(|word| {
+            let first_byte = word.normalized_start..word.normalized_start + 1;
+            let original = normalized.convert_offsets(NormalizedRange::Normalized(first_byte));
+            // Canonical reordering may move a character before its neighbour. Origins stay in
+            // order.
+            origin = original.map_or(origin, |range| origin.max(at + range.start));
+            WordRange { start: word.start as u32, end: word.end as u32, origin: origin as u32 }
+        }));
+    }
+
+    /// Drops all words from byte `origin` of the raw text on, where a run begins.
+    fn rewind(&mut self, origin: usize) {
+        self.open = None;
+        self.ranges.truncate(self.ranges.partition_point(|word| (word.origin as usize) < origin));
+        self.text.truncate(self.ranges.last().map_or(0, |word| word.end as usize));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text, origin and transparency of each word.
+    fn words_of(words: &mut Words<'_>, text: &str) -> Vec<(String, u32, bool)> {
+        words.find(text);
+        let ranges = words.ranges().iter().enumerate();
+        ranges.map(|(i, &range)| (words.word(range).to_owned(), range.origin, words.is_transparent(i))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_bytes_and_the_library_find_the_same_words(
+            text in "([A-Za-z0-9]{1,9}|[ -~]{1,9}|[ \t\n\r-]|wi-fi|[\u{e9}\u{130}\u{4e2d}\u{2019}\u{a0}\u{2003}]|[\u{0}\u{ad}\u{200b}]|\u{301}|\u{302e}|\u{1d165}\u{1d16d}|\u{1d16d}\u{1d165}){0,60}"
+        ) {
+            thread_local!(static TOKENIZER: Tokenizer =
+                Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/sample/tokenizer.json")).unwrap());
+            TOKENIZER.with(|tokenizer| {
+                let [mut by_block, mut by_byte, mut by_library] = [0; 3].map(|_| Words::new(tokenizer));
+                prop_assert!(by_block.ascii.as_ref().unwrap().blockwise, "BERT's uncased normaliser");
+                by_byte.ascii.as_mut().unwrap().blockwise = false;
+                by_library.ascii = None;
+                let found = words_of(&mut by_block, &text);
+                prop_assert_eq!(&found, &words_of(&mut by_byte, &text));
+                let library = words_of(&mut by_library, &text);
+                let without_origins = |words: &[(String, u32, bool)]| -> Vec<_> {
+                    words.iter().map(|(word, _, transparent)| (word.clone(), *transparent)).collect()
+                };
+                prop_assert_eq!(without_origins(&found), without_origins(&library));
+                prop_assert_eq!(by_block.any(&text), !found.is_empty());
+                Ok(())
+            })?;
+        }
     }
 }
