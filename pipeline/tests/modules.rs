@@ -29,6 +29,8 @@ fn modules(src: &Path) -> BTreeMap<ModulePath, String> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let module = match stem.as_str() {
                     "lib" | "mod" => above.to_vec(),
+                    // Test modules in files of their own.
+                    "tests" | "testing" => continue,
                     // The program is a crate of its own.
                     "main" if above.is_empty() => continue,
                     _ => [above, &[stem]].concat(),
