@@ -98,7 +98,7 @@ pub(crate) struct KeyCounts {
 const LEAST_LIMIT: usize = 1 << 16;
 
 impl KeyCounts {
-    pub fn new(keys: impl IntoIterator<Item = Field>) -> Self {
+    pub(crate) fn new(keys: impl IntoIterator<Item = Field>) -> Self {
         let mut schema: Schema = keys.into_iter().collect();
         let keys = schema.iter_names().map(ToString::to_string).collect();
         schema.insert(COUNT.into(), DataType::UInt64);
@@ -106,7 +106,7 @@ impl KeyCounts {
     }
 
     /// Counts the rows of a frame, which has the columns of the key.
-    pub fn add(&mut self, frame: &DataFrame) -> PolarsResult<()> {
+    pub(crate) fn add(&mut self, frame: &DataFrame) -> PolarsResult<()> {
         self.counts.vstack_mut(&count_by(frame, &self.keys())?)?;
         if self.counts.height() > self.limit {
             self.merge()?;
@@ -117,7 +117,7 @@ impl KeyCounts {
     }
 
     /// The keys with their counts, in no particular order.
-    pub fn finish(mut self) -> PolarsResult<DataFrame> {
+    pub(crate) fn finish(mut self) -> PolarsResult<DataFrame> {
         self.merge()?;
         Ok(self.counts)
     }

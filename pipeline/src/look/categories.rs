@@ -50,7 +50,7 @@ pub(super) struct Products {
 
 impl Products {
     /// Opens the shards and the corpus below `out`.
-    pub fn open(out: &Path) -> Result<Self, ProductsError> {
+    pub(super) fn open(out: &Path) -> Result<Self, ProductsError> {
         let (corpus_folder, shards_folder) = (out.join("corpus"), out.join("shards"));
         let shards = Manifest::<ShardsBody>::read(&shards_folder)?;
         let corpus = Manifest::<CorpusBody>::read(&corpus_folder)?;
@@ -60,14 +60,14 @@ impl Products {
         Ok(Self { corpus_folder, shards_folder, corpus, shards })
     }
 
-    pub fn shards(&self) -> &ShardsBody {
+    pub(super) fn shards(&self) -> &ShardsBody {
         &self.shards.body
     }
 
     /// Calls `each` once per shard, with the segments of products that name a category: the columns
     /// `names` of a segment, `row`, `product_id` and `category`. Returns all categories, those with
     /// the most products first.
-    pub fn for_each_shard(
+    pub(super) fn for_each_shard(
         &self,
         names: &[&str],
         mut each: impl FnMut(&DataFrame) -> PolarsResult<()>,

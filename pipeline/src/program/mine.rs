@@ -18,7 +18,7 @@ use pipeline::{
 };
 
 /// The options of the command.
-pub struct MineCommand<'a> {
+pub(crate) struct MineCommand<'a> {
     /// One document per line.
     pub text: &'a Path,
     /// Good phrases. Required.
@@ -37,7 +37,7 @@ pub struct MineCommand<'a> {
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// No quality list is given.
     #[error(
         "no list of good phrases is given, so there is nothing to learn from\n\
@@ -58,14 +58,14 @@ pub enum CommandError {
 
 impl CommandError {
     /// Whether the command line is wrong, rather than a file.
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::NoList)
     }
 }
 
 /// Mines a text and writes lines of `score<TAB>phrase`, best first. Prints a summary to standard
 /// error.
-pub fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), CommandError> {
+pub(crate) fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), CommandError> {
     let output = command.output.map(Output::at).transpose()?;
     let (text, mined) = mine_text(command, progress)?;
     let mut lines = Vec::new();

@@ -1,3 +1,3 @@
 //! Commands that work on text and treebanks alone.
-pub mod mine;
-pub mod tagger;
+pub(crate) mod mine;
+pub(crate) mod tagger;

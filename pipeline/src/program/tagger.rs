@@ -19,7 +19,7 @@ use pipeline::engine::progress::thousands;
 
 /// Training or scoring failed.
 #[derive(Debug, thiserror::Error)]
-pub enum TaggerError {
+pub(crate) enum TaggerError {
     /// A treebank cannot be read.
     #[error("cannot read the treebank `{}`\nhint: a treebank is a file of lines `word tag chunk`, as those of CoNLL-2000 are", path.display())]
     Read {
@@ -64,7 +64,7 @@ pub enum TaggerError {
 }
 
 /// Trains on treebanks and writes the model.
-pub fn train(
+pub(crate) fn train(
     treebanks: &[PathBuf],
     model: &Path,
     epochs: Epochs,
@@ -101,7 +101,11 @@ pub fn train(
 }
 
 /// Scores a model, or the one of the project, on treebanks.
-pub fn evaluate(treebanks: &[PathBuf], model: Option<&Path>, report: &mut impl io::Write) -> Result<(), TaggerError> {
+pub(crate) fn evaluate(
+    treebanks: &[PathBuf],
+    model: Option<&Path>,
+    report: &mut impl io::Write,
+) -> Result<(), TaggerError> {
     let read = |path: &Path| {
         let bytes = fs::read(path).map_err(StoreError::io("read", path))?;
         Model::from_bytes(&bytes).map_err(|source| TaggerError::Model { path: path.to_owned(), source })

@@ -89,7 +89,7 @@ pub(super) struct PhraseCount {
 
 impl SegmentCounter {
     /// `max_tokens` is the length of the longest segment.
-    pub fn new(max_tokens: u16) -> Self {
+    pub(super) fn new(max_tokens: u16) -> Self {
         let key = |name: &str| KeyCounts::new([Field::new(name.into(), DataType::UInt32)]);
         Self { max_tokens, tokens: 0, bars: key("bar"), phrases: key("phrase_id") }
     }
@@ -100,7 +100,7 @@ impl SegmentCounter {
     }
 
     /// Adds the segments of a shard, with the columns `tokens` and `phrases`.
-    pub fn add(&mut self, segments: &DataFrame) -> PolarsResult<()> {
+    pub(super) fn add(&mut self, segments: &DataFrame) -> PolarsResult<()> {
         let tokens = segments.column("tokens")?.u32()?;
         self.tokens += tokens.iter().flatten().map(u64::from).sum::<u64>();
         let (width, last) = (self.width(), u32::from(BARS) - 1);
@@ -110,7 +110,7 @@ impl SegmentCounter {
     }
 
     /// The counts, with the `most` most frequent phrases.
-    pub fn finish(self, most: usize) -> PolarsResult<SegmentCounts> {
+    pub(super) fn finish(self, most: usize) -> PolarsResult<SegmentCounts> {
         let (width, max_tokens) = (self.width() as usize, usize::from(self.max_tokens));
         let counted = self.bars.finish()?;
         let mut segments = [0; BARS as usize];

@@ -26,7 +26,7 @@ struct Kept {
 
 impl<'a> Entries<'a> {
     /// No entries yet.
-    pub fn new(tokenizer: &'a Tokenizer, min_score: f64, min_score_single: f64) -> Self {
+    pub(super) fn new(tokenizer: &'a Tokenizer, min_score: f64, min_score_single: f64) -> Self {
         Self {
             tokenizer,
             words: Words::new(tokenizer),
@@ -39,12 +39,12 @@ impl<'a> Entries<'a> {
     }
 
     /// Counts an entry that is left out.
-    pub fn reject(&mut self, reason: &str) {
+    pub(super) fn reject(&mut self, reason: &str) {
         *self.rejected.entry(reason.to_owned()).or_default() += 1;
     }
 
     /// Adds an entry: one word where its text has no space.
-    pub fn add(&mut self, score: f64, phrase: &str, frequency: Option<u64>) {
+    pub(super) fn add(&mut self, score: f64, phrase: &str, frequency: Option<u64>) {
         let least = if phrase.contains(' ') { self.min_score } else { self.min_score_single };
         if score < least {
             return self.reject("below_score");
@@ -87,7 +87,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The pool, and what was left out, by reason.
-    pub fn finish(self) -> (Pool, Counts) {
+    pub(super) fn finish(self) -> (Pool, Counts) {
         let phrases = self.best.into_iter();
         let mut phrases: Vec<Phrase> =
             phrases.map(|(text, Kept { score, words, frequency })| Phrase { text, score, words, frequency }).collect();
