@@ -34,7 +34,7 @@ pub struct Settings {
     /// Least score of a phrase with one word
     #[arg(long, default_value_t = 0.8, value_parser = score, allow_negative_numbers = true)]
     pub min_score_single: f64,
-    /// Longest segment in tokens; the trainer adds [CLS] and [SEP]
+    /// Longest segment in tokens; the trainer adds `[CLS]` and `[SEP]`
     #[arg(long, default_value_t = 254, value_parser = clap::value_parser!(u16).range(1..=510))]
     pub max_tokens: u16,
     /// Seed of every random draw

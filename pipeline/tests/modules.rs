@@ -109,7 +109,7 @@ fn target(from: &[String], path: &[String], all: &BTreeMap<ModulePath, String>) 
         _ => return None,
     };
     while let [name, after @ ..] = rest {
-        let child = [module.as_slice(), &[name.clone()]].concat();
+        let child = [module.as_slice(), std::slice::from_ref(name)].concat();
         if all.contains_key(&child) {
             (module, rest) = (child, after);
             continue;

@@ -15,7 +15,7 @@ fn values() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn relation(number: u32) -> Relation {
-    if number % 2 == 0 { Relation::Complement } else { Relation::Substitute }
+    if number.is_multiple_of(2) { Relation::Complement } else { Relation::Substitute }
 }
 
 proptest! {

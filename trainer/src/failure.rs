@@ -12,7 +12,7 @@ static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Keeps the first panic from now on, instead of printing it: tch reports what libtorch refuses as a panic, and it is told as an error,
 /// with the place where it happened.
-pub fn collect_panics() {
+pub(crate) fn collect_panics() {
     panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("an unknown failure");
         // Where tch stands says nothing; where we do, all.
@@ -27,7 +27,7 @@ pub fn collect_panics() {
 }
 
 /// The first panic, as an error.
-pub fn first_panic() -> anyhow::Error {
+pub(crate) fn first_panic() -> anyhow::Error {
     let text = FIRST_PANIC.lock().ok().and_then(|mut first| first.take());
     anyhow::anyhow!("{}", text.unwrap_or_else(|| "an unknown failure".to_owned()))
 }
@@ -51,7 +51,7 @@ fn explain(text: &str) -> String {
 }
 
 /// Prints an error with its causes.
-pub fn tell(error: &anyhow::Error) {
+pub(crate) fn tell(error: &anyhow::Error) {
     let _ = write!(io::stderr(), "{}", schemas::explain(error.as_ref()));
 }
 

@@ -214,7 +214,7 @@ pub(crate) fn make(
     let since = Instant::now();
     let inputs = Inputs::hash(files, hashes, progress)?;
     let why = match plan::status(settings, &inputs, hashes)? {
-        Status::UpToDate(manifest) => return Ok((manifest, Outcome::UpToDate)),
+        Status::UpToDate(manifest) => return Ok((*manifest, Outcome::UpToDate)),
         Status::Outdated(why) => why,
     };
     let plan = CorpusPlan::new(settings, &inputs, files)?;

@@ -109,7 +109,7 @@ impl<'a> Inputs<'a> {
 
 /// The corpus in `OUT/corpus`, compared with what is wanted.
 pub(crate) enum Status {
-    UpToDate(Manifest<CorpusBody>),
+    UpToDate(Box<Manifest<CorpusBody>>),
     /// With the reason, for the summary.
     Outdated(String),
 }
@@ -141,11 +141,11 @@ pub(crate) fn status(
         return Ok(Status::Outdated(missing));
     }
     if old.body.skipped == inputs.skipped {
-        return Ok(Status::UpToDate(old));
+        return Ok(Status::UpToDate(Box::new(old)));
     }
     // Files without records do not change the tables, but the manifest lists them.
     let body = CorpusBody { skipped: inputs.skipped.clone(), ..old.body };
-    Ok(Status::UpToDate(Manifest::new(body, old.files).seal(&folder)?))
+    Ok(Status::UpToDate(Box::new(Manifest::new(body, old.files).seal(&folder)?)))
 }
 
 /// What differs between the inputs and settings of a corpus and those of now.

@@ -11,19 +11,19 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 
 /// The folder of the workspace; commands run in it, so that the sample is where it is for a user.
-pub fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace is there")
 }
 
 /// A `pipeline` command.
-pub fn pipeline<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+pub(crate) fn pipeline<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
     command.current_dir(workspace()).args(arguments).env("NO_COLOR", "1");
     command
 }
 
 /// Runs a command that is to succeed.
-pub fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().expect("the program starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{out}\n{err}");
@@ -32,7 +32,7 @@ pub fn succeed(command: &mut Command) -> String {
 
 /// What a command says, for a snapshot: exit code, standard output and error. `hide` are paths that differ
 /// from run to run.
-pub fn said(output: &Output, hide: &[(&Path, &str)]) -> String {
+pub(crate) fn said(output: &Output, hide: &[(&Path, &str)]) -> String {
     let mut text = format!(
         "exit {}\n--- out\n{}--- err\n{}",
         output.status.code().map_or("by signal".to_owned(), |c| c.to_string()),
@@ -46,7 +46,7 @@ pub fn said(output: &Output, hide: &[(&Path, &str)]) -> String {
 }
 
 /// The optional folder of real data beside the workspace, or the reason for skipping printed.
-pub fn real_data() -> Option<PathBuf> {
+pub(crate) fn real_data() -> Option<PathBuf> {
     let folder = std::env::var_os("EBERT_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from);
     if folder.join("data").is_dir() {
         return Some(folder.join("data"));
@@ -56,7 +56,7 @@ pub fn real_data() -> Option<PathBuf> {
 }
 
 /// The arguments of a run over all real files.
-pub fn real_arguments(data: &Path) -> Vec<String> {
+pub(crate) fn real_arguments(data: &Path) -> Vec<String> {
     let path = |p: &str| data.join(p).display().to_string();
     vec![
         "--corpus".into(),
@@ -69,13 +69,13 @@ pub fn real_arguments(data: &Path) -> Vec<String> {
 }
 
 /// Compresses.
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
     gz.write_all(bytes).and_then(|()| gz.finish()).expect("memory is written to")
 }
 
 /// All files below a folder with their bytes.
-pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(folder: &Path, prefix: &str, into: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(folder).expect("the folder is there").flatten() {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
@@ -92,7 +92,7 @@ pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Asserts that two folders hold the same bytes under the same names.
-pub fn assert_same(a: &Path, b: &Path, what: &str) {
+pub(crate) fn assert_same(a: &Path, b: &Path, what: &str) {
     let (left, right) = (contents(a), contents(b));
     assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>(), "{what}: files");
     for (name, bytes) in &left {

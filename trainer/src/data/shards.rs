@@ -126,7 +126,7 @@ pub struct Split {
 
 /// A row group of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Chunk {
+pub(super) struct Chunk {
     /// Index of the file.
     pub file: u32,
     /// Row group in it.

@@ -11,14 +11,14 @@ use std::{
 
 /// An event file being written.
 #[derive(Debug)]
-pub struct EventFile {
+pub(super) struct EventFile {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl EventFile {
     /// Starts a file in a run's folder. What other files there have at `step` and later no longer counts.
-    pub fn create(folder: &Path, step: u64) -> io::Result<Self> {
+    pub(super) fn create(folder: &Path, step: u64) -> io::Result<Self> {
         let seconds = now();
         let path = folder.join(format!("events.out.tfevents.{}.{}.ebert", seconds as u64, std::process::id()));
         let mut events = Self { file: BufWriter::new(File::create(&path)?), path };
@@ -38,12 +38,12 @@ impl EventFile {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Notes values at a step.
-    pub fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> io::Result<()> {
+    pub(super) fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> io::Result<()> {
         let mut summary = Message::default();
         for (tag, value) in values {
             let mut entry = Message::default();
@@ -59,7 +59,7 @@ impl EventFile {
     }
 
     /// Hands what was noted to the operating system.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
 

@@ -5,7 +5,7 @@ use super::{MaskingOptions, Masks, Selection};
 use crate::data::Vocabulary;
 
 /// Draws, for each selected token by itself, what stands there in the input.
-pub fn corrupt(
+pub(super) fn corrupt(
     ids: &[u16],
     selection: &Selection,
     options: &MaskingOptions,

@@ -7,7 +7,7 @@ use super::Selection;
 
 /// A phrase that may be masked.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// Where it stands.
     pub tokens: Range<usize>,
     /// Its score: s of eq. 1.
@@ -15,7 +15,7 @@ pub struct Candidate {
 }
 
 /// P_X: every occurrence of a pool phrase, and the clean noun phrases, which share no token with any of these.
-pub fn pool_and_clean_nouns(segment: &Segment<'_>, lowest_score: f64) -> Vec<Candidate> {
+pub(super) fn pool_and_clean_nouns(segment: &Segment<'_>, lowest_score: f64) -> Vec<Candidate> {
     let mut in_pool_phrase = vec![false; segment.input_ids.len()];
     let mut candidates = Vec::with_capacity(segment.phrases.len() + segment.noun_phrases.len());
     for span in segment.phrases {
@@ -31,13 +31,13 @@ pub fn pool_and_clean_nouns(segment: &Segment<'_>, lowest_score: f64) -> Vec<Can
 }
 
 /// All noun phrases, with equal scores.
-pub fn all_nouns(segment: &Segment<'_>) -> Vec<Candidate> {
+pub(super) fn all_nouns(segment: &Segment<'_>) -> Vec<Candidate> {
     segment.noun_phrases.iter().map(|noun| Candidate { tokens: noun.tokens(), score: 0.0 }).collect()
 }
 
 /// Draws candidates one after another with p(p_i) = exp(s_i) / sum_j exp(s_j) over those that remain, until the
 /// budget is met. This is the order of s_i + g_i for independent Gumbel g_i.
-pub fn select(selection: &mut Selection, candidates: Vec<Candidate>, temperature: f64, draws: &mut Draws) {
+pub(super) fn select(selection: &mut Selection, candidates: Vec<Candidate>, temperature: f64, draws: &mut Draws) {
     let mut order: Vec<(f64, Range<usize>)> = candidates
         .into_iter()
         .map(|candidate| {

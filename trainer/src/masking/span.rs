@@ -5,7 +5,7 @@ use super::Selection;
 
 /// Takes spans at random starts until the budget is met. A span's length in words is geometric with parameter `p`,
 /// over 1 to `longest`; it ends early at a word that is taken or does not fit.
-pub fn select(selection: &mut Selection, p: f64, longest: u32, draws: &mut Draws) {
+pub(super) fn select(selection: &mut Selection, p: f64, longest: u32, draws: &mut Draws) {
     let mut starts: Vec<usize> = (0..selection.words()).collect();
     while !selection.is_full() && !starts.is_empty() {
         let length = length(p, longest, draws.unit());

@@ -4,7 +4,7 @@ use schemas::Draws;
 use super::Selection;
 
 /// Takes free words in random order, each that still fits, until the budget is met.
-pub fn select(selection: &mut Selection, draws: &mut Draws) {
+pub(super) fn select(selection: &mut Selection, draws: &mut Draws) {
     let mut words: Vec<usize> = (0..selection.words()).collect();
     for next in 0..words.len() {
         if selection.is_full() {

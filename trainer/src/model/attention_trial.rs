@@ -15,7 +15,7 @@ use crate::native::{
 
 /// What a trial found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AttentionTrial {
+pub(super) struct AttentionTrial {
     /// How far results and gradients of both are apart, in their usual size.
     difference: f64,
     /// What forward and backward pass take.
@@ -40,7 +40,7 @@ pub const VARIABLE: &str = "EBERT_ATTENTION";
 
 /// Whose attention a GPU uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
+pub(super) enum Choice {
     /// libtorch's.
     Libtorch,
     /// That of `attention.cu`.
@@ -55,7 +55,7 @@ impl Choice {
     ///
     /// # Errors
     /// When it says nothing known.
-    pub fn of_environment() -> Result<Self, String> {
+    pub(super) fn of_environment() -> Result<Self, String> {
         Self::of(std::env::var(VARIABLE).ok().as_deref())
     }
 
@@ -69,19 +69,19 @@ impl Choice {
     }
 
     /// Whether the code of `attention.cu` is needed.
-    pub fn needs_own(self) -> bool {
+    pub(super) fn needs_own(self) -> bool {
         self != Self::Libtorch
     }
 }
 
 /// Why libtorch's attention is used where ours fails.
-pub fn failed(error: &TorchError) -> String {
+pub(super) fn failed(error: &TorchError) -> String {
     let text = error.to_string();
     format!("attention of libtorch: ours fails: {}", text.lines().next().unwrap_or_default())
 }
 
 /// Has the code for a GPU use the attention of a choice. Gives which it is, and why.
-pub fn choose(choice: Choice, kernels: &mut FusedKernels, config: &BertConfig, device: Device) -> String {
+pub(super) fn choose(choice: Choice, kernels: &mut FusedKernels, config: &BertConfig, device: Device) -> String {
     match choice {
         Choice::Libtorch => return "attention of libtorch".to_owned(),
         _ if !kernels.has_attention() => {
@@ -102,7 +102,7 @@ impl AttentionTrial {
     ///
     /// # Errors
     /// When one of them fails.
-    pub fn run(kernels: &FusedKernels, config: &BertConfig, device: Device) -> Result<Self, TorchError> {
+    pub(super) fn run(kernels: &FusedKernels, config: &BertConfig, device: Device) -> Result<Self, TorchError> {
         let (heads, dropout) = (config.num_attention_heads, config.attention_probs_dropout_prob);
         let mut lengths = LENGTHS.repeat(SEQUENCES);
         lengths.sort_by(|a, b| b.total_cmp(a));
@@ -152,7 +152,7 @@ impl AttentionTrial {
     }
 
     /// Whether ours gives the same, and is clearly faster.
-    pub fn ours_is_better(&self) -> bool {
+    pub(super) fn ours_is_better(&self) -> bool {
         self.difference < ALIKE && self.ours < self.libtorch.mul_f64(CLEARLY)
     }
 }

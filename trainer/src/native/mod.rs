@@ -12,7 +12,7 @@ use torch_sys_pointer::C_tensor;
 /// tch does not export the type of its pointers.
 mod torch_sys_pointer {
     #[repr(C)]
-    pub struct C_tensor {
+    pub(super) struct C_tensor {
         _private: [u8; 0],
     }
 }

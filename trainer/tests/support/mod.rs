@@ -1,6 +1,6 @@
 //! A small sealed folder of shards, made by the writers of `schemas`, and the program over it.
 #![allow(dead_code, reason = "not every test uses every helper")]
-pub mod tasks;
+pub(crate) mod tasks;
 
 use std::{
     fs,
@@ -17,9 +17,9 @@ use schemas::{
 };
 
 /// Tokens in the vocabulary: BERT's five, then words, every fourth of which continues one.
-pub const VOCABULARY: usize = 64;
+pub(crate) const VOCABULARY: usize = 64;
 
-pub fn tokens() -> Vec<String> {
+pub(crate) fn tokens() -> Vec<String> {
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
     let token = |id: usize| match special.get(id) {
         Some(token) => (*token).to_owned(),
@@ -44,18 +44,18 @@ fn tokenizer() -> String {
 const BUCKETS: u64 = 5;
 
 /// The id of a document.
-pub fn document_id(document: u64, kind: &str) -> DocumentId {
+pub(crate) fn document_id(document: u64, kind: &str) -> DocumentId {
     if kind == "products" { DocumentId::of_product(&format!("P{document}")) } else { DocumentId::new(document) }
 }
 
 /// A text in which some words are far more frequent than others.
-pub fn ids(document: u64, kind: &str) -> Vec<u16> {
+pub(crate) fn ids(document: u64, kind: &str) -> Vec<u16> {
     let mut draws = Draws::new(1, kind, &document.to_le_bytes());
     let length = 4 + draws.below(26);
     (0..length).map(|_| 5 + (59.0 * draws.unit().powi(4)) as u16).collect()
 }
 
-pub fn seal_shards(folder: &Path) {
+pub(crate) fn seal_shards(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let mut files = Vec::new();
     for (kind, documents) in [("products", 120u64), ("reviews", 200)] {
@@ -119,7 +119,7 @@ pub fn seal_shards(folder: &Path) {
 }
 
 /// Every part of a recipe, in seconds: dropout, both modes, both stages, held-out documents.
-pub const RECIPE: &str = r#"
+pub(crate) const RECIPE: &str = r#"
 summary = "a test"
 scheme = "adaptive"
 dropout = 0.1
@@ -155,51 +155,51 @@ neighbor = true
 "#;
 
 /// A run of a hundred steps without dropout.
-pub const RUN: [&str; 8] =
+pub(crate) const RUN: [&str; 8] =
     ["--recipe", "tiny.toml", "--set", "dropout=0.0", "--set", "stage.0.steps=60", "--set", "stage.1.steps=40"];
 
 /// A folder with shards and a recipe.
-pub struct Place {
+pub(crate) struct Place {
     pub folder: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         seal_shards(&folder.path().join("shards"));
         fs::write(folder.path().join("tiny.toml"), RECIPE).unwrap();
         Self { folder }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// `trainer pretrain` over the shards, with these arguments. One thread: several run at once.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_on("cpu", arguments)
     }
 
     /// The same on a device.
-    pub fn command_on(&self, device: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command_on(&self, device: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
         command.args(["pretrain", "--threads", "1", "--device", device, "--out", "."]).args(arguments);
         command.current_dir(self.folder.path());
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// How many lines a run has written. It may be in the middle of one, which does not count.
-    pub fn lines(&self, run: &str) -> usize {
+    pub(crate) fn lines(&self, run: &str) -> usize {
         let bytes = fs::read(self.path(run).join("metrics.jsonl")).unwrap_or_default();
         bytes.iter().filter(|&&byte| byte == b'\n').count()
     }
 
     /// Waits until a run has written this many lines; `child` is one of its processes.
-    pub fn wait_for(&self, run: &str, lines: usize, child: &mut Child) {
+    pub(crate) fn wait_for(&self, run: &str, lines: usize, child: &mut Child) {
         let since = Instant::now();
         while self.lines(run) < lines {
             assert!(child.try_wait().unwrap().is_none(), "{run}: it ended before line {lines}");
@@ -209,7 +209,7 @@ impl Place {
     }
 
     /// The lines of a run's metrics, once it has ended, without what a clock decides.
-    pub fn metrics(&self, run: &str) -> Vec<String> {
+    pub(crate) fn metrics(&self, run: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap_or_default();
         text.lines()
             .map(|line| {
@@ -222,17 +222,17 @@ impl Place {
             .collect()
     }
 
-    pub fn weights(&self, run: &str) -> Vec<u8> {
+    pub(crate) fn weights(&self, run: &str) -> Vec<u8> {
         fs::read(self.path(run).join("model/model.safetensors")).unwrap()
     }
 }
 
-pub fn text_of(output: &Output) -> String {
+pub(crate) fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// The numbers of a run's metrics: for each line its step, and its losses and norms.
-pub fn numbers(place: &Place, run: &str) -> Vec<(u64, String, Vec<f64>)> {
+pub(crate) fn numbers(place: &Place, run: &str) -> Vec<(u64, String, Vec<f64>)> {
     let lines = place.metrics(run);
     let read = |line: &String| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -248,7 +248,7 @@ pub fn numbers(place: &Place, run: &str) -> Vec<(u64, String, Vec<f64>)> {
 }
 
 /// Compares two runs; differences of rounding grow from step to step.
-pub fn assert_alike(place: &Place, found: &str, wanted: &str, share: f64) {
+pub(crate) fn assert_alike(place: &Place, found: &str, wanted: &str, share: f64) {
     let [found, wanted] = [found, wanted].map(|run| numbers(place, run));
     assert_eq!(found.len(), wanted.len());
     for (found, wanted) in found.iter().zip(&wanted) {
@@ -260,7 +260,7 @@ pub fn assert_alike(place: &Place, found: &str, wanted: &str, share: f64) {
 }
 
 /// Compares the masked-LM losses of a run in bfloat16 with those of the same run in float32: within 2%.
-pub fn assert_bfloat16_is_near(place: &Place, found: &str, wanted: &str) {
+pub(crate) fn assert_bfloat16_is_near(place: &Place, found: &str, wanted: &str) {
     let [found, wanted] = [found, wanted].map(|run| numbers(place, run));
     assert_eq!(found.len(), wanted.len());
     let mut worst = 0.0f64;

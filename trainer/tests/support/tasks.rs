@@ -20,12 +20,12 @@ const KINDS: [(&str, &[&str]); 4] =
     [("tea", &["Food", "Drinks"]), ("pot", &["Kitchen"]), ("soap", &["Beauty"]), ("leash", &["Pets"])];
 
 /// A folder with a small fresh BERT and a file for each task.
-pub struct Place {
+pub(crate) struct Place {
     pub folder: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap() };
         make_model(&place.path("bert"), 1);
         fs::write(place.path("rqa.json"), questions(80)).unwrap();
@@ -35,21 +35,21 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
         command.args(arguments).current_dir(self.folder.path());
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    pub fn finetune(&self, task: &str, data: &str, run: &str, more: &[&str]) -> Output {
+    pub(crate) fn finetune(&self, task: &str, data: &str, run: &str, more: &[&str]) -> Output {
         let arguments = ["finetune", "--model", "bert", "--task", task, "--data", data, "--run", run];
         // Enough for a model this small with most seeds.
         let epochs = match task {
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// `metrics.json` without what a clock decides.
-    pub fn metrics(&self, run: &str) -> serde_json::Value {
+    pub(crate) fn metrics(&self, run: &str) -> serde_json::Value {
         let mut metrics: serde_json::Value =
             serde_json::from_slice(&fs::read(self.path(run).join("metrics.json")).unwrap()).unwrap();
         metrics.as_object_mut().unwrap().remove("seconds");
@@ -73,7 +73,7 @@ impl Place {
 }
 
 /// A BERT of this seed, with a vocabulary for the files.
-pub fn make_model(folder: &Path, seed: u64) {
+pub(crate) fn make_model(folder: &Path, seed: u64) {
     let mut words: Vec<&str> = vec!["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
     words.extend("what size colour is the it ? . so new old number set of and 1 2 3 battery life".split(' '));
     words
@@ -95,7 +95,7 @@ fn pick<T: Copy>(purpose: &str, number: usize, from: &[T]) -> T {
 }
 
 /// Reviews with two questions each; the longer ones need two windows of 48 tokens.
-pub fn questions(reviews: usize) -> String {
+pub(crate) fn questions(reviews: usize) -> String {
     let mut data = Vec::new();
     for number in 0..reviews {
         let (size, colour) = (pick("size", number, &SIZES), pick("colour", number, &COLOURS));
@@ -115,7 +115,7 @@ pub fn questions(reviews: usize) -> String {
 }
 
 /// Sentences with none to two aspects.
-pub fn sentences(numbers: Range<usize>) -> String {
+pub(crate) fn sentences(numbers: Range<usize>) -> String {
     let mut xml = String::from("<?xml version=\"1.0\"?>\n<sentences>\n");
     for number in numbers {
         let mut text = String::new();
@@ -139,7 +139,7 @@ pub fn sentences(numbers: Range<usize>) -> String {
 }
 
 /// Titles of two things each.
-pub fn titles(count: usize) -> String {
+pub(crate) fn titles(count: usize) -> String {
     let mut lines = String::new();
     for number in 0..count {
         let ((first, labels), (second, more)) = (pick("kind", number, &KINDS), pick("other", number, &KINDS));
@@ -156,7 +156,7 @@ pub fn titles(count: usize) -> String {
 }
 
 /// Two models, two tasks and two seeds.
-pub fn grid(results: &str) -> String {
+pub(crate) fn grid(results: &str) -> String {
     format!(
         "summary = \"a test\"\nresults = \"{results}\"\nseeds = [0, 1]\n\
          [[model]]\nname = \"BERT-Raw\"\nfolder = \"bert\"\n\
