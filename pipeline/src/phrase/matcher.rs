@@ -1,7 +1,7 @@
 //! Finds every occurrence of every pool phrase: Aho-Corasick over words.
 //!
 //! [`Matcher`] holds the phrases of a pool and is shared by all threads. It comes with a
-//! [`Lexicon`](crate::text::Lexicon), which gives each word of a text its number. [`Matcher::find`]
+//! [`Lexicon`], which gives each word of a text its number. [`Matcher::find`]
 //! searches these numbers and returns [`Occurrence`]s in tokens. Matches may overlap and nest, and
 //! all of them are found.
 //!
