@@ -90,7 +90,7 @@ pub fn make(
     store::remove(&folder.join(MANIFEST))?;
     store::sweep(&folder, |name| [NAME, MANIFEST].contains(&name))?;
 
-    let mut tables = CorpusTables { folder: out.join("corpus"), corpus, hashes };
+    let mut tables = CorpusFolder { folder: out.join("corpus"), corpus, hashes };
     let query = |source| GraphError::Query { folder: out.join("corpus"), source };
     let mut products = DataFrame::empty_with_schema(&strings(["product_id"]));
     tables.for_each("products-", &columns::corpus_products(), &["product_id"], |table| {
@@ -117,13 +117,13 @@ fn strings<const N: usize>(columns: [&str; N]) -> Schema {
 }
 
 /// The tables of a corpus.
-struct CorpusTables<'a> {
+struct CorpusFolder<'a> {
     folder: PathBuf,
     corpus: &'a Manifest<CorpusBody>,
     hashes: &'a mut Hashes,
 }
 
-impl CorpusTables<'_> {
+impl CorpusFolder<'_> {
     /// Calls `each` with some columns of every table whose name begins with `stem`.
     fn for_each(
         &mut self,

@@ -62,7 +62,7 @@ fn cover(counts: &mut SegmentCounts, phrases: &[PhraseSpan], nouns: &[TokenRange
 /// A shard that is to be there: its name, the corpus table that it is made from, and the hash of all that
 /// decides it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
+pub struct PlannedShard {
     /// Name in `shards/` and in `corpus/`.
     pub name: String,
     /// Bucket.
@@ -72,7 +72,7 @@ pub struct Planned {
     pub made_from: String,
 }
 
-impl Planned {
+impl PlannedShard {
     /// The record of the shard, if it is there, made from the same.
     pub(crate) fn finished(
         &self,
@@ -98,7 +98,7 @@ pub fn plan(
     pool_blake3: &str,
     tokenizer: &Tokenizer,
     (max_tokens, nouns): (u16, bool),
-) -> Vec<Planned> {
+) -> Vec<PlannedShard> {
     let mut planned = Vec::new();
     let rules = rules(nouns).key();
     let nouns = if nouns { Model::embedded_blake3() } else { "off" };
@@ -110,7 +110,7 @@ pub fn plan(
             table.entry.blake3
         );
         let made_from = blake3::hash(of.as_bytes()).to_hex().to_string();
-        planned.push(Planned { name: table.entry.name.clone(), bucket: table.bucket, table, made_from });
+        planned.push(PlannedShard { name: table.entry.name.clone(), bucket: table.bucket, table, made_from });
     }
     planned
 }
@@ -127,7 +127,7 @@ pub fn encode(
     let folder = settings.out.join("shards");
     let pool_blake3 = pool_manifest.data_blake3();
     let ledger = Ledger::open(&settings.out, "shards")?;
-    let mut missing: Vec<Planned> = Vec::new();
+    let mut missing: Vec<PlannedShard> = Vec::new();
     for planned in plan(corpus, &pool_blake3, settings.tokenizer, (settings.max_tokens, settings.finds_nouns())) {
         if task.has(u64::from(planned.bucket)) && planned.finished(&ledger, hashes)?.is_none() {
             missing.push(planned);
@@ -274,7 +274,7 @@ impl Worker<'_> {
 
 /// The shard that is being written.
 struct Writer<'a> {
-    missing: &'a [Planned],
+    missing: &'a [PlannedShard],
     ledger: &'a Ledger,
     open: Option<(TableWriter, SegmentCounts)>,
     made: Vec<FinishedTable<SegmentCounts>>,

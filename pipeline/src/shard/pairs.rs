@@ -1,4 +1,4 @@
-//! `OUT/shards/pairs-*.parquet`: associated products with a product that is no neighbor.
+//! `OUT/shards/pairs-*.parquet`: associated products, each with a product that is not a neighbor.
 //!
 //! One row an association and draw. Everything drawn is keyed by the association: its direction, its place
 //! in the order, which rows of a hub stay, and its negative. In memory: the edges, about
@@ -33,7 +33,7 @@ const ROWS_PER_FILE: usize = 1 << 16;
 
 /// The pairs that some inputs and options give.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
+pub struct PlannedPairs {
     made_from: String,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn rules() -> Rules {
 }
 
 /// The pairs of these shards, graph, seed and options.
-pub fn plan(shards: &[encode::Planned], graph_blake3: &str, seed: u64, options: &ShardOptions) -> Planned {
+pub fn plan(shards: &[encode::PlannedShard], graph_blake3: &str, seed: u64, options: &ShardOptions) -> PlannedPairs {
     let mut hasher = blake3::Hasher::new();
     let (most, draws) = (options.max_per_product, options.draws);
     hasher.update(
@@ -71,13 +71,13 @@ pub fn plan(shards: &[encode::Planned], graph_blake3: &str, seed: u64, options: 
     for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
         hasher.update(shard.made_from.as_bytes());
     }
-    Planned { made_from: hasher.finalize().to_hex().to_string() }
+    PlannedPairs { made_from: hasher.finalize().to_hex().to_string() }
 }
 
 /// The files of finished pairs and what they hold, if all are there, made from the same.
 pub(crate) fn finished(
     ledger: &Ledger,
-    planned: &Planned,
+    planned: &PlannedPairs,
     hashes: &mut Hashes,
 ) -> Result<Option<(Vec<FileEntry>, PairCounts)>, StoreError> {
     let mut files = Vec::new();
@@ -94,7 +94,7 @@ pub(crate) fn finished(
 /// Draws the pairs, or finds that they are up to date.
 pub fn make(
     settings: &Settings,
-    shards: &[encode::Planned],
+    shards: &[encode::PlannedShard],
     graph: &Manifest<GraphBody>,
     hashes: &mut Hashes,
     progress: &Progress,
@@ -196,11 +196,11 @@ fn choose(graph: &Graph, texts: &FirstSegments, seed: u64, options: &ShardOption
 
 /// Numbers for product ids, in the order in which they are met.
 #[derive(Default)]
-struct Names {
+struct ProductNumbers {
     numbers: HashMap<String, u32>,
 }
 
-impl Names {
+impl ProductNumbers {
     fn number(&mut self, name: &str) -> u32 {
         match self.numbers.get(name) {
             Some(&number) => number,
@@ -225,7 +225,7 @@ struct Graph {
 impl Graph {
     fn load(out: &Path, manifest: &Manifest<GraphBody>, hashes: &mut Hashes) -> Result<Self, ShardError> {
         let folder = out.join("graph");
-        let mut names = Names::default();
+        let mut names = ProductNumbers::default();
         let mut ends: Vec<(u32, u32, Relation)> = Vec::new();
         for entry in &manifest.files {
             hashes.verify(&folder, entry)?;
@@ -240,7 +240,7 @@ impl Graph {
         Ok(Self::new(names, ends))
     }
 
-    fn new(names: Names, mut edges: Vec<(u32, u32, Relation)>) -> Self {
+    fn new(names: ProductNumbers, mut edges: Vec<(u32, u32, Relation)>) -> Self {
         // Numbers in the order of names, so that they do not depend on the order of edges.
         let mut order: Vec<(String, u32)> = names.numbers.into_iter().collect();
         order.sort_unstable();
@@ -313,7 +313,7 @@ struct FirstSegments {
 }
 
 impl FirstSegments {
-    fn load(folder: &Path, shards: &[encode::Planned], graph: &Graph) -> Result<Self, ShardError> {
+    fn load(folder: &Path, shards: &[encode::PlannedShard], graph: &Graph) -> Result<Self, ShardError> {
         let number: HashMap<&str, u32> =
             graph.products.iter().enumerate().map(|(i, p)| (p.as_str(), i as u32)).collect();
         let mut texts = Self { ids: Vec::new(), places: vec![(0, 0); graph.products.len()] };
@@ -342,7 +342,7 @@ mod tests {
     use super::*;
 
     fn graph_of(edges: &[(&str, &str)]) -> Graph {
-        let mut names = Names::default();
+        let mut names = ProductNumbers::default();
         let ends = edges.iter().map(|(a, b)| (names.number(a), names.number(b), Relation::Substitute)).collect();
         Graph::new(names, ends)
     }

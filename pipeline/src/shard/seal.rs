@@ -125,7 +125,7 @@ pub fn parts(
     corpus: &Manifest<CorpusBody>,
     pool: &Manifest<PoolBody>,
     graph: &Manifest<GraphBody>,
-) -> (Vec<encode::Planned>, pairs::Planned) {
+) -> (Vec<encode::PlannedShard>, pairs::PlannedPairs) {
     let planned =
         encode::plan(corpus, &pool.data_blake3(), settings.tokenizer, (settings.max_tokens, settings.finds_nouns()));
     let pairs = pairs::plan(&planned, &graph.data_blake3(), settings.seed, &settings.shard_options());
