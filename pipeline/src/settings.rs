@@ -42,10 +42,10 @@ pub struct Settings {
     pub seed: u64,
     /// Workers [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    pub threads: Option<u16>,
     /// Whether to find noun phrases; they take most of the time of the shards step
     #[arg(long, value_enum, default_value_t)]
-    nouns: Nouns,
+    pub nouns: Nouns,
     /// MiB of raw files per bucket, that is per file of products and per file of reviews; compressed files count four-fold.
     /// Fewer MiB give more files, which more machines can share
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
@@ -91,8 +91,9 @@ pub struct MiningSettings {
     pub max_words: u64,
 }
 
+/// Whether noun phrases are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Nouns {
+pub enum Nouns {
     /// Faster; for recipes that mask no noun phrases
     Off,
     #[default]
