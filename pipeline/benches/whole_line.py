@@ -3,7 +3,7 @@
 
 First the parts by themselves, in one process (parts/main.rs): WordPiece beside `tokenizers`, phrases beside a search over bytes. Then it runs `pipeline run` as whole processes over two corpora of different sizes, alternating, on one core and on two; beside it, in
 the same rounds, a Python peer over a slice of the same records. Rates are marginal, (large - small) / (time of large - time of
-small), so that importing the pool and building the trie, which cost the same for any corpus, are apart. Medians of all rounds.
+small), so that importing the pool and building the automaton, which cost the same for any corpus, are apart. Medians of all rounds.
 
 The corpora are made once: from a folder of real data (EBERT_SHARED, or ../shared), which also has the peer; or else grown
 from the sample, without a peer. One row is appended to the CSV.
@@ -108,7 +108,7 @@ def peer(work, shared, folder, pool, tokenizer):
 
 
 def measure_parts(program, folder, pool, tokenizer, rounds):
-    """Rates of the parts in MB of text a CPU second, and what the trie takes."""
+    """Rates of the parts in MB of text a CPU second, and what the automaton takes."""
     said = measure([program, folder / "raw/reviews.json.gz", pool, tokenizer, rounds], 1)[3]
     parts = {name: round(value, 2) for name, value in json.loads(said).items()}
     rate = lambda name: parts[f"{name}_mb_per_s"]

@@ -20,9 +20,9 @@
 //!
 //! # Main types
 //!
-//! * [`find`] returns [`RawFiles`]: each [`DumpFile`] below a folder with its [`RecordType`], and
+//! * [`find()`] returns [`RawFiles`]: each [`DumpFile`] below a folder with its [`RecordType`], and
 //!   the files that are skipped, with a [`SkipReason`].
-//! * [`open`] decompresses a file, and [`LineReader`] splits it into a [`LineBatch`] after another.
+//! * [`open()`] decompresses a file, and [`LineReader`] splits it into a [`LineBatch`] after another.
 //! * [`parse`] reads one line into a [`Record`].
 //! * [`clean::clean`] removes markup, entities and control characters from text.
 //! * [`python::python_to_json`] converts the Python dicts of the 2014 dump.
