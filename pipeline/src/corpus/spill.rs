@@ -228,6 +228,7 @@ pub(crate) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::CorpusError;
 
     #[test]
     #[should_panic(expected = "all spill files of the layout are open")]
@@ -258,8 +259,8 @@ mod tests {
         {
             fs::create_dir(&spill.path).unwrap();
             ours.iter().chain([&theirs]).for_each(|name| fs::write(spill.path.join(name), name).unwrap());
-            let error = spill.clear().unwrap_err().to_string();
-            assert!(error.contains(theirs), "{error}");
+            let error = CorpusError::from(spill.clear().unwrap_err()).to_string();
+            assert!(error.contains(theirs) && error.contains("hint:"), "{error}");
             assert_eq!(fs::read_dir(&spill.path).unwrap().count(), ours.len() + 1);
             fs::remove_file(spill.path.join(theirs)).unwrap();
             spill.clear().unwrap();
