@@ -21,7 +21,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{NEW, Outcome, Progress, count_of, quoted, short, thousands},
+        progress::{NEW, Outcome, Progress, STOPPED, count_of, quoted, short, thousands},
     },
     graph::associations::{self, GraphError},
     hint::Hint,
@@ -356,7 +356,7 @@ impl<'a> Run<'a> {
     ) -> Option<String> {
         let old = match self.sealed() {
             Ok(Some(old)) => old.body,
-            _ if self.settings.out.join("shards").exists() => return Some("a stopped run goes on".to_owned()),
+            _ if self.settings.out.join("shards").exists() => return Some(STOPPED.to_owned()),
             _ => return Some(NEW.to_owned()),
         };
         let settings = self.settings;

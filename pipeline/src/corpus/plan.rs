@@ -22,7 +22,7 @@ use super::{
 use crate::{
     engine::{
         hashes::{self, FileVersion, Hashes},
-        progress::{NEW, Progress},
+        progress::{NEW, Progress, STOPPED},
     },
     settings::StepSettings,
     text,
@@ -129,7 +129,7 @@ pub(crate) fn status(
         Ok(old) => old,
         Err(ManifestError::Absent { .. }) => {
             let stopped = spill_folder(&settings).path().exists();
-            return Ok(Status::Outdated(if stopped { "a stopped run goes on".to_owned() } else { NEW.to_owned() }));
+            return Ok(Status::Outdated(if stopped { STOPPED } else { NEW }.to_owned()));
         }
         Err(error) => return Err(error.into()),
     };

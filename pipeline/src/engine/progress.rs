@@ -158,6 +158,9 @@ fn style(template: &str) -> ProgressStyle {
 /// The reason to run a step that has no output yet.
 pub const NEW: &str = "is new";
 
+/// The reason to run a step that an earlier run did not finish.
+pub(crate) const STOPPED: &str = "a stopped run resumes";
+
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
