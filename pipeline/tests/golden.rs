@@ -7,7 +7,7 @@ mod support;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use support::{pipeline, succeed, workspace};

@@ -1,7 +1,7 @@
 //! Fields that many tables share.
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 pub(crate) fn schema(fields: Vec<Field>) -> SchemaRef {
     Arc::new(Schema::new(fields))

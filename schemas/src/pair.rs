@@ -1,12 +1,10 @@
 //! Pairs: the rows of `shards/pairs-*.parquet`.
 use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, StringArray, StringBuilder, StructArray},
-    datatypes::{DataType, Field, Fields, SchemaRef},
-    error::ArrowError,
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, ArrayRef, ListArray, RecordBatch, StringArray, StructArray, builder::StringBuilder, cast::AsArray,
 };
+use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
 use crate::{
     Relation, UnknownRelation,

@@ -1,15 +1,13 @@
 //! Phrases of the pool: the rows of `pool/phrases.parquet`.
 use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{
-        Array, AsArray, Float32Array, Float32Builder, StringArray, StringBuilder, UInt8Array, UInt8Builder,
-        UInt32Array, UInt32Builder, UInt64Array, UInt64Builder,
-    },
-    datatypes::{DataType, Field, Float32Type, SchemaRef, UInt8Type, UInt32Type, UInt64Type},
-    error::ArrowError,
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, Float32Array, RecordBatch, StringArray, UInt8Array, UInt32Array, UInt64Array,
+    builder::{Float32Builder, StringBuilder, UInt8Builder, UInt32Builder, UInt64Builder},
+    cast::AsArray,
+    types::{Float32Type, UInt8Type, UInt32Type, UInt64Type},
 };
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use crate::{
     PhraseId,

@@ -1,9 +1,6 @@
 //! Rows as batches and batches as rows: what the tables of this crate have in common.
-use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray},
-    error::ArrowError,
-    record_batch::RecordBatch,
-};
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, cast::AsArray};
+use arrow_schema::ArrowError;
 
 use crate::store::{StoreError, TableReader, TableWriter};
 

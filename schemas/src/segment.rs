@@ -1,16 +1,15 @@
 //! Segments: the rows of `shards/products-*.parquet` and `shards/reviews-*.parquet`.
 use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, Float32Array, ListArray, StringArray, StringBuilder, StructArray, UInt16Array,
-        UInt32Array, UInt64Array,
-    },
-    buffer::OffsetBuffer,
-    datatypes::{DataType, Field, Fields, Float32Type, SchemaRef, UInt16Type, UInt32Type, UInt64Type},
-    error::ArrowError,
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, StructArray, UInt16Array, UInt32Array,
+    UInt64Array,
+    builder::StringBuilder,
+    cast::AsArray,
+    types::{Float32Type, UInt16Type, UInt32Type, UInt64Type},
 };
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
 use crate::{
     DocumentId, PhraseId, TokenRange,

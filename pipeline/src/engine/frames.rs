@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow_schema::SchemaRef;
 use polars::prelude::*;
 use schemas::{
     FileEntry, StoreError,

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow_schema::SchemaRef;
 use polars::prelude::*;
 use schemas::{
     Counts, GraphEdge, Manifest, ManifestError, Rules, StoreError, UnknownRelation, columns, create_graph_edges,

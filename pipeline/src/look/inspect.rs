@@ -52,7 +52,7 @@ pub struct InspectOptions {
 const FREQUENT_PHRASES: usize = 20;
 
 /// Prints what the shards of `out` contain to `report`.
-pub fn inspect(out: &Path, options: InspectOptions, report: &mut impl io::Write) -> Result<(), InspectError> {
+pub fn inspect(out: &Path, options: InspectOptions, report: &mut dyn io::Write) -> Result<(), InspectError> {
     let manifest = Manifest::<ShardsBody>::read(&out.join("shards"))?;
     let pool = pool::of_shards(out, &manifest.body)?;
     let tokenizer = tokenizer_of_shards(out, &manifest.body)?;

@@ -53,7 +53,7 @@ struct Overlap {
 }
 
 /// Draws the figure of the `most` categories with the most products into `out/report`.
-pub fn overlap(out: &Path, most: usize, report: &mut impl io::Write) -> Result<(), OverlapError> {
+pub fn overlap(out: &Path, most: usize, report: &mut dyn io::Write) -> Result<(), OverlapError> {
     let products = Products::open(out)?;
     if !products.shards().options.nouns {
         return Err(OverlapError::NoNouns { folder: out.join("shards") });

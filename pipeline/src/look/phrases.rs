@@ -51,7 +51,7 @@ struct TypicalPhrase<'a> {
 
 /// Writes the `most` phrases of the `categories` with the most products, to `report` and to
 /// `out/report/phrases.csv`.
-pub fn phrases(out: &Path, categories: usize, most: usize, report: &mut impl io::Write) -> Result<(), PhrasesError> {
+pub fn phrases(out: &Path, categories: usize, most: usize, report: &mut dyn io::Write) -> Result<(), PhrasesError> {
     let products = Products::open(out)?;
     let pool = pool::of_shards(out, products.shards())?;
     let mut having = count_category_phrases();

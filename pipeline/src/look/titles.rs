@@ -44,7 +44,7 @@ pub enum TitlesError {
 }
 
 /// Writes the titles of `out/corpus` to `file`, and a summary to `report`.
-pub fn titles(out: &Path, file: &Path, report: &mut impl io::Write) -> Result<(), TitlesError> {
+pub fn titles(out: &Path, file: &Path, report: &mut dyn io::Write) -> Result<(), TitlesError> {
     let folder = out.join("corpus");
     let corpus = Manifest::<CorpusBody>::read(&folder)?;
     if let Some(parent) = file.parent() {

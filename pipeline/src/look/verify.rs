@@ -39,7 +39,7 @@ pub enum VerifyError {
 
 /// Compares all sealed folders of `out` with their manifests and reports to `report`. The shards
 /// are required. Other folders may be absent, so that a copy of the shards can be verified.
-pub fn verify(out: &Path, report: &mut impl io::Write) -> Result<(), VerifyError> {
+pub fn verify(out: &Path, report: &mut dyn io::Write) -> Result<(), VerifyError> {
     let folder = out.join("shards");
     let shards = Manifest::<ShardsBody>::read(&folder)?;
     let body = &shards.body;

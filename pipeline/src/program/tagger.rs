@@ -68,7 +68,7 @@ pub(crate) fn train(
     treebanks: &[PathBuf],
     model: &Path,
     epochs: Epochs,
-    report: &mut impl io::Write,
+    report: &mut dyn io::Write,
 ) -> Result<(), TaggerError> {
     let since = Instant::now();
     let output = Output::at(model)?;
@@ -104,7 +104,7 @@ pub(crate) fn train(
 pub(crate) fn evaluate(
     treebanks: &[PathBuf],
     model: Option<&Path>,
-    report: &mut impl io::Write,
+    report: &mut dyn io::Write,
 ) -> Result<(), TaggerError> {
     let read = |path: &Path| {
         let bytes = fs::read(path).map_err(StoreError::io("read", path))?;

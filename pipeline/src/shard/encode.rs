@@ -4,7 +4,7 @@
 //! the table's bucket. All workers share the row groups of the buckets in work.
 use std::iter;
 
-use arrow::record_batch::RecordBatch;
+use arrow_array::RecordBatch;
 use schemas::{
     CorpusText, CorpusTextRows, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task, TokenRange,
     create_segments,

@@ -19,7 +19,7 @@ pub mod task;
 pub enum ShardError {
     /// Rows that do not fit their columns.
     #[error("a batch of rows cannot be built")]
-    Rows(#[source] arrow::error::ArrowError),
+    Rows(#[source] arrow_schema::ArrowError),
     /// A pool that no automaton can hold.
     #[error(
         "the pool is too large to search for\nhint: raise MIN_SCORE= or MIN_SCORE_SINGLE=; fewer phrases are kept then"

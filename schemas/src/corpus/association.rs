@@ -1,12 +1,8 @@
 //! Associations of a corpus: the rows of `corpus/associations-*.parquet`.
 use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{Array, StringArray, StringBuilder},
-    datatypes::{DataType, Field, SchemaRef},
-    error::ArrowError,
-    record_batch::RecordBatch,
-};
+use arrow_array::{Array, RecordBatch, StringArray, builder::StringBuilder};
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::{BATCH_BYTES, ROW_GROUP_BYTES};
 use crate::{

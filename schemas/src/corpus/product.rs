@@ -1,12 +1,12 @@
 //! Products of a corpus: the rows of `corpus/products-*.parquet`.
 use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{Array, AsArray, ListArray, ListBuilder, StringArray, StringBuilder},
-    datatypes::{DataType, Field, SchemaRef},
-    error::ArrowError,
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, ListArray, RecordBatch, StringArray,
+    builder::{ListBuilder, StringBuilder},
+    cast::AsArray,
 };
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::{BATCH_BYTES, BATCH_ROWS, ROW_GROUP_BYTES};
 use crate::{

@@ -1,8 +1,6 @@
 //! Projections that read tables of products and of reviews alike.
-use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, StringArray, UInt64Array},
-    datatypes::UInt64Type,
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, ArrayRef, ListArray, RecordBatch, StringArray, UInt64Array, cast::AsArray, types::UInt64Type,
 };
 
 use crate::{

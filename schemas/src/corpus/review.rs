@@ -1,12 +1,13 @@
 //! Reviews of a corpus: the rows of `corpus/reviews-*.parquet`.
 use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{Array, AsArray, Float32Array, Float32Builder, StringArray, StringBuilder, UInt64Array, UInt64Builder},
-    datatypes::{DataType, Field, Float32Type, SchemaRef, UInt64Type},
-    error::ArrowError,
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, Float32Array, RecordBatch, StringArray, UInt64Array,
+    builder::{Float32Builder, StringBuilder, UInt64Builder},
+    cast::AsArray,
+    types::{Float32Type, UInt64Type},
 };
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::{BATCH_BYTES, BATCH_ROWS, ROW_GROUP_BYTES};
 use crate::{

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arrow::{datatypes::SchemaRef, error::ArrowError, record_batch::RecordBatch};
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, SchemaRef};
 use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,

@@ -9,7 +9,7 @@ pub(super) fn print(
     summary: &Summary,
     tokenizer: &Tokenizer,
     paint: Paint,
-    report: &mut impl io::Write,
+    report: &mut dyn io::Write,
 ) -> io::Result<()> {
     let part = if summary.shards_read < summary.all_shards {
         format!(" (of {} of {} shards)", summary.shards_read, summary.all_shards)
@@ -34,7 +34,7 @@ pub(super) fn print(
     Ok(())
 }
 
-fn counts(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
+fn counts(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
     let shards = &summary.shards;
     let counts = &shards.counts.of_segments;
     for (name, number) in [
@@ -57,7 +57,7 @@ fn counts(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
 }
 
 /// A histogram, and shares of the tokens.
-fn lengths(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
+fn lengths(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
     const LONGEST_BAR: u64 = 40;
     let lengths = &summary.lengths;
     let most = lengths.bars.iter().map(|bar| bar.segments).max().unwrap_or(0).max(1);
@@ -78,7 +78,7 @@ fn lengths(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
 }
 
 /// Rejected records by reason, with the first few places of unreadable ones.
-fn rejected(summary: &Summary, report: &mut impl io::Write) -> io::Result<()> {
+fn rejected(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
     let counts = &summary.shards.counts;
     if counts.rejected.is_empty() {
         writeln!(report, "  none")?;
