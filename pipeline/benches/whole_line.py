@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""How fast is the whole line, from raw gz files to sealed shards, and how does it compare with what people use?
+"""How fast is the whole line, from raw gz files to sealed shards, compared with what people use?
 
-First the parts by themselves, in one process (parts/main.rs): WordPiece beside `tokenizers`, phrases beside a search over bytes. Then it runs `pipeline run` as whole processes over two corpora of different sizes, alternating, on one core and on two; beside it, in
-the same rounds, a Python peer over a slice of the same records. Rates are marginal, (large - small) / (time of large - time of
-small), so that importing the pool and building the automaton, which cost the same for any corpus, are apart. Medians of all rounds.
+First it measures the parts in one process (parts/main.rs): WordPiece vs. `tokenizers`, phrases vs. a search over bytes.
+Then it runs `pipeline run` as whole processes over two corpora of different sizes, alternating, on one core and on two.
+In the same rounds, a Python peer reads a slice of the same records. Rates are marginal, (large - small) / (time of
+large - time of small). This leaves out what costs the same for any corpus: importing the pool and building the
+automaton. All numbers are medians of the rounds.
 
-The corpora are made once: from a folder of real data (EBERT_SHARED, or ../shared), which also has the peer; or else grown
-from the sample, without a peer. One row is appended to the CSV.
+The corpora are created once: from a folder of real data (EBERT_SHARED, or ../shared), which also has the peer, or from
+the sample, without a peer. One row is appended to the CSV.
 """
 import argparse
 import collections
@@ -67,6 +69,17 @@ def corpus(work, shared, megabytes, phrases):
         (folder / "raw").mkdir()
         (folder / "reviews.json.gz").rename(folder / "raw/reviews.json.gz")
         (folder / "made").touch()
+    return folder
+
+
+def reviews_of(work, reviews, name, files, pool):
+    """A folder with `raw/`, one gz file of the given files, and a pool."""
+    folder = work / f"{reviews.name}-{name}"
+    (folder / "raw").mkdir(parents=True, exist_ok=True)
+    with open(folder / "raw/reviews.json.gz", "wb") as out:
+        for file in files:
+            out.write(file.read_bytes())
+    shutil.copyfile(pool, folder / "pool.txt")
     return folder
 
 
@@ -131,6 +144,7 @@ def main():
     options.add_argument("--small", default=32, type=int, help="MB of text")
     options.add_argument("--large", default=128, type=int, help="MB of text")
     options.add_argument("--phrases", default=536332, type=int)
+    options.add_argument("--reviews", type=pathlib.Path, help="measure these files of reviews instead: all, and a third of them")
     options.add_argument("--rounds", default=3, type=int)
     options.add_argument("--no-peer", action="store_true")
     a = options.parse_args()
@@ -140,6 +154,11 @@ def main():
         shared = None
     a.work.mkdir(parents=True, exist_ok=True)
     small, large = (corpus(a.work, shared, size, a.phrases) for size in (a.small, a.large))
+    if a.reviews:
+        files = sorted(a.reviews.glob("*.gz"))
+        pool = large / "pool.txt"
+        small = reviews_of(a.work, a.reviews, "small", files[: (len(files) + 2) // 3], pool)
+        large = reviews_of(a.work, a.reviews, "large", files, pool)
     pool = large / "pool.txt"
     tokenizer = shared / "data/vocab/bert-base-uncased-vocab.txt" if shared else pathlib.Path("data/sample/tokenizer.json")
 
@@ -171,7 +190,7 @@ def main():
         "date": datetime.date.today().isoformat(),
         "machine": re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1],
         "version": subprocess.run([a.pipeline, "--version"], capture_output=True, text=True).stdout.split()[-1],
-        "corpus": "real" if shared else "sample",
+        "corpus": a.reviews.name if a.reviews else "real" if shared else "sample",
         "small_mb": round(text[0], 1),
         "large_mb": round(text[1], 1),
         "rounds": a.rounds,

@@ -9,7 +9,7 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 use ebert_english::train::Epochs;
 use pipeline::{
-    engine::progress::{Log, NEW, Outcome, Progress, Stdout, short},
+    engine::progress::{Log, NEW, Outcome, Progress, Stdout, count_of, short},
     look::{
         inspect::{InspectOptions, inspect},
         overlap, phrases, titles,
@@ -18,7 +18,7 @@ use pipeline::{
     phrase::mine::summary::Thresholds,
     run::{Run, RunError},
     settings::{self, MiningSettings, Settings},
-    shard::{ShardError, task},
+    shard::{ShardError, encode::Encoded, task},
 };
 use schemas::Task;
 
@@ -28,8 +28,8 @@ use program::{mine, tagger as tag};
 
 /// Raw Amazon dumps to training shards for E-BERT.
 ///
-/// `pipeline run` does everything that is not up to date; it is what `make shards` calls. The steps can
-/// also be run one by one: corpus, pool, graph, shards, pairs, seal.
+/// `pipeline run` runs the steps that are not up to date; `make shards` calls it. Each step is also a command:
+/// corpus, pool, graph, shards, pairs, seal.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -49,16 +49,15 @@ enum Command {
     Graph(Settings),
     /// Documents to segments with token ids and phrase spans: OUT/shards
     ///
-    /// As task i of n, makes the buckets b with b mod n = i, so that n machines can share a folder. A Slurm
-    /// array says by itself which task a process is; a Kubernetes indexed Job does with --tasks n; by hand it is
-    /// --task i/n.
+    /// Several machines can share the work in one folder: task i of n encodes the buckets b with b mod n = i. In a
+    /// Slurm array the task is known. In a Kubernetes indexed Job, add --tasks n. By hand, use --task i/n.
     Shards {
         #[command(flatten)]
         steps: Settings,
-        /// A share of the buckets, such as 0/4 [default: what the scheduler says, or all]
+        /// Which part of the buckets, such as 0/4 [default: the task of the scheduler, or all]
         #[arg(long, value_name = "I/N", conflicts_with = "tasks")]
         task: Option<Task>,
-        /// Number of tasks; the scheduler says which one this is
+        /// Number of tasks; the scheduler tells which one this is
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         tasks: Option<u32>,
     },
@@ -68,19 +67,19 @@ enum Command {
     Seal {
         #[command(flatten)]
         steps: Settings,
-        /// Number of tasks that made the shards: those that did not finish are then named
+        /// Number of tasks that encoded the shards; an error then names those that did not finish
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         tasks: Option<u32>,
     },
     /// Check every file below OUT against its manifest
     Verify {
-        /// The folder of everything made
+        /// Output folder of all steps
         #[arg(default_value = "data/work")]
         out: PathBuf,
     },
     /// Show what is in the shards: counts, lengths, phrases, rejected records, some rows
     Inspect {
-        /// The folder of everything made
+        /// Output folder of all steps
         #[arg(default_value = "data/work")]
         out: PathBuf,
         /// Rows to show of products and of reviews
@@ -93,14 +92,14 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         color: Color,
     },
-    /// Draw a figure, or make a table, from the shards
+    /// Write a figure or a table about the shards
     #[command(subcommand)]
     Report(Figure),
-    /// Write the products of the corpus as examples of product classification: id, title, categories, one JSON object a line
+    /// Write the products of the corpus as data for product classification: id, title and categories as JSON lines
     ///
-    /// `trainer finetune --task pc` learns to tell the categories of a title from such a file.
+    /// `trainer finetune --task pc` reads such a file and learns to predict the categories of a title.
     Titles {
-        /// The folder of everything made
+        /// Output folder of all steps
         #[arg(default_value = "data/work")]
         out: PathBuf,
         /// The file [default: OUT/titles.jsonl]
@@ -109,47 +108,47 @@ enum Command {
     },
     /// Mine scored phrases from any English text: AutoPhrase, deterministic
     ///
-    /// Writes `score<TAB>phrase` lines, best first; POOL= of `make shards` takes such a file. What a good phrase is, is learnt from a
-    /// list of names that need not be of the same field: titles of an encyclopedia, for one.
+    /// Writes `score<TAB>phrase` lines, best first. `make shards POOL=file` imports such a file. The miner learns what a
+    /// good phrase is from --quality-list, whose names can come from another field, such as titles of an encyclopedia.
     Mine {
-        /// One document a line, plain, gz or zst
+        /// One document per line, plain, gz or zst
         text: PathBuf,
-        /// Where the phrases go [default: standard output]
+        /// File for the phrases [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
         #[command(flatten)]
         mining: MiningSettings,
-        /// Score from which the summary counts a phrase of several words
+        /// Least score of a phrase with several words that the summary counts
         #[arg(long, default_value_t = 0.5, value_parser = settings::score, allow_negative_numbers = true)]
         min_score: f64,
-        /// As --min-score, of one word
+        /// As --min-score, for single words
         #[arg(long, default_value_t = 0.8, value_parser = settings::score, allow_negative_numbers = true)]
         min_score_single: f64,
         /// Seed of every random draw
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Workers [default: one for each core]
+        /// Workers [default: one per core]
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
         threads: Option<u16>,
-        /// For whom the run talks
+        /// Format of the progress output
         #[arg(long, value_enum, default_value_t)]
         log: Log,
     },
     /// Train the tagger and the noun-phrase chunker on treebanks; the same bytes every time
     ///
-    /// A treebank has one token a line, `word tag chunk` as in CoNLL-2000 or `word<TAB>tag`, and a blank line between
-    /// sentences. The tagger learns from all, the chunker from those with chunks.
+    /// A treebank has one token per line, `word tag chunk` as in CoNLL-2000 or `word<TAB>tag`, and a blank line between
+    /// sentences. The tagger learns from all treebanks, the chunker from those with chunks.
     TrainTagger {
         /// Treebanks, plain, gz or zst
         #[arg(required = true)]
         treebanks: Vec<PathBuf>,
-        /// Where to write the model
+        /// File for the model
         #[arg(long, default_value = "pipeline/english/models/english.bin")]
         model: PathBuf,
-        /// Rounds over the sentences for the tagger
+        /// Epochs of the tagger
         #[arg(long, default_value_t = Epochs::default().tagger)]
         tagger_epochs: u32,
-        /// Rounds over the sentences for the chunker
+        /// Epochs of the chunker
         #[arg(long, default_value_t = Epochs::default().chunker)]
         chunker_epochs: u32,
     },
@@ -158,7 +157,7 @@ enum Command {
         /// Treebanks, plain, gz or zst
         #[arg(required = true)]
         treebanks: Vec<PathBuf>,
-        /// A model of `train-tagger` [default: the one that is part of this program]
+        /// A model of `train-tagger` [default: the embedded one]
         #[arg(long)]
         model: Option<PathBuf>,
     },
@@ -166,23 +165,23 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Figure {
-    /// The phrases that tell categories apart, on screen and in OUT/report/phrases.csv: the paper's Table 1
+    /// The most characteristic phrases of each category, also in OUT/report/phrases.csv (Table 1 of the paper)
     Phrases {
-        /// The folder of everything made
+        /// Output folder of all steps
         #[arg(default_value = "data/work")]
         out: PathBuf,
         /// Categories to show: those with the most products
         #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
         categories: u32,
-        /// Phrases of each
+        /// Phrases per category
         #[arg(long, default_value_t = 12)]
         phrases: usize,
     },
     /// Which pool phrases are noun phrases, by category: OUT/report/overlap.svg and .csv
     ///
-    /// A cell is the share of one category's pool phrases that are noun phrases of another: the paper's Figure 6.
+    /// A cell is the ratio of one category's pool phrases that are noun phrases in another (Figure 6 of the paper).
     Overlap {
-        /// The folder of everything made
+        /// Output folder of all steps
         #[arg(default_value = "data/work")]
         out: PathBuf,
         /// Categories to show: those with the most products
@@ -200,7 +199,7 @@ enum Color {
     Never,
 }
 
-/// What a step needs: its settings, and progress for whoever watches.
+/// Sets the thread count and creates the progress output.
 fn prepare(settings: &Settings) -> Progress {
     // polars starts its own threads, as many as this says when it is first used.
     // SAFETY: no other thread runs yet.
@@ -209,14 +208,14 @@ fn prepare(settings: &Settings) -> Progress {
 }
 
 fn main() -> ExitCode {
-    // A file-size limit is an error of a write, as a full disk is; not the end of the process.
+    // Exceeding a file-size limit becomes a write error, as for a full disk, instead of ending the process.
     // SAFETY: no other thread runs yet, and ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     raise_open_files();
     keep_memory();
     match execute(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
-        // Of what is made for a reader: `inspect`, and `mine` without a file.
+        // The reader of `inspect`, or of `mine` without a file, has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = write!(io::stderr(), "{}", schemas::explain(error.as_ref()));
@@ -227,7 +226,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Takes as many open files as the system allows this user; the default of 1,024 is for shells.
+/// Raises the limit of open files to the most that this user may have. The usual default is 1,024.
 fn raise_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls read or fill the struct that they are given.
@@ -239,8 +238,8 @@ fn raise_open_files() {
     }
 }
 
-/// Has the allocator keep what is freed for the next batch, instead of giving it back to the system and having it
-/// cleared again: a stream frees as much as it takes. Measured: 5% of all CPU time.
+/// Lets the allocator keep freed memory for the next batch. Returning it costs a page fault and a cleared page for
+/// each reuse: 5% of all CPU time of the default command.
 fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: no other thread runs yet; the calls set numbers of the allocator.
@@ -289,9 +288,11 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let corpus = run.corpus_made()?;
             let pool = run.pool_made(&corpus)?;
             let since = Instant::now();
-            let (made, counts) = run.encode(&corpus, &pool)?;
-            let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
-            let holds = format!("{made} files made   {} tokens", short(counts.tokens));
+            let encoded = run.encode(&corpus, &pool)?;
+            let outcome = if encoded.shards == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
+            let counts = &encoded.counts;
+            let holds =
+                format!("{}   {} tokens", count_of(encoded.shards as u64, "file", "files"), short(counts.tokens));
             let place = steps.out.join("shards").display().to_string();
             progress.step("shards", &holds, &place, &outcome)?;
             Ok(run.say_next(&match task.map(Task::of) {
@@ -313,7 +314,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             let (sealed, outcome) = run.seal(&corpus, &pool, &graph, tasks)?;
-            run.report_shards(&sealed, 0, 0, &outcome)?;
+            run.report_shards(&sealed, &Encoded::default(), &outcome)?;
             Ok(run.say_inspect()?)
         }
         Command::Verify { out } => Ok(verify(&out, &mut Stdout)?),

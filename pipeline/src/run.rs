@@ -1,8 +1,7 @@
-//! `make shards`: the steps from raw dumps to sealed shards, those that are not up to date.
+//! `make shards`: the steps from raw dumps to sealed shards.
 //!
-//! Each step looks at what its output was made from and compares it with what is wanted now. So a stopped
-//! run goes on where it was, a finished step is not done again, and a changed input or option makes just the
-//! steps again that it affects. The corpus and everything after it can also be made one by one.
+//! Each step compares the key of its output with the key that the current inputs, options and rules give. A finished
+//! step is skipped, a stopped run resumes, and a changed input or option rebuilds the steps that depend on it.
 mod left_out;
 
 use std::{
@@ -13,7 +12,7 @@ use std::{
 
 use schemas::{
     Attempt, Lock, Lockable, Manifest, ManifestError, StoreError, Task,
-    manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardsBody},
+    manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, ShardsBody},
 };
 
 use crate::{
@@ -27,7 +26,11 @@ use crate::{
     hint::Hint,
     phrase::pool::{self, PoolError},
     settings::{Settings, StepSettings},
-    shard::{ShardError, encode, pairs, seal},
+    shard::{
+        ShardError,
+        encode::{self, Encoded},
+        pairs, seal,
+    },
     text::{Tokenizer, TokenizerError},
 };
 use ebert_dumps::{FindError, find};
@@ -42,7 +45,7 @@ pub enum RunError {
     /// The corpus folder.
     #[error("{error}{}", left_out::hint(error))]
     Find {
-        /// The fact.
+        /// The error of the search.
         #[from]
         error: FindError,
     },
@@ -61,12 +64,12 @@ pub enum RunError {
     /// A manifest.
     #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
-    /// The manifest of an earlier step.
+    /// The manifest of an earlier step is missing or unreadable.
     #[error("{source}{}", source.hint_of(command))]
     EarlierStep {
-        /// The command that writes it.
+        /// The command of that step.
         command: &'static str,
-        /// What is wrong with it.
+        /// The cause.
         source: ManifestError,
     },
     /// A file.
@@ -74,22 +77,22 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// Segments that no word fits.
     #[error(
-        "--max-tokens is {max_tokens}, wanted at least {least}: a word of this tokenizer may have as many tokens, and none is cut"
+        "--max-tokens is {max_tokens}, wanted at least {least}: a word of this tokenizer can have that many tokens, and words are never cut"
     )]
     ShortSegments {
-        /// What was wanted.
+        /// The option.
         max_tokens: u16,
-        /// What is possible.
+        /// The least value that is possible.
         least: usize,
     },
-    /// What is made would be read as raw files.
+    /// The output would be read as raw files.
     #[error("CORPUS and OUT are both `{}`\nhint: choose another OUT= folder, such as `{}`", folder.display(), quoted(&folder.join("work")))]
     SameFolder {
         /// The folder.
         folder: PathBuf,
     },
-    /// Raw files lie where something is made.
-    #[error("CORPUS `{}` is in `{}`, which is a folder that this program writes\nhint: move the raw files elsewhere, or choose another OUT= folder", corpus.display(), folder.display())]
+    /// Raw files lie in an output folder.
+    #[error("CORPUS `{}` is in `{}`, which is an output folder of this program\nhint: move the raw files elsewhere, or choose another OUT= folder", corpus.display(), folder.display())]
     InsideOut {
         /// The folder of raw files.
         corpus: PathBuf,
@@ -120,20 +123,20 @@ impl RunError {
     }
 }
 
-/// One run over an `OUT` folder: settings, tokenizer, and what is known of its files.
+/// One run over an `OUT` folder: settings, tokenizer, and the known hashes of its files.
 pub struct Run<'a> {
     settings: &'a Settings,
     tokenizer: Tokenizer,
     hashes: Hashes,
     progress: Progress,
-    /// Held while the run works: by itself, or together with other tasks.
+    /// Held during the run: exclusive, or shared by the tasks of one step.
     _lock: Lock,
     task: Option<Task>,
 }
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        // Tasks end at any time beside each other; the cache is for one run.
+        // Tasks run at the same time; only a run that is alone writes the cache.
         if self.task.is_none() {
             self.hashes.save();
         }
@@ -141,7 +144,7 @@ impl Drop for Run<'_> {
 }
 
 impl<'a> Run<'a> {
-    /// Prepares a run: loads the tokenizer and takes the folder; a task takes it together with others.
+    /// Loads the tokenizer and locks the folder. Tasks share the lock.
     pub fn new(settings: &'a Settings, progress: Progress, task: Option<Task>) -> Result<Self, RunError> {
         let tokenizer = Tokenizer::load(&settings.tokenizer)?;
         if usize::from(settings.max_tokens) < tokenizer.longest_word() {
@@ -156,7 +159,7 @@ impl<'a> Run<'a> {
 
     /// All steps.
     pub fn all(&mut self) -> Result<(), RunError> {
-        // What is missing is said before hours of work, not after.
+        // A missing file is reported before hours of work, not after.
         if let Some(file) = &self.settings.pool {
             pool::check_readable(file)?;
         }
@@ -170,18 +173,18 @@ impl<'a> Run<'a> {
         let graph = self.graph(&corpus)?;
         let before = self.shard_reason(&corpus, &pool, &graph);
         let since = Instant::now();
-        let (made, counts) = self.encode(&corpus, &pool)?;
+        let encoded = self.encode(&corpus, &pool)?;
         self.draw_pairs(&corpus, &pool, &graph)?;
         let (sealed, _) = self.seal(&corpus, &pool, &graph, None)?;
-        let outcome = match (made, before) {
+        let outcome = match (encoded.shards, before) {
             (0, None) => Outcome::UpToDate,
             (_, why) => Outcome::made(since, why.unwrap_or_else(|| "a shard was missing".to_owned())),
         };
-        self.report_shards(&sealed, made, counts.tokens, &outcome)?;
+        self.report_shards(&sealed, &encoded, &outcome)?;
         self.summary(&corpus, &pool)
     }
 
-    /// Makes `OUT/corpus`.
+    /// Writes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let files = find(&self.settings.corpus, &self.settings.out)?;
         let (manifest, outcome) =
@@ -194,7 +197,7 @@ impl<'a> Run<'a> {
         Ok(manifest)
     }
 
-    /// Makes `OUT/pool`, from a file or from the corpus.
+    /// Writes `OUT/pool`: imported from a file or mined from the corpus.
     pub fn pool(&mut self) -> Result<Manifest<PoolBody>, RunError> {
         let corpus;
         let source = match &self.settings.pool {
@@ -215,7 +218,7 @@ impl<'a> Run<'a> {
         Ok(manifest)
     }
 
-    /// Makes `OUT/graph`.
+    /// Writes `OUT/graph`.
     pub fn graph(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
         let (manifest, outcome) = associations::make(&self.settings.out, corpus, &mut self.hashes)?;
         let body = &manifest.body;
@@ -229,12 +232,8 @@ impl<'a> Run<'a> {
         Ok(manifest)
     }
 
-    /// Makes the shards of segments, or those of the task that this run is.
-    pub fn encode(
-        &mut self,
-        corpus: &Manifest<CorpusBody>,
-        pool: &Manifest<PoolBody>,
-    ) -> Result<(usize, SegmentCounts), RunError> {
+    /// Encodes the shards, or those of this run's task.
+    pub fn encode(&mut self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<Encoded, RunError> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
         self.sealed()?;
@@ -250,7 +249,7 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
     ) -> Result<(), RunError> {
-        let (shards, _) = seal::parts(step_settings(self.settings, &self.tokenizer), corpus, pool, graph);
+        let seal::Plan { shards, .. } = seal::plan(step_settings(self.settings, &self.tokenizer), corpus, pool, graph);
         let out = &self.settings.out;
         self.sealed()?;
         let ledger = Ledger::open(out, "shards")?;
@@ -272,7 +271,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Seals the shards. `tasks` is in how many tasks they were made, where it was said: those that did not finish are named.
+    /// Seals the shards. With `tasks`, an error names the tasks that did not finish.
     pub fn seal(
         &mut self,
         corpus: &Manifest<CorpusBody>,
@@ -284,12 +283,12 @@ impl<'a> Run<'a> {
         Ok(seal::make(settings, corpus, pool, graph, tasks, &mut self.hashes)?)
     }
 
-    /// Reads the manifests that earlier steps left in `OUT`.
+    /// Reads the manifest of the corpus in `OUT`.
     pub fn corpus_made(&self) -> Result<Manifest<CorpusBody>, RunError> {
         self.earlier_step("corpus", "pipeline corpus")
     }
 
-    /// As [`Run::corpus_made`], for the pool; one that was mined from another corpus is refused.
+    /// Reads the manifest of the pool. A pool that was mined from another corpus is an error.
     pub fn pool_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
         let pool: Manifest<PoolBody> = self.earlier_step("pool", "pipeline pool")?;
         match &pool.body.source {
@@ -299,7 +298,7 @@ impl<'a> Run<'a> {
         Ok(pool)
     }
 
-    /// As [`Run::corpus_made`], for the graph; one of another corpus is refused.
+    /// Reads the manifest of the graph. A graph of another corpus is an error.
     pub fn graph_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
         let graph: Manifest<GraphBody> = self.earlier_step("graph", "pipeline graph")?;
         self.same_corpus("graph", &graph.body.corpus, corpus)?;
@@ -326,12 +325,11 @@ impl<'a> Run<'a> {
         Err(ShardError::OtherCorpus { step, out: self.settings.out.clone() })
     }
 
-    /// Says what shards hold.
+    /// Prints what the shards hold, and the rate if some were encoded.
     pub fn report_shards(
         &self,
         sealed: &Manifest<ShardsBody>,
-        made: usize,
-        tokens: u64,
+        encoded: &Encoded,
         outcome: &Outcome,
     ) -> Result<(), RunError> {
         let counts = &sealed.body.counts.of_segments;
@@ -341,13 +339,13 @@ impl<'a> Run<'a> {
             short(counts.tokens),
             short(counts.phrase_spans)
         );
-        if let (Outcome::Made { seconds, .. }, true) = (outcome, made > 0) {
-            holds += &format!("   {} tokens/s", short((tokens as f64 / seconds.max(1e-3)) as u64));
+        if let (Outcome::Made { seconds, .. }, true) = (outcome, encoded.shards > 0) {
+            holds += &format!("   {} tokens/s", short((encoded.counts.tokens as f64 / seconds.max(1e-3)) as u64));
         }
         self.step("shards", &holds, "shards", outcome)
     }
 
-    /// What differs between the sealed shards and those wanted now.
+    /// Why the sealed shards are not the planned ones.
     fn shard_reason(
         &self,
         corpus: &Manifest<CorpusBody>,
@@ -376,23 +374,23 @@ impl<'a> Run<'a> {
             return Some(format!("--max-tokens was {} and is {}", old.max_tokens, settings.max_tokens));
         }
         if old.options.nouns != settings.finds_nouns() {
-            let says = |on| if on { "on" } else { "off" };
-            return Some(format!("NOUNS was {} and is {}", says(old.options.nouns), says(settings.finds_nouns())));
+            let name = |on| if on { "on" } else { "off" };
+            return Some(format!("NOUNS was {} and is {}", name(old.options.nouns), name(settings.finds_nouns())));
         }
         if old.options.tagger != settings.shard_options().tagger {
             return Some("the tagger has changed".to_owned());
         }
         if old.graph.blake3 != graph.data_blake3() {
-            return Some("the graph has changed: pairs alone are drawn again".to_owned());
+            return Some("the graph has changed: only pairs are drawn again".to_owned());
         }
         if let Some(why) = pairs::rules().changed_since(&old.rules) {
             return Some(format!("{why}: only pairs are drawn again"));
         }
         if old.seed != settings.seed {
-            return Some(format!("SEED was {} and is {}: pairs alone are drawn again", old.seed, settings.seed));
+            return Some(format!("SEED was {} and is {}: only pairs are drawn again", old.seed, settings.seed));
         }
         if old.options != self.settings.shard_options() {
-            return Some("the options of the pairs have changed: pairs alone are drawn again".to_owned());
+            return Some("the options of the pairs have changed: only pairs are drawn again".to_owned());
         }
         None
     }
@@ -418,19 +416,19 @@ impl<'a> Run<'a> {
         Ok(self.progress.step(step, holds, &place.display().to_string(), outcome)?)
     }
 
-    /// What to type after a single step.
+    /// Prints the commands that follow a single step.
     pub fn say_next(&self, steps: &str) -> Result<(), RunError> {
         Ok(self.progress.note("next", &format!("{steps}, with the same options"))?)
     }
 
-    /// What was left out, and what to do next.
+    /// Prints the records that were left out, and the next command.
     fn summary(&self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
         self.left_out_of_corpus(corpus)?;
         self.left_out_of_pool(pool)?;
         self.say_inspect()
     }
 
-    /// What to type when all is done.
+    /// Prints the command that follows the last step.
     pub fn say_inspect(&self) -> Result<(), RunError> {
         let out = if self.settings.out == Path::new("data/work") {
             String::new()
@@ -445,10 +443,10 @@ fn step_settings<'a>(settings: &'a Settings, tokenizer: &'a Tokenizer) -> StepSe
     StepSettings { settings, tokenizer }
 }
 
-/// The folders that steps make in `OUT`.
+/// The folders that steps create in `OUT`.
 const FOLDERS: [&str; 6] = ["corpus", "spill", "pool", "graph", "shards", ".made"];
 
-/// Fails where raw files lie in a folder that is written, or such a folder among raw files, links followed.
+/// Fails if raw files lie in an output folder, or an output folder among raw files. Symbolic links are followed.
 fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     let (Some(raw), Some(whole)) = (real(corpus), real(out)) else { return Ok(()) };
@@ -456,7 +454,7 @@ fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
         return Err(RunError::SameFolder { folder: corpus.to_owned() });
     }
     for folder in FOLDERS.map(|name| out.join(name)) {
-        // A folder below both is left out of the raw files with all of `OUT`.
+        // All of `OUT` is excluded from the raw files, so a folder below both is no problem.
         let clash = |made: PathBuf| raw.starts_with(&made) || made.starts_with(&raw) && !made.starts_with(&whole);
         if real(&folder).is_some_and(clash) {
             return Err(RunError::InsideOut { corpus: corpus.to_owned(), folder });
@@ -465,7 +463,7 @@ fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Locks the folder for this run alone, or for this task together with others.
+/// Locks the folder: exclusively for a run, shared for a task.
 fn lock(out: &Path, task: Option<Task>, progress: &Progress) -> Result<Lock, RunError> {
     std::fs::create_dir_all(out).map_err(StoreError::io("create", out))?;
     let folder = Lockable::within(out)?;
@@ -479,11 +477,11 @@ fn lock(out: &Path, task: Option<Task>, progress: &Progress) -> Result<Lock, Run
     Ok(lock)
 }
 
-/// A size for reading at a glance.
+/// A size with three or four digits and a unit.
 fn bytes(n: u64) -> String {
     match n {
         0..1_000 => format!("{n} bytes"),
-        // What would round to a thousand of one is one of the next.
+        // What would print as 1000.0 of one unit is 1.0 of the next.
         1_000..999_950 => format!("{:.1} kB", n as f64 / 1e3),
         999_950..999_950_000 => format!("{:.1} MB", n as f64 / 1e6),
         _ => format!("{:.1} GB", n as f64 / 1e9),

@@ -65,19 +65,19 @@ pub struct Settings {
     /// MiB of raw text between two checkpoints of the corpus step; tests lower it
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 30), hide = true)]
     pub checkpoint_mib: u64,
-    /// The reader of the output
+    /// Format of the progress output
     #[arg(long, value_enum, default_value_t)]
     pub log: Log,
 }
 
-/// What phrases are learnt from, and what counts as one.
+/// Options of phrase mining.
 #[derive(Args, Clone, Debug)]
 pub struct MiningSettings {
     /// Good phrases to learn from, one per line, plain, gz or zst. For a corpus the default is its categories, brands and
     /// attributes; `pipeline mine` needs a list
     #[arg(long, value_name = "FILE")]
     pub quality_list: Option<PathBuf>,
-    /// Names of things, good phrases or not, one per line: they are not learnt from as bad phrases
+    /// Names of things, one per line; none of them becomes a negative example
     #[arg(long, value_name = "FILE")]
     pub entity_list: Option<PathBuf>,
     /// Words with little meaning of their own, one per line [default: English ones]

@@ -413,7 +413,7 @@ fn shards_that_are_out_of_date_are_not_called_damaged() {
     assert!(!said.contains("delete"), "{said}");
 }
 
-/// Steps that were done before the corpus was made again are named, and not sealed.
+/// Steps that are older than the corpus are named, and not sealed.
 #[test]
 fn steps_of_another_corpus_are_refused() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT]))]);
@@ -431,7 +431,10 @@ fn steps_of_another_corpus_are_refused() {
     }
     for name in ["pairs", "seal"] {
         let said = step(name);
-        assert!(said.starts_with("exit 1") && said.contains("`DIR/out/graph` was made from another corpus"), "{said}");
+        assert!(
+            said.starts_with("exit 1") && said.contains("`DIR/out/graph` was built from an older corpus"),
+            "{said}"
+        );
         assert!(said.contains("hint: run `pipeline graph --out DIR/out`"), "{said}");
     }
     for name in ["graph", "pairs", "seal"] {

@@ -277,3 +277,28 @@ fn a_copy_without_hidden_files_is_finished() {
     assert_same(&whole.join("shards"), &copy.join("shards"), "the hidden files were removed");
     assert_same(&whole.join(".made/shards"), &copy.join(".made/shards"), "the records were removed");
 }
+
+/// Wherever documents are cut, each occurrence of a phrase is stored or counted as cut.
+#[test]
+fn spans_are_stored_or_counted_as_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw");
+    fs::create_dir(&raw).unwrap();
+    // Every two words in a row are a phrase: the chain leaves no position to cut between phrases.
+    let words = ["red", "blue", "green"];
+    let text = words.repeat(200).join(" ");
+    let review = serde_json::json!({"asin": "B1", "reviewerID": "A1", "overall": 5.0, "reviewText": text});
+    fs::write(raw.join("reviews.json"), format!("{review}\n")).unwrap();
+    let pool = folder.path().join("pool.txt");
+    fs::write(&pool, "0.9\tred blue\n0.9\tblue green\n0.9\tgreen red\n").unwrap();
+    for (max_tokens, segments) in [("100", 6), ("300", 2), ("510", 2)] {
+        let out = folder.path().join(max_tokens);
+        let mut command = pipeline(["run", "--nouns", "off", "--max-tokens", max_tokens, "--corpus"]);
+        succeed(command.arg(&raw).arg("--pool").arg(&pool).arg("--out").arg(&out));
+        let manifest = fs::read(out.join("shards/manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        let count = |name: &str| manifest["counts"][name].as_u64().unwrap();
+        let found = ["tokens", "segments", "phrase_spans", "cut_spans"].map(count);
+        assert_eq!(found, [600, segments, 599 - (segments - 1), segments - 1], "--max-tokens {max_tokens}");
+    }
+}

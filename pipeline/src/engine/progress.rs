@@ -197,7 +197,7 @@ pub fn thousands(number: u64) -> String {
 }
 
 /// A count with its noun: `1 file`, `1,204 files`.
-pub(crate) fn count_of(number: u64, one: &str, many: &str) -> String {
+pub fn count_of(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 

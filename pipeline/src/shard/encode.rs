@@ -1,7 +1,7 @@
-//! The streaming stage: corpus tables to shards of segments.
+//! Corpus tables to shards of segments, as a stream.
 //!
-//! The reader takes row groups of corpus tables, workers encode them, the writer appends to the shard of
-//! the table's bucket. All workers share the row groups of the buckets in work.
+//! The reader takes row groups of corpus tables, workers encode them, and the writer appends to the shard of the
+//! table's bucket. The workers share the row groups of a bucket.
 use std::iter;
 
 use arrow_array::RecordBatch;
@@ -27,27 +27,27 @@ use crate::{
     },
     settings::StepSettings,
     text::{
-        self, Document, Encoder, Tokenizer,
+        self, Document, Encoder,
         nouns::{NounFinder, NounPhrase},
         segment::{MOST_SEGMENTS, cut},
     },
 };
 use ebert_english::Model;
 
-/// Counts the tokens of a segment that its spans cover.
-fn cover(counts: &mut SegmentCounts, phrases: &[PhraseSpan], nouns: &[TokenRange]) {
-    // Both are sorted by start; `covered` is up to where phrases have covered the segment so far.
+/// Adds the tokens of a segment that its spans cover to `counts`.
+fn count_covered(counts: &mut SegmentCounts, phrases: &[PhraseSpan], nouns: &[TokenRange]) {
+    // Both are sorted by start. Phrases cover everything counted so far up to `covered`.
     let (mut covered, mut next) = (0, 0);
-    let mut last_begun = 0;
+    let mut phrase_end = 0;
     for noun in nouns {
         let tokens = noun.tokens();
         while let Some(span) = phrases.get(next).filter(|s| s.tokens.tokens().start < tokens.end) {
-            last_begun = last_begun.max(span.tokens.tokens().end);
+            phrase_end = phrase_end.max(span.tokens.tokens().end);
             next += 1;
         }
         counts.noun_phrase_tokens += tokens.len() as u64;
         // A phrase that began before its end and ends after its start shares a token with it.
-        if last_begun <= tokens.start {
+        if phrase_end <= tokens.start {
             counts.clean_noun_phrase_tokens += tokens.len() as u64;
         }
     }
@@ -59,21 +59,19 @@ fn cover(counts: &mut SegmentCounts, phrases: &[PhraseSpan], nouns: &[TokenRange
     counts.noun_phrases += nouns.len() as u64;
 }
 
-/// A shard that is to be there: its name, the corpus table that it is made from, and the hash of all that
-/// decides it.
+/// A shard of the plan: its name, its corpus table, and the hash of everything that decides its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedShard {
     /// Name in `shards/` and in `corpus/`.
     pub name: String,
-    /// Bucket.
     pub bucket: u32,
     table: Table,
-    /// Hash of all that decides its content.
+    /// Hash of everything that decides its content.
     pub made_from: String,
 }
 
 impl PlannedShard {
-    /// The record of the shard, if it is there, made from the same.
+    /// The record of the shard in the ledger, if it exists with the same content.
     pub(crate) fn finished(
         &self,
         ledger: &Ledger,
@@ -83,26 +81,22 @@ impl PlannedShard {
     }
 }
 
-/// Raised whenever documents are cut elsewhere, or other spans are found, for the same words and pool.
+/// Version of cutting and of finding spans. Raise it whenever the same words and pool give other segments.
 pub const RULES: u32 = 1;
 
-/// The code that decides segments.
+/// Versions of the code that decides segments.
 pub(crate) fn rules(nouns: bool) -> Rules {
     let rules = Rules::of([("cut", RULES), ("words", text::RULES)]);
     if nouns { rules.and(Rules::of([("english", ebert_english::RULES), ("nouns", text::nouns::RULES)])) } else { rules }
 }
 
 /// The shards of a corpus, products first.
-pub fn plan(
-    corpus: &Manifest<CorpusBody>,
-    pool_blake3: &str,
-    tokenizer: &Tokenizer,
-    (max_tokens, nouns): (u16, bool),
-) -> Vec<PlannedShard> {
+pub fn plan(settings: StepSettings<'_>, corpus: &Manifest<CorpusBody>, pool_blake3: &str) -> Vec<PlannedShard> {
     let mut planned = Vec::new();
-    let rules = rules(nouns).key();
-    let nouns = if nouns { Model::embedded_blake3() } else { "off" };
-    let tokenizer = tokenizer.blake3();
+    let max_tokens = settings.max_tokens;
+    let rules = rules(settings.finds_nouns()).key();
+    let nouns = if settings.finds_nouns() { Model::embedded_blake3() } else { "off" };
+    let tokenizer = settings.tokenizer.blake3();
     for table in tables(corpus) {
         let of = format!(
             "segments {} {max_tokens}\n{}\n{pool_blake3}\n{tokenizer}\nnouns {nouns}\n{rules}",
@@ -115,7 +109,7 @@ pub fn plan(
     planned
 }
 
-/// Makes the planned shards that are not there. Gives how many it made, and their counts.
+/// Encodes the planned shards that are missing.
 pub fn encode(
     settings: StepSettings<'_>,
     task: Task,
@@ -123,25 +117,25 @@ pub fn encode(
     pool_manifest: &Manifest<schemas::manifest::PoolBody>,
     hashes: &mut Hashes,
     progress: &Progress,
-) -> Result<(usize, SegmentCounts), ShardError> {
+) -> Result<Encoded, ShardError> {
     let folder = settings.out.join("shards");
     let pool_blake3 = pool_manifest.data_blake3();
     let ledger = Ledger::open(&settings.out, "shards")?;
     let mut missing: Vec<PlannedShard> = Vec::new();
-    for planned in plan(corpus, &pool_blake3, settings.tokenizer, (settings.max_tokens, settings.finds_nouns())) {
+    for planned in plan(settings, corpus, &pool_blake3) {
         if task.has(u64::from(planned.bucket)) && planned.finished(&ledger, hashes)?.is_none() {
             missing.push(planned);
         }
     }
     if missing.is_empty() {
-        return Ok((0, SegmentCounts::default()));
+        return Ok(Encoded::default());
     }
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     store::remove(&folder.join(MANIFEST))?;
 
     let pool = pool::load(&settings.out, pool_manifest)?;
     let (matcher, lexicon) = Matcher::new(&pool, settings.tokenizer).map_err(ShardError::Matcher)?;
-    // Apart from the phrases' texts, they fit the cache.
+    // A dense array of scores fits the cache; the phrases with their texts do not.
     let scores: Vec<f32> = pool.phrases.iter().map(|phrase| phrase.score).collect();
     let rows = missing.iter().map(|p| p.table.entry.rows).sum();
     let bar = progress.count("encoding", rows);
@@ -165,32 +159,38 @@ pub fn encode(
             noun_spans: Vec::new(),
         },
         |worker, item| match item {
-            Item::Rows { table: unit, rows } => worker.encode(&rows).map(|done| Done::Rows { unit, done }),
+            Item::Rows { table: unit, rows } => worker.encode(&rows).map(|batch| Done::Rows { unit, batch }),
             Item::End { table: unit } => Ok(Done::End { unit }),
         },
         |done| {
-            if let Done::Rows { done, .. } = &done {
-                bar.inc(done.counts.documents);
+            if let Done::Rows { batch, .. } = &done {
+                bar.inc(batch.counts.documents);
             }
             writer.write(done)
         },
     )?;
     bar.finish_and_clear();
-    let made = writer.made;
-    let mut total = SegmentCounts::default();
-    for made in &made {
-        hashes.remember(&folder.join(&made.file.name), &made.file.blake3)?;
-        total.add(&made.counts);
+    let mut encoded = Encoded { shards: writer.made.len(), ..Encoded::default() };
+    for shard in &writer.made {
+        hashes.remember(&folder.join(&shard.file.name), &shard.file.blake3)?;
+        encoded.counts.add(&shard.counts);
     }
-    Ok((made.len(), total))
+    Ok(encoded)
+}
+
+/// What [`encode`] has written.
+#[derive(Default)]
+pub struct Encoded {
+    pub shards: usize,
+    pub counts: SegmentCounts,
 }
 
 enum Done {
-    Rows { unit: usize, done: Encoded },
+    Rows { unit: usize, batch: Batch },
     End { unit: usize },
 }
 
-struct Encoded {
+struct Batch {
     rows: RecordBatch,
     counts: SegmentCounts,
 }
@@ -210,14 +210,14 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn encode(&mut self, rows: &CorpusTextRows) -> Result<Encoded, ShardError> {
+    fn encode(&mut self, rows: &CorpusTextRows) -> Result<Batch, ShardError> {
         let mut segments = SegmentBuilder::default();
         let mut counts = SegmentCounts { documents: rows.len() as u64, ..Default::default() };
         for row in rows.iter() {
             self.add(row, &mut segments, &mut counts);
         }
         counts.segments = segments.len() as u64;
-        Ok(Encoded { rows: segments.finish().map_err(ShardError::Rows)?, counts })
+        Ok(Batch { rows: segments.finish().map_err(ShardError::Rows)?, counts })
     }
 
     fn add(&mut self, row: CorpusText<'_>, segments: &mut SegmentBuilder, counts: &mut SegmentCounts) {
@@ -239,7 +239,7 @@ impl Worker<'_> {
             self.spans.clear();
             while let Some(span) = self.found.get(next).filter(|s| (s.start as usize) < tokens.end) {
                 next += 1;
-                // A span that begins in an earlier segment was cut; so is one that goes on into the next.
+                // It continues in the next segment, so the cut destroys it.
                 if span.end as usize > tokens.end {
                     counts.cut_spans += 1;
                     continue;
@@ -259,7 +259,7 @@ impl Worker<'_> {
                     None => counts.cut_noun_phrases += 1,
                 }
             }
-            cover(counts, &self.spans, &self.noun_spans);
+            count_covered(counts, &self.spans, &self.noun_spans);
             segments.push(&Segment {
                 document,
                 product: product_id,
@@ -291,9 +291,9 @@ impl Writer<'_> {
             None => (create_segments(&path)?, SegmentCounts::default()),
         };
         match done {
-            Done::Rows { done, .. } => {
-                table.write(&done.rows)?;
-                counts.add(&done.counts);
+            Done::Rows { batch, .. } => {
+                table.write(&batch.rows)?;
+                counts.add(&batch.counts);
                 self.open = Some((table, counts));
             }
             Done::End { unit } => {

@@ -1,5 +1,5 @@
-//! Shards: the plan, the streaming stage ([`encode`]), which machine makes
-//! which ([`task`]), and the seal.
+//! Shards: segments ([`encode`]), pairs ([`pairs`]), parts of the work for several machines ([`task`]), and the
+//! manifest ([`seal`]).
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ pub mod pairs;
 pub mod seal;
 pub mod task;
 
-/// Making or sealing shards failed.
+/// A step of the shards failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
     /// Rows that do not fit their columns.
@@ -28,10 +28,10 @@ pub enum ShardError {
     /// Options that cannot be written.
     #[error("the options cannot be written as TOML")]
     Options(#[source] toml::ser::Error),
-    /// Another tokenizer made what is there.
+    /// An earlier step used another tokenizer.
     #[error(
         "`{}` was made with another tokenizer\n  blake3 found {found}, wanted {wanted}\n\
-         hint: give the same TOKENIZER= to every step, or run `make shards`, which makes again what has changed",
+         hint: give the same TOKENIZER= to every step, or run `make shards`, which rebuilds what has changed",
         folder.display()
     )]
     Tokenizer {
@@ -42,31 +42,31 @@ pub enum ShardError {
         /// Hash of the given tokenizer.
         wanted: String,
     },
-    /// A step was done before the corpus was made again.
+    /// A step is older than the corpus.
     #[error(
-        "`{}` was made from another corpus than is there now\n\
+        "`{}` was built from an older corpus\n\
          hint: run `pipeline {step} --out {}` with the options of the other steps, and then this again",
         out.join(step).display(), quoted(out)
     )]
     OtherCorpus {
         /// The step, and its folder.
         step: &'static str,
-        /// The folder of everything made.
+        /// Output folder of all steps.
         out: PathBuf,
     },
     /// Shards are missing when pairs are to be drawn, or at the seal.
     #[error("{}", unfinished(missing, *planned, out, *tasks))]
     Unfinished {
-        /// Names of the tables that are not there.
+        /// Names of the missing tables.
         missing: Vec<String>,
-        /// How many there are to be.
+        /// Number of tables in the plan.
         planned: usize,
-        /// The folder of everything made.
+        /// Output folder of all steps.
         out: PathBuf,
-        /// In how many tasks they are made, where it was said.
+        /// Number of tasks, if it was given.
         tasks: Option<u32>,
     },
-    /// An edge of the graph.
+    /// An edge of the graph has an unknown relation.
     #[error("the graph `{}` holds an edge that cannot be read", path.display())]
     Edge {
         /// The table.
@@ -75,10 +75,10 @@ pub enum ShardError {
         #[source]
         source: UnknownRelation,
     },
-    /// Which task this is, is not clear.
+    /// The task of this process is unclear.
     #[error(transparent)]
     Task(#[from] task::TaskError),
-    /// A file of ours, or the disk.
+    /// A stored file, or the disk.
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// A manifest.
@@ -86,7 +86,7 @@ pub enum ShardError {
     Manifest(#[from] ManifestError),
 }
 
-/// What is missing, by bucket, and the commands that make it.
+/// The missing tables by bucket, and the commands that write them.
 fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>) -> String {
     let bucket = |name: &String| name.trim_end_matches(".parquet").rsplit('-').next()?.parse::<u32>().ok();
     let (pairs, shards): (Vec<_>, Vec<_>) = missing.iter().partition(|name| name.starts_with("pairs-"));
@@ -94,9 +94,7 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
     let out = format!("--out {}", quoted(out));
     if buckets.is_empty() {
         let first = pairs.first().map_or("pairs", |name| name.as_str());
-        return format!(
-            "`{first}` is not there yet\nhint: run `pipeline pairs {out}` with the options of the other steps"
-        );
+        return format!("`{first}` is missing\nhint: run `pipeline pairs {out}` with the options of the other steps");
     }
     let list = |numbers: &BTreeSet<u32>| {
         let some: Vec<String> = numbers.iter().take(20).map(u32::to_string).collect();
@@ -114,12 +112,12 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
                 list(&tasks)
             )
         }
-        None => format!("`pipeline shards {out}`, with the options of the other steps, makes those and no others"),
+        None => format!("run `pipeline shards {out}` with the options of the other steps; it encodes only those"),
     };
     let verb = if shards.len() == 1 { "is" } else { "are" };
     let noun = if buckets.len() == 1 { "bucket" } else { "buckets" };
     format!(
-        "{} of {planned} shards {verb} not there yet: those of {noun} {}\nhint: {made}; then `pipeline pairs` and `pipeline seal`",
+        "{} of {planned} shards {verb} missing: {noun} {}\nhint: {made}; then `pipeline pairs` and `pipeline seal`",
         shards.len(),
         list(&buckets)
     )

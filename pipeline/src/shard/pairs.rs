@@ -1,9 +1,8 @@
 //! `OUT/shards/pairs-*.parquet`: associated products, each with a product that is not a neighbor.
 //!
-//! One row an association and draw. Everything drawn is keyed by the association: its direction, its place
-//! in the order, which rows of a hub stay, and its negative. In memory: the edges, about
-//! [`BYTES_PER_EDGE`] bytes each (40 more for each further draw), the names of their products, and the first segments
-//! of these, 2 bytes a token.
+//! There is one row per association and draw. All draws are keyed by the association: its direction, its position in
+//! the order, which rows of a hub stay, and its negative. Memory holds the edges ([`BYTES_PER_EDGE`] bytes each, and
+//! 40 per further draw), the ids of their products, and the first segments of these (2 bytes per token).
 use std::{collections::HashMap, fs, path::Path, time::Instant};
 
 use schemas::{
@@ -24,20 +23,20 @@ use crate::{
     shard::{ShardError, encode},
 };
 
-/// Memory for an edge: itself (12), its two places in the neighbor lists (16, and 8 to keep), its key (16), its
-/// row (16 and 16).
+/// Memory of an edge: itself (12), its two entries in the neighbor lists (16, and 8 to keep), its key (16), its row
+/// (16 and 16).
 pub const BYTES_PER_EDGE: u64 = 84;
 
 /// Rows of one file.
 const ROWS_PER_FILE: usize = 1 << 16;
 
-/// The pairs that some inputs and options give.
+/// The key of the pairs that some inputs and options give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedPairs {
     made_from: String,
 }
 
-/// What is in the pairs.
+/// Counts of the pairs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairCounts {
     /// Number of files.
@@ -53,10 +52,10 @@ pub fn name_of(file: u32) -> String {
     format!("pairs-{file:05}.parquet")
 }
 
-/// Raised whenever other pairs are drawn from the same graph and segments.
+/// Version of drawing. Raise it whenever the same graph and segments give other pairs.
 pub const RULES: u32 = 1;
 
-/// The code that decides pairs.
+/// Versions of the code that decides pairs.
 pub(crate) fn rules() -> Rules {
     Rules::of([("pairs", RULES)])
 }
@@ -74,7 +73,7 @@ pub fn plan(shards: &[encode::PlannedShard], graph_blake3: &str, seed: u64, opti
     PlannedPairs { made_from: hasher.finalize().to_hex().to_string() }
 }
 
-/// The files of finished pairs and what they hold, if all are there, made from the same.
+/// The files of finished pairs and their counts, if all of them exist with the planned content.
 pub(crate) fn finished(
     ledger: &Ledger,
     planned: &PlannedPairs,
@@ -114,33 +113,30 @@ pub fn make(
     let texts = FirstSegments::load(&folder, shards, &graph)?;
     let (mut rows, dropped) = choose(&graph, &texts, seed, options);
     rows.sort_unstable_by_key(|row| (row.key, row.edge, row.draw));
-    let kept: Vec<(Relation, [u32; 3])> = rows
+    let drawn: Vec<DrawnPair> = rows
         .iter()
         .filter_map(|row| {
-            let (anchor, neighbor) = graph.directed(row.edge, seed);
+            let ends = graph.directed(row.edge, seed);
             let negative = graph.negative(row.edge, row.draw, seed, &texts)?;
-            Some((graph.edges[row.edge as usize].2, [anchor, neighbor, negative]))
+            Some(DrawnPair { relation: graph.edge(row.edge).relation, ends, negative })
         })
         .collect();
     let counts =
-        PairCounts { files: kept.len().div_ceil(ROWS_PER_FILE).max(1) as u32, rows: kept.len() as u64, dropped };
+        PairCounts { files: drawn.len().div_ceil(ROWS_PER_FILE).max(1) as u32, rows: drawn.len() as u64, dropped };
     let bar = progress.count("pairs", counts.rows);
     for file in 0..counts.files {
         let path = folder.join(name_of(file));
         let mut table = create_pairs(&path)?;
         let from = file as usize * ROWS_PER_FILE;
-        for piece in kept[from..kept.len().min(from + ROWS_PER_FILE)].chunks(1 << 11) {
+        for chunk in drawn[from..drawn.len().min(from + ROWS_PER_FILE)].chunks(1 << 11) {
             let mut batch = PairBuilder::default();
-            for (relation, [anchor, neighbor, negative]) in piece {
-                let side = |product: &u32| PairProduct {
-                    product: &graph.products[*product as usize],
-                    input_ids: texts.get(*product),
-                };
+            for &DrawnPair { relation, ends: Ends { anchor, neighbor }, negative } in chunk {
+                let side = |number| PairProduct { product: graph.product(number), input_ids: texts.get(number) };
                 let (anchor, neighbor, negative) = (side(anchor), side(neighbor), side(negative));
-                batch.push(&Pair { relation: *relation, anchor, neighbor, negative });
+                batch.push(&Pair { relation, anchor, neighbor, negative });
             }
             table.write_result(batch.finish())?;
-            bar.inc(piece.len() as u64);
+            bar.inc(chunk.len() as u64);
         }
         let made = ledger.commit(table, &planned.made_from, counts.clone())?;
         hashes.remember(&path, &made.file.blake3)?;
@@ -149,38 +145,73 @@ pub fn make(
     Ok((counts, Outcome::made(since, NEW.to_owned())))
 }
 
-/// A row to be: an edge and which repetition of it.
+/// A row of the output: an edge, and the number of its draw.
 struct Row {
     key: u64,
-    edge: u32,
+    edge: EdgeNumber,
     draw: u32,
 }
 
-/// The rows to draw, and how many are left out, by reason.
+/// A row with its draws.
+struct DrawnPair {
+    relation: Relation,
+    ends: Ends,
+    negative: ProductNumber,
+}
+
+/// A product of the graph: its rank among the product ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ProductNumber(u32);
+
+impl ProductNumber {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// An edge of the graph: its row in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct EdgeNumber(u32);
+
+#[derive(Clone, Copy)]
+struct Edge {
+    a: ProductNumber,
+    b: ProductNumber,
+    relation: Relation,
+}
+
+/// The ends of an edge in the direction that was drawn.
+#[derive(Clone, Copy)]
+struct Ends {
+    anchor: ProductNumber,
+    neighbor: ProductNumber,
+}
+
+/// The rows to draw, and the number of dropped ones by reason.
 ///
-/// Rows that cannot be drawn are left out first, so that they do not use up the places of a hub.
+/// Rows that cannot be drawn are dropped first, so that they do not use up the quota of a hub.
 fn choose(graph: &Graph, texts: &FirstSegments, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts) {
-    let mut order: Vec<(u64, u32)> =
-        (0..graph.edges.len() as u32).map(|e| (graph.draws(e, seed, "hub", 0).next_u64(), e)).collect();
+    let mut order: Vec<(u64, EdgeNumber)> =
+        graph.edge_numbers().map(|edge| (graph.draws(edge, seed, "hub", 0).next_u64(), edge)).collect();
     order.sort_unstable();
-    let with_tokens = (0..graph.products.len() as u32).filter(|&p| !texts.get(p).is_empty()).count();
-    // Whether a product has a possible negative: asked for each of its edges, and a hub has many.
+    let with_tokens = graph.product_numbers().filter(|&product| !texts.get(product).is_empty()).count();
+    // Whether a product has a possible negative. It is asked for each edge, and a hub has many.
     let mut has_negative: Vec<Option<bool>> = vec![None; graph.products.len()];
     let mut taken = vec![0u64; graph.products.len()];
     let (mut rows, mut dropped) = (Vec::new(), Counts::new());
     for (_, edge) in order {
-        let (anchor, neighbor) = graph.directed(edge, seed);
-        let both = [anchor as usize, neighbor as usize];
-        let reason = if [anchor, neighbor].iter().any(|&product| texts.get(product).is_empty()) {
+        let Ends { anchor, neighbor } = graph.directed(edge, seed);
+        let both = [anchor, neighbor];
+        let reason = if both.iter().any(|&product| texts.get(product).is_empty()) {
             "without_tokens"
-        } else if !*has_negative[anchor as usize]
+        } else if !*has_negative[anchor.index()]
             .get_or_insert_with(|| with_tokens > 1 + graph.neighbors_with_tokens(anchor, texts))
         {
             "no_negative"
-        } else if both.iter().any(|&product| taken[product] >= options.max_per_product) {
+        } else if both.iter().any(|product| taken[product.index()] >= options.max_per_product) {
             "hub"
         } else {
-            both.iter().for_each(|&product| taken[product] += 1);
+            both.iter().for_each(|product| taken[product.index()] += 1);
             let draws = 0..options.draws as u32;
             rows.extend(draws.map(|draw| Row {
                 key: graph.draws(edge, seed, "pair order", draw).next_u64(),
@@ -194,18 +225,18 @@ fn choose(graph: &Graph, texts: &FirstSegments, seed: u64, options: &ShardOption
     (rows, dropped)
 }
 
-/// Numbers for product ids, in the order in which they are met.
+/// Numbers product ids in the order in which they first appear.
 #[derive(Default)]
 struct ProductNumbers {
-    numbers: HashMap<String, u32>,
+    numbers: HashMap<String, ProductNumber>,
 }
 
 impl ProductNumbers {
-    fn number(&mut self, name: &str) -> u32 {
+    fn number(&mut self, name: &str) -> ProductNumber {
         match self.numbers.get(name) {
             Some(&number) => number,
             None => {
-                let number = self.numbers.len() as u32;
+                let number = ProductNumber(self.numbers.len() as u32);
                 self.numbers.insert(name.to_owned(), number);
                 number
             }
@@ -213,51 +244,53 @@ impl ProductNumbers {
     }
 }
 
-/// The graph by number: products sorted by id, edges as in the file.
+/// The graph with numbers for products: sorted by id. The edges are in the order of the file.
 struct Graph {
     products: Vec<String>,
-    edges: Vec<(u32, u32, Relation)>,
+    edges: Vec<Edge>,
     /// Neighbors of each product by any relation, sorted; `starts` has one more entry than `products`.
     starts: Vec<u32>,
-    neighbors: Vec<u32>,
+    neighbors: Vec<ProductNumber>,
 }
 
 impl Graph {
     fn load(out: &Path, manifest: &Manifest<GraphBody>, hashes: &mut Hashes) -> Result<Self, ShardError> {
         let folder = out.join("graph");
         let mut names = ProductNumbers::default();
-        let mut ends: Vec<(u32, u32, Relation)> = Vec::new();
+        let mut edges: Vec<Edge> = Vec::new();
         for entry in &manifest.files {
             hashes.verify(&folder, entry)?;
             let path = folder.join(&entry.name);
             for rows in open_graph_edges(&path)?.read::<GraphEdgeRows>(1 << 14) {
                 for edge in rows?.iter() {
                     let edge = edge.map_err(|source| ShardError::Edge { path: path.clone(), source })?;
-                    ends.push((names.number(edge.product_a), names.number(edge.product_b), edge.relation));
+                    let (a, b) = (names.number(edge.product_a), names.number(edge.product_b));
+                    edges.push(Edge { a, b, relation: edge.relation });
                 }
             }
         }
-        Ok(Self::new(names, ends))
+        Ok(Self::new(names, edges))
     }
 
-    fn new(names: ProductNumbers, mut edges: Vec<(u32, u32, Relation)>) -> Self {
+    fn new(names: ProductNumbers, mut edges: Vec<Edge>) -> Self {
         // Numbers in the order of names, so that they do not depend on the order of edges.
-        let mut order: Vec<(String, u32)> = names.numbers.into_iter().collect();
+        let mut order: Vec<(String, ProductNumber)> = names.numbers.into_iter().collect();
         order.sort_unstable();
-        let mut renumbered = vec![0; order.len()];
+        let mut renumbered = vec![ProductNumber(0); order.len()];
         for (number, (_, first)) in order.iter().enumerate() {
-            renumbered[*first as usize] = number as u32;
+            renumbered[first.index()] = ProductNumber(number as u32);
         }
         let products: Vec<String> = order.into_iter().map(|(name, _)| name).collect();
-        for (a, b, _) in &mut edges {
-            (*a, *b) = (renumbered[*a as usize], renumbered[*b as usize]);
+        for edge in &mut edges {
+            (edge.a, edge.b) = (renumbered[edge.a.index()], renumbered[edge.b.index()]);
         }
-        let mut both: Vec<(u32, u32)> = edges.iter().flat_map(|&(a, b, _)| [(a, b), (b, a)]).collect();
+        let mut both: Vec<(ProductNumber, ProductNumber)> =
+            edges.iter().flat_map(|&Edge { a, b, .. }| [(a, b), (b, a)]).collect();
         both.sort_unstable();
         both.dedup();
         let mut starts = vec![0; products.len() + 1];
         for (from, _) in &both {
-            starts[*from as usize + 1] += 1;
+            starts[from.index() + 1] += 1;
         }
         for i in 1..starts.len() {
             starts[i] += starts[i - 1];
@@ -265,43 +298,61 @@ impl Graph {
         Self { products, edges, starts, neighbors: both.into_iter().map(|(_, to)| to).collect() }
     }
 
-    fn neighbors(&self, product: u32) -> &[u32] {
-        let product = product as usize;
+    fn product_numbers(&self) -> impl Iterator<Item = ProductNumber> {
+        (0..self.products.len() as u32).map(ProductNumber)
+    }
+
+    fn edge_numbers(&self) -> impl Iterator<Item = EdgeNumber> {
+        (0..self.edges.len() as u32).map(EdgeNumber)
+    }
+
+    fn product(&self, number: ProductNumber) -> &str {
+        &self.products[number.index()]
+    }
+
+    fn edge(&self, number: EdgeNumber) -> Edge {
+        self.edges[number.0 as usize]
+    }
+
+    fn neighbors(&self, product: ProductNumber) -> &[ProductNumber] {
+        let product = product.index();
         &self.neighbors[self.starts[product] as usize..self.starts[product + 1] as usize]
     }
 
-    fn neighbors_with_tokens(&self, product: u32, texts: &FirstSegments) -> usize {
+    fn neighbors_with_tokens(&self, product: ProductNumber, texts: &FirstSegments) -> usize {
         self.neighbors(product).iter().filter(|&&neighbor| !texts.get(neighbor).is_empty()).count()
     }
 
     /// The draws of an edge: keyed by its products and relation, not by its number.
-    fn draws(&self, edge: u32, seed: u64, purpose: &str, draw: u32) -> Draws {
-        let (a, b, relation) = self.edges[edge as usize];
-        let (a, b) = (&self.products[a as usize], &self.products[b as usize]);
+    fn draws(&self, edge: EdgeNumber, seed: u64, purpose: &str, draw: u32) -> Draws {
+        let Edge { a, b, relation } = self.edge(edge);
+        let (a, b) = (self.product(a), self.product(b));
         Draws::new(seed, purpose, format!("{a}\0{b}\0{relation}\0{draw}").as_bytes())
     }
 
-    /// Anchor and neighbor of an edge.
-    fn directed(&self, edge: u32, seed: u64) -> (u32, u32) {
-        let (a, b, _) = self.edges[edge as usize];
-        if self.draws(edge, seed, "direction", 0).below(2) == 0 { (a, b) } else { (b, a) }
+    fn directed(&self, edge: EdgeNumber, seed: u64) -> Ends {
+        let Edge { a, b, .. } = self.edge(edge);
+        let (anchor, neighbor) = if self.draws(edge, seed, "direction", 0).below(2) == 0 { (a, b) } else { (b, a) };
+        Ends { anchor, neighbor }
     }
 
     /// A product that has tokens and is neither the anchor nor one of its neighbors.
-    fn negative(&self, edge: u32, draw: u32, seed: u64, texts: &FirstSegments) -> Option<u32> {
-        let (anchor, _) = self.directed(edge, seed);
+    fn negative(&self, edge: EdgeNumber, draw: u32, seed: u64, texts: &FirstSegments) -> Option<ProductNumber> {
+        let anchor = self.directed(edge, seed).anchor;
         let neighbors = self.neighbors(anchor);
-        let possible = |p: u32| p != anchor && neighbors.binary_search(&p).is_err() && !texts.get(p).is_empty();
+        let possible = |product: ProductNumber| {
+            product != anchor && neighbors.binary_search(&product).is_err() && !texts.get(product).is_empty()
+        };
         let mut draws = self.draws(edge, seed, "negative", draw);
         let all = self.products.len() as u64;
-        // Nearly always the first try is one. An anchor with very many neighbors is worth a full look.
+        // The first try nearly always succeeds. For an anchor with very many neighbors, list all candidates.
         for _ in 0..32 {
-            let product = draws.below(all) as u32;
+            let product = ProductNumber(draws.below(all) as u32);
             if possible(product) {
                 return Some(product);
             }
         }
-        let candidates: Vec<u32> = (0..all as u32).filter(|&p| possible(p)).collect();
+        let candidates: Vec<ProductNumber> = self.product_numbers().filter(|&product| possible(product)).collect();
         (!candidates.is_empty()).then(|| candidates[draws.below(candidates.len() as u64) as usize])
     }
 }
@@ -309,20 +360,28 @@ impl Graph {
 /// Token ids of segment 0 of each product of the graph.
 struct FirstSegments {
     ids: Vec<u16>,
-    places: Vec<(u64, u16)>,
+    /// For each product: where its ids are in `ids`.
+    spans: Vec<IdSpan>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct IdSpan {
+    start: u64,
+    length: u16,
 }
 
 impl FirstSegments {
     fn load(folder: &Path, shards: &[encode::PlannedShard], graph: &Graph) -> Result<Self, ShardError> {
-        let number: HashMap<&str, u32> =
-            graph.products.iter().enumerate().map(|(i, p)| (p.as_str(), i as u32)).collect();
-        let mut texts = Self { ids: Vec::new(), places: vec![(0, 0); graph.products.len()] };
+        let number: HashMap<&str, ProductNumber> =
+            graph.product_numbers().map(|number| (graph.product(number), number)).collect();
+        let mut texts = Self { ids: Vec::new(), spans: vec![IdSpan::default(); graph.products.len()] };
         for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
             let table = open_segments(&folder.join(&shard.name))?;
             for rows in table.read::<SegmentTokenRows>(1 << 14) {
                 for row in rows?.iter().filter(|row| row.segment == 0) {
                     if let Some(&product) = row.product.and_then(|product| number.get(product)) {
-                        texts.places[product as usize] = (texts.ids.len() as u64, row.input_ids.len() as u16);
+                        texts.spans[product.index()] =
+                            IdSpan { start: texts.ids.len() as u64, length: row.input_ids.len() as u16 };
                         texts.ids.extend_from_slice(row.input_ids);
                     }
                 }
@@ -331,8 +390,8 @@ impl FirstSegments {
         Ok(texts)
     }
 
-    fn get(&self, product: u32) -> &[u16] {
-        let (start, length) = self.places[product as usize];
+    fn get(&self, product: ProductNumber) -> &[u16] {
+        let IdSpan { start, length } = self.spans[product.index()];
         &self.ids[start as usize..start as usize + usize::from(length)]
     }
 }
@@ -343,13 +402,15 @@ mod tests {
 
     fn graph_of(edges: &[(&str, &str)]) -> Graph {
         let mut names = ProductNumbers::default();
-        let ends = edges.iter().map(|(a, b)| (names.number(a), names.number(b), Relation::Substitute)).collect();
-        Graph::new(names, ends)
+        let edge =
+            |(a, b): &(&str, &str)| Edge { a: names.number(a), b: names.number(b), relation: Relation::Substitute };
+        let edges = edges.iter().map(edge).collect();
+        Graph::new(names, edges)
     }
 
     fn texts_of(graph: &Graph) -> FirstSegments {
         let n = graph.products.len();
-        FirstSegments { ids: vec![7; n], places: (0..n as u64).map(|i| (i, 1)).collect() }
+        FirstSegments { ids: vec![7; n], spans: (0..n as u64).map(|start| IdSpan { start, length: 1 }).collect() }
     }
 
     #[test]
@@ -358,10 +419,10 @@ mod tests {
         let names: Vec<String> = (0..200).map(|i| format!("leaf{i:03}")).collect();
         let star = graph_of(&names.iter().map(|n| ("center", n.as_str())).collect::<Vec<_>>());
         let texts = texts_of(&star);
-        for edge in 0..200 {
-            let (anchor, _) = star.directed(edge, 1);
+        for edge in star.edge_numbers() {
+            let anchor = star.directed(edge, 1).anchor;
             match star.negative(edge, 0, 1, &texts) {
-                None => assert_eq!(star.products[anchor as usize], "center"),
+                None => assert_eq!(star.product(anchor), "center"),
                 Some(negative) => {
                     assert_ne!(negative, anchor);
                     assert!(!star.neighbors(anchor).contains(&negative));
@@ -377,10 +438,11 @@ mod tests {
         edges.push(("n000", "stranger"));
         let graph = graph_of(&edges);
         let texts = texts_of(&graph);
-        let found: Vec<&str> = (0..500)
-            .filter(|&e| graph.products[graph.directed(e, 3).0 as usize] == "a")
-            .filter_map(|e| graph.negative(e, 0, 3, &texts))
-            .map(|p| graph.products[p as usize].as_str())
+        let found: Vec<&str> = graph
+            .edge_numbers()
+            .filter(|&edge| graph.product(graph.directed(edge, 3).anchor) == "a")
+            .filter_map(|edge| graph.negative(edge, 0, 3, &texts))
+            .map(|product| graph.product(product))
             .collect();
         assert!(found.len() > 100 && found.iter().all(|&p| p == "stranger"));
     }
@@ -399,11 +461,12 @@ mod tests {
         };
         // Edges whose anchor is the hub have no possible negative: all others are its neighbors.
         let (rows, reasons) = dropped(&texts);
-        let from_hub = (0..50).filter(|&e| graph.products[graph.directed(e, 0).0 as usize] == "hub").count() as u64;
+        let is_from_hub = |&edge: &EdgeNumber| graph.product(graph.directed(edge, 0).anchor) == "hub";
+        let from_hub = graph.edge_numbers().filter(is_from_hub).count() as u64;
         assert_eq!((rows, reasons["no_negative"]), (24, 3 * from_hub));
-        // Products without tokens do not use up the hub's places.
-        for place in &mut texts.places[1..=30] {
-            place.1 = 0;
+        // Products without tokens do not use up the quota of the hub.
+        for span in &mut texts.spans[1..=30] {
+            span.length = 0;
         }
         let (rows, reasons) = dropped(&texts);
         assert_eq!(rows, 24, "{reasons:?}");

@@ -1,4 +1,4 @@
-//! The seal: checks that every shard is there, hashes them, and writes the manifest last.
+//! The seal: checks that every shard exists, hashes them, and writes the manifest last.
 use std::{path::Path, time::Instant};
 
 use schemas::{
@@ -28,7 +28,7 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// Name of the resolved options.
 const OPTIONS: &str = "options.toml";
 
-/// Seals the shards, or finds that they are sealed. `tasks` is for the message about shards that are missing.
+/// Seals the shards, or finds that they are sealed. `tasks` is for the error message about missing shards.
 pub fn make(
     settings: StepSettings<'_>,
     corpus: &Manifest<CorpusBody>,
@@ -43,7 +43,7 @@ pub fn make(
         Err(ManifestError::Absent { .. }) => None,
         other => Some(other?),
     };
-    let (planned, pairs) = parts(settings, corpus, pool, graph);
+    let Plan { shards: planned, pairs } = plan(settings, corpus, pool, graph);
     let mut counts = ShardCounts { rejected: corpus.body.counts.rejected.clone(), ..Default::default() };
     let ledger = Ledger::open(&settings.out, "shards")?;
     let (mut missing, mut entries) = (Vec::new(), Vec::new());
@@ -109,7 +109,7 @@ pub fn make(
     Ok((manifest.seal(&folder)?, Outcome::made(since, NEW.to_owned())))
 }
 
-/// Puts a small file back that is missing; one that was changed is refused.
+/// Restores a small file that is missing; a changed one is refused.
 fn put_copy(folder: &Path, name: &str, wanted: &[u8], hashes: &mut Hashes) -> Result<(), StoreError> {
     let path = folder.join(name);
     if !path.exists() {
@@ -119,21 +119,26 @@ fn put_copy(folder: &Path, name: &str, wanted: &[u8], hashes: &mut Hashes) -> Re
     if found == wanted { Ok(()) } else { Err(StoreError::Damaged { path, found, wanted }) }
 }
 
-/// The shards and pairs that these inputs and options give.
-pub fn parts(
+/// The planned shards and pairs of these inputs and options.
+pub fn plan(
     settings: StepSettings<'_>,
     corpus: &Manifest<CorpusBody>,
     pool: &Manifest<PoolBody>,
     graph: &Manifest<GraphBody>,
-) -> (Vec<encode::PlannedShard>, pairs::PlannedPairs) {
-    let planned =
-        encode::plan(corpus, &pool.data_blake3(), settings.tokenizer, (settings.max_tokens, settings.finds_nouns()));
-    let pairs = pairs::plan(&planned, &graph.data_blake3(), settings.seed, &settings.shard_options());
-    (planned, pairs)
+) -> Plan {
+    let shards = encode::plan(settings, corpus, &pool.data_blake3());
+    let pairs = pairs::plan(&shards, &graph.data_blake3(), settings.seed, &settings.shard_options());
+    Plan { shards, pairs }
 }
 
-/// The options that decide the shards, and those of corpus and pool that a reader asks for; how phrases were mined stands in the pool's
-/// manifest.
+/// All tables of `OUT/shards`.
+pub struct Plan {
+    pub shards: Vec<encode::PlannedShard>,
+    pub pairs: pairs::PlannedPairs,
+}
+
+/// The options of the shards, and those of corpus and pool that readers want to know. The pool's manifest has the
+/// options of mining.
 #[derive(Serialize)]
 struct Options<'a> {
     max_tokens: u16,
@@ -155,5 +160,5 @@ fn options_toml(settings: StepSettings<'_>, corpus: &CorpusBody, pool: &PoolBody
         shards: &settings.shard_options(),
     };
     let toml = toml::to_string(&options).map_err(ShardError::Options)?;
-    Ok(format!("# The options that these shards were made with.\n{toml}"))
+    Ok(format!("# The options of these shards.\n{toml}"))
 }

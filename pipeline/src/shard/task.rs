@@ -1,20 +1,20 @@
-//! Which share of the buckets a process makes, so that many machines can make the shards of one folder.
+//! Which part of the buckets a process encodes, so that many machines can share one folder.
 //!
-//! It is said by `--task i/n`, or by the scheduler that started it: a Slurm array or an indexed Job of Kubernetes.
+//! `--task i/n` gives it, or the scheduler that started the process: a Slurm array or a Kubernetes indexed Job.
 use schemas::Task;
 
-/// What says which task a process is cannot be used.
+/// The task of a process cannot be determined.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
-    /// A variable of the scheduler is no number.
-    #[error("{variable} is `{found}`, wanted a number\nhint: say which task this is with --task i/n")]
-    NoNumber {
+    /// A variable of the scheduler is not a number.
+    #[error("{variable} is `{found}`, wanted a number\nhint: give the task with --task i/n")]
+    NotANumber {
         /// Its name.
         variable: &'static str,
         /// Its value.
         found: String,
     },
-    /// The numbers of a Slurm array have gaps, so they do not say which share is whose.
+    /// The numbers of a Slurm array have gaps, so they do not determine the parts.
     #[error(
         "the Slurm array has {count} tasks numbered {min} to {max}, with gaps, or SLURM_ARRAY_TASK_MIN and _MAX are missing\n\
          hint: add --tasks with the number of tasks of the whole array; task {id} is then task {id} of it"
@@ -32,28 +32,28 @@ pub enum TaskError {
     /// The index is not below the number of tasks.
     #[error("{variable} is {index}, wanted a number below {of}, that of --tasks\nhint: number the tasks from 0")]
     Outside {
-        /// Where the index is from.
+        /// The variable with the index.
         variable: &'static str,
-        /// What it is.
+        /// Its value.
         index: u32,
         /// The number of tasks.
         of: u32,
     },
-    /// The scheduler says which, and nobody says of how many.
+    /// The scheduler gives the task, but not the number of tasks.
     #[error(
-        "{variable} is {index}, but nothing says of how many tasks\n\
-         hint: add --tasks with the tasks of the whole array, or the completions of the Job"
+        "{variable} is {index}, but the number of tasks is unknown\n\
+         hint: add --tasks with the size of the whole array, or the completions of the Job"
     )]
     OfHowMany {
-        /// Where the index is from.
+        /// The variable with the index.
         variable: &'static str,
-        /// Which.
+        /// Its value.
         index: u32,
     },
-    /// `--tasks` says of how many, and nothing says which.
+    /// `--tasks` gives the number of tasks, but the task is unknown.
     #[error(
-        "--tasks is {of}, but nothing says which task this is\n\
-         hint: a Slurm array (SLURM_ARRAY_TASK_ID) or an indexed Job of Kubernetes (JOB_COMPLETION_INDEX) does; by hand, use --task i/{of}"
+        "--tasks is {of}, but the task of this process is unknown\n\
+         hint: start it in a Slurm array (SLURM_ARRAY_TASK_ID) or a Kubernetes indexed Job (JOB_COMPLETION_INDEX), or give --task i/{of}"
     )]
     Which {
         /// The number of tasks.
@@ -64,15 +64,15 @@ pub enum TaskError {
 const SLURM: &str = "SLURM_ARRAY_TASK_ID";
 const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
 
-/// The task that the scheduler gave this process; `None` where no scheduler did. `variable` reads the
-/// environment, `tasks` is the number of tasks where it was said.
+/// The task that the scheduler gave this process; `None` without a scheduler. `variable` reads the
+/// environment, `tasks` is the number of tasks, if it was given.
 ///
 /// A Slurm array needs no number: its tasks are counted from its lowest index, if they have no gaps. (An array
 /// of which some tasks are sent again has gaps, or counts fewer tasks.)
 pub fn of_scheduler(tasks: Option<u32>, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Task>, TaskError> {
     let number = |name: &'static str| match variable(name) {
         None => Ok(None),
-        Some(found) => found.parse::<u32>().map(Some).map_err(|_| TaskError::NoNumber { variable: name, found }),
+        Some(found) => found.parse::<u32>().map(Some).map_err(|_| TaskError::NotANumber { variable: name, found }),
     };
     let within = |variable, index, of| Task::new(index, of).map(Some).ok_or(TaskError::Outside { variable, index, of });
     match (number(SLURM)?, number(KUBERNETES)?, tasks) {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheduler_says_which_task() {
+    fn the_scheduler_gives_the_task() {
         let is = |index, of| Ok(Task::new(index, of));
         assert_eq!(task(None, &[]), Ok(None));
         assert_eq!(task(None, &slurm("2", "7", "0", "6")), is(2, 7));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_say_which_task_is_refused() {
+    fn incomplete_variables_are_refused() {
         for (tasks, variables, wanted) in [
             (None, &slurm("4", "2", "1", "4")[..], "with gaps"),
             (None, &slurm("8", "4", "0", "12"), "with gaps"),
@@ -136,10 +136,10 @@ mod tests {
             (None, &slurm("two", "4", "0", "12"), "`two`, wanted a number"),
             (Some(7), &slurm("7", "7", "1", "7"), "wanted a number below 7"),
             (Some(2), &[("JOB_COMPLETION_INDEX", "2")], "wanted a number below 2"),
-            (None, &[("JOB_COMPLETION_INDEX", "2")], "JOB_COMPLETION_INDEX is 2, but nothing says of how many"),
-            (None, &[("SLURM_ARRAY_TASK_ID", "3")], "SLURM_ARRAY_TASK_ID is 3, but nothing says of how many"),
-            (None, &[("SLURM_ARRAY_TASK_ID", "0")], "SLURM_ARRAY_TASK_ID is 0, but nothing says of how many"),
-            (Some(2), &[], "which task this is"),
+            (None, &[("JOB_COMPLETION_INDEX", "2")], "JOB_COMPLETION_INDEX is 2, but the number of tasks is unknown"),
+            (None, &[("SLURM_ARRAY_TASK_ID", "3")], "SLURM_ARRAY_TASK_ID is 3, but the number of tasks is unknown"),
+            (None, &[("SLURM_ARRAY_TASK_ID", "0")], "SLURM_ARRAY_TASK_ID is 0, but the number of tasks is unknown"),
+            (Some(2), &[], "the task of this process is unknown"),
         ] {
             let error = task(tasks, variables).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
