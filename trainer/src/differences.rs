@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// An option that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
+pub struct Difference {
     /// Its name; keys of tables within tables are joined by dots.
     pub key: String,
     /// What it was.
@@ -24,7 +24,7 @@ impl fmt::Display for Difference {
 }
 
 /// What differs, by key.
-pub(crate) fn differences(before: &Value, now: &Value) -> Vec<Difference> {
+pub fn differences(before: &Value, now: &Value) -> Vec<Difference> {
     let [before, now] = [before, now].map(|value| {
         let mut values = BTreeMap::new();
         flatten("", value, &mut values);

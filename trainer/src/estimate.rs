@@ -6,7 +6,6 @@ use std::{
 
 use crate::{
     data::{Position, pair_batches, segment_batches},
-    device::{Machine, compute_kind},
     log::brief,
     masking::Masking,
     optimizer::Optimizer,
@@ -14,6 +13,7 @@ use crate::{
     step::{masked_gradients, neighbor_gradients},
     world::World,
 };
+use ebert_kernels::device::Machine;
 
 /// What a run is expected to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,7 +42,7 @@ impl Estimate {
         }
         let recipe = plan.recipe.clone();
         let device = Machine::look().device(request.device, 0)?;
-        let model = plan.start.model(recipe.seed, device, compute_kind(recipe.compute, device))?;
+        let model = plan.start.model(recipe.seed, device, recipe.compute)?;
         let mut optimizer = Optimizer::new(model.parameters(), recipe.optimizer, device);
         let lowest_score = plan.shards.manifest().body.pool.lowest_score;
         let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
@@ -112,7 +112,7 @@ impl std::fmt::Display for Estimate {
 }
 
 /// The most memory that this process has had, in bytes.
-pub(crate) fn peak_memory() -> Option<u64> {
+pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(1024 * line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?)

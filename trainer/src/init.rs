@@ -2,15 +2,17 @@
 use std::path::{Path, PathBuf};
 
 use schemas::{StoreError, store::hash_file};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::{
     data::{Shards, Vocabulary, VocabularyError, tokens_of_model},
-    hub::{self, HubError},
-    model::{BertConfig, BertForMaskedLm, ConfigError, weights, weights::WeightsError},
+    fetch::{FetchError, fetch},
     recipe::Recipe,
-    tasks::tokens,
 };
+use ebert_bert::{
+    BertConfig, BertForMaskedLm, CannotCompute, Compute, ConfigError, Decision, tokens, weights, weights::WeightsError,
+};
+use ebert_hub::Progress;
 
 /// A run cannot start from this.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +48,7 @@ pub enum InitError {
     },
     /// It is a model's id.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Fetch(#[from] FetchError),
     /// Its vocabulary is another.
     #[error(
         "the vocabulary of `{}` does not fit the shards: token {id} is {found}, in the shards {wanted}\n\
@@ -104,6 +106,9 @@ pub enum InitError {
         /// Tokens of the longest segment.
         tokens: u16,
     },
+    /// The device cannot compute as the recipe demands.
+    #[error(transparent)]
+    Compute(#[from] CannotCompute),
     /// Its configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -129,7 +134,9 @@ pub fn folder_of(model: &Path, talk: bool) -> Result<PathBuf, InitError> {
         _ if model.join("config.json").is_file() => Ok(model.to_owned()),
         _ if result.join("config.json").is_file() => Ok(result),
         _ if model.is_dir() => Err(InitError::NoModel { path: model.to_owned() }),
-        Some(id) if !model.exists() && hub::is_id(id) => Ok(hub::fetch(id, talk)?),
+        Some(id) if !model.exists() && ebert_hub::is_id(id) => {
+            Ok(fetch(id, if talk { Progress::Bars } else { Progress::Hidden })?)
+        }
         _ => Err(InitError::NoFolder { path: model.to_owned() }),
     }
 }
@@ -179,9 +186,13 @@ impl Start {
         Ok(start)
     }
 
-    /// Makes the model. Says in `notes` what of it is fresh or left out.
-    pub fn model(&mut self, seed: u64, device: Device, compute: Kind) -> Result<BertForMaskedLm, InitError> {
-        let model = BertForMaskedLm::new(&self.config, seed, device, compute);
+    /// Makes the model, and adds to `notes` what of it is fresh or left out.
+    ///
+    /// # Errors
+    /// If its weights cannot be read, or the device cannot compute as the recipe demands.
+    pub fn model(&mut self, seed: u64, device: Device, compute: Compute) -> Result<BertForMaskedLm, InitError> {
+        let decision = Decision::on(compute, device, &self.config)?;
+        let model = BertForMaskedLm::new(&self.config, seed, device, decision);
         if let Some((folder, _)) = &self.from {
             let found = weights::load(folder, model.parameters())?;
             if !found.fresh.is_empty() {

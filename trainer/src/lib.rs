@@ -1,28 +1,23 @@
 //! Training shards to an E-BERT checkpoint.
 //!
-//! In the order in which data flows: [`data`] (shards, order, batches), [`masking`] (section 3.2 of the paper),
-//! [`model`] (BERT), [`neighbor`] (section 3.3), [`optimizer`], [`pretrain`] (the loop), [`checkpoint`] with its [`card`], [`log`],
-//! [`report`]. [`recipe`]
-//! is one run as a file; [`device`] finds where to compute; [`native`] closes the gaps of tch.
+//! In the order of the data flow: [`data`] (shards, order, batches), [`masking`] (section 3.2 of the paper), [`neighbor`]
+//! (section 3.3), [`optimizer`], [`step`], [`schedule`], [`pretrain`] (the loop), [`checkpoint`] with its [`card`], [`log`]
+//! and [`report`]. [`recipe`] is one run as a file, [`run`] its folder, [`init`] and [`fetch`] the model that it starts from.
 //!
-//! [`cross_attention`] draws how two titles attend to each other. [`tasks`] fine-tunes for the paper's four tasks.
-//!
-//! Pre-training never sees raw text, phrase strings or the graph: only shard rows and their manifest. Fine-tuning reads task files.
-pub mod bench;
+//! Training never sees raw text, phrase strings or the graph: only the rows of shards and their manifest. The model is in
+//! `ebert_bert`, everything that is not safe Rust in `ebert_kernels`, fine-tuning in `ebert_tasks`.
+#![forbid(unsafe_code)]
+
 pub mod card;
 pub mod checkpoint;
-pub mod cross_attention;
 pub mod data;
-pub mod device;
-mod differences;
+pub mod differences;
 pub mod estimate;
-pub mod hub;
+pub mod fetch;
 pub mod init;
-mod lock;
+pub mod lock;
 pub mod log;
 pub mod masking;
-pub mod model;
-pub mod native;
 pub mod neighbor;
 pub mod optimizer;
 pub mod pretrain;
@@ -31,5 +26,4 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod step;
-pub mod tasks;
 pub mod world;

@@ -8,7 +8,7 @@ use std::{
 use schemas::Lock;
 
 /// Warns, once per process, that other processes do not see the lock of a folder.
-pub(crate) fn warn(lock: &Lock, folder: &Path) {
+pub fn warn(lock: &Lock, folder: &Path) {
     static WARNED: Once = Once::new();
     if let Some(why) = lock.unsupported() {
         WARNED.call_once(|| {

@@ -13,7 +13,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::{data::starts, model::upload};
+use crate::data::starts;
+use ebert_bert::upload;
 
 /// How distances add up over tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +28,10 @@ pub enum Reduction {
 }
 
 /// What e_ij is divided by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", value(rename_all = "snake_case"))]
 pub enum Scale {
     /// Nothing, as printed.
     #[default]
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn ragged_pairs_have_the_loss_of_the_equations() {
-        let _alone = crate::native::generator();
+        let _alone = ebert_kernels::generator();
         let lengths = [9, 7, 7, 5, 4, 3];
         let pairs = [[0, 3, 5], [4, 1, 2], [5, 0, 4]];
         let hidden = hidden(35, 6);
@@ -249,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_pair_does_not_depend_on_what_is_beside_it() {
-        let _alone = crate::native::generator();
+        let _alone = ebert_kernels::generator();
         let lengths = [9, 7, 7, 5, 4, 3];
         let hidden = hidden(35, 6);
         let options = NeighborOptions { margin: 50.0, ..Default::default() };
@@ -260,7 +262,7 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_small_steps() {
-        let _alone = crate::native::generator();
+        let _alone = ebert_kernels::generator();
         let lengths = [6, 5, 4];
         let options = NeighborOptions { scale: Scale::SqrtD, reduction: Reduction::Mean, ..Default::default() };
         let hidden = hidden(15, 4).set_requires_grad(true);

@@ -2,10 +2,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::{
-    model::Parameters,
-    native::{self, AdamW, Gate, TorchError},
-};
+use ebert_bert::Parameters;
+use ebert_kernels::{AdamW, Gate, TorchError};
 
 /// The recipe's part of the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -149,15 +147,21 @@ impl Optimizer {
     pub fn new(parameters: &Parameters, options: OptimizerOptions, device: Device) -> Self {
         let group = |decayed: bool| {
             let plain = |name: &str| name.ends_with(".bias") || name.contains("LayerNorm");
-            let (names, parameters): (Vec<_>, Vec<_>) = parameters
-                .iter()
-                .filter(|(name, _)| plain(name) != decayed)
-                .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
+            let of_group = |name: &str| plain(name) != decayed;
+            let (names, gradients): (Vec<_>, Vec<_>) = parameters
+                .gradients()
+                .filter(|(name, _)| of_group(name))
+                .map(|(name, gradient)| (name.to_owned(), gradient))
                 .unzip();
+            let parameters: Vec<Tensor> = parameters
+                .iter()
+                .filter(|(name, _)| of_group(name))
+                .map(|(_, parameter)| parameter.shallow_clone())
+                .collect();
             let zeros = || parameters.iter().map(|p: &Tensor| p.detach().zeros_like()).collect();
             Group {
                 weight_decay: if decayed { options.weight_decay } else { 0.0 },
-                gradients: parameters.iter().map(gradient).collect(),
+                gradients,
                 averages: zeros(),
                 squares: zeros(),
                 names,
@@ -182,7 +186,7 @@ impl Optimizer {
     pub fn set_aside(&self) -> Result<Vec<Tensor>, TorchError> {
         let gradients = self.gradients();
         let aside = gradients.iter().map(Tensor::copy).collect();
-        native::zero(&gradients)?;
+        ebert_kernels::zero(&gradients)?;
         Ok(aside)
     }
 
@@ -191,7 +195,7 @@ impl Optimizer {
     pub fn step(&mut self, learning_rate: f64) -> Result<Tensor, TorchError> {
         let _no_grad = tch::no_grad_guard();
         let gradients = self.gradients();
-        let norm = native::norm(&gradients)?;
+        let norm = ebert_kernels::norm(&gradients)?;
         let taken = norm.isfinite().to_kind(Kind::Float);
         self.steps += &taken;
         let divisor = match self.options.clip {
@@ -207,9 +211,9 @@ impl Optimizer {
                 epsilon: self.options.epsilon,
             };
             let Group { parameters, gradients, averages, squares, .. } = group;
-            native::fused_adamw(parameters, gradients, averages, squares, &gate, constants)?;
+            ebert_kernels::fused_adamw(parameters, gradients, averages, squares, &gate, constants)?;
         }
-        native::zero(&gradients)?;
+        ebert_kernels::zero(&gradients)?;
         Ok(norm)
     }
 
@@ -245,16 +249,6 @@ impl Optimizer {
         let averages = self.groups.iter().flat_map(|group| group.averages.iter().chain(&group.squares));
         averages.chain([&self.steps]).map(Tensor::shallow_clone).collect()
     }
-}
-
-/// The gradient of a parameter, which it gets if it has none.
-fn gradient(parameter: &Tensor) -> Tensor {
-    if !parameter.grad().defined() {
-        // Only a backward pass makes one.
-        (parameter.sum(Kind::Float) * 0.0).backward();
-        let _ = parameter.grad().zero_();
-    }
-    parameter.grad()
 }
 
 #[cfg(test)]

@@ -16,13 +16,13 @@ use crate::{
     data::{Batch, pair_batches, segment_batches},
     log::{HeldOutRecord, Measured, StepRecord},
     masking::MaskMode,
-    model::{cross_entropy, upload},
-    native::{self, Reading},
     recipe::Scheme,
     run::{Run, RunError},
     schedule::PlannedStage,
     step::{masked_gradients, neighbor_gradients, predict},
 };
+use ebert_bert::{cross_entropy, upload};
+use ebert_kernels::Reading;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,8 +319,8 @@ impl Run {
             return Ok(Tensor::zeros([2], (Kind::Float, self.model.encoder().device())));
         };
         let gradients = self.optimizer.gradients();
-        let norms = Tensor::stack(&[native::norm(aside)?, native::norm(&gradients)?], 0);
-        native::add(&gradients, aside)?;
+        let norms = Tensor::stack(&[ebert_kernels::norm(aside)?, ebert_kernels::norm(&gradients)?], 0);
+        ebert_kernels::add(&gradients, aside)?;
         Ok(norms)
     }
 }

@@ -8,15 +8,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use ebert_bert::Compute;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     data::Corpus,
     masking::{MaskMode, MaskingOptions, switch::SwitchOptions},
-    model::BertConfig,
     neighbor::NeighborOptions,
     optimizer::OptimizerOptions,
 };
+use ebert_bert::BertConfig;
 
 /// One pre-training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,19 +93,6 @@ impl Scheme {
             Self::None => Vec::new(),
         }
     }
-}
-
-/// The kind of number that layers compute in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compute {
-    /// bfloat16 on a GPU, float32 elsewhere.
-    #[default]
-    Auto,
-    /// Single precision.
-    Float32,
-    /// Eight bits of mantissa.
-    Bfloat16,
 }
 
 /// The shape of a fresh BERT; the vocabulary is that of the shards.

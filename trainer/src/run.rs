@@ -12,18 +12,20 @@ use tch::Tensor;
 use crate::{
     checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
     data::{DataError, HeldOut, Shards},
-    device::{DeviceError, Machine, Wish, compute_kind},
     differences::{Difference, differences},
     init::{InitError, Start, folder_of},
     lock,
     log::{HeldOutRecord, Journal, StepRecord, Talk},
     masking::{MaskMode, Masking, switch::Switch},
-    model::BertForMaskedLm,
-    native::TorchError,
     optimizer::Optimizer,
     recipe::{Recipe, RecipeError},
     schedule::Schedule,
     world::{Ranks, World, WorldError},
+};
+use ebert_bert::BertForMaskedLm;
+use ebert_kernels::{
+    TorchError,
+    device::{DeviceError, Machine, Wish},
 };
 
 /// What a user asks for.
@@ -293,8 +295,7 @@ impl Plan {
             return Ok(Opened::Finished(Checkpoints::of(&self.folder, 1).model()));
         }
 
-        let compute = compute_kind(self.recipe.compute, device);
-        let model = self.start.model(self.recipe.seed, device, compute)?;
+        let model = self.start.model(self.recipe.seed, device, self.recipe.compute)?;
         let mut optimizer = Optimizer::new(model.parameters(), self.recipe.optimizer, device);
         if let Some((state, folder)) = newest {
             Checkpoints::restore(folder, state, &model, &mut optimizer)?;
@@ -380,9 +381,7 @@ impl Plan {
             crate::log::brief(model.parameters().count() as f64),
             if self.start.from.is_some() { "from INIT" } else { "fresh" },
         ));
-        if let Some(layers) = model.encoder().layers_are() {
-            journal.say(&format!("layers    {layers}"));
-        }
+        journal.say(&format!("compute   {}", model.encoder().decision()));
         if resumed {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }

@@ -7,10 +7,10 @@ use tch::{Kind, Tensor};
 use crate::{
     data::{Batch, MaskedBatch, PairBatch},
     masking::MaskMode,
-    model::{BertForMaskedLm, Packed, Phase, upload},
     neighbor::{self, NeighborOptions},
     world::World,
 };
+use ebert_bert::{BertForMaskedLm, Packed, Phase, upload};
 
 /// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and gives this process's share of that loss, in nats, a scalar on
 /// the device; `None` where nothing of the whole batch was selected. At most `at_once` tokens go through the model at once (0: any number).
@@ -40,7 +40,7 @@ pub fn neighbor_gradients(
 ) -> Tensor {
     let (encoder, all) = (model.encoder(), pairs.pairs.len() as f64);
     let losses = pairs.parts(world.share(pairs.pairs.len()), at_once).into_iter().map(|part| {
-        let packed = Packed::new(&part.input_ids, &part.lengths, encoder.layout());
+        let packed = Packed::new(&part.input_ids, &part.lengths, encoder.device());
         let hidden = encoder.encode(&packed, Phase::Train);
         let loss = neighbor::loss(&hidden, &part.lengths, &part.pairs, options);
         loss * (options.weight * part.pairs.len() as f64 / all)
@@ -62,21 +62,18 @@ fn backward(model: &BertForMaskedLm, losses: impl Iterator<Item = Tensor>) -> Te
 
 /// Sum of the cross entropies at the selected tokens of sequences of these lengths, in nats, a scalar; `None` where none is selected.
 pub fn masked_loss(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) -> Option<Tensor> {
-    let packed = Packed::new(&batch.input_ids, lengths, model.encoder().layout());
+    let packed = Packed::new(&batch.input_ids, lengths, model.encoder().device());
     (!batch.selected.is_empty()).then(|| model.loss_at(&packed, &batch.selected, &batch.labels, Phase::Train))
 }
 
-/// Scores at the selected tokens of sequences of these lengths, `[N, vocab_size]` or more columns of minus infinity, without dropout, and what stood there, `[N]`; `None` where
-/// none is selected.
+/// Logits at the selected tokens of sequences of these lengths, `[N, vocab_size]`, without dropout, and the labels, `[N]`; `None`
+/// if none is selected.
 pub fn predict(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) -> Option<(Tensor, Tensor)> {
     if batch.selected.is_empty() {
         return None;
     }
-    let layout = model.encoder().layout();
-    let packed = Packed::new(&batch.input_ids, lengths, layout);
+    let device = model.encoder().device();
+    let packed = Packed::new(&batch.input_ids, lengths, device);
     let labels: Vec<i32> = batch.labels.iter().map(|&id| i32::from(id)).collect();
-    Some((
-        model.predict_at(&packed, &batch.selected, Phase::Evaluate),
-        upload(&labels, layout.device).to_kind(Kind::Int64),
-    ))
+    Some((model.predict_at(&packed, &batch.selected, Phase::Evaluate), upload(&labels, device).to_kind(Kind::Int64)))
 }

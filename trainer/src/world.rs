@@ -7,7 +7,7 @@ use std::{env, path::PathBuf, time::Duration};
 
 use tch::{Device, Tensor};
 
-use crate::native::{
+use ebert_kernels::{
     TorchError,
     group::{self, Group, Meeting},
 };

@@ -16,7 +16,8 @@ use crate::masking::MaskMode;
 use tensorboard::EventFile;
 
 /// For whom the run talks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Talk {
     /// A person: a bar on a terminal, a line now and then elsewhere.
     #[default]
@@ -86,7 +87,7 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-pub(crate) fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+pub fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
@@ -147,7 +148,7 @@ struct Recent {
 /// Seconds between two lines where there is no bar.
 pub const SILENCE: Duration = Duration::from_secs(20);
 
-pub(crate) const METRICS: &str = "metrics.jsonl";
+pub const METRICS: &str = "metrics.jsonl";
 
 impl Journal {
     /// Opens the journal of a run that has done `step` of `steps`. Lines of later steps, which a stopped run wrote after its

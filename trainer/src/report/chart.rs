@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 /// A line of a chart.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Series {
+pub struct Series {
     /// What the legend calls it.
     pub name: String,
     /// Number of its colour.
@@ -18,7 +18,7 @@ pub(super) struct Series {
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#000000"];
 
 /// A colour by number.
-pub(super) fn colour(number: usize) -> &'static str {
+pub fn colour(number: usize) -> &'static str {
     COLOURS[number % COLOURS.len()]
 }
 
@@ -32,7 +32,7 @@ const TOP: f64 = 14.0;
 const BOTTOM: f64 = 40.0;
 
 /// A figure of these lines over steps; `None` where no line has a point.
-pub(super) fn chart(title: &str, unit: &str, series: &[Series]) -> Option<String> {
+pub fn chart(title: &str, unit: &str, series: &[Series]) -> Option<String> {
     let lines: Vec<(&Series, Vec<(f64, f64)>)> = series.iter().map(|s| (s, thinned(&s.points))).collect();
     let all = || lines.iter().flat_map(|(_, points)| points);
     let last = all().map(|p| p.0).fold(f64::NEG_INFINITY, f64::max);
@@ -152,7 +152,7 @@ fn trim(text: String) -> String {
 }
 
 /// A text within HTML or SVG.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

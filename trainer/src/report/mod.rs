@@ -1,5 +1,5 @@
 //! Runs as a page: `report.html`, drawn from `metrics.jsonl`. Several runs in one page give the paper's Figure 7.
-pub(crate) mod chart;
+pub mod chart;
 
 use std::{
     fs,
@@ -111,7 +111,7 @@ pub fn report(runs: &[PathBuf], page: &Path) -> Result<(), ReportError> {
 ///
 /// # Errors
 /// When a run has no metrics.
-pub(crate) fn figures(runs: &[(String, PathBuf)]) -> Result<String, ReportError> {
+pub fn figures(runs: &[(String, PathBuf)]) -> Result<String, ReportError> {
     let told = runs.iter().map(|(name, run)| Ok(Told { name: name.clone(), ..Told::read(run)? }));
     Ok(body(&told.collect::<Result<Vec<_>, ReportError>>()?))
 }
@@ -240,7 +240,7 @@ fn table(runs: &[Told]) -> String {
 }
 
 /// How a page looks.
-pub(crate) const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}\
+pub const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}\
 h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}\
 table{border-collapse:collapse}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right;font-weight:normal}\
 thead th{color:#555}tbody th{text-align:left}tbody th i{display:inline-block;width:.7em;height:.7em;margin-right:.5em}small{color:#666}\

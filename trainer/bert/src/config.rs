@@ -1,0 +1,199 @@
+//! `config.json` of a Hugging Face BERT.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The shape of a BERT. Field names are those of `transformers`' `BertConfig`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BertConfig {
+    /// Rows of the word embedding.
+    pub vocab_size: i64,
+    /// Width of the hidden states.
+    pub hidden_size: i64,
+    /// Layers.
+    pub num_hidden_layers: i64,
+    /// Attention heads; they divide `hidden_size`.
+    pub num_attention_heads: i64,
+    /// Width between the two halves of a feed-forward layer.
+    pub intermediate_size: i64,
+    /// Its activation.
+    #[serde(default)]
+    pub hidden_act: Activation,
+    /// Dropout of hidden states.
+    #[serde(default = "tenth")]
+    pub hidden_dropout_prob: f64,
+    /// Dropout of attention weights.
+    #[serde(default = "tenth")]
+    pub attention_probs_dropout_prob: f64,
+    /// Longest sequence, special tokens counted.
+    #[serde(default = "positions")]
+    pub max_position_embeddings: i64,
+    /// Rows of the token type embedding.
+    #[serde(default = "types")]
+    pub type_vocab_size: i64,
+    /// Standard deviation of fresh weights.
+    #[serde(default = "initializer")]
+    pub initializer_range: f64,
+    /// Added to the variance in a layer norm.
+    #[serde(default = "epsilon")]
+    pub layer_norm_eps: f64,
+}
+
+/// What stands between the halves of a feed-forward layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// x times the normal distribution function.
+    #[default]
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// The same by tanh.
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
+    GeluTanh,
+    /// max(0, x).
+    #[serde(rename = "relu")]
+    Relu,
+}
+
+/// No size of a BERT is larger than this; what is was a slip.
+const MOST: i64 = 1 << 20;
+const MOST_LAYERS: i64 = 1 << 10;
+
+fn tenth() -> f64 {
+    0.1
+}
+fn positions() -> i64 {
+    512
+}
+fn types() -> i64 {
+    2
+}
+fn initializer() -> f64 {
+    0.02
+}
+fn epsilon() -> f64 {
+    1e-12
+}
+
+/// A configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`\nhint: INIT is a Hugging Face folder with `config.json` and `model.safetensors`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no configuration of a BERT.
+    #[error("`{}` is not the configuration of a BERT", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where it went wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A model that is not BERT, or a BERT that this build does not know.
+    #[error("`{}` has {key} {found}, wanted {wanted}", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// Which entry.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// Values that this build knows.
+        wanted: &'static str,
+    },
+}
+
+impl BertConfig {
+    /// The shape of BERT-base (Devlin et al. 2019), with so many tokens.
+    pub fn base(vocab_size: i64) -> Self {
+        Self {
+            vocab_size,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: Activation::Gelu,
+            hidden_dropout_prob: tenth(),
+            attention_probs_dropout_prob: tenth(),
+            max_position_embeddings: positions(),
+            type_vocab_size: types(),
+            initializer_range: initializer(),
+            layer_norm_eps: epsilon(),
+        }
+    }
+
+    /// Reads `config.json` of a folder.
+    pub fn read(folder: &Path) -> Result<Self, ConfigError> {
+        let path = folder.join("config.json");
+        let bytes = fs::read(&path).map_err(|source| ConfigError::Io { path: path.clone(), source })?;
+        let malformed = |source| ConfigError::Malformed { path: path.clone(), source };
+        let all: Map<String, Value> = serde_json::from_slice(&bytes).map_err(malformed)?;
+        for (key, wanted) in [("model_type", "bert"), ("position_embedding_type", "absolute")] {
+            match all.get(key) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(found)) if found == wanted => {}
+                Some(found) => return Err(ConfigError::Other { path, key, found: found.to_string(), wanted }),
+            }
+        }
+        let config: Self = serde_json::from_value(all.into()).map_err(malformed)?;
+        config.check().map_err(|(key, found, wanted)| ConfigError::Other { path, key, found, wanted })?;
+        Ok(config)
+    }
+
+    /// What is wrong with it, if anything: entry, value, and what it may be.
+    pub fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
+        for (key, value) in [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("intermediate_size", self.intermediate_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("type_vocab_size", self.type_vocab_size),
+        ] {
+            if !(1..=MOST).contains(&value) {
+                return Err((key, value.to_string(), "a number from 1 to 1,048,576"));
+            }
+        }
+        if self.num_hidden_layers > MOST_LAYERS {
+            return Err(("num_hidden_layers", self.num_hidden_layers.to_string(), "a number from 1 to 1,024"));
+        }
+        if self.hidden_size % self.num_attention_heads != 0 {
+            return Err(("num_attention_heads", self.num_attention_heads.to_string(), "a divisor of hidden_size"));
+        }
+        for (key, value) in [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return Err((key, value.to_string(), "a probability below 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of `config.json` of a masked language model. `pad` is the id of `[PAD]`.
+    pub fn to_json(&self, pad: u16) -> serde_json::Result<String> {
+        let mut all = serde_json::to_value(self)?;
+        if let Some(all) = all.as_object_mut() {
+            all.insert("architectures".into(), serde_json::json!(["BertForMaskedLM"]));
+            all.insert("model_type".into(), "bert".into());
+            all.insert("pad_token_id".into(), pad.into());
+            all.insert("position_embedding_type".into(), "absolute".into());
+            all.insert("tie_word_embeddings".into(), true.into());
+            all.insert("torch_dtype".into(), "float32".into());
+            all.insert("use_cache".into(), true.into());
+        }
+        Ok(serde_json::to_string_pretty(&all)? + "\n")
+    }
+}

@@ -1,0 +1,88 @@
+//! The masked-LM head.
+use tch::{Device, Kind, Reduction, Tensor};
+
+use crate::{
+    config::BertConfig,
+    encoder::{Builder, Encoder, Parameters},
+    layer::{LayerNorm, Linear, Phase},
+    packed::{Packed, indices, upload},
+    path::{Decision, Path},
+};
+
+/// BERT with a masked-LM head whose decoder is the word embedding.
+#[derive(Debug)]
+pub struct BertForMaskedLm {
+    encoder: Encoder,
+    transform: Linear,
+    transform_norm: LayerNorm,
+    decoder_bias: Tensor,
+    parameters: Parameters,
+}
+
+impl BertForMaskedLm {
+    /// A fresh model, drawn from `seed`, which computes as decided. The weights are float32.
+    pub fn new(config: &BertConfig, seed: u64, device: Device, decision: Decision) -> Self {
+        let mut parameters = Parameters::default();
+        let b = &mut Builder::new(&mut parameters, config, seed, device);
+        let encoder = Encoder::new(b, decision);
+        let decoder_bias = b.bias("cls.predictions.bias", config.vocab_size);
+        let transform = b.linear("cls.predictions.transform.dense", config.hidden_size, config.hidden_size);
+        let transform_norm = b.norm("cls.predictions.transform.LayerNorm");
+        Self { encoder, transform, transform_norm, decoder_bias, parameters }
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The weights, the encoder's first.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Logits of every token of the vocabulary for these hidden states `[N, hidden_size]`, in their kind: `[N, vocab_size]`. On the fused path the
+    /// vocabulary is padded to a multiple of 8 with logits of minus infinity; without, the product takes three times as long.
+    fn logits(&self, hidden: &Tensor) -> Tensor {
+        let activation = self.encoder.config().hidden_act;
+        let x = self.transform_norm.forward(&activation.of(&self.transform.forward(hidden)));
+        let kind = x.kind();
+        let [mut words, mut bias] = [self.encoder.words(), &self.decoder_bias].map(|t| t.to_kind(kind));
+        let padding = (8 - self.encoder.config().vocab_size % 8) % 8;
+        if padding > 0 && self.encoder.decision().path == Path::Fused {
+            words = words.constant_pad_nd([0, 0, 0, padding]);
+            bias = bias.pad([0, padding], "constant", f64::NEG_INFINITY);
+        }
+        x.linear(&words, Some(&bias))
+    }
+
+    /// The hidden states of some tokens of the row: the head works at these alone, since it costs as much as several layers.
+    fn hidden_at(&self, packed: &Packed, selected: &[u32], phase: Phase) -> Tensor {
+        let hidden = self.encoder.encode(packed, phase);
+        hidden.index_select(0, &indices(selected, self.encoder.device()))
+    }
+
+    /// Logits in float32 at some tokens of the row, `[N, vocab_size]`.
+    pub fn predict_at(&self, packed: &Packed, selected: &[u32], phase: Phase) -> Tensor {
+        let logits = self.logits(&self.hidden_at(packed, selected, phase));
+        logits.narrow(1, 0, self.encoder.config().vocab_size).to_kind(Kind::Float)
+    }
+
+    /// The sum of the cross entropies at some tokens of the row with their labels, in nats, a scalar.
+    pub fn loss_at(&self, packed: &Packed, selected: &[u32], labels: &[u16], phase: Phase) -> Tensor {
+        let logits = self.logits(&self.hidden_at(packed, selected, phase));
+        match self.encoder.kernels() {
+            Some(kernels) => kernels.cross_entropy(&logits, labels).unwrap_or_else(|error| panic!("{error}")),
+            None => {
+                let labels: Vec<i32> = labels.iter().map(|&id| i32::from(id)).collect();
+                let labels = upload(&labels, self.encoder.device()).to_kind(Kind::Int64);
+                cross_entropy(&logits.to_kind(Kind::Float), &labels)
+            }
+        }
+    }
+}
+
+/// Sum of the cross entropies of logits `[N, vocab_size]` with labels `[N]`, in nats.
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0)
+}

@@ -1,0 +1,193 @@
+//! Where to compute: which libtorch is loaded, and whether a GPU can be used.
+use std::{
+    ffi::{CStr, CString},
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use tch::{Cuda, Device};
+
+/// The version of libtorch that this program was built for.
+pub const TORCH_VERSION: &str = env!("EBERT_TORCH_VERSION");
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Wish {
+    /// A GPU where there is one.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU.
+    Cuda,
+}
+
+/// The device cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DeviceError {
+    /// libtorch is of another version.
+    #[error(
+        "libtorch is {found}, wanted {TORCH_VERSION}\n\
+         hint: point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`; `trainer doctor` says what is found"
+    )]
+    Version {
+        /// Its version.
+        found: String,
+    },
+    /// A GPU was asked for.
+    #[error("no GPU can be used: {why}\nhint: `trainer doctor` says what is found; --device cpu goes without")]
+    NoGpu {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What there is to compute on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Version of the libtorch that is loaded, if it says so.
+    pub torch: Option<String>,
+    /// The file that `libtorch_cpu` was loaded from.
+    pub torch_file: Option<PathBuf>,
+    /// GPUs that the driver knows, by name.
+    pub gpus: Vec<String>,
+    /// Whether libtorch's CUDA part is loaded, or why it is not.
+    pub cuda: Result<(), String>,
+    /// GPUs that libtorch can use.
+    pub usable: i64,
+    /// Threads of the CPU.
+    pub threads: i32,
+}
+
+impl Machine {
+    /// Looks at the machine. Where there is a GPU, loads libtorch's CUDA part: the program itself is linked to the CPU's
+    /// alone, so that it starts anywhere.
+    pub fn look() -> Self {
+        let torch_file = loaded_file("libtorch_cpu.so");
+        let gpus = gpus();
+        let cuda = match &torch_file {
+            _ if gpus.is_empty() => Err("this process sees no NVIDIA GPU".to_owned()),
+            None => Err("libtorch was not found among the loaded files".to_owned()),
+            Some(file) => load(&file.with_file_name("libtorch_cuda.so")),
+        };
+        let usable = if cuda.is_ok() { Cuda::device_count() } else { 0 };
+        Self { torch: torch_version(), torch_file, gpus, cuda, usable, threads: tch::get_num_threads() }
+    }
+
+    /// The device for a wish: the GPU of this number, if a GPU; or the only one, where this process was given one GPU for itself.
+    ///
+    /// # Errors
+    /// When libtorch is of another version, or a GPU was wished for and there is none.
+    pub fn device(&self, wish: Wish, number: usize) -> Result<Device, DeviceError> {
+        match &self.torch {
+            Some(found) if found != TORCH_VERSION => return Err(DeviceError::Version { found: found.clone() }),
+            _ => {}
+        }
+        let one = |devices: String| !devices.is_empty() && !devices.contains(',');
+        let one = std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(one);
+        let number = if one && self.usable == 1 { 0 } else { number };
+        match wish {
+            Wish::Cpu => Ok(Device::Cpu),
+            Wish::Auto if self.usable > number as i64 => Ok(Device::Cuda(number)),
+            // A GPU that is there and cannot be used is not passed over in silence.
+            Wish::Auto if self.gpus.is_empty() => Ok(Device::Cpu),
+            Wish::Auto | Wish::Cuda => match &self.cuda {
+                _ if self.usable > number as i64 => Ok(Device::Cuda(number)),
+                Ok(()) if self.usable > 0 => Err(DeviceError::NoGpu {
+                    why: format!("this is process {number} of its machine, which has {} GPUs", self.usable),
+                }),
+                Err(why) => Err(DeviceError::NoGpu { why: why.clone() }),
+                Ok(()) => Err(DeviceError::NoGpu { why: "libtorch sees none".to_owned() }),
+            },
+        }
+    }
+}
+
+/// GPUs that this process may use, by name. `/proc` lists those of the whole machine, a container's too; the device files say
+/// which of them are here.
+fn gpus() -> Vec<String> {
+    if std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|devices| devices.is_empty() || devices == "-1") {
+        return Vec::new();
+    }
+    let devices = fs::read_dir("/dev").into_iter().flatten().flatten().filter(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name == "dxg"
+            || name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let devices = devices.count();
+    let folders = fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let mut names: Vec<String> = folders
+        .filter_map(|folder| {
+            let text = fs::read_to_string(folder.path().join("information")).ok()?;
+            Some(text.lines().find_map(|line| line.strip_prefix("Model:"))?.trim().to_owned())
+        })
+        .collect();
+    names.sort();
+    names.resize(devices, "NVIDIA GPU".to_owned());
+    names
+}
+
+/// The version that the loaded libtorch says it has.
+fn torch_version() -> Option<String> {
+    let settings = crate::build_settings().ok()?;
+    let (_, rest) = settings.split_once("TORCH_VERSION=")?;
+    Some(rest.split([',', ' ', '\n']).next()?.to_owned())
+}
+
+/// The file that a library of this process was loaded from.
+fn loaded_file(name: &str) -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let path = &line[line.find('/')?..];
+        path.ends_with(&format!("/{name}")).then(|| PathBuf::from(path))
+    })
+}
+
+/// Loads a library for the whole process, until its end.
+fn load(file: &Path) -> Result<(), String> {
+    if !file.is_file() {
+        return Err(format!("`{}` is not there: this libtorch is for the CPU alone", file.display()));
+    }
+    let name = CString::new(file.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
+    // SAFETY: the name ends with a zero; libtorch's own initialisers may run, as they do when a program is linked to it.
+    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    if !handle.is_null() {
+        return Ok(());
+    }
+    // SAFETY: dlerror gives a string that ends with a zero, or null.
+    let error = unsafe { libc::dlerror() };
+    if error.is_null() {
+        return Err(format!("`{}` cannot be loaded", file.display()));
+    }
+    // SAFETY: not null, and valid until the next call.
+    Err(unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned())
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.torch_file.as_ref().map_or("not found".into(), |file| file.display().to_string());
+        let version = self.torch.as_deref().unwrap_or("of an unknown version");
+        let verdict = if self.torch.as_deref() == Some(TORCH_VERSION) { "" } else { "   wrong" };
+        writeln!(f, "libtorch  {version} (wanted {TORCH_VERSION}){verdict}   {file}")?;
+        writeln!(f, "cpu       {} threads", self.threads)?;
+        match self.gpus.as_slice() {
+            [] => writeln!(f, "gpu       none that this process sees")?,
+            gpus => gpus.iter().try_for_each(|gpu| writeln!(f, "gpu       {gpu}"))?,
+        }
+        match &self.cuda {
+            Ok(()) => writeln!(f, "cuda      loaded; libtorch can use {} GPU(s)", self.usable)?,
+            Err(why) => writeln!(f, "cuda      not loaded: {why}")?,
+        }
+        if self.torch.as_deref() != Some(TORCH_VERSION) {
+            writeln!(f, "hint      point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`")?;
+        } else if !self.gpus.is_empty() && self.usable == 0 {
+            writeln!(
+                f,
+                "hint      install all of torch, with its CUDA wheels: `make libtorch` does where it sees a GPU; \
+                 or point LIBTORCH at a folder of torch {TORCH_VERSION} that Python can use"
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! The Rust side of `trainer/native`: what tch lacks. [`group`] is that of several processes, [`fused`] that of BERT on a GPU, [`cpu`] that of a CPU.
+pub mod cpu;
+pub mod device;
+pub mod fused;
+pub mod group;
+
+use std::{
+    ffi::{c_char, c_int},
+    fmt,
+};
+
+use tch::{Device, Kind, Tensor};
+use torch_sys_pointer::C_tensor;
+
+/// tch does not export the type of its pointers.
+mod torch_sys_pointer {
+    #[repr(C)]
+    pub(super) struct C_tensor {
+        _private: [u8; 0],
+    }
+}
+
+#[repr(C)]
+struct NativeReading {
+    _private: [u8; 0],
+}
+
+#[repr(C)]
+struct NativeError {
+    text: [c_char; 1024],
+}
+
+/// libtorch refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("libtorch: {0}")]
+pub struct TorchError(pub String);
+
+/// libtorch's generator is one for all threads: a test that draws from it, or has a model drawn, holds this meanwhile.
+#[doc(hidden)]
+pub fn generator() -> std::sync::MutexGuard<'static, ()> {
+    static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+unsafe extern "C" {
+    fn ebert_fused_adamw(
+        parameters: *const *mut C_tensor,
+        gradients: *const *mut C_tensor,
+        averages: *const *mut C_tensor,
+        squares: *const *mut C_tensor,
+        step: *const C_tensor,
+        divisor: *const C_tensor,
+        skip: *const C_tensor,
+        count: usize,
+        learning_rate: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        epsilon: f64,
+        error: *mut NativeError,
+    ) -> c_int;
+    fn ebert_norm(
+        tensors: *const *mut C_tensor,
+        count: usize,
+        out: *mut *mut C_tensor,
+        error: *mut NativeError,
+    ) -> c_int;
+    fn ebert_zero(tensors: *const *mut C_tensor, count: usize, error: *mut NativeError) -> c_int;
+    fn ebert_add(
+        tensors: *const *mut C_tensor,
+        more: *const *mut C_tensor,
+        count: usize,
+        error: *mut NativeError,
+    ) -> c_int;
+    fn ebert_upload(
+        numbers: *const i32,
+        count: usize,
+        gpu: c_int,
+        out: *mut *mut C_tensor,
+        error: *mut NativeError,
+    ) -> c_int;
+    fn ebert_reading_start(numbers: *const C_tensor, out: *mut *mut NativeReading, error: *mut NativeError) -> c_int;
+    fn ebert_reading_finish(
+        reading: *mut NativeReading,
+        numbers: *mut f64,
+        count: usize,
+        error: *mut NativeError,
+    ) -> c_int;
+    fn ebert_compute_capability(device: c_int, major: *mut c_int, minor: *mut c_int, error: *mut NativeError) -> c_int;
+    fn ebert_build_settings(text: *mut c_char, size: usize, error: *mut NativeError) -> c_int;
+}
+
+fn checked(call: impl FnOnce(*mut NativeError) -> c_int) -> Result<(), TorchError> {
+    let mut error = NativeError { text: [0; 1024] };
+    if call(&mut error) == 0 { Ok(()) } else { Err(TorchError(text_of(&error.text))) }
+}
+
+fn text_of(chars: &[c_char]) -> String {
+    let bytes: Vec<u8> = chars.iter().take_while(|&&c| c != 0).map(|&c| c as u8).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<*mut C_tensor> {
+    tensors.iter().map(|t| t.as_ptr().cast::<C_tensor>().cast_mut()).collect()
+}
+
+/// The constants of AdamW (Loshchilov and Hutter 2019).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Decay of the two moving averages.
+    pub betas: [f64; 2],
+    /// Share of the step size by which weights shrink.
+    pub weight_decay: f64,
+    /// Added to the root.
+    pub epsilon: f64,
+}
+
+/// What a step of AdamW finds on the device, so that nothing waits for it: float scalars.
+#[derive(Debug)]
+pub struct Gate {
+    /// The number of the step, from 1.
+    pub step: Tensor,
+    /// What gradients are divided by.
+    pub divisor: Tensor,
+    /// 1 where the step is not to be taken, else 0.
+    pub skip: Tensor,
+}
+
+/// One step of AdamW, in place. All lists are in the same order.
+pub fn fused_adamw(
+    parameters: &[Tensor],
+    gradients: &[Tensor],
+    averages: &[Tensor],
+    squares: &[Tensor],
+    gate: &Gate,
+    constants: AdamW,
+) -> Result<(), TorchError> {
+    let count = parameters.len();
+    assert!([gradients.len(), averages.len(), squares.len()] == [count; 3], "one state for each parameter");
+    let [p, g, a, s] = [parameters, gradients, averages, squares].map(pointers);
+    // SAFETY: the pointers are those of live tensors, `count` in each list; the function keeps none of them.
+    checked(|error| unsafe {
+        ebert_fused_adamw(
+            p.as_ptr(),
+            g.as_ptr(),
+            a.as_ptr(),
+            s.as_ptr(),
+            gate.step.as_ptr().cast(),
+            gate.divisor.as_ptr().cast(),
+            gate.skip.as_ptr().cast(),
+            count,
+            constants.learning_rate,
+            constants.betas[0],
+            constants.betas[1],
+            constants.weight_decay,
+            constants.epsilon,
+            error,
+        )
+    })
+}
+
+/// The 2-norm of all tensors together, a scalar on their device.
+///
+/// # Panics
+/// When there is none.
+pub fn norm(tensors: &[Tensor]) -> Result<Tensor, TorchError> {
+    assert!(!tensors.is_empty(), "the norm of something");
+    let (pointers, mut out) = (pointers(tensors), std::ptr::null_mut());
+    // SAFETY: as above.
+    checked(|error| unsafe { ebert_norm(pointers.as_ptr(), pointers.len(), &mut out, error) })?;
+    // SAFETY: the function made a tensor that is ours now.
+    Ok(unsafe { Tensor::from_ptr(out.cast()) })
+}
+
+/// Sets all tensors to zero.
+pub fn zero(tensors: &[Tensor]) -> Result<(), TorchError> {
+    let pointers = pointers(tensors);
+    // SAFETY: as above.
+    checked(|error| unsafe { ebert_zero(pointers.as_ptr(), pointers.len(), error) })
+}
+
+/// Adds to each tensor another of the same shape.
+pub fn add(tensors: &[Tensor], more: &[Tensor]) -> Result<(), TorchError> {
+    assert_eq!(tensors.len(), more.len(), "something for each tensor");
+    let [tensors, more] = [tensors, more].map(pointers);
+    // SAFETY: as above; both lists have as many.
+    checked(|error| unsafe { ebert_add(tensors.as_ptr(), more.as_ptr(), tensors.len(), error) })
+}
+
+/// Numbers on a GPU, int32. The copy starts from pinned memory, so that nothing waits for it.
+pub fn upload(numbers: &[i32], gpu: usize) -> Result<Tensor, TorchError> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: there are as many numbers as stated, and they are copied before the function returns.
+    checked(|error| unsafe { ebert_upload(numbers.as_ptr(), numbers.len(), gpu as c_int, &mut out, error) })?;
+    // SAFETY: the function made a tensor that is ours now.
+    Ok(unsafe { Tensor::from_ptr(out.cast()) })
+}
+
+/// Numbers on their way from the device. The device works on; only [`Reading::finish`] waits, until they are there.
+#[derive(Debug)]
+pub struct Reading<const N: usize>(*mut NativeReading);
+
+impl<const N: usize> Reading<N> {
+    /// Starts to read a row of numbers, as they will be once all that was asked for before is done.
+    pub fn start(numbers: &Tensor) -> Result<Self, TorchError> {
+        let mut out = std::ptr::null_mut();
+        // SAFETY: the pointer is that of a live tensor.
+        checked(|error| unsafe { ebert_reading_start(numbers.as_ptr().cast(), &mut out, error) })?;
+        Ok(Self(out))
+    }
+
+    /// Waits for them.
+    pub fn finish(mut self) -> Result<[f64; N], TorchError> {
+        let mut numbers = [0.0; N];
+        let reading = std::mem::replace(&mut self.0, std::ptr::null_mut());
+        // SAFETY: `start` made it, and it ends here.
+        checked(|error| unsafe { ebert_reading_finish(reading, numbers.as_mut_ptr(), N, error) })?;
+        Ok(numbers)
+    }
+}
+
+impl<const N: usize> Drop for Reading<N> {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            let mut nothing = [0.0; N];
+            // SAFETY: as in `finish`; what it says does not matter any more.
+            let _ = checked(|error| unsafe { ebert_reading_finish(self.0, nothing.as_mut_ptr(), N, error) });
+        }
+    }
+}
+
+/// Seeds from libtorch's generator.
+pub fn seeds(count: i64) -> Result<Vec<i64>, TorchError> {
+    let drawn = Tensor::randint(i64::MAX, [count], (Kind::Int64, Device::Cpu));
+    Vec::<i64>::try_from(drawn).map_err(|error| TorchError(error.to_string()))
+}
+
+/// What a GPU can do, as NVIDIA numbers it: 7.5 of a T4, 8.0 of an A100, 9.0 of an H100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ComputeCapability {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl ComputeCapability {
+    /// The compute capability of a GPU.
+    ///
+    /// # Errors
+    /// If there is no such GPU, or the driver cannot be asked.
+    pub fn of(gpu: usize) -> Result<Self, TorchError> {
+        let (mut major, mut minor) = (0, 0);
+        // SAFETY: both numbers live until the function returns.
+        checked(|error| unsafe { ebert_compute_capability(gpu as c_int, &mut major, &mut minor, error) })?;
+        Ok(Self { major: major as u32, minor: minor as u32 })
+    }
+}
+
+impl fmt::Display for ComputeCapability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// How the libtorch that is loaded was built.
+pub fn build_settings() -> Result<String, TorchError> {
+    let mut text = vec![0; 1 << 14];
+    // SAFETY: the buffer has the stated size, and the function ends it with a zero.
+    checked(|error| unsafe { ebert_build_settings(text.as_mut_ptr(), text.len(), error) })?;
+    Ok(text_of(&text))
+}

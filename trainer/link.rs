@@ -1,0 +1,10 @@
+//! The build script of the crates above `ebert-kernels`: their programs and tests find libtorch where it was at build time.
+use std::env;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    let of_kernels = |name: &str| env::var(format!("DEP_EBERT_NATIVE_{name}")).unwrap_or_default();
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}/lib", of_kernels("FOLDER"));
+    println!("cargo:rustc-env=EBERT_TORCH_FOLDER={}", of_kernels("FOLDER"));
+    println!("cargo:rustc-env=EBERT_TORCH_VERSION={}", of_kernels("VERSION"));
+}

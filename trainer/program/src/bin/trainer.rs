@@ -1,0 +1,90 @@
+//! Finds libtorch, and starts the trainer with it.
+//!
+//! A program that is linked to libtorch cannot start without it, so it could not say what is missing either. This one
+//! is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH` and where libtorch lay when it was built, checks the version
+//! and becomes `trainer-libtorch`, which stands beside it.
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+#[path = "../../../kernels/src/libtorch.rs"]
+mod libtorch;
+
+const WANTED: &str = env!("EBERT_TORCH_VERSION");
+const BUILT_WITH: &str = env!("EBERT_TORCH_FOLDER");
+
+fn main() -> ExitCode {
+    let error = match find() {
+        Ok(lib) => start(&lib),
+        Err(error) => error,
+    };
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// The folder of libtorch's libraries.
+fn find() -> Result<PathBuf, String> {
+    let has_libraries = |lib: &Path| lib.join("libtorch_cpu.so").is_file();
+    let version = |lib: &Path| lib.parent().and_then(libtorch::version_of);
+    // What a user names is taken or refused, never passed over.
+    if let Some(folder) = env::var_os("LIBTORCH").filter(|folder| !folder.is_empty()) {
+        let lib = Path::new(&folder).join("lib");
+        if !has_libraries(&lib) {
+            return Err(format!(
+                "LIBTORCH is `{}`, and there is no lib/libtorch_cpu.so in it\n{}",
+                folder.display(),
+                hint()
+            ));
+        }
+        return match version(&lib) {
+            Some(found) if found != WANTED => {
+                Err(format!("libtorch in `{}` is {found}, wanted {WANTED}\n{}", lib.display(), hint()))
+            }
+            _ => Ok(lib),
+        };
+    }
+    let searched = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = env::split_paths(&searched).filter(|path| !path.as_os_str().is_empty()).collect();
+    places.push(Path::new(BUILT_WITH).join("lib"));
+    let fits = |lib: &&PathBuf| has_libraries(lib) && version(lib).is_some_and(|found| found == WANTED);
+    places.iter().find(fits).cloned().ok_or_else(|| {
+        let looked = places.iter().map(|lib| match version(lib).filter(|_| has_libraries(lib)) {
+            Some(found) => format!("\n  {} ({found})", lib.display()),
+            None => format!("\n  {}", lib.display()),
+        });
+        format!("libtorch {WANTED} was not found; looked in{}\n{}", looked.collect::<String>(), hint())
+    })
+}
+
+fn hint() -> String {
+    format!(
+        "hint: run `make libtorch`; or, where Python has torch {WANTED}, set LIBTORCH to its folder:\n      \
+         LIBTORCH=$(python3 -c 'import torch, os; print(os.path.dirname(torch.__file__))')"
+    )
+}
+
+/// Becomes the trainer; returns what kept it from doing so.
+fn start(lib: &Path) -> String {
+    let program = match env::current_exe() {
+        Ok(me) => me.with_file_name("trainer-libtorch"),
+        Err(error) => return format!("cannot find this program's own folder: {error}"),
+    };
+    let mut path = OsString::from(lib);
+    if let Some(more) = env::var_os("LD_LIBRARY_PATH").filter(|more| !more.is_empty()) {
+        path.push(":");
+        path.push(more);
+    }
+    let error = Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).exec();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "`{}` is missing; it stands beside `trainer`\nhint: run `make trainer`, and copy both",
+            program.display()
+        ),
+        _ => format!("cannot start `{}`: {error}", program.display()),
+    }
+}

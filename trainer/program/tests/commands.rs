@@ -1,0 +1,379 @@
+//! Whole commands over a small sealed folder: what they print, and how they fail.
+mod support;
+
+use std::{fs, process::Command};
+
+use ebert_bert::weights;
+use support::{Place, text_of};
+use tch::{Device, Kind, Tensor};
+
+#[test]
+fn a_dry_run_says_what_would_be_trained() {
+    let output = Place::new().run(&["--recipe", "tiny.toml", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    // How fast it is differs.
+    let text = text_of(&output);
+    let (expected, said): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("expect"));
+    assert!(expected.len() == 1 && expected[0].contains(" K tokens in ") && expected[0].contains("tokens/s"), "{text}");
+    insta::assert_snapshot!("dry_run", said.join("\n"));
+}
+
+#[test]
+fn a_dry_run_for_a_program_is_one_object() {
+    let output = Place::new().run(&["--recipe", "tiny.toml", "--dry-run", "--log", "json"]);
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&line["event"], &line["stages"][0]["neighbor"]), (&"dry run".into(), &false.into()), "{line}");
+    assert!(line["recipe"]["optimizer"]["learning_rate"].is_f64() && line["estimate"]["tokens"].is_f64(), "{line}");
+}
+
+#[test]
+fn what_is_no_result_of_a_run_stays() {
+    let place = Place::new();
+    let model = place.path("own/model");
+    std::fs::create_dir_all(&model).unwrap();
+    std::fs::write(model.join("config.json"), "{}").unwrap();
+    let output = place.run(&["--recipe", "tiny.toml", "--run", "own"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("own/model` is there, and no pre-training made it"), "{}", text_of(&output));
+    assert!(model.join("config.json").is_file());
+}
+
+#[test]
+fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
+    let place = Place::new();
+    let output = place.run(&["--recipe", "tiny.toml"]);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in ["step 0 ", "step 160 ", "held out", "result    ./runs/tiny/model", "AutoModelForMaskedLM"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let mut files: Vec<_> = fs::read_dir(place.path("runs/tiny/model"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    insta::assert_snapshot!("checkpoint", files.join("\n"));
+    let kept = fs::read_dir(place.path("runs/tiny/checkpoints")).unwrap().count();
+    // The newest two, and the best one where that is another.
+    assert!((2..=3).contains(&kept), "{kept}");
+
+    // 160 steps, and held-out documents at 0, 50, 100, 150 and 160; both losses fall.
+    let lines: Vec<serde_json::Value> =
+        place.metrics("runs/tiny").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let held_out: Vec<&serde_json::Value> = lines.iter().filter(|l| l["held_out"].is_array()).collect();
+    assert_eq!((lines.len(), held_out.len()), (165, 5));
+    for mode in [0, 1] {
+        let loss = |line: &serde_json::Value| line["held_out"][mode]["loss"].as_f64().unwrap();
+        assert!(loss(held_out[4]) < loss(held_out[0]) - 0.3, "{} {}", loss(held_out[0]), loss(held_out[4]));
+    }
+    let second_stage: Vec<_> = lines.iter().filter(|l| l["neighbor_loss"].is_number()).collect();
+    assert_eq!(second_stage.len(), 60);
+    assert!(second_stage.iter().all(|l| l["neighbor_gradient_norm"].is_number() && l["stage"] == 2));
+
+    let page = fs::read_to_string(place.path("runs/tiny/report.html")).unwrap();
+    for part in ["Loss, phrases masked", "Phrases predicted as a whole", "Neighbor loss", "Alpha"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let card = fs::read_to_string(place.path("runs/tiny/model/README.md")).unwrap();
+    assert!(card.contains("step 160 of 160") && card.contains("| last measured | word "), "{card}");
+
+    let output = place.run(&["--recipe", "tiny.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text_of(&output).contains("up to date"), "{}", text_of(&output));
+}
+
+/// The step that was best on held-out documents, by the metrics, and the one that `best` points at.
+fn best_steps(place: &Place, run: &str) -> (u64, u64) {
+    let mean = |line: &serde_json::Value| -> Option<(f64, u64)> {
+        let measured = line["held_out"].as_array()?;
+        let losses: Vec<f64> = measured.iter().map(|m| m["loss"].as_f64().unwrap()).collect();
+        Some((losses.iter().sum::<f64>() / losses.len() as f64, line["step"].as_u64().unwrap()))
+    };
+    let lines = place.metrics(run);
+    let measured = lines.iter().filter_map(|line| mean(&serde_json::from_str(line).unwrap())).filter(|m| m.1 > 0);
+    let best = measured.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1;
+    let state = fs::read_to_string(place.path(run).join("best/trainer_state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    (best, state["step"].as_u64().unwrap())
+}
+
+#[test]
+fn the_best_checkpoint_is_kept_beside_the_newest() {
+    let place = Place::new();
+    // In the second stage the neighbors' gradient drowns that of the masks, so the best step is before it.
+    let mut run = vec!["--recipe", "tiny.toml", "--set", "checkpoint.keep=1"];
+    run.extend(["--set", "neighbor.reduction=sum", "--set", "neighbor.scale=none", "--set", "neighbor.weight=100"]);
+    let output = place.run(&run);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    let (wanted, found) = best_steps(&place, "runs/tiny");
+    assert_eq!(found, wanted);
+    assert!(wanted <= 100, "the best one is wanted to be another than the newest: {wanted}");
+    assert_eq!(fs::read_dir(place.path("runs/tiny/checkpoints")).unwrap().count(), 2);
+}
+
+#[test]
+fn steps_without_a_finite_gradient_are_skipped_and_counted_and_then_end_the_run() {
+    let place = Place::new();
+    let wild = ["--recipe", "tiny.toml", "--set", "optimizer.learning_rate=1e38", "--set", "optimizer.warmup=0"];
+    let output = place.run(&wild);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("no finite gradient in the last steps") && text.contains("the documents "), "{text}");
+    let skipped: Vec<u64> = place
+        .metrics("runs/tiny")
+        .iter()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["skipped"].as_u64())
+        .collect();
+    // The tenth ends the run before it is told.
+    assert!(skipped.starts_with(&[1, 2, 3]) && skipped.ends_with(&[9]), "{skipped:?}");
+}
+
+#[test]
+fn bert_raw_is_measured_and_stays_as_it_is() {
+    let place = Place::new();
+    let first = place.run(&["--recipe", "tiny.toml", "--set", "stage.0.steps=5", "--set", "stage.1.steps=1"]);
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let raw = ["--recipe", "bert-raw", "--init", "runs/tiny/model", "--set", "data.held_out=0.1"];
+    let dry = place.run(&[&raw[..], &["--dry-run"]].concat());
+    assert!(text_of(&dry).contains("bert-raw: no step: the model stays as it is"), "{}", text_of(&dry));
+    let output = place.run(&raw);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(place.weights("runs/bert-raw") == place.weights("runs/tiny"));
+    let metrics = place.metrics("runs/bert-raw");
+    assert!(
+        metrics.len() == 1 && metrics[0].contains("\"held_out\"") && metrics[0].contains("\"step\":0"),
+        "{metrics:?}"
+    );
+    assert!(text_of(&place.run(&raw)).contains("up to date"));
+}
+
+#[test]
+fn a_checkpoint_can_be_started_from() {
+    let place = Place::new();
+    let first = place.run(&["--recipe", "tiny.toml", "--set", "stage.0.steps=20", "--set", "stage.1.steps=2"]);
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let output = place.run(&[
+        "--recipe",
+        "tiny.toml",
+        "--init",
+        "runs/tiny/model",
+        "--run",
+        "second",
+        "--set",
+        "stage.0.steps=3",
+        "--set",
+        "stage.1.steps=1",
+    ]);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("from INIT") && !text.contains("note"), "{text}");
+    let last = place.metrics("runs/tiny").pop().unwrap();
+    let first = place.metrics("second").swap_remove(0);
+    assert_eq!(last.replace("\"step\":22", "\"step\":0"), first, "what was measured at the end is where it starts");
+}
+
+#[test]
+fn a_pooler_goes_along_untrained() {
+    let place = Place::new();
+    let steps = ["--set", "stage.0.steps=4", "--set", "stage.1.steps=2", "--set", "checkpoint.every=3"];
+    let run = |more: &[&str]| {
+        let output = place.run(&[&["--recipe", "tiny.toml"], &steps[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+        text_of(&output)
+    };
+    let stored = |folder: &str| weights::read(&place.path(folder).join("model.safetensors")).unwrap();
+    run(&["--run", "without"]);
+    assert!(stored("without/model").iter().all(|(name, _)| !name.contains("pooler")));
+
+    fs::create_dir(place.path("start")).unwrap();
+    for file in ["config.json", "vocab.txt"] {
+        fs::copy(place.path("without/model").join(file), place.path("start").join(file)).unwrap();
+    }
+    let numbers = |shape: &[i64]| Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).view(shape);
+    // As a bare encoder names it.
+    let pooler = [("pooler.dense.weight", numbers(&[16, 16])), ("pooler.dense.bias", numbers(&[16]))];
+    let without = stored("without/model");
+    let named = without.iter().map(|(name, tensor)| (name.clone(), tensor));
+    let named = named.chain(pooler.iter().map(|(name, tensor)| ((*name).to_owned(), tensor)));
+    weights::write(&place.path("start/model.safetensors"), named).unwrap();
+    let text = run(&["--run", "with", "--init", "start"]);
+    assert!(text.contains("note      the pooler is not trained; checkpoints have it as it is"), "{text}");
+    let with = stored("with/model");
+    for (name, tensor) in &pooler {
+        let name = format!("bert.{name}");
+        assert!(with.iter().any(|(found, carried)| *found == name && carried == tensor), "{name}");
+    }
+    assert_eq!(with.len(), without.len() + 2);
+    let trained = |name: &str| [&with, &without].map(|all| all.iter().find(|t| t.0 == name).unwrap().1.copy());
+    let [after, before] = trained("bert.encoder.layer.0.output.dense.weight");
+    assert!(after != before);
+
+    // Resumed, the checkpoint is the same, byte for byte.
+    let whole = place.weights("with");
+    fs::remove_dir_all(place.path("with/checkpoints/step-00000006")).unwrap();
+    run(&["--run", "with", "--init", "start"]);
+    assert!(place.weights("with") == whole);
+}
+
+/// Breaks something, and gives the arguments that meet it.
+type Case = (&'static str, fn(&Place) -> Vec<&'static str>);
+
+const BAD: &[Case] = &[
+    ("unknown recipe", |_| vec!["--recipe", "bart"]),
+    ("unknown key", |place| {
+        fs::write(place.path("bad.toml"), support::RECIPE.replace("heads", "haeds")).unwrap();
+        vec!["--recipe", "bad.toml"]
+    }),
+    ("bad value", |_| vec!["--recipe", "tiny.toml", "--set", "masking.budget=2"]),
+    ("e-bert without INIT", |_| vec!["--recipe", "e-bert"]),
+    ("INIT that is no folder", |_| vec!["--recipe", "e-bert", "--init", "./bert"]),
+    ("INIT without weights", |place| {
+        model(place, |_| ());
+        fs::remove_file(place.path("model/model.safetensors")).unwrap();
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT with weights of another shape", |place| {
+        model(place, |config| config["hidden_size"] = 32.into());
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT that is not BERT", |place| {
+        model(place, |config| config["model_type"] = "roberta".into());
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT with another vocabulary", |place| {
+        model(place, |_| ());
+        let text = fs::read_to_string(place.path("model/vocab.txt")).unwrap().replace("w7\n", "seven\n");
+        fs::remove_file(place.path("model/tokenizer.json")).unwrap();
+        fs::write(place.path("model/vocab.txt"), text).unwrap();
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT that reads text in another way", |place| {
+        model(place, |_| ());
+        fs::remove_file(place.path("model/tokenizer.json")).unwrap();
+        fs::write(place.path("model/tokenizer_config.json"), r#"{"do_lower_case": false}"#).unwrap();
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("INIT with too few positions", |place| {
+        model(place, |config| config["max_position_embeddings"] = 16.into());
+        vec!["--recipe", "tiny.toml", "--init", "model"]
+    }),
+    ("a later stage without data", |_| vec!["--recipe", "tiny.toml", "--set", "data.held_out=0.99"]),
+    ("no noun phrases", |_| vec!["--recipe", "tiny.toml", "--set", "scheme=noun"]),
+    ("OUT without shards", |place| {
+        fs::remove_dir_all(place.path("shards")).unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("shards of another format", |place| {
+        let path = place.path("shards/manifest.json");
+        let text = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 2");
+        fs::write(&path, text).unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("a damaged shard", |place| {
+        let path = place.path("shards/reviews-00000.parquet");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("a changed tokenizer", |place| {
+        fs::write(place.path("shards/tokenizer.json"), "{}").unwrap();
+        vec!["--recipe", "tiny.toml"]
+    }),
+    ("nothing to resume", |_| vec!["--recipe", "tiny.toml", "--resume"]),
+    ("a changed recipe", |place| {
+        model(place, |_| ());
+        vec!["--recipe", "tiny.toml", "--run", "first", "--resume", "--set", "seed=5", "--set", "neighbor.pairs=2"]
+    }),
+    ("no GPU", |_| vec!["--recipe", "tiny.toml", "--device", "cuda"]),
+];
+
+/// A model's folder `model`, with a change to its configuration.
+fn model(place: &Place, change: fn(&mut serde_json::Value)) {
+    let steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1"];
+    let output = place.run(&[["--recipe", "tiny.toml", "--run", "first"].as_slice(), &steps].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    fs::create_dir(place.path("model")).unwrap();
+    for file in fs::read_dir(place.path("first/model")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), place.path("model").join(file.file_name())).unwrap();
+    }
+    let path = place.path("model/config.json");
+    let mut config = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut config);
+    fs::write(&path, config.to_string()).unwrap();
+}
+
+#[test]
+fn bad_input_is_refused_with_a_hint() {
+    let mut all = String::new();
+    for (name, prepare) in BAD {
+        let place = Place::new();
+        let arguments = prepare(&place);
+        let mut command = place.command(&[]);
+        // The last --device counts.
+        let arguments: Vec<&str> = arguments.into_iter().collect();
+        if arguments.contains(&"--device") {
+            command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+            command.args(["pretrain", "--out", "."]).current_dir(place.folder.path());
+            // Even where there is one.
+            if std::path::Path::new("/proc/driver/nvidia/gpus").exists() {
+                continue;
+            }
+        }
+        let output = command.args(&arguments).output().unwrap();
+        let code = output.status.code().unwrap();
+        assert!([1, 2].contains(&code), "{name}: {}", text_of(&output));
+        let text = String::from_utf8(output.stderr).unwrap();
+        all += &format!("# {name}: exit {code}\n{}\n", hide_hashes(&text));
+    }
+    insta::assert_snapshot!("bad_input", all);
+}
+
+/// Hashes and sizes that a library's version may change.
+fn hide_hashes(text: &str) -> String {
+    let hex = |word: &str| word.len() >= 12 && word.trim_end_matches(['…', ',']).chars().all(|c| c.is_ascii_hexdigit());
+    let words = |line: &str| line.split(' ').map(|w| if hex(w) { "HASH" } else { w }).collect::<Vec<_>>().join(" ");
+    text.lines().map(words).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn usage_errors_end_with_2() {
+    for arguments in [&["pretrain", "--resum"][..], &["pretrain", "--threads", "0"], &[]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_trainer")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text_of(&output));
+    }
+}
+
+#[test]
+fn the_doctor_says_what_was_found() {
+    let output = Command::new(env!("CARGO_BIN_EXE_trainer")).arg("doctor").output().unwrap();
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in ["libtorch  2.", "libtorch_cpu.so", "cpu ", "gpu ", "cuda "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_libtorch_that_is_missing_or_another_is_named() {
+    let place = Place::new();
+    // The program without the libtorch that it was built with: a copy that looks where nothing is.
+    fs::create_dir_all(place.path("torch/lib")).unwrap();
+    fs::write(place.path("torch/lib/libtorch_cpu.so"), "").unwrap();
+    fs::write(place.path("torch/version.py"), "__version__ = '2.10.0+cu128'\n").unwrap();
+    let output = place.command(&["--recipe", "tiny.toml"]).env("LIBTORCH", place.path("torch")).output().unwrap();
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("is 2.10.0, wanted 2.") && text.contains("hint: run `make libtorch`"), "{text}");
+    let output = place.command(&["--recipe", "tiny.toml"]).env("LIBTORCH", place.path("nowhere")).output().unwrap();
+    let text = text_of(&output);
+    assert!(text.contains("there is no lib/libtorch_cpu.so in it") && text.contains("hint:"), "{text}");
+    // One that is found by chance is passed over when it does not fit.
+    let output = place
+        .command(&["--recipe", "tiny.toml", "--dry-run"])
+        .env("LD_LIBRARY_PATH", place.path("torch/lib"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+}

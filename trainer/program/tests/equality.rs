@@ -1,0 +1,184 @@
+//! One run in several ways: in parts, in bfloat16, in several processes, with one of them lost. The losses are those of one process
+//! in float32, to rounding.
+mod support;
+
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use ebert_kernels::group;
+use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, numbers, text_of};
+
+/// Says why nothing is tested where this build cannot exchange.
+fn without_gloo() -> bool {
+    if !group::has_gloo() {
+        println!("skipped: built without Gloo (its headers are in Debian's libgloo-dev)");
+    }
+    !group::has_gloo()
+}
+
+/// Starts the processes of one run.
+fn start(place: &Place, run: &str, size: usize, more: &[&str]) -> Vec<Child> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    (0..size).map(|rank| begin(place, (run, rank, size), port, more)).collect()
+}
+
+/// Starts one of them.
+fn begin(place: &Place, (run, rank, size): (&str, usize, usize), port: u16, more: &[&str]) -> Child {
+    let mut command: Command = place.command(&RUN);
+    command.args(["--run", run]).args(more).envs([
+        ("RANK", rank.to_string()),
+        ("WORLD_SIZE", size.to_string()),
+        ("MASTER_ADDR", "127.0.0.1".to_owned()),
+        ("MASTER_PORT", port.to_string()),
+    ]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(processes: Vec<Child>) -> Vec<Output> {
+    processes.into_iter().map(|child| child.wait_with_output().unwrap()).collect()
+}
+
+fn run(place: &Place, run: &str, size: usize, more: &[&str]) -> Vec<Output> {
+    let outputs = finish(start(place, run, size, more));
+    for (rank, output) in outputs.iter().enumerate() {
+        assert_eq!(output.status.code(), Some(0), "rank {rank}: {}", text_of(output));
+    }
+    outputs
+}
+
+#[test]
+fn parts_of_a_step_give_the_losses_of_the_whole() {
+    let place = Place::new();
+    for (name, more) in [
+        ("whole", &[][..]),
+        ("parts", &["--set", "optimizer.tokens_at_once=40"]),
+        ("tokens", &["--set", "optimizer.tokens=1024", "--set", "stage.0.steps=6", "--set", "stage.1.steps=3"]),
+    ] {
+        let output = place.command(&RUN).args(["--run", name]).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    }
+    assert_alike(&place, "parts", "whole", 2e-3);
+    // Steps of about as many tokens as were asked for: a sequence belongs to the step in which it begins.
+    let steps: Vec<u64> = numbers(&place, "tokens")
+        .iter()
+        .filter_map(|line| line.1.split_once('"').and_then(|_| line.1.rsplit('"').next()?.parse().ok()))
+        .collect();
+    // The last steps of an epoch may be short.
+    for pair in steps[..4].windows(2) {
+        assert!((1024 - 32..=1024 + 32).contains(&(pair[1] - pair[0])), "{steps:?}");
+    }
+}
+
+#[test]
+fn bfloat16_stays_near_float32() {
+    let place = Place::new();
+    for compute in ["float32", "bfloat16"] {
+        let compute_in = format!("compute={compute}");
+        let slowly = ["--set", &compute_in, "--set", "optimizer.learning_rate=1e-3"];
+        let output = place.command(&RUN).args(["--run", compute]).args(slowly).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    }
+    assert_bfloat16_is_near(&place, "bfloat16", "float32");
+}
+
+#[test]
+fn two_processes_give_the_losses_of_one() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    run(&place, "one", 1, &[]);
+    let outputs = run(&place, "two", 2, &[]);
+    assert_alike(&place, "two", "one", 2e-3);
+    // Rank 0 talks; the other is silent.
+    assert!(text_of(&outputs[0]).contains("2 processes") && text_of(&outputs[1]).is_empty(), "{outputs:?}");
+    run(&place, "three", 3, &[]);
+    assert_alike(&place, "three", "one", 2e-3);
+    // What is not trained yet is the same to the last bit or nearly so.
+    let [first, wanted] = ["two", "one"].map(|run| numbers(&place, run)[1].2[0]);
+    assert!((first - wanted).abs() < 1e-6, "{first} {wanted}");
+    let again = run(&place, "two", 2, &[]);
+    assert!(text_of(&again[0]).contains("up to date"), "{}", text_of(&again[0]));
+}
+
+#[test]
+fn processes_that_would_train_different_things_are_refused() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let outputs = finish(
+        (0..2).map(|rank| begin(&place, ("apart", rank, 2), port, &["--set", &format!("seed={rank}")])).collect(),
+    );
+    for output in outputs {
+        assert_eq!(output.status.code(), Some(1), "{}", text_of(&output));
+        let wanted =
+            "error: rank 1 would train something else than rank 0\n  recipe, seed: 1 there, 0 on rank 0\nhint: ";
+        assert!(text_of(&output).contains(wanted), "{}", text_of(&output));
+    }
+    assert!(!place.path("apart").join("checkpoints").exists());
+}
+
+#[test]
+fn a_lost_process_ends_the_others_and_any_number_goes_on() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    let long = ["--set", "stage.0.steps=4000", "--set", "checkpoint.every=20"];
+    let mut processes = start(&place, "lost", 2, &long);
+    place.wait_for("lost", 50, &mut processes[1]);
+    processes[1].kill().unwrap();
+    let since = Instant::now();
+    let outputs = finish(processes);
+    assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+    let text = text_of(&outputs[0]);
+    assert_eq!(outputs[0].status.code(), Some(1), "{text}");
+    assert!(text.contains("rank 0 of 2 lost another rank") && text.contains("hint: "), "{text}");
+
+    // SIGTERM to one of three stops all of them, at the same step.
+    let mut processes = start(&place, "lost", 3, &long);
+    let before = place.lines("lost");
+    place.wait_for("lost", before + 30, &mut processes[2]);
+    let term = Command::new("kill").args(["-TERM", &processes[2].id().to_string()]).status().unwrap();
+    assert!(term.success());
+    let outputs = finish(processes);
+    for output in &outputs {
+        assert_eq!(output.status.code(), Some(1), "{}", text_of(output));
+    }
+    assert!(text_of(&outputs[0]).contains("the same command again"), "{}", text_of(&outputs[0]));
+    let state = fs::read_to_string(place.path("lost/model/trainer_state.json")).unwrap();
+    let step = serde_json::from_str::<serde_json::Value>(&state).unwrap()["step"].as_u64().unwrap();
+    assert!(step > 20 && step < 4000);
+
+    // One process goes on where three were.
+    let mut alone = start(&place, "lost", 1, &long);
+    place.wait_for("lost", step as usize + 40, &mut alone[0]);
+    alone[0].kill().unwrap();
+    finish(alone);
+}
+
+#[test]
+fn losses_across_a_cut_are_those_of_a_run_that_never_stopped() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    let often = ["--set", "checkpoint.every=10"];
+    run(&place, "uncut", 1, &often);
+    // Two processes, one of which is lost in either stage; then three; then one.
+    for (size, after) in [(2, 30), (3, 75)] {
+        let mut processes = start(&place, "cut", size, &often);
+        place.wait_for("cut", after, &mut processes[1]);
+        processes[1].kill().unwrap();
+        let outputs = finish(processes);
+        assert_eq!(outputs[0].status.code(), Some(1), "{}", text_of(&outputs[0]));
+    }
+    run(&place, "cut", 1, &often);
+    assert_alike(&place, "cut", "uncut", 2e-3);
+}

@@ -1,0 +1,545 @@
+//! One fine-tuning as a folder: a model, a task, a seed.
+//!
+//! `RUN/metrics.json` has scores, sizes, options and the hashes of what they were made from, and is written last: with it the cell is
+//! finished. `RUN/predictions.jsonl` has what was predicted of the test part; `RUN/model` is a Hugging Face folder that
+//! `transformers` loads, with a file that says what it was made from: by it a model is known again that a stopped process left.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use schemas::{
+    Attempt, Lock, Lockable, StoreError,
+    store::{TEMPORARY, hash_file, sync_folder, write_file},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Example, Tally, Task, TaskFileError, differing,
+    finetune::{Data, FinetuneError, Part, Trial, Voice, finetune, predict},
+    heads::{Pooler, TaskModel},
+    identity::Identity,
+    metrics::{Scores, score},
+    options::{OptionError, Options},
+    predictions,
+    products::{self, Labels, labels_of},
+    read, semeval,
+    sequence::{Lengths, Purpose, Sequence, TAGS, Target, sequences},
+    split::{SplitError, limited, split},
+    squad,
+};
+use ebert_bert::{
+    BertConfig, CannotCompute, ConfigError, Decision,
+    tokens::{Tokens, TokensError},
+    weights::{self, WeightsError},
+};
+use ebert_kernels::device::{DeviceError, Machine, Wish};
+use trainer::{init::InitError, log::brief};
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// A Hugging Face folder, a run's folder, or an id on the hub.
+    pub model: PathBuf,
+    /// The task.
+    pub task: Task,
+    /// Its files; several are one.
+    pub data: Vec<PathBuf>,
+    /// The test, if it has a file of its own.
+    pub test: Option<PathBuf>,
+    /// The cell's folder.
+    pub run: PathBuf,
+    /// How.
+    pub options: Options,
+    /// Where to compute.
+    pub device: Wish,
+    /// Threads of the CPU.
+    pub threads: Option<u16>,
+    /// What becomes of the fine-tuned weights.
+    pub weights: Keep,
+    /// What becomes of a result that is another than the one asked for.
+    pub other: Other,
+    /// To whom to talk.
+    pub voice: Voice,
+}
+
+/// What becomes of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// They are saved beside the scores.
+    Model,
+    /// They are not: scores and predictions are.
+    Scores,
+}
+
+/// What becomes of another result in the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// It stays, and the request is refused.
+    Refuse,
+    /// It is made again.
+    Replace,
+}
+
+/// A task cannot be fine-tuned for.
+#[derive(Debug, thiserror::Error)]
+pub enum CellError {
+    /// An option.
+    #[error("--{} is {}, wanted {}", .0.option.replace('_', "-"), .0.found, .0.wanted)]
+    Option(#[from] OptionError),
+    /// A file of the task.
+    #[error(transparent)]
+    File(#[from] TaskFileError),
+    /// No file was named.
+    #[error("no data is named for {}\nhint: --data FILE: {}", task.title(), task.where_found())]
+    NoData {
+        /// The task.
+        task: Task,
+    },
+    /// The model cannot be had.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The device cannot compute as demanded.
+    #[error(transparent)]
+    Compute(#[from] CannotCompute),
+    /// It is too short for any text.
+    #[error("the model in `{}` has {found} positions, wanted at least {least}", folder.display())]
+    Positions {
+        /// The model.
+        folder: PathBuf,
+        /// Its positions.
+        found: i64,
+        /// As many as are needed.
+        least: usize,
+    },
+    /// Its tokenizer.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// Its weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The parts.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// All labels are rare.
+    #[error(
+        "no label has at least {least} titles\nhint: a larger file, or a smaller --min-titles (min_titles in a grid)"
+    )]
+    NoLabels {
+        /// As many as were asked for.
+        least: usize,
+    },
+    /// Nothing can be learnt from.
+    #[error("none of the {examples} {} to train on can be learnt from{}", task.examples(), notes.lines())]
+    NothingToLearn {
+        /// The task.
+        task: Task,
+        /// How many there are.
+        examples: usize,
+        /// Why not.
+        notes: Tally,
+    },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Training.
+    #[error(transparent)]
+    Finetune(#[from] FinetuneError),
+    /// A file of the cell.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The folder holds a model that is not a result of this.
+    #[error(
+        "`{}` is there, and no fine-tuning made it: its result would take its place\nhint: name another folder with --run (RUN=)",
+        path.display()
+    )]
+    Occupied {
+        /// The model.
+        path: PathBuf,
+    },
+    /// The folder holds another result.
+    #[error(
+        "`{}` holds a result that is not this one\n{}\nhint: ask for what it was, name another folder with --run (RUN=), or delete this one",
+        run.display(),
+        differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
+    )]
+    Changed {
+        /// The folder.
+        run: PathBuf,
+        /// What differs.
+        differences: Vec<String>,
+    },
+}
+
+impl CellError {
+    /// Whether another command line would do.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Option(_) | Self::NoData { .. })
+    }
+}
+
+/// The version of `metrics.json`.
+const FORMAT: u32 = 1;
+/// The name of the scores.
+pub const METRICS: &str = "metrics.json";
+/// The name of the predictions.
+pub const PREDICTIONS: &str = "predictions.jsonl";
+const MODEL: &str = "model";
+/// In the folder of a fine-tuned model: what it was made from.
+const MADE_FROM: &str = "fine_tuning.json";
+
+/// How many examples there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Trained on.
+    pub train: usize,
+    /// Validated on.
+    pub validation: usize,
+    /// Tested on.
+    pub test: usize,
+    /// Sequences trained on.
+    pub train_sequences: usize,
+    /// Classes or labels.
+    pub classes: usize,
+}
+
+/// What came of a cell: `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// 1.
+    pub format: u32,
+    /// What it was made from.
+    pub identity: Identity,
+    /// How many examples.
+    pub sizes: Sizes,
+    /// What was left out or treated in a special way, by reason.
+    pub notes: BTreeMap<String, u64>,
+    /// Every epoch of every learning rate.
+    pub trials: Vec<Trial>,
+    /// The learning rate that was kept.
+    pub learning_rate: f64,
+    /// The epochs that were kept.
+    pub epochs: u32,
+    /// On the validation part.
+    pub validation: Scores,
+    /// On the test part.
+    pub test: Scores,
+    /// Hash of the predictions.
+    pub predictions_blake3: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Metrics {
+    /// The finished cell in a folder, if there is one whose predictions are whole.
+    pub fn read(run: &Path) -> Option<Self> {
+        let metrics: Self = serde_json::from_slice(&fs::read(run.join(METRICS)).ok()?).ok()?;
+        let whole = hash_file(&run.join(PREDICTIONS)).is_ok_and(|hash| hash == metrics.predictions_blake3);
+        (metrics.format == FORMAT && whole).then_some(metrics)
+    }
+}
+
+/// A cell is there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It was made now.
+    Made(Metrics),
+    /// It was there.
+    UpToDate(Metrics),
+}
+
+impl Outcome {
+    /// What came of it.
+    pub fn metrics(&self) -> &Metrics {
+        match self {
+            Self::Made(metrics) | Self::UpToDate(metrics) => metrics,
+        }
+    }
+}
+
+/// Makes a cell, unless it is there. `model` is the folder and hash of its model.
+///
+/// # Errors
+/// When the data, the model, an option or the device cannot be used, training fails, or the folder holds something else.
+pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<Outcome, CellError> {
+    let started = Instant::now();
+    let Request { task, options, run, voice, .. } = request;
+    options.check()?;
+    if request.data.is_empty() {
+        return Err(CellError::NoData { task: *task });
+    }
+    let identity = Identity::of(request, model_blake3.to_owned())?;
+    if let Some(metrics) = finished(request, &identity)? {
+        return Ok(Outcome::UpToDate(metrics));
+    }
+
+    if request.weights == Keep::Model {
+        vacant(run, folder)?;
+    }
+
+    let config = BertConfig::read(folder)?;
+    let tokens = Tokens::of(folder, &config)?;
+    let mut notes = Tally::default();
+    let data = prepare(request, (folder, &config, &tokens), &mut notes)?;
+    for (number, (reason, count, place)) in notes.iter().enumerate() {
+        voice.say(&format!("{:10}{count} {reason} (first {place})", if number == 0 { "notes" } else { "" }));
+    }
+    let learnable = data.train.sequences.iter().filter(|s| s.target != Target::None).count();
+    let sizes = Sizes {
+        train: data.train.examples.len(),
+        validation: data.validation.examples.len(),
+        test: data.test.examples.len(),
+        train_sequences: learnable,
+        classes: data.classes.len(),
+    };
+    let [train, validation, test] = [&data.train, &data.validation, &data.test].map(|part| documents(&part.examples));
+    let of_classes = if matches!(task, Task::Pc) { format!("   {} labels", sizes.classes) } else { String::new() };
+    voice.say(&format!(
+        "split     train {} {} ({train} {}; {learnable} sequences)   validation {} ({validation})   test {} ({test}){of_classes}",
+        sizes.train, task.examples(), task.documents(), sizes.validation, sizes.test,
+    ));
+    if learnable == 0 {
+        return Err(CellError::NothingToLearn { task: *task, examples: sizes.train, notes });
+    }
+
+    if let Some(threads) = request.threads {
+        tch::set_num_threads(i32::from(threads));
+    }
+    let device = Machine::look().device(request.device, 0)?;
+    let decision = Decision::on(options.compute, device, &config)?;
+    fs::create_dir_all(run).map_err(StoreError::io("create", run))?;
+    let _lock = lock(run)?;
+    // Another process may have made it while this one waited.
+    if let Some(metrics) = finished(request, &identity)? {
+        return Ok(Outcome::UpToDate(metrics));
+    }
+    let (model, pooler) =
+        TaskModel::load(folder, &config, (*task, data.classes.len()), options.seed, (device, decision))?;
+    voice.say(&format!(
+        "model     {}: {} layers of {}, {} weights, on the {}; its head starts fresh{}",
+        TaskModel::architecture(*task),
+        config.num_hidden_layers,
+        config.hidden_size,
+        brief(model.parameters().count() as f64),
+        if device.is_cuda() { "GPU" } else { "CPU" },
+        if pooler == Pooler::Fresh { ", and so does the pooler, which the model does not have" } else { "" },
+    ));
+
+    voice.say(&format!("compute   {}", model.encoder().decision()));
+    if *task == Task::Pc {
+        model.start_labels(&data.train.sequences);
+    }
+    let tuned = finetune(&model, &data, options, *voice)?;
+    let judged = predict(&model, &data.test, &data.classes, options);
+    let best = &tuned.trials[tuned.best];
+    if tuned.skipped > 0 {
+        voice.say(&format!("skipped   {} steps whose gradient was not finite", tuned.skipped));
+    }
+
+    // The old result is none from here on.
+    schemas::store::remove(&run.join(METRICS))?;
+    let place = run.join(MODEL);
+    match request.weights {
+        Keep::Model => save(&place, &model, (folder, &tokens), &data.classes, &identity)?,
+        // One of an earlier result is none of this.
+        Keep::Scores if made_from(&place).is_some_and(|earlier| earlier != identity) => {
+            fs::remove_dir_all(&place).map_err(StoreError::io("remove", &place))?;
+        }
+        Keep::Scores => {}
+    }
+    let predictions_blake3 = predictions::write(&run.join(PREDICTIONS), &judged)?;
+    let metrics = Metrics {
+        format: FORMAT,
+        identity,
+        sizes,
+        notes: notes.counts(),
+        learning_rate: best.learning_rate,
+        epochs: best.epoch,
+        validation: best.scores.clone(),
+        test: score(*task, &judged),
+        predictions_blake3,
+        seconds: started.elapsed().as_secs_f64(),
+        trials: tuned.trials,
+    };
+    let text = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";
+    write_file(&run.join(METRICS), text.as_bytes())?;
+    Ok(Outcome::Made(metrics))
+}
+
+/// The result that is asked for, if it is there and whole.
+fn finished(request: &Request, identity: &Identity) -> Result<Option<Metrics>, CellError> {
+    let run = &request.run;
+    let Some(metrics) = Metrics::read(run) else { return Ok(None) };
+    if metrics.identity == *identity {
+        let there = request.weights == Keep::Scores || made_from(&run.join(MODEL)).as_ref() == Some(identity);
+        return Ok(there.then_some(metrics));
+    }
+    match request.other {
+        Other::Replace => Ok(None),
+        Other::Refuse => {
+            let differences = metrics.identity.differences(identity);
+            Err(CellError::Changed { run: run.clone(), differences })
+        }
+    }
+}
+
+/// What a fine-tuned model was made from; `None` of any other folder.
+fn made_from(model: &Path) -> Option<Identity> {
+    serde_json::from_slice(&fs::read(model.join(MADE_FROM)).ok()?).ok()
+}
+
+/// Whether a result may take the place of what stands there: nothing, or an earlier result, which is not the start itself.
+fn vacant(run: &Path, start: &Path) -> Result<(), CellError> {
+    let path = run.join(MODEL);
+    let Ok(there) = fs::symlink_metadata(&path) else { return Ok(()) };
+    let same = fs::canonicalize(&path).ok() == fs::canonicalize(start).ok();
+    let earlier = run.join(METRICS).is_file() || made_from(&path).is_some();
+    if there.is_dir() && !same && earlier { Ok(()) } else { Err(CellError::Occupied { path }) }
+}
+
+/// The folder for this process alone; waits for another one that makes the same cell.
+fn lock(run: &Path) -> Result<Lock, CellError> {
+    let lock = match Lockable::within(run)?.alone()? {
+        Attempt::Locked(lock) => lock,
+        Attempt::Taken(busy) => {
+            // A reader that has gone is no reason to stop.
+            let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
+            busy.wait()?
+        }
+    };
+    trainer::lock::warn(&lock, run);
+    Ok(lock)
+}
+
+fn documents(examples: &[Example]) -> usize {
+    examples.iter().map(|e| &e.document).collect::<BTreeSet<_>>().len()
+}
+
+/// Reads the files of a task and makes sequences of them.
+fn prepare(
+    request: &Request,
+    (folder, config, tokens): (&Path, &BertConfig, &Tokens),
+    notes: &mut Tally,
+) -> Result<Data, CellError> {
+    let (task, options, voice) = (request.task, &request.options, request.voice);
+    let max_tokens = options.max_tokens.min(usize::try_from(config.max_position_embeddings).unwrap_or(0));
+    const LEAST: usize = 16;
+    if max_tokens < LEAST {
+        let (folder, found) = (folder.to_owned(), config.max_position_embeddings);
+        return Err(CellError::Positions { folder, found, least: LEAST });
+    }
+    let mut load = |path: &PathBuf, what: &str| {
+        let read = read(task, path)?;
+        let count = read.examples.len();
+        voice.say(&format!("{what:10}{count} {} in {}", task.examples(), path.display()));
+        notes.join(read.tally);
+        Ok::<_, CellError>(read.examples)
+    };
+    let mut files = request.data.iter().map(|path| load(path, "data")).collect::<Result<Vec<_>, _>>()?;
+    differing(task, &request.data, &files)?;
+    let with_test = request.test.is_some();
+    files.extend(request.test.as_ref().map(|path| load(path, "test")).transpose()?);
+    if task == Task::Rqa {
+        squad::join_documents(&mut files);
+    }
+    let mut test = if with_test { files.pop() } else { None };
+    let mut examples: Vec<Example> = files.into_iter().flatten().collect();
+    let classes: Vec<String> = match task {
+        Task::Rqa => Vec::new(),
+        Task::Ae => TAGS.map(str::to_owned).to_vec(),
+        Task::Asc => semeval::POLARITIES.map(str::to_owned).to_vec(),
+        Task::Pc => {
+            let labels = Labels::of(&examples, options.min_titles);
+            labels.count_rare(notes);
+            examples = labels.restrict(examples, notes);
+            test = test.map(|test| labels.restrict(test, notes));
+            labels.names().map(str::to_owned).collect()
+        }
+    };
+    if task == Task::Pc && classes.is_empty() {
+        return Err(CellError::NoLabels { least: options.min_titles });
+    }
+    let parts = split(task, options.split_seed, examples, test, notes)?;
+    let limit = |limit, examples| limited(options.split_seed, limit, examples);
+    let train = limit(options.limit, parts.train);
+    let (validation, test) = (limit(options.validation_limit, parts.validation), limit(options.test_limit, parts.test));
+    let learnt: BTreeSet<&String> = train.iter().flat_map(labels_of).collect();
+    let wanted: BTreeSet<&String> = test.iter().flat_map(labels_of).collect();
+    wanted.difference(&learnt).for_each(|label| notes.add(products::UNSEEN, &format!("`{label}`")));
+    let lengths = Lengths { max_tokens, stride: options.stride, second_type: config.type_vocab_size > 1 };
+    let mut part = |examples: Vec<Example>, purpose| {
+        let sequences: Vec<Sequence> = sequences(task, &examples, tokens, lengths, (&classes, purpose), notes)?;
+        Ok::<_, CellError>(Part { examples, sequences })
+    };
+    Ok(Data {
+        train: part(train, Purpose::Train)?,
+        validation: part(validation, Purpose::Predict)?,
+        test: part(test, Purpose::Predict)?,
+        classes,
+    })
+}
+
+/// Files of a tokenizer, which go with the weights.
+const TOKENIZER_FILES: [&str; 5] =
+    ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"];
+
+/// Writes a Hugging Face folder, complete or not at all.
+fn save(
+    path: &Path,
+    model: &TaskModel,
+    (start, tokens): (&Path, &Tokens),
+    classes: &[String],
+    identity: &Identity,
+) -> Result<(), CellError> {
+    let temporary = path.with_file_name(format!("{MODEL}{TEMPORARY}"));
+    // Another process may have been stopped here.
+    if temporary.exists() {
+        fs::remove_dir_all(&temporary).map_err(StoreError::io("remove", &temporary))?;
+    }
+    fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
+    let named = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    weights::write(&temporary.join(weights::WEIGHTS), named)?;
+    let config = config_of(model, tokens.pad(), classes);
+    write_file(&temporary.join("config.json"), format!("{config:#}\n").as_bytes())?;
+    let made_from = serde_json::to_string_pretty(identity).unwrap_or_default() + "\n";
+    write_file(&temporary.join(MADE_FROM), made_from.as_bytes())?;
+    for name in TOKENIZER_FILES {
+        let from = start.join(name);
+        if from.is_file() {
+            let bytes = fs::read(&from).map_err(StoreError::io("read", &from))?;
+            write_file(&temporary.join(name), &bytes)?;
+        }
+    }
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(StoreError::io("remove", path))?;
+    }
+    fs::rename(&temporary, path).map_err(StoreError::io("rename to", path))?;
+    Ok(sync_folder(path.parent().unwrap_or(Path::new(".")))?)
+}
+
+/// `config.json`, with the names of classes.
+fn config_of(model: &TaskModel, pad: u16, classes: &[String]) -> Value {
+    let text = model.encoder().config().to_json(pad).unwrap_or_default();
+    let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
+    config["architectures"] = json!([TaskModel::architecture(model.task())]);
+    if !classes.is_empty() {
+        let by_id: serde_json::Map<String, Value> =
+            classes.iter().enumerate().map(|(id, name)| (id.to_string(), json!(name))).collect();
+        let by_name: serde_json::Map<String, Value> =
+            classes.iter().enumerate().map(|(id, name)| (name.clone(), json!(id))).collect();
+        (config["id2label"], config["label2id"]) = (by_id.into(), by_name.into());
+    }
+    match model.task() {
+        Task::Pc => config["problem_type"] = json!("multi_label_classification"),
+        Task::Asc => config["problem_type"] = json!("single_label_classification"),
+        Task::Rqa | Task::Ae => {}
+    }
+    config
+}

@@ -1,0 +1,205 @@
+//! `trainer attention`: how the tokens of two products' titles attend to each other (the paper's Figure 8).
+//!
+//! A cell is alpha_ij of eq. 8: the softmax over the second title's tokens j of w_i . o_j, where w_i and o_j are the last hidden states of
+//! each title by itself. Neighbor Product Reconstruction rebuilds w_i from the o_j by just these shares.
+use std::{fmt::Write as _, fs, path::Path};
+
+use tch::{Device, Kind, Tensor};
+
+use ebert_bert::{
+    BertConfig, BertForMaskedLm, ConfigError, Decision, Packed, Phase,
+    tokens::{Tokens, TokensError},
+    weights,
+    weights::WeightsError,
+};
+use trainer::{
+    data::pack,
+    neighbor::{NeighborOptions, Scale},
+    report::chart::escape,
+};
+
+/// The figure cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum AttentionError {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Its tokenizer.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// A title.
+    #[error("the title `{}` has {tokens} tokens, wanted 1 to {most}\nhint: name a title of a product", short(title))]
+    Length {
+        /// The title.
+        title: String,
+        /// How many it has.
+        tokens: usize,
+        /// What the model takes.
+        most: usize,
+    },
+}
+
+impl AttentionError {
+    /// Whether another command line would do.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Length { .. })
+    }
+}
+
+/// The beginning of a long title.
+fn short(title: &str) -> String {
+    const MOST: usize = 60;
+    if title.chars().count() <= MOST { title.to_owned() } else { title.chars().take(MOST).chain(['…']).collect() }
+}
+
+/// The shares of attention from one title to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrossAttention {
+    /// Tokens of the first title: rows.
+    pub from: Vec<String>,
+    /// Tokens of the second title: columns.
+    pub to: Vec<String>,
+    /// Row by row; each row adds up to 1.
+    pub shares: Vec<Vec<f64>>,
+}
+
+impl CrossAttention {
+    /// Computes it with the model in a Hugging Face folder. Shares of different scales cannot be compared: without one shares are nearly
+    /// 0 or 1.
+    ///
+    /// # Errors
+    /// When the folder holds no BERT with a tokenizer, or a title is empty or too long for it.
+    pub fn of(folder: &Path, titles: [&str; 2], scale: Scale) -> Result<Self, AttentionError> {
+        let config = BertConfig::read(folder)?;
+        let Titles { row, lengths, tokens: [from, to] } = Titles::read(folder, &config, titles)?;
+        let width = config.hidden_size as f64;
+        let model = BertForMaskedLm::new(&config, 0, Device::Cpu, Decision::on_cpu());
+        weights::load(folder, model.parameters())?;
+        let packed = Packed::new(&row, &lengths, model.encoder().device());
+        let hidden = tch::no_grad(|| model.encoder().encode(&packed, Phase::Evaluate));
+        let content = |start: usize, length: usize| hidden.narrow(0, start as i64 + 1, length as i64 - 2);
+        let (w, o) = (content(0, lengths[0]), content(lengths[0], lengths[1]));
+        let mut scores: Tensor = w.matmul(&o.tr()).to_kind(Kind::Double);
+        if scale == Scale::SqrtD {
+            scores /= width.sqrt();
+        }
+        let shares = scores.softmax(1, Kind::Double);
+        let shares = (0..shares.size()[0]).map(|i| Vec::try_from(shares.get(i)).unwrap_or_default()).collect();
+        Ok(Self { from, to, shares })
+    }
+
+    /// Whether [`CrossAttention::of`] can read the titles, without its weights.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(folder: &Path, titles: [&str; 2]) -> Result<(), AttentionError> {
+        Titles::read(folder, &BertConfig::read(folder)?, titles).map(drop)
+    }
+
+    /// For each token of the first title the one of the second that it attends to most, with its share.
+    pub fn strongest(&self) -> impl Iterator<Item = (&str, &str, f64)> {
+        self.from.iter().zip(&self.shares).filter_map(|(from, shares)| {
+            let (at, share) = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+            Some((from.as_str(), self.to.get(at)?.as_str(), *share))
+        })
+    }
+
+    /// Draws it as a heat map.
+    pub fn svg(&self) -> String {
+        const CELL: usize = 30;
+        let widest = |tokens: &[String]| 8 * tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0) + 20;
+        let (left, top) = (widest(&self.from), widest(&self.to));
+        let (width, height) = (left + CELL * self.to.len() + 20, top + CELL * self.from.len() + 20);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+        );
+        for (j, token) in self.to.iter().enumerate() {
+            let (x, y) = (left + j * CELL + CELL / 2 + 4, top - 8);
+            let _ =
+                writeln!(svg, "<text x=\"{x}\" y=\"{y}\" transform=\"rotate(-90 {x} {y})\">{}</text>", escape(token));
+        }
+        for (i, (token, shares)) in self.from.iter().zip(&self.shares).enumerate() {
+            let y = top + i * CELL;
+            let _ = writeln!(
+                svg,
+                "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+                left - 8,
+                y + CELL / 2 + 4,
+                escape(token)
+            );
+            for (j, share) in shares.iter().enumerate() {
+                // From white to a dark blue.
+                let mix = |from: f64, to: f64| (from + (to - from) * share).round() as u8;
+                let fill = format!("#{:02x}{:02x}{:02x}", mix(247.0, 8.0), mix(251.0, 48.0), mix(255.0, 107.0));
+                let _ = writeln!(
+                    svg,
+                    "<rect x=\"{}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{fill}\" stroke=\"white\"><title>{} to {}: {:.1}%</title></rect>",
+                    left + j * CELL,
+                    escape(token),
+                    escape(&self.to[j]),
+                    100.0 * share
+                );
+            }
+        }
+        svg + "</svg>\n"
+    }
+}
+
+/// Two titles as a model takes them.
+struct Titles {
+    row: Vec<u16>,
+    lengths: Vec<usize>,
+    tokens: [Vec<String>; 2],
+}
+
+impl Titles {
+    fn read(folder: &Path, config: &BertConfig, titles: [&str; 2]) -> Result<Self, AttentionError> {
+        let most = config.max_position_embeddings as usize - 2;
+        let tokenizer = Tokens::of(folder, config)?;
+        let mut ids = Vec::new();
+        for title in titles {
+            let encoded = tokenizer.encode(title)?.ids;
+            if encoded.is_empty() || encoded.len() > most {
+                return Err(AttentionError::Length { title: title.to_owned(), tokens: encoded.len(), most });
+            }
+            ids.push(encoded);
+        }
+        let names = |ids: &Vec<u16>| ids.iter().map(|&id| tokenizer.name(id)).collect();
+        let tokens = [names(&ids[0]), names(&ids[1])];
+        let (row, lengths) = pack(ids.iter().map(Vec::as_slice), [tokenizer.cls(), tokenizer.sep()]);
+        Ok(Self { row, lengths, tokens })
+    }
+}
+
+/// How the recipe in a model's folder scales e_ij; as the paper prints it where there is none.
+pub fn scale_of(folder: &Path) -> Scale {
+    #[derive(serde::Deserialize)]
+    struct Part {
+        #[serde(default)]
+        neighbor: NeighborOptions,
+    }
+    let text = fs::read_to_string(folder.join("recipe.toml")).unwrap_or_default();
+    toml::from_str::<Part>(&text).map(|part| part.neighbor.scale).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_map_has_a_row_for_each_token() {
+        let map = CrossAttention {
+            from: vec!["tea".into(), "<cup>".into()],
+            to: vec!["green".into(), "tea".into()],
+            shares: vec![vec![0.1, 0.9], vec![0.6, 0.4]],
+        };
+        assert_eq!(map.strongest().collect::<Vec<_>>(), [("tea", "tea", 0.9), ("<cup>", "green", 0.6)]);
+        let svg = map.svg();
+        assert_eq!(svg.matches("<rect x=").count(), 4);
+        assert!(svg.contains("&lt;cup&gt; to tea: 40.0%") && !svg.contains("<cup>"), "{svg}");
+    }
+}

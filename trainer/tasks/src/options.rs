@@ -1,0 +1,208 @@
+//! What a fine-tuning can be told: options of a command, and a table of a grid.
+use serde::{Deserialize, Serialize};
+
+use trainer::{optimizer::OptimizerOptions, recipe::Compute};
+
+/// The paper's learning rates, of which `search` takes the best on the validation part.
+pub const LEARNING_RATES: [f64; 4] = [5e-6, 1e-5, 2e-5, 5e-5];
+/// The paper's numbers of epochs. `search` trains as long as the last, and measures after each: so the learning rate falls as it does
+/// in the longest, and five epochs cost five, not fourteen.
+pub const EPOCHS: std::ops::RangeInclusive<u32> = 2..=5;
+
+/// One fine-tuning.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// The highest step size; it rises over the first steps (--warmup) and then falls to 0
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().learning_rate))]
+    pub learning_rate: f64,
+    /// How often to go through the examples
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1000)))]
+    pub epochs: u32,
+    /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs; what scores best on the validation part
+    /// after 2, 3, 4 or 5 of them is kept. Not with --learning-rate or --epochs
+    #[cfg_attr(feature = "clap", arg(long, conflicts_with_all = ["learning_rate", "epochs"]))]
+    pub search: bool,
+    /// Sequences in a step
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().sequences))]
+    pub sequences: usize,
+    /// Train on at most N examples, a random sample that is the same each time
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Validate on at most N examples, likewise
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_limit: Option<usize>,
+    /// Test on at most N examples, likewise
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
+    /// Seed of what training draws: the fresh weights of the head, the order of examples, dropout
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().seed))]
+    pub seed: u64,
+    /// Seed of what is trained on, validated on and tested on; the same for all models that are compared
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().split_seed))]
+    pub split_seed: u64,
+    /// The longest sequence in tokens, special tokens counted; less where the model has fewer positions. Longer reviews are read in
+    /// windows, other texts are cut
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().max_tokens))]
+    pub max_tokens: usize,
+    /// rqa: tokens of a review from the start of one window to that of the next
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().stride))]
+    pub stride: usize,
+    /// rqa: the most tokens of an answer
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().max_answer))]
+    pub max_answer: usize,
+    /// pc: the least number of titles of a label, in the whole file; rarer labels are no part of the task
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().min_titles))]
+    pub min_titles: usize,
+    /// pc: the least probability of a label that is predicted
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().threshold))]
+    pub threshold: f64,
+    /// AdamW's decay of weights; biases and layer norms have none
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().weight_decay))]
+    pub weight_decay: f64,
+    /// The share of steps over which the step size rises
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().warmup))]
+    pub warmup: f64,
+    /// The largest norm of the gradient; 0: no limit
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().clip))]
+    pub clip: f64,
+    /// The kind of number that layers compute in
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub compute: Compute,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            learning_rate: 2e-5,
+            epochs: 3,
+            search: false,
+            sequences: 16,
+            limit: None,
+            validation_limit: None,
+            test_limit: None,
+            seed: 0,
+            split_seed: 0,
+            max_tokens: 384,
+            stride: 128,
+            max_answer: 30,
+            min_titles: 50,
+            threshold: 0.5,
+            weight_decay: 0.01,
+            warmup: 0.1,
+            clip: 1.0,
+            compute: Compute::default(),
+        }
+    }
+}
+
+/// An option has a value that it cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option} is {found}, wanted {wanted}")]
+pub struct OptionError {
+    /// Which, as a grid calls it.
+    pub option: &'static str,
+    /// What it is.
+    pub found: String,
+    /// What it may be.
+    pub wanted: &'static str,
+}
+
+impl Options {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// When one cannot be.
+    pub fn check(&self) -> Result<(), OptionError> {
+        let bad = |option, wanted| {
+            let table = serde_json::to_value(self).unwrap_or_default();
+            let found = table[option].to_string();
+            Err(OptionError { option, found, wanted })
+        };
+        if let Err((key, wanted)) = self.optimizer(self.learning_rate).check() {
+            return bad(key.trim_start_matches("optimizer."), wanted);
+        }
+        if self.epochs == 0 {
+            return bad("epochs", "at least 1");
+        }
+        let limits =
+            [("limit", self.limit), ("validation_limit", self.validation_limit), ("test_limit", self.test_limit)];
+        if let Some((option, _)) = limits.into_iter().find(|(_, limit)| *limit == Some(0)) {
+            return bad(option, "at least 1");
+        }
+        if self.max_tokens < 16 {
+            return bad("max_tokens", "at least 16");
+        }
+        if self.stride == 0 {
+            return bad("stride", "at least 1");
+        }
+        if self.max_answer == 0 {
+            return bad("max_answer", "at least 1");
+        }
+        if self.min_titles == 0 {
+            return bad("min_titles", "at least 1");
+        }
+        if !(self.threshold > 0.0 && self.threshold < 1.0) {
+            return bad("threshold", "a probability between 0 and 1");
+        }
+        Ok(())
+    }
+
+    /// The optimiser's part, with this learning rate.
+    pub fn optimizer(&self, learning_rate: f64) -> OptimizerOptions {
+        OptimizerOptions {
+            learning_rate,
+            sequences: Some(self.sequences),
+            tokens: None,
+            tokens_at_once: 0,
+            weight_decay: self.weight_decay,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            warmup: self.warmup,
+            clip: self.clip,
+        }
+    }
+
+    /// The learning rates to try, and how many epochs each.
+    pub fn trials(&self) -> (Vec<f64>, u32) {
+        if self.search { (LEARNING_RATES.to_vec(), *EPOCHS.end()) } else { (vec![self.learning_rate], self.epochs) }
+    }
+
+    /// Whether the model after so many epochs may be the result: in a search any of the paper's numbers, else the last.
+    pub fn may_end_after(&self, epoch: u32) -> bool {
+        if self.search { EPOCHS.contains(&epoch) } else { epoch == self.epochs }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_cannot_be_are_named() {
+        assert_eq!(Options::default().check(), Ok(()));
+        let error = |change: &dyn Fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            options.check().unwrap_err().to_string()
+        };
+        assert_eq!(error(&|o| o.learning_rate = 0.0), "learning_rate is 0.0, wanted a number above 0");
+        assert_eq!(error(&|o| o.test_limit = Some(0)), "test_limit is 0, wanted at least 1");
+        assert_eq!(error(&|o| o.threshold = 1.0), "threshold is 1.0, wanted a probability between 0 and 1");
+        assert_eq!(error(&|o| o.stride = 0), "stride is 0, wanted at least 1");
+    }
+
+    #[test]
+    fn a_search_tries_what_the_paper_does() {
+        let search = Options { search: true, ..Options::default() };
+        assert_eq!(search.trials(), (vec![5e-6, 1e-5, 2e-5, 5e-5], 5));
+        assert_eq!((1..=6).filter(|&e| search.may_end_after(e)).collect::<Vec<_>>(), [2, 3, 4, 5]);
+        let plain = Options { epochs: 4, ..Options::default() };
+        assert_eq!(plain.trials(), (vec![2e-5], 4));
+        assert_eq!((1..=6).filter(|&e| plain.may_end_after(e)).collect::<Vec<_>>(), [4]);
+    }
+}
