@@ -103,9 +103,13 @@ report: trainer ## the paper's Table 2 of a grid of models, tasks and seeds, wit
 doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it
 	@$(TRAINER) doctor
 
+# Prints the path of NVRTC in the virtual environment.
+NVRTC = $(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib") + "/nvidia/cu13/lib/libnvrtc.so.13")'
+
 .PHONY: test
-test: libtorch $(VENV)/ready ## all tests: Rust, whole commands, and the shards as DuckDB and polars see them
-	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace $(FEATURES)
+test: libtorch $(VENV)/ready $(VENV)/nvrtc ## all tests: Rust, whole commands, the shards in DuckDB and polars, the CUDA code in NVRTC
+	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 \
+		cargo test --release --workspace $(FEATURES)
 
 # torch's full wheels and transformers, beside the libtorch that everything else uses.
 $(PARITY)/ready: trainer/program/tests/parity/requirements.txt
@@ -163,6 +167,11 @@ $(LIBTORCH_READY): trainer/libtorch.txt | $(VENV)/bin/pip
 # Python opens the shards in tests, as a user would.
 $(VENV)/ready: pipeline/tests/requirements.txt | $(VENV)/bin/pip
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# Tests compile the CUDA code with NVIDIA's NVRTC, which needs no GPU (220 MB on disk).
+$(VENV)/nvrtc: trainer/kernels/tests/requirements.txt | $(VENV)/bin/pip
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
 $(DENY):

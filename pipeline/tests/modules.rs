@@ -12,8 +12,19 @@ use std::{
 
 use support::workspace;
 
-const CRATES: [&str; 6] =
-    ["schemas", "pipeline", "pipeline/dumps", "pipeline/english", "pipeline/mining", "pipeline/prefetch"];
+const CRATES: [&str; 11] = [
+    "schemas",
+    "pipeline",
+    "pipeline/dumps",
+    "pipeline/english",
+    "pipeline/mining",
+    "pipeline/prefetch",
+    "pipeline/hub",
+    "trainer",
+    "trainer/kernels",
+    "trainer/bert",
+    "trainer/tasks",
+];
 
 /// A module path below the crate root: `["phrase", "pool"]`.
 type ModulePath = Vec<String>;

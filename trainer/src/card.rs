@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use schemas::{Manifest, manifest::ShardsBody};
 
 use crate::{
-    checkpoint::TrainerState,
     log::{brief, describe},
+    state::TrainerState,
 };
 
 /// The card's text, Markdown with the head that model hubs read.

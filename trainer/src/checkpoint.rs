@@ -14,110 +14,21 @@ use schemas::{
     StoreError, in_a_line,
     store::{TEMPORARY, sync_folder},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tch::Tensor;
 
 use crate::{
     card::card,
-    data::{Position, Shards, Vocabulary},
-    log::Measured,
-    masking::switch::Switch,
+    data::Shards,
+    init::Carried,
     optimizer::{Optimizer, StateMismatch},
+    state::{FORMAT, TrainerState},
+    vocabulary::{SPECIAL, Vocabulary},
 };
 use ebert_bert::{
     BertForMaskedLm,
     weights::{self, WeightsError},
 };
-
-/// The version of `trainer_state.json`.
-const FORMAT: u32 = 1;
-
-/// Where a run is, besides its weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrainerState {
-    /// 1.
-    pub format: u32,
-    /// Steps done.
-    pub step: u64,
-    /// Steps of the whole run.
-    pub steps: u64,
-    /// Tokens trained on, special tokens and pairs counted.
-    pub tokens: u64,
-    /// Steps of the optimiser.
-    pub optimizer_steps: u64,
-    /// Steps that were skipped, since their gradient was not finite.
-    #[serde(default)]
-    pub skipped: u64,
-    /// Where the segments of the stage are.
-    pub segments: Position,
-    /// Where its pairs are.
-    pub pairs: Position,
-    /// The adaptive switch.
-    pub switch: Switch,
-    /// What was measured before the first step.
-    pub first_measured: Vec<Measured>,
-    /// What was measured last, so far.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub last_measured: Vec<Measured>,
-    /// The step that was best on held-out documents, so far.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best: Option<Best>,
-    /// What the run is.
-    pub identity: Identity,
-}
-
-/// The step with the lowest held-out loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// Steps done.
-    pub step: u64,
-    /// Mean of the losses of the measured modes, in nats.
-    pub loss: f64,
-}
-
-/// What decides the numbers of a run. A run goes on only as what it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Hash of the resolved recipe.
-    pub recipe_blake3: String,
-    /// Hash of the shards' manifest.
-    pub shards_blake3: String,
-    /// Hash of the weights that it started from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init_blake3: Option<String>,
-}
-
-impl TrainerState {
-    /// The start of a run.
-    pub fn new(steps: u64, switch: Switch, identity: Identity) -> Self {
-        let (segments, pairs) = Default::default();
-        let (format, first_measured) = (FORMAT, Vec::new());
-        Self {
-            format,
-            step: 0,
-            steps,
-            tokens: 0,
-            optimizer_steps: 0,
-            skipped: 0,
-            segments,
-            pairs,
-            switch,
-            first_measured,
-            last_measured: Vec::new(),
-            best: None,
-            identity,
-        }
-    }
-
-    /// A step is done.
-    pub fn advance(&mut self, step: u64, tokens: u64, segments: Position, pairs: Option<Position>) {
-        self.step = step;
-        self.tokens += tokens;
-        self.segments = segments;
-        self.pairs = pairs.unwrap_or(self.pairs);
-    }
-}
 
 /// A checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -239,14 +150,18 @@ impl Checkpoints {
         model: &BertForMaskedLm,
         optimizer: &mut Optimizer,
     ) -> Result<(), CheckpointError> {
-        weights::load(folder, model.parameters()).map_err(|error| damaged(folder, &error))?;
+        let found = weights::load(folder, model.parameters()).map_err(|error| damaged(folder, &error))?;
+        if !found.fresh.is_empty() {
+            let what = format!("model.safetensors lacks {}", found.fresh.join(", "));
+            return Err(CheckpointError::Damaged { folder: folder.to_owned(), what });
+        }
         let stored = weights::read(&folder.join(OPTIMIZER)).map_err(|error| damaged(folder, &error))?;
         let mismatch = |source| CheckpointError::State { path: folder.to_owned(), source };
         optimizer.restore(stored, state.optimizer_steps).map_err(mismatch)
     }
 
-    /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. Where this fails the ones before stay as they are. `pooler`
-    /// is that of the model that the run started from, which `transformers` finds beside the trained weights.
+    /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. If this fails, the ones before stay as they are.
+    /// `carried` is what it has of the start model as it was.
     pub fn save(
         &self,
         state: &TrainerState,
@@ -254,14 +169,14 @@ impl Checkpoints {
         optimizer: &Optimizer,
         shards: &Shards,
         recipe: &str,
-        pooler: &[(String, Tensor)],
+        carried: &Carried,
     ) -> Result<PathBuf, CheckpointError> {
         let name = name_of(state.step);
         let (path, temporary) = (self.folder.join(&name), self.folder.join(format!("{name}{TEMPORARY}")));
         self.sweep()?;
         fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
         let card = card(state, shards.manifest(), recipe);
-        let written = write(&temporary, state, (model, pooler), optimizer, shards, (recipe, &card));
+        let written = write(&temporary, state, (model, carried), optimizer, shards, (recipe, &card));
         if written.is_err() {
             // Best effort: the next save sweeps what is left.
             let _ = fs::remove_dir_all(&temporary);
@@ -317,20 +232,20 @@ impl Checkpoints {
 fn write(
     folder: &Path,
     state: &TrainerState,
-    (model, pooler): (&BertForMaskedLm, &[(String, Tensor)]),
+    (model, carried): (&BertForMaskedLm, &Carried),
     optimizer: &Optimizer,
     shards: &Shards,
     (recipe, card): (&str, &str),
 ) -> Result<(), CheckpointError> {
     let tensors = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
-    let tensors = tensors.chain(pooler.iter().map(|(name, tensor)| (name.clone(), tensor)));
+    let tensors = tensors.chain(carried.pooler.iter().map(|(name, tensor)| (name.clone(), tensor)));
     weights::write(&folder.join("model.safetensors"), tensors)?;
     weights::write(&folder.join(OPTIMIZER), optimizer.state())?;
     let path = folder.join(STATE);
     let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
-    let config = model.encoder().config().to_json(shards.vocabulary().special.pad).map_err(malformed)?;
-    let tokenizer = tokenizer_file(shards)?;
+    let config = carried.config.to_json(shards.vocabulary().special.pad).map_err(malformed)?;
+    let tokenizer = tokenizer_file(shards, carried)?;
     let tokenizer_config = tokenizer_config(&tokenizer, model.encoder().config().max_position_embeddings);
     for (name, text) in [
         (STATE, state),
@@ -347,7 +262,7 @@ fn write(
 }
 
 /// The tokenizer of the shards, which also puts `[CLS]` and `[SEP]` around a text.
-fn tokenizer_file(shards: &Shards) -> Result<Value, CheckpointError> {
+fn tokenizer_file(shards: &Shards, carried: &Carried) -> Result<Value, CheckpointError> {
     let path = || shards.folder().join(&shards.manifest().body.tokenizer.file);
     let mut tokenizer: Value = serde_json::from_slice(shards.tokenizer())
         .map_err(|source| CheckpointError::Malformed { path: path(), source })?;
@@ -356,7 +271,21 @@ fn tokenizer_file(shards: &Shards) -> Result<Value, CheckpointError> {
         tokenizer["post_processor"] =
             json!({"type": "BertProcessing", "sep": ["[SEP]", special.sep], "cls": ["[CLS]", special.cls]});
     }
+    keep_added(&mut tokenizer, carried).map_err(|source| CheckpointError::Malformed { path: path(), source })?;
     Ok(tokenizer)
+}
+
+/// Adds the start model's own tokens to a tokenizer.
+fn keep_added(tokenizer: &mut Value, carried: &Carried) -> serde_json::Result<()> {
+    if carried.added.is_empty() {
+        return Ok(());
+    }
+    let mut added = tokenizer["added_tokens"].as_array().cloned().unwrap_or_default();
+    for token in &carried.added {
+        added.push(serde_json::to_value(token)?);
+    }
+    tokenizer["added_tokens"] = added.into();
+    Ok(())
 }
 
 /// What `transformers` makes its tokenizer from. `BertTokenizer` builds its own parts from these values, and cleans text, takes words of up to
@@ -382,6 +311,16 @@ fn tokenizer_config(tokenizer: &Value, positions: i64) -> Value {
         config["strip_accents"] = normalizer["strip_accents"].clone();
         config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"].clone();
     }
+    // BERT's own are known without a list.
+    let added: Vec<&Value> = tokenizer["added_tokens"].as_array().into_iter().flatten().collect();
+    if added.iter().any(|token| !SPECIAL.iter().any(|special| token["content"] == *special)) {
+        for token in added {
+            let mut without = token.clone();
+            if let Some(id) = without.as_object_mut().and_then(|token| token.remove("id")) {
+                config["added_tokens_decoder"][id.to_string()] = without;
+            }
+        }
+    }
     config
 }
 
@@ -391,6 +330,8 @@ fn vocabulary_text(vocabulary: &Vocabulary) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ebert_bert::BertConfig;
+
     use super::*;
 
     #[test]
@@ -415,5 +356,24 @@ mod tests {
             assert_eq!(config["tokenizer_class"], "PreTrainedTokenizerFast", "{key}");
             assert_eq!(config["unk_token"], other["model"]["unk_token"]);
         }
+    }
+
+    #[test]
+    fn added_tokens_are_written_where_transformers_looks() {
+        let token = |id: u32, text: &str| {
+            json!({"id": id, "content": text, "special": true, "single_word": false,
+            "lstrip": false, "rstrip": false, "normalized": false})
+        };
+        let mut tokenizer = json!({"added_tokens": [token(0, "[PAD]")], "model": {"unk_token": "[UNK]"}});
+        let config = BertConfig::base(30_522);
+        let mut carried = Carried { config, pooler: Vec::new(), added: Vec::new() };
+        keep_added(&mut tokenizer, &carried).unwrap();
+        assert!(tokenizer_config(&tokenizer, 512)["added_tokens_decoder"].is_null());
+        carried.added.push(serde_json::from_value(token(7, "[PRICE]")).unwrap());
+        keep_added(&mut tokenizer, &carried).unwrap();
+        assert_eq!(tokenizer["added_tokens"], json!([token(0, "[PAD]"), token(7, "[PRICE]")]));
+        let decoder = &tokenizer_config(&tokenizer, 512)["added_tokens_decoder"];
+        assert_eq!((&decoder["7"]["content"], &decoder["0"]["content"]), (&json!("[PRICE]"), &json!("[PAD]")));
+        assert!(decoder["7"]["id"].is_null());
     }
 }

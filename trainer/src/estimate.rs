@@ -8,12 +8,11 @@ use crate::{
     data::{Position, pair_batches, segment_batches},
     log::brief,
     masking::Masking,
-    optimizer::Optimizer,
     run::{Plan, Request, RunError},
+    session::{self, Objective, Session},
     step::{masked_gradients, neighbor_gradients},
     world::World,
 };
-use ebert_kernels::device::Machine;
 
 /// What a run is expected to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,16 +36,13 @@ impl Estimate {
     /// # Errors
     /// As training: when data or weights cannot be read, or libtorch refuses.
     pub fn of(plan: &mut Plan, request: &Request) -> Result<Self, RunError> {
-        if let Some(threads) = request.threads {
-            tch::set_num_threads(i32::from(threads));
-        }
         let recipe = plan.recipe.clone();
-        let device = Machine::look().device(request.device, 0)?;
+        let device = session::prepare(request.device, 0, request.threads)?;
         let model = plan.start.model(recipe.seed, device, recipe.compute)?;
-        let mut optimizer = Optimizer::new(model.parameters(), recipe.optimizer, device);
+        let mut session = Session::new(model, recipe.optimizer, World::alone());
         let lowest_score = plan.shards.manifest().body.pool.lowest_score;
         let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
-        let (mut estimate, world) = (Self::default(), World::alone());
+        let mut estimate = Self::default();
         for stage in &plan.schedule.stages {
             let mut segments =
                 segment_batches(&plan.shards, &masking, stage.segment_plan(&recipe), Position::default())?;
@@ -63,16 +59,17 @@ impl Estimate {
             let mut step = || -> Result<(usize, Duration), RunError> {
                 let since = Instant::now();
                 let batch = segments.next_batch()?;
-                let (mode, at_once) = (batch.masked[0].mode, recipe.optimizer.tokens_at_once);
-                let _ = masked_gradients(&model, (&batch, mode), at_once, &world);
-                let mut tokens = batch.masked[0].input_ids.len();
-                if let Some(pairs) = &mut pairs {
-                    let pairs = pairs.next_batch()?;
-                    let _ = neighbor_gradients(&model, &pairs, &recipe.neighbor, at_once, &world);
-                    tokens += pairs.input_ids.len();
-                }
-                // Reading the norm back waits for the device.
-                optimizer.step(0.0)?.double_value(&[]);
+                let pairs = pairs.as_mut().map(|pairs| pairs.next_batch()).transpose()?;
+                let (mode, micro_batch) = (batch.masked[0].mode, recipe.optimizer.tokens_at_once);
+                let masked = |model: &_, world: &_| masked_gradients(model, (&batch, mode), micro_batch, world);
+                let neighbor = pairs.as_ref().map(|pairs| -> Objective<'_, _> {
+                    Box::new(|model, world| {
+                        Some(neighbor_gradients(model, pairs, &recipe.neighbor, micro_batch, world))
+                    })
+                });
+                // Reading the numbers waits for the device.
+                session.step(Box::new(masked), neighbor, 0.0, false)?.finish()?;
+                let tokens = batch.masked[0].input_ids.len() + pairs.as_ref().map_or(0, |p| p.input_ids.len());
                 Ok((tokens, since.elapsed()))
             };
             let first = step()?;

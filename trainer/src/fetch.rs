@@ -25,7 +25,9 @@ pub enum FetchError {
     /// It has no weights in a format that is read.
     #[error(
         "the hub's model `{id}` has neither model.safetensors nor model.safetensors.index.json\n\
-         hint: convert it with `transformers` (model.save_pretrained(folder)), and name the folder"
+         hint: python -c 'from transformers import AutoModelForMaskedLM as M, AutoTokenizer as T; \
+         M.from_pretrained(\"{id}\").save_pretrained(\"model\"); T.from_pretrained(\"{id}\").save_pretrained(\"model\")', \
+         then name that folder: INIT=model"
     )]
     NoWeights {
         /// The id.
@@ -49,13 +51,14 @@ pub fn fetch(id: &str, progress: Progress) -> Result<PathBuf, FetchError> {
     let no_weights = || FetchError::NoWeights { id: id.to_owned() };
     if repository.file(weights::WEIGHTS)?.is_none() {
         repository.file(weights::INDEX)?.ok_or_else(no_weights)?;
-        let files: BTreeSet<PathBuf> = weights::files(&folder)?.into_iter().collect();
+        let files: BTreeSet<PathBuf> = weights::listed(&folder)?.into_iter().collect();
         for file in files.iter().filter_map(|file| file.file_name()?.to_str()) {
             repository.file(file)?.ok_or_else(no_weights)?;
         }
     }
     // Either of the first two has the vocabulary. Without a network, the cache may lack the others.
-    let rest = ["vocab.txt", "tokenizer.json", "tokenizer_config.json"].map(|file| repository.file(file));
+    let rest = ["vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"]
+        .map(|file| repository.file(file));
     let has_vocabulary = rest[..2].iter().any(|file| matches!(file, Ok(Some(_))));
     for file in rest {
         match file {

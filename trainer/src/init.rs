@@ -5,12 +5,15 @@ use schemas::{StoreError, store::hash_file};
 use tch::{Device, Tensor};
 
 use crate::{
-    data::{Shards, Vocabulary, VocabularyError, tokens_of_model},
+    data::Shards,
     fetch::{FetchError, fetch},
     recipe::Recipe,
+    vocabulary::{Vocabulary, VocabularyError, tokens_of_model},
 };
 use ebert_bert::{
-    BertConfig, BertForMaskedLm, CannotCompute, Compute, ConfigError, Decision, tokens, weights, weights::WeightsError,
+    BertConfig, BertForMaskedLm, CannotCompute, Compute, ConfigError, Decision,
+    tokens::{self, Added, MOST_TOKENS, TokensError},
+    weights::{self, Foreign, WeightsError},
 };
 use ebert_hub::Progress;
 
@@ -28,9 +31,12 @@ pub enum InitError {
     },
     /// It is no folder.
     #[error(
-        "`{}` is not a folder, nor can it be a model's id\n\
-         hint: name a Hugging Face folder, or an id on the hub such as bert-base-uncased",
-        path.display()
+        "`{}` is not a folder, nor can it be a model's id\nhint: name {}",
+        path.display(),
+        match path.parent() {
+            Some(folder) if path.is_file() => format!("its folder, {}", folder.join("").display()),
+            _ => "a Hugging Face folder, or an id on the hub such as bert-base-uncased".to_owned(),
+        }
     )]
     NoFolder {
         /// What was named.
@@ -92,6 +98,18 @@ pub enum InitError {
         /// Tokens of the shards.
         wanted: usize,
     },
+    /// It has more tokens than ids of 16 bits.
+    #[error(
+        "`{}` has {found} tokens, and this build supports up to 65,536\n\
+         hint: start from a model with fewer, such as bert-base-cased",
+        folder.display()
+    )]
+    TooManyTokens {
+        /// The model.
+        folder: PathBuf,
+        /// Its tokens.
+        found: usize,
+    },
     /// Its positions do not reach.
     #[error(
         "the model has {positions} positions, and segments of the shards need {wanted} ({tokens} tokens, [CLS] and [SEP])\n\
@@ -118,6 +136,9 @@ pub enum InitError {
     /// Its vocabulary cannot be read.
     #[error(transparent)]
     Tokens(#[from] VocabularyError),
+    /// Its added tokens cannot be read.
+    #[error(transparent)]
+    Added(#[from] TokensError),
     /// A file of it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -133,6 +154,7 @@ pub fn folder_of(model: &Path, talk: bool) -> Result<PathBuf, InitError> {
     match model.to_str() {
         _ if model.join("config.json").is_file() => Ok(model.to_owned()),
         _ if result.join("config.json").is_file() => Ok(result),
+        _ if let Some(error) = published_by_google(model) => Err(error.into()),
         _ if model.is_dir() => Err(InitError::NoModel { path: model.to_owned() }),
         Some(id) if !model.exists() && ebert_hub::is_id(id) => {
             Ok(fetch(id, if talk { Progress::Bars } else { Progress::Hidden })?)
@@ -141,15 +163,84 @@ pub fn folder_of(model: &Path, talk: bool) -> Result<PathBuf, InitError> {
     }
 }
 
+/// What is wrong with the folder of a TensorFlow checkpoint, which has no config.json, or with the name of the checkpoint in it.
+fn published_by_google(model: &Path) -> Option<WeightsError> {
+    let named = model.file_name().is_some_and(|name| name.to_string_lossy().contains(".ckpt"));
+    let folder = if named && !model.is_dir() { model.parent()? } else { model };
+    let foreign = weights::foreign(folder).filter(|foreign| matches!(foreign, Foreign::TensorFlow(_)))?;
+    Some(WeightsError::Absent { folder: folder.to_owned(), foreign: Some(foreign) })
+}
+
+/// A model to start from, checked as far as it can be without shards: configuration, files, names and shapes of weights,
+/// tokenizer. No weight is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    folder: PathBuf,
+    config: BertConfig,
+    vocabulary: Option<(PathBuf, Vec<String>)>,
+    added: Vec<Added>,
+    notes: Vec<String>,
+}
+
+impl Candidate {
+    /// Of a Hugging Face folder.
+    ///
+    /// # Errors
+    /// When it is not a BERT, or its files cannot be used.
+    pub fn read(folder: &Path) -> Result<Self, InitError> {
+        let config = BertConfig::read(folder)?;
+        let found = weights::check(folder, &BertForMaskedLm::outline(&config))?;
+        let mut notes = Vec::new();
+        if !found.fresh.is_empty() {
+            notes.push(format!(
+                "{} of the masked-LM head's 5 weights are not in `{}`, and start fresh",
+                found.fresh.len(),
+                folder.display()
+            ));
+        }
+        let (pooler, unused): (Vec<_>, Vec<_>) =
+            found.unused.into_iter().partition(|name| name.starts_with(weights::POOLER));
+        if !pooler.is_empty() {
+            notes.push("the pooler is not trained; checkpoints have it as it is".to_owned());
+        }
+        if !unused.is_empty() {
+            notes.push(format!("left out, as the model has no place for them: {}", unused.join(", ")));
+        }
+        let vocabulary = tokens_of_model(folder)?;
+        let tokens = vocabulary.as_ref().map(|(_, tokens)| tokens.len());
+        let tokens = tokens.unwrap_or_else(|| usize::try_from(config.vocab_size).unwrap_or(usize::MAX));
+        if tokens > MOST_TOKENS {
+            return Err(InitError::TooManyTokens { folder: folder.to_owned(), found: tokens });
+        }
+        let added = tokens::added(folder)?;
+        Ok(Self { folder: folder.to_owned(), config, vocabulary, added, notes })
+    }
+}
+
 /// The start of a run, checked against the shards.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
-    /// The shape, with the recipe's dropout.
+    /// The configuration, as checkpoints have it: its dropout is for whoever fine-tunes them.
     pub config: BertConfig,
+    /// Dropout of this training.
+    dropout: f64,
     /// Where the weights are, and the hash of all that decides them. `None` for a fresh model.
     pub from: Option<(PathBuf, String)>,
+    /// Tokens that were added to the model's vocabulary after those of the shards; checkpoints keep them.
+    pub added: Vec<Added>,
     /// What a person should know about it.
     pub notes: Vec<String>,
+}
+
+/// What checkpoints carry on from the start model unchanged, so that tasks find it as they would there.
+#[derive(Debug)]
+pub struct Carried {
+    /// Its configuration, with its own dropout.
+    pub config: BertConfig,
+    /// Its pooler.
+    pub pooler: Vec<(String, Tensor)>,
+    /// Its added tokens beyond the vocabulary of the shards.
+    pub added: Vec<Added>,
 }
 
 impl Start {
@@ -157,27 +248,35 @@ impl Start {
     ///
     /// # Errors
     /// When there is nothing to start from, or it does not fit the shards.
-    pub fn choose(recipe: &Recipe, name: &str, init: Option<&Path>, shards: &Shards) -> Result<Self, InitError> {
+    pub fn choose(recipe: &Recipe, name: &str, init: Option<Candidate>, shards: &Shards) -> Result<Self, InitError> {
         let vocabulary = shards.vocabulary();
-        let mut start = match (init, recipe.model) {
+        let start = match (init, recipe.model) {
             (None, None) => return Err(InitError::Wanted { recipe: name.to_owned() }),
             (None, Some(shape)) => {
-                Self { config: shape.config(vocabulary.len(), recipe.dropout), from: None, notes: Vec::new() }
+                let config = shape.config(vocabulary.len());
+                Self { config, dropout: recipe.dropout, from: None, added: Vec::new(), notes: Vec::new() }
             }
-            (Some(folder), _) => {
-                let config = BertConfig::read(folder)?;
-                let mut notes = fits(folder, &config, vocabulary)?;
-                notes.extend(reads_alike(folder, shards)?);
+            (Some(Candidate { folder, config, vocabulary: tokens, mut added, mut notes }), _) => {
+                notes.extend(fits(&folder, &config, tokens, vocabulary)?);
+                notes.extend(reads_alike(&folder, shards)?);
+                // Those alone that the model has embeddings of.
+                let beyond = vocabulary.len() as i64..config.vocab_size;
+                added.retain(|added| beyond.contains(&i64::from(added.id)));
+                if !added.is_empty() {
+                    let names: Vec<&str> = added.iter().map(|added| added.token.content.as_str()).collect();
+                    notes.push(format!(
+                        "added tokens that the shards do not have, kept in checkpoints: {}",
+                        names.join(", ")
+                    ));
+                }
                 let mut hasher = blake3::Hasher::new();
-                for file in [folder.join("config.json")].into_iter().chain(weights::files(folder)?) {
+                for file in [folder.join("config.json")].into_iter().chain(weights::files(&folder)?) {
                     hasher.update(hash_file(&file)?.as_bytes());
                 }
                 let hash = hasher.finalize().to_hex().to_string();
-                Self { config, from: Some((folder.to_owned(), hash)), notes }
+                Self { config, dropout: recipe.dropout, from: Some((folder, hash)), added, notes }
             }
         };
-        start.config.hidden_dropout_prob = recipe.dropout;
-        start.config.attention_probs_dropout_prob = recipe.dropout;
         let (positions, tokens) = (start.config.max_position_embeddings, shards.manifest().body.max_tokens);
         let wanted = i64::from(tokens) + 2;
         if positions < wanted {
@@ -186,37 +285,36 @@ impl Start {
         Ok(start)
     }
 
-    /// Makes the model, and adds to `notes` what of it is fresh or left out.
+    /// The configuration with the dropout of this training.
+    pub fn training_config(&self) -> BertConfig {
+        BertConfig {
+            hidden_dropout_prob: self.dropout,
+            attention_probs_dropout_prob: self.dropout,
+            ..self.config.clone()
+        }
+    }
+
+    /// Makes the model.
     ///
     /// # Errors
     /// If its weights cannot be read, or the device cannot compute as the recipe demands.
-    pub fn model(&mut self, seed: u64, device: Device, compute: Compute) -> Result<BertForMaskedLm, InitError> {
-        let decision = Decision::on(compute, device, &self.config)?;
-        let model = BertForMaskedLm::new(&self.config, seed, device, decision);
+    pub fn model(&self, seed: u64, device: Device, compute: Compute) -> Result<BertForMaskedLm, InitError> {
+        let config = self.training_config();
+        let decision = Decision::on(compute, device, &config)?;
+        let model = BertForMaskedLm::new(&config, seed, device, decision);
         if let Some((folder, _)) = &self.from {
-            let found = weights::load(folder, model.parameters())?;
-            if !found.fresh.is_empty() {
-                self.notes.push(format!(
-                    "{} of the masked-LM head's 5 weights are not in `{}`, and start fresh",
-                    found.fresh.len(),
-                    folder.display()
-                ));
-            }
-            let (pooler, unused): (Vec<_>, Vec<_>) =
-                found.unused.into_iter().partition(|name| name.starts_with(weights::POOLER));
-            if !pooler.is_empty() {
-                self.notes.push("the pooler is not trained; checkpoints have it as it is".to_owned());
-            }
-            if !unused.is_empty() {
-                self.notes.push(format!("left out, as the model has no place for them: {}", unused.join(", ")));
-            }
+            weights::load(folder, model.parameters())?;
         }
         Ok(model)
     }
 
-    /// The pooler of what it starts from, which checkpoints carry on unchanged: a task that uses one then starts from the same.
-    pub fn pooler(&self) -> Result<Vec<(String, Tensor)>, InitError> {
-        Ok(self.from.as_ref().map_or(Ok(Vec::new()), |(folder, _)| weights::pooler(folder))?)
+    /// What checkpoints carry on from the start model.
+    ///
+    /// # Errors
+    /// If its weights cannot be read.
+    pub fn carried(&self) -> Result<Carried, InitError> {
+        let pooler = self.from.as_ref().map_or(Ok(Vec::new()), |(folder, _)| weights::pooler(folder))?;
+        Ok(Carried { config: self.config.clone(), pooler, added: self.added.clone() })
     }
 }
 
@@ -267,24 +365,29 @@ fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitErr
 }
 
 /// Checks that ids mean the same to the model and the shards.
-fn fits(folder: &Path, config: &BertConfig, vocabulary: &Vocabulary) -> Result<Vec<String>, InitError> {
+fn fits(
+    folder: &Path,
+    config: &BertConfig,
+    tokens: Option<(PathBuf, Vec<String>)>,
+    vocabulary: &Vocabulary,
+) -> Result<Option<String>, InitError> {
     let wanted = vocabulary.tokens();
     let sizes = InitError::VocabularySize { folder: folder.to_owned(), found: config.vocab_size, wanted: wanted.len() };
     if config.vocab_size < wanted.len() as i64 {
         return Err(sizes);
     }
-    let Some((file, tokens)) = tokens_of_model(folder)? else {
+    let Some((file, tokens)) = tokens else {
         if config.vocab_size != wanted.len() as i64 {
             return Err(sizes);
         }
-        return Ok(vec![format!(
+        return Ok(Some(format!(
             "`{}` has no vocabulary; as it has as many word embeddings as the shards have tokens, it is taken to be the same",
             folder.display()
-        )]);
+        )));
     };
     let differs = wanted.iter().enumerate().find(|(id, token)| tokens.get(*id) != Some(token));
     match differs {
-        None => Ok(Vec::new()),
+        None => Ok(None),
         Some((id, wanted)) => {
             let found = tokens.get(id).map_or_else(|| "absent".to_owned(), |token| format!("`{token}`"));
             Err(InitError::Vocabulary { file, id, found, wanted: format!("`{wanted}`") })

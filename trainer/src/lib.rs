@@ -1,7 +1,7 @@
 //! Training shards to an E-BERT checkpoint.
 //!
 //! In the order of the data flow: [`data`] (shards, order, batches), [`masking`] (section 3.2 of the paper), [`neighbor`]
-//! (section 3.3), [`optimizer`], [`step`], [`schedule`], [`pretrain`] (the loop), [`checkpoint`] with its [`card`], [`log`]
+//! (section 3.3), [`optimizer`], [`step`] (losses and gradients), [`session`] (a model in training), [`schedule`], [`pretrain`] (the loop), [`checkpoint`] with its [`card`], [`log`]
 //! and [`report`]. [`recipe`] is one run as a file, [`run`] its folder, [`init`] and [`fetch`] the model that it starts from.
 //!
 //! Training never sees raw text, phrase strings or the graph: only the rows of shards and their manifest. The model is in
@@ -25,5 +25,8 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod session;
+pub mod state;
 pub mod step;
+pub mod vocabulary;
 pub mod world;

@@ -2,6 +2,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use crate::data::StepSize;
 use ebert_bert::Parameters;
 use ebert_kernels::{AdamW, Gate, TorchError};
 
@@ -18,7 +19,8 @@ pub struct OptimizerOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,
     /// The most tokens that go through the model at once, if a sequence has not more; the gradients of the parts of a step
-    /// add up. It bounds the memory, and changes no more than rounding. 0: the whole step.
+    /// add up. It bounds the memory. When dropout is off it changes no more than rounding; otherwise each part draws
+    /// dropout of its own. 0: the whole step.
     #[serde(default)]
     pub tokens_at_once: usize,
     /// Of weights, but not of biases and layer norms.
@@ -36,15 +38,6 @@ pub struct OptimizerOptions {
     /// The largest norm of the gradient; 0 for any.
     #[serde(default = "clip")]
     pub clip: f64,
-}
-
-/// How much a step holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepSize {
-    /// So many sequences.
-    Sequences(usize),
-    /// So many tokens, special tokens counted.
-    Tokens(usize),
 }
 
 fn weight_decay() -> f64 {

@@ -374,7 +374,7 @@ impl Recipe {
         }
         if let Some(shape) = &self.model {
             // The vocabulary does not matter here.
-            let config = shape.config(1, self.dropout);
+            let config = shape.config(1);
             config.check().map_err(|(key, _, wanted)| bad(&format!("model.{}", ModelShape::key_of(key)), wanted))?;
         }
         Ok(())
@@ -396,21 +396,15 @@ impl ModelShape {
         }
     }
 
-    /// The configuration of a fresh model with a vocabulary of this size.
-    pub fn config(&self, vocabulary: usize, dropout: f64) -> BertConfig {
+    /// The configuration of a fresh model with a vocabulary of this size; the rest is as in BERT-base.
+    pub fn config(&self, vocabulary: usize) -> BertConfig {
         BertConfig {
-            vocab_size: vocabulary as i64,
             hidden_size: self.hidden_size,
             num_hidden_layers: self.layers,
             num_attention_heads: self.heads,
             intermediate_size: self.intermediate_size,
-            hidden_act: Default::default(),
-            hidden_dropout_prob: dropout,
-            attention_probs_dropout_prob: dropout,
             max_position_embeddings: self.positions,
-            type_vocab_size: 2,
-            initializer_range: 0.02,
-            layer_norm_eps: 1e-12,
+            ..BertConfig::base(vocabulary as i64)
         }
     }
 }
@@ -480,7 +474,7 @@ fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optimizer::StepSize;
+    use crate::data::StepSize;
 
     #[test]
     fn every_recipe_of_the_project_is_whole_and_resolves_to_itself() {

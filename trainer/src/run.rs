@@ -7,25 +7,25 @@ use std::{
 };
 
 use schemas::{Attempt, DocumentId, Lock, Lockable, StoreError};
-use tch::Tensor;
 
 use crate::{
-    checkpoint::{CheckpointError, Checkpoints, Identity, TrainerState},
+    checkpoint::{CheckpointError, Checkpoints},
     data::{DataError, HeldOut, Shards},
     differences::{Difference, differences},
-    init::{InitError, Start, folder_of},
+    init::{Candidate, Carried, InitError, Start, folder_of},
     lock,
     log::{HeldOutRecord, Journal, StepRecord, Talk},
     masking::{MaskMode, Masking, switch::Switch},
-    optimizer::Optimizer,
     recipe::{Recipe, RecipeError},
     schedule::Schedule,
-    world::{Ranks, World, WorldError},
+    session::{self, Session, StepError, Trainable},
+    state::{Identity, TrainerState},
+    world::{RankText, Ranks, World, WorldError},
 };
 use ebert_bert::BertForMaskedLm;
 use ebert_kernels::{
     TorchError,
-    device::{DeviceError, Machine, Wish},
+    device::{DeviceError, Wish},
 };
 
 /// What a user asks for.
@@ -41,8 +41,10 @@ pub struct Request {
     pub init: Option<PathBuf>,
     /// The run's folder, if not `OUT/runs/<recipe>`.
     pub run: Option<PathBuf>,
-    /// Whether there must be something to go on from.
+    /// Whether there must be something to resume.
     pub resume: bool,
+    /// Whether a run may get more or fewer steps than it began with.
+    pub extend: bool,
     /// Where to compute.
     pub device: Wish,
     /// Threads of the CPU.
@@ -83,6 +85,9 @@ pub enum RunError {
     /// The other processes.
     #[error(transparent)]
     World(#[from] WorldError),
+    /// A step.
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The folder holds another run.
     #[error(
         "`{}` holds a run that is not this one\n{}\n\
@@ -95,6 +100,34 @@ pub enum RunError {
         run: PathBuf,
         /// What differs.
         differences: Vec<String>,
+    },
+    /// The run has another number of steps now.
+    #[error(
+        "`{}` holds a run with another number of steps\n{}\n\
+         hint: --extend continues it with the new number; the learning rate of the steps to come follows the new schedule",
+        run.display(),
+        differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
+    )]
+    Lengths {
+        /// The folder.
+        run: PathBuf,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// The steps done do not fit into the new schedule.
+    #[error(
+        "--extend cannot change stage {stage}: step {step} of the run is done, and the stage ended with step {before}, now with step {now}\n\
+         hint: change only stages that are not finished, to at least the steps that are done"
+    )]
+    Extend {
+        /// The stage, from 1.
+        stage: usize,
+        /// Steps done.
+        step: u64,
+        /// The last step of the stage when the run began.
+        before: u64,
+        /// The last step of the stage now.
+        now: u64,
     },
     /// The processes would train different things.
     #[error(
@@ -174,14 +207,10 @@ pub struct Run {
     pub schedule: Schedule,
     /// The documents to measure on.
     pub held_out: HeldOut,
-    /// The model.
-    pub model: BertForMaskedLm,
-    /// The optimiser.
-    pub optimizer: Optimizer,
+    /// The model in training, and the processes that train it.
+    pub session: Session<BertForMaskedLm>,
     /// Where it is.
     pub state: TrainerState,
-    /// The processes that it runs in.
-    pub world: World,
     /// Steps in a row without a finite gradient.
     pub(crate) skipped_in_a_row: u32,
     /// What rank 0 alone has.
@@ -192,8 +221,7 @@ pub struct Run {
 struct Lead {
     journal: Journal,
     checkpoints: Checkpoints,
-    /// Of the model that the run started from; nothing trains it.
-    pooler: Vec<(String, Tensor)>,
+    carried: Carried,
     /// Kept open: its lock ends with the process.
     _lock: Lock,
 }
@@ -224,7 +252,7 @@ pub enum Opened {
 }
 
 impl Plan {
-    /// Reads and checks the recipe, the shards and what the run starts from. `progress` hears of bytes of shards checked.
+    /// Reads and checks the recipe, what the run starts from, and the shards, whose files are hashed last. `progress` hears of bytes of shards checked.
     ///
     /// # Errors
     /// When one of them cannot be used, or they do not fit one another.
@@ -235,8 +263,8 @@ impl Plan {
         if recipe.model.is_none() && request.init.is_none() {
             return Err(InitError::Wanted { recipe: name }.into());
         }
-        let talk = request.talk == Talk::Text && request.ranks.leads() && io::stderr().is_terminal();
-        let init = request.init.as_deref().map(|init| folder_of(init, talk)).transpose()?;
+        let talk = request.talk == Talk::Text && request.ranks.is_main() && io::stderr().is_terminal();
+        let init = request.init.as_deref().map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
         let shards = Arc::new(Shards::open(&request.out.join("shards"), recipe.data.held_out, progress)?);
         for stage in &recipe.stage {
             shards.require_segments(&stage.corpora)?;
@@ -255,7 +283,7 @@ impl Plan {
                 hint: "make shards with a phrase pool of this corpus: POOL=file",
             });
         }
-        let start = Start::choose(&recipe, &name, init.as_deref(), &shards)?;
+        let start = Start::choose(&recipe, &name, init, &shards)?;
         let schedule = Schedule::new(&recipe, &shards)?;
         let folder = request.run.clone().unwrap_or_else(|| request.out.join("runs").join(&name));
         let recipe_text = recipe.to_toml();
@@ -279,29 +307,28 @@ impl Plan {
     /// # Errors
     /// When the folder holds another run or is in use, there is nothing to resume and that was asked for, the device, the
     /// weights or a checkpoint cannot be used, or the processes do not meet.
-    pub fn open(mut self, request: &Request) -> Result<Opened, RunError> {
-        if let Some(threads) = request.threads {
-            tch::set_num_threads(i32::from(threads));
-        }
-        let device = Machine::look().device(request.device, request.ranks.local)?;
+    pub fn open(self, request: &Request) -> Result<Opened, RunError> {
+        let device = session::prepare(request.device, request.ranks.local_rank, request.threads)?;
         let world = World::join(request.ranks.clone(), device)?;
         self.require_one_run(&world)?;
-        let found = world.leads().then(|| self.look(request)).transpose()?;
+        let found = world.is_main().then(|| self.look(request)).transpose()?;
         let newest = found.as_ref().and_then(|found| found.newest.as_ref());
         let said = newest.map(|(state, _)| serde_json::to_string(state).unwrap_or_default()).unwrap_or_default();
-        let said = world.agree("state", said)?;
+        let said = world.broadcast_text("state", said)?;
         let agreed: Option<TrainerState> = serde_json::from_str(&said).ok();
         if agreed.as_ref().is_some_and(|state| state.step >= state.steps) {
             return Ok(Opened::Finished(Checkpoints::of(&self.folder, 1).model()));
         }
 
         let model = self.start.model(self.recipe.seed, device, self.recipe.compute)?;
-        let mut optimizer = Optimizer::new(model.parameters(), self.recipe.optimizer, device);
+        let mut session = Session::new(model, self.recipe.optimizer, world);
         if let Some((state, folder)) = newest {
-            Checkpoints::restore(folder, state, &model, &mut optimizer)?;
+            Checkpoints::restore(folder, state, &session.model, &mut session.optimizer)?;
         }
-        let weights = model.parameters().iter().map(|(_, tensor)| tensor.detach());
-        world.spread(&weights.chain(optimizer.tensors()).collect::<Vec<_>>(), "spread the weights")?;
+        let weights = session.model.parameters().iter().map(|(_, tensor)| tensor.detach());
+        session
+            .world
+            .broadcast(&weights.chain(session.optimizer.tensors()).collect::<Vec<_>>(), "spread the weights")?;
         let resumed = agreed.is_some();
         let state = agreed.unwrap_or_else(|| {
             let switch = Switch::new(self.recipe.switch, self.schedule.warmup_steps);
@@ -310,7 +337,7 @@ impl Plan {
         let lowest_score = self.shards.manifest().body.pool.lowest_score;
         let masking = Masking::new(self.recipe.masking, self.shards.vocabulary().clone(), lowest_score);
         let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, MEASURED_AT_ONCE)?;
-        let lead = found.map(|found| self.lead(found, &state, resumed, &model, &world, request.talk)).transpose()?;
+        let lead = found.map(|found| self.lead(found, &state, resumed, &session, request.talk)).transpose()?;
         Ok(Opened::Ready(Box::new(Run {
             folder: self.folder,
             recipe: self.recipe,
@@ -319,10 +346,8 @@ impl Plan {
             masking: Arc::new(masking),
             schedule: self.schedule,
             held_out,
-            model,
-            optimizer,
+            session,
             state,
-            world,
             skipped_in_a_row: 0,
             lead,
         })))
@@ -344,9 +369,10 @@ impl Plan {
             return Err(RunError::Busy { run: self.folder.clone() });
         };
         lock::warn(&lock, &self.folder);
-        let newest = checkpoints.newest()?;
-        if let Some((state, folder)) = &newest {
-            self.require_same(&state.identity, folder)?;
+        let mut newest = checkpoints.newest()?;
+        if let Some((state, folder)) = &mut newest {
+            self.require_same(state, folder, request.extend)?;
+            state.steps = self.schedule.steps();
             checkpoints.link(state, folder)?;
         }
         Ok(Found { checkpoints, lock, newest })
@@ -358,8 +384,7 @@ impl Plan {
         found: Found,
         state: &TrainerState,
         resumed: bool,
-        model: &BertForMaskedLm,
-        world: &World,
+        session: &Session<BertForMaskedLm>,
         talk: Talk,
     ) -> Result<Lead, RunError> {
         schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
@@ -367,6 +392,7 @@ impl Plan {
         if !resumed {
             self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
         }
+        let (model, world) = (&session.model, &session.world);
         let config = model.encoder().config();
         let device = match (model.encoder().device().is_cuda(), world.size()) {
             (true, 1) => "the GPU".to_owned(),
@@ -385,22 +411,45 @@ impl Plan {
         if resumed {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }
-        Ok(Lead { journal, checkpoints: found.checkpoints, pooler: self.start.pooler()?, _lock: found.lock })
+        Ok(Lead { journal, checkpoints: found.checkpoints, carried: self.start.carried()?, _lock: found.lock })
     }
 
-    /// Checks that a checkpoint is of this run.
-    fn require_same(&self, found: &Identity, checkpoint: &Path) -> Result<(), RunError> {
-        let recipe = || fs::read_to_string(checkpoint.join(RECIPE)).unwrap_or_default();
-        let differences: Vec<String> = self.differences(found, recipe).iter().map(ToString::to_string).collect();
-        if differences.is_empty() { Ok(()) } else { Err(RunError::Changed { run: self.folder.clone(), differences }) }
+    /// Checks that a checkpoint is of this run: everything that decided the steps done is the same.
+    fn require_same(&self, state: &TrainerState, checkpoint: &Path, extend: bool) -> Result<(), RunError> {
+        let text = fs::read_to_string(checkpoint.join(RECIPE)).unwrap_or_default();
+        let (lengths, others): (Vec<Difference>, Vec<Difference>) =
+            self.differences(&state.identity, || text.clone()).into_iter().partition(is_length);
+        let told = |differences: &[Difference]| differences.iter().map(ToString::to_string).collect();
+        let run = self.folder.clone();
+        if !others.is_empty() {
+            return Err(RunError::Changed { run, differences: told(&[others, lengths].concat()) });
+        }
+        match (lengths.is_empty(), extend) {
+            (true, _) => Ok(()),
+            (false, true) => self.require_extension(state.step, checkpoint),
+            (false, false) => Err(RunError::Lengths { run, differences: told(&lengths) }),
+        }
+    }
+
+    /// Checks that a schedule with other lengths has the steps that are done where they were.
+    fn require_extension(&self, step: u64, checkpoint: &Path) -> Result<(), RunError> {
+        let recipe = Recipe::load(&checkpoint.join(RECIPE).to_string_lossy(), &[])?;
+        let before = Schedule::new(&recipe, &self.shards)?;
+        for (before, now) in before.stages.iter().zip(&self.schedule.stages) {
+            let (number, before, now) = (now.number, before.steps.end, now.steps.end);
+            if before != now && (now < step || before < step) {
+                return Err(RunError::Extend { stage: number, step, before, now });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that all processes would train the same: gradients of different models, or of different batches, add up to nothing.
     fn require_one_run(&self, world: &World) -> Result<(), RunError> {
         let said = serde_json::to_string(&(&self.identity, &self.recipe_text)).unwrap_or_default();
-        let judgement = world.judge("run", &said, |others| {
-            let differing = others.into_iter().find_map(|(rank, said)| {
-                let (identity, recipe): (Identity, String) = serde_json::from_str(&said).ok()?;
+        let judgement = world.decide_on_main("run", &said, |others| {
+            let differing = others.into_iter().find_map(|RankText { rank, text }| {
+                let (identity, recipe): (Identity, String) = serde_json::from_str(&text).ok()?;
                 let found = self.differences(&identity, || recipe);
                 let found = found.iter().map(|d| format!("{}: {} there, {} on rank 0", d.key, d.before, d.now));
                 Some((rank, found.collect::<Vec<_>>())).filter(|(_, found)| !found.is_empty())
@@ -413,11 +462,11 @@ impl Plan {
         }
     }
 
-    /// How what another run is differs from this one.
+    /// What decides the numbers of another run and is not as in this one.
     fn differences(&self, found: &Identity, recipe: impl FnOnce() -> String) -> Vec<Difference> {
         let mut differences = Vec::new();
         if found.recipe_blake3 != self.identity.recipe_blake3 {
-            differences.extend(recipe_differences(&recipe(), &self.recipe_text));
+            differences.extend(recipe_differences(&recipe(), &self.recipe_text).into_iter().filter(decides));
         }
         let shards = |of: &Identity| format!("manifest {}…", brief_hash(&of.shards_blake3));
         let init = |of: &Identity| {
@@ -447,16 +496,18 @@ struct Found {
 }
 
 impl Run {
-    /// Saves a checkpoint, if this process leads.
+    /// Saves a checkpoint on rank 0, while the other ranks wait.
     ///
     /// # Errors
-    /// When it cannot be written; the checkpoints before stay as they are.
+    /// If it cannot be written, or another rank is lost. The checkpoints before stay as they are.
     pub fn save(&mut self) -> Result<(), RunError> {
-        let Some(lead) = &mut self.lead else { return Ok(()) };
-        lead.journal.flush()?;
-        self.state.optimizer_steps = self.optimizer.steps();
-        let recipe = &self.recipe_text;
-        lead.checkpoints.save(&self.state, &self.model, &self.optimizer, &self.shards, recipe, &lead.pooler)?;
+        if let Some(lead) = &mut self.lead {
+            lead.journal.flush()?;
+            self.state.optimizer_steps = self.session.optimizer.steps();
+            let Session { model, optimizer, .. } = &self.session;
+            lead.checkpoints.save(&self.state, model, optimizer, &self.shards, &self.recipe_text, &lead.carried)?;
+        }
+        self.session.world.barrier(self.session.model.device(), "waited for rank 0 to save a checkpoint")?;
         Ok(())
     }
 
@@ -473,7 +524,7 @@ impl Run {
     /// Ends what it tells, here and to other ranks.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         let finished = self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish());
-        self.world.finish();
+        self.session.world.finish();
         finished
     }
 
@@ -496,6 +547,22 @@ fn brief_hash(hash: &str) -> String {
     hash.chars().take(12).collect()
 }
 
+/// Whether a value of the recipe decides the numbers of a run. The others say when to measure and to save.
+fn decides(difference: &Difference) -> bool {
+    !["measure.every", "checkpoint.every", "checkpoint.keep"]
+        .iter()
+        .any(|key| difference.key.strip_prefix(RECIPE_KEY) == Some(*key))
+}
+
+/// Whether it is the length of a stage.
+fn is_length(difference: &Difference) -> bool {
+    let key = difference.key.strip_prefix(RECIPE_KEY).and_then(|key| key.strip_prefix("stage."));
+    key.is_some_and(|key| key.ends_with(".epochs") || key.ends_with(".steps"))
+}
+
+/// What stands before a key of the recipe in a difference.
+const RECIPE_KEY: &str = "recipe, ";
+
 /// Values of recipes that differ.
 fn recipe_differences(before: &str, now: &str) -> Vec<Difference> {
     let [before, now] = [before, now].map(|text| {
@@ -504,5 +571,5 @@ fn recipe_differences(before: &str, now: &str) -> Vec<Difference> {
         serde_json::to_value(table).unwrap_or_default()
     });
     let all = differences(&before, &now).into_iter();
-    all.map(|difference| Difference { key: format!("recipe, {}", difference.key), ..difference }).collect()
+    all.map(|difference| Difference { key: format!("{RECIPE_KEY}{}", difference.key), ..difference }).collect()
 }

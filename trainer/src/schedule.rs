@@ -2,8 +2,7 @@
 use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
-    data::{Corpus, DataError, SegmentPlan, Shards},
-    optimizer::StepSize,
+    data::{Corpus, DataError, SegmentPlan, Shards, StepSize},
     recipe::{Recipe, Stage},
 };
 

@@ -21,9 +21,9 @@ pub fn masked_gradients(
     world: &World,
 ) -> Option<Tensor> {
     let selected = batch.in_mode(mode).selected.len();
-    let share = world.share(batch.lengths.len());
+    let indices = world.indices_of_rank(batch.lengths.len());
     let losses = batch
-        .parts(mode, share, at_once)
+        .parts(mode, indices, at_once)
         .into_iter()
         .filter_map(|(lengths, part)| Some(masked_loss(model, &part, &lengths)? / selected as f64));
     (selected > 0).then(|| backward(model, losses))
@@ -39,7 +39,7 @@ pub fn neighbor_gradients(
     world: &World,
 ) -> Tensor {
     let (encoder, all) = (model.encoder(), pairs.pairs.len() as f64);
-    let losses = pairs.parts(world.share(pairs.pairs.len()), at_once).into_iter().map(|part| {
+    let losses = pairs.parts(world.indices_of_rank(pairs.pairs.len()), at_once).into_iter().map(|part| {
         let packed = Packed::new(&part.input_ids, &part.lengths, encoder.device());
         let hidden = encoder.encode(&packed, Phase::Train);
         let loss = neighbor::loss(&hidden, &part.lengths, &part.pairs, options);

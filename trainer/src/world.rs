@@ -1,27 +1,28 @@
-//! Several processes that train one model: which of them this is, and what they exchange.
+//! Several processes that train one model: the rank of this process, and the exchange between ranks.
 //!
 //! They are started by `torchrun --no-python`, or by anything else that sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT (and
-//! LOCAL_RANK where a machine has several GPUs). Every rank draws the same global batches and takes its share of each; gradients and
-//! losses are summed over the ranks before anything is decided by them, so that all ranks stay alike. Rank 0 alone writes.
+//! LOCAL_RANK on a machine with several GPUs). Every rank draws the same global batches and computes its part of each.
+//! Gradients and losses are summed over the ranks before anything depends on them, so all ranks hold the same state. Only rank
+//! 0 writes files and prints.
 use std::{env, path::PathBuf, time::Duration};
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use ebert_kernels::{
     TorchError,
-    group::{self, Group, Meeting},
+    group::{self, Group, Rendezvous},
 };
 
-/// Which of the processes this one is.
+/// The rank of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranks {
-    /// This process, from 0.
+    /// The rank, from 0.
     pub rank: usize,
-    /// How many there are.
+    /// Number of processes.
     pub size: usize,
-    /// This process among those of its machine: its GPU.
-    pub local: usize,
-    /// Where they meet, if there are several.
+    /// The rank among the processes of this machine: the number of its GPU.
+    pub local_rank: usize,
+    /// Where the ranks meet, if there are several.
     store: Option<Store>,
 }
 
@@ -32,16 +33,16 @@ struct Store {
     port: u16,
     /// Whether rank 0 serves it; `torchrun` may do so itself.
     own: bool,
-    /// What tells a restart from what was before.
-    name: String,
-    /// How long an exchange may take.
-    exchange: Duration,
+    /// Prefix of its keys, which tells a restart of `torchrun` from the start before.
+    prefix: String,
+    /// Time that an exchange may take.
+    exchange_timeout: Duration,
 }
 
 /// The processes cannot work together.
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
-    /// The environment does not say who this is.
+    /// A variable of the environment is missing or wrong.
     #[error(
         "{name} is {found}, wanted {wanted}\n\
          hint: start the processes with `torchrun --no-python --nproc-per-node=N -- trainer pretrain …`, or set RANK, WORLD_SIZE, MASTER_ADDR \
@@ -50,12 +51,12 @@ pub enum WorldError {
     Environment {
         /// The variable.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
-        /// What it may be.
+        /// The values that it may have.
         wanted: String,
     },
-    /// There is nothing to exchange with.
+    /// This build lacks the backend for the device.
     #[error("this build has no {backend}, which several processes need\nhint: {hint}")]
     NoBackend {
         /// What is missing.
@@ -63,57 +64,59 @@ pub enum WorldError {
         /// What to do.
         hint: &'static str,
     },
-    /// The others did not come.
+    /// The other processes did not join in time.
     #[error(
         "rank {rank} of {size} did not meet the others at {host}:{port}\n\
          hint: are all of them started, and can they reach that port of rank 0's machine?"
     )]
     Join {
-        /// This process.
+        /// The rank of this process.
         rank: usize,
-        /// How many there are.
+        /// Number of processes.
         size: usize,
-        /// Where.
+        /// Host of the store.
         host: String,
         /// Its port.
         port: u16,
-        /// What libtorch says.
+        /// libtorch's error.
         #[source]
         source: TorchError,
     },
-    /// Another process is gone, or stuck.
+    /// Another process has ended or hangs.
     #[error(
         "rank {rank} of {size} lost another rank while it {doing}\n\
-         hint: the other processes' messages say why; the same command again goes on from the last checkpoint, with any number of processes"
+         hint: the other processes' messages say why; if none failed, give them more time with EBERT_RANK_SECONDS; the same command \
+         resumes from the last checkpoint, with any number of processes"
     )]
     Lost {
-        /// This process.
+        /// The rank of this process.
         rank: usize,
-        /// How many there were.
+        /// Number of processes.
         size: usize,
-        /// What was going on.
+        /// What this process did, as the message has it.
         doing: &'static str,
-        /// What libtorch says.
+        /// libtorch's error.
         #[source]
         source: TorchError,
     },
 }
 
-/// How long all processes may take to come.
+/// Time until all processes must have joined.
 const JOIN: Duration = Duration::from_secs(300);
-/// How long an exchange may take: then another rank is taken to be lost. EBERT_RANK_SECONDS sets it.
-const EXCHANGE: Duration = Duration::from_secs(50);
+/// Time that an exchange may take before another rank counts as lost. EBERT_RANK_SECONDS sets it. It must be longer than rank 0
+/// needs to save a checkpoint, since the other ranks wait for that.
+const EXCHANGE: Duration = Duration::from_secs(600);
 
 impl Ranks {
-    /// One process by itself.
+    /// A single process.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, local: 0, store: None }
+        Self { rank: 0, size: 1, local_rank: 0, store: None }
     }
 
-    /// What the environment says; alone where it says nothing.
+    /// Reads the environment; without the variables this is a single process.
     ///
     /// # Errors
-    /// When it says what cannot be.
+    /// If a variable is missing, is not a number, or is out of range.
     pub fn from_environment() -> Result<Self, WorldError> {
         Self::read(|name| env::var(name).ok().filter(|value| !value.is_empty()))
     }
@@ -141,27 +144,36 @@ impl Ranks {
         };
         let wanted = format!("a number from 0 to {}", size - 1);
         let rank = number("RANK", size - 1, &wanted)?.ok_or_else(|| absent("RANK", &wanted))?;
-        let local = number("LOCAL_RANK", size - 1, &wanted)?.unwrap_or(0);
+        let local_rank = number("LOCAL_RANK", size - 1, &wanted)?.unwrap_or(0);
         let host = get("MASTER_ADDR").ok_or_else(|| absent("MASTER_ADDR", "the host of rank 0"))?;
         let port = number("MASTER_PORT", usize::from(u16::MAX), "a port")?;
         let port = port.ok_or_else(|| absent("MASTER_PORT", "a port of that host"))? as u16;
         let own = get("TORCHELASTIC_USE_AGENT_STORE").as_deref() != Some("True");
-        let name = format!("ebert/{}", get("TORCHELASTIC_RESTART_COUNT").unwrap_or_default());
+        let prefix = format!("ebert/{}", get("TORCHELASTIC_RESTART_COUNT").unwrap_or_default());
         let wanted = "a number of seconds, from 1 to 86,400";
-        let exchange = match number("EBERT_RANK_SECONDS", 86_400, wanted)? {
+        let exchange_timeout = match number("EBERT_RANK_SECONDS", 86_400, wanted)? {
             Some(0) => return Err(zero("EBERT_RANK_SECONDS", wanted)),
             seconds => seconds.map_or(EXCHANGE, |seconds| Duration::from_secs(seconds as u64)),
         };
-        Ok(Self { rank, size, local, store: Some(Store { host, port, own, name, exchange }) })
+        Ok(Self { rank, size, local_rank, store: Some(Store { host, port, own, prefix, exchange_timeout }) })
     }
 
-    /// Whether this process writes and talks.
-    pub fn leads(&self) -> bool {
+    /// Whether this is rank 0, which writes files and prints.
+    pub fn is_main(&self) -> bool {
         self.rank == 0
     }
 }
 
-/// The processes at work.
+/// A text that another rank sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankText {
+    /// Its rank.
+    pub rank: usize,
+    /// The text.
+    pub text: String,
+}
+
+/// All processes of a run, as this one sees them.
 #[derive(Debug)]
 pub struct World {
     ranks: Ranks,
@@ -169,15 +181,15 @@ pub struct World {
 }
 
 impl World {
-    /// One process by itself.
+    /// A single process.
     pub fn alone() -> Self {
         Self { ranks: Ranks::alone(), group: None }
     }
 
-    /// Meets the others, if there are any.
+    /// Joins the other processes, if there are any.
     ///
     /// # Errors
-    /// When this build cannot exchange on such a device, or the others do not come.
+    /// If this build has no backend for the device, or the others do not join in time.
     pub fn join(ranks: Ranks, device: Device) -> Result<Self, WorldError> {
         let Some(store) = &ranks.store else { return Ok(Self { ranks, group: None }) };
         let nccl = if device.is_cuda() {
@@ -192,17 +204,17 @@ impl World {
             let hint = "install Gloo's headers (Debian: libgloo-dev) and build with `make` again";
             return Err(WorldError::NoBackend { backend: "Gloo", hint });
         };
-        let meeting = Meeting {
+        let rendezvous = Rendezvous {
             rank: ranks.rank,
-            size: ranks.size,
+            world_size: ranks.size,
             host: &store.host,
             port: store.port,
-            serve: store.own && ranks.rank == 0,
-            name: &store.name,
-            join: JOIN,
-            exchange: store.exchange,
+            serves_store: store.own && ranks.rank == 0,
+            prefix: &store.prefix,
+            join_timeout: JOIN,
+            exchange_timeout: store.exchange_timeout,
         };
-        let group = Group::join(&meeting, nccl.as_deref()).map_err(|source| WorldError::Join {
+        let group = Group::join(&rendezvous, nccl.as_deref()).map_err(|source| WorldError::Join {
             rank: ranks.rank,
             size: ranks.size,
             host: store.host.clone(),
@@ -212,72 +224,97 @@ impl World {
         Ok(Self { ranks, group: Some(group) })
     }
 
-    /// Which of them this is.
+    /// The rank of this process.
     pub fn ranks(&self) -> &Ranks {
         &self.ranks
     }
 
-    /// How many there are.
+    /// Number of processes.
     pub fn size(&self) -> usize {
         self.ranks.size
     }
 
-    /// Whether this process writes and talks.
-    pub fn leads(&self) -> bool {
-        self.ranks.leads()
+    /// Whether this is rank 0, which writes files and prints.
+    pub fn is_main(&self) -> bool {
+        self.ranks.is_main()
     }
 
-    /// Which of `many` things in a row are this process's share: every size-th.
-    pub fn share(&self, many: usize) -> impl Iterator<Item = usize> + use<> {
-        (self.ranks.rank..many).step_by(self.ranks.size)
+    /// The indices below `count` that belong to this rank: every size-th.
+    pub fn indices_of_rank(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        (self.ranks.rank..count).step_by(self.ranks.size)
     }
 
-    /// Replaces each tensor by its sum over the ranks. All are of one kind of number.
-    pub fn sum(&self, tensors: &[Tensor], doing: &'static str) -> Result<(), WorldError> {
-        self.with_group((), doing, |group| group.sum(tensors))
+    /// Replaces each tensor by its sum over the ranks. All tensors have one kind and device.
+    ///
+    /// # Errors
+    /// If another rank is lost; `doing` completes the message.
+    pub fn all_reduce(&self, tensors: &[Tensor], doing: &'static str) -> Result<(), WorldError> {
+        self.with_group((), doing, |group| group.all_reduce(tensors))
     }
 
-    /// Replaces each tensor by that of rank 0. All are of one kind of number.
-    pub fn spread(&self, tensors: &[Tensor], doing: &'static str) -> Result<(), WorldError> {
-        self.with_group((), doing, |group| group.spread(tensors))
+    /// Replaces each tensor by that of rank 0. All tensors have one kind and device.
+    ///
+    /// # Errors
+    /// As [`World::all_reduce`].
+    pub fn broadcast(&self, tensors: &[Tensor], doing: &'static str) -> Result<(), WorldError> {
+        self.with_group((), doing, |group| group.broadcast(tensors))
     }
 
-    /// Gives all ranks what rank 0 says under a name that is used once.
-    pub fn agree(&self, name: &str, said: String) -> Result<String, WorldError> {
-        let leads = self.leads();
-        self.with_group(None, "agreed on where the run is", |group| match leads {
-            true => group.tell(name, &said).map(|()| None),
-            false => group.hear(name).map(Some),
+    /// Waits until all ranks are here. `device` is that of the tensors that they exchange.
+    ///
+    /// # Errors
+    /// As [`World::all_reduce`].
+    pub fn barrier(&self, device: Device, doing: &'static str) -> Result<(), WorldError> {
+        self.with_group((), doing, |group| {
+            let nothing = Tensor::zeros([1], (Kind::Float, device));
+            group.all_reduce(&[nothing.shallow_clone()])?;
+            // NCCL only queues the exchange on the GPU: reading the result waits for it.
+            nothing.f_double_value(&[0]).map(drop).map_err(|error| TorchError(error.to_string()))
         })
-        .map(|heard| heard.unwrap_or(said.clone()))
     }
 
-    /// Has every rank tell rank 0 something, under a name that is used once, and gives all of them what `judge` makes of what the others
-    /// said, each with its rank.
-    pub fn judge(
+    /// Gives all ranks the text of rank 0. Each `key` is used once.
+    ///
+    /// # Errors
+    /// As [`World::all_reduce`].
+    pub fn broadcast_text(&self, key: &str, text: String) -> Result<String, WorldError> {
+        let is_main = self.is_main();
+        self.with_group(None, "agreed on where the run is", |group| match is_main {
+            true => group.set(key, &text).map(|()| None),
+            false => group.get(key).map(Some),
+        })
+        .map(|received| received.unwrap_or(text))
+    }
+
+    /// Sends the text of every rank to rank 0, and gives all ranks the text that `decide` makes of those of the other ranks. Each
+    /// `key` is used once.
+    ///
+    /// # Errors
+    /// As [`World::all_reduce`].
+    pub fn decide_on_main(
         &self,
-        name: &str,
-        said: &str,
-        judge: impl FnOnce(Vec<(usize, String)>) -> String,
+        key: &str,
+        text: &str,
+        decide: impl FnOnce(Vec<RankText>) -> String,
     ) -> Result<String, WorldError> {
         let (rank, size) = (self.ranks.rank, self.ranks.size);
-        let of = |rank: usize| format!("{name}/{rank}");
+        let key_of = |rank: usize| format!("{key}/{rank}");
         self.with_group(String::new(), "compared what it trains", |group| {
             if rank > 0 {
-                group.tell(&of(rank), said)?;
-                return group.hear(name);
+                group.set(&key_of(rank), text)?;
+                return group.get(key);
             }
-            let others: Result<_, _> = (1..size).map(|rank| Ok((rank, group.hear(&of(rank))?))).collect();
-            let judgement = judge(others?);
-            group.tell(name, &judgement)?;
-            Ok(judgement)
+            let others = (1..size).map(|rank| Ok(RankText { rank, text: group.get(&key_of(rank))? }));
+            let decision = decide(others.collect::<Result<_, TorchError>>()?);
+            group.set(key, &decision)?;
+            Ok(decision)
         })
     }
 
-    /// Parts in order, when all ranks are through. Nothing is exchanged any more.
+    /// Leaves the group, once all ranks are done. Nothing is exchanged after it.
     pub fn finish(&mut self) {
-        // All is done: a rank that has gone already, or takes long, is no failure of this one.
-        let _ = self.group.take().map(Group::finish);
+        // All work is done: a rank that has left already, or takes long, is not a failure of this one.
+        let _ = self.group.take().map(Group::shutdown);
     }
 
     fn with_group<T>(
@@ -292,7 +329,7 @@ impl World {
     }
 }
 
-/// The library with the GPUs' backend, beside this program.
+/// The library with the NCCL backend, in the folder of this program.
 fn nccl_library() -> Option<PathBuf> {
     let path = env::current_exe().ok()?.with_file_name("libebert_nccl.so");
     path.is_file().then_some(path)
@@ -300,7 +337,74 @@ fn nccl_library() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::{net::TcpListener, thread, time::Instant};
+
     use super::*;
+
+    /// Runs `body` as each rank of a group in threads of this process, and gives the results by rank. `None` if this build has no
+    /// Gloo.
+    fn with_ranks<T: Send>(size: usize, body: impl Fn(World) -> T + Sync) -> Option<Vec<T>> {
+        if !group::has_gloo() {
+            println!("skipped: built without Gloo");
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let world = |rank| {
+            let exchange_timeout = Duration::from_secs(60);
+            let store =
+                Store { host: "127.0.0.1".to_owned(), port, own: true, prefix: "test".to_owned(), exchange_timeout };
+            World::join(Ranks { rank, size, local_rank: rank, store: Some(store) }, Device::Cpu).unwrap()
+        };
+        Some(thread::scope(|scope| {
+            let (world, body) = (&world, &body);
+            let threads: Vec<_> = (0..size).map(|rank| scope.spawn(move || body(world(rank)))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        }))
+    }
+
+    #[test]
+    fn a_barrier_waits_for_the_last_rank() {
+        let late = Duration::from_millis(300);
+        let Some(waited) = with_ranks(3, |world| {
+            world.barrier(Device::Cpu, "met the others").unwrap();
+            let started = Instant::now();
+            if world.is_main() {
+                thread::sleep(late);
+            }
+            world.barrier(Device::Cpu, "waited for rank 0").unwrap();
+            started.elapsed()
+        }) else {
+            return;
+        };
+        // The clocks of the ranks start a little apart.
+        assert!(waited.iter().all(|&waited| waited > late / 2), "{waited:?}");
+    }
+
+    #[test]
+    fn a_single_process_waits_for_nobody() {
+        World::alone().barrier(Device::Cpu, "waited").unwrap();
+        assert_eq!(World::alone().broadcast_text("key", "text".to_owned()).unwrap(), "text");
+    }
+
+    #[test]
+    fn texts_reach_all_ranks() {
+        let Some(found) = with_ranks(3, |world| {
+            let rank = world.ranks().rank;
+            let text = world.broadcast_text("state", format!("state of {rank}")).unwrap();
+            let decision =
+                world.decide_on_main("run", &format!("rank {rank}"), |others| format!("{others:?}")).unwrap();
+            let mut indices = world.indices_of_rank(7).collect::<Vec<_>>();
+            indices.truncate(2);
+            (text, decision, indices)
+        }) else {
+            return;
+        };
+        let others = [1, 2].map(|rank| RankText { rank, text: format!("rank {rank}") });
+        for (rank, (text, decision, indices)) in found.into_iter().enumerate() {
+            assert_eq!((text.as_str(), decision), ("state of 0", format!("{:?}", others.to_vec())));
+            assert_eq!(indices, [rank, rank + 3]);
+        }
+    }
 
     fn ranks(variables: &[(&str, &str)]) -> Result<Ranks, String> {
         let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
@@ -313,11 +417,14 @@ mod tests {
         assert_eq!(ranks(&[("WORLD_SIZE", "1"), ("RANK", "0")]), Ok(Ranks::alone()));
         let four = [("WORLD_SIZE", "4"), ("RANK", "3"), ("MASTER_ADDR", "node0"), ("MASTER_PORT", "29500")];
         let found = ranks(&four).unwrap();
-        assert_eq!((found.rank, found.size, found.local, found.leads()), (3, 4, 0, false));
-        assert!(found.store.unwrap().own);
+        assert_eq!((found.rank, found.size, found.local_rank, found.is_main()), (3, 4, 0, false));
+        let store = found.store.unwrap();
+        assert!(store.own && store.exchange_timeout == EXCHANGE);
+        let seconds = ranks(&[&four[..], &[("EBERT_RANK_SECONDS", "7")]].concat()).unwrap().store.unwrap();
+        assert_eq!(seconds.exchange_timeout, Duration::from_secs(7));
         let elastic = [&four[..], &[("LOCAL_RANK", "1"), ("TORCHELASTIC_USE_AGENT_STORE", "True")]].concat();
         let found = ranks(&elastic).unwrap();
-        assert!(found.local == 1 && !found.store.unwrap().own);
+        assert!(found.local_rank == 1 && !found.store.unwrap().own);
         for (variables, message) in [
             (vec![("WORLD_SIZE", "two")], "WORLD_SIZE is `two`"),
             (vec![("WORLD_SIZE", "0")], "WORLD_SIZE is `0`, wanted a number of processes"),

@@ -100,7 +100,14 @@ pub enum ConfigError {
         source: serde_json::Error,
     },
     /// A model that is not BERT, or a BERT that this build does not know.
-    #[error("`{}` has {key} {found}, wanted {wanted}", path.display())]
+    #[error(
+        "`{}` has {key} {found}, wanted {wanted}{}",
+        path.display(),
+        match *key {
+            "model_type" | "architectures" | "is_decoder" => "\nhint: name a BERT, such as bert-base-uncased",
+            _ => "",
+        }
+    )]
     Other {
         /// The file.
         path: PathBuf,
@@ -144,6 +151,16 @@ impl BertConfig {
                 Some(Value::String(found)) if found == wanted => {}
                 Some(found) => return Err(ConfigError::Other { path, key, found: found.to_string(), wanted }),
             }
+        }
+        // Old files name the class alone.
+        let class = all.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
+        if let Some(class) = class.filter(|class| !all.contains_key("model_type") && !class.starts_with("Bert")) {
+            let (key, found, wanted) = ("architectures", class.to_owned(), "a class of BERT, such as BertForMaskedLM");
+            return Err(ConfigError::Other { path, key, found, wanted });
+        }
+        if all.get("is_decoder") == Some(&Value::Bool(true)) {
+            let (key, found, wanted) = ("is_decoder", "true".to_owned(), "false: words on both sides are seen");
+            return Err(ConfigError::Other { path, key, found, wanted });
         }
         let config: Self = serde_json::from_value(all.into()).map_err(malformed)?;
         config.check().map_err(|(key, found, wanted)| ConfigError::Other { path, key, found, wanted })?;
@@ -195,5 +212,32 @@ impl BertConfig {
             all.insert("use_cache".into(), true.into());
         }
         Ok(serde_json::to_string_pretty(&all)? + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_that_are_not_bert_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |entry: &str| {
+            let text = format!(
+                r#"{{"vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+                "intermediate_size": 12, {entry}}}"#
+            );
+            fs::write(folder.path().join("config.json"), text).unwrap();
+            BertConfig::read(folder.path()).map_or_else(|error| error.to_string(), |_| "read".to_owned())
+        };
+        for entry in [r#""model_type": "roberta""#, r#""model_type": "modernbert""#] {
+            let text = error(entry);
+            assert!(text.contains(", wanted bert\nhint: name a BERT"), "{text}");
+        }
+        assert!(error(r#""architectures": ["RobertaForMaskedLM"]"#).contains("has architectures RobertaForMaskedLM"));
+        assert!(error(r#""model_type": "bert", "is_decoder": true"#).contains("has is_decoder true"));
+        for entry in [r#""model_type": "bert""#, r#""architectures": ["BertForMaskedLM"]"#, r#""is_decoder": false"#] {
+            assert_eq!(error(entry), "read");
+        }
     }
 }

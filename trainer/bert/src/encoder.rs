@@ -75,13 +75,27 @@ pub struct Builder<'a> {
     parameters: &'a mut Parameters,
     config: &'a BertConfig,
     device: Device,
+    drawing: Drawing,
+}
+
+/// Whether parameters get numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drawing {
+    Fresh,
+    /// Shapes alone, which need no memory.
+    Outline,
 }
 
 impl<'a> Builder<'a> {
     /// Draws all that it adds from `seed`.
     pub fn new(parameters: &'a mut Parameters, config: &'a BertConfig, seed: u64, device: Device) -> Self {
         tch::manual_seed(seed as i64);
-        Self { parameters, config, device }
+        Self { parameters, config, device, drawing: Drawing::Fresh }
+    }
+
+    /// Adds names and shapes alone: all numbers are one zero in memory.
+    pub(crate) fn outline(parameters: &'a mut Parameters, config: &'a BertConfig) -> Self {
+        Self { parameters, config, device: Device::Cpu, drawing: Drawing::Outline }
     }
 
     /// The shape of the model.
@@ -113,7 +127,14 @@ impl<'a> Builder<'a> {
     }
 
     fn tensor(&mut self, name: &str, shape: &[i64], start: Start) -> Tensor {
-        self.parameters.add(name.to_owned(), shape, start, self.config, self.device)
+        match self.drawing {
+            Drawing::Fresh => self.parameters.add(name.to_owned(), shape, start, self.config, self.device),
+            Drawing::Outline => {
+                let tensor = Tensor::zeros([1], (Kind::Float, self.device)).expand(shape, false);
+                self.parameters.named.push((name.to_owned(), tensor.shallow_clone()));
+                tensor
+            }
+        }
     }
 }
 

@@ -23,12 +23,26 @@ impl BertForMaskedLm {
     /// A fresh model, drawn from `seed`, which computes as decided. The weights are float32.
     pub fn new(config: &BertConfig, seed: u64, device: Device, decision: Decision) -> Self {
         let mut parameters = Parameters::default();
-        let b = &mut Builder::new(&mut parameters, config, seed, device);
+        let mut model = Self::build(&mut Builder::new(&mut parameters, config, seed, device), decision);
+        model.parameters = parameters;
+        model
+    }
+
+    /// The names and shapes of the weights of such a model, without the model.
+    pub fn outline(config: &BertConfig) -> Parameters {
+        let mut parameters = Parameters::default();
+        Self::build(&mut Builder::outline(&mut parameters, config), Decision::on_cpu());
+        parameters
+    }
+
+    /// The parts of a model, whose parameters the builder has.
+    fn build(b: &mut Builder<'_>, decision: Decision) -> Self {
         let encoder = Encoder::new(b, decision);
+        let config = encoder.config().clone();
         let decoder_bias = b.bias("cls.predictions.bias", config.vocab_size);
         let transform = b.linear("cls.predictions.transform.dense", config.hidden_size, config.hidden_size);
         let transform_norm = b.norm("cls.predictions.transform.LayerNorm");
-        Self { encoder, transform, transform_norm, decoder_bias, parameters }
+        Self { encoder, transform, transform_norm, decoder_bias, parameters: Parameters::default() }
     }
 
     /// The encoder.

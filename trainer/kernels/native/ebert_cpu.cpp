@@ -1,5 +1,6 @@
-// Training on a CPU: dropout that all threads draw, and attention of each sequence of a row to itself. libtorch draws dropout in one
-// thread, and has no attention over a row for a CPU.
+// Training on a CPU: dropout drawn by all threads, and self-attention within each sequence of a
+// packed row. libtorch draws dropout in one thread, and has no attention over packed rows on a
+// CPU.
 #include "guarded.h"
 
 #include <algorithm>
@@ -19,7 +20,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-// A function of loops, compiled for AVX2 too; the one that suits the CPU is chosen when the program starts.
+// Compiles a function for AVX2 too. The loader chooses the version that suits the CPU.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define WIDE __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
@@ -30,21 +31,22 @@ namespace {
 
 typedef uint32_t Lanes __attribute__((vector_size(32)));
 
-// Numbers that are drawn at once.
+// Numbers per draw.
 constexpr int64_t BLOCK = 16;
 constexpr int64_t blocks_of(int64_t numbers) { return (numbers + BLOCK - 1) / BLOCK; }
 
-// What dropout multiplies numbers by: 0 for a share of them, in steps of 1/65536, and for the others what leaves the mean as it is. Eight
-// generators side by side (xoshiro128++, Blackman and Vigna 2018), begun by (seed, stream), and sixteen bits for each number.
+// The factors of dropout: 0 with a probability in steps of 1/65536, else a constant that keeps
+// the mean. Eight generators run side by side (xoshiro128++, Blackman and Vigna 2018), seeded by
+// (seed, stream). Each number takes sixteen bits.
 class Dropout {
 public:
-  Dropout(double share, int64_t seed)
-      : seed(static_cast<uint64_t>(seed)), threshold(threshold_of(share)),
+  Dropout(double probability, int64_t seed)
+      : seed(static_cast<uint64_t>(seed)), threshold(threshold_of(probability)),
         scale(threshold < 65536 ? static_cast<float>(65536.0 / (65536.0 - threshold)) : 0.0f) {}
 
   bool drops() const { return threshold > 0; }
 
-  // Begins a stream. Streams that are near have nothing in common (SplitMix64).
+  // Begins a stream. Neighbouring streams are independent (SplitMix64).
   void begin(uint64_t stream) {
     uint64_t at = seed ^ mixed(stream);
     for (Lanes &word : state)
@@ -61,9 +63,9 @@ private:
   float scale;
   Lanes state[4];
 
-  static uint32_t threshold_of(double share) {
-    TORCH_CHECK(share >= 0.0 && share <= 1.0, "wanted a share to drop, found ", share);
-    return static_cast<uint32_t>(std::lround(share * 65536.0));
+  static uint32_t threshold_of(double probability) {
+    TORCH_CHECK(probability >= 0.0 && probability <= 1.0, "wanted a probability from 0 to 1, found ", probability);
+    return static_cast<uint32_t>(std::lround(probability * 65536.0));
   }
 
   static uint64_t mixed(uint64_t x) {
@@ -92,8 +94,9 @@ private:
   }
 };
 
-// Calls `work(take)` in threads of libtorch's: `take()` gives the next of so many tasks, or `tasks` when all are taken. at::parallel_for
-// would run in one thread here, as its loop is compiled in this file, without OpenMP; that of TensorIterator is compiled in libtorch.
+// Calls `work(take)` in libtorch's threads. `take()` returns the number of the next task, or
+// `tasks` if none is left. at::parallel_for would run in one thread: its loop would be compiled
+// here, without OpenMP. The loop of TensorIterator is compiled in libtorch.
 template <typename F> void in_parallel(int64_t tasks, const F &work) {
   std::atomic<int64_t> next{0};
   auto take = [&] { return std::min(next++, tasks); };
@@ -101,7 +104,7 @@ template <typename F> void in_parallel(int64_t tasks, const F &work) {
   at::TensorIterator iterator = at::TensorIterator::nullary_op(threads);
   iterator.for_each(
       [&](char **, const int64_t *, int64_t, int64_t) {
-        // Autograd sees nothing of what is done in here.
+        // Autograd does not record what happens here.
         at::AutoDispatchBelowADInplaceOrView guard;
         work(take);
       },
@@ -120,7 +123,7 @@ template <typename T> WIDE void multiply(T *__restrict__ row, const float *__res
 }
 
 template <typename T> void drop(const Dropout &dropout, const at::Tensor &from, const at::Tensor &to) {
-  // Numbers of a stream.
+  // Numbers per stream.
   constexpr int64_t STRETCH = 4096;
   const T *in = from.const_data_ptr<T>();
   T *out = to.mutable_data_ptr<T>();
@@ -153,24 +156,24 @@ void require_first_derivative() {
   TORCH_CHECK(!at::GradMode::is_enabled(), "dropout and attention have no second derivative on a CPU");
 }
 
-// Dropout as a node of autograd's graph. What it drew is drawn again, not stored.
+// Dropout as a node of autograd's graph. The mask is drawn again, not stored.
 struct DropoutNode : torch::autograd::Function<DropoutNode> {
-  static at::Tensor forward(AutogradContext *context, const at::Tensor &x, double share, int64_t seed) {
-    context->saved_data["share"] = share;
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &x, double probability, int64_t seed) {
+    context->saved_data["probability"] = probability;
     context->saved_data["seed"] = seed;
-    return drop(Dropout(share, seed), x);
+    return drop(Dropout(probability, seed), x);
   }
 
   static variable_list backward(AutogradContext *context, variable_list given) {
     require_first_derivative();
-    Dropout dropout(context->saved_data["share"].toDouble(), context->saved_data["seed"].toInt());
+    Dropout dropout(context->saved_data["probability"].toDouble(), context->saved_data["seed"].toInt());
     return {drop(dropout, given[0]), at::Tensor(), at::Tensor()};
   }
 };
 
 // 2^x for x from -126 to 0.
 inline double power_of_two(double x) { return std::exp2(x); }
-// By a polynomial of Taylor's within half a power; off by 2.5e-7 of it at most.
+// By a Taylor polynomial within half a power. The relative error is at most 2.5e-7.
 inline float power_of_two(float x) {
   constexpr float ROUND = 12582912.0f;
   float whole = (x + ROUND) - ROUND, rest = x - whole;
@@ -187,7 +190,7 @@ inline float power_of_two(float x) {
   return y * power;
 }
 
-// Compilers make no wide instructions of the highest of a row, but of those of its columns.
+// Compilers do not vectorise the maximum of a row, but that of columns.
 template <typename T> WIDE T highest(const T *row, int64_t count) {
   constexpr int64_t COLUMNS = 16;
   T tops[COLUMNS];
@@ -201,14 +204,14 @@ template <typename T> WIDE T highest(const T *row, int64_t count) {
   return *std::max_element(tops, tops + COLUMNS);
 }
 
-// Scores to scale * (score - top), and none below -126. In a loop of its own: beside what follows, compilers make a branch of the bound,
-// and so no wide instructions of either.
+// Replaces logits by scale * (logit - top), at least -126. This is a loop of its own, because
+// compilers turn the bound into a branch if it is in the next one, and then vectorise neither.
 template <typename T> WIDE void exponents(T *row, int64_t count, T scale, T top) {
   for (int64_t i = 0; i < count; ++i)
     row[i] = std::max(scale * (row[i] - top), T(-126));
 }
 
-// Scores to 2^(scale * (score - top)), and the sum of these.
+// Replaces logits by 2^(scale * (logit - top)), and returns their sum.
 template <typename T> WIDE T powers(T *row, int64_t count, T scale, T top) {
   exponents(row, count, scale, top);
   T sum = 0;
@@ -220,8 +223,9 @@ template <typename T> WIDE T powers(T *row, int64_t count, T scale, T top) {
   return sum;
 }
 
-// Of a row of scores, and of the gradient of what dropout leaves of their probabilities: the scores become the latter, and the gradient
-// that of the scores. `probabilities` is room.
+// The backward pass of one row of logits. `row` becomes the probabilities after dropout.
+// `gradient` is that of these probabilities, and becomes that of the logits. `probabilities` is
+// scratch space.
 template <typename T>
 WIDE void backward_row(T *__restrict__ row, T *__restrict__ gradient, const float *__restrict__ factors,
                        T *__restrict__ probabilities, int64_t count, T scale, T top, T inverse, T gradient_scale) {
@@ -238,23 +242,24 @@ WIDE void backward_row(T *__restrict__ row, T *__restrict__ gradient, const floa
     gradient[i] = gradient_scale * (gradient[i] - product * probabilities[i]);
 }
 
-// Attention of each sequence of a row to itself. All scores of a head of a sequence are there at once, and gone after it; the backward
-// pass computes them again.
+// Self-attention within each sequence of a packed row. A thread holds all logits of one head of
+// one sequence. The backward pass computes them again.
 struct Attention {
   std::vector<int64_t> lengths;
   int64_t heads;
-  double share;
+  double probability;
   int64_t seed;
 
-  // What is seen, [tokens, width], and of each query the highest score and the inverse of the sum of powers, [heads, tokens, 2], so that
-  // probabilities are the same numbers both ways.
+  // Returns the attention's output, [tokens, width], and for each query its highest logit and the
+  // inverse of its sum of powers, [heads, tokens, 2]. With them the backward pass gets the same
+  // probabilities.
   template <typename T> std::array<at::Tensor, 2> forward(const std::array<at::Tensor, 3> &qkv) const {
     const auto &[q, k, v] = qkv;
     at::Tensor seen = at::empty_like(q), tops = at::empty({heads, q.size(0), 2}, q.options());
     each_head<T>(q, [&, q = q, k = k, v = v](const Head &head, Room<T> &room) {
-      at::Tensor scores = room.square(0, head), of_head = head.of(seen);
-      at::cpu::mm_out(scores, head.of(q), head.of(k).t());
-      T *row = scores.mutable_data_ptr<T>(), *top = head.of_numbers<T>(tops), *end = top + 2 * head.length;
+      at::Tensor logits = room.square(0, head), of_head = head.of(seen);
+      at::cpu::mm_out(logits, head.of(q), head.of(k).t());
+      T *row = logits.mutable_data_ptr<T>(), *top = head.of_numbers<T>(tops), *end = top + 2 * head.length;
       T scale = head.scale();
       for (int64_t i = 0; i < head.length; ++i, row += head.length, top += 2) {
         top[0] = highest(row, head.length);
@@ -262,7 +267,7 @@ struct Attention {
         if (room.drops())
           multiply(row, room.factors(), head.length);
       }
-      at::cpu::mm_out(of_head, scores, head.of(v));
+      at::cpu::mm_out(of_head, logits, head.of(v));
       T *out = of_head.mutable_data_ptr<T>();
       for (top -= 2 * head.length; top < end; top += 2, out += of_head.stride(0))
         for (int64_t i = 0; i < head.size; ++i)
@@ -278,17 +283,17 @@ struct Attention {
     const auto &[q, k, v] = qkv;
     std::array<at::Tensor, 3> d = {at::empty_like(q), at::empty_like(k), at::empty_like(v)};
     each_head<T>(q, [&, q = q, k = k, v = v](const Head &head, Room<T> &room) {
-      at::Tensor scores = room.square(0, head), dscores = room.square(1, head);
-      at::cpu::mm_out(scores, head.of(q), head.of(k).t());
-      at::cpu::mm_out(dscores, head.of(dseen), head.of(v).t());
-      T *row = scores.mutable_data_ptr<T>(), *drow = dscores.mutable_data_ptr<T>(), *top = head.of_numbers<T>(tops);
+      at::Tensor logits = room.square(0, head), dlogits = room.square(1, head);
+      at::cpu::mm_out(logits, head.of(q), head.of(k).t());
+      at::cpu::mm_out(dlogits, head.of(dseen), head.of(v).t());
+      T *row = logits.mutable_data_ptr<T>(), *drow = dlogits.mutable_data_ptr<T>(), *top = head.of_numbers<T>(tops);
       T scale = head.scale(), gradient_scale = static_cast<T>(scale * LN_2);
       for (int64_t i = 0; i < head.length; ++i, row += head.length, drow += head.length, top += 2)
         backward_row(row, drow, room.factors(), room.row(), head.length, scale, top[0], top[1], gradient_scale);
       std::array<at::Tensor, 3> of_head = {head.of(d[0]), head.of(d[1]), head.of(d[2])};
-      at::cpu::mm_out(of_head[0], dscores, head.of(k));
-      at::cpu::mm_out(of_head[1], dscores.t(), head.of(q));
-      at::cpu::mm_out(of_head[2], scores.t(), head.of(dseen));
+      at::cpu::mm_out(of_head[0], dlogits, head.of(k));
+      at::cpu::mm_out(of_head[1], dlogits.t(), head.of(q));
+      at::cpu::mm_out(of_head[2], logits.t(), head.of(dseen));
     });
     return d;
   }
@@ -296,25 +301,26 @@ struct Attention {
 private:
   static constexpr double LN_2 = 0.6931471805599453;
 
-  // A head of a sequence.
+  // One head of one sequence.
   struct Head {
     int64_t number, start, length, size;
 
-    // Its part of a row, [length, size].
+    // The head's part of a packed row, [length, size].
     at::Tensor of(const at::Tensor &row) const { return row.narrow(0, start, length).narrow(1, number * size, size); }
-    // Its first two numbers in [heads, tokens, 2].
+    // The head's first two numbers in [heads, tokens, 2].
     template <typename T> T *of_numbers(const at::Tensor &all) const {
       return static_cast<T *>(all.data_ptr()) + 2 * (number * all.size(1) + start);
     }
-    // Of scores, times log2(e).
+    // The scale of logits, times log2(e).
     double scale() const { return 1.0 / (LN_2 * std::sqrt(static_cast<double>(size))); }
   };
 
-  // What a thread needs for a head: room for its scores and for their gradient, and for a row; and what dropout multiplies scores by.
+  // A thread's scratch space for a head: logits, their gradient, a row, and the factors of
+  // dropout.
   template <typename T> class Room {
   public:
     Room(const Attention &attention, int64_t longest, const at::TensorOptions &options)
-        : dropout(attention.share, attention.seed), of_row(blocks_of(longest) * BLOCK, 1.0f), spare(longest), longest(longest),
+        : dropout(attention.probability, attention.seed), of_row(blocks_of(longest) * BLOCK, 1.0f), spare(longest), longest(longest),
           options(options) {}
 
     void begin(int64_t stream, int64_t length) {
@@ -330,7 +336,7 @@ private:
 
     bool drops() const { return dropout.drops(); }
 
-    // Of the next row.
+    // The factors of the next row.
     const float *factors() {
       if (drops())
         dropout.draw(of_row.data(), blocks);
@@ -374,7 +380,7 @@ private:
   }
 };
 
-// Attention as a node.
+// Attention as a node of autograd's graph.
 struct AttentionNode : torch::autograd::Function<AttentionNode> {
   static at::Tensor forward(AutogradContext *context, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
                             const Attention &attention) {
@@ -388,7 +394,7 @@ struct AttentionNode : torch::autograd::Function<AttentionNode> {
     context->save_for_backward({qkv[0], qkv[1], qkv[2], made[1]});
     context->saved_data["lengths"] = attention.lengths;
     context->saved_data["heads"] = attention.heads;
-    context->saved_data["share"] = attention.share;
+    context->saved_data["probability"] = attention.probability;
     context->saved_data["seed"] = attention.seed;
     return made[0];
   }
@@ -397,7 +403,7 @@ struct AttentionNode : torch::autograd::Function<AttentionNode> {
     require_first_derivative();
     const auto saved = context->get_saved_variables();
     auto &options = context->saved_data;
-    Attention attention{options["lengths"].toIntVector(), options["heads"].toInt(), options["share"].toDouble(),
+    Attention attention{options["lengths"].toIntVector(), options["heads"].toInt(), options["probability"].toDouble(),
                         options["seed"].toInt()};
     at::Tensor dseen = given[0].contiguous();
     std::array<at::Tensor, 3> d;
@@ -410,8 +416,8 @@ struct AttentionNode : torch::autograd::Function<AttentionNode> {
 
 } // namespace
 
-int ebert_cpu_dropout(const at::Tensor *x, double share, int64_t seed, at::Tensor **out, ebert_error *error) {
-  return guarded(error, [&] { *out = new at::Tensor(DropoutNode::apply(*x, share, seed)); });
+int ebert_cpu_dropout(const at::Tensor *x, double probability, int64_t seed, at::Tensor **out, ebert_error *error) {
+  return guarded(error, [&] { *out = new at::Tensor(DropoutNode::apply(*x, probability, seed)); });
 }
 
 int ebert_cpu_attention(const at::Tensor *queries, const at::Tensor *keys, const at::Tensor *values,

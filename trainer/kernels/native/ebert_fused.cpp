@@ -17,8 +17,8 @@
 
 namespace {
 
-// The part of NVIDIA's run-time compiler and driver that is used, as their manuals have it. libtorch brings both, and neither's
-// headers are needed: a build for CPUs makes the same program.
+// The functions of NVRTC and of the CUDA driver that are used, as NVIDIA's manuals declare them.
+// libtorch brings both libraries. Without their headers, a build for CPUs makes the same program.
 struct Driver {
   int (*create)(void **program, const char *source, const char *name, int headers, const char *const *, const char *const *);
   int (*compile)(void *program, int count, const char *const *options);
@@ -82,7 +82,7 @@ using Dim = std::array<unsigned, 3>;
 
 } // namespace
 
-// The functions of fused.cu, compiled for a GPU and the widths of a model.
+// The kernels of fused.cu, compiled for a GPU and the widths of a model.
 struct ebert_fused_kernels {
   int device;
   int64_t hidden, inner;
@@ -91,7 +91,8 @@ struct ebert_fused_kernels {
   void *residual_norm, *residual_norm_backward, *bias_gelu, *bias_gelu_backward, *column_sums, *add_parts;
   void *cross_entropy, *cross_entropy_backward;
 
-  ebert_fused_kernels(const char *source, int64_t hidden, int64_t inner, int device)
+  ebert_fused_kernels(const char *source, const char *const *options, int option_count, int64_t hidden, int64_t inner,
+                      int device)
       : device(device), hidden(hidden), inner(inner) {
     const Driver &driver = Driver::get();
     driver.check(driver.retain(&context, device), "take the GPU's context");
@@ -102,10 +103,6 @@ struct ebert_fused_kernels {
       return value;
     };
     multiprocessors = attribute(MULTIPROCESSORS);
-    std::string capability = std::to_string(attribute(CAPABILITY_MAJOR)) + std::to_string(attribute(CAPABILITY_MINOR));
-    std::string architecture = "--gpu-architecture=sm_" + capability;
-    std::string widths[] = {"-DHIDDEN=" + std::to_string(hidden), "-DINNER=" + std::to_string(inner)};
-    const char *options[] = {architecture.c_str(), "--std=c++17", widths[0].c_str(), widths[1].c_str()};
     struct Program {
       const Driver &driver;
       void *handle = nullptr;
@@ -113,13 +110,16 @@ struct ebert_fused_kernels {
     } owned{driver};
     void *&program = owned.handle;
     TORCH_CHECK(driver.create(&program, source, "fused.cu", 0, nullptr, nullptr) == 0, "cannot start NVRTC");
-    int compiled = driver.compile(program, 4, options);
+    int compiled = driver.compile(program, option_count, options);
     size_t size = 0;
     if (compiled != 0) {
       driver.log_size(program, &size);
       std::string log(size, ' ');
       driver.log(program, log.data());
-      TORCH_CHECK(false, "NVRTC does not compile fused.cu for ", architecture, ": ", log);
+      std::string given;
+      for (int i = 0; i < option_count; ++i)
+        given.append(" ").append(options[i]);
+      TORCH_CHECK(false, "NVRTC does not compile fused.cu with", given, ": ", log);
     }
     TORCH_CHECK(driver.cubin_size(program, &size) == 0, "NVRTC gives no code");
     std::vector<char> code(size);
@@ -142,7 +142,7 @@ struct ebert_fused_kernels {
   template <typename... A> void launch(void *function, Dim blocks, Dim threads, A... arguments) const {
     const Driver &driver = Driver::get();
     Current current(*this);
-    // Everything is on the stream that libtorch starts with.
+    // All work is on libtorch's default stream.
     c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
     TORCH_CHECK(guard.getStream({c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(device)}).id() == 0,
                 "wanted the default stream");
@@ -152,7 +152,7 @@ struct ebert_fused_kernels {
                  "start work on the GPU");
   }
 
-  // Adds the sums of parts [many, to.size(), width] to gradients.
+  // Adds partial sums [many, to.size(), width] to gradients.
   void add(const at::Tensor &parts, const std::vector<at::Tensor> &to) const {
     int many = static_cast<int>(parts.size(0)), width = static_cast<int>(parts.size(2));
     auto row = [&](size_t i) { return to[std::min(i, to.size() - 1)].data_ptr<float>(); };
@@ -161,7 +161,8 @@ struct ebert_fused_kernels {
   }
 
 private:
-  // Makes the GPU's context that of this thread for a while: a thread of autograd may have none, or another GPU's.
+  // Makes the GPU's context current in this thread for a while. A thread of autograd may have
+  // none, or that of another GPU.
   struct Current {
     void *before = nullptr;
     bool changed;
@@ -188,9 +189,9 @@ struct Dropout {
   uint32_t threshold;
   float scale;
 
-  Dropout(double share, int64_t seed) : seed(static_cast<uint64_t>(seed)) {
+  Dropout(double probability, int64_t seed) : seed(static_cast<uint64_t>(seed)) {
     constexpr double VALUES = 4294967296.0;
-    threshold = static_cast<uint32_t>(std::min(std::round(share * VALUES), VALUES - 1));
+    threshold = static_cast<uint32_t>(std::min(std::round(probability * VALUES), VALUES - 1));
     scale = static_cast<float>(VALUES / (VALUES - threshold));
   }
 };
@@ -203,11 +204,12 @@ void *data(const at::Tensor &tensor) {
   return tensor.data_ptr();
 }
 
-// A layer's parameters in the order of ebert_native.h: six matrices, the biases of queries, keys and values, then the rest.
+// A layer's parameters in the order of ebert_native.h: six matrices, the biases of queries, keys
+// and values, then the rest.
 enum { QUERY, KEY, VALUE, MIX, WIDEN, NARROW, QUERY_BIAS, KEY_BIAS, VALUE_BIAS };
 enum { MIX_BIAS = 9, FIRST_WEIGHT, FIRST_SHIFT, WIDEN_BIAS, NARROW_BIAS, SECOND_WEIGHT, SECOND_SHIFT, PARAMETERS };
 
-// A layer with its weights, and where its sequences lie.
+// The arguments of a layer: its weights, and where the sequences are.
 struct Call {
   const ebert_fused_kernels *kernels;
   std::vector<at::Tensor> weights, gradients;
@@ -223,7 +225,7 @@ struct Call {
         std::min<int64_t>(kernels->multiprocessors * each, (x.size(0) + rows_of_a_block - 1) / rows_of_a_block));
   }
 
-  // Layer norm of dropout(x + bias) + residual. Gives it, the sum, and the moments.
+  // Layer norm of dropout(x + bias) + residual. Returns it, the sum, and the moments.
   std::array<at::Tensor, 3> residual_norm(const at::Tensor &x, const at::Tensor &residual, int bias, int weight, int shift,
                                           int64_t seed) const {
     at::Tensor total = at::empty_like(x), y = at::empty_like(x), moments = at::empty({x.size(0), 2}, x.options().dtype(at::kFloat));
@@ -233,7 +235,7 @@ struct Call {
     return {y, total, moments};
   }
 
-  // Gives the gradients of the residual and of x; adds those of the parameters.
+  // Returns the gradients of the residual and of x. Adds those of the parameters.
   std::array<at::Tensor, 2> residual_norm_backward(const at::Tensor &dy, const at::Tensor &total, const at::Tensor &moments,
                                                    int bias, int weight, int shift, int64_t seed) const {
     at::Tensor dtotal = at::empty_like(total), dx = at::empty_like(total);
@@ -271,14 +273,15 @@ struct Call {
     kernels->add(parts, {gradients[QUERY_BIAS], gradients[KEY_BIAS], gradients[VALUE_BIAS]});
   }
 
-  // Adds the gradient of a matrix in float32, as the product makes it.
+  // Adds the gradient of a matrix, in float32, within the product that computes it.
   void add_matrix_gradient(int matrix, const at::Tensor &d, const at::Tensor &x) const {
     at::Tensor gradient = gradients[matrix];
     at::addmm_out(gradient, gradient, d.t(), x, at::kFloat);
   }
 };
 
-// A layer as a node of autograd's graph. It adds the gradients of its parameters itself, and gives autograd that of its input.
+// A layer as a node of autograd's graph. It adds the gradients of its parameters itself, and
+// returns that of its input to autograd.
 struct Layer : torch::autograd::Function<Layer> {
   static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const std::shared_ptr<Call> &call) {
     const auto &w = call->weights;
@@ -339,14 +342,14 @@ struct Layer : torch::autograd::Function<Layer> {
     return {dx, at::Tensor()};
   }
 
-  // What autograd's graph keeps of a call.
+  // Keeps a call alive in autograd's graph.
   struct Held : torch::CustomClassHolder {
     explicit Held(std::shared_ptr<Call> call) : call(std::move(call)) {}
     std::shared_ptr<Call> call;
   };
 };
 
-// Kernels read and write by these shapes: anything else would be out of bounds.
+// Kernels read and write by these shapes: any other would be an access out of bounds.
 void check_layer(const ebert_fused_kernels &kernels, const at::Tensor &x, at::Tensor *const *weights,
                  at::Tensor *const *gradients, size_t gradient_count, const ebert_sequences &sequences, int64_t heads) {
   int64_t hidden = kernels.hidden, inner = kernels.inner;
@@ -370,44 +373,47 @@ void check_layer(const ebert_fused_kernels &kernels, const at::Tensor &x, at::Te
   }
 }
 
-// The sum of cross entropies over rows of scores.
+// The sum of the cross entropies of rows of logits.
 struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
-  static at::Tensor forward(AutogradContext *context, const at::Tensor &scores, const at::Tensor &labels,
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &logits, const at::Tensor &labels,
                             const ebert_fused_kernels *kernels) {
-    TORCH_CHECK(scores.dim() == 2 && scores.size(1) % 8 == 0 && scores.scalar_type() == at::kBFloat16 &&
-                    labels.scalar_type() == at::kInt && labels.numel() == scores.size(0),
-                "wanted bfloat16 scores in rows of a multiple of 8, and an int32 label for each row");
-    at::Tensor losses = at::empty({scores.size(0)}, scores.options().dtype(at::kFloat)), log_sums = at::empty_like(losses);
-    kernels->launch(kernels->cross_entropy, {static_cast<unsigned>(scores.size(0)), 1, 1}, {256, 1, 1}, data(scores),
-                    data(labels), data(losses), data(log_sums), static_cast<int>(scores.size(1)));
-    context->save_for_backward({scores, labels, log_sums});
+    TORCH_CHECK(logits.is_cuda() && logits.get_device() == kernels->device && labels.is_cuda() &&
+                    labels.get_device() == kernels->device,
+                "wanted logits and labels on GPU ", kernels->device);
+    TORCH_CHECK(logits.dim() == 2 && logits.size(1) % 8 == 0 && logits.scalar_type() == at::kBFloat16 &&
+                    labels.scalar_type() == at::kInt && labels.numel() == logits.size(0),
+                "wanted bfloat16 logits in rows of a multiple of 8, and an int32 label for each row");
+    at::Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat)), log_sums = at::empty_like(losses);
+    kernels->launch(kernels->cross_entropy, {static_cast<unsigned>(logits.size(0)), 1, 1}, {256, 1, 1}, data(logits),
+                    data(labels), data(losses), data(log_sums), static_cast<int>(logits.size(1)));
+    context->save_for_backward({logits, labels, log_sums});
     context->saved_data["kernels"] = reinterpret_cast<int64_t>(kernels);
     return losses.sum();
   }
 
   static variable_list backward(AutogradContext *context, variable_list given) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &scores = saved[0];
+    const at::Tensor &logits = saved[0];
     const auto *kernels = reinterpret_cast<const ebert_fused_kernels *>(context->saved_data["kernels"].toInt());
-    at::Tensor dscores = at::empty_like(scores), factor = given[0].contiguous();
-    kernels->launch(kernels->cross_entropy_backward, {static_cast<unsigned>(scores.size(0)), 1, 1}, {256, 1, 1},
-                    data(scores), data(saved[1]), data(saved[2]), data(factor), data(dscores),
-                    static_cast<int>(scores.size(1)));
-    return {dscores, at::Tensor(), at::Tensor()};
+    at::Tensor dlogits = at::empty_like(logits), factor = given[0].contiguous();
+    kernels->launch(kernels->cross_entropy_backward, {static_cast<unsigned>(logits.size(0)), 1, 1}, {256, 1, 1},
+                    data(logits), data(saved[1]), data(saved[2]), data(factor), data(dlogits),
+                    static_cast<int>(logits.size(1)));
+    return {dlogits, at::Tensor(), at::Tensor()};
   }
 };
 
 } // namespace
 
-int ebert_fused_kernels_for(const char *source, int64_t hidden, int64_t inner, int device, const ebert_fused_kernels **out,
-                            ebert_error *error) {
+int ebert_fused_kernels_for(const char *source, const char *const *options, size_t option_count, int64_t hidden,
+                            int64_t inner, int device, const ebert_fused_kernels **out, ebert_error *error) {
   return guarded(error, [&] {
     static std::mutex mutex;
     static std::map<std::array<int64_t, 3>, std::unique_ptr<const ebert_fused_kernels>> made;
     std::lock_guard<std::mutex> lock(mutex);
     auto &kernels = made[{hidden, inner, device}];
     if (!kernels)
-      kernels = std::make_unique<const ebert_fused_kernels>(source, hidden, inner, device);
+      kernels = std::make_unique<const ebert_fused_kernels>(source, options, static_cast<int>(option_count), hidden, inner, device);
     *out = kernels.get();
   });
 }
@@ -441,9 +447,9 @@ int ebert_fused_layer(const ebert_fused_kernels *kernels, const at::Tensor *x, a
   });
 }
 
-int ebert_fused_cross_entropy(const ebert_fused_kernels *kernels, const at::Tensor *scores, const at::Tensor *labels, at::Tensor **out,
+int ebert_fused_cross_entropy(const ebert_fused_kernels *kernels, const at::Tensor *logits, const at::Tensor *labels, at::Tensor **out,
                               ebert_error *error) {
-  return guarded(error, [&] { *out = new at::Tensor(CrossEntropy::apply(*scores, *labels, kernels)); });
+  return guarded(error, [&] { *out = new at::Tensor(CrossEntropy::apply(*logits, *labels, kernels)); });
 }
 
 int ebert_cast(at::Tensor *const *tensors, size_t count, at::Tensor **out, ebert_error *error) {

@@ -52,7 +52,7 @@ c10::intrusive_ptr<c10d::Backend> nccl_backend(const char *library, const c10::i
   return make(store, rank, size, timeout);
 }
 
-// Sends tensors in buckets, all under way at once, and puts back what arrives.
+// Exchanges tensors in buckets, all under way at once, and copies the results back.
 template <typename Send> void in_buckets(const std::vector<at::Tensor> &tensors, size_t bucket_bytes, Send send) {
   at::NoGradGuard no_grad;
   struct Bucket {
@@ -118,7 +118,7 @@ int ebert_group_has_gloo() {
 #endif
 }
 
-int ebert_group_sum(ebert_group *group, at::Tensor *const *tensors, size_t count, size_t bucket_bytes,
+int ebert_group_all_reduce(ebert_group *group, at::Tensor *const *tensors, size_t count, size_t bucket_bytes,
                     ebert_error *error) {
   return guarded(error, [&] {
     in_buckets(list(tensors, count), bucket_bytes,
@@ -126,7 +126,7 @@ int ebert_group_sum(ebert_group *group, at::Tensor *const *tensors, size_t count
   });
 }
 
-int ebert_group_spread(ebert_group *group, at::Tensor *const *tensors, size_t count, size_t bucket_bytes,
+int ebert_group_broadcast(ebert_group *group, at::Tensor *const *tensors, size_t count, size_t bucket_bytes,
                        ebert_error *error) {
   return guarded(error, [&] {
     in_buckets(list(tensors, count), bucket_bytes,
@@ -134,21 +134,21 @@ int ebert_group_spread(ebert_group *group, at::Tensor *const *tensors, size_t co
   });
 }
 
-int ebert_group_tell(ebert_group *group, const char *name, const char *text, size_t size, ebert_error *error) {
-  return guarded(error, [&] { group->store->set(name, std::vector<uint8_t>(text, text + size)); });
+int ebert_group_set(ebert_group *group, const char *key, const char *text, size_t size, ebert_error *error) {
+  return guarded(error, [&] { group->store->set(key, std::vector<uint8_t>(text, text + size)); });
 }
 
-int ebert_group_hear(ebert_group *group, const char *name, char *text, size_t *size, ebert_error *error) {
+int ebert_group_get(ebert_group *group, const char *key, char *text, size_t *size, ebert_error *error) {
   return guarded(error, [&] {
-    std::vector<uint8_t> heard = group->store->get(name);
+    std::vector<uint8_t> value = group->store->get(key);
     if (text != nullptr)
-      std::memcpy(text, heard.data(), std::min(*size, heard.size()));
-    *size = heard.size();
+      std::memcpy(text, value.data(), std::min(*size, value.size()));
+    *size = value.size();
   });
 }
 
-int ebert_group_finish(ebert_group *group, ebert_error *error) {
+int ebert_group_shutdown(ebert_group *group, ebert_error *error) {
   return guarded(error, [&] { group->backend->shutdown(); });
 }
 
-void ebert_group_leave(ebert_group *group) { delete group; }
+void ebert_group_free(ebert_group *group) { delete group; }

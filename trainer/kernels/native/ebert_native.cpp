@@ -72,7 +72,7 @@ int ebert_reading_start(const at::Tensor *numbers, ebert_reading **out, ebert_er
     auto reading = std::make_unique<ebert_reading>();
     at::Tensor wide = numbers->detach().to(at::kDouble);
     c10::Device device = wide.device();
-    // To pinned memory where it comes from a GPU.
+    // From a GPU, this copies to pinned memory.
     reading->numbers = wide.to(at::TensorOptions().device(at::kCPU), /*non_blocking=*/true);
     if (!device.is_cpu()) {
       reading->arrived.emplace(device.type());

@@ -1,4 +1,5 @@
-// The GPUs' backend is a library of its own, loaded where there is a GPU: it needs libtorch's CUDA part.
+// The NCCL backend is a library of its own, because it needs libtorch's CUDA part. It is loaded
+// on a machine with a GPU only.
 #pragma once
 #include <chrono>
 

@@ -1,15 +1,17 @@
-// What lies between the matrix products of BERT's layers, and cross entropy, for a GPU: each function reads and writes a number once. Compiled
-// when the trainer starts, for the widths of its model: HIDDEN, a multiple of 128 up to 1536, and INNER, a multiple of 256 up to 8192.
+// The operators between the matrix products of BERT's layers, and cross entropy, for a GPU. Each
+// kernel reads and writes each number once. NVRTC compiles this file when a model is created, for
+// its widths: HIDDEN, a multiple of 128 up to 1536, and INNER, a multiple of 256 up to 8192.
 //
-// Activations are bfloat16; parameters, their gradients and all sums are float32. Dropout is drawn by (seed, place), and drawn again
-// in the backward pass: no mask is stored. Sums over rows are made in parts, one of each block, and added up in a fixed order.
+// Activations are bfloat16. Parameters, their gradients and all sums are float32. Dropout is
+// drawn by (seed, position), and drawn again in the backward pass, so no mask is stored. Sums
+// over rows are computed in parts, one per block, and added in a fixed order.
 constexpr int WARPS = 8;
-// Numbers that a lane holds of a row of HIDDEN: so many times four.
+// A lane holds 4 * EACH numbers of a row of HIDDEN.
 constexpr int EACH = HIDDEN / 128;
 
 // Philox4x32-7 (Salmon et al. 2011).
-__device__ uint4 draw(u64 seed, u64 place) {
-  uint4 c = {static_cast<unsigned>(place), static_cast<unsigned>(place >> 32), 0, 0};
+__device__ uint4 draw(u64 seed, u64 position) {
+  uint4 c = {static_cast<unsigned>(position), static_cast<unsigned>(position >> 32), 0, 0};
   uint2 key = {static_cast<unsigned>(seed), static_cast<unsigned>(seed >> 32)};
 #pragma unroll
   for (int round = 0; round < 7; ++round) {
@@ -22,16 +24,16 @@ __device__ uint4 draw(u64 seed, u64 place) {
 
 struct Dropout {
   u64 seed;
-  // What is drawn below this is dropped; the rest is multiplied by `scale`.
+  // A number is dropped if its draw is below this, else multiplied by `scale`.
   unsigned threshold;
   float scale;
 };
 
-// What the four numbers from a place on are multiplied by.
-__device__ float4 kept(const Dropout &dropout, size_t place) {
+// The factors of the four numbers from `position` on.
+__device__ float4 kept(const Dropout &dropout, size_t position) {
   if (dropout.threshold == 0)
     return {1, 1, 1, 1};
-  uint4 drawn = draw(dropout.seed, place / 4);
+  uint4 drawn = draw(dropout.seed, position / 4);
   auto factor = [&](unsigned d) { return d < dropout.threshold ? 0.0f : dropout.scale; };
   return {factor(drawn.x), factor(drawn.y), factor(drawn.z), factor(drawn.w)};
 }
@@ -44,7 +46,7 @@ __device__ float4 load(const bfloat16 *from) {
   return {low(raw.x), high(raw.x), low(raw.y), high(raw.y)};
 }
 __device__ float4 load(const float *from) { return *reinterpret_cast<const float4 *>(from); }
-// Gives what was stored, rounded.
+// Returns the stored numbers, which are rounded.
 __device__ float4 store(bfloat16 *to, float4 v) {
   uint2 raw = {two(v.x, v.y), two(v.z, v.w)};
   *reinterpret_cast<uint2 *>(to) = raw;
@@ -64,7 +66,8 @@ __device__ float over_warp(float v) {
   return v;
 }
 
-// total = dropout(x + bias) + residual; y = layer norm of it. A warp has a row. `moments` are the mean and 1 / standard deviation of each.
+// total = dropout(x + bias) + residual; y = layer norm of total. One warp per row. `moments` are
+// the mean and 1 / standard deviation of each row.
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     residual_norm(const bfloat16 *__restrict__ x, const float *__restrict__ bias, const bfloat16 *__restrict__ residual,
                   const float *__restrict__ weight, const float *__restrict__ shift, bfloat16 *__restrict__ total,
@@ -98,11 +101,12 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
     moments[row] = {mean, inverse};
 }
 
-// Rows that a block has at once in the backward pass.
+// Rows per block and iteration in the backward pass.
 constexpr int ROWS = 4;
 
-// From the gradient of y those of `total` (which is that of the residual) and of x, and parts of those of weight, shift and bias,
-// [blocks, 3, HIDDEN]. A thread has four columns.
+// From the gradient of y, computes those of `total` (which is that of the residual) and of x, and
+// partial sums for those of weight, shift and bias, [blocks, 3, HIDDEN]. A thread has four
+// columns.
 extern "C" __global__ void __launch_bounds__(HIDDEN / 4)
     residual_norm_backward(const bfloat16 *__restrict__ dy, const bfloat16 *__restrict__ total,
                            const float2 *__restrict__ moments, const float *__restrict__ weight,
@@ -110,16 +114,17 @@ extern "C" __global__ void __launch_bounds__(HIDDEN / 4)
                            Dropout dropout) {
   int column = 4 * threadIdx.x;
   float4 scale = load(weight + column), sums[3] = {};
-  // For each row and each warp, its part of the two sums over the row. Two of them, so that one wait suffices.
+  // Partial sums over a row, per row and warp. Two buffers take turns, so that one barrier per
+  // iteration suffices.
   __shared__ float2 shared[2][ROWS][EACH];
   bool second = false;
   for (int first = ROWS * blockIdx.x; first < rows; first += ROWS * gridDim.x, second = !second) {
-    // The gradient of the normalised row, and that row.
+    // The gradient of the normalised row, and the normalised row.
     float4 g[ROWS], n[ROWS];
     float inverse[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
-      // Behind the last row, the last row again with a gradient of zero.
+      // Past the end, the last row again with a gradient of zero.
       int row = min(first + r, rows - 1);
       size_t at = static_cast<size_t>(row) * HIDDEN + column;
       g[r] = (first + r < rows ? 1.0f : 0.0f) * load(dy + at);
@@ -173,7 +178,8 @@ __device__ void store_eight(bfloat16 *to, Eight &e) {
   e = {low(raw.x), high(raw.x), low(raw.y), high(raw.y), low(raw.z), high(raw.z), low(raw.w), high(raw.w)};
 }
 
-// The share of a normal distribution below x, and its density there. By Abramowitz and Stegun 1964, 7.1.26, which is off by no more than 1e-7.
+// The normal distribution's cumulative probability and density at x. By Abramowitz and Stegun 1964,
+// 7.1.26, with an error of at most 1e-7.
 __device__ float2 normal(float x) {
   float size = fabsf(x), density = __expf(-0.5f * x * x), t = __fdividef(1.0f, 1.0f + 0.23164189f * size);
   float above = 0.5f * density * t *
@@ -181,7 +187,7 @@ __device__ float2 normal(float x) {
   return {x < 0 ? above : 1 - above, 0.39894228f * density};
 }
 
-// y = GELU(x + bias). A block goes through rows, a thread has eight columns.
+// y = GELU(x + bias). Blocks stride over rows, and a thread has eight columns.
 extern "C" __global__ void __launch_bounds__(INNER / 8)
     bias_gelu(const bfloat16 *__restrict__ x, const float *__restrict__ bias, bfloat16 *__restrict__ y, int rows) {
   int column = 8 * threadIdx.x;
@@ -200,7 +206,8 @@ extern "C" __global__ void __launch_bounds__(INNER / 8)
   }
 }
 
-// From the gradient of y that of x, and parts of that of the bias, [blocks, INNER].
+// From the gradient of y, computes that of x and partial sums for that of the bias, [blocks,
+// INNER].
 extern "C" __global__ void __launch_bounds__(INNER / 8)
     bias_gelu_backward(const bfloat16 *__restrict__ dy, const bfloat16 *__restrict__ x, const float *__restrict__ bias,
                        bfloat16 *__restrict__ dx, float *__restrict__ parts, int rows) {
@@ -211,15 +218,15 @@ extern "C" __global__ void __launch_bounds__(INNER / 8)
     b[i] = bias[column + i];
 #pragma unroll 2
   for (int row = blockIdx.x; row < rows; row += gridDim.x) {
-    size_t place = static_cast<size_t>(row) * INNER + column;
-    Eight e = load_eight(x + place), d = load_eight(dy + place);
+    size_t position = static_cast<size_t>(row) * INNER + column;
+    Eight e = load_eight(x + position), d = load_eight(dy + position);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       float in = e.v[i] + b[i];
       float2 at = normal(in);
       d.v[i] *= at.x + in * at.y;
     }
-    store_eight(dx + place, d);
+    store_eight(dx + position, d);
 #pragma unroll
     for (int i = 0; i < 8; ++i)
       sums[i] += d.v[i];
@@ -229,7 +236,8 @@ extern "C" __global__ void __launch_bounds__(INNER / 8)
     parts[static_cast<size_t>(blockIdx.x) * INNER + column + i] = sums[i];
 }
 
-// Parts of the sums over the rows of three tensors, [blocks, 3, HIDDEN]: blockIdx.y says of which. A thread has eight columns of every fourth row.
+// Partial sums over the rows of three tensors, [blocks, 3, HIDDEN]. blockIdx.y is the tensor. A
+// thread has eight columns of every fourth row.
 extern "C" __global__ void __launch_bounds__(HIDDEN / 2)
     column_sums(const bfloat16 *__restrict__ a, const bfloat16 *__restrict__ b, const bfloat16 *__restrict__ c,
                 float *__restrict__ parts, int rows) {
@@ -254,7 +262,7 @@ extern "C" __global__ void __launch_bounds__(HIDDEN / 2)
   }
 }
 
-// Adds up parts [many, gridDim.y, width], and adds what comes out to up to three rows. Blocks of 32 x 32 threads.
+// Adds partial sums [many, gridDim.y, width] to up to three rows. Blocks of 32 x 32 threads.
 extern "C" __global__ void __launch_bounds__(1024)
     add_parts(const float *__restrict__ parts, float *to0, float *to1, float *to2, int many, int width) {
   int column = blockIdx.x * 32 + threadIdx.x;
@@ -275,13 +283,13 @@ extern "C" __global__ void __launch_bounds__(1024)
   }
 }
 
-// A row's cross entropy is log(sum of exp) minus the score of its label. `columns` is a multiple of 8; a score may be minus infinity. A block
-// has a row.
+// The cross entropy of a row: log(sum of exp(logits)) minus the logit of its label. `columns` is
+// a multiple of 8. A logit may be minus infinity. One block per row.
 extern "C" __global__ void __launch_bounds__(256)
-    cross_entropy(const bfloat16 *__restrict__ scores, const int *__restrict__ labels, float *__restrict__ losses,
+    cross_entropy(const bfloat16 *__restrict__ logits, const int *__restrict__ labels, float *__restrict__ losses,
                   float *__restrict__ log_sums, int columns) {
-  const bfloat16 *row = scores + static_cast<size_t>(blockIdx.x) * columns;
-  // The highest score so far, and the sum of exp(score - highest).
+  const bfloat16 *row = logits + static_cast<size_t>(blockIdx.x) * columns;
+  // The highest logit so far, and the sum of exp(logit - highest).
   float highest = -1e30f, added = 0;
   auto join = [&](float other_highest, float other_added) {
     float both = fmaxf(highest, other_highest);
@@ -316,20 +324,20 @@ extern "C" __global__ void __launch_bounds__(256)
   }
 }
 
-// The gradient of the scores: the probabilities, less 1 at the label, times `factor`.
+// The gradient of the logits: the probabilities, less 1 at the label, times `factor`.
 extern "C" __global__ void __launch_bounds__(256)
-    cross_entropy_backward(const bfloat16 *__restrict__ scores, const int *__restrict__ labels,
+    cross_entropy_backward(const bfloat16 *__restrict__ logits, const int *__restrict__ labels,
                            const float *__restrict__ log_sums, const float *__restrict__ factor,
-                           bfloat16 *__restrict__ dscores, int columns) {
+                           bfloat16 *__restrict__ dlogits, int columns) {
   size_t start = static_cast<size_t>(blockIdx.x) * columns;
   float log_sum = log_sums[blockIdx.x], times = *factor;
   int label = labels[blockIdx.x];
 #pragma unroll 2
   for (int column = 8 * threadIdx.x; column < columns; column += 8 * 256) {
-    Eight e = load_eight(scores + start + column);
+    Eight e = load_eight(logits + start + column);
 #pragma unroll
     for (int i = 0; i < 8; ++i)
       e.v[i] = times * (__expf(e.v[i] - log_sum) - (column + i == label ? 1.0f : 0.0f));
-    store_eight(dscores + start + column, e);
+    store_eight(dlogits + start + column, e);
   }
 }

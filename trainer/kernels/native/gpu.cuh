@@ -1,4 +1,5 @@
-// An instruction of a GPU (from compute capability 8.0 on) that CUDA C++ has no function for (PTX manual, cvt).
+// An instruction of GPUs from compute capability 8.0 on that CUDA C++ has no function for (PTX
+// manual, cvt).
 typedef unsigned short bfloat16;
 typedef unsigned long long u64;
 

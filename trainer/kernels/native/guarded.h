@@ -1,4 +1,4 @@
-// What the native functions have in common.
+// Shared by all native functions.
 #pragma once
 #include "ebert_native.h"
 
@@ -9,7 +9,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
-// Exceptions must not reach Rust.
+// Turns exceptions into a message: they must not reach Rust.
 template <typename F> int guarded(ebert_error *error, F body) {
   try {
     body();

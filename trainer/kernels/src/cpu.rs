@@ -1,4 +1,4 @@
-//! Training on a CPU: dropout that all threads draw, and attention of sequences in a row.
+//! Training on a CPU: dropout drawn by all threads, and attention over packed sequences.
 use std::ffi::c_int;
 
 use tch::{Kind, Tensor};
@@ -8,7 +8,7 @@ use super::{NativeError, TorchError, checked, seeds, torch_sys_pointer::C_tensor
 unsafe extern "C" {
     fn ebert_cpu_dropout(
         x: *const C_tensor,
-        share: f64,
+        probability: f64,
         seed: i64,
         out: *mut *mut C_tensor,
         error: *mut NativeError,
@@ -27,25 +27,28 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Drops a share of numbers in float32 or float64, to 1/65536, and multiplies the others by what leaves the mean as it is. Gradients flow
-/// through it. The generator of libtorch gives the seed; how many threads there are does not matter.
+/// Dropout of float32 or float64 numbers: each becomes 0 with this probability, rounded to
+/// 1/65536, and the others are scaled so that the mean stays the same. Autograd sees it.
+/// libtorch's generator gives the seed, and the result does not depend on the number of threads.
 ///
 /// # Errors
-/// When it is no share, or libtorch refuses.
-pub fn dropout(x: &Tensor, share: f64) -> Result<Tensor, TorchError> {
+/// If the probability is not from 0 to 1, or libtorch refuses.
+pub fn dropout(x: &Tensor, probability: f64) -> Result<Tensor, TorchError> {
     let seed = seeds(1)?[0];
     let mut out = std::ptr::null_mut();
     // SAFETY: the pointer is that of a live tensor.
-    checked(|error| unsafe { ebert_cpu_dropout(x.as_ptr().cast(), share, seed, &mut out, error) })?;
+    checked(|error| unsafe { ebert_cpu_dropout(x.as_ptr().cast(), probability, seed, &mut out, error) })?;
     // SAFETY: the function made a tensor that is ours now.
     Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
-/// Attention of each sequence of a row to itself: queries, keys and values are `[tokens, heads * size]`, and so is the result, in their kind.
-/// A share of attention is dropped. Gradients flow through it. Of a head of a sequence all scores are in memory at once, of each thread's.
+/// Self-attention within each sequence of a packed row: queries, keys and values are `[tokens,
+/// heads * head_size]`, and so is the result, of the same kind. Dropout zeroes attention
+/// probabilities. Autograd sees it. Each thread holds the logits of one head of one sequence,
+/// `[length, length]`.
 ///
 /// # Errors
-/// When the shapes differ, the lengths do not add up to the row, or libtorch refuses.
+/// If the shapes differ, the lengths do not add up to the row, or libtorch refuses.
 pub fn attention(qkv: [&Tensor; 3], lengths: &[i64], heads: i64, dropout: f64) -> Result<Tensor, TorchError> {
     let kind = qkv[0].kind();
     if kind != Kind::Float && kind != Kind::Double {
@@ -72,37 +75,37 @@ mod tests {
 
     const MANY: i64 = 100_003;
 
-    /// What ones become, and the gradient of their sum.
-    fn dropped(seed: i64, share: f64, kind: Kind) -> [Tensor; 2] {
+    /// Dropout of ones, and the gradient of its sum.
+    fn dropped(seed: i64, probability: f64, kind: Kind) -> [Tensor; 2] {
         tch::manual_seed(seed);
         let ones = Tensor::ones([MANY], (kind, Device::Cpu)).set_requires_grad(true);
-        let dropped = dropout(&ones, share).unwrap();
+        let dropped = dropout(&ones, probability).unwrap();
         dropped.sum(Kind::Double).backward();
         [dropped.detach(), ones.grad()]
     }
 
-    fn share_of_zeros(x: &Tensor) -> f64 {
+    fn fraction_of_zeros(x: &Tensor) -> f64 {
         x.eq(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
     }
 
     #[test]
-    fn dropout_keeps_its_share_and_the_mean() {
+    fn dropout_keeps_its_probability_and_the_mean() {
         let _alone = generator();
-        for share in [0.1, 0.5, 0.9] {
-            let [found, gradient] = dropped(1, share, Kind::Double);
-            let off = (share * (1.0 - share) / MANY as f64).sqrt();
-            let zeros = share_of_zeros(&found);
-            assert!((zeros - share).abs() < 4.0 * off + 1.0 / 65_536.0, "{share}: {zeros}");
-            assert!((found.max().double_value(&[]) - 1.0 / (1.0 - share)).abs() < 1e-3 / (1.0 - share));
+        for probability in [0.1, 0.5, 0.9] {
+            let [found, gradient] = dropped(1, probability, Kind::Double);
+            let off = (probability * (1.0 - probability) / MANY as f64).sqrt();
+            let zeros = fraction_of_zeros(&found);
+            assert!((zeros - probability).abs() < 4.0 * off + 1.0 / 65_536.0, "{probability}: {zeros}");
+            assert!((found.max().double_value(&[]) - 1.0 / (1.0 - probability)).abs() < 1e-3 / (1.0 - probability));
             assert!(found.equal(&gradient), "both ways the same");
-            // Whether a number is dropped says nothing of the next, nor of those that other lanes and streams draw.
+            // Draws are independent: of the next number, and of other lanes and streams.
             for apart in [1, 7, 8, 16, 4096] {
                 let [here, there] = [0, apart].map(|start| found.narrow(0, start, MANY - apart).eq(0.0));
                 let both = here.logical_and(&there).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
-                assert!((both - share * share).abs() < 6.0 * off, "{share}, {apart} apart: {both}");
+                assert!((both - probability * probability).abs() < 6.0 * off, "{probability}, {apart} apart: {both}");
             }
         }
-        assert_eq!(share_of_zeros(&dropped(1, 0.0, Kind::Float)[0]), 0.0);
+        assert_eq!(fraction_of_zeros(&dropped(1, 0.0, Kind::Float)[0]), 0.0);
     }
 
     #[test]
@@ -115,20 +118,21 @@ mod tests {
         assert!((other.double_value(&[]) - 2.0 * 0.3 * 0.7).abs() < 0.01);
     }
 
-    /// Of two sequences of 64 tokens and two heads, which attention is kept, `[2, 2, 64, 64]`: each score is alike, and the values tell places apart.
-    fn kept(share: f64) -> Tensor {
+    /// Which attention probabilities are kept, `[2, 2, 64, 64]`, for two sequences of 64 tokens
+    /// and two heads. All logits are equal, and the values are one-hot by position.
+    fn kept(probability: f64) -> Tensor {
         let alike = Tensor::zeros([128, 128], (Kind::Float, Device::Cpu));
         let eye = Tensor::eye(64, (Kind::Float, Device::Cpu)).repeat([2, 2]);
         tch::manual_seed(3);
-        let seen = attention([&alike, &alike, &eye], &[64, 64], 2, share).unwrap();
+        let seen = attention([&alike, &alike, &eye], &[64, 64], 2, probability).unwrap();
         seen.view([2, 64, 2, 64]).transpose(1, 2).ne(0.0)
     }
 
     #[test]
-    fn heads_sequences_and_rows_are_dropped_by_themselves() {
+    fn heads_sequences_and_rows_are_dropped_independently() {
         let _alone = generator();
-        let share = 0.3;
-        let dropped = kept(share).logical_not();
+        let probability = 0.3;
+        let dropped = kept(probability).logical_not();
         let both = |one: &Tensor, other: &Tensor| {
             one.logical_and(other).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
         };
@@ -139,9 +143,9 @@ mod tests {
             ("rows", both(&rows(0), &rows(1))),
         ] {
             // Of 8,192 pairs.
-            assert!((found - share * share).abs() < 0.016, "{what}: {found}");
+            assert!((found - probability * probability).abs() < 0.016, "{what}: {found}");
         }
-        assert!((both(&dropped, &dropped) - share).abs() < 0.016);
+        assert!((both(&dropped, &dropped) - probability).abs() < 0.016);
     }
 
     #[test]
@@ -154,8 +158,11 @@ mod tests {
         assert!(refused([x(4, 8), x(6, 8), x(4, 8)], &[4], 2).contains("one shape"));
         assert!(refused([x(4, 8), x(4, 8), x(4, 8)], &[3], 2).contains("add up"));
         assert!(refused([x(4, 8), x(4, 8), x(4, 8)], &[4], 3).contains("whole heads"));
-        for share in [-0.1, 1.1, f64::NAN] {
-            assert!(dropout(&x(2, 2), share).unwrap_err().to_string().contains("a share"), "{share}");
+        for probability in [-0.1, 1.1, f64::NAN] {
+            assert!(
+                dropout(&x(2, 2), probability).unwrap_err().to_string().contains("a probability from 0 to 1"),
+                "{probability}"
+            );
         }
     }
 

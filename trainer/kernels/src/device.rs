@@ -61,8 +61,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at the machine. Where there is a GPU, loads libtorch's CUDA part: the program itself is linked to the CPU's
-    /// alone, so that it starts anywhere.
+    /// Looks at the machine. If there is a GPU, loads libtorch's CUDA part: the program itself is
+    /// linked to the CPU's alone, so that it starts anywhere.
     pub fn look() -> Self {
         let torch_file = loaded_file("libtorch_cpu.so");
         let gpus = gpus();
@@ -75,7 +75,8 @@ impl Machine {
         Self { torch: torch_version(), torch_file, gpus, cuda, usable, threads: tch::get_num_threads() }
     }
 
-    /// The device for a wish: the GPU of this number, if a GPU; or the only one, where this process was given one GPU for itself.
+    /// The device for a wish. `number` is that of the GPU on this machine, unless this process
+    /// sees one GPU only.
     ///
     /// # Errors
     /// When libtorch is of another version, or a GPU was wished for and there is none.
@@ -104,8 +105,8 @@ impl Machine {
     }
 }
 
-/// GPUs that this process may use, by name. `/proc` lists those of the whole machine, a container's too; the device files say
-/// which of them are here.
+/// GPUs that this process may use, by name. `/proc` lists those of the whole machine, even in a
+/// container. The device files say which of them this process can use.
 fn gpus() -> Vec<String> {
     if std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|devices| devices.is_empty() || devices == "-1") {
         return Vec::new();
@@ -150,7 +151,8 @@ fn load(file: &Path) -> Result<(), String> {
         return Err(format!("`{}` is not there: this libtorch is for the CPU alone", file.display()));
     }
     let name = CString::new(file.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
-    // SAFETY: the name ends with a zero; libtorch's own initialisers may run, as they do when a program is linked to it.
+    // SAFETY: the name ends with a zero. libtorch's initialisers run, as they do in a program
+    // that is linked to it.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if !handle.is_null() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! BERT on a GPU: the operators between the matrix products of its layers are fused, and so is cross entropy. Attention is
-//! libtorch's flash attention (Dao 2023).
+//! BERT on a GPU: fused kernels for the operators between the matrix products of its layers, and
+//! for cross entropy. Attention is libtorch's flash attention (Dao 2023).
 use std::{
     ffi::{CString, c_char, c_int},
     ptr::NonNull,
@@ -7,7 +7,7 @@ use std::{
 
 use tch::Tensor;
 
-use super::{NativeError, TorchError, checked, pointers, torch_sys_pointer::C_tensor, upload};
+use super::{ComputeCapability, NativeError, TorchError, checked, pointers, torch_sys_pointer::C_tensor, upload};
 
 #[repr(C)]
 struct NativeKernels {
@@ -24,6 +24,8 @@ struct NativeSequences {
 unsafe extern "C" {
     fn ebert_fused_kernels_for(
         source: *const c_char,
+        options: *const *const c_char,
+        option_count: usize,
         hidden: i64,
         inner: i64,
         device: c_int,
@@ -47,7 +49,7 @@ unsafe extern "C" {
     ) -> c_int;
     fn ebert_fused_cross_entropy(
         kernels: *const NativeKernels,
-        scores: *const C_tensor,
+        logits: *const C_tensor,
         labels: *const C_tensor,
         out: *mut *mut C_tensor,
         error: *mut NativeError,
@@ -60,7 +62,7 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Code on a GPU, compiled for the widths of a model. It stays there until the process ends.
+/// Kernels on a GPU, compiled for the widths of a model. They stay loaded until the process ends.
 #[derive(Clone, Copy, Debug)]
 pub struct FusedKernels {
     native: NonNull<NativeKernels>,
@@ -68,14 +70,14 @@ pub struct FusedKernels {
     gpu: usize,
 }
 
-/// Where sequences lie in a row of tokens, on a GPU.
+/// Where the sequences of a packed row are, on a GPU.
 #[derive(Debug)]
 pub struct Sequences {
-    /// Tokens before each sequence, and of all, int32 `[sequences + 1]`.
+    /// Number of tokens before each sequence, then that of all tokens, int32 `[sequences + 1]`.
     cumulative: Tensor,
-    /// Tokens of the longest.
+    /// Number of tokens of the longest sequence.
     longest: i64,
-    /// Tokens of all.
+    /// Number of tokens of all sequences.
     tokens: i64,
 }
 
@@ -112,65 +114,108 @@ pub struct Widths {
 }
 
 impl Widths {
-    /// Whether there are kernels: hidden widths are multiples of 128 up to 1536, inner ones multiples of 256 up to 8192.
+    /// Whether there are kernels for these widths: `hidden` is a multiple of 128 up to 1536,
+    /// `inner` one of 256 up to 8192.
     pub fn fit(self) -> bool {
         self.hidden % 128 == 0 && self.hidden <= 1536 && self.inner % 256 == 0 && self.inner <= 8192
     }
 }
 
-/// The CUDA sources by name, in the order in which they are compiled as one.
-pub const SOURCES: [(&str, &str); 2] =
-    [("gpu.cuh", include_str!("../native/gpu.cuh")), ("fused.cu", include_str!("../native/fused.cu"))];
+/// A file of CUDA code.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// Its name in messages of the compiler.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
 
-/// A layer's parameters: six matrices, the biases of queries, keys and values, and seven rows that stay float32.
+/// The CUDA sources, in the order in which [`program`] concatenates them.
+pub const SOURCES: [Source; 2] = [
+    Source { name: "gpu.cuh", text: include_str!("../native/gpu.cuh") },
+    Source { name: "fused.cu", text: include_str!("../native/fused.cu") },
+];
+
+/// The program that NVRTC compiles: all of [`SOURCES`], each after a `#line` with its name, so
+/// that the compiler's messages name the file.
+pub fn program() -> String {
+    SOURCES.iter().flat_map(|source| ["#line 1 \"", source.name, "\"\n", source.text]).collect()
+}
+
+/// The options that NVRTC compiles [`program`] with, for an architecture such as `sm_90`.
+pub fn nvrtc_options(architecture: &str, widths: Widths) -> [String; 4] {
+    [
+        format!("--gpu-architecture={architecture}"),
+        "--std=c++17".to_owned(),
+        format!("-DHIDDEN={}", widths.hidden),
+        format!("-DINNER={}", widths.inner),
+    ]
+}
+
+/// Number of parameters of a layer: six matrices, the biases of queries, keys and values, and
+/// seven vectors that stay float32.
 pub const PARAMETERS: usize = 16;
-/// How many of them, the first ones, a layer takes in bfloat16.
+/// Number of them, the first ones, that a layer takes in bfloat16.
 pub const CAST: usize = 9;
 
-/// What the layers of a pass have in common.
+/// Arguments that all layers of a pass share.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerCall<'a> {
-    /// Where its sequences lie.
+    /// The sequences of the packed row.
     pub sequences: &'a Sequences,
-    /// Share of numbers that dropout drops.
+    /// Probability of dropout before the layer norms.
     pub dropout: f64,
-    /// Share of attention that it drops.
+    /// Probability of dropout of attention probabilities.
     pub attention_dropout: f64,
-    /// Of the layer norms.
+    /// Epsilon of the layer norms.
     pub epsilon: f64,
 }
 
 impl FusedKernels {
-    /// Compiles the code for a GPU, which takes some seconds the first time.
+    /// Compiles the kernels for a GPU with NVRTC, once per process for each GPU and widths. The
+    /// first time takes about a second.
     ///
     /// # Errors
-    /// When there is no such GPU, or its driver or compiler refuses.
+    /// If there are no kernels for the widths, there is no such GPU, or its driver or NVRTC
+    /// refuses.
     pub fn compile(widths: Widths, gpu: usize) -> Result<Self, TorchError> {
         let Widths { hidden, inner, heads } = widths;
         if !widths.fit() {
             return Err(TorchError(format!("there is no code for widths of {hidden} and {inner} with {heads} heads")));
         }
-        // The name of each file, for what the compiler says.
-        let mut source = String::new();
-        for (name, text) in SOURCES {
-            source.extend(["#line 1 \"", name, "\"\n", text]);
-        }
-        let source = CString::new(source).map_err(|e| TorchError(e.to_string()))?;
+        let capability = ComputeCapability::of(gpu)?;
+        let architecture = format!("sm_{}{}", capability.major, capability.minor);
+        let c_string = |text: String| CString::new(text).map_err(|e| TorchError(e.to_string()));
+        let source = c_string(program())?;
+        let options = nvrtc_options(&architecture, widths).map(c_string).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let option_pointers: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
         let mut out = std::ptr::null();
-        // SAFETY: the text ends with a zero and outlives the call.
+        // SAFETY: all texts end with a zero and outlive the call, and there are as many options
+        // as stated.
         checked(|error| unsafe {
-            ebert_fused_kernels_for(source.as_ptr(), hidden, inner, gpu as c_int, &mut out, error)
+            ebert_fused_kernels_for(
+                source.as_ptr(),
+                option_pointers.as_ptr(),
+                option_pointers.len(),
+                hidden,
+                inner,
+                gpu as c_int,
+                &mut out,
+                error,
+            )
         })?;
         let native = NonNull::new(out.cast_mut()).ok_or_else(|| TorchError("there is no code".to_owned()))?;
         Ok(Self { native, heads, gpu })
     }
 
-    /// One layer over a row of tokens `x` `[T, hidden]`, bfloat16. `weights` are [`PARAMETERS`], the first [`CAST`] in bfloat16 and the others in
-    /// float32. The backward pass adds to `gradients`, one for each weight in float32, or none where there will be none. Dropout
-    /// before the two norms is drawn from the seeds.
+    /// One layer over a packed row `x`, `[tokens, hidden]`, in bfloat16. `weights` are
+    /// [`PARAMETERS`] tensors, the first [`CAST`] in bfloat16 and the others in float32. The
+    /// backward pass adds to `gradients`: one float32 tensor per weight, or none if there is no
+    /// backward pass. `seeds` are for dropout before the two layer norms. Autograd sees `x`
+    /// alone.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// If a tensor has another kind, shape or device than it must have, or libtorch refuses.
     pub fn layer(
         &self,
         x: &Tensor,
@@ -184,7 +229,8 @@ impl FusedKernels {
         let (weights, gradients) = (pointers(weights), pointers(gradients));
         let sequences = call.sequences.native();
         let mut out = std::ptr::null_mut();
-        // SAFETY: the pointers are those of live tensors, as many as stated; the function keeps tensors, not pointers.
+        // SAFETY: the pointers are those of live tensors, as many as stated. The function keeps
+        // tensors, not pointers.
         checked(|error| unsafe {
             ebert_fused_layer(
                 self.native.as_ptr(),
@@ -206,13 +252,14 @@ impl FusedKernels {
         Ok(unsafe { Tensor::from_ptr(out.cast()) })
     }
 
-    /// The sum of the cross entropies of logits `[N, columns]` in bfloat16 with `N` labels, a scalar in float32. The number of
-    /// columns is a multiple of 8.
+    /// The sum of the cross entropies of logits `[N, columns]` in bfloat16 with `N` labels, a
+    /// float32 scalar. The number of columns is a multiple of 8. Autograd sees the logits.
     ///
     /// # Errors
-    /// If a label is not a column, or libtorch refuses.
-    pub fn cross_entropy(&self, scores: &Tensor, labels: &[u16]) -> Result<Tensor, TorchError> {
-        let columns = scores.size().last().copied().unwrap_or(0);
+    /// If the logits have another kind, shape or device, a label is not a column, or libtorch
+    /// refuses.
+    pub fn cross_entropy(&self, logits: &Tensor, labels: &[u16]) -> Result<Tensor, TorchError> {
+        let columns = logits.size().last().copied().unwrap_or(0);
         if let Some(label) = labels.iter().find(|&&label| i64::from(label) >= columns) {
             return Err(TorchError(format!("label {label} is not one of {columns} columns")));
         }
@@ -222,7 +269,7 @@ impl FusedKernels {
         checked(|error| unsafe {
             ebert_fused_cross_entropy(
                 self.native.as_ptr(),
-                scores.as_ptr().cast(),
+                logits.as_ptr().cast(),
                 labels.as_ptr().cast(),
                 &mut out,
                 error,
@@ -233,10 +280,10 @@ impl FusedKernels {
     }
 }
 
-/// Copies in bfloat16, which autograd does not see.
+/// Copies tensors to bfloat16, unseen by autograd.
 ///
 /// # Errors
-/// When libtorch refuses.
+/// If libtorch refuses.
 pub fn cast(tensors: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
     let pointers = pointers(tensors);
     let mut out = vec![std::ptr::null_mut(); tensors.len()];

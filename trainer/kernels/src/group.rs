@@ -1,4 +1,4 @@
-//! Exchange among processes: libtorch's c10d.
+//! Process groups: collective operations and a key-value store, by libtorch's c10d.
 use std::{
     ffi::{CString, c_char, c_int},
     path::Path,
@@ -30,69 +30,69 @@ unsafe extern "C" {
         error: *mut NativeError,
     ) -> c_int;
     fn ebert_group_has_gloo() -> c_int;
-    fn ebert_group_sum(
+    fn ebert_group_all_reduce(
         group: *mut NativeGroup,
         tensors: *const *mut C_tensor,
         count: usize,
         bucket_bytes: usize,
         error: *mut NativeError,
     ) -> c_int;
-    fn ebert_group_spread(
+    fn ebert_group_broadcast(
         group: *mut NativeGroup,
         tensors: *const *mut C_tensor,
         count: usize,
         bucket_bytes: usize,
         error: *mut NativeError,
     ) -> c_int;
-    fn ebert_group_tell(
+    fn ebert_group_set(
         group: *mut NativeGroup,
-        name: *const c_char,
+        key: *const c_char,
         text: *const c_char,
         size: usize,
         error: *mut NativeError,
     ) -> c_int;
-    fn ebert_group_hear(
+    fn ebert_group_get(
         group: *mut NativeGroup,
-        name: *const c_char,
+        key: *const c_char,
         text: *mut c_char,
         size: *mut usize,
         error: *mut NativeError,
     ) -> c_int;
-    fn ebert_group_finish(group: *mut NativeGroup, error: *mut NativeError) -> c_int;
-    fn ebert_group_leave(group: *mut NativeGroup);
+    fn ebert_group_shutdown(group: *mut NativeGroup, error: *mut NativeError) -> c_int;
+    fn ebert_group_free(group: *mut NativeGroup);
 }
 
-/// Bytes that travel together: PyTorch's own choice for gradients.
+/// Bytes per bucket of a collective operation, as in PyTorch's DistributedDataParallel.
 const BUCKET: usize = 25 << 20;
 
-/// Where the ranks meet, and how long they wait for one another.
+/// Where the ranks of a group meet, and how long they wait for one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meeting<'a> {
-    /// This process among them, from 0.
+pub struct Rendezvous<'a> {
+    /// The rank of this process, from 0.
     pub rank: usize,
-    /// How many there are.
-    pub size: usize,
+    /// Number of processes.
+    pub world_size: usize,
     /// Host of the store.
     pub host: &'a str,
-    /// Its port.
+    /// Port of the store.
     pub port: u16,
     /// Whether this process serves the store.
-    pub serve: bool,
-    /// What tells one meeting at a store from another.
-    pub name: &'a str,
-    /// How long until all must be there.
-    pub join: Duration,
-    /// How long an exchange may take.
-    pub exchange: Duration,
+    pub serves_store: bool,
+    /// Prefix of all keys in the store, which tells one start of the group from another.
+    pub prefix: &'a str,
+    /// Time until all ranks must have joined.
+    pub join_timeout: Duration,
+    /// Time that an exchange may take.
+    pub exchange_timeout: Duration,
 }
 
-/// Processes that exchange tensors. What one does all must do, in the same order.
+/// A process group. Each collective operation is called by all ranks, in the same order.
 #[derive(Debug)]
 pub struct Group(NonNull<NativeGroup>);
 
 /// Whether this build has Gloo, which CPUs need.
 pub fn has_gloo() -> bool {
-    // SAFETY: it looks at nothing.
+    // SAFETY: it has no arguments and reads a constant.
     unsafe { ebert_group_has_gloo() != 0 }
 }
 
@@ -101,23 +101,24 @@ fn text(text: &str) -> Result<CString, TorchError> {
 }
 
 impl Group {
-    /// Meets the others. `nccl` is the library that makes the backend of GPUs; without it CPUs exchange through Gloo.
-    pub fn join(meeting: &Meeting<'_>, nccl: Option<&Path>) -> Result<Self, TorchError> {
+    /// Joins the group. `nccl` is the path of the library with the NCCL backend for GPUs. Without
+    /// it the backend is Gloo, for CPUs.
+    pub fn join(rendezvous: &Rendezvous<'_>, nccl: Option<&Path>) -> Result<Self, TorchError> {
         let library = nccl.map(|path| text(&path.to_string_lossy())).transpose()?;
-        let (host, name) = (text(meeting.host)?, text(meeting.name)?);
+        let (host, prefix) = (text(rendezvous.host)?, text(rendezvous.prefix)?);
         let mut out = std::ptr::null_mut();
         // SAFETY: the texts end with a zero and outlive the call.
         checked(|error| unsafe {
             ebert_group_join(
                 library.as_ref().map_or(std::ptr::null(), |l| l.as_ptr()),
-                meeting.rank as c_int,
-                meeting.size as c_int,
+                rendezvous.rank as c_int,
+                rendezvous.world_size as c_int,
                 host.as_ptr(),
-                meeting.port,
-                c_int::from(meeting.serve),
-                name.as_ptr(),
-                meeting.join.as_secs_f64(),
-                meeting.exchange.as_secs_f64(),
+                rendezvous.port,
+                c_int::from(rendezvous.serves_store),
+                prefix.as_ptr(),
+                rendezvous.join_timeout.as_secs_f64(),
+                rendezvous.exchange_timeout.as_secs_f64(),
                 &mut out,
                 error,
             )
@@ -125,57 +126,57 @@ impl Group {
         NonNull::new(out).map(Self).ok_or_else(|| TorchError("there is no group".to_owned()))
     }
 
-    /// Replaces each tensor by its sum over the ranks. All are of one kind of number.
-    pub fn sum(&self, tensors: &[Tensor]) -> Result<(), TorchError> {
+    /// Replaces each tensor by its sum over the ranks. All tensors have one kind and device.
+    pub fn all_reduce(&self, tensors: &[Tensor]) -> Result<(), TorchError> {
         let pointers = pointers(tensors);
         // SAFETY: the pointers are those of live tensors, and the group lives.
-        checked(|error| unsafe { ebert_group_sum(self.0.as_ptr(), pointers.as_ptr(), pointers.len(), BUCKET, error) })
+        checked(|error| unsafe {
+            ebert_group_all_reduce(self.0.as_ptr(), pointers.as_ptr(), pointers.len(), BUCKET, error)
+        })
     }
 
-    /// Replaces each tensor by that of rank 0. All are of one kind of number.
-    pub fn spread(&self, tensors: &[Tensor]) -> Result<(), TorchError> {
+    /// Replaces each tensor by that of rank 0. All tensors have one kind and device.
+    pub fn broadcast(&self, tensors: &[Tensor]) -> Result<(), TorchError> {
         let pointers = pointers(tensors);
         // SAFETY: as above.
         checked(|error| unsafe {
-            ebert_group_spread(self.0.as_ptr(), pointers.as_ptr(), pointers.len(), BUCKET, error)
+            ebert_group_broadcast(self.0.as_ptr(), pointers.as_ptr(), pointers.len(), BUCKET, error)
         })
     }
 
-    /// Tells all others a text under a name that is used once.
-    pub fn tell(&self, name: &str, said: &str) -> Result<(), TorchError> {
-        let name = text(name)?;
-        // SAFETY: the text has the stated size.
+    /// Sets the value of a key in the store. Each key is set once.
+    pub fn set(&self, key: &str, value: &str) -> Result<(), TorchError> {
+        let key = text(key)?;
+        // SAFETY: the value has the stated size.
         checked(|error| unsafe {
-            ebert_group_tell(self.0.as_ptr(), name.as_ptr(), said.as_ptr().cast(), said.len(), error)
+            ebert_group_set(self.0.as_ptr(), key.as_ptr(), value.as_ptr().cast(), value.len(), error)
         })
     }
 
-    /// Waits for a text that another tells.
-    pub fn hear(&self, name: &str) -> Result<String, TorchError> {
-        let name = text(name)?;
+    /// Waits until a key of the store has a value, and gets it.
+    pub fn get(&self, key: &str) -> Result<String, TorchError> {
+        let key = text(key)?;
         let mut size = 0;
         let ask = |bytes: *mut c_char, size: &mut usize| {
             // SAFETY: `bytes` is null or has room for `size`.
-            checked(|error| unsafe { ebert_group_hear(self.0.as_ptr(), name.as_ptr(), bytes, size, error) })
+            checked(|error| unsafe { ebert_group_get(self.0.as_ptr(), key.as_ptr(), bytes, size, error) })
         };
         ask(std::ptr::null_mut(), &mut size)?;
         let mut bytes = vec![0u8; size];
         ask(bytes.as_mut_ptr().cast(), &mut size)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
-}
 
-impl Group {
-    /// Parts in order, when all ranks are through.
-    pub fn finish(self) -> Result<(), TorchError> {
+    /// Shuts the group down, once all ranks are done.
+    pub fn shutdown(self) -> Result<(), TorchError> {
         // SAFETY: the group lives.
-        checked(|error| unsafe { ebert_group_finish(self.0.as_ptr(), error) })
+        checked(|error| unsafe { ebert_group_shutdown(self.0.as_ptr(), error) })
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         // SAFETY: it was made by `join`, and is not used any more.
-        unsafe { ebert_group_leave(self.0.as_ptr()) }
+        unsafe { ebert_group_free(self.0.as_ptr()) }
     }
 }

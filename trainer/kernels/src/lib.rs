@@ -1,4 +1,44 @@
-//! The Rust side of `trainer/native`: what tch lacks. [`group`] is that of several processes, [`fused`] that of BERT on a GPU, [`cpu`] that of a CPU.
+//! What [`tch`] lacks for training BERT: C++ and CUDA code on libtorch, and all `unsafe` code of
+//! the trainer.
+//!
+//! # Overview
+//!
+//! * [`cpu`]: [`dropout`](cpu::dropout) and [`attention`](cpu::attention) over packed sequences,
+//!   on all threads of a CPU.
+//! * [`fused`]: layers of BERT for a GPU. [`FusedKernels::compile`](fused::FusedKernels::compile)
+//!   compiles the CUDA code for the widths of a model,
+//!   [`FusedKernels::layer`](fused::FusedKernels::layer) is one autograd node, and
+//!   [`FusedKernels::cross_entropy`](fused::FusedKernels::cross_entropy) is the loss.
+//!   [`Sequences`](fused::Sequences) are the lengths of a packed row.
+//! * [`group`]: a [`Group`](group::Group) of processes joins at a
+//!   [`Rendezvous`](group::Rendezvous), then exchanges tensors through Gloo or NCCL.
+//! * [`device`]: [`Machine::look`](device::Machine::look) finds libtorch and the GPUs, and loads
+//!   libtorch's CUDA part.
+//! * [`fused_adamw`] with its [`AdamW`] constants and its [`Gate`], [`norm`], [`zero`] and
+//!   [`add`]: one call for many tensors.
+//! * [`upload`] and [`Reading`]: copies to and from a GPU that the CPU does not wait for.
+//!
+//! A packed row holds the tokens of several sequences one after another, without padding.
+//!
+//! Nothing here knows the names of BERT's parameters: `ebert-bert` decides which layers run and
+//! hands over tensors. Each function checks kinds and shapes and returns a [`TorchError`] that
+//! names what it wanted.
+//!
+//! # Example
+//!
+//! Two sequences in one row, with two heads of four numbers:
+//!
+//! ```
+//! use ebert_kernels::cpu;
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let qkv = [0, 1, 2].map(|_| Tensor::randn([5, 8], (Kind::Float, Device::Cpu)));
+//! let seen = cpu::attention(qkv.each_ref(), &[3, 2], 2, 0.0)?;
+//! assert_eq!(seen.size(), [5, 8]);
+//! # Ok::<(), ebert_kernels::TorchError>(())
+//! ```
+//!
+//! `DESIGN.md` explains the optimisations, what each one gained, and what it is compared with.
 pub mod cpu;
 pub mod device;
 pub mod fused;
@@ -30,12 +70,12 @@ struct NativeError {
     text: [c_char; 1024],
 }
 
-/// libtorch refused.
+/// An error of libtorch, or a check of this crate that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("libtorch: {0}")]
 pub struct TorchError(pub String);
 
-/// libtorch's generator is one for all threads: a test that draws from it, or has a model drawn, holds this meanwhile.
+/// All threads share libtorch's random number generator: a test that draws from it holds this lock.
 #[doc(hidden)]
 pub fn generator() -> std::sync::MutexGuard<'static, ()> {
     static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -107,24 +147,25 @@ fn pointers(tensors: &[Tensor]) -> Vec<*mut C_tensor> {
 /// The constants of AdamW (Loshchilov and Hutter 2019).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
-    /// Step size.
+    /// Learning rate.
     pub learning_rate: f64,
     /// Decay of the two moving averages.
     pub betas: [f64; 2],
-    /// Share of the step size by which weights shrink.
+    /// Weight decay: times the learning rate, the ratio by which weights shrink.
     pub weight_decay: f64,
-    /// Added to the root.
+    /// Added to the square root of the second average.
     pub epsilon: f64,
 }
 
-/// What a step of AdamW finds on the device, so that nothing waits for it: float scalars.
+/// Inputs of a step of AdamW that are on the device, so that the CPU does not wait for them:
+/// float32 scalars.
 #[derive(Debug)]
 pub struct Gate {
     /// The number of the step, from 1.
     pub step: Tensor,
-    /// What gradients are divided by.
+    /// Gradients are divided by this.
     pub divisor: Tensor,
-    /// 1 where the step is not to be taken, else 0.
+    /// 1 to skip the step, else 0.
     pub skip: Tensor,
 }
 
@@ -140,7 +181,8 @@ pub fn fused_adamw(
     let count = parameters.len();
     assert!([gradients.len(), averages.len(), squares.len()] == [count; 3], "one state for each parameter");
     let [p, g, a, s] = [parameters, gradients, averages, squares].map(pointers);
-    // SAFETY: the pointers are those of live tensors, `count` in each list; the function keeps none of them.
+    // SAFETY: the pointers are those of live tensors, `count` in each list. The function keeps
+    // none of them.
     checked(|error| unsafe {
         ebert_fused_adamw(
             p.as_ptr(),
@@ -189,7 +231,11 @@ pub fn add(tensors: &[Tensor], more: &[Tensor]) -> Result<(), TorchError> {
     checked(|error| unsafe { ebert_add(tensors.as_ptr(), more.as_ptr(), tensors.len(), error) })
 }
 
-/// Numbers on a GPU, int32. The copy starts from pinned memory, so that nothing waits for it.
+/// Copies numbers to a GPU, as int32. The copy is from pinned memory, so the CPU does not wait
+/// for it.
+///
+/// # Errors
+/// If libtorch refuses, for example if there is no such GPU.
 pub fn upload(numbers: &[i32], gpu: usize) -> Result<Tensor, TorchError> {
     let mut out = std::ptr::null_mut();
     // SAFETY: there are as many numbers as stated, and they are copied before the function returns.
@@ -198,12 +244,12 @@ pub fn upload(numbers: &[i32], gpu: usize) -> Result<Tensor, TorchError> {
     Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
-/// Numbers on their way from the device. The device works on; only [`Reading::finish`] waits, until they are there.
+/// A copy of `N` numbers from a device that is under way. Only [`Reading::finish`] waits for it.
 #[derive(Debug)]
 pub struct Reading<const N: usize>(*mut NativeReading);
 
 impl<const N: usize> Reading<N> {
-    /// Starts to read a row of numbers, as they will be once all that was asked for before is done.
+    /// Queues the copy behind all work that the device has been given before.
     pub fn start(numbers: &Tensor) -> Result<Self, TorchError> {
         let mut out = std::ptr::null_mut();
         // SAFETY: the pointer is that of a live tensor.
@@ -211,7 +257,10 @@ impl<const N: usize> Reading<N> {
         Ok(Self(out))
     }
 
-    /// Waits for them.
+    /// Waits for the copy.
+    ///
+    /// # Errors
+    /// If the tensor does not hold `N` numbers, or libtorch refuses.
     pub fn finish(mut self) -> Result<[f64; N], TorchError> {
         let mut numbers = [0.0; N];
         let reading = std::mem::replace(&mut self.0, std::ptr::null_mut());
@@ -237,7 +286,7 @@ pub fn seeds(count: i64) -> Result<Vec<i64>, TorchError> {
     Vec::<i64>::try_from(drawn).map_err(|error| TorchError(error.to_string()))
 }
 
-/// What a GPU can do, as NVIDIA numbers it: 7.5 of a T4, 8.0 of an A100, 9.0 of an H100.
+/// NVIDIA's compute capability of a GPU: 7.5 of a T4, 8.0 of an A100, 9.0 of an H100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ComputeCapability {
     /// Major number.
@@ -265,10 +314,25 @@ impl fmt::Display for ComputeCapability {
     }
 }
 
-/// How the libtorch that is loaded was built.
+/// The build settings of the loaded libtorch.
 pub fn build_settings() -> Result<String, TorchError> {
     let mut text = vec![0; 1 << 14];
     // SAFETY: the buffer has the stated size, and the function ends it with a zero.
     checked(|error| unsafe { ebert_build_settings(text.as_mut_ptr(), text.len(), error) })?;
     Ok(text_of(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_gives_the_numbers() {
+        let numbers = Tensor::from_slice(&[1.5f32, -2.0, f32::INFINITY]);
+        assert_eq!(Reading::<3>::start(&numbers).unwrap().finish().unwrap(), [1.5, -2.0, f64::INFINITY]);
+        let error = Reading::<2>::start(&numbers).unwrap().finish().unwrap_err().to_string();
+        assert!(error.contains("wanted 2 numbers, found 3"), "{error}");
+        // A reading that nobody finishes ends too.
+        drop(Reading::<3>::start(&numbers).unwrap());
+    }
 }

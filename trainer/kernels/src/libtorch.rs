@@ -1,4 +1,4 @@
-//! What a folder of libtorch says about itself. The build script and the starting program read it too.
+//! The version of a folder of libtorch. The build script and the launcher read it too.
 use std::{fs, path::Path};
 
 /// The version of torch in a folder, without what comes after a `+`; `None` when it does not say.

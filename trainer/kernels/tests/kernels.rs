@@ -1,5 +1,5 @@
-//! The code for GPUs, run on a CPU: each function beside what libtorch computes in double precision, with its threads in several orders.
-//! `kernels/gpu.h` has what it needs of a GPU.
+//! The CUDA kernels, run on a CPU and compared with libtorch in double precision, with their
+//! threads in several orders. `kernels/gpu.h` stands in for the GPU.
 use std::{
     ffi::{CString, c_char, c_int, c_void},
     path::Path,
@@ -34,11 +34,11 @@ struct Dropout {
 }
 
 impl Dropout {
-    fn new(share: f64) -> Self {
+    fn new(probability: f64) -> Self {
         Self {
             seed: 0x1234_5678_9ABC_DEF0,
-            threshold: (share * f64::from(u32::MAX)) as u32,
-            scale: (1.0 / (1.0 - share)) as f32,
+            threshold: (probability * f64::from(u32::MAX)) as u32,
+            scale: (1.0 / (1.0 - probability)) as f32,
         }
     }
 }
@@ -145,7 +145,7 @@ fn normal(shape: &[i64], size: f64, seed: i64) -> Tensor {
     (Tensor::randn(shape, (Kind::Double, CPU)) * size).to_kind(Kind::BFloat16).to_kind(Kind::Double)
 }
 
-/// The furthest that numbers are from what they should be, in the size of what they should be (and of a small share of the largest).
+/// The largest error, relative to the wanted number (or to 1% of the largest wanted number).
 fn error(found: &Tensor, wanted: &Tensor) -> f64 {
     let wanted = wanted.detach();
     let size = wanted.abs() + wanted.abs().max() * 1e-2;
@@ -193,15 +193,15 @@ fn factors(gpu: &Gpu, rows: i64, dropout: Dropout) -> Tensor {
 }
 
 #[test]
-fn dropout_keeps_its_share() {
+fn dropout_keeps_its_probability() {
     let gpu = Gpu::compile([256, 256]);
-    let share = 0.25;
+    let probability = 0.25;
     let factors = [0, 1].map(|more| {
-        let dropout = Dropout { seed: Dropout::new(share).seed + more, ..Dropout::new(share) };
+        let dropout = Dropout { seed: Dropout::new(probability).seed + more, ..Dropout::new(probability) };
         factors(&gpu, 100, dropout)
     });
     let kept = factors[0].gt(0.0).to_kind(Kind::Double);
-    // 25,600 draws: the standard deviation of the share is 0.0027.
+    // 25,600 draws: the standard deviation of the ratio is 0.0027.
     let found = kept.mean(Kind::Double).double_value(&[]);
     assert!((found - 0.75).abs() < 0.012, "{found}");
     assert_near(&factors[0], &(&kept * (1.0 / 0.75)), ROUNDED);
@@ -353,31 +353,32 @@ fn column_sums_are_sums() {
 #[test]
 fn cross_entropy_and_its_gradient() {
     for_each_gpu(&[[128, 256]], 4, |gpu| {
-        // Columns that are none of the vocabulary have scores of minus infinity.
+        // Columns that are none of the vocabulary have logits of minus infinity.
         let (rows, vocabulary, columns) = (5, 4091, 4096);
-        let scores = normal(&[rows, columns], 4.0, 1);
-        let _ = scores.i((.., vocabulary..)).fill_(f64::NEG_INFINITY);
-        // In one row the first scores of every thread are far below the rest, in one the label is the first column, in one the last.
-        let _ = scores.i((1, ..2048)).g_sub_scalar_(60.0);
+        let logits = normal(&[rows, columns], 4.0, 1);
+        let _ = logits.i((.., vocabulary..)).fill_(f64::NEG_INFINITY);
+        // In one row the first logits of every thread are far below the rest. In one the label is
+        // the first column, in one the last.
+        let _ = logits.i((1, ..2048)).g_sub_scalar_(60.0);
         let labels = [7, 3000, 0, vocabulary - 1, 2047];
-        let [given_scores, dscores] = [given(&scores, Kind::BFloat16), out(&[rows, columns], Kind::BFloat16)];
+        let [given_logits, dlogits] = [given(&logits, Kind::BFloat16), out(&[rows, columns], Kind::BFloat16)];
         let given_labels = given(&Tensor::from_slice(&labels), Kind::Int);
         let (losses, log_sums) = (out(&[rows], Kind::Float), out(&[rows], Kind::Float));
         let factor = given(&Tensor::from_slice(&[0.25]), Kind::Float);
         let blocks = [rows, 1, 1];
-        let arguments = [t(&given_scores), t(&given_labels), t(&losses), t(&log_sums), Whole(columns)];
+        let arguments = [t(&given_logits), t(&given_labels), t(&losses), t(&log_sums), Whole(columns)];
         gpu.run("cross_entropy", blocks, [256, 1, 1], &arguments);
-        let scores = scores.set_requires_grad(true);
+        let logits = logits.set_requires_grad(true);
         let wanted =
-            -scores.log_softmax(1, Kind::Double).gather(1, &Tensor::from_slice(&labels).view([rows, 1]), false);
+            -logits.log_softmax(1, Kind::Double).gather(1, &Tensor::from_slice(&labels).view([rows, 1]), false);
         let wanted = wanted.view([rows]);
         assert_near(&losses, &wanted, EXACT);
-        assert_near(&log_sums, &scores.logsumexp([1].as_slice(), false), EXACT);
+        assert_near(&log_sums, &logits.logsumexp([1].as_slice(), false), EXACT);
 
         (wanted.sum(Kind::Double) * 0.25).backward();
-        let arguments = [t(&given_scores), t(&given_labels), t(&log_sums), t(&factor), t(&dscores), Whole(columns)];
+        let arguments = [t(&given_logits), t(&given_labels), t(&log_sums), t(&factor), t(&dlogits), Whole(columns)];
         gpu.run("cross_entropy_backward", blocks, [256, 1, 1], &arguments);
-        assert_near(&dscores, &scores.grad(), ROUNDED);
-        vec![losses, log_sums, dscores]
+        assert_near(&dlogits, &logits.grad(), ROUNDED);
+        vec![losses, log_sums, dlogits]
     });
 }

@@ -1,7 +1,8 @@
-"""How fast is training, what bounds it, and how much faster is it than Hugging Face `transformers` on the same documents?
+"""How fast is training, what bounds it, and how much faster is it than Hugging Face `transformers`?
 
-Runs `trainer bench` and peer.py (where this Python has torch and transformers) in turn, as whole processes, and appends a row to a CSV.
-Needs neither network nor cargo: take the two programs of the trainer, shards and this folder to a GPU machine and run
+Runs `trainer bench` and peer.py (where this Python has torch and transformers) in turn, as whole
+processes, on the same documents. Appends a row of medians with their range to a CSV. Needs neither
+network nor cargo: take the two programs of the trainer, shards and this folder to a GPU machine and run
 
     python3 train.py --trainer ./trainer --out shards-folder --shape bert-base --set optimizer.tokens=65536
 """
@@ -20,6 +21,8 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).parent
+# The peers: one that pads each micro-batch, and one that packs documents into chunks, as run_mlm.py does by default.
+PEERS = ["eager", "eager_packed", "compiled", "compiled_packed"]
 
 
 def call(command, environment=None):
@@ -40,8 +43,8 @@ def main():
     options.add_argument("--rounds", default=3, type=int)
     options.add_argument("--threads", type=int)
     options.add_argument("--micro", default=32, type=int, help="sequences that the peer trains on at once")
-    options.add_argument("--pad", default=0, type=int, help="tokens that the peer pads to, if not to the longest of a micro-batch: each new shape may be compiled for minutes")
-    options.add_argument("--peers", nargs="*", default=["eager"], choices=["eager", "compiled"], help="which kinds of the peer are measured")
+    options.add_argument("--pad", default=0, type=int, help="tokens that padded peers pad to, if not to the longest of a micro-batch: each new shape may be compiled for minutes")
+    options.add_argument("--peers", nargs="*", default=PEERS[:2], choices=PEERS, help="which kinds of the peer are measured in each round")
     options.add_argument("--csv", default="docs/bench/trainer.csv", type=pathlib.Path)
     a = options.parse_args()
     has_peer = bool(a.peers) and all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
@@ -55,19 +58,23 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         command = [a.trainer, "bench", "--out", a.out, "--shape", a.shape, "--steps", a.steps, "--warm", a.warm, "--log", "json", *threads]
         command += [word for value in a.set for word in ("--set", value)]
-        kinds = {name: ["--compile"] if name == "compiled" else [] for name in a.peers}
         for number in range(a.rounds):
             ours.append(call([*map(str, command), "--export", folder], environment))
             print(f"round {number + 1}  {'ours':20} {ours[-1]['tokens_per_second']:12,.0f} tokens/s  {ours[-1]['utilisation']:6.1%} of the matrix rate", flush=True)
-            for name, more in kinds.items() if has_peer else ():
+            for name in a.peers if has_peer else ():
+                more = ["--compile"] if name.startswith("compiled") else []
+                # A chunk is as long as the longest sequence, [CLS] and [SEP] included.
+                more += ["--packed", str(ours[-1]["max_tokens"] + 2)] if name.endswith("packed") else []
                 peer = [sys.executable, HERE / "peer.py", folder, "--warm", str(a.warm), "--micro", str(a.micro), "--pad", str(a.pad), *threads, *more]
                 peers.setdefault(name, []).append(call(peer))
                 print(f"round {number + 1}  {name:20} {peers[name][-1]['tokens_per_second']:12,.0f} tokens/s  {peers[name][-1]['padding']:6.1%} padding", flush=True)
 
     median = lambda runs, key: statistics.median(run[key] for run in runs)
+    lowest_and_highest = lambda runs: [round(of(run["tokens_per_second"] for run in runs)) for of in (min, max)]
     last, rate = ours[-1], median(ours, "tokens_per_second")
-    theirs = {name: median(runs, "tokens_per_second") for name, runs in peers.items()}
-    one = next(iter(peers.values()))[0] if peers else {}
+    # Padding and memory are those of a padded peer, if there is one.
+    padded_first = sorted(peers, key=lambda name: name.endswith("packed"))
+    one = peers[padded_first[0]][0] if peers else {}
     machine = last["gpu"] or re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
     row = {
         "date": datetime.date.today().isoformat(),
@@ -90,9 +97,13 @@ def main():
         "memory_mb": round(last["memory"] / 1e6) if last["memory"] else "",
         "peer_micro": a.micro if peers else "",
     }
-    for name in ("eager", "compiled"):
-        row[f"{name}_tokens_per_s"] = round(theirs[name]) if name in theirs else ""
-        row[f"over_{name}"] = round(rate / theirs[name], 2) if name in theirs else ""
+    row["tokens_per_s_min"], row["tokens_per_s_max"] = lowest_and_highest(ours)
+    for name in PEERS:
+        runs = peers.get(name)
+        theirs = median(runs, "tokens_per_second") if runs else None
+        row[f"{name}_tokens_per_s"] = round(theirs) if runs else ""
+        row[f"{name}_tokens_per_s_min"], row[f"{name}_tokens_per_s_max"] = lowest_and_highest(runs) if runs else ("", "")
+        row[f"over_{name}"] = round(rate / theirs, 2) if runs else ""
     row["peer_padding"] = round(one["padding"], 3) if one else ""
     row["peer_memory_mb"] = round(one["memory"] / 1e6) if one.get("memory") else ""
     for name, value in row.items():
@@ -101,12 +112,14 @@ def main():
     for index, part in enumerate(last["parts"]):
         seconds, floor = (1e3 * statistics.median(run["parts"][index][key] for run in ours) for key in ("seconds", "floor"))
         print(f"  {part['name']:30} {seconds:10.1f} {floor:10.1f}")
-    new = not a.csv.exists()
-    with open(a.csv, "a", newline="") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    rows = list(csv.DictReader(a.csv.open())) if a.csv.exists() else []
+    # Columns that earlier rows do not have are empty in them.
+    columns = list(rows[0]) if rows else []
+    columns += [name for name in row if name not in columns]
+    with open(a.csv, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows([*rows, row])
     print(f"a row was added to {a.csv}")
 
 

@@ -23,6 +23,7 @@ use trainer::{
     masking::{MaskMode, Masking},
     optimizer::Optimizer,
     run::{Plan, Request, RunError},
+    session::{self, Session},
     step::{masked_gradients, masked_loss},
     world::World,
 };
@@ -106,12 +107,9 @@ pub(crate) fn bench(
     measure: Measure<'_>,
     mut done: impl FnMut(usize),
 ) -> Result<Measured, RunError> {
-    if let Some(threads) = request.threads {
-        tch::set_num_threads(i32::from(threads));
-    }
-    let (recipe, world) = (plan.recipe.clone(), World::alone());
+    let recipe = plan.recipe.clone();
+    let device = session::prepare(request.device, 0, request.threads)?;
     let machine = Machine::look();
-    let device = machine.device(request.device, 0)?;
     let lowest_score = plan.shards.manifest().body.pool.lowest_score;
     let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
     let Some(stage) = plan.schedule.stages.first() else {
@@ -124,7 +122,7 @@ pub(crate) fn bench(
     if let Some(folder) = measure.export {
         let mut batches = stream()?;
         let told: Result<Vec<Batch>, DataError> = (0..many).map(|_| batches.next_batch()).collect();
-        export(folder, &plan.start.config, &told?)?;
+        export(folder, &plan.start.training_config(), &told?)?;
     }
 
     let model = plan.start.model(recipe.seed, device, recipe.compute)?;
@@ -132,7 +130,7 @@ pub(crate) fn bench(
     let matrix_rate = matrix_rate(device, decision.kind);
     let copy_rate = copy_rate(device);
     let config = model.encoder().config().clone();
-    let mut optimizer = Optimizer::new(model.parameters(), recipe.optimizer, device);
+    let mut session = Session::new(model, recipe.optimizer, World::alone());
     let at_once = recipe.optimizer.tokens_at_once;
     let (mut since, mut waited) = (Instant::now(), Duration::ZERO);
     let (mut tokens, mut sequences, mut flop) = (0, 0, 0.0);
@@ -146,8 +144,8 @@ pub(crate) fn bench(
         let asked = Instant::now();
         let batch = batches.next_batch()?;
         waited += asked.elapsed();
-        let _ = masked_gradients(&model, (&batch, MaskMode::Word), at_once, &world);
-        let _ = optimizer.step(recipe.optimizer.learning_rate)?;
+        let masked = |model: &_, world: &_| masked_gradients(model, (&batch, MaskMode::Word), at_once, world);
+        drop(session.step(Box::new(masked), None, recipe.optimizer.learning_rate, false)?);
         if step >= measure.warm {
             tokens += batch.lengths.iter().sum::<usize>();
             sequences += batch.lengths.len();
@@ -161,7 +159,7 @@ pub(crate) fn bench(
     let seconds = since.elapsed().as_secs_f64();
     let memory = if device.is_cuda() { gpu_memory() } else { peak_memory() };
     let parts = match &last {
-        Some(batch) => parts(&model, &mut optimizer, batch, [matrix_rate, copy_rate])?,
+        Some(batch) => parts(&session.model, &mut session.optimizer, batch, [matrix_rate, copy_rate])?,
         None => Vec::new(),
     };
     let each = |n: usize| n as f64 / measure.steps.max(1) as f64;

@@ -17,13 +17,14 @@ use ebert_bert::{BertConfig, Compute, Decision, DeviceFacts};
 use ebert_kernels::device::{Machine, Wish};
 use ebert_tasks::{
     Task,
-    cell::{self, CellError, Keep, Other, Outcome, Request as TaskRequest},
+    cell::{self, Outcome},
     cross_attention::{AttentionError, CrossAttention, scale_of},
     finetune::Voice,
     grid::{self, Grid, Place},
     heads::TaskModel,
     identity,
     options::Options as TaskOptions,
+    request::{CellError, Keep, Other, Request as TaskRequest},
 };
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::Task as Share;
@@ -209,10 +210,13 @@ struct Pretrain {
     /// The run's folder [default: OUT/runs/NAME-OF-RECIPE]
     #[arg(long)]
     run: Option<PathBuf>,
-    /// Go on from the last checkpoint of the run's folder; an error when there is no run. (An unfinished run of the same
-    /// recipe goes on without this, too)
+    /// Fail if the run's folder holds no run to resume. (A stopped run resumes without this, too)
     #[arg(long)]
     resume: bool,
+    /// Continue a run, also a finished one, with other numbers of epochs or steps than it began with. The learning rate of the
+    /// steps to come follows the new schedule
+    #[arg(long)]
+    extend: bool,
     /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1; may be given several times. The keys are
     /// those of trainer/recipes/e-bert.toml
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -378,17 +382,18 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         init: options.init,
         run: options.run,
         resume: options.resume,
+        extend: options.extend,
         device: options.device,
         threads: options.threads,
         talk: options.log,
         ranks: Ranks::from_environment()?,
     };
-    let leads = request.ranks.leads();
+    let is_main = request.ranks.is_main();
     let bar = checking_bar(&request);
     let plan = Plan::make(&request, |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let mut plan = plan?;
-    if options.dry_run && !leads {
+    if options.dry_run && !is_main {
         return Ok(ExitCode::SUCCESS);
     }
     if options.dry_run && request.talk == Talk::Json {
@@ -406,7 +411,7 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         writeln!(io::stdout(), "{line}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    if leads && (request.talk == Talk::Text || options.dry_run) {
+    if is_main && (request.talk == Talk::Text || options.dry_run) {
         let mut out = io::stdout().lock();
         write!(out, "{}", plan.shards)?;
         let stages = plan.schedule.stages.iter().map(|stage| {
@@ -422,6 +427,9 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         writeln!(out, "recipe    {}: {stages}", plan.name())?;
     }
     if options.dry_run {
+        for note in &plan.start.notes {
+            writeln!(io::stdout(), "note      {note}")?;
+        }
         write!(
             io::stdout(),
             "{}",
@@ -437,7 +445,7 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         Opened::Finished(result) => {
             let mut out = io::stdout();
             match request.talk {
-                _ if !leads => {}
+                _ if !is_main => {}
                 Talk::Text => writeln!(out, "up to date: this run is finished\nresult    {}", result.display())?,
                 Talk::Json => writeln!(out, "{}", serde_json::json!({"event": "up to date", "result": result}))?,
             }
@@ -452,13 +460,13 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         .context("cannot listen for signals")?;
     let (started, before) = (Instant::now(), run.state.tokens);
     let ended = pretrain(&mut run, &stop)?;
-    if leads {
+    if is_main {
         report::report(std::slice::from_ref(&run.folder), &run.folder.join(PAGE))?;
     }
-    if leads && request.talk == Talk::Text {
+    if is_main && request.talk == Talk::Text {
         summary(&run, ended, started.elapsed().as_secs_f64(), run.state.tokens - before)?;
     }
-    Ok(if ended == Ended::Finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ended == Ended::Finished { ExitCode::SUCCESS } else { ExitCode::from(STOPPED) })
 }
 
 fn measure(options: Bench) -> anyhow::Result<ExitCode> {
@@ -470,6 +478,7 @@ fn measure(options: Bench) -> anyhow::Result<ExitCode> {
         init: options.init,
         run: None,
         resume: false,
+        extend: false,
         device: options.device,
         threads: options.threads,
         talk: options.log,
@@ -585,7 +594,7 @@ fn evaluate(
 
 /// A bar over the bytes of the shards, which are checked before anything is made.
 fn checking_bar(request: &Request) -> ProgressBar {
-    if request.talk == Talk::Json || !request.ranks.leads() || !io::stderr().is_terminal() {
+    if request.talk == Talk::Json || !request.ranks.is_main() || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let total = Shards::bytes(&request.out.join("shards")).unwrap_or(0);
@@ -595,6 +604,18 @@ fn checking_bar(request: &Request) -> ProgressBar {
     }
     bar
 }
+
+/// An argument as a shell takes it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', "'\\''"))
+}
+
+/// Exit status of a run that a signal stopped, with all state saved.
+const STOPPED: u8 = 75;
 
 fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -623,6 +644,10 @@ fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()>
              model, tokenizer = [c.from_pretrained(\"{}\") for c in (AutoModelForMaskedLM, AutoTokenizer)]",
             result.display()
         ),
-        Ended::Stopped => writeln!(out, "next      the same command again: it goes on from step {}", HumanCount(step)),
+        Ended::Stopped => {
+            let arguments: String =
+                std::env::args().skip(1).map(|argument| format!(" {}", quoted(&argument))).collect();
+            writeln!(out, "next      trainer{arguments}\n          resumes from step {}", HumanCount(step))
+        }
     }
 }

@@ -255,6 +255,13 @@ const BAD: &[Case] = &[
     }),
     ("INIT with too few positions", |place| {
         model(place, |config| config["max_position_embeddings"] = 16.into());
+        let path = place.path("model/model.safetensors");
+        let cut = |(name, tensor): (String, Tensor)| {
+            let positions = name == "bert.embeddings.position_embeddings.weight";
+            if positions { (name, tensor.narrow(0, 0, 16)) } else { (name, tensor) }
+        };
+        let stored: Vec<(String, Tensor)> = weights::read(&path).unwrap().into_iter().map(cut).collect();
+        weights::write(&path, stored.iter().map(|(name, tensor)| (name.clone(), tensor))).unwrap();
         vec!["--recipe", "tiny.toml", "--init", "model"]
     }),
     ("a later stage without data", |_| vec!["--recipe", "tiny.toml", "--set", "data.held_out=0.99"]),
@@ -376,4 +383,28 @@ fn a_libtorch_that_is_missing_or_another_is_named() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+}
+
+/// Whoever fine-tunes a checkpoint does so with the dropout of the model that training started from.
+#[test]
+fn checkpoints_keep_the_dropout_of_the_start_model() {
+    let place = Place::new();
+    let dropout_of = |run: &str| {
+        let config = fs::read(place.path(run).join("model/config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        ["hidden_dropout_prob", "attention_probs_dropout_prob"].map(|key| config[key].as_f64().unwrap())
+    };
+    let steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1", "--set", "dropout=0"];
+    let output = place.run(&[["--recipe", "tiny.toml", "--run", "fresh"].as_slice(), &steps].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert_eq!(dropout_of("fresh"), [0.1, 0.1]);
+
+    let file = place.path("fresh/model/config.json");
+    let text =
+        fs::read_to_string(&file).unwrap().replace("\"hidden_dropout_prob\": 0.1", "\"hidden_dropout_prob\": 0.25");
+    fs::write(&file, text).unwrap();
+    let output =
+        place.run(&[["--recipe", "tiny.toml", "--init", "fresh", "--run", "next"].as_slice(), &steps].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert_eq!(dropout_of("next"), [0.25, 0.1]);
 }

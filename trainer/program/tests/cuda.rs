@@ -6,7 +6,7 @@ use std::{net::TcpListener, path::Path, process::Stdio, sync::Mutex, time::Durat
 use ebert_bert::{BertConfig, BertForMaskedLm, Compute, Decision, Packed, Path as LayerPath, Phase};
 use ebert_kernels::{
     device::Machine,
-    group::{Group, Meeting},
+    group::{Group, Rendezvous},
 };
 use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, text_of};
 use tch::{Device, Kind, Tensor};
@@ -174,32 +174,32 @@ fn fused_dropout_is_the_same_both_ways() {
     assert!((found / whole - 1.0).abs() < 0.1, "{found} {whole}");
 }
 
-/// NCCL wants a GPU for each process, so here one process talks to itself: the library loads, meets, sums and spreads.
+/// NCCL needs a GPU for each process, so this group has one: the library loads, joins and exchanges.
 #[test]
-fn nccl_sums_and_spreads() {
+fn nccl_reduces_and_broadcasts() {
     let library = Path::new(env!("CARGO_BIN_EXE_trainer")).with_file_name("libebert_nccl.so");
     if without_gpu() || !library.is_file() {
         println!("skipped: this needs a build with NCCL");
         return;
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let meeting = Meeting {
+    let rendezvous = Rendezvous {
         rank: 0,
-        size: 1,
+        world_size: 1,
         host: "127.0.0.1",
         port,
-        serve: true,
-        name: "test",
-        join: Duration::from_secs(60),
-        exchange: Duration::from_secs(60),
+        serves_store: true,
+        prefix: "test",
+        join_timeout: Duration::from_secs(60),
+        exchange_timeout: Duration::from_secs(60),
     };
-    let group = Group::join(&meeting, Some(&library)).unwrap();
+    let group = Group::join(&rendezvous, Some(&library)).unwrap();
     let tensors: Vec<Tensor> = [3, 5_000_000, 7].map(|n| Tensor::arange(n, (Kind::Float, Device::Cuda(0)))).into();
     let wanted: Vec<Tensor> = tensors.iter().map(Tensor::copy).collect();
-    group.sum(&tensors).unwrap();
-    group.spread(&tensors).unwrap();
+    group.all_reduce(&tensors).unwrap();
+    group.broadcast(&tensors).unwrap();
     assert!(tensors.iter().zip(&wanted).all(|(found, wanted)| found.equal(wanted)));
-    group.tell("name", "said").unwrap();
-    assert_eq!(group.hear("name").unwrap(), "said");
-    group.finish().unwrap();
+    group.set("key", "value").unwrap();
+    assert_eq!(group.get("key").unwrap(), "value");
+    group.shutdown().unwrap();
 }

@@ -48,7 +48,7 @@ fn stopped_and_killed_runs_end_as_if_they_never_were() {
         // As schedulers do: twice.
         signal(&child, "-TERM");
         signal(&child, "-TERM");
-        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert_eq!(child.wait().unwrap().code(), Some(75));
     }
     let text = finish(&place, "stopped");
     assert!(text.contains("resume    from step"), "{text}");
@@ -103,4 +103,59 @@ fn a_full_disk_leaves_the_checkpoint_before() {
     finish(&place, "full");
     finish(&place, "whole");
     assert_equal(&place, "full", "whole");
+}
+
+#[test]
+fn when_to_save_and_measure_may_change() {
+    let place = Place::new();
+    let run = |name: &str, more: &[&str]| {
+        let arguments = [&["--recipe", "tiny.toml", "--run", name][..], more].concat();
+        place.command(&arguments).args(STEPS).output().unwrap()
+    };
+    let output = run("whole", &["--set", "measure.every=0"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+
+    let mut child = start(&place, "other");
+    place.wait_for("other", 70, &mut child);
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    let other = ["measure.every=77", "checkpoint.every=33", "checkpoint.keep=5"];
+    let output = run("other", &other.iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(place.weights("other") == place.weights("whole"), "the weights differ");
+
+    let output = run("other", &["--set", "optimizer.learning_rate=2e-2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("recipe, optimizer.learning_rate: it was"), "{}", text_of(&output));
+}
+
+#[test]
+fn a_run_is_extended_if_asked() {
+    let place = Place::new();
+    let run = |steps: [&str; 2], more: &[&str]| {
+        let [first, second] = steps.map(|steps| steps.to_owned());
+        let mut command = place.command(&["--recipe", "tiny.toml", "--run", "longer"]);
+        command.args(["--set", &format!("stage.0.steps={first}"), "--set", &format!("stage.1.steps={second}")]);
+        command.args(more).output().unwrap()
+    };
+    let succeeds = |output: &std::process::Output| assert_eq!(output.status.code(), Some(0), "{}", text_of(output));
+    succeeds(&run(["20", "10"], &[]));
+
+    let output = run(["20", "25"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = text_of(&output);
+    assert!(text.contains("stage.1.steps: it was 10, now 25\nhint: --extend continues it"), "{text}");
+
+    let output = run(["25", "25"], &["--extend"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("--extend cannot change stage 1: step 30"), "{}", text_of(&output));
+
+    let output = run(["20", "25"], &["--extend"]);
+    succeeds(&output);
+    assert!(text_of(&output).contains("resume    from step 30 of 45"), "{}", text_of(&output));
+    let steps = place.metrics("longer").iter().filter(|line| line.contains("\"learning_rate\"")).count();
+    assert_eq!(steps, 45);
+    let output = run(["20", "25"], &[]);
+    succeeds(&output);
+    assert!(text_of(&output).contains("up to date"), "{}", text_of(&output));
 }

@@ -9,9 +9,9 @@ use std::{
 use schemas::DocumentId;
 use support::{Place, document_id, ids};
 use trainer::{
+    data::StepSize,
     data::{Batch, Corpus, HeldOut, PairBatch, Position, SegmentPlan, Shards, pair_batches, segment_batches},
     masking::{MaskMode, Masking, MaskingOptions},
-    optimizer::StepSize,
 };
 
 const HELD_OUT: f64 = 0.1;

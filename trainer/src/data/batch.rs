@@ -5,13 +5,12 @@ use crossbeam_channel::{Receiver, bounded};
 use schemas::{DocumentId, Segment};
 
 use super::{
-    order::{Block, Cursor, Order, PairBlock, Position},
+    order::{Block, Cursor, Order, PairBlock, Position, SPECIAL, StepSize},
     shards::{Corpus, DataError, SegmentBlock, Shards},
-    vocabulary::SpecialIds,
 };
 use crate::{
     masking::{MaskKey, MaskMode, Masking, Masks},
-    optimizer::StepSize,
+    vocabulary::SpecialIds,
 };
 
 /// Sequences to train on.
@@ -141,9 +140,6 @@ impl PairBatch {
         parts.collect()
     }
 }
-
-/// `[CLS]` and `[SEP]`.
-pub(super) const SPECIAL: usize = 2;
 
 /// How many batches wait for the step.
 const AHEAD: usize = 8;

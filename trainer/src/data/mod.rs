@@ -8,10 +8,8 @@ mod held_out;
 mod hint;
 mod order;
 mod shards;
-pub(crate) mod vocabulary;
 
 pub use batch::{Batch, Batches, MaskedBatch, PairBatch, SegmentPlan, pack, pair_batches, segment_batches, starts};
 pub use held_out::HeldOut;
-pub use order::{Order, Position};
+pub use order::{Order, Position, StepSize};
 pub use shards::{Corpus, DataError, Shards, Split};
-pub use vocabulary::{SpecialIds, Vocabulary, VocabularyError, tokens_of_model};

@@ -8,11 +8,19 @@ use std::sync::Arc;
 use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    batch::SPECIAL,
-    shards::{Chunk, Corpus, DataError, Flat, SegmentBlock, Shards},
-};
-use crate::optimizer::StepSize;
+use super::shards::{Chunk, Corpus, DataError, Flat, SegmentBlock, Shards};
+
+/// How much a step holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepSize {
+    /// So many sequences.
+    Sequences(usize),
+    /// So many tokens, special tokens counted.
+    Tokens(usize),
+}
+
+/// Special tokens of a sequence: `[CLS]` and `[SEP]`.
+pub(super) const SPECIAL: usize = 2;
 
 /// Where a stream of rows is: the next row to give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,10 +10,8 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    hint,
-    vocabulary::{Vocabulary, VocabularyError},
-};
+use super::hint;
+use crate::vocabulary::{Vocabulary, VocabularyError};
 
 /// One of the two corpora.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

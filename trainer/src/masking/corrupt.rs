@@ -2,7 +2,7 @@
 use schemas::Draws;
 
 use super::{MaskingOptions, Masks, Selection};
-use crate::data::Vocabulary;
+use crate::vocabulary::Vocabulary;
 
 /// Draws, for each selected token by itself, what stands there in the input.
 pub(super) fn corrupt(

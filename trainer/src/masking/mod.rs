@@ -14,7 +14,7 @@ mod word;
 use schemas::{Draws, Segment};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Vocabulary;
+use crate::vocabulary::Vocabulary;
 
 /// What is masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use schemas::{DocumentId, PhraseId, PhraseSpan, TokenRange};
 
 use super::*;
-use crate::data::vocabulary::tests::small;
+use crate::vocabulary::tests::small;
 
 const KEY: MaskKey = MaskKey { seed: 7, epoch: 0 };
 

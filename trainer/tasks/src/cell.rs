@@ -19,171 +19,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Example, Tally, Task, TaskFileError, differing,
-    finetune::{Data, FinetuneError, Part, Trial, Voice, finetune, predict},
+    Example, Tally, Task, differing,
+    finetune::{Data, Part, Trial, finetune, predict},
     heads::{Pooler, TaskModel},
     identity::Identity,
     metrics::{Scores, score},
-    options::{OptionError, Options},
     predictions,
     products::{self, Labels, labels_of},
-    read, semeval,
+    read, rename_numbered,
+    request::{CellError, Keep, Other, Request},
+    semeval,
     sequence::{Lengths, Purpose, Sequence, TAGS, Target, sequences},
-    split::{SplitError, limited, split},
+    split::{limited, split},
     squad,
 };
-use ebert_bert::{
-    BertConfig, CannotCompute, ConfigError, Decision,
-    tokens::{Tokens, TokensError},
-    weights::{self, WeightsError},
-};
-use ebert_kernels::device::{DeviceError, Machine, Wish};
-use trainer::{init::InitError, log::brief};
-
-/// What a user asks for.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// A Hugging Face folder, a run's folder, or an id on the hub.
-    pub model: PathBuf,
-    /// The task.
-    pub task: Task,
-    /// Its files; several are one.
-    pub data: Vec<PathBuf>,
-    /// The test, if it has a file of its own.
-    pub test: Option<PathBuf>,
-    /// The cell's folder.
-    pub run: PathBuf,
-    /// How.
-    pub options: Options,
-    /// Where to compute.
-    pub device: Wish,
-    /// Threads of the CPU.
-    pub threads: Option<u16>,
-    /// What becomes of the fine-tuned weights.
-    pub weights: Keep,
-    /// What becomes of a result that is another than the one asked for.
-    pub other: Other,
-    /// To whom to talk.
-    pub voice: Voice,
-}
-
-/// What becomes of weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// They are saved beside the scores.
-    Model,
-    /// They are not: scores and predictions are.
-    Scores,
-}
-
-/// What becomes of another result in the folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Other {
-    /// It stays, and the request is refused.
-    Refuse,
-    /// It is made again.
-    Replace,
-}
-
-/// A task cannot be fine-tuned for.
-#[derive(Debug, thiserror::Error)]
-pub enum CellError {
-    /// An option.
-    #[error("--{} is {}, wanted {}", .0.option.replace('_', "-"), .0.found, .0.wanted)]
-    Option(#[from] OptionError),
-    /// A file of the task.
-    #[error(transparent)]
-    File(#[from] TaskFileError),
-    /// No file was named.
-    #[error("no data is named for {}\nhint: --data FILE: {}", task.title(), task.where_found())]
-    NoData {
-        /// The task.
-        task: Task,
-    },
-    /// The model cannot be had.
-    #[error(transparent)]
-    Init(#[from] InitError),
-    /// Its configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The device cannot compute as demanded.
-    #[error(transparent)]
-    Compute(#[from] CannotCompute),
-    /// It is too short for any text.
-    #[error("the model in `{}` has {found} positions, wanted at least {least}", folder.display())]
-    Positions {
-        /// The model.
-        folder: PathBuf,
-        /// Its positions.
-        found: i64,
-        /// As many as are needed.
-        least: usize,
-    },
-    /// Its tokenizer.
-    #[error(transparent)]
-    Tokens(#[from] TokensError),
-    /// Its weights.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The parts.
-    #[error(transparent)]
-    Split(#[from] SplitError),
-    /// All labels are rare.
-    #[error(
-        "no label has at least {least} titles\nhint: a larger file, or a smaller --min-titles (min_titles in a grid)"
-    )]
-    NoLabels {
-        /// As many as were asked for.
-        least: usize,
-    },
-    /// Nothing can be learnt from.
-    #[error("none of the {examples} {} to train on can be learnt from{}", task.examples(), notes.lines())]
-    NothingToLearn {
-        /// The task.
-        task: Task,
-        /// How many there are.
-        examples: usize,
-        /// Why not.
-        notes: Tally,
-    },
-    /// The device.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// Training.
-    #[error(transparent)]
-    Finetune(#[from] FinetuneError),
-    /// A file of the cell.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The folder holds a model that is not a result of this.
-    #[error(
-        "`{}` is there, and no fine-tuning made it: its result would take its place\nhint: name another folder with --run (RUN=)",
-        path.display()
-    )]
-    Occupied {
-        /// The model.
-        path: PathBuf,
-    },
-    /// The folder holds another result.
-    #[error(
-        "`{}` holds a result that is not this one\n{}\nhint: ask for what it was, name another folder with --run (RUN=), or delete this one",
-        run.display(),
-        differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
-    )]
-    Changed {
-        /// The folder.
-        run: PathBuf,
-        /// What differs.
-        differences: Vec<String>,
-    },
-}
-
-impl CellError {
-    /// Whether another command line would do.
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Option(_) | Self::NoData { .. })
-    }
-}
+use ebert_bert::{BertConfig, Decision, tokens::Tokens, weights};
+use trainer::{log::brief, session};
 
 /// The version of `metrics.json`.
 const FORMAT: u32 = 1;
@@ -309,10 +160,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         return Err(CellError::NothingToLearn { task: *task, examples: sizes.train, notes });
     }
 
-    if let Some(threads) = request.threads {
-        tch::set_num_threads(i32::from(threads));
-    }
-    let device = Machine::look().device(request.device, 0)?;
+    let device = session::prepare(request.device, 0, request.threads)?;
     let decision = Decision::on(options.compute, device, &config)?;
     fs::create_dir_all(run).map_err(StoreError::io("create", run))?;
     let _lock = lock(run)?;
@@ -436,16 +284,18 @@ fn prepare(
         return Err(CellError::Positions { folder, found, least: LEAST });
     }
     let mut load = |path: &PathBuf, what: &str| {
-        let read = read(task, path)?;
+        let mut read = read(task, path)?;
         let count = read.examples.len();
         voice.say(&format!("{what:10}{count} {} in {}", task.examples(), path.display()));
-        notes.join(read.tally);
-        Ok::<_, CellError>(read.examples)
+        notes.join(std::mem::take(&mut read.tally));
+        Ok::<_, CellError>(read)
     };
-    let mut files = request.data.iter().map(|path| load(path, "data")).collect::<Result<Vec<_>, _>>()?;
+    let mut reads = request.data.iter().map(|path| load(path, "data")).collect::<Result<Vec<_>, _>>()?;
+    rename_numbered(&request.data, &mut reads);
+    let mut files: Vec<Vec<Example>> = reads.into_iter().map(|read| read.examples).collect();
     differing(task, &request.data, &files)?;
     let with_test = request.test.is_some();
-    files.extend(request.test.as_ref().map(|path| load(path, "test")).transpose()?);
+    files.extend(request.test.as_ref().map(|path| load(path, "test")).transpose()?.map(|read| read.examples));
     if task == Task::Rqa {
         squad::join_documents(&mut files);
     }

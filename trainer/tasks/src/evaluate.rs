@@ -49,7 +49,7 @@ pub fn evaluate(
     predictions: &Path,
     (least, trained_on): (usize, &[PathBuf]),
 ) -> Result<Evaluation, EvaluateError> {
-    let Read { mut examples, mut left_out, tally: mut notes } = read_all(task, data)?;
+    let Read { mut examples, mut left_out, tally: mut notes, .. } = read_all(task, data)?;
     let mut labels = Labels::default();
     if task == Task::Pc {
         labels = match trained_on {

@@ -2,6 +2,7 @@
 //!
 //! As in pre-training, nothing in a step waits for the device: what a step gave is read while the next is under way.
 use std::{
+    collections::VecDeque,
     io::{self, IsTerminal, Write},
     time::Duration,
 };
@@ -21,8 +22,16 @@ use super::{
     sequence::{Sequence, Target},
 };
 use ebert_bert::Phase;
-use ebert_kernels::{Reading, TorchError};
-use trainer::{optimizer::Optimizer, pretrain::MOST_SKIPPED};
+use ebert_kernels::TorchError;
+use trainer::{
+    pretrain::MOST_SKIPPED,
+    session::{Pending, Session, StepError},
+    world::World,
+};
+
+/// Version of all from examples to predictions: [`split`](crate::split), [`sequence`](crate::sequence), [`heads`](crate::heads), this
+/// loop and [`decode`](crate::decode). Raised when the same examples get other predictions.
+pub const RULES: u32 = 1;
 
 /// Examples and their sequences.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +86,9 @@ pub enum FinetuneError {
     /// libtorch.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// A step.
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// Gradients stay infinite.
     #[error(
         "no finite gradient in the last steps up to step {step} of learning rate {learning_rate}; the last batch held {}\n\
@@ -159,36 +171,40 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
             start.restore(model);
         }
         let schedule = options.optimizer(learning_rate);
-        let mut optimizer = Optimizer::new(model.parameters(), schedule, model.encoder().device());
+        let mut session = Session::new(model, schedule, World::alone());
         let (mut step, mut in_a_row) = (0, 0);
         for epoch in 1..=epochs {
             let mut losses = Vec::with_capacity(steps_per_epoch);
             let mut note = |launched: Launched| {
-                let [norm, loss] = launched.reading.finish()?;
-                in_a_row = if norm.is_finite() { 0 } else { in_a_row + 1 };
+                let numbers = launched.pending.finish()?;
+                in_a_row = if numbers.gradient_norm.is_finite() { 0 } else { in_a_row + 1 };
                 tuned.skipped += u64::from(in_a_row > 0);
                 if in_a_row == MOST_SKIPPED {
                     let some = launched.batch.iter().take(4);
                     let examples = some.map(|s| data.train.examples[s.example].id.clone()).collect();
                     return Err(FinetuneError::NotFinite { step: launched.step, learning_rate, examples });
                 }
+                let loss = numbers.losses[0].unwrap_or(0.0);
                 losses.push(loss);
                 bar.inc(1);
                 bar.set_message(format!("epoch {epoch}  loss {loss:.3}"));
                 Ok(())
             };
             // The step that the device may still be at.
-            let mut before: Option<Launched> = None;
+            let mut launched: VecDeque<Launched> = VecDeque::new();
             for batch in batches(&train, options, epoch) {
                 tch::manual_seed(Draws::new(options.seed, "task-dropout", &u64::to_le_bytes(step)).next_u64() as i64);
-                let loss = model.loss(&batch, Phase::Train);
-                loss.backward();
-                let norm = optimizer.step(schedule.learning_rate_at(step, total))?;
+                let objective = |model: &&TaskModel, _: &World| {
+                    let loss = model.loss(&batch, Phase::Train);
+                    loss.backward();
+                    Some(loss.detach())
+                };
+                let pending = session.step(Box::new(objective), None, schedule.learning_rate_at(step, total), false)?;
                 step += 1;
-                let reading = Reading::start(&Tensor::stack(&[norm, loss.detach()], 0))?;
-                before.replace(Launched { batch, step, reading }).map_or(Ok(()), &mut note)?;
+                launched.drain(..).try_for_each(&mut note)?;
+                launched.push_back(Launched { batch, step, pending });
             }
-            before.map_or(Ok(()), &mut note)?;
+            launched.drain(..).try_for_each(&mut note)?;
             let loss = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
             let scores = score(model.task(), &predict(model, &data.validation, &data.classes, options));
             let values = scores.values(model.task());
@@ -212,11 +228,11 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
     Ok(tuned)
 }
 
-/// A step that the device was asked for; the norm of its gradient and its loss are to be read.
+/// A step that the device was asked for.
 struct Launched<'a> {
     batch: Vec<&'a Sequence>,
     step: u64,
-    reading: Reading<2>,
+    pending: Pending,
 }
 
 /// The batches of an epoch: in an order keyed by (seed, epoch, sequence), each longest first.

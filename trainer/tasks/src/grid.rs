@@ -16,15 +16,17 @@ use serde::Deserialize;
 
 use super::{
     Task, TaskFileError,
-    cell::{self, CellError, Keep, Other, Outcome, PREDICTIONS, Request},
+    cell::{self, Outcome, PREDICTIONS},
     finetune::Voice,
     identity::{self, Identity},
     options::Options,
     predictions::{self, PredictionsError},
     read, read_all,
+    request::{CellError, Keep, Other, Request},
     table::{self, Cells, TableError},
 };
 use crate::cross_attention::CrossAttention;
+use ebert_bert::{BertConfig, BertForMaskedLm, weights};
 use ebert_kernels::device::Wish;
 use trainer::{init::folder_of, log};
 
@@ -276,6 +278,7 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     for model in &grid.model {
         let there = folder_of(&model.folder, true).map_err(CellError::from);
         let folder = there.map_err(failed(model, first, first_seed))?;
+        check(&folder).map_err(failed(model, first, first_seed))?;
         let hash = identity::hash_of_model(&folder).map_err(failed(model, first, first_seed))?;
         models.push((model, folder, hash));
     }
@@ -330,6 +333,12 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
     }
     say(&format!("cells     {made} made, {there} up to date   {:.1} s", started.elapsed().as_secs_f64()));
     Ok(models)
+}
+
+/// Checks a model's configuration, and the names and shapes of its weights.
+fn check(folder: &Path) -> Result<(), CellError> {
+    let config = BertConfig::read(folder)?;
+    Ok(weights::check(folder, &BertForMaskedLm::outline(&config)).map(drop)?)
 }
 
 fn request(grid: &Grid, model: &ModelEntry, (task, entry): (Task, &TaskEntry), seed: u64, place: Place) -> Request {

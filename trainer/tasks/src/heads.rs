@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use tch::{Device, Kind, Reduction, Tensor};
+use trainer::session::Trainable;
 
 use super::{
     Task,
@@ -45,6 +46,16 @@ pub enum Pooler {
     Loaded,
     /// It starts fresh.
     Fresh,
+}
+
+impl Trainable for TaskModel {
+    fn parameters(&self) -> &Parameters {
+        self.parameters()
+    }
+
+    fn device(&self) -> Device {
+        self.encoder().device()
+    }
 }
 
 impl TaskModel {

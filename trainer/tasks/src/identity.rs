@@ -8,9 +8,11 @@ use schemas::store::hash_file;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Task, TaskFileError,
-    cell::{CellError, Request},
+    Task, TaskFileError, finetune, metrics,
     options::Options,
+    products,
+    request::{CellError, Request},
+    semeval, squad,
 };
 use ebert_bert::weights;
 use trainer::differences::differences;
@@ -22,6 +24,47 @@ pub struct Hashed {
     pub file: String,
     /// Hash of its bytes.
     pub blake3: String,
+}
+
+/// Versions of the code that decides numbers. Each is next to its code, and is raised when that code gives other numbers for
+/// the same files. 0 is what was not noted yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rules {
+    /// Of the reader of the task's files.
+    pub readers: u32,
+    /// Of all from examples to predictions: parts, sequences, heads, the loop, decoding.
+    pub training: u32,
+    /// Of scores.
+    pub metrics: u32,
+}
+
+impl Rules {
+    /// Of this build.
+    pub const fn of(task: Task) -> Self {
+        let readers = match task {
+            Task::Rqa => squad::RULES,
+            Task::Pc => products::RULES,
+            Task::Ae | Task::Asc => semeval::RULES,
+        };
+        Self { readers, training: finetune::RULES, metrics: metrics::RULES }
+    }
+
+    /// The parts that changed, as `rules of metrics changed: they were version 1, now 2`.
+    fn differences(self, now: Self) -> Vec<String> {
+        let parts = [
+            ("readers", self.readers, now.readers),
+            ("training", self.training, now.training),
+            ("metrics", self.metrics, now.metrics),
+        ];
+        let changed = parts.into_iter().filter(|(_, before, now)| before != now);
+        let version = |version| if version == 0 { "not noted".to_owned() } else { format!("version {version}") };
+        changed
+            .map(|(part, before, now)| {
+                format!("rules of {part} changed: they were {}, now {}", version(before), version(now))
+            })
+            .collect()
+    }
 }
 
 /// What decides the numbers of a cell, but for the machine.
@@ -38,6 +81,9 @@ pub struct Identity {
     pub test: Option<Hashed>,
     /// The options.
     pub options: Options,
+    /// The code.
+    #[serde(default)]
+    pub rules: Rules,
 }
 
 impl Identity {
@@ -58,13 +104,19 @@ impl Identity {
             data: request.data.iter().map(hashed).collect::<Result<_, _>>()?,
             test: request.test.as_ref().map(hashed).transpose()?,
             options: request.options,
+            rules: Rules::of(request.task),
         })
     }
 
     /// What differs, as `key: it was a, now b`.
     pub fn differences(&self, now: &Self) -> Vec<String> {
-        let [before, now] = [self, now].map(|identity| serde_json::to_value(identity).unwrap_or_default());
-        differences(&before, &now).iter().map(ToString::to_string).collect()
+        let [before, after] = [self, now].map(|identity| {
+            let identity = Self { rules: Rules::default(), ..identity.clone() };
+            serde_json::to_value(identity).unwrap_or_default()
+        });
+        let mut all: Vec<String> = differences(&before, &after).iter().map(ToString::to_string).collect();
+        all.extend(self.rules.differences(now.rules));
+        all
     }
 }
 
@@ -74,11 +126,43 @@ impl Identity {
 /// When a file cannot be read.
 pub fn hash_of_model(folder: &Path) -> Result<String, CellError> {
     let mut hasher = blake3::Hasher::new();
-    let optional = ["tokenizer.json", "vocab.txt", "tokenizer_config.json"].map(|name| folder.join(name));
+    let optional =
+        ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"]
+            .map(|name| folder.join(name));
     let files = [folder.join("config.json")].into_iter().chain(weights::files(folder)?);
     for file in files.chain(optional.into_iter().filter(|file| file.is_file())) {
         hasher.update(file.file_name().unwrap_or_default().as_encoded_bytes());
         hasher.update(hash_file(&file)?.as_bytes());
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_rules_make_another_identity_and_are_named() {
+        let now = Identity {
+            task: Task::Ae,
+            model_blake3: "00".into(),
+            data: Vec::new(),
+            test: None,
+            options: Options::default(),
+            rules: Rules::of(Task::Ae),
+        };
+        assert!(now.differences(&now).is_empty());
+        let before = Identity { rules: Rules { metrics: 7, ..now.rules }, ..now.clone() };
+        assert_ne!(before, now);
+        let wanted = format!("rules of metrics changed: they were version 7, now version {}", metrics::RULES);
+        assert_eq!(before.differences(&now), [wanted]);
+        // As written before rules were noted.
+        let mut old = serde_json::to_value(&now).unwrap();
+        old.as_object_mut().unwrap().remove("rules");
+        let old: Identity = serde_json::from_value(old).unwrap();
+        assert_ne!(old, now);
+        let all = old.differences(&now);
+        assert_eq!(all.len(), 3);
+        assert!(all[0].starts_with("rules of readers changed: they were not noted, now version "), "{all:?}");
+    }
 }

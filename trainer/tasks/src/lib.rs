@@ -2,8 +2,8 @@
 //!
 //! A task's file is read as [`Example`]s ([`squad`], [`semeval`], [`products`]); [`split`] says which of them are trained on;
 //! [`tokens`](ebert_bert::tokens) and [`sequence`] turn them into token ids; [`heads`] puts a task's head on the encoder; [`finetune`] is the loop;
-//! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares two models; [`evaluate`] scores a file of predictions. [`cell`] is one
-//! fine-tuning with its folder, [`grid`] many of them, [`table`] what they come to.
+//! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares two models; [`evaluate`] scores a file of predictions. [`request`] says what is asked for, [`cell`] is one
+//! fine-tuning with its folder, [`identity`] what decides its numbers, [`grid`] many of them, [`table`] what they come to.
 //!
 //! ```
 //! use ebert_tasks::Task;
@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod options;
 pub mod predictions;
 pub mod products;
+pub mod request;
 pub mod semeval;
 pub mod sequence;
 pub mod split;
@@ -228,6 +229,17 @@ pub struct Read {
     pub left_out: Vec<String>,
     /// What was left out or is treated in a special way.
     pub tally: Tally,
+    /// Whether some ids are numbers in the file, as it has none.
+    pub numbered: bool,
+}
+
+impl Read {
+    /// Puts the name of the file before each id of a file that numbers them, as other files have the same numbers.
+    pub(crate) fn name_after(&mut self, path: &Path) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let ids = self.examples.iter_mut().map(|example| &mut example.id).chain(&mut self.left_out);
+        ids.for_each(|id| id.insert_str(0, &format!("{name}:")));
+    }
 }
 
 /// A task's file cannot be used.
@@ -345,14 +357,16 @@ pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
     Ok(read)
 }
 
-/// Reads files of a task as one.
+/// Reads files of a task as one. If several of them number their sentences, ids begin with the names of the files.
 ///
 /// # Errors
 /// As [`read()`], and when two files have an id in common.
 pub fn read_all(task: Task, paths: &[PathBuf]) -> Result<Read, TaskFileError> {
     let (mut files, mut all) = (Vec::new(), Read::default());
-    for path in paths {
-        let read = read(task, path)?;
+    let mut reads = paths.iter().map(|path| read(task, path)).collect::<Result<Vec<_>, _>>()?;
+    rename_numbered(paths, &mut reads);
+    for read in reads {
+        all.numbered |= read.numbered;
         files.push(read.examples);
         all.left_out.extend(read.left_out);
         all.tally.join(read.tally);
@@ -360,6 +374,15 @@ pub fn read_all(task: Task, paths: &[PathBuf]) -> Result<Read, TaskFileError> {
     differing(task, paths, &files)?;
     all.examples = files.into_iter().flatten().collect();
     Ok(all)
+}
+
+/// Makes the ids of files that number their sentences differ, if there are several.
+pub(crate) fn rename_numbered(paths: &[PathBuf], reads: &mut [Read]) {
+    if reads.iter().filter(|read| read.numbered).count() > 1 {
+        for (read, path) in reads.iter_mut().zip(paths).filter(|(read, _)| read.numbered) {
+            read.name_after(path);
+        }
+    }
 }
 
 /// Whether the examples of several files differ in their ids.
@@ -394,6 +417,22 @@ mod tests {
         let overlaps =
             |a: (usize, usize), b: (usize, usize)| Span::new(a.0, a.1).unwrap().overlaps(Span::new(b.0, b.1).unwrap());
         assert!(overlaps((0, 3), (2, 4)) && !overlaps((0, 3), (3, 4)) && overlaps((1, 2), (0, 9)));
+    }
+
+    #[test]
+    fn numbered_sentences_of_several_files_differ() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a.xml", "b.xml"].map(|name| folder.path().join(name));
+        let aspect = r#"<aspectTerms><aspectTerm term="tea" from="0" to="3"/></aspectTerms>"#;
+        for path in &paths {
+            let text = format!("<sentences><sentence><text>tea</text>{aspect}</sentence></sentences>");
+            std::fs::write(path, text).unwrap();
+        }
+        let ids = |paths: &[PathBuf]| -> Vec<String> {
+            read_all(Task::Ae, paths).unwrap().examples.into_iter().map(|example| example.id).collect()
+        };
+        assert_eq!(ids(&paths[..1]), ["1"]);
+        assert_eq!(ids(&paths), ["a:1", "b:1"]);
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::{
     predictions::{Judged, Prediction},
 };
 
+/// Version of the scores: raised when the same predictions get other scores.
+pub const RULES: u32 = 1;
+
 /// Scores of a task by name, in shares of 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores(BTreeMap<String, f64>);

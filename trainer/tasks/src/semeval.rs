@@ -2,9 +2,16 @@
 //!
 //! `<sentences><sentence id="…"><text>…</text><aspectTerms><aspectTerm term="…" polarity="…" from="…" to="…"/>…`; `from` and `to`
 //! count characters. Sentences of equal text stay together, whatever their ids.
+//!
+//! MAMS (Jiang et al. 2019) has the same shape without ids: such a sentence gets its number in the file, counted from 1.
+use std::collections::HashSet;
+
 use roxmltree::{Document, Node};
 
 use super::{Example, Gold, Input, Read, Span};
+
+/// Version of this reader: raised when it gives other examples for the same file.
+pub const RULES: u32 = 1;
 
 const WANTED: &str = r#"SemEval 2014 Task 4 XML: <sentences><sentence id=""><text/><aspectTerms><aspectTerm term="" polarity="" from="" to=""/>"#;
 
@@ -13,6 +20,8 @@ pub const POLARITIES: [&str; 3] = ["negative", "neutral", "positive"];
 
 /// A sentence without text.
 pub const NO_TEXT: &str = "sentences without text: left out";
+/// A sentence without an id.
+pub const NUMBERED: &str = "sentences without an id: named by their number in the file";
 /// A place that holds another text than the term.
 pub const ELSEWHERE: &str = "aspects whose from and to do not give their term: left out";
 /// A fourth polarity, which the paper's three classes do not have.
@@ -22,7 +31,7 @@ pub const TWICE: &str = "aspects that a sentence names twice at one place: count
 
 /// A sentence with its aspects.
 struct Sentence<'a> {
-    id: &'a str,
+    id: String,
     text: String,
     aspects: Vec<(Span, Option<&'a str>)>,
 }
@@ -40,15 +49,21 @@ fn sentences<'a>(
         return Err(shape(format!("the root is <{}>", root.tag_name().name())));
     }
     let mut sentences = Vec::new();
-    for node in root.children().filter(|node| node.has_tag_name("sentence")) {
-        let id = node.attribute("id").ok_or_else(|| shape(format!("line {}: a sentence without id", line(node))))?;
+    let nodes = || root.children().filter(|node| node.has_tag_name("sentence"));
+    let ids: HashSet<&str> = nodes().filter_map(|node| node.attribute("id")).collect();
+    for (number, node) in nodes().enumerate() {
+        let id = node.attribute("id").map_or_else(|| numbered(number + 1, &ids), str::to_owned);
+        if !node.has_attribute("id") {
+            read.tally.add(NUMBERED, &format!("in line {}", line(node)));
+            read.numbered = true;
+        }
         let text = node.children().find(|node| node.has_tag_name("text"));
         let text: String = text
             .map(|text| text.descendants().filter(|n| n.is_text()).filter_map(|n| n.text()).collect())
             .unwrap_or_default();
         if text.trim().is_empty() {
             read.tally.add(NO_TEXT, &format!("in sentence {id}"));
-            read.left_out.push(id.to_owned());
+            read.left_out.push(id);
             continue;
         }
         let terms = node.children().find(|node| node.has_tag_name("aspectTerms"));
@@ -71,13 +86,22 @@ fn sentences<'a>(
                 Some(span) => aspects.push((span, polarity)),
                 None => {
                     read.tally.add(ELSEWHERE, &format!("in sentence {id}"));
-                    read.left_out.push(id_of_aspect(id, start, end));
+                    read.left_out.push(id_of_aspect(&id, start, end));
                 }
             }
         }
         sentences.push(Sentence { id, text, aspects });
     }
     Ok(sentences)
+}
+
+/// The id of a sentence without one, which no other has.
+fn numbered(number: usize, ids: &HashSet<&str>) -> String {
+    let mut id = number.to_string();
+    while ids.contains(id.as_str()) {
+        id.insert(0, '#');
+    }
+    id
 }
 
 /// An aspect's sentence and place, by which predictions name it.
@@ -99,7 +123,7 @@ pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
         spans.dedup();
         (spans.len()..aspects.len()).for_each(|_| read.tally.add(TWICE, &format!("in sentence {id}")));
         read.examples.push(Example {
-            id: id.to_owned(),
+            id,
             document: text.clone(),
             input: Input::Text(text),
             gold: Gold::Aspects(spans),
@@ -116,7 +140,7 @@ pub fn read_sentiment(text: &str) -> Result<Read, (String, &'static str)> {
         for (span, polarity) in aspects {
             let Some(polarity) = polarity else { continue };
             let place = format!("in sentence {id}");
-            let aspect = id_of_aspect(id, span.start(), span.end());
+            let aspect = id_of_aspect(&id, span.start(), span.end());
             if polarity == "conflict" {
                 read.tally.add(CONFLICT, &place);
                 read.left_out.push(aspect);
@@ -174,6 +198,33 @@ mod tests {
             tally,
             [(TWICE, 1, "in sentence 4"), (ELSEWHERE, 1, "in sentence 1"), (NO_TEXT, 1, "in sentence 3")]
         );
+    }
+
+    #[test]
+    fn sentences_without_an_id_are_numbered() {
+        let file = r#"<sentences>
+            <sentence><text>Good cord</text><aspectTerms>
+                <aspectTerm from="5" polarity="positive" term="cord" to="9"/></aspectTerms></sentence>
+            <sentence id="3"><text>Fine</text></sentence>
+            <sentence><text>Short cord</text></sentence>
+            <sentence><text> </text></sentence></sentences>"#;
+        let read = read_aspects(file).unwrap();
+        let ids: Vec<&str> = read.examples.iter().map(|example| example.id.as_str()).collect();
+        // The second 3 is another one.
+        assert_eq!((ids, read.left_out, read.numbered), (vec!["1", "3", "#3"], vec!["4".to_owned()], true));
+        assert_eq!(read.tally.counts()[NUMBERED], 3);
+        assert_eq!(read_sentiment(file).unwrap().examples[0].id, "1#5-9");
+        assert!(!read_aspects(FILE).unwrap().numbered);
+    }
+
+    #[test]
+    fn a_file_of_mams_is_read() {
+        let Some(shared) = std::env::var_os("EBERT_SHARED") else { return };
+        let path = std::path::Path::new(&shared).join("data/downstream/mams-val.xml");
+        let Ok(text) = std::fs::read_to_string(path) else { return };
+        let (aspects, sentiment) = (read_aspects(&text).unwrap(), read_sentiment(&text).unwrap());
+        assert_eq!(aspects.examples.len(), 500);
+        assert!(sentiment.examples.len() > 1000 && sentiment.numbered);
     }
 
     #[test]

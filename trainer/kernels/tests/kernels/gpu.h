@@ -1,5 +1,6 @@
-// As much of CUDA C++ and of gpu.cuh as fused.cu uses, on a CPU: the threads of a block are fibers, which take turns where they wait for one another, in an
-// order drawn from a seed. What depends on their order, or wants a wait that is missing, comes out differently from order to order.
+// As much of CUDA C++ and of gpu.cuh as fused.cu uses, on a CPU. The threads of a block are
+// fibers, which take turns at barriers in an order drawn from a seed. A kernel that depends on
+// their order, or lacks a barrier, gives another result from order to order.
 #pragma once
 #include <algorithm>
 #include <array>

@@ -1,59 +1,23 @@
 //! Text to token ids, with the place of each token in the text.
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+mod added;
+mod error;
+
+use std::path::Path;
 
 use tokenizers::{
     NormalizedString, Normalizer as _, Tokenizer, models::wordpiece::WordPiece, normalizers::BertNormalizer,
     pre_tokenizers::bert::BertPreTokenizer,
 };
 
-use crate::BertConfig;
+pub use added::{Added, added};
+pub use error::TokensError;
+
+use crate::{BertConfig, weights::is_pointer};
+use added::read;
 use serde::{Deserialize, Serialize};
 
-/// A model's tokenizer cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokensError {
-    /// It cannot be read.
-    #[error("`{}` has no tokenizer that can be read: {what}\nhint: a Hugging Face folder has tokenizer.json or vocab.txt", folder.display())]
-    Unreadable {
-        /// The folder.
-        folder: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A file of it cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// It has tokens that the model has not.
-    #[error(
-        "the tokenizer of `{}` has {found} tokens, and the model {wanted} word embeddings\nhint: do config.json and the tokenizer belong together?",
-        folder.display()
-    )]
-    Size {
-        /// The folder.
-        folder: PathBuf,
-        /// Its tokens.
-        found: usize,
-        /// Rows of the model.
-        wanted: i64,
-    },
-    /// A text cannot be encoded.
-    #[error("`{text}` cannot be encoded: {what}")]
-    Encode {
-        /// The text.
-        text: String,
-        /// Why not.
-        what: String,
-    },
-}
+/// The most tokens of a vocabulary: shards and batches hold ids of 16 bits.
+pub const MOST_TOKENS: usize = 1 << 16;
 
 /// The tokenizer of a model.
 #[derive(Debug)]
@@ -137,6 +101,9 @@ pub struct Encoded {
 pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
     let broken = |what: String| TokensError::Unreadable { folder: folder.to_owned(), what };
     let file = folder.join("tokenizer.json");
+    if is_pointer(&file) {
+        return Err(TokensError::Pointer { path: file });
+    }
     if file.is_file() {
         let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| broken(error.to_string()))?;
         // Files of some models cut and pad.
@@ -146,7 +113,7 @@ pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
     let vocabulary = folder.join("vocab.txt").display().to_string();
     let model = WordPiece::from_file(&vocabulary).unk_token("[UNK]".to_owned()).build();
     let mut tokenizer = Tokenizer::new(model.map_err(|error| broken(error.to_string()))?);
-    let config = tokenizer_config(folder)?;
+    let config = read(folder, "tokenizer_config.json")?;
     let says = |key: &str| config[key].as_bool();
     // What is not said is as in `BertNormalizer::default()`: accents go where case goes.
     let normalizer = BertNormalizer::new(
@@ -157,6 +124,16 @@ pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
     );
     tokenizer.with_normalizer(Some(normalizer)).map_err(|error| broken(error.to_string()))?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    // One at a time: each gets the next id.
+    for Added { id, token } in added(folder)? {
+        let text = token.content.clone();
+        let done = if token.special { tokenizer.add_special_tokens([token]) } else { tokenizer.add_tokens([token]) };
+        done.map_err(|error| broken(error.to_string()))?;
+        let found = tokenizer.token_to_id(&text).unwrap_or_default();
+        if found != id {
+            return Err(broken(format!("the added token {text} should have id {id}, and {found} is next")));
+        }
+    }
     Ok(tokenizer)
 }
 
@@ -165,7 +142,7 @@ pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
 /// # Errors
 /// When its tokenizer cannot be read.
 pub fn normalized(folder: &Path, text: &str) -> Result<Option<String>, TokensError> {
-    let config = tokenizer_config(folder)?;
+    let config = read(folder, "tokenizer_config.json")?;
     let says = ["do_lower_case", "strip_accents", "tokenize_chinese_chars"].iter().any(|key| config[key].is_boolean());
     if !says && !folder.join("tokenizer.json").is_file() {
         return Ok(None);
@@ -182,17 +159,6 @@ pub fn normalized_by(tokenizer: &Tokenizer, text: &str) -> Result<String, tokeni
     Ok(text.get().to_owned())
 }
 
-/// What is said of a tokenizer; null where nothing is.
-fn tokenizer_config(folder: &Path) -> Result<serde_json::Value, TokensError> {
-    let path = folder.join("tokenizer_config.json");
-    match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|error| TokensError::Unreadable { folder: folder.to_owned(), what: error.to_string() }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(serde_json::Value::Null),
-        Err(source) => Err(TokensError::Io { path, source }),
-    }
-}
-
 impl Tokens {
     /// Reads the tokenizer of a model.
     ///
@@ -203,9 +169,11 @@ impl Tokens {
         // `[MASK]` in a review is text.
         tokenizer.set_encode_special_tokens(true);
         let found = tokenizer.get_vocab_size(true);
-        if found as i64 > config.vocab_size || found > 1 << 16 {
-            let wanted = config.vocab_size.min(1 << 16);
-            return Err(TokensError::Size { folder: folder.to_owned(), found, wanted });
+        if found > MOST_TOKENS {
+            return Err(TokensError::Limit { folder: folder.to_owned(), found });
+        }
+        if found as i64 > config.vocab_size {
+            return Err(TokensError::Size { folder: folder.to_owned(), found, wanted: config.vocab_size });
         }
         let special = |name: &str| {
             let id = tokenizer.token_to_id(name).and_then(|id| u16::try_from(id).ok());
@@ -265,6 +233,8 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A tokenizer over these words and pieces.
@@ -310,6 +280,34 @@ mod tests {
         let config = r#"{"strip_accents": false, "tokenize_chinese_chars": false}"#;
         fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
         assert_eq!(ids(), [4, 7]);
+    }
+
+    #[test]
+    fn added_tokens_stay_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\nx\n##box\n").unwrap();
+        let ids = || tokenizer(folder.path()).unwrap().encode("an xbox", false).unwrap().get_ids().to_vec();
+        assert_eq!(ids(), [1, 4, 5]);
+        fs::write(folder.path().join("added_tokens.json"), r#"{"xbox": 6}"#).unwrap();
+        assert_eq!(ids(), [1, 6]);
+        fs::write(folder.path().join("added_tokens.json"), r#"{"xbox": 8}"#).unwrap();
+        let error = tokenizer(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("the added token xbox should have id 8, and 6 is next"), "{error}");
+    }
+
+    #[test]
+    fn a_vocabulary_beyond_16_bits_names_the_limit_of_this_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let words: String = (0..70_000).map(|i| format!("w{i}\n")).collect();
+        fs::write(folder.path().join("vocab.txt"), format!("[PAD]\n[UNK]\n[CLS]\n[SEP]\n{words}")).unwrap();
+        let config = serde_json::json!({"vocab_size": 70_004, "hidden_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "intermediate_size": 8});
+        let error = Tokens::of(folder.path(), &serde_json::from_value(config).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("has 70004 tokens, and this build supports up to 65,536\nhint: "), "{error}");
+        fs::write(folder.path().join("tokenizer.json"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+            .unwrap();
+        let error = tokenizer(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json` is a Git LFS pointer"), "{error}");
     }
 
     #[test]

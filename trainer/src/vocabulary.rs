@@ -5,6 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ebert_bert::{
+    tokens::{TokensError, added},
+    weights::is_pointer,
+};
 use schemas::manifest::TokenizerEntry;
 use serde::Deserialize;
 
@@ -70,6 +74,9 @@ pub enum VocabularyError {
         /// The first id without a token.
         id: usize,
     },
+    /// The added tokens of a model cannot be read.
+    #[error(transparent)]
+    Added(#[from] TokensError),
     /// It is another one than the manifest says.
     #[error("`{}` does not fit the manifest beside it: {what}\nhint: run `make shards` again", path.display())]
     OtherThanStated {
@@ -100,7 +107,7 @@ struct WordPiece {
 }
 
 /// BERT's special tokens, whether or not a file lists them as added.
-const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+pub(crate) const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 impl Vocabulary {
     /// The vocabulary that the manifest of `shards` names, and the bytes of its file beside them.
@@ -180,21 +187,36 @@ fn parse_tokenizer(path: &Path, bytes: &[u8]) -> Result<(Vec<String>, Vec<u16>),
     Ok((by_id.into_values().collect(), special))
 }
 
-/// The tokens by id of a model's folder: of `tokenizer.json` or else `vocab.txt`; `None` when it has neither.
+/// The tokens by id of a model's folder: of `tokenizer.json` or else `vocab.txt`, and those that were added to it; `None`
+/// when it has neither.
 pub fn tokens_of_model(folder: &Path) -> Result<Option<(PathBuf, Vec<String>)>, VocabularyError> {
-    let path = folder.join("tokenizer.json");
-    if path.is_file() {
-        return Ok(Some((path.clone(), read_tokenizer(&path)?.0)));
-    }
-    let path = folder.join("vocab.txt");
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let tokens = text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect();
-            Ok(Some((path, tokens)))
+    let mut path = folder.join("tokenizer.json");
+    // A stand-in of Git LFS is named here.
+    let added = added(folder)?;
+    let tokens = if path.is_file() {
+        read_tokenizer(&path)?.0
+    } else {
+        path = folder.join("vocab.txt");
+        if is_pointer(&path) {
+            return Err(TokensError::Pointer { path }.into());
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(VocabularyError::Io { path, source }),
+        match fs::read_to_string(&path) {
+            Ok(text) => text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(VocabularyError::Io { path, source }),
+        }
+    };
+    let mut tokens: Vec<String> = tokens;
+    for added in added {
+        let id = added.id as usize;
+        if id > tokens.len() {
+            return Err(VocabularyError::Gap { path, tokens: tokens.len() + 1, id: tokens.len() });
+        }
+        if id == tokens.len() {
+            tokens.push(added.token.content);
+        }
     }
+    Ok(Some((path, tokens)))
 }
 
 #[cfg(test)]
@@ -227,6 +249,12 @@ pub(crate) mod tests {
         assert_eq!(tokens_of_model(folder.path()).unwrap(), None);
         fs::write(folder.path().join("vocab.txt"), "[PAD]\r\na\n").unwrap();
         assert_eq!(tokens_of_model(folder.path()).unwrap().unwrap().1, ["[PAD]", "a"]);
+        fs::write(folder.path().join("added_tokens.json"), r#"{"[PRICE]": 3, "xbox": 2}"#).unwrap();
+        assert_eq!(tokens_of_model(folder.path()).unwrap().unwrap().1, ["[PAD]", "a", "xbox", "[PRICE]"]);
+        fs::write(folder.path().join("added_tokens.json"), r#"{"xbox": 4}"#).unwrap();
+        let error = tokens_of_model(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("3 tokens, but no token of id 2"), "{error}");
+        fs::remove_file(folder.path().join("added_tokens.json")).unwrap();
         fs::write(folder.path().join("tokenizer.json"), r#"{"model": {"vocab": {"a": 0, "b": 2}}}"#).unwrap();
         let error = tokens_of_model(folder.path()).unwrap_err().to_string();
         assert!(error.contains("2 tokens, but no token of id 1"), "{error}");

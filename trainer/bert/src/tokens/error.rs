@@ -1,0 +1,66 @@
+//! Why a model's tokenizer cannot be used.
+use std::{io, path::PathBuf};
+
+/// A model's tokenizer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// It cannot be read.
+    #[error("`{}` has no tokenizer that can be read: {what}\nhint: a Hugging Face folder has tokenizer.json or vocab.txt", folder.display())]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file of it cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of it is a stand-in for one that Git LFS has not fetched.
+    #[error(
+        "`{}` is a Git LFS pointer, not the file itself\nhint: git -C {} lfs pull",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It has more tokens than ids of 16 bits.
+    #[error(
+        "the tokenizer of `{}` has {found} tokens, and this build supports up to 65,536\nhint: use a model with fewer, such as bert-base-cased",
+        folder.display()
+    )]
+    Limit {
+        /// The folder.
+        folder: PathBuf,
+        /// Its tokens.
+        found: usize,
+    },
+    /// It has tokens that the model has not.
+    #[error(
+        "the tokenizer of `{}` has {found} tokens, and the model {wanted} word embeddings\nhint: do config.json and the tokenizer belong together?",
+        folder.display()
+    )]
+    Size {
+        /// The folder.
+        folder: PathBuf,
+        /// Its tokens.
+        found: usize,
+        /// Rows of the model.
+        wanted: i64,
+    },
+    /// A text cannot be encoded.
+    #[error("`{text}` cannot be encoded: {what}")]
+    Encode {
+        /// The text.
+        text: String,
+        /// Why not.
+        what: String,
+    },
+}

@@ -1,0 +1,162 @@
+//! A model in training: what pre-training, its estimate, its benchmark and fine-tuning share.
+//!
+//! [`Session::step`] takes one step. It does not wait for the device: what the step gave is in [`Pending`], and is read
+//! while the next step runs.
+use ebert_bert::{BertForMaskedLm, Parameters, upload};
+use ebert_kernels::{
+    Reading, TorchError,
+    device::{DeviceError, Machine, Wish},
+};
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    optimizer::{Optimizer, OptimizerOptions},
+    world::{World, WorldError},
+};
+
+/// A model that can be trained.
+pub trait Trainable {
+    /// Its weights.
+    fn parameters(&self) -> &Parameters;
+    /// Where they are.
+    fn device(&self) -> Device;
+}
+
+impl Trainable for BertForMaskedLm {
+    fn parameters(&self) -> &Parameters {
+        self.parameters()
+    }
+
+    fn device(&self) -> Device {
+        self.encoder().device()
+    }
+}
+
+impl<M: Trainable> Trainable for &M {
+    fn parameters(&self) -> &Parameters {
+        (**self).parameters()
+    }
+
+    fn device(&self) -> Device {
+        (**self).device()
+    }
+}
+
+/// A step cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// libtorch refuses.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    /// Another process is lost.
+    #[error(transparent)]
+    World(#[from] WorldError),
+}
+
+/// Sets the threads of the CPU, if given, and chooses the device. `local` is the process among those of its machine.
+///
+/// # Errors
+/// If libtorch is of another version, or there is no such GPU.
+pub fn prepare(wish: Wish, local: usize, threads: Option<u16>) -> Result<Device, DeviceError> {
+    if let Some(threads) = threads {
+        tch::set_num_threads(i32::from(threads));
+    }
+    Machine::look().device(wish, local)
+}
+
+/// A model in training.
+pub struct Session<M> {
+    pub model: M,
+    pub optimizer: Optimizer,
+    /// The processes that train it together.
+    pub world: World,
+}
+
+/// Adds the gradients of a loss to those of the parameters, and gives this process's part of the loss, a scalar on the
+/// device. `None` if there is nothing to learn from.
+pub type Objective<'a, M> = Box<dyn FnOnce(&M, &World) -> Option<Tensor> + 'a>;
+
+impl<M: Trainable> Session<M> {
+    /// A model with a fresh optimizer.
+    pub fn new(model: M, options: OptimizerOptions, world: World) -> Self {
+        let optimizer = Optimizer::new(model.parameters(), options, model.device());
+        Self { model, optimizer, world }
+    }
+
+    /// One step against the sum of the gradients of one or two objectives, summed over all processes. The objectives run one
+    /// after another, so that the graph of the first is freed before that of the second is made. `stop` tells the others that
+    /// this process was asked to stop.
+    ///
+    /// # Errors
+    /// If libtorch refuses, or another process is lost.
+    pub fn step(
+        &mut self,
+        objective: Objective<'_, M>,
+        second: Option<Objective<'_, M>>,
+        learning_rate: f64,
+        stop: bool,
+    ) -> Result<Pending, StepError> {
+        let loss = objective(&self.model, &self.world);
+        let first = second.as_ref().map(|_| self.optimizer.set_aside()).transpose()?;
+        let second_loss = second.and_then(|second| second(&self.model, &self.world));
+
+        let device = self.model.device();
+        let stop = upload(&[i32::from(stop)], device).to_kind(Kind::Float);
+        let scalar = |loss: &Option<Tensor>| loss.as_ref().map_or_else(|| stop.zeros_like(), |loss| loss.view([1]));
+        let sums = Tensor::cat(&[scalar(&loss), scalar(&second_loss), stop.shallow_clone()], 0);
+        let gradients = self.optimizer.gradients();
+        let mut all: Vec<Tensor> = gradients.iter().map(Tensor::shallow_clone).collect();
+        all.extend(first.iter().flatten().map(Tensor::shallow_clone));
+        all.push(sums.shallow_clone());
+        self.world.all_reduce(&all, "added up gradients")?;
+
+        let norms = match &first {
+            Some(first) => {
+                let norms = Tensor::stack(&[ebert_kernels::norm(first)?, ebert_kernels::norm(&gradients)?], 0);
+                ebert_kernels::add(&gradients, first)?;
+                norms
+            }
+            None => Tensor::zeros([2], (Kind::Float, device)),
+        };
+        let norm = self.optimizer.step(learning_rate)?;
+        let reading = Reading::start(&Tensor::cat(&[sums, norms, norm.view([1])], 0))?;
+        Ok(Pending { reading, has_loss: [loss.is_some(), second_loss.is_some()], has_norms: first.is_some() })
+    }
+}
+
+/// The numbers of a step that the device may still be at.
+#[derive(Debug)]
+pub struct Pending {
+    reading: Reading<6>,
+    has_loss: [bool; 2],
+    has_norms: bool,
+}
+
+/// The numbers of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Numbers {
+    /// The loss of each objective, over all processes.
+    pub losses: [Option<f64>; 2],
+    /// The norm of each objective's gradient, if there are two.
+    pub norms: Option<[f64; 2]>,
+    /// The norm of the sum of the gradients, before clipping. Without a finite one, the step was skipped.
+    pub gradient_norm: f64,
+    /// Whether some process was asked to stop.
+    pub stopped: bool,
+}
+
+impl Pending {
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn finish(self) -> Result<Numbers, TorchError> {
+        let [loss, second, stopped, norm, second_norm, gradient_norm] = self.reading.finish()?;
+        Ok(Numbers {
+            losses: [self.has_loss[0].then_some(loss), self.has_loss[1].then_some(second)],
+            norms: self.has_norms.then_some([norm, second_norm]),
+            gradient_norm,
+            stopped: stopped > 0.0,
+        })
+    }
+}
