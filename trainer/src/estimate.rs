@@ -60,8 +60,8 @@ impl Estimate {
                 let since = Instant::now();
                 let batch = segments.next_batch()?;
                 let pairs = pairs.as_mut().map(|pairs| pairs.next_batch()).transpose()?;
-                let (mode, micro_batch) = (batch.masked[0].mode, recipe.optimizer.tokens_at_once);
-                let masked = |model: &_, world: &_| masked_gradients(model, (&batch, mode), micro_batch, world);
+                let (mode, micro_batch) = (batch.masked[0].mode, recipe.optimizer.micro_batch_tokens);
+                let masked = |model: &_, world: &_| masked_gradients(model, &batch, mode, micro_batch, world);
                 let neighbor = pairs.as_ref().map(|pairs| -> Objective<'_, _> {
                     Box::new(|model, world| {
                         Some(neighbor_gradients(model, pairs, &recipe.neighbor, micro_batch, world))

@@ -22,7 +22,8 @@ pub struct OptimizerOptions {
     /// add up. It bounds the memory. When dropout is off it changes no more than rounding; otherwise each part draws
     /// dropout of its own. 0: the whole step.
     #[serde(default)]
-    pub tokens_at_once: usize,
+    #[serde(alias = "tokens_at_once")]
+    pub micro_batch_tokens: usize,
     /// Of weights, but not of biases and layer norms.
     #[serde(default = "weight_decay")]
     pub weight_decay: f64,
@@ -253,7 +254,7 @@ mod tests {
             learning_rate: 0.1,
             sequences: Some(1),
             tokens: None,
-            tokens_at_once: 0,
+            micro_batch_tokens: 0,
             weight_decay: 0.01,
             betas: [0.9, 0.999],
             epsilon: 1e-8,

@@ -64,7 +64,7 @@ pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
 fn train_stage(run: &mut Run, stage: &PlannedStage, stop: &AtomicBool) -> Result<Ended, RunError> {
     run.begin(stage);
     let (recipe, total) = (run.recipe.clone(), run.schedule.steps());
-    let micro_batch = recipe.optimizer.tokens_at_once;
+    let micro_batch = recipe.optimizer.micro_batch_tokens;
     let mut segments = segment_batches(&run.shards, &run.masking, stage.segment_plan(&recipe), run.state.segments)?;
     let mut pairs = stage
         .neighbor
@@ -84,7 +84,7 @@ fn train_stage(run: &mut Run, stage: &PlannedStage, stop: &AtomicBool) -> Result
 
         // Losses and step.
         run.seed_dropout(step);
-        let masked = |model: &_, world: &_| masked_gradients(model, (&batch, drawn.mode), micro_batch, world);
+        let masked = |model: &_, world: &_| masked_gradients(model, &batch, drawn.mode, micro_batch, world);
         let neighbor = pairs.as_ref().map(|pairs| -> Objective<'_, _> {
             Box::new(|model, world| Some(neighbor_gradients(model, pairs, &recipe.neighbor, micro_batch, world)))
         });

@@ -13,17 +13,18 @@ use crate::{
 use ebert_bert::{BertForMaskedLm, Packed, Phase, upload};
 
 /// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and gives this process's share of that loss, in nats, a scalar on
-/// the device; `None` where nothing of the whole batch was selected. At most `at_once` tokens go through the model at once (0: any number).
+/// the device; `None` where nothing of the whole batch was selected. At most `micro_batch` tokens go through the model at once (0: any number).
 pub fn masked_gradients(
     model: &BertForMaskedLm,
-    (batch, mode): (&Batch, MaskMode),
-    at_once: usize,
+    batch: &Batch,
+    mode: MaskMode,
+    micro_batch: usize,
     world: &World,
 ) -> Option<Tensor> {
     let selected = batch.in_mode(mode).selected.len();
     let indices = world.indices_of_rank(batch.lengths.len());
     let losses = batch
-        .parts(mode, indices, at_once)
+        .parts(mode, indices, micro_batch)
         .into_iter()
         .filter_map(|(lengths, part)| Some(masked_loss(model, &part, &lengths)? / selected as f64));
     (selected > 0).then(|| backward(model, losses))
@@ -35,11 +36,11 @@ pub fn neighbor_gradients(
     model: &BertForMaskedLm,
     pairs: &PairBatch,
     options: &NeighborOptions,
-    at_once: usize,
+    micro_batch: usize,
     world: &World,
 ) -> Tensor {
     let (encoder, all) = (model.encoder(), pairs.pairs.len() as f64);
-    let losses = pairs.parts(world.indices_of_rank(pairs.pairs.len()), at_once).into_iter().map(|part| {
+    let losses = pairs.parts(world.indices_of_rank(pairs.pairs.len()), micro_batch).into_iter().map(|part| {
         let packed = Packed::new(&part.input_ids, &part.lengths, encoder.device());
         let hidden = encoder.encode(&packed, Phase::Train);
         let loss = neighbor::loss(&hidden, &part.lengths, &part.pairs, options);

@@ -131,7 +131,7 @@ pub(crate) fn bench(
     let copy_rate = copy_rate(device);
     let config = model.encoder().config().clone();
     let mut session = Session::new(model, recipe.optimizer, World::alone());
-    let at_once = recipe.optimizer.tokens_at_once;
+    let micro_batch = recipe.optimizer.micro_batch_tokens;
     let (mut since, mut waited) = (Instant::now(), Duration::ZERO);
     let (mut tokens, mut sequences, mut flop) = (0, 0, 0.0);
     let mut last = None;
@@ -144,7 +144,7 @@ pub(crate) fn bench(
         let asked = Instant::now();
         let batch = batches.next_batch()?;
         waited += asked.elapsed();
-        let masked = |model: &_, world: &_| masked_gradients(model, (&batch, MaskMode::Word), at_once, world);
+        let masked = |model: &_, world: &_| masked_gradients(model, &batch, MaskMode::Word, micro_batch, world);
         drop(session.step(Box::new(masked), None, recipe.optimizer.learning_rate, false)?);
         if step >= measure.warm {
             tokens += batch.lengths.iter().sum::<usize>();

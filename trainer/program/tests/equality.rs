@@ -61,7 +61,7 @@ fn parts_of_a_step_give_the_losses_of_the_whole() {
     let place = Place::new();
     for (name, more) in [
         ("whole", &[][..]),
-        ("parts", &["--set", "optimizer.tokens_at_once=40"]),
+        ("parts", &["--set", "optimizer.micro_batch_tokens=40"]),
         ("tokens", &["--set", "optimizer.tokens=1024", "--set", "stage.0.steps=6", "--set", "stage.1.steps=3"]),
     ] {
         let output = place.command(&RUN).args(["--run", name]).args(more).output().unwrap();

@@ -28,7 +28,14 @@ fn answer(folder: &Path, stream: &mut TcpStream) -> std::io::Result<()> {
     let lines: Vec<String> =
         BufReader::new(stream.try_clone()?).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
     let path = lines[0].split(' ').nth(1).unwrap_or_default();
-    let file = path.strip_prefix("/owner/tiny/resolve/main/").map(|name| folder.join(name));
+    let private = path.strip_prefix("/owner/private/resolve/main/");
+    if private.is_some() && !lines.iter().any(|line| line.eq_ignore_ascii_case("authorization: Bearer secret")) {
+        return stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    let public = ["main", "refs%2Fpr%2F1"]
+        .iter()
+        .find_map(|revision| path.strip_prefix("/owner/tiny/resolve/")?.strip_prefix(revision)?.strip_prefix('/'));
+    let file = private.or(public).map(|name| folder.join(name));
     let Some(bytes) = file.and_then(|file| fs::read(file).ok()) else {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     };
@@ -85,4 +92,25 @@ fn a_model_is_fetched_by_its_id_and_then_kept() {
     fs::remove_dir_all(place.path("cache")).unwrap();
     let output = fetch("owner/tiny", "none", &hub);
     assert!(text_of(&output).contains("has neither model.safetensors nor"), "{}", text_of(&output));
+}
+
+#[test]
+fn private_models_and_other_revisions_are_fetched() {
+    let place = Place::new();
+    let steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1"];
+    let first = place.run(&[["--recipe", "tiny.toml", "--run", "first"].as_slice(), &steps].concat());
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let hub = serve(place.path("first/model"));
+    let fetch = |id: &str, run: &str, token: Option<&str>| {
+        let mut command = place.command(&["--recipe", "tiny.toml", "--init", id, "--run", run]);
+        command.args(steps).env("HF_ENDPOINT", &hub).env("HF_HOME", place.path("cache")).env_remove("HF_TOKEN");
+        command.envs(token.map(|token| ("HF_TOKEN", token))).output().unwrap()
+    };
+    let output = fetch("owner/private", "none", None);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("a private one needs HF_TOKEN"), "{}", text_of(&output));
+    let output = fetch("owner/private", "private", Some("secret"));
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    let output = fetch("owner/tiny@refs/pr/1", "revision", None);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
 }

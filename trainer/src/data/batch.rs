@@ -84,7 +84,7 @@ impl Batch {
     ) -> Vec<(Vec<usize>, MaskedBatch)> {
         let masked = self.in_mode(mode);
         let starts = starts(&self.lengths);
-        let parts = at_once(share, tokens, |sequence| self.lengths[sequence]).into_iter().map(|sequences| {
+        let parts = micro_batches(share, tokens, |sequence| self.lengths[sequence]).into_iter().map(|sequences| {
             let lengths = sequences.iter().map(|&sequence| self.lengths[sequence]).collect();
             (lengths, masked.only(&sequences, &starts, &self.lengths))
         });
@@ -93,7 +93,7 @@ impl Batch {
 }
 
 /// Cuts a share into parts whose sizes add up to at most `most` (0: any), or that are single.
-fn at_once(share: impl Iterator<Item = usize>, most: usize, size: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+fn micro_batches(share: impl Iterator<Item = usize>, most: usize, size: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
     let mut parts: Vec<Vec<usize>> = Vec::new();
     let mut held = 0;
     for item in share {
@@ -132,7 +132,7 @@ impl PairBatch {
     pub fn parts(&self, share: impl Iterator<Item = usize>, tokens: usize) -> Vec<Self> {
         let starts = starts(&self.lengths);
         let size = |pair: usize| self.pairs[pair].iter().map(|&side| self.lengths[side]).sum();
-        let parts = at_once(share, tokens, size).into_iter().map(|pairs| {
+        let parts = micro_batches(share, tokens, size).into_iter().map(|pairs| {
             let content = |side: usize| &self.input_ids[starts[side] + 1..starts[side] + self.lengths[side] - 1];
             let sides: Vec<&[u16]> = pairs.iter().flat_map(|&pair| self.pairs[pair].map(content)).collect();
             Self::of(&sides, self.special, self.after)

@@ -158,7 +158,7 @@ impl Options {
             learning_rate,
             sequences: Some(self.sequences),
             tokens: None,
-            tokens_at_once: 0,
+            micro_batch_tokens: 0,
             weight_decay: self.weight_decay,
             betas: [0.9, 0.999],
             epsilon: 1e-8,

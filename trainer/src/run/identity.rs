@@ -1,0 +1,115 @@
+//! Whether a checkpoint, or another process, is of the same run.
+use std::{fs, path::Path};
+
+use super::{Plan, RECIPE, RunError};
+use crate::{
+    differences::{Difference, differences},
+    recipe::Recipe,
+    schedule::Schedule,
+    state::{Identity, TrainerState},
+    world::{RankText, World},
+};
+
+impl Plan {
+    /// Checks that a checkpoint is of this run: everything that decided the steps done is the same.
+    pub(super) fn require_same(&self, state: &TrainerState, checkpoint: &Path, extend: bool) -> Result<(), RunError> {
+        let text = fs::read_to_string(checkpoint.join(RECIPE)).unwrap_or_default();
+        let (lengths, others): (Vec<Difference>, Vec<Difference>) =
+            self.differences(&state.identity, || text.clone()).into_iter().partition(is_length);
+        let told = |differences: &[Difference]| differences.iter().map(ToString::to_string).collect();
+        let run = self.folder.clone();
+        if !others.is_empty() {
+            return Err(RunError::Changed { run, differences: told(&[others, lengths].concat()) });
+        }
+        match (lengths.is_empty(), extend) {
+            (true, _) => Ok(()),
+            (false, true) => self.require_extension(state.step, checkpoint),
+            (false, false) => Err(RunError::Lengths { run, differences: told(&lengths) }),
+        }
+    }
+
+    /// Checks that a schedule with other lengths has the steps that are done where they were.
+    fn require_extension(&self, step: u64, checkpoint: &Path) -> Result<(), RunError> {
+        let recipe = Recipe::load(&checkpoint.join(RECIPE).to_string_lossy(), &[])?;
+        let before = Schedule::new(&recipe, &self.shards)?;
+        for (before, now) in before.stages.iter().zip(&self.schedule.stages) {
+            let (number, before, now) = (now.number, before.steps.end, now.steps.end);
+            if before != now && (now < step || before < step) {
+                return Err(RunError::Extend { stage: number, step, before, now });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that all processes would train the same: gradients of different models, or of different batches, add up to nothing.
+    pub(super) fn require_one_run(&self, world: &World) -> Result<(), RunError> {
+        let said = serde_json::to_string(&(&self.identity, &self.recipe_text)).unwrap_or_default();
+        let judgement = world.decide_on_main("run", &said, |others| {
+            let differing = others.into_iter().find_map(|RankText { rank, text }| {
+                let (identity, recipe): (Identity, String) = serde_json::from_str(&text).ok()?;
+                let found = self.differences(&identity, || recipe);
+                let found = found.iter().map(|d| format!("{}: {} there, {} on rank 0", d.key, d.before, d.now));
+                Some((rank, found.collect::<Vec<_>>())).filter(|(_, found)| !found.is_empty())
+            });
+            differing.and_then(|differing| serde_json::to_string(&differing).ok()).unwrap_or_default()
+        })?;
+        match serde_json::from_str(&judgement) {
+            Ok((rank, differences)) => Err(RunError::Ranks { rank, differences }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// What decides the numbers of another run and is not as in this one.
+    fn differences(&self, found: &Identity, recipe: impl FnOnce() -> String) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        if found.recipe_blake3 != self.identity.recipe_blake3 {
+            differences.extend(recipe_differences(&recipe(), &self.recipe_text).into_iter().filter(decides));
+        }
+        let shards = |of: &Identity| format!("manifest {}…", brief_hash(&of.shards_blake3));
+        let init = |of: &Identity| {
+            let hash = of.init_blake3.as_ref();
+            hash.map_or("a fresh model".to_owned(), |hash| format!("weights {}…", brief_hash(hash)))
+        };
+        for (key, before, now) in
+            [("shards", shards(found), shards(&self.identity)), ("INIT", init(found), init(&self.identity))]
+        {
+            if before != now {
+                differences.push(Difference { key: key.to_owned(), before, now });
+            }
+        }
+        differences
+    }
+}
+
+fn brief_hash(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}
+
+/// Whether a value of the recipe decides the numbers of a run. The others say when to measure and to save.
+fn decides(difference: &Difference) -> bool {
+    !["measure.every", "checkpoint.every", "checkpoint.keep"]
+        .iter()
+        .any(|key| difference.key.strip_prefix(RECIPE_KEY) == Some(*key))
+}
+
+/// Whether it is the length of a stage.
+fn is_length(difference: &Difference) -> bool {
+    let key = difference.key.strip_prefix(RECIPE_KEY).and_then(|key| key.strip_prefix("stage."));
+    key.is_some_and(|key| key.ends_with(".epochs") || key.ends_with(".steps"))
+}
+
+/// What stands before a key of the recipe in a difference.
+const RECIPE_KEY: &str = "recipe, ";
+
+/// Values of recipes that differ.
+fn recipe_differences(before: &str, now: &str) -> Vec<Difference> {
+    let [before, now] = [before, now].map(|text| {
+        // With today's names and defaults, if it is still a recipe.
+        let text = toml::from_str::<Recipe>(text).map_or_else(|_| text.to_owned(), |recipe| recipe.to_toml());
+        let mut table: toml::Table = toml::from_str(&text).unwrap_or_default();
+        table.remove("summary");
+        serde_json::to_value(table).unwrap_or_default()
+    });
+    let all = differences(&before, &now).into_iter();
+    all.map(|difference| Difference { key: format!("{RECIPE_KEY}{}", difference.key), ..difference }).collect()
+}

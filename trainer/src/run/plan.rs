@@ -1,0 +1,256 @@
+//! What is decided and checked before a run starts or resumes.
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use ebert_bert::BertForMaskedLm;
+use ebert_kernels::device::Wish;
+use schemas::{Attempt, Lock, Lockable, StoreError};
+
+use super::{Lead, RECIPE, Run, RunError};
+use crate::{
+    checkpoint::Checkpoints,
+    data::{HeldOut, Shards},
+    init::{Candidate, InitError, Start, folder_of},
+    lock,
+    log::{Journal, Talk},
+    masking::{MaskMode, Masking, switch::Switch},
+    recipe::Recipe,
+    schedule::Schedule,
+    session::{self, Session},
+    state::{Identity, TrainerState},
+    world::{Ranks, World},
+};
+
+/// Held-out segments that go through the model at once.
+const MEASURED_AT_ONCE: usize = 32;
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The folder that `make shards` made.
+    pub out: PathBuf,
+    /// Name or path of a recipe.
+    pub recipe: String,
+    /// Overrides of it.
+    pub overrides: Vec<String>,
+    /// A Hugging Face folder to start from, or an id on the hub.
+    pub init: Option<PathBuf>,
+    /// The run's folder, if not `OUT/runs/<recipe>`.
+    pub run: Option<PathBuf>,
+    /// Whether there must be something to resume.
+    pub resume: bool,
+    /// Whether a run may get more or fewer steps than it began with.
+    pub extend: bool,
+    /// Where to compute.
+    pub device: Wish,
+    /// Threads of the CPU.
+    pub threads: Option<u16>,
+    /// For whom to talk.
+    pub talk: Talk,
+    /// Which of the run's processes this is.
+    pub ranks: Ranks,
+}
+
+/// What is decided before anything is made.
+pub struct Plan {
+    /// The recipe, and its name.
+    pub recipe: Recipe,
+    name: String,
+    pub(super) recipe_text: String,
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// The data.
+    pub shards: Arc<Shards>,
+    /// What it starts from.
+    pub start: Start,
+    /// The stages.
+    pub schedule: Schedule,
+    pub(super) identity: Identity,
+}
+
+/// A run that can be worked on, or one that needs no work.
+pub enum Opened {
+    /// There are steps to do.
+    Ready(Box<Run>),
+    /// All steps are done.
+    Finished(PathBuf),
+}
+
+impl Plan {
+    /// Reads and checks the recipe, what the run starts from, and the shards, whose files are hashed last. `progress` hears of bytes of shards checked.
+    ///
+    /// # Errors
+    /// When one of them cannot be used, or they do not fit one another.
+    pub fn make(request: &Request, progress: impl Fn(u64)) -> Result<Self, RunError> {
+        let recipe = Recipe::load(&request.recipe, &request.overrides)?;
+        let name = Recipe::name_of(&request.recipe);
+        // Before the shards are read, which may take long.
+        if recipe.model.is_none() && request.init.is_none() {
+            return Err(InitError::Wanted { recipe: name }.into());
+        }
+        let talk = request.talk == Talk::Text && request.ranks.is_main() && io::stderr().is_terminal();
+        let init = request.init.as_deref().map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
+        let shards = Arc::new(Shards::open(&request.out.join("shards"), recipe.data.held_out, progress)?);
+        for stage in &recipe.stage {
+            shards.require_segments(&stage.corpora)?;
+            if stage.neighbor {
+                shards.require_pairs()?;
+            }
+        }
+        let body = &shards.manifest().body;
+        let modes = recipe.scheme.modes();
+        if modes.contains(&MaskMode::Noun) && !body.options.nouns {
+            return Err(RunError::NoSpans { what: "noun phrases", hint: "make shards NOUNS=on" });
+        }
+        if modes.contains(&MaskMode::Phrase) && body.counts.of_segments.phrase_spans == 0 {
+            return Err(RunError::NoSpans {
+                what: "phrases",
+                hint: "make shards with a phrase pool of this corpus: POOL=file",
+            });
+        }
+        let start = Start::choose(&recipe, &name, init, &shards)?;
+        let schedule = Schedule::new(&recipe, &shards)?;
+        let folder = request.run.clone().unwrap_or_else(|| request.out.join("runs").join(&name));
+        let recipe_text = recipe.to_toml();
+        let identity = Identity {
+            // The summary decides nothing.
+            recipe_blake3: hash(&Recipe { summary: String::new(), ..recipe.clone() }.to_toml()),
+            shards_blake3: shards.manifest().self_blake3.clone(),
+            init_blake3: start.from.as_ref().map(|(_, hash)| hash.clone()),
+        };
+        Ok(Self { recipe, name, recipe_text, folder, shards, start, schedule, identity })
+    }
+
+    /// The recipe's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the run's folder: a new run, or one that goes on. Every process of the run does; rank 0 looks into the folder, and the others hear
+    /// from it where the run is.
+    ///
+    /// # Errors
+    /// When the folder holds another run or is in use, there is nothing to resume and that was asked for, the device, the
+    /// weights or a checkpoint cannot be used, or the processes do not meet.
+    pub fn open(self, request: &Request) -> Result<Opened, RunError> {
+        let device = session::prepare(request.device, request.ranks.local_rank, request.threads)?;
+        let world = World::join(request.ranks.clone(), device)?;
+        self.require_one_run(&world)?;
+        let found = world.is_main().then(|| self.look(request)).transpose()?;
+        let newest = found.as_ref().and_then(|found| found.newest.as_ref());
+        let said = newest.map(|(state, _)| serde_json::to_string(state).unwrap_or_default()).unwrap_or_default();
+        let said = world.broadcast_text("state", said)?;
+        let agreed: Option<TrainerState> = serde_json::from_str(&said).ok();
+        if agreed.as_ref().is_some_and(|state| state.step >= state.steps) {
+            return Ok(Opened::Finished(Checkpoints::of(&self.folder, 1).model()));
+        }
+
+        let model = self.start.model(self.recipe.seed, device, self.recipe.compute)?;
+        let mut session = Session::new(model, self.recipe.optimizer, world);
+        if let Some((state, folder)) = newest {
+            Checkpoints::restore(folder, state, &session.model, &mut session.optimizer)?;
+        }
+        let weights = session.model.parameters().iter().map(|(_, tensor)| tensor.detach());
+        session
+            .world
+            .broadcast(&weights.chain(session.optimizer.tensors()).collect::<Vec<_>>(), "spread the weights")?;
+        let resumed = agreed.is_some();
+        let state = agreed.unwrap_or_else(|| {
+            let switch = Switch::new(self.recipe.switch, self.schedule.warmup_steps);
+            TrainerState::new(self.schedule.steps(), switch, self.identity.clone())
+        });
+        let lowest_score = self.shards.manifest().body.pool.lowest_score;
+        let masking = Masking::new(self.recipe.masking, self.shards.vocabulary().clone(), lowest_score);
+        let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, MEASURED_AT_ONCE)?;
+        let lead = found.map(|found| self.lead(found, &state, resumed, &session, request.talk)).transpose()?;
+        Ok(Opened::Ready(Box::new(Run {
+            folder: self.folder,
+            recipe: self.recipe,
+            recipe_text: self.recipe_text,
+            shards: self.shards,
+            masking: Arc::new(masking),
+            schedule: self.schedule,
+            held_out,
+            session,
+            state,
+            skipped_in_a_row: 0,
+            lead,
+        })))
+    }
+
+    /// What the run's folder holds.
+    fn look(&self, request: &Request) -> Result<Found, RunError> {
+        let checkpoints = Checkpoints::of(&self.folder, self.recipe.checkpoint.keep);
+        if request.resume && checkpoints.newest()?.is_none() {
+            return Err(RunError::NothingToResume { run: self.folder.clone() });
+        }
+        // A run's result is a link to a checkpoint.
+        let result = checkpoints.model();
+        if fs::symlink_metadata(&result).is_ok_and(|there| !there.is_symlink()) {
+            return Err(RunError::Occupied { path: result });
+        }
+        fs::create_dir_all(&self.folder).map_err(StoreError::io("create", &self.folder))?;
+        let Attempt::Locked(lock) = Lockable::within(&self.folder)?.alone()? else {
+            return Err(RunError::Busy { run: self.folder.clone() });
+        };
+        lock::warn(&lock, &self.folder);
+        let mut newest = checkpoints.newest()?;
+        if let Some((state, folder)) = &mut newest {
+            self.require_same(state, folder, request.extend)?;
+            state.steps = self.schedule.steps();
+            checkpoints.link(state, folder)?;
+        }
+        Ok(Found { checkpoints, lock, newest })
+    }
+
+    /// Begins to write and to talk.
+    fn lead(
+        &self,
+        found: Found,
+        state: &TrainerState,
+        resumed: bool,
+        session: &Session<BertForMaskedLm>,
+        talk: Talk,
+    ) -> Result<Lead, RunError> {
+        schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
+        let journal = Journal::open(&self.folder, state.step, state.steps, talk)?;
+        if !resumed {
+            self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
+        }
+        let (model, world) = (&session.model, &session.world);
+        let config = model.encoder().config();
+        let device = match (model.encoder().device().is_cuda(), world.size()) {
+            (true, 1) => "the GPU".to_owned(),
+            (false, 1) => "the CPU".to_owned(),
+            (true, many) => format!("{many} GPUs"),
+            (false, many) => format!("{many} processes"),
+        };
+        journal.say(&format!(
+            "model     {} layers of {}, {} weights, {}, on {device}",
+            config.num_hidden_layers,
+            config.hidden_size,
+            crate::log::brief(model.parameters().count() as f64),
+            if self.start.from.is_some() { "from INIT" } else { "fresh" },
+        ));
+        journal.say(&format!("compute   {}", model.encoder().decision()));
+        if resumed {
+            journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
+        }
+        Ok(Lead { journal, checkpoints: found.checkpoints, carried: self.start.carried()?, _lock: found.lock })
+    }
+}
+
+/// What a run's folder holds, and the right to write there.
+struct Found {
+    checkpoints: Checkpoints,
+    lock: Lock,
+    newest: Option<(TrainerState, PathBuf)>,
+}
+
+fn hash(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
