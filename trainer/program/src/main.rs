@@ -18,9 +18,10 @@ use ebert_kernels::device::{Machine, Wish};
 use ebert_tasks::{
     Task,
     cell::{self, Outcome},
+    cells::{self, Place},
     cross_attention::{AttentionError, CrossAttention, scale_of},
     finetune::Voice,
-    grid::{self, Grid, Place},
+    grid::Grid,
     heads::TaskModel,
     identity,
     options::Options as TaskOptions,
@@ -309,12 +310,12 @@ fn main() -> ExitCode {
                 let _ = writeln!(io::stdout(), "{line}");
             };
             if let Some(task) = task {
-                grid::run_share(&grid, task, place, say)?;
+                cells::run_share(&grid, task, place, say)?;
                 let grid = runs[0].display();
                 writeln!(io::stdout(), "next      when all tasks are done: make report GRID={grid}")?;
                 return Ok(ExitCode::SUCCESS);
             }
-            let table = grid::run(&grid, place, say)?;
+            let table = cells::run(&grid, place, say)?;
             let results = grid.results.display();
             writeln!(io::stdout(), "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv")?;
             Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 //! A task's file is read as [`Example`]s ([`squad`], [`semeval`], [`products`]); [`split`] says which of them are trained on;
 //! [`tokens`](ebert_bert::tokens) and [`sequence`] turn them into token ids; [`heads`] puts a task's head on the encoder; [`finetune`] is the loop;
 //! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares two models; [`evaluate`] scores a file of predictions. [`request`] says what is asked for, [`cell`] is one
-//! fine-tuning with its folder, [`identity`] what decides its numbers, [`grid`] many of them, [`table`] what they come to.
+//! fine-tuning with its folder, [`identity`] what decides its numbers, [`grid`] the file that names many of them, [`cells`] makes them, [`table`] is what they come to.
 //!
 //! ```
 //! use ebert_tasks::Task;
@@ -11,6 +11,7 @@
 //! ```
 pub mod bootstrap;
 pub mod cell;
+pub mod cells;
 pub mod cross_attention;
 pub mod decode;
 pub mod evaluate;
