@@ -1,6 +1,7 @@
 //! The command line of the trainer.
 mod bench;
 mod failure;
+mod options;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use ebert_bert::{BertConfig, Compute, Decision, DeviceFacts};
 use ebert_kernels::device::{Machine, Wish};
 use ebert_tasks::{
@@ -24,244 +25,21 @@ use ebert_tasks::{
     grid::Grid,
     heads::TaskModel,
     identity,
-    options::Options as TaskOptions,
     request::{CellError, Keep, Other, Request as TaskRequest},
 };
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use schemas::Task as Share;
+use options::{Bench, Cli, Command, Finetune, Pretrain};
 use tch::Device;
 use trainer::{
     data::Shards,
     estimate::Estimate,
     init::folder_of,
     log::{SILENCE, Talk, brief, describe},
-    neighbor::Scale,
     pretrain::{Ended, pretrain},
     report,
     run::{Opened, Plan, Request, Run, RunError},
     world::Ranks,
 };
-
-/// Training shards to an E-BERT checkpoint.
-#[derive(Parser)]
-#[command(name = "trainer", bin_name = "trainer", version, max_term_width = 100)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Say what was found of libtorch, CUDA and GPUs, and how to mend it
-    Doctor,
-    /// Pre-train on the shards of OUT: the result is a folder that `transformers` loads
-    ///
-    /// A run that was stopped goes on from its last checkpoint when the same command is given again.
-    Pretrain(Pretrain),
-    /// Measure how fast training is, and what bounds it: tokens a second, model FLOP utilisation, where a step's time goes
-    ///
-    /// `make bench-train` runs it beside Hugging Face `transformers` on the same documents.
-    Bench(Bench),
-    /// Draw how the tokens of two titles attend to each other, as the paper's Figure 8
-    ///
-    /// A cell is the share of the second title's token with which Neighbor Product Reconstruction rebuilds the first title's.
-    Attention {
-        /// A Hugging Face folder, the folder of a run, or an id on the hub
-        model: PathBuf,
-        /// The title whose tokens are rebuilt: rows
-        first: String,
-        /// The title that they are rebuilt from: columns
-        second: String,
-        /// What scores are divided by before the softmax; give it when models are compared [default: as in the model's recipe.toml; none
-        /// without one]
-        #[arg(long, value_enum)]
-        scale: Option<Scale>,
-        /// The figure
-        #[arg(long, short, default_value = "attention.svg")]
-        output: PathBuf,
-    },
-    /// Fine-tune a BERT for one of the paper's four tasks, and score it
-    ///
-    /// Documents are split 7 : 1 : 2 into training, validation and test by key, unless the test has a file of its own. The result
-    /// is a folder with scores, predictions, and a model that `transformers` loads.
-    Finetune(Finetune),
-    /// Score a file of predictions, whoever made it
-    ///
-    /// A line is {"id": …, "prediction": …}: the text of an answer (rqa), places [[from, to], …] in characters (ae), a class (asc;
-    /// ids are sentence#from-to) or labels (pc). Examples without a prediction do not count; how many they are is said.
-    Evaluate {
-        /// The task
-        #[arg(long, value_enum)]
-        task: Task,
-        /// The file that says what is right. Several files are read as one
-        #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-        data: Vec<PathBuf>,
-        /// The predictions
-        #[arg(long)]
-        predictions: PathBuf,
-        /// pc: the least number of titles of a label, in the whole data; rarer labels are no part of the task
-        #[arg(long, default_value_t = TaskOptions::default().min_titles)]
-        min_titles: usize,
-        /// pc: where to count them, if not in the data: what was trained on, where the test had a file of its own
-        #[arg(long, num_args = 1.., value_name = "FILE")]
-        trained_on: Vec<PathBuf>,
-    },
-    /// Draw runs as one page, or make a grid of fine-tunings and the paper's Table 2
-    ///
-    /// Folders of runs: losses, held-out curves, alpha and etas, learning rate, speed. Several in one page compare recipes, as the paper's
-    /// Figure 7 does. A run draws its own page when it ends.
-    ///
-    /// A file that ends in .toml is a grid: models, tasks and seeds. What is missing of it is fine-tuned, so a grid that was killed goes on;
-    /// then table2.csv, table2.md and table2.html are written. trainer/grids/table2.toml has every key.
-    ///
-    /// As task i of n, makes the cells c (counted from 0) with c mod n = i and no table, so that n processes can share a grid. When
-    /// all are done, the command without --task makes the tables.
-    Report {
-        /// Folders of runs, such as data/work/runs/sample, or one grid, such as trainer/grids/table2.toml
-        #[arg(required = true)]
-        runs: Vec<PathBuf>,
-        /// The page of runs [default: report.html in the first run's folder]
-        #[arg(long, short)]
-        output: Option<PathBuf>,
-        /// A share of a grid's cells, such as 0/4 [default: all]
-        #[arg(long, value_name = "I/N", conflicts_with = "output")]
-        task: Option<Share>,
-        /// Where a grid computes
-        #[arg(long, value_enum, default_value_t)]
-        device: Wish,
-        /// Threads of the CPU for a grid [default: one for each core]
-        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-        threads: Option<u16>,
-    },
-}
-
-#[derive(clap::Args)]
-struct Bench {
-    /// The folder that `make shards` made
-    #[arg(long, default_value = "data/work")]
-    out: PathBuf,
-    /// The recipe whose steps are measured, in word mode
-    #[arg(long, default_value = "e-bert")]
-    recipe: String,
-    /// The shape of the model, with fresh weights
-    #[arg(long, value_enum, default_value_t)]
-    shape: Shape,
-    /// A model to measure instead: a Hugging Face folder, or an id on the hub
-    #[arg(long, conflicts_with = "shape")]
-    init: Option<PathBuf>,
-    /// Change a value of the recipe, such as optimizer.tokens=65536
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    overrides: Vec<String>,
-    /// Steps that are measured
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    steps: u32,
-    /// Steps before them
-    #[arg(long, default_value_t = 5)]
-    warm: u32,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
-    device: Wish,
-    /// Threads of the CPU [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Write the batches and the model's configuration here, for others to train on the same
-    #[arg(long)]
-    export: Option<PathBuf>,
-    /// For whom it talks
-    #[arg(long, value_enum, default_value_t)]
-    log: Talk,
-}
-
-/// Shapes of BERTs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Shape {
-    /// 12 layers of 768
-    #[default]
-    BertBase,
-    /// 6 layers of 384, as all-MiniLM-L6-v2
-    MiniLm,
-    /// 2 layers of 128, as the recipe of the sample
-    Sample,
-}
-
-impl Shape {
-    /// The recipe's values for it.
-    fn overrides(self) -> Vec<String> {
-        let [layers, hidden, heads] = match self {
-            Self::BertBase => [12, 768, 12],
-            Self::MiniLm => [6, 384, 12],
-            Self::Sample => [2, 128, 2],
-        };
-        let values = [("layers", layers), ("hidden_size", hidden), ("heads", heads), ("intermediate_size", 4 * hidden)];
-        values.map(|(key, value)| format!("model.{key}={value}")).into()
-    }
-}
-
-#[derive(clap::Args)]
-struct Pretrain {
-    /// The folder that `make shards` made
-    #[arg(long, default_value = "data/work")]
-    out: PathBuf,
-    /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert, sample) or the path of a .toml file
-    #[arg(long, default_value = "sample")]
-    recipe: String,
-    /// A BERT to start from: a Hugging Face folder, or an id on the hub such as bert-base-uncased
-    #[arg(long)]
-    init: Option<PathBuf>,
-    /// The run's folder [default: OUT/runs/NAME-OF-RECIPE]
-    #[arg(long)]
-    run: Option<PathBuf>,
-    /// Fail if the run's folder holds no run to resume. (A stopped run resumes without this, too)
-    #[arg(long)]
-    resume: bool,
-    /// Continue a run, also a finished one, with other numbers of epochs or steps than it began with. The learning rate of the
-    /// steps to come follows the new schedule
-    #[arg(long)]
-    extend: bool,
-    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1; may be given several times. The keys are
-    /// those of trainer/recipes/e-bert.toml
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    overrides: Vec<String>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
-    device: Wish,
-    /// Threads of the CPU [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Say what would be trained, with every value of the recipe, and what it takes (from a few steps that are not kept); then stop
-    #[arg(long)]
-    dry_run: bool,
-    /// For whom the run talks
-    #[arg(long, value_enum, default_value_t)]
-    log: Talk,
-}
-
-#[derive(clap::Args)]
-struct Finetune {
-    /// What to start from: a Hugging Face folder, the folder of a run, or an id on the hub such as bert-base-uncased
-    #[arg(long)]
-    model: PathBuf,
-    /// The task
-    #[arg(long, value_enum)]
-    task: Task,
-    /// Its file: SQuAD 1.1 JSON (rqa), SemEval 2014 XML (ae, asc), JSON lines of `pipeline titles` (pc). Several files are read as one
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    data: Vec<PathBuf>,
-    /// The test, where it has a file of its own; else a fifth of the documents is the test
-    #[arg(long, value_name = "FILE")]
-    test: Option<PathBuf>,
-    /// The folder of the result [default: the path of MODEL with -TASK, such as real/runs/e-bert-pc]
-    #[arg(long)]
-    run: Option<PathBuf>,
-    #[command(flatten)]
-    options: TaskOptions,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
-    device: Wish,
-    /// Threads of the CPU [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-}
 
 /// A run's own page.
 const PAGE: &str = "report.html";
@@ -618,6 +396,7 @@ fn quoted(argument: &str) -> String {
 /// Exit status of a run that a signal stopped, with all state saved.
 const STOPPED: u8 = 75;
 
+/// What a run did, where its result is, and what to type next.
 fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let rate = brief(tokens as f64 / seconds.max(1e-9));
