@@ -6,8 +6,8 @@ use std::{
 };
 
 use ebert_bert::{
+    Pointer,
     tokens::{TokensError, added},
-    weights::is_pointer,
 };
 use schemas::manifest::TokenizerEntry;
 use serde::Deserialize;
@@ -197,9 +197,7 @@ pub fn tokens_of_model(folder: &Path) -> Result<Option<(PathBuf, Vec<String>)>, 
         read_tokenizer(&path)?.0
     } else {
         path = folder.join("vocab.txt");
-        if is_pointer(&path) {
-            return Err(TokensError::Pointer { path }.into());
-        }
+        Pointer::refuse(&path).map_err(TokensError::from)?;
         match fs::read_to_string(&path) {
             Ok(text) => text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -13,6 +13,7 @@ mod layer;
 mod masked_lm;
 mod packed;
 mod path;
+mod pointer;
 pub mod tokens;
 pub mod weights;
 
@@ -22,3 +23,4 @@ pub use layer::{LayerNorm, Linear, Phase};
 pub use masked_lm::{BertForMaskedLm, cross_entropy};
 pub use packed::{Packed, indices, upload};
 pub use path::{CannotCompute, Compute, Decision, DeviceFacts, Path};
+pub use pointer::Pointer;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::error::TokensError;
+use crate::pointer::Pointer;
 
 /// An added token, as `tokenizer.json` lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,9 +63,7 @@ pub fn added(folder: &Path) -> Result<Vec<Added>, TokensError> {
 /// A JSON file of a folder; null where there is none.
 pub(super) fn read(folder: &Path, file: &str) -> Result<Value, TokensError> {
     let path = folder.join(file);
-    if crate::weights::is_pointer(&path) {
-        return Err(TokensError::Pointer { path });
-    }
+    Pointer::refuse(&path)?;
     match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|error| TokensError::Unreadable { folder: folder.to_owned(), what: format!("{file}: {error}") }),

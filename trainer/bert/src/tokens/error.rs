@@ -1,6 +1,8 @@
 //! Why a model's tokenizer cannot be used.
 use std::{io, path::PathBuf};
 
+use crate::pointer::Pointer;
+
 /// A model's tokenizer cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
@@ -21,16 +23,9 @@ pub enum TokensError {
         #[source]
         source: io::Error,
     },
-    /// A file of it is a stand-in for one that Git LFS has not fetched.
-    #[error(
-        "`{}` is a Git LFS pointer, not the file itself\nhint: git -C {} lfs pull",
-        path.display(),
-        path.parent().unwrap_or(path).display()
-    )]
-    Pointer {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A file that Git LFS has not fetched.
+    #[error(transparent)]
+    Pointer(#[from] Pointer),
     /// It has more tokens than ids of 16 bits.
     #[error(
         "the tokenizer of `{}` has {found} tokens, and this build supports up to 65,536\nhint: use a model with fewer, such as bert-base-cased",

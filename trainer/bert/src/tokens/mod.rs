@@ -12,7 +12,7 @@ use tokenizers::{
 pub use added::{Added, added};
 pub use error::TokensError;
 
-use crate::{BertConfig, weights::is_pointer};
+use crate::{BertConfig, pointer::Pointer};
 use added::read;
 use serde::{Deserialize, Serialize};
 
@@ -101,9 +101,7 @@ pub struct Encoded {
 pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
     let broken = |what: String| TokensError::Unreadable { folder: folder.to_owned(), what };
     let file = folder.join("tokenizer.json");
-    if is_pointer(&file) {
-        return Err(TokensError::Pointer { path: file });
-    }
+    Pointer::refuse(&file)?;
     if file.is_file() {
         let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| broken(error.to_string()))?;
         // Files of some models cut and pad.

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 use schemas::StoreError;
 
 use super::{format::Foreign, names::Names};
+use crate::pointer::Pointer;
 
 /// Weights cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -21,16 +22,9 @@ pub enum WeightsError {
         /// What it has instead.
         foreign: Option<Foreign>,
     },
-    /// A file is a stand-in for one that Git LFS has not fetched.
-    #[error(
-        "`{}` is a Git LFS pointer, not the file itself\nhint: git -C {} lfs pull",
-        path.display(),
-        path.parent().unwrap_or(path).display()
-    )]
-    Pointer {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A file that Git LFS has not fetched.
+    #[error(transparent)]
+    Pointer(#[from] Pointer),
     /// Files that the list of weights names are not there.
     #[error(
         "`{}` names {parts} files, and {missing} of them {} missing, {first} first\nhint: fetch it into the same folder",

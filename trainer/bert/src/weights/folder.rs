@@ -5,9 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::pointer::Pointer;
+
 use super::{
     error::WeightsError,
-    format::{Foreign, INDEX, WEIGHTS, foreign, is_pointer},
+    format::{Foreign, INDEX, WEIGHTS, foreign},
 };
 
 /// Every file with weights of a folder, one or many, whether or not it is there.
@@ -28,18 +30,14 @@ pub fn listed(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let foreign = foreign(folder);
-            return Err(match &foreign {
-                Some(Foreign::Pickled(file)) if is_pointer(&folder.join(file)) => {
-                    WeightsError::Pointer { path: folder.join(file) }
-                }
-                _ => WeightsError::Absent { folder: folder.to_owned(), foreign },
-            });
+            if let Some(Foreign::Pickled(file)) = &foreign {
+                Pointer::refuse(&folder.join(file))?;
+            }
+            return Err(WeightsError::Absent { folder: folder.to_owned(), foreign });
         }
         Err(source) => return Err(WeightsError::Io { path, source }),
     };
-    if is_pointer(&path) {
-        return Err(WeightsError::Pointer { path });
-    }
+    Pointer::refuse(&path)?;
     let index: Index = serde_json::from_slice(&bytes).map_err(|source| WeightsError::Index { path, source })?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
@@ -61,8 +59,6 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
             first,
         });
     }
-    match files.iter().find(|file| is_pointer(file)) {
-        Some(path) => Err(WeightsError::Pointer { path: path.clone() }),
-        None => Ok(files),
-    }
+    files.iter().try_for_each(|file| Pointer::refuse(file))?;
+    Ok(files)
 }

@@ -1,5 +1,5 @@
 //! Formats of weights: the one that is read, and those that a folder may have instead.
-use std::{collections::BTreeSet, fmt, fs, io::Read, path::Path};
+use std::{collections::BTreeSet, fmt, fs, path::Path};
 
 /// The file of the weights, where they are one file.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -109,14 +109,4 @@ pub fn foreign(folder: &Path) -> Option<Foreign> {
         return Some(Foreign::Parts(file.clone()));
     }
     other(".safetensors").map(Foreign::Renamed).or_else(|| other(".bin").or_else(|| other(".pt")).map(Foreign::Pickled))
-}
-
-/// What a pointer file of Git LFS begins with.
-const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
-
-/// Whether a file is a stand-in that Git LFS left for one that it has not fetched.
-pub fn is_pointer(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(POINTER.len() as u64).read_to_end(&mut start));
-    read.is_ok() && start == POINTER
 }

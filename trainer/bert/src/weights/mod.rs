@@ -25,7 +25,7 @@ use names::Naming;
 
 pub use error::WeightsError;
 pub use folder::{files, listed};
-pub use format::{Foreign, INDEX, WEIGHTS, foreign, is_pointer};
+pub use format::{Foreign, INDEX, WEIGHTS, foreign};
 pub use names::Names;
 
 /// What reading a folder found besides the weights of the encoder.
