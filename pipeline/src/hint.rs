@@ -1,5 +1,5 @@
 //! What a user should do about a stored file that is missing or is not as it was written.
-use std::path::Path;
+use std::{io, path::Path};
 
 use schemas::{ManifestError, StoreError};
 
@@ -44,5 +44,13 @@ impl Hint for ManifestError {
             Self::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one".to_owned(),
             Self::Store(error) => error.hint_of(command),
         }
+    }
+}
+
+/// What to do about a file of the user's that cannot be read. `expected` says what it should be.
+pub(crate) fn unreadable(error: &io::Error, expected: &'static str) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => "the file is damaged: fetch or compress it again",
+        _ => expected,
     }
 }

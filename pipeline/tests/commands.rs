@@ -191,6 +191,14 @@ fn a_pool_that_cannot_be_used() {
     }
     fs::remove_file(raw.path("pool.txt")).unwrap();
     assert_snapshot!("pool_missing", raw.run(&[]));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, b"0.9\tkettle\n").unwrap();
+    let gzip = gzip.finish().unwrap();
+    for (damage, bytes) in [("cut short", &gzip[..gzip.len() - 9]), ("corrupt", &[&gzip[..10], &[0x07; 30]].concat())] {
+        fs::write(raw.path("pool.txt"), bytes).unwrap();
+        let said = raw.run(&[]);
+        assert!(said.contains(damage) && said.contains("hint: the file is damaged: fetch"), "{said}");
+    }
 }
 
 #[test]

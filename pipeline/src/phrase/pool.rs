@@ -32,7 +32,7 @@ use crate::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome},
     },
-    hint::Hint,
+    hint::{Hint, unreadable},
     settings::StepSettings,
     text,
 };
@@ -104,7 +104,11 @@ pub struct Made {
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// The file to import.
-    #[error("cannot read the phrase pool `{}`\nhint: POOL= names a file of `score<TAB>phrase` lines, plain, .gz or .zst", path.display())]
+    #[error(
+        "cannot read the phrase pool `{}`\nhint: {}",
+        path.display(),
+        unreadable(source, "POOL= names a file of `score<TAB>phrase` lines, plain, .gz or .zst")
+    )]
     Read {
         /// The file.
         path: PathBuf,

@@ -13,7 +13,7 @@ use schemas::{Rules, StoreError};
 
 use crate::{
     engine::{progress::Progress, stage::Threads},
-    hint::Hint,
+    hint::{Hint, unreadable},
 };
 
 pub mod read;
@@ -33,7 +33,11 @@ pub fn rules() -> Rules {
 #[derive(Debug, thiserror::Error)]
 pub enum MiningError {
     /// A text or list.
-    #[error("cannot read `{}`\nhint: a text or list is a file that is plain, .gz or .zst, one entry per line", path.display())]
+    #[error(
+        "cannot read `{}`\nhint: {}",
+        path.display(),
+        unreadable(source, "a text or list is a file that is plain, .gz or .zst, one entry per line")
+    )]
     Read {
         /// The file.
         path: PathBuf,
