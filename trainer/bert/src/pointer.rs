@@ -17,7 +17,7 @@ pub struct Pointer {
     pub path: PathBuf,
 }
 
-/// The first bytes of a pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
+/// The first bytes of a pointer (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
 const START: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 impl Pointer {
