@@ -41,6 +41,12 @@ impl Hint for ManifestError {
             Self::Malformed { .. } | Self::Changed { .. } => {
                 format!("\nhint: delete it and run `{command}` again; finished files are kept")
             }
+            Self::Format { path, found } if *found < u64::from(schemas::FORMAT) => {
+                let out = path.parent().and_then(Path::parent).filter(|out| !out.as_os_str().is_empty());
+                let option = if command == REMAKE { "OUT=" } else { "--out " };
+                let out = out.unwrap_or(Path::new(".")).display();
+                format!("\nhint: run `{command} {option}{out}` with all else as it was; it rebuilds the folder")
+            }
             Self::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one".to_owned(),
             Self::Store(error) => error.hint_of(command),
         }

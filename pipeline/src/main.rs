@@ -12,6 +12,7 @@ use pipeline::{
     engine::progress::{Log, NEW, Outcome, Progress, Stdout, count_of, short},
     look::{
         inspect::{InspectOptions, inspect},
+        leaks::leaks,
         overlap, phrases, titles,
         verify::verify,
     },
@@ -91,6 +92,14 @@ enum Command {
         /// Whether to use colours
         #[arg(long, value_enum, default_value_t)]
         color: Color,
+        /// Instead, count the held-out documents with a near duplicate in training
+        ///
+        /// Near duplicates share 90% of their three-word shingles (Jaccard similarity). Reads the whole corpus twice.
+        #[arg(long)]
+        leaks: bool,
+        /// With --leaks: the ratio of texts that the recipe holds out
+        #[arg(long, default_value_t = 0.01, value_parser = settings::ratio, requires = "leaks")]
+        held_out: f64,
     },
     /// Write a figure or a table about the shards
     #[command(subcommand)]
@@ -318,7 +327,11 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Ok(run.say_inspect()?)
         }
         Command::Verify { out } => Ok(verify(&out, &mut Stdout)?),
-        Command::Inspect { out, rows, shards, color } => {
+        Command::Inspect { out, leaks: true, held_out, .. } => {
+            leaks(&out, held_out, &Progress::new(Log::Text), &mut io::stdout().lock())?;
+            Ok(())
+        }
+        Command::Inspect { out, rows, shards, color, .. } => {
             let colour = match color {
                 Color::Always => true,
                 Color::Never => false,

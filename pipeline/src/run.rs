@@ -3,6 +3,7 @@
 //! Each step compares the key of its output with the key that the current inputs, options and rules give. A finished
 //! step is skipped, a stopped run resumes, and a changed input or option rebuilds the steps that depend on it.
 mod left_out;
+mod links;
 
 use std::{
     io,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use schemas::{
-    Attempt, Lock, Lockable, Manifest, ManifestError, StoreError, Task,
+    Attempt, Lock, Lockable, Manifest, ManifestError, Previous, StoreError, Task,
     manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, ShardsBody},
 };
 
@@ -20,7 +21,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{NEW, Outcome, Progress, STOPPED, count_of, quoted, short, thousands},
+        progress::{NEW, Outcome, Progress, STOPPED, count_of, older_format, quoted, short, thousands},
     },
     graph::associations::{self, GraphError},
     hint::Hint,
@@ -187,6 +188,7 @@ impl<'a> Run<'a> {
     /// Writes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let files = find(&self.settings.corpus, &self.settings.out)?;
+        self.skipped_files(&files)?;
         let (manifest, outcome) =
             corpus::make(step_settings(self.settings, &self.tokenizer), &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
@@ -229,6 +231,7 @@ impl<'a> Run<'a> {
             count_of(edges, "association", "associations")
         );
         self.step("graph", &holds, "graph", &outcome)?;
+        self.note_links(corpus, body)?;
         Ok(manifest)
     }
 
@@ -353,7 +356,8 @@ impl<'a> Run<'a> {
         graph: &Manifest<GraphBody>,
     ) -> Option<String> {
         let old = match self.sealed() {
-            Ok(Some(old)) => old.body,
+            Ok(Previous::Sealed(old)) => old.body,
+            Ok(Previous::OlderFormat(found)) => return Some(older_format(found)),
             _ if self.settings.out.join("shards").exists() => return Some(STOPPED.to_owned()),
             _ => return Some(NEW.to_owned()),
         };
@@ -396,11 +400,8 @@ impl<'a> Run<'a> {
     }
 
     /// The manifest of sealed shards, if there are any.
-    fn sealed(&self) -> Result<Option<Manifest<ShardsBody>>, ManifestError> {
-        match Manifest::read(&self.settings.out.join("shards")) {
-            Err(ManifestError::Absent { .. }) => Ok(None),
-            other => other.map(Some),
-        }
+    fn sealed(&self) -> Result<Previous<ShardsBody>, ManifestError> {
+        Manifest::read_previous(&self.settings.out.join("shards"))
     }
 
     fn same_tokenizer(&self, step: &str, found: &str) -> Result<(), ShardError> {

@@ -4,7 +4,7 @@ use std::{ops::Deref, path::PathBuf};
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use ebert_english::Model;
 use ebert_mining::Options;
-use schemas::manifest::{Hash, ShardOptions};
+use schemas::manifest::{self, Hash, ShardOptions};
 
 use crate::{
     engine::{progress::Log, stage::Threads},
@@ -50,6 +50,14 @@ pub struct Settings {
     /// Fewer MiB give more files, which more machines can share
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub bucket_mib: u64,
+    /// Reviews with the text of an earlier review, such as one under the ids of all variants of a product: `remove`
+    /// keeps the first, `keep` keeps all. Either way all or none of them are held out from training
+    #[arg(long, value_enum, default_value_t)]
+    pub copies: Copies,
+    /// Omit the table of interactions: who reviewed which product when. Reviewers are hashed, but whoever knows
+    /// their ids can compute the hashes
+    #[arg(long)]
+    pub no_interactions: bool,
     /// The ratio of records, and of lines of a --pool, that may be unreadable: 0.01 is 1%. Above it the run stops
     #[arg(long, default_value_t = 0.01, value_parser = ratio)]
     pub max_unreadable: f64,
@@ -100,6 +108,23 @@ pub enum Nouns {
     On,
 }
 
+/// What becomes of reviews with the text of an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Copies {
+    #[default]
+    Remove,
+    Keep,
+}
+
+impl From<Copies> for manifest::Copies {
+    fn from(copies: Copies) -> Self {
+        match copies {
+            Copies::Remove => Self::Remove,
+            Copies::Keep => Self::Keep,
+        }
+    }
+}
+
 impl Settings {
     pub fn threads(&self) -> Threads {
         threads(self.threads)
@@ -109,11 +134,17 @@ impl Settings {
         self.nouns == Nouns::On
     }
 
+    /// Whether the corpus has a table of interactions.
+    pub fn interactions(&self) -> bool {
+        !self.no_interactions
+    }
+
     /// The options that the shards' manifest states.
     pub(crate) fn shard_options(&self) -> ShardOptions {
         let nouns = self.finds_nouns();
         let tagger = nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
-        ShardOptions { nouns, tagger, max_per_product: self.max_per_product, draws: self.draws }
+        let (max_per_product, draws, copies) = (self.max_per_product, self.draws, self.copies.into());
+        ShardOptions { nouns, tagger, max_per_product, draws, copies }
     }
 }
 
@@ -151,7 +182,11 @@ pub fn threads(given: Option<u16>) -> Threads {
     Threads::new(given.map_or(cores, usize::from))
 }
 
-fn ratio(text: &str) -> Result<f64, String> {
+/// Parses a ratio of the command line.
+///
+/// # Errors
+/// If it is not a number from 0 to 1.
+pub fn ratio(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
         _ => Err("expected a ratio from 0 to 1, such as 0.01".to_owned()),

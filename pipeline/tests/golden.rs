@@ -17,7 +17,7 @@ const STEPS: [Step; 5] = [
     Step {
         name: "corpus",
         folder: "corpus",
-        files: &["products", "reviews", "associations"],
+        files: &["products", "reviews", "interactions", "associations"],
         reads: &[],
         rules: &["clean", "corpus", "words"],
     },

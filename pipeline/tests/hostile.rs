@@ -172,10 +172,10 @@ fn ids_that_are_paths_and_quotes_stay_values() {
     ];
     let long = "x".repeat(100_000);
     let (mut file, mut reviews) = (hostile.raw("meta.json"), hostile.raw("reviews.json"));
-    for id in ids.iter().copied().chain([long.as_str()]) {
+    for (number, id) in ids.iter().copied().chain([long.as_str()]).enumerate() {
         let record = serde_json::json!({"asin": id, "title": "Kettle", "also_buy": ids, "brand": id, "category": [id]});
         writeln!(file, "{record}").unwrap();
-        let record = serde_json::json!({"asin": id, "reviewerID": id, "reviewText": "A kettle.", "overall": 5.0});
+        let record = serde_json::json!({"asin": id, "reviewerID": id, "reviewText": format!("Kettle {number}."), "overall": 5.0});
         writeln!(reviews, "{record}").unwrap();
     }
     // A name that would leave the folder if it were a part of a path.

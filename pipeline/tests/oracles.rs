@@ -17,7 +17,7 @@ use pipeline::{
 };
 use proptest::prelude::*;
 use schemas::{
-    CorpusTextRows, GraphEdgeRows, Manifest, SegmentRows,
+    CorpusTextRows, GraphEdgeRows, Manifest, SegmentRows, TextId,
     manifest::{CorpusBody, GraphBody, PoolBody, ShardsBody},
     open_corpus_products, open_corpus_reviews, open_graph_edges, open_pairs, open_segments,
     store::verify_file,
@@ -368,7 +368,9 @@ fn check_shards(out: &Path, stride: usize) {
                 for row in 0..segments.len() {
                     let segment = segments.get(row).unwrap();
                     let (id, ids) = (segment.document.get(), segment.input_ids);
-                    assert_eq!(id % tables.len() as u64, bucket as u64);
+                    let group = if kind == "products" { id } else { segment.text_id.get() };
+                    assert_eq!(group % tables.len() as u64, bucket as u64);
+                    assert_eq!(segment.text_id, TextId::of(&texts[&id]));
                     assert!(last < Some((id, segment.segment)), "sorted");
                     last = Some((id, segment.segment));
                     assert!((1..=max_tokens).contains(&ids.len()));
@@ -378,7 +380,7 @@ fn check_shards(out: &Path, stride: usize) {
                         documents.push((id, Vec::new(), Vec::new(), BTreeSet::new()));
                     }
                     let document = documents.last_mut().unwrap();
-                    assert_eq!((document.0, document.2.len()), (id, usize::from(segment.segment)));
+                    assert_eq!((document.0, document.2.len()), (id, segment.segment as usize));
                     let base = document.1.len() as u32;
                     for span in segment.phrases {
                         let range = span.tokens.tokens();

@@ -1,6 +1,6 @@
 //! The columns of every stored table, as Arrow schemas. List children are named `element`.
 pub use crate::{
-    corpus::{corpus_associations, corpus_products, corpus_reviews},
+    corpus::{corpus_associations, corpus_interactions, corpus_products, corpus_reviews},
     fields::element,
     graph::columns as graph_associations,
     pair::{columns as pairs, pair_product},

@@ -1,18 +1,23 @@
 //! Edges of the association graph: the rows of `graph/associations.parquet`.
 use std::{path::Path, sync::Arc};
 
-use arrow_array::{Array, RecordBatch, StringArray, builder::StringBuilder};
+use arrow_array::{
+    Array, Float32Array, RecordBatch, StringArray,
+    builder::{Float32Builder, StringBuilder},
+    cast::AsArray,
+    types::Float32Type,
+};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use crate::{
     Relation, UnknownRelation,
     fields::schema,
-    rows::{RowBuilder, RowWriter, Rows, texts},
+    rows::{RowBuilder, RowWriter, Rows, column, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };
 
 /// An undirected edge between two products of the corpus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GraphEdge<'a> {
     /// The product whose id is smaller.
     pub product_a: &'a str,
@@ -20,6 +25,8 @@ pub struct GraphEdge<'a> {
     pub product_b: &'a str,
     /// How the two are associated.
     pub relation: Relation,
+    /// How strong a derived association is; `None` for those that a dump states.
+    pub weight: Option<f32>,
 }
 
 /// `graph/associations.parquet`: undirected edges, `product_a < product_b`, sorted, each once.
@@ -28,6 +35,7 @@ pub fn columns() -> SchemaRef {
         Field::new("product_a", DataType::Utf8, false),
         Field::new("product_b", DataType::Utf8, false),
         Field::new("relation", DataType::Utf8, false),
+        Field::new("weight", DataType::Float32, true),
     ])
 }
 
@@ -55,6 +63,7 @@ pub struct GraphEdgeBuilder {
     a: StringBuilder,
     b: StringBuilder,
     relations: StringBuilder,
+    weights: Float32Builder,
     rows: usize,
 }
 
@@ -65,6 +74,7 @@ impl RowBuilder for GraphEdgeBuilder {
         self.a.append_value(row.product_a);
         self.b.append_value(row.product_b);
         self.relations.append_value(row.relation.as_str());
+        self.weights.append_option(row.weight);
         self.rows += 1;
     }
 
@@ -75,7 +85,12 @@ impl RowBuilder for GraphEdgeBuilder {
     fn finish(mut self) -> Result<RecordBatch, ArrowError> {
         RecordBatch::try_new(
             columns(),
-            vec![Arc::new(self.a.finish()), Arc::new(self.b.finish()), Arc::new(self.relations.finish())],
+            vec![
+                Arc::new(self.a.finish()),
+                Arc::new(self.b.finish()),
+                Arc::new(self.relations.finish()),
+                Arc::new(self.weights.finish()),
+            ],
         )
     }
 }
@@ -86,13 +101,19 @@ pub struct GraphEdgeRows {
     a: StringArray,
     b: StringArray,
     relations: StringArray,
+    weights: Float32Array,
 }
 
 impl Rows for GraphEdgeRows {
-    const COLUMNS: &'static [&'static str] = &["product_a", "product_b", "relation"];
+    const COLUMNS: &'static [&'static str] = &["product_a", "product_b", "relation", "weight"];
 
     fn new(batch: &RecordBatch) -> Self {
-        Self { a: texts(batch, "product_a"), b: texts(batch, "product_b"), relations: texts(batch, "relation") }
+        Self {
+            a: texts(batch, "product_a"),
+            b: texts(batch, "product_b"),
+            relations: texts(batch, "relation"),
+            weights: column(batch, "weight").as_primitive::<Float32Type>().clone(),
+        }
     }
 }
 
@@ -116,6 +137,7 @@ impl GraphEdgeRows {
             product_a: self.a.value(row),
             product_b: self.b.value(row),
             relation: self.relations.value(row).parse()?,
+            weight: self.weights.is_valid(row).then(|| self.weights.value(row)),
         })
     }
 

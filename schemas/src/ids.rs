@@ -1,4 +1,4 @@
-//! Ids of documents and phrases, and token ranges within a segment.
+//! Ids of documents, texts, reviewers and phrases, and token ranges within a segment.
 use std::{fmt, ops::Range};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -33,22 +33,87 @@ impl DocumentId {
     pub const fn get(self) -> u64 {
         self.0
     }
-
-    /// Number of the document's bucket, below `buckets`.
-    pub const fn bucket(self, buckets: u32) -> u32 {
-        (self.0 % buckets as u64) as u32
-    }
-
-    /// Whether the document is held out: never trained on, but measured on. `share` of all documents
-    /// (0 to 1) are. `seed` is the seed of the shards, so that all runs over them hold out the same.
-    pub fn is_held_out(self, seed: u64, share: f64) -> bool {
-        Draws::new(seed, "held-out", &self.0.to_le_bytes()).unit() < share
-    }
 }
 
 impl fmt::Display for DocumentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Identifies a text: documents with the same letters and digits have the same text id.
+///
+/// The same review often stands under the ids of all variants of a product, with other punctuation.
+/// The text id decides which documents are copies, and which are held out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct TextId(u64);
+
+impl TextId {
+    /// The id that a file stores.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The id of a text: xxh3-64 of its lower-case letters and digits. A text without any is hashed
+    /// as it is.
+    ///
+    /// ```
+    /// use schemas::TextId;
+    ///
+    /// assert_eq!(TextId::of("Fits well!"), TextId::of("fits\nWELL"));
+    /// assert_ne!(TextId::of(":-)"), TextId::of(":-("));
+    /// ```
+    pub fn of(text: &str) -> Self {
+        let mut plain = String::with_capacity(text.len());
+        if text.is_ascii() {
+            plain.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
+        } else {
+            // Not character by character: a sigma at the end of a word has its own lower case.
+            plain.extend(text.to_lowercase().chars().filter(|c| c.is_alphanumeric()));
+        }
+        Self(xxh3_64(if plain.is_empty() { text } else { &plain }.as_bytes()))
+    }
+
+    /// The number that a file stores.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Whether the text is held out: never trained on, but measured on. `ratio` of all texts (0 to 1)
+    /// are. `seed` is the seed of the shards, so that all runs over them hold out the same.
+    pub fn is_held_out(self, seed: u64, ratio: f64) -> bool {
+        Draws::new(seed, "held-out", &self.0.to_le_bytes()).unit() < ratio
+    }
+}
+
+impl fmt::Display for TextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Stands for a reviewer: a hash of the dump's id.
+///
+/// It hides no one: whoever knows an id of the dump can compute its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct ReviewerId(u64);
+
+impl ReviewerId {
+    /// The id that a file stores.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The id of a reviewer of a dump.
+    pub fn of(reviewer: &str) -> Self {
+        Self(hash_fields("reviewer", &[reviewer]))
+    }
+
+    /// The number that a file stores.
+    pub const fn get(self) -> u64 {
+        self.0
     }
 }
 
@@ -132,14 +197,42 @@ mod tests {
     }
 
     #[test]
-    fn about_the_share_is_held_out() {
-        let held = (0..100_000).filter(|&i| DocumentId::new(i).is_held_out(0, 0.01)).count();
+    fn a_text_is_its_letters_and_digits() {
+        let plain = |text: &str| -> String { text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect() };
+        for (text, same, is_same) in [
+            ("Loose strap\nbroke !", "loose strap broke.", true),
+            ("Café No. 3", "CAFÉ NO 3", true),
+            ("ΟΔΟΣ", "οδος", true),
+            ("ΟΔΟΣ ΑΒ", "οδοσ αβ", false),
+            ("cafe", "café", false),
+            ("...", "!!!", false),
+            ("...", "...", true),
+            ("a1", "a2", false),
+            ("İ", "i\u{307}", true),
+        ] {
+            assert_eq!(TextId::of(text) == TextId::of(same), is_same, "{text} {same}");
+        }
+        assert_eq!(TextId::of("Good!").get(), xxh3_64(b"good"));
+        assert_eq!(TextId::of("İ x²").get(), xxh3_64(plain("İ x²").as_bytes()));
+        assert_eq!(TextId::of("!?").get(), xxh3_64(b"!?"));
+    }
+
+    #[test]
+    fn about_the_ratio_is_held_out() {
+        let held = (0..100_000).filter(|&i| TextId::new(i).is_held_out(0, 0.01)).count();
         assert!((880..1120).contains(&held), "{held}");
-        assert!(!(0..1000).any(|i| DocumentId::new(i).is_held_out(0, 0.0)));
-        assert!((0..1000).all(|i| DocumentId::new(i).is_held_out(0, 1.0)));
+        assert!(!(0..1000).any(|i| TextId::new(i).is_held_out(0, 0.0)));
+        assert!((0..1000).all(|i| TextId::new(i).is_held_out(0, 1.0)));
     }
 
     proptest! {
+        #[test]
+        fn the_fast_path_for_ascii_is_the_rule(text in "[ -~]{0,40}") {
+            let plain: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+            let hashed = if plain.is_empty() { &text } else { &plain };
+            prop_assert_eq!(TextId::of(&text).get(), xxh3_64(hashed.as_bytes()));
+        }
+
         #[test]
         fn ranges_keep_their_tokens(start in 0usize..70_000, length in 0usize..70_000) {
             match TokenRange::new(start..start + length) {

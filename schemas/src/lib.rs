@@ -10,6 +10,7 @@
 //! |---|---|---|---|
 //! | `corpus/products-*.parquet` | [`CorpusProduct`] | [`create_corpus_products`] | [`open_corpus_products`] |
 //! | `corpus/reviews-*.parquet` | [`CorpusReview`] | [`create_corpus_reviews`] | [`open_corpus_reviews`] |
+//! | `corpus/interactions-*.parquet` | [`CorpusInteraction`] | [`create_corpus_interactions`] | [`open_corpus_interactions`] |
 //! | `corpus/associations-*.parquet` | [`CorpusAssociation`] | [`create_corpus_associations`] | [`open_corpus_associations`] |
 //! | `pool/phrases.parquet` | [`PoolPhrase`] | [`create_pool_phrases`] | [`open_pool_phrases`] |
 //! | `graph/associations.parquet` | [`GraphEdge`] | [`create_graph_edges`] | [`open_graph_edges`] |
@@ -25,7 +26,7 @@
 //!
 //! * [`store`] writes files that are complete or absent, and checks their hashes.
 //! * [`Lockable`] is a folder that one process writes at a time.
-//! * [`DocumentId`], [`PhraseId`], [`TokenRange`] and [`Relation`] are the names of things.
+//! * [`DocumentId`], [`TextId`], [`ReviewerId`], [`PhraseId`], [`TokenRange`] and [`Relation`] are the names of things.
 //! * [`Draws`] are keyed random numbers. [`Task`] is one process's share of the work.
 //! * [`explain`] prints an error with its causes and its hint.
 //!
@@ -35,12 +36,13 @@
 //! threads can build them.
 //!
 //! ```
-//! use schemas::{DocumentId, Segment, SegmentBuilder, SegmentRows, create_segments, open_segments};
+//! use schemas::{DocumentId, Segment, SegmentBuilder, SegmentRows, TextId, create_segments, open_segments};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! let path = folder.path().join("products-00000.parquet");
 //! let segment = Segment {
 //!     document: DocumentId::of_product("B000TBZHNK"),
+//!     text_id: TextId::of("Hello, world"),
 //!     product: Some("B000TBZHNK"),
 //!     segment: 0,
 //!     input_ids: &[7592, 2088],
@@ -68,11 +70,8 @@
 //! let path = folder.path().join("products-00000.parquet");
 //! let mut products = create_corpus_products(&path)?;
 //! products.push(&CorpusProduct {
-//!     product_id: "B000TBZHNK",
-//!     title: "Steel kettle",
-//!     text: "Steel kettle\nBoils water.",
 //!     categories: vec!["Kitchen", "Kettles"],
-//!     ..Default::default()
+//!     ..CorpusProduct::of("B000TBZHNK", "Steel kettle", "Steel kettle\nBoils water.")
 //! })?;
 //! let written = products.finish()?.commit()?;
 //! assert_eq!((written.name.as_str(), written.rows), ("products-00000.parquet", 1));
@@ -115,20 +114,21 @@ mod task;
 
 #[cfg(feature = "tables")]
 pub use corpus::{
-    CorpusAssociation, CorpusAssociationBuilder, CorpusAssociationRows, CorpusNameRows, CorpusProduct,
-    CorpusProductBuilder, CorpusProductRows, CorpusReview, CorpusReviewBuilder, CorpusReviewRows, CorpusText,
-    CorpusTextRows, create_corpus_associations, create_corpus_products, create_corpus_reviews,
-    open_corpus_associations, open_corpus_products, open_corpus_reviews,
+    CorpusAssociation, CorpusAssociationBuilder, CorpusAssociationRows, CorpusInteraction, CorpusInteractionBuilder,
+    CorpusInteractionRows, CorpusNameRows, CorpusProduct, CorpusProductBuilder, CorpusProductRows, CorpusReview,
+    CorpusReviewBuilder, CorpusReviewRows, CorpusText, CorpusTextRows, create_corpus_associations,
+    create_corpus_interactions, create_corpus_products, create_corpus_reviews, open_corpus_associations,
+    open_corpus_interactions, open_corpus_products, open_corpus_reviews,
 };
 pub use draw::Draws;
 pub use failure::{explain, in_a_line};
 #[cfg(feature = "tables")]
 pub use graph::{GraphEdge, GraphEdgeBuilder, GraphEdgeRows, create_graph_edges, open_graph_edges};
-pub use ids::{DocumentId, PhraseId, TokenRange};
+pub use ids::{DocumentId, PhraseId, ReviewerId, TextId, TokenRange};
 #[cfg(feature = "tables")]
 pub use lock::{Attempt, Lock, Lockable};
 #[cfg(feature = "tables")]
-pub use manifest::{Counts, FORMAT, Manifest, ManifestError};
+pub use manifest::{Counts, FORMAT, Manifest, ManifestError, Previous};
 #[cfg(feature = "tables")]
 pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
 #[cfg(feature = "tables")]
@@ -140,8 +140,8 @@ pub use rows::{RowBuilder, RowWriter, Rows};
 pub use rules::Rules;
 #[cfg(feature = "tables")]
 pub use segment::{
-    PhraseSpan, Segment, SegmentBuilder, SegmentRows, SegmentTokenRows, SegmentTokens, SpanOutside, create_segments,
-    open_segments, segment_names,
+    PhraseSpan, Segment, SegmentBuilder, SegmentName, SegmentRows, SegmentTokenRows, SegmentTokens, SpanOutside,
+    create_segments, open_segments, segment_names,
 };
 #[cfg(feature = "tables")]
 pub use store::{FileEntry, StoreError};

@@ -2,12 +2,13 @@
 use std::{path::Path, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, ListArray, RecordBatch, StringArray, StructArray, builder::StringBuilder, cast::AsArray,
+    Array, ArrayRef, ListArray, RecordBatch, StringArray, StructArray, UInt64Array, builder::StringBuilder,
+    cast::AsArray, types::UInt64Type,
 };
 use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
 use crate::{
-    Relation, UnknownRelation,
+    Relation, TextId, UnknownRelation,
     fields::{list, schema},
     rows::{Rows, column, texts},
     segment::{id_lists, slice_of},
@@ -19,11 +20,13 @@ use crate::{
 pub struct PairProduct<'a> {
     /// The product.
     pub product: &'a str,
+    /// The id of its whole text.
+    pub text_id: TextId,
     /// WordPiece ids, no special tokens.
     pub input_ids: &'a [u16],
 }
 
-/// Two associated products, and a product that is not associated with the first.
+/// Two associated products, and a product that is not associated with the first and has another text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
     /// How the two are associated.
@@ -40,6 +43,7 @@ pub struct Pair<'a> {
 pub fn pair_product() -> Fields {
     Fields::from(vec![
         Field::new("product_id", DataType::Utf8, false),
+        Field::new("text_id", DataType::UInt64, false),
         Field::new("input_ids", list(DataType::UInt16), false),
     ])
 }
@@ -61,7 +65,14 @@ const LAYOUT: Layout = Layout {
         "neighbor.input_ids.list.element",
         "negative.input_ids.list.element",
     ],
-    plain: &["anchor.product_id", "neighbor.product_id", "negative.product_id"],
+    plain: &[
+        "anchor.product_id",
+        "neighbor.product_id",
+        "negative.product_id",
+        "anchor.text_id",
+        "neighbor.text_id",
+        "negative.text_id",
+    ],
     row_group_bytes: 16 << 20,
 };
 
@@ -91,6 +102,7 @@ pub struct PairBuilder {
 #[derive(Debug, Default)]
 struct Side {
     products: StringBuilder,
+    text_ids: Vec<u64>,
     ids: Vec<u16>,
     ends: Vec<i32>,
 }
@@ -98,12 +110,17 @@ struct Side {
 impl Side {
     fn push(&mut self, side: PairProduct<'_>) {
         self.products.append_value(side.product);
+        self.text_ids.push(side.text_id.get());
         self.ids.extend_from_slice(side.input_ids);
         self.ends.push(self.ids.len() as i32);
     }
 
     fn finish(mut self) -> Result<ArrayRef, ArrowError> {
-        let arrays: Vec<ArrayRef> = vec![Arc::new(self.products.finish()), Arc::new(id_lists(self.ids, self.ends)?)];
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(self.products.finish()),
+            Arc::new(UInt64Array::from(self.text_ids)),
+            Arc::new(id_lists(self.ids, self.ends)?),
+        ];
         Ok(Arc::new(StructArray::try_new(pair_product(), arrays, None)?))
     }
 }
@@ -143,7 +160,24 @@ impl PairBuilder {
 #[derive(Debug)]
 pub struct PairRows {
     relations: StringArray,
-    sides: [(StringArray, ListArray); 3],
+    sides: [SideRows; 3],
+}
+
+#[derive(Debug)]
+struct SideRows {
+    products: StringArray,
+    text_ids: UInt64Array,
+    input_ids: ListArray,
+}
+
+impl SideRows {
+    fn get(&self, row: usize) -> PairProduct<'_> {
+        PairProduct {
+            product: self.products.value(row),
+            text_id: TextId::new(self.text_ids.value(row)),
+            input_ids: slice_of(&self.input_ids, row),
+        }
+    }
 }
 
 impl Rows for PairRows {
@@ -152,7 +186,11 @@ impl Rows for PairRows {
     fn new(batch: &RecordBatch) -> Self {
         let side = |name| {
             let side = column(batch, name).as_struct();
-            (side.column(0).as_string::<i32>().clone(), side.column(1).as_list::<i32>().clone())
+            SideRows {
+                products: side.column(0).as_string::<i32>().clone(),
+                text_ids: side.column(1).as_primitive::<UInt64Type>().clone(),
+                input_ids: side.column(2).as_list::<i32>().clone(),
+            }
         };
         Self { relations: texts(batch, "relation"), sides: ["anchor", "neighbor", "negative"].map(side) }
     }
@@ -183,14 +221,11 @@ impl PairRows {
     /// When this build does not know its relation.
     pub fn get(&self, row: usize) -> Result<Pair<'_>, UnknownRelation> {
         let [anchor, neighbor, negative] = &self.sides;
-        fn read(side: &(StringArray, ListArray), row: usize) -> PairProduct<'_> {
-            PairProduct { product: side.0.value(row), input_ids: slice_of(&side.1, row) }
-        }
         Ok(Pair {
             relation: self.relations.value(row).parse()?,
-            anchor: read(anchor, row),
-            neighbor: read(neighbor, row),
-            negative: read(negative, row),
+            anchor: anchor.get(row),
+            neighbor: neighbor.get(row),
+            negative: negative.get(row),
         })
     }
 }

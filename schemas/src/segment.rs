@@ -12,7 +12,7 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
 use crate::{
-    DocumentId, PhraseId, TokenRange,
+    DocumentId, PhraseId, TextId, TokenRange,
     fields::{element, list, schema},
     rows::{Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
@@ -34,10 +34,12 @@ pub struct PhraseSpan {
 pub struct Segment<'a> {
     /// The document.
     pub document: DocumentId,
+    /// The id of the document's whole text.
+    pub text_id: TextId,
     /// The product, or the product that a review is of.
     pub product: Option<&'a str>,
     /// Number within the document, from 0.
-    pub segment: u16,
+    pub segment: u32,
     /// WordPiece ids, no special tokens.
     pub input_ids: &'a [u16],
     /// Every occurrence of a pool phrase, overlaps included, sorted by start, then length.
@@ -65,11 +67,14 @@ pub fn noun_phrase() -> Fields {
 pub fn columns() -> SchemaRef {
     schema(vec![
         Field::new("document_id", DataType::UInt64, false),
+        Field::new("text_id", DataType::UInt64, false),
         Field::new("product_id", DataType::Utf8, true),
-        Field::new("segment", DataType::UInt16, false),
+        Field::new("segment", DataType::UInt32, false),
         Field::new("input_ids", list(DataType::UInt16), false),
         Field::new("phrases", list(DataType::Struct(phrase_span())), false),
         Field::new("noun_phrases", list(DataType::Struct(noun_phrase())), false),
+        // Null for WordPiece, whose vocabulary tells.
+        Field::new("word_starts", list(DataType::UInt16), true),
     ])
 }
 
@@ -80,7 +85,7 @@ const LAYOUT: Layout = Layout {
         "phrases.list.element.phrase_id",
         "noun_phrases.list.element.start",
     ],
-    plain: &["document_id"],
+    plain: &["document_id", "text_id"],
     // 2 bytes per token and 12 per span: about 4 M tokens.
     row_group_bytes: 16 << 20,
 };
@@ -101,32 +106,48 @@ pub fn open_segments(path: &Path) -> Result<TableReader, StoreError> {
     TableReader::open(path, &columns())
 }
 
-/// The names (document and number within it) of the segments of one row group, without their contents.
+/// Which segment a row is, without its contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentName {
+    /// The document.
+    pub document: DocumentId,
+    /// The id of the document's whole text.
+    pub text_id: TextId,
+    /// Number within the document, from 0.
+    pub segment: u32,
+}
+
+/// The names of the segments of one row group, without their contents.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn segment_names(table: &TableReader, group: usize) -> Result<Vec<(DocumentId, u16)>, StoreError> {
+pub fn segment_names(table: &TableReader, group: usize) -> Result<Vec<SegmentName>, StoreError> {
     let mut names = Vec::new();
     for rows in table.read_group::<SegmentNameRows>(group, 1 << 16)? {
-        let rows = rows?;
-        let documents = rows.documents.values().iter().map(|&id| DocumentId::new(id));
-        names.extend(documents.zip(rows.segments.values().iter().copied()));
+        let SegmentNameRows { documents, text_ids, segments } = rows?;
+        names.extend((0..documents.len()).map(|row| SegmentName {
+            document: DocumentId::new(documents.value(row)),
+            text_id: TextId::new(text_ids.value(row)),
+            segment: segments.value(row),
+        }));
     }
     Ok(names)
 }
 
 struct SegmentNameRows {
     documents: UInt64Array,
-    segments: UInt16Array,
+    text_ids: UInt64Array,
+    segments: UInt32Array,
 }
 
 impl Rows for SegmentNameRows {
-    const COLUMNS: &'static [&'static str] = &["document_id", "segment"];
+    const COLUMNS: &'static [&'static str] = &["document_id", "text_id", "segment"];
 
     fn new(batch: &RecordBatch) -> Self {
         Self {
             documents: column(batch, "document_id").as_primitive::<UInt64Type>().clone(),
-            segments: column(batch, "segment").as_primitive::<UInt16Type>().clone(),
+            text_ids: column(batch, "text_id").as_primitive::<UInt64Type>().clone(),
+            segments: column(batch, "segment").as_primitive::<UInt32Type>().clone(),
         }
     }
 }
@@ -135,8 +156,9 @@ impl Rows for SegmentNameRows {
 #[derive(Debug, Default)]
 pub struct SegmentBuilder {
     documents: Vec<u64>,
+    text_ids: Vec<u64>,
     products: StringBuilder,
-    segments: Vec<u16>,
+    segments: Vec<u32>,
     input_ids: Vec<u16>,
     id_ends: Vec<i32>,
     phrase_starts: Vec<u16>,
@@ -153,6 +175,7 @@ impl SegmentBuilder {
     /// Appends a row.
     pub fn push(&mut self, row: &Segment<'_>) {
         self.documents.push(row.document.get());
+        self.text_ids.push(row.text_id.get());
         self.products.append_option(row.product);
         self.segments.push(row.segment);
         self.input_ids.extend_from_slice(row.input_ids);
@@ -205,15 +228,18 @@ impl SegmentBuilder {
             vec![Arc::new(UInt16Array::from(self.noun_starts)), Arc::new(UInt16Array::from(self.noun_lengths))],
             self.noun_ends,
         )?;
+        let rows = self.documents.len();
         RecordBatch::try_new(
             columns(),
             vec![
                 Arc::new(UInt64Array::from(self.documents)),
+                Arc::new(UInt64Array::from(self.text_ids)),
                 Arc::new(self.products.finish()),
-                Arc::new(UInt16Array::from(self.segments)),
+                Arc::new(UInt32Array::from(self.segments)),
                 Arc::new(id_lists(self.input_ids, self.id_ends)?),
                 Arc::new(phrases),
                 Arc::new(nouns),
+                Arc::new(ListArray::new_null(element(DataType::UInt16), rows)),
             ],
         )
     }
@@ -233,8 +259,9 @@ fn offsets(mut ends: Vec<i32>) -> OffsetBuffer<i32> {
 #[derive(Debug)]
 pub struct SegmentRows {
     documents: UInt64Array,
+    text_ids: UInt64Array,
     products: StringArray,
-    segments: UInt16Array,
+    segments: UInt32Array,
     input_ids: ListArray,
     phrases: ListArray,
     nouns: ListArray,
@@ -251,7 +278,7 @@ pub struct SpanOutside {
     /// The document.
     pub document: DocumentId,
     /// The segment.
-    pub segment: u16,
+    pub segment: u32,
     /// First token of the span.
     pub start: u16,
     /// Its tokens.
@@ -262,14 +289,15 @@ pub struct SpanOutside {
 
 impl Rows for SegmentRows {
     const COLUMNS: &'static [&'static str] =
-        &["document_id", "product_id", "segment", "input_ids", "phrases", "noun_phrases"];
+        &["document_id", "text_id", "product_id", "segment", "input_ids", "phrases", "noun_phrases"];
 
     fn new(batch: &RecordBatch) -> Self {
         let lists = |name| column(batch, name).as_list::<i32>().clone();
         Self {
             documents: column(batch, "document_id").as_primitive::<UInt64Type>().clone(),
+            text_ids: column(batch, "text_id").as_primitive::<UInt64Type>().clone(),
             products: texts(batch, "product_id"),
-            segments: column(batch, "segment").as_primitive::<UInt16Type>().clone(),
+            segments: column(batch, "segment").as_primitive::<UInt32Type>().clone(),
             input_ids: lists("input_ids"),
             phrases: lists("phrases"),
             nouns: lists("noun_phrases"),
@@ -332,18 +360,27 @@ impl SegmentRows {
         for i in 0..nouns.len() {
             self.noun_ranges.push(range(starts.value(i), lengths.value(i))?);
         }
-        let product = optional(&self.products, row);
-        Ok(Segment { document, product, segment, input_ids, phrases: &self.spans, noun_phrases: &self.noun_ranges })
+        Ok(Segment {
+            document,
+            text_id: TextId::new(self.text_ids.value(row)),
+            product: optional(&self.products, row),
+            segment,
+            input_ids,
+            phrases: &self.spans,
+            noun_phrases: &self.noun_ranges,
+        })
     }
 }
 
 /// What [`SegmentTokenRows`] reads of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentTokens<'a> {
+    /// The id of the document's whole text.
+    pub text_id: TextId,
     /// The product, or the product that a review is of.
     pub product: Option<&'a str>,
     /// Number within the document, from 0.
-    pub segment: u16,
+    pub segment: u32,
     /// WordPiece ids, no special tokens.
     pub input_ids: &'a [u16],
 }
@@ -351,18 +388,20 @@ pub struct SegmentTokens<'a> {
 /// The tokens of a batch of segments, without spans.
 #[derive(Debug)]
 pub struct SegmentTokenRows {
+    text_ids: UInt64Array,
     products: StringArray,
-    segments: UInt16Array,
+    segments: UInt32Array,
     input_ids: ListArray,
 }
 
 impl Rows for SegmentTokenRows {
-    const COLUMNS: &'static [&'static str] = &["product_id", "segment", "input_ids"];
+    const COLUMNS: &'static [&'static str] = &["text_id", "product_id", "segment", "input_ids"];
 
     fn new(batch: &RecordBatch) -> Self {
         Self {
+            text_ids: column(batch, "text_id").as_primitive::<UInt64Type>().clone(),
             products: texts(batch, "product_id"),
-            segments: column(batch, "segment").as_primitive::<UInt16Type>().clone(),
+            segments: column(batch, "segment").as_primitive::<UInt32Type>().clone(),
             input_ids: column(batch, "input_ids").as_list::<i32>().clone(),
         }
     }
@@ -372,6 +411,7 @@ impl SegmentTokenRows {
     /// All rows.
     pub fn iter(&self) -> impl Iterator<Item = SegmentTokens<'_>> {
         (0..self.segments.len()).map(|row| SegmentTokens {
+            text_id: TextId::new(self.text_ids.value(row)),
             product: optional(&self.products, row),
             segment: self.segments.value(row),
             input_ids: slice_of(&self.input_ids, row),

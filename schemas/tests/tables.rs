@@ -1,10 +1,11 @@
 //! What the builders write, the readers read.
 use proptest::prelude::*;
 use schemas::{
-    CorpusAssociation, CorpusAssociationRows, CorpusProduct, CorpusProductRows, CorpusReview, CorpusReviewRows,
-    DocumentId, GraphEdge, GraphEdgeRows, PhraseId, PoolPhrase, PoolPhraseRows, Relation, create_corpus_associations,
+    CorpusAssociation, CorpusAssociationRows, CorpusInteraction, CorpusInteractionRows, CorpusProduct,
+    CorpusProductRows, CorpusReview, CorpusReviewRows, DocumentId, GraphEdge, GraphEdgeRows, PhraseId, PoolPhrase,
+    PoolPhraseRows, Relation, ReviewerId, TextId, create_corpus_associations, create_corpus_interactions,
     create_corpus_products, create_corpus_reviews, create_graph_edges, create_pool_phrases, open_corpus_associations,
-    open_corpus_products, open_corpus_reviews, open_graph_edges, open_pool_phrases,
+    open_corpus_interactions, open_corpus_products, open_corpus_reviews, open_graph_edges, open_pool_phrases,
 };
 
 /// A text, or none, and a number.
@@ -12,6 +13,10 @@ type Value = (Option<String>, u32);
 
 fn values() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec((prop::option::of(".{0,12}"), any::<u32>()), 0..40)
+}
+
+fn weight(text: &str) -> Option<f32> {
+    (text.len() % 2 == 1).then_some(text.len() as f32)
 }
 
 fn relation(number: u32) -> Relation {
@@ -35,6 +40,7 @@ proptest! {
                 categories: lists.iter().take(*number as usize % 4).copied().collect(),
                 brand: text.as_deref(),
                 attributes: lists.iter().rev().take(*number as usize / 4 % 3).copied().collect(),
+                text_id: TextId::new(u64::from(*number)),
             })
             .collect();
         let mut table = create_corpus_products(&path).unwrap();
@@ -54,6 +60,7 @@ proptest! {
             .iter()
             .map(|(text, number)| CorpusReview {
                 review: DocumentId::new(u64::from(*number) << 32),
+                text_id: TextId::new(u64::from(*number)),
                 product_id: text.as_deref(),
                 text: text.as_deref().unwrap_or("text"),
                 rating: (number % 3 > 0).then_some(*number as f32),
@@ -77,7 +84,7 @@ proptest! {
             values.iter().map(|(text, number)| (text.as_deref().unwrap_or("B"), relation(*number))).collect();
         for &(text, relation) in &rows {
             found_table.push(&CorpusAssociation { product: text, other: "other", relation }).unwrap();
-            edge_table.push(&GraphEdge { product_a: "a", product_b: text, relation }).unwrap();
+            edge_table.push(&GraphEdge { product_a: "a", product_b: text, relation, weight: weight(text) }).unwrap();
         }
         found_table.finish().unwrap().commit().unwrap();
         edge_table.finish().unwrap().commit().unwrap();
@@ -87,7 +94,29 @@ proptest! {
         prop_assert!(read.map(|row| (row.product, row.relation)).eq(rows.iter().copied()));
         let batches: Vec<GraphEdgeRows> = open_graph_edges(&edges).unwrap().read(7).map(Result::unwrap).collect();
         let read = batches.iter().flat_map(GraphEdgeRows::iter).map(Result::unwrap);
-        prop_assert!(read.map(|row| (row.product_b, row.relation)).eq(rows.iter().copied()));
+        let edges = rows.iter().map(|&(text, relation)| (text, relation, weight(text)));
+        prop_assert!(read.map(|row| (row.product_b, row.relation, row.weight)).eq(edges));
+    }
+
+    #[test]
+    fn interactions(values in values(), piece in 1usize..50) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.parquet");
+        let rows: Vec<CorpusInteraction<'_>> = values
+            .iter()
+            .map(|(text, number)| CorpusInteraction {
+                reviewer: ReviewerId::new(u64::from(*number)),
+                product_id: text.as_deref().unwrap_or("B"),
+                time: text.as_ref().map(|_| i64::from(*number) - (1 << 31)),
+            })
+            .collect();
+        let mut table = create_corpus_interactions(&path).unwrap();
+        rows.iter().for_each(|row| table.push(row).unwrap());
+        table.finish().unwrap().commit().unwrap();
+        let batches: Vec<CorpusInteractionRows> =
+            open_corpus_interactions(&path).unwrap().read(piece).map(Result::unwrap).collect();
+        prop_assert!(batches.iter().all(|batch| !batch.is_empty() && batch.len() <= piece));
+        prop_assert!(batches.iter().flat_map(CorpusInteractionRows::iter).eq(rows));
     }
 
     #[test]

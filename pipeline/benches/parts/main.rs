@@ -41,7 +41,7 @@ fn seconds(work: impl FnOnce()) -> f64 {
 
 /// The texts of reviews, cleaned, up to `bytes`.
 fn read_texts(raw: &Path, bytes: usize) -> Result<Vec<String>> {
-    let mut lines = LineReader::new(open(raw, Arc::default())?.bytes);
+    let mut lines = LineReader::of_records(open(raw, Arc::default())?.bytes);
     let (mut texts, mut total) = (Vec::new(), 0);
     while let Some(batch) = lines.next_batch(1 << 20) {
         for line in batch.iter() {
@@ -255,7 +255,7 @@ fn main() -> Result<()> {
 /// CPU seconds of inflating, of reading records, and of cleaning them, for so many records of a file.
 fn from_the_file(raw: &Path, records: usize) -> Result<[(&'static str, f64); 3]> {
     let (mut inflate, mut read, mut cleaning, mut left) = (0.0, 0.0, 0.0, records);
-    let mut lines = LineReader::new(open(raw, Arc::default())?.bytes);
+    let mut lines = LineReader::of_records(open(raw, Arc::default())?.bytes);
     let mut text = String::new();
     while left > 0 {
         let mut next = None;

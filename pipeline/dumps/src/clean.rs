@@ -32,6 +32,11 @@
 //! product, `[[VIDEOID:…]]` becomes nothing. Many titles of the 2018 dump are the beginning of a
 //! page's script instead of a title; [`is_script`] recognises them.
 //!
+//! # Text that was encoded twice
+//!
+//! UTF-8 that some program decoded as Windows-1252, such as `Itâ€™s`, is repaired where it cannot be
+//! correct text. Correct text such as `SÃO PAULO` or `“MAÇÃ”` stays.
+//!
 //! # When `clean` is idempotent
 //!
 //! Markup may be escaped, so [`clean`] alternates between removing tags and unescaping until
@@ -47,6 +52,7 @@ use memchr::{memchr2, memmem};
 mod amazon;
 mod attributes;
 mod elements;
+mod encoding;
 mod entities;
 mod markup;
 #[cfg(test)]
@@ -54,8 +60,10 @@ mod tests;
 mod white_space;
 
 pub use amazon::is_script;
+pub(crate) use elements::is_element;
 
 use amazon::strip_references;
+use encoding::repair_encoding;
 use entities::unescape;
 use markup::strip_markup;
 use white_space::{Breaks, tidy};
@@ -83,16 +91,29 @@ pub fn clean_line(raw: &str, out: &mut String) {
 /// Returns whether the text has settled, so that another round would change nothing.
 fn clean_field(raw: &str, breaks: Breaks, out: &mut String) -> bool {
     let start = out.len();
-    tidy(raw, breaks, out);
+    // Before control characters and spaces go, which may be bytes of a character.
+    tidy(&repair_encoding(raw), breaks, out);
     for round in 0..=MAX_ROUNDS {
         let text = &out[start..];
         if memchr2(b'&', b'<', text.as_bytes()).is_none() && memmem::find(text.as_bytes(), b"[[").is_none() {
-            return true;
+            match repair_encoding(text) {
+                // Removing a control character may have joined the parts of a sequence.
+                Cow::Owned(repaired) => {
+                    out.truncate(start);
+                    tidy(&repaired, breaks, out);
+                    continue;
+                }
+                Cow::Borrowed(_) => return true,
+            }
         }
         // Tags before entities: `<a title="5 &gt; &quot;">` is one tag only while it is escaped.
         // The next round finds escaped tags; therefore the last round does not unescape.
         let stripped = strip_references(strip_markup(text));
         let plain = if round < MAX_ROUNDS { unescape(stripped) } else { stripped };
+        let plain = match repair_encoding(&plain) {
+            Cow::Owned(repaired) => Cow::Owned(repaired),
+            Cow::Borrowed(_) => plain,
+        };
         match plain {
             Cow::Owned(plain) if plain != text => {
                 out.truncate(start);

@@ -5,7 +5,9 @@
 //! with the same interface for all generations, and turns raw text into [clean] text.
 //!
 //! A file is recognised by its contents, not its name: the compression (none, gzip or zstd) by its
-//! first bytes, and the type of its records by their fields.
+//! first bytes, and the type of its records by their fields. The comma after a record and the
+//! brackets of an array with one record per line are left out. Any other file is named for what it
+//! is, such as a web page, an archive or a table.
 //!
 //! # Generations
 //!
@@ -13,18 +15,40 @@
 //! |---|---|---|---|
 //! | 2014, also as Python dicts | `asin`, `title`, `description`, `brand`, `categories` | `related`: `also_bought`, `bought_together` are complements; `also_viewed`, `buy_after_viewing` are substitutes | `asin`, `reviewerID`, `summary`, `reviewText`, `overall`, `unixReviewTime` |
 //! | 2018 | `asin`, `title`, `description`, `feature`, `category`, `brand`, `details` | `also_buy` are complements, `also_view` are substitutes | as 2014 |
-//! | 2023 | `parent_asin`, `title`, `features`, `description`, `categories`, `store`, `details` | `bought_together` are complements | `parent_asin` or `asin`, `user_id`, `title`, `text`, `rating`, `timestamp` |
+//! | 2023 | `parent_asin`, `title`, `subtitle`, `author`, `features`, `description`, `categories` or else `main_category`, `store`, `details` | `bought_together` are complements | `parent_asin` or `asin`, `user_id`, `title`, `text`, `rating`, `timestamp` |
 //!
 //! The dumps are described in McAuley et al. 2015 (2014 dump; also the source of complements and
 //! substitutes), Ni, Li and McAuley 2019 (2018 dump) and Hou et al. 2024 (2023 dump).
+//!
+//! # Fields in another shape
+//!
+//! Dumps go through pandas, a CSV, a warehouse or MongoDB before someone has them. Any field may
+//! then hold another type, and reads the same:
+//!
+//! | what it holds | example | read as |
+//! |---|---|---|
+//! | a list or a map in a string | `"['Kitchen', 'Mugs']"`, `"{\"Scent\": \"Cedar\"}"`, `"['a' 'b']"` of numpy | the list or the map |
+//! | a spelling of a missing value | `"nan"`, `"None"`, `"null"`, `"<NA>"`, `NaN` | no value |
+//! | a map where a list is usual | `{"0": "Kitchen", "1": "Mugs"}`, `[{"name": "Mugs"}]` | its values, or its name |
+//! | a number in an id | `31852`, `1384719342.0` | ten digits: `0000031852` |
+//! | extended JSON, or the `repr` of its types | `{"$numberInt": "5"}`, `Int64(5)`, `ObjectId('65a1')` | the scalar |
+//! | a date in a time | `{"$date": …}`, `"2009-09-13 00:00:00"` | the number of the dump |
+//!
+//! Text stays text: `[Sealed] tea tin` is no list. A value that is present and cannot be read is in
+//! [`Record::unread`], with its field and an [`UnreadReason`].
 //!
 //! # Main types
 //!
 //! * [`find()`] returns [`RawFiles`]: each [`DumpFile`] below a folder with its [`RecordType`], and
 //!   the files that are skipped, with a [`SkipReason`].
+//! * [`Skipped::hint`] tells what to do about a file that is not a dump: the command that decompresses,
+//!   converts or fetches it.
 //! * [`open()`] decompresses a file, and [`LineReader`] splits it into a [`LineBatch`] after another.
 //! * [`parse`] reads one line into a [`Record`].
-//! * [`clean::clean`] removes markup, entities and control characters from text.
+//! * [`clean::clean`] removes markup, entities and control characters from text, and repairs text
+//!   that was encoded twice.
+//! * [`DocumentBuilder`] turns a record into the text, categories and brand of a document, and
+//!   removes the boilerplate of the shop's pages. [`Removals`] counts what each [`Rule`] removed.
 //! * [`python::python_to_json`] converts the Python dicts of the 2014 dump.
 //!
 //! # Example: all records below a folder
@@ -40,7 +64,7 @@
 //! let files = find(corpus, Path::new("output"))?;
 //! for file in &files.recognised {
 //!     assert_eq!((file.name.as_str(), file.holds.unwrap().to_string()), ("meta.json", "2018 products".to_owned()));
-//!     let mut lines = LineReader::new(open(&file.path, Arc::default())?.bytes);
+//!     let mut lines = LineReader::of_records(open(&file.path, Arc::default())?.bytes);
 //!     while let Some(batch) = lines.next_batch(1 << 20) {
 //!         for line in batch.iter() {
 //!             match parse(line.bytes, |record| record.product_id().map(str::to_owned)) {
@@ -84,6 +108,23 @@
 //! # Ok::<(), ebert_dumps::MalformedRecord>(())
 //! ```
 //!
+//! # Example: a product that was in a CSV
+//!
+//! ```
+//! use ebert_dumps::{UnreadReason, parse};
+//!
+//! let line = br#"{"asin": 31852, "title": "Gym ring", "brand": "nan", "category": "['Sports', 'Rings']",
+//!     "also_buy": "['B000000001', 'B00", "details": "{'Material': 'Oak', 'UPC': '787461648490'}"}"#;
+//! parse(line, |record| {
+//!     assert_eq!(record.product_id(), Some("0000031852"));
+//!     assert_eq!(record.brand(), None);
+//!     assert_eq!(record.categories().collect::<Vec<_>>(), ["Sports", "Rings"]);
+//!     assert_eq!(record.detail_texts().collect::<Vec<_>>(), [("Wood", "Oak")]);
+//!     assert_eq!((record.unread[0].field, record.unread[0].reason), ("also_buy", UnreadReason::MalformedList));
+//! })?;
+//! # Ok::<(), ebert_dumps::MalformedRecord>(())
+//! ```
+//!
 //! # Example: clean text
 //!
 //! ```
@@ -92,6 +133,27 @@
 //! let mut text = String::new();
 //! clean("<b>Salt</b> &amp;amp; pepper<br>See [[ASIN:B000UJGRLW this mill]] &lt;3", &mut text);
 //! assert_eq!(text, "Salt & pepper\nSee this mill <3");
+//! ```
+//!
+//! # Example: a document without boilerplate
+//!
+//! ```
+//! use ebert_dumps::{DocumentBuilder, Rule, parse};
+//!
+//! let mut builder = DocumentBuilder::default();
+//! let line = br#"{"asin": "B0", "title": "Skirt", "category": ["Women", "100% Cotton"],
+//!     "feature": ["100% Cotton", ".a-section {margin:0}"], "brand": "Visit Amazon's Orla Vendrik Page"}"#;
+//! parse(line, |record| {
+//!     let product = builder.product(record);
+//!     assert_eq!(product.text, "Skirt\n100% Cotton");
+//!     assert_eq!(product.categories().collect::<Vec<_>>(), ["Women"]);
+//!     assert_eq!(product.brand, Some("Orla Vendrik"));
+//!     assert_eq!(product.removed.of(Rule::FeaturesInCategories).pieces, 1);
+//! })?;
+//!
+//! let line = br#"{"asin": "B0", "overall": 5.0, "summary": "Five Stars", "reviewText": "It fits."}"#;
+//! parse(line, |record| assert_eq!(builder.review(record).text, "It fits."))?;
+//! # Ok::<(), ebert_dumps::MalformedRecord>(())
 //! ```
 //!
 //! # Guarantees
@@ -109,16 +171,24 @@
 #![forbid(unsafe_code)]
 
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
+mod boilerplate;
 pub mod clean;
+mod document;
 mod find;
 mod lines;
 mod open;
 pub mod python;
 mod record;
 
-pub use find::{DumpFile, FindError, RawFiles, RelativePath, SkipReason, Skipped, find};
+pub use boilerplate::{Removals, Removed, Rule};
+pub use document::{DocumentBuilder, ProductDocument, ReviewDocument};
+pub use find::{
+    Commas, DumpFile, Encoding, FindError, Format, RawFiles, RelativePath, SkipReason, Skipped, YelpFile, find,
+};
 pub use lines::{BYTE_ORDER_MARK, Damage, Line, LineBatch, LineReader, MAX_LINE};
-pub use open::{OpenFile, open};
-pub use record::{Association, Generation, Kind, MalformedRecord, Record, RecordType, Strings, parse};
+pub use open::{Compression, OpenFile, open};
+pub use record::{
+    Association, Generation, Kind, MalformedRecord, Record, RecordType, Strings, UnreadReason, UnreadValue, parse,
+};

@@ -15,7 +15,8 @@ const READ: usize = 1 << 17;
 pub struct Line<'b> {
     /// Its number in the stream, from 1.
     pub number: u64,
-    /// Its bytes, without white space at either end and without a byte order mark.
+    /// Its bytes, without white space at either end and without a byte order mark. Of
+    /// [records](LineReader::of_records), without the comma after one and the brackets around all.
     pub bytes: &'b [u8],
 }
 
@@ -73,12 +74,61 @@ pub struct LineReader {
     /// Whether the stream is inside a line that is too long.
     skipping: bool,
     done: bool,
+    /// What stands around the records of the lines.
+    around: Around,
+}
+
+/// What stands around records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    /// Lines are not records, and kept as they are.
+    Kept,
+    /// Nothing is known before the first line.
+    Unknown,
+    /// Commas may follow records.
+    Commas,
+    /// The brackets of an array.
+    Array,
+}
+
+impl Around {
+    /// What is left of a line without the comma after its record, and without the brackets of an array
+    /// around all records.
+    fn strip<'l>(&mut self, line: &'l [u8]) -> &'l [u8] {
+        if *self == Self::Kept || line.is_empty() {
+            return line;
+        }
+        if *self == Self::Unknown {
+            // A piece of a record may begin with a bracket and something else.
+            let inside = line.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+            let is_array = inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(b"{"));
+            *self = if is_array { Self::Array } else { Self::Commas };
+        }
+        let mut line = line;
+        if *self == Self::Array {
+            line = line.strip_prefix(b"[").unwrap_or(line).trim_ascii_start();
+            line = match line {
+                b"]" | b"]," => b"",
+                _ => line.strip_suffix(b"}]").map_or(line, |rest| &line[..=rest.len()]),
+            };
+        }
+        match line.strip_suffix(b",").map(<[u8]>::trim_ascii_end) {
+            Some(record) if record.starts_with(b"{") && record.ends_with(b"}") => record,
+            _ => line,
+        }
+    }
 }
 
 impl LineReader {
     /// Reads the lines of a stream.
     pub fn new(stream: Box<dyn Read + Send>) -> Self {
-        Self { stream, rest: Vec::new(), line: 0, skipping: false, done: false }
+        Self { stream, rest: Vec::new(), line: 0, skipping: false, done: false, around: Around::Kept }
+    }
+
+    /// Reads the lines of a stream of records, one per line. The commas and brackets of a JSON array
+    /// around them are left out.
+    pub fn of_records(stream: Box<dyn Read + Send>) -> Self {
+        Self { around: Around::Unknown, ..Self::new(stream) }
     }
 
     /// The next lines: about `size` bytes, or more if a line is longer. `None` after the last.
@@ -150,7 +200,7 @@ impl LineReader {
         let line = &batch.bytes[start..end];
         // Concatenated files have a byte order mark at the start of any line.
         let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
-        let trimmed = line.trim_ascii();
+        let trimmed = self.around.strip(line.trim_ascii());
         if !trimmed.is_empty() {
             let from = trimmed.as_ptr() as usize - batch.bytes.as_ptr() as usize;
             batch.lines.push(Span { number: self.line, start: from, end: from + trimmed.len() });
@@ -165,7 +215,10 @@ mod tests {
     use super::*;
 
     fn lines_of(bytes: &[u8], size: usize) -> (Vec<(u64, Vec<u8>)>, Vec<u64>) {
-        let mut reader = LineReader::new(Box::new(io::Cursor::new(bytes.to_vec())));
+        lines_from(LineReader::new(Box::new(io::Cursor::new(bytes.to_vec()))), size)
+    }
+
+    fn lines_from(mut reader: LineReader, size: usize) -> (Vec<(u64, Vec<u8>)>, Vec<u64>) {
         let (mut lines, mut too_long) = (Vec::new(), Vec::new());
         while let Some(batch) = reader.next_batch(size) {
             lines.extend(batch.iter().map(|line| (line.number, line.bytes.to_vec())));
@@ -173,6 +226,29 @@ mod tests {
             assert!(batch.damage.is_none());
         }
         (lines, too_long)
+    }
+
+    #[test]
+    fn commas_and_brackets_around_records_are_left_out() {
+        for (text, wanted) in [
+            ("{1},\n{2} ,\r\n{3}", vec![(1, "{1}"), (2, "{2}"), (3, "{3}")]),
+            ("[\n{1},\n{2}\n]\n", vec![(2, "{1}"), (3, "{2}")]),
+            ("\n [{1},\n{2}]\n", vec![(2, "{1}"), (3, "{2}")]),
+            ("[{1}]\n[{2}]", vec![(1, "{1}"), (2, "{2}")]),
+            // Brackets belong to records where no array begins.
+            ("{1}\n[\n]\n[{4}]", vec![(1, "{1}"), (2, "["), (3, "]"), (4, "[{4}]")]),
+            ("[\"1\"]}\n{2}", vec![(1, "[\"1\"]}"), (2, "{2}")]),
+            // Only records lose a comma.
+            ("{1,\n2,\n}}", vec![(1, "{1,"), (2, "2,"), (3, "}}")]),
+        ] {
+            for size in [1, 100] {
+                let reader = LineReader::of_records(Box::new(io::Cursor::new(text)));
+                let (lines, _) = lines_from(reader, size);
+                let wanted: Vec<_> = wanted.iter().map(|(n, line)| (*n, line.as_bytes().to_vec())).collect();
+                assert_eq!(lines, wanted, "{text}");
+            }
+        }
+        assert_eq!(lines_of(b"{1},\n]", 1).0, [(1, b"{1},".to_vec()), (2, b"]".to_vec())], "other text is kept");
     }
 
     #[test]

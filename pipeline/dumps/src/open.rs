@@ -15,12 +15,31 @@ mod zstd;
 /// Compressed bytes that are read from the disk at a time.
 const READ: usize = 1 << 17;
 
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Compression {
+    /// RFC 1952, any number of members.
+    Gzip,
+    /// RFC 8878, any number of frames.
+    Zstd,
+}
+
+impl Compression {
+    /// The name of the program that decompresses it.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
 /// An open file: plain, gzip or zstd.
 pub struct OpenFile {
     /// The decompressed bytes. All bytes before a damaged place are given, then the error.
     pub bytes: Box<dyn Read + Send>,
-    /// Whether the file on disk is compressed.
-    pub compressed: bool,
+    /// How the file on disk is compressed; `None` for a plain file.
+    pub compression: Option<Compression>,
 }
 
 /// Opens a file and recognises its compression from its first bytes. `read_from_disk` grows by each
@@ -35,14 +54,14 @@ pub fn open(path: &Path, read_from_disk: Arc<AtomicU64>) -> io::Result<OpenFile>
     let is_gzip = magic.starts_with(&gzip::MAGIC);
     let is_zstd = zstd::is_magic(&magic);
     let whole = Cursor::new(magic).chain(file);
-    let bytes: Box<dyn Read + Send> = if is_gzip {
-        Box::new(gzip::Members::new(BufReader::with_capacity(READ, whole)))
+    let (bytes, compression): (Box<dyn Read + Send>, _) = if is_gzip {
+        (Box::new(gzip::Members::new(BufReader::with_capacity(READ, whole))), Some(Compression::Gzip))
     } else if is_zstd {
-        Box::new(zstd::Frames::new(BufReader::with_capacity(READ, whole))?)
+        (Box::new(zstd::Frames::new(BufReader::with_capacity(READ, whole))?), Some(Compression::Zstd))
     } else {
-        Box::new(whole)
+        (Box::new(whole), None)
     };
-    Ok(OpenFile { bytes, compressed: is_gzip || is_zstd })
+    Ok(OpenFile { bytes, compression })
 }
 
 /// The buffered bytes, read from the stream if there are none; empty at its end.

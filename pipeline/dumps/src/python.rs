@@ -24,16 +24,26 @@
 //! | `\/` | `/` between double quotes, as in JSON; both characters between single quotes, as in Python |
 //! | other unknown escapes, `\d` | both characters, as in Python |
 //!
-//! Sets, complex numbers, `\N{…}`, and integers with a leading zero (octal in Python 2, refused by
+//! Values that `repr` prints as the call of a constructor are read, too:
+//!
+//! | Python | JSON |
+//! |---|---|
+//! | `ObjectId('65a1')`, `array(['a'], dtype=object)`, `Timestamp('2014-07-03')` | the first argument |
+//! | `Int64(5)`, `NumberLong("5")`, `Decimal128('5')` | the number |
+//! | `datetime.datetime(2014, 7, 3, 9, 30)` | `"2014-07-03T09:30:00.000000"` |
+//! | `<NA>`, `NaT`, `np.nan` | `null` |
+//!
+//! Other names and calls, sets, complex numbers, `\N{…}`, and integers with a leading zero (octal in Python 2, refused by
 //! Python 3) are errors. The specification is
 //! <https://docs.python.org/3/reference/lexical_analysis.html#literals>.
 
+mod calls;
 mod numbers;
 mod strings;
 
 use strings::push_json_string;
 
-/// The deepest nesting of lists, tuples and dicts. `serde_json` has the same limit.
+/// The deepest nesting of lists, tuples, dicts and calls. `serde_json` has the same limit.
 pub const MAX_DEPTH: usize = 127;
 
 /// A line that is not a Python literal. `at` is a position in bytes from the start of the line.
@@ -85,12 +95,27 @@ pub enum PythonLiteralError {
         /// The position of its opening bracket.
         at: usize,
     },
-    /// Lists, tuples and dicts nested deeper than [`MAX_DEPTH`].
+    /// Lists, tuples, dicts and calls nested deeper than [`MAX_DEPTH`].
     #[error("found values nested deeper than {MAX_DEPTH} at byte {at}")]
     TooDeep {
-        /// The position of the first bracket that is too deep.
+        /// The position of the first bracket, or name of a call, that is too deep.
         at: usize,
     },
+}
+
+impl PythonLiteralError {
+    /// The position in bytes from the start of the line.
+    pub fn at(&self) -> usize {
+        match self {
+            Self::Unexpected { at, .. }
+            | Self::Name { at, .. }
+            | Self::Number { at, .. }
+            | Self::OpenString { at }
+            | Self::Escape { at, .. }
+            | Self::Key { at }
+            | Self::TooDeep { at } => *at,
+        }
+    }
 }
 
 /// A character for a message; `None` is the end of the line.
@@ -108,8 +133,18 @@ fn quoted(found: Option<char>) -> String {
 /// # Errors
 /// If the line is neither a Python literal nor JSON.
 pub fn python_to_json(line: &str) -> Result<String, PythonLiteralError> {
-    let mut reader =
-        Reader { line, at: 0, depth: 0, in_key: false, out: String::with_capacity(line.len()), text: String::new() };
+    convert(line, false)
+}
+
+/// As [`python_to_json`], for the value of a field. The items of a list may stand without commas,
+/// as numpy prints them: `['Kitchen' 'Mugs']` has two. A set, `{'Kitchen', 'Mugs'}`, is a list.
+pub(crate) fn value_to_json(value: &str) -> Result<String, PythonLiteralError> {
+    convert(value, true)
+}
+
+fn convert(line: &str, of_field: bool) -> Result<String, PythonLiteralError> {
+    let out = String::with_capacity(line.len());
+    let mut reader = Reader { line, at: 0, depth: 0, in_key: false, of_field, out, text: String::new() };
     reader.eat_str("\u{feff}");
     reader.value()?;
     reader.skip_space();
@@ -127,6 +162,9 @@ struct Reader<'l> {
     at: usize,
     depth: usize,
     in_key: bool,
+    /// Whether this is the value of a field: the items of a list may stand without commas, and
+    /// there are sets.
+    of_field: bool,
     out: String,
     /// Buffer for the string being read, without its escapes.
     text: String,
@@ -179,6 +217,10 @@ impl<'l> Reader<'l> {
             Some(byte) if byte.is_ascii_alphabetic() || matches!(byte, b'\'' | b'"' | b'_') => {
                 if self.string_opens().is_some() { self.strings() } else { self.constant() }
             }
+            Some(b'<') if self.eat_str("<NA>") => {
+                self.out.push_str("null");
+                Ok(())
+            }
             _ => Err(self.unexpected("a value")),
         }
     }
@@ -196,11 +238,22 @@ impl<'l> Reader<'l> {
     }
 
     fn dict(&mut self) -> Result<(), PythonLiteralError> {
+        let (at, start) = (self.at, self.out.len());
         self.out.push('{');
         self.skip_space();
         while !self.eat(b'}') {
+            let is_first = self.out.len() == start + 1;
             self.key()?;
             self.skip_space();
+            if self.of_field && is_first && matches!(self.peek(), Some(b',' | b'}')) {
+                // A set. Its first item is read again, as a value instead of a key.
+                self.at = at;
+                self.out.truncate(start);
+                self.out.push('[');
+                self.items(b'}', "`,` or `}`")?;
+                self.out.push(']');
+                return Ok(());
+            }
             if !self.eat(b':') {
                 return Err(self.unexpected("`:`"));
             }
@@ -266,6 +319,9 @@ impl<'l> Reader<'l> {
                     self.out.push(',');
                 }
                 items = Items::Separated;
+            } else if self.of_field && self.peek().is_some_and(|b| b != close) && self.is_after_space() {
+                self.out.push(',');
+                items = Items::Separated;
             } else if self.peek() != Some(close) {
                 return Err(self.unexpected(wanted));
             } else if items == Items::Any {
@@ -276,18 +332,24 @@ impl<'l> Reader<'l> {
     }
 
     fn constant(&mut self) -> Result<(), PythonLiteralError> {
+        // The shell of MongoDB prints `new Date(…)`.
+        if self.eat_str("new ") {
+            self.skip_space();
+        }
         let start = self.at;
-        let rest = &self.line.as_bytes()[start..];
-        let len = rest.iter().position(|b| !(b.is_ascii_alphanumeric() || *b == b'_')).unwrap_or(rest.len());
-        let json = match &rest[..len] {
-            b"None" | b"null" | b"nan" | b"NaN" | b"inf" | b"Infinity" => "null",
-            b"True" | b"true" => "true",
-            b"False" | b"false" => "false",
-            _ => return Err(PythonLiteralError::Name { at: start, name: self.quote(start, start + len) }),
+        self.at += self.name_len();
+        let json = match &self.line[start..self.at] {
+            "None" | "null" | "nan" | "NaN" | "inf" | "Infinity" | "NaT" | "np.nan" | "numpy.nan" => "null",
+            "True" | "true" => "true",
+            "False" | "false" => "false",
+            _ => return self.call(start),
         };
-        self.at += len;
         self.out.push_str(json);
         Ok(())
+    }
+
+    fn is_after_space(&self) -> bool {
+        self.line.as_bytes()[..self.at].last().is_some_and(u8::is_ascii_whitespace)
     }
 }
 
@@ -303,6 +365,6 @@ enum Items {
 }
 
 #[cfg(test)]
-mod repr;
+pub(crate) mod repr;
 #[cfg(test)]
 mod tests;

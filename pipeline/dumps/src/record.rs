@@ -1,6 +1,9 @@
 //! One record of a dump: its fields in any of the three generations.
 //!
 //! Only the fields that a corpus needs are kept. Text without escapes is borrowed from the line.
+//!
+//! Each field accepts any value. Lists and maps in strings are read, missing values are empty, and
+//! what cannot be read is in [`Record::unread`].
 use std::{borrow::Cow, fmt};
 
 use schemas::Relation;
@@ -9,22 +12,34 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
+mod dates;
+mod details;
 mod fields;
+mod ids;
 mod kind;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod times;
+mod unread;
 mod values;
 
 pub use self::{
     kind::{Generation, Kind, RecordType},
-    values::Strings,
+    texts::Strings,
+    unread::{UnreadReason, UnreadValue},
 };
 
 use self::{
+    details::{Details, without_date},
     fields::{Field, FieldSet, record_type},
-    values::{MapKeys, ProductIds, RelatedProducts},
+    ids::{AssociationsSeed, IdKind, id},
+    texts::{TextShape, strings},
+    times::{Unit, rating, time},
+    unread::Unread,
+    values::Value,
 };
-use super::python::python_to_json;
+use super::python::{PythonLiteralError, python_to_json};
 
 /// A line that is not a record.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -56,8 +71,11 @@ pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, M
         return Err(MalformedRecord::Malformed(format!("no JSON object or Python dict, but `{}`", beginning(text))));
     }
     let json = python_to_json(text).map_err(|lenient| {
-        // A double-quoted key looks like JSON, so the error of the JSON parser is the better one.
-        let is_json = text[1..].trim_start().starts_with('"');
+        // A double-quoted key looks like JSON, so the error of the JSON parser is the better one,
+        // unless the Python parser came further or found a call such as `ObjectId(…)`.
+        let is_json = text[1..].trim_start().starts_with('"')
+            && lenient.at() <= strict.column()
+            && !matches!(lenient, PythonLiteralError::Name { .. });
         MalformedRecord::Malformed(if is_json { in_line(&strict) } else { lenient.to_string() })
     })?;
     let record = serde_json::from_str(&json).map_err(|e| MalformedRecord::Malformed(in_line(&e)))?;
@@ -101,26 +119,33 @@ pub struct Record<'a> {
     pub attributes: Vec<Cow<'a, str>>,
     /// Associated products, in the order of the record.
     pub associations: Vec<Association<'a>>,
+    /// Values that are present and cannot be read in their field, in the order of the record.
+    pub unread: Vec<UnreadValue>,
+    /// The values of `details`, one for each of `attributes`.
+    details: Vec<Strings<'a>>,
     /// The fields that are present.
     seen: FieldSet,
-    /// The fields that are present and not null.
+    /// The fields that are present and not missing values.
     filled: FieldSet,
     // The other fields, under their names in the dumps.
-    asin: Strings<'a>,
-    parent_asin: Strings<'a>,
+    asin: Option<Cow<'a, str>>,
+    parent_asin: Option<Cow<'a, str>>,
     features: Strings<'a>,
     feature: Strings<'a>,
     categories: Strings<'a>,
     category: Strings<'a>,
+    main_category: Strings<'a>,
     brand: Strings<'a>,
     store: Strings<'a>,
+    subtitle: Strings<'a>,
+    author: Strings<'a>,
     summary: Strings<'a>,
     review_text: Strings<'a>,
     text: Strings<'a>,
-    reviewer_id: Strings<'a>,
-    user_id: Strings<'a>,
-    unix_review_time: Strings<'a>,
-    timestamp: Strings<'a>,
+    reviewer_id: Option<Cow<'a, str>>,
+    user_id: Option<Cow<'a, str>>,
+    unix_review_time: Option<Cow<'a, str>>,
+    timestamp: Option<Cow<'a, str>>,
     overall: Option<f32>,
     rating: Option<f32>,
 }
@@ -131,9 +156,20 @@ impl Record<'_> {
         record_type(self.seen, self.filled)
     }
 
-    /// The id of the product: `parent_asin`, or else `asin`.
+    /// The id of the product: `parent_asin`, or else `asin`. A number is written with ten digits,
+    /// because the leading zeros of an ISBN-10 are lost in a number.
     pub fn product_id(&self) -> Option<&str> {
-        self.parent_asin.or(&self.asin).first()
+        self.parent_asin.as_deref().or(self.asin.as_deref())
+    }
+
+    /// The id of a variant of the product: `asin`, where `parent_asin` names another product.
+    pub fn variant_id(&self) -> Option<&str> {
+        self.parent_asin.as_ref().and(self.asin.as_deref()).filter(|asin| self.product_id() != Some(asin))
+    }
+
+    /// Whether [`Record::product_id`] may be a variant: the record names no parent.
+    pub fn may_be_variant(&self) -> bool {
+        self.parent_asin.is_none()
     }
 
     /// The features of a product: `features`, or else `feature`.
@@ -141,9 +177,33 @@ impl Record<'_> {
         self.features.or(&self.feature).iter()
     }
 
-    /// The categories of a product, flattened: `categories`, or else `category`.
+    /// The categories of a product, flattened: `categories`, or else `category`, or else
+    /// `main_category`.
     pub fn categories(&self) -> impl Iterator<Item = &str> {
-        self.categories.or(&self.category).iter()
+        self.categories.or(&self.category).or(&self.main_category).iter()
+    }
+
+    /// The subtitle of a product. The 2023 dump has the format and date of books there: of
+    /// `Paperback – January 1, 1999`, the date is left out.
+    pub fn subtitle(&self) -> impl Iterator<Item = &str> {
+        self.subtitle.iter().map(without_date)
+    }
+
+    /// The names of the authors of a product.
+    pub fn author(&self) -> impl Iterator<Item = &str> {
+        self.author.iter()
+    }
+
+    /// The attributes of a product from `details`: each key with its values. A nested map has the
+    /// values of all its keys.
+    pub fn details(&self) -> impl Iterator<Item = (&str, &Strings<'_>)> {
+        self.attributes.iter().map(AsRef::as_ref).zip(&self.details)
+    }
+
+    /// The values of `details` that belong in the text of a product, in order, each with its key. Ids,
+    /// dates and sales ranks are left out. A date at the end of a value is left out, too.
+    pub fn detail_texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        details::texts(self.details())
     }
 
     /// The brand of a product: `brand`, or else `store`.
@@ -151,21 +211,38 @@ impl Record<'_> {
         self.brand.or(&self.store).first()
     }
 
-    /// The pieces of a review's text in order: `summary` or else `title`, then `reviewText` or else
-    /// `text`.
+    /// The headline of a review: `summary`, or else `title`.
+    pub fn headline(&self) -> impl Iterator<Item = &str> {
+        self.summary.or(&self.title).iter()
+    }
+
+    /// The headline and the body of a review.
     pub fn review_pieces(&self) -> impl Iterator<Item = &str> {
-        self.summary.or(&self.title).iter().chain(self.review_text.or(&self.text).iter())
+        self.headline().chain(self.body())
+    }
+
+    /// The body of a review: `reviewText`, or else `text`.
+    pub fn body(&self) -> impl Iterator<Item = &str> {
+        self.review_text.or(&self.text).iter()
     }
 
     /// The author of a review: `reviewerID`, or else `user_id`.
     pub fn reviewer(&self) -> Option<&str> {
-        self.reviewer_id.or(&self.user_id).first()
+        self.reviewer_id.as_deref().or(self.user_id.as_deref())
     }
 
     /// The time of a review as it stands in the dump: `unixReviewTime` in seconds, or else
-    /// `timestamp` in milliseconds.
+    /// `timestamp` in milliseconds. A date is converted to that number.
     pub fn time(&self) -> Option<&str> {
-        self.unix_review_time.or(&self.timestamp).first()
+        self.unix_review_time.as_deref().or(self.timestamp.as_deref())
+    }
+
+    /// The time of a review in seconds since 1970. Larger numbers than 10^11 are milliseconds, as in
+    /// the 2023 dump; in seconds they would be after the year 5138.
+    pub fn seconds(&self) -> Option<i64> {
+        let time: f64 = self.time()?.parse().ok()?;
+        let seconds = if time.abs() > 1e11 { time / 1000.0 } else { time };
+        seconds.is_finite().then(|| seconds.floor() as i64)
     }
 
     /// The stars of a review: `overall`, or else `rating`.
@@ -194,51 +271,30 @@ impl<'de> Visitor<'de> for RecordVisitor {
         // The last value of a key counts, as in Python. Associations of all values are kept.
         while let Some(field) = map.next_key::<Field>()? {
             let is_filled = match field {
-                Field::Asin => fill(&mut record.asin, &mut map)?,
-                Field::ParentAsin => fill(&mut record.parent_asin, &mut map)?,
-                Field::Title => fill(&mut record.title, &mut map)?,
-                Field::Features => fill(&mut record.features, &mut map)?,
-                Field::Feature => fill(&mut record.feature, &mut map)?,
-                Field::Description => fill(&mut record.description, &mut map)?,
-                Field::Categories => fill(&mut record.categories, &mut map)?,
-                Field::Category => fill(&mut record.category, &mut map)?,
-                Field::Brand => fill(&mut record.brand, &mut map)?,
-                Field::Store => fill(&mut record.store, &mut map)?,
-                Field::Details => {
-                    let mut keys = MapKeys::default();
-                    let is_filled = fill(&mut keys, &mut map)?;
-                    record.attributes = keys.0;
+                Field::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+                Field::Related
+                | Field::RelatedComplements
+                | Field::RelatedSubstitutes
+                | Field::AlsoBuy
+                | Field::BoughtTogether
+                | Field::AlsoView => {
+                    let relation = match field {
+                        Field::Related => None,
+                        Field::AlsoView | Field::RelatedSubstitutes => Some(Relation::Substitute),
+                        _ => Some(Relation::Complement),
+                    };
+                    let unread = &mut Unread { field: field.name(), values: &mut record.unread };
+                    map.next_value_seed(AssociationsSeed { relation, into: &mut record.associations, unread })?
+                }
+                _ => {
+                    let value = map.next_value::<Value<'de>>()?;
+                    let is_filled = !value.is_missing();
+                    record.set(field, if is_filled { value } else { Value::Null });
                     is_filled
                 }
-                Field::Related => {
-                    let mut related = RelatedProducts::default();
-                    let is_filled = fill(&mut related, &mut map)?;
-                    record.associations.append(&mut related.0);
-                    is_filled
-                }
-                Field::AlsoBuy | Field::BoughtTogether | Field::AlsoView => {
-                    let relation =
-                        if let Field::AlsoView = field { Relation::Substitute } else { Relation::Complement };
-                    let mut others = ProductIds::default();
-                    let is_filled = fill(&mut others, &mut map)?;
-                    record.associations.extend(others.associated_by(relation));
-                    is_filled
-                }
-                Field::Summary => fill(&mut record.summary, &mut map)?,
-                Field::ReviewText => fill(&mut record.review_text, &mut map)?,
-                Field::Text => fill(&mut record.text, &mut map)?,
-                Field::ReviewerId => fill(&mut record.reviewer_id, &mut map)?,
-                Field::UserId => fill(&mut record.user_id, &mut map)?,
-                Field::UnixReviewTime => fill(&mut record.unix_review_time, &mut map)?,
-                Field::Timestamp => fill(&mut record.timestamp, &mut map)?,
-                Field::Overall | Field::Rating => {
-                    let mut stars = Strings::default();
-                    let is_filled = fill(&mut stars, &mut map)?;
-                    let stars = stars.first().and_then(|r| r.parse().ok()).filter(|r: &f32| r.is_finite());
-                    *(if let Field::Overall = field { &mut record.overall } else { &mut record.rating }) = stars;
-                    is_filled
-                }
-                _ => map.next_value::<Option<IgnoredAny>>()?.is_some(),
             };
             record.seen.set(field, true);
             record.filled.set(field, is_filled);
@@ -247,10 +303,53 @@ impl<'de> Visitor<'de> for RecordVisitor {
     }
 }
 
-/// Reads the next value into a field, and returns whether it is not null.
-fn fill<'de, T: Deserialize<'de> + Default, M: MapAccess<'de>>(field: &mut T, map: &mut M) -> Result<bool, M::Error> {
-    let value = map.next_value::<Option<T>>()?;
-    let is_filled = value.is_some();
-    *field = value.unwrap_or_default();
-    Ok(is_filled)
+impl<'a> Record<'a> {
+    /// Sets a field, other than those of associations, to what it can use of a value.
+    fn set(&mut self, field: Field, value: Value<'a>) {
+        use TextShape::{Many, Name, One};
+        let unread = &mut Unread { field: field.name(), values: &mut self.unread };
+        match field {
+            Field::Asin => self.asin = id(value, IdKind::Product, unread),
+            Field::ParentAsin => self.parent_asin = id(value, IdKind::Product, unread),
+            Field::Title => self.title = strings(value, One, unread),
+            Field::Features => self.features = strings(value, Many, unread),
+            Field::Feature => self.feature = strings(value, Many, unread),
+            Field::Description => self.description = strings(value, Many, unread),
+            Field::Categories => self.categories = strings(value, Many, unread),
+            Field::Category => self.category = strings(value, Many, unread),
+            Field::MainCategory => self.main_category = strings(value, One, unread),
+            Field::Brand => self.brand = strings(value, One, unread),
+            Field::Store => self.store = strings(value, One, unread),
+            Field::Subtitle => self.subtitle = strings(value, One, unread),
+            Field::Author => self.author = strings(value, Name, unread),
+            Field::Details => {
+                let details = Details::from_value(value, unread);
+                (self.attributes, self.details) = (details.keys, details.values);
+            }
+            Field::Summary => self.summary = strings(value, One, unread),
+            Field::ReviewText => self.review_text = strings(value, One, unread),
+            Field::Text => self.text = strings(value, One, unread),
+            Field::ReviewerId => self.reviewer_id = id(value, IdKind::Reviewer, unread),
+            Field::UserId => self.user_id = id(value, IdKind::Reviewer, unread),
+            Field::UnixReviewTime => self.unix_review_time = time(value, Unit::Seconds, unread),
+            Field::Timestamp => self.timestamp = time(value, Unit::Milliseconds, unread),
+            Field::Overall => self.overall = rating(value, unread),
+            Field::Rating => self.rating = rating(value, unread),
+            // Associations are read on their own. Of the others, only the presence counts.
+            Field::Related
+            | Field::RelatedComplements
+            | Field::RelatedSubstitutes
+            | Field::AlsoBuy
+            | Field::AlsoView
+            | Field::BoughtTogether
+            | Field::Verified
+            | Field::Style
+            | Field::Vote
+            | Field::AverageRating
+            | Field::MainCat
+            | Field::ImUrl
+            | Field::SalesRank
+            | Field::Other => {}
+        }
+    }
 }

@@ -1,51 +1,92 @@
 //! How documents map to buckets and spill files, and how far reading has come.
 use std::collections::BTreeMap;
 
-use ebert_dumps::Kind;
-use schemas::{Counts, DocumentId, manifest::Place};
+use ebert_dumps::{Removals, Removed, UnreadValue};
+use schemas::{
+    Counts,
+    manifest::{Place, RemovedText},
+};
 use serde::{Deserialize, Serialize};
 
-use super::Reason;
+use super::{Reason, frame::GroupId};
 
-/// The documents of one kind whose id, modulo the number of buckets, is `number`.
+/// What the records of a raw file become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stream {
+    Products,
+    Reviews,
+    Interactions,
+    /// Which variants have which parents. In one spill file, and in no table.
+    Variants,
+}
+
+impl Stream {
+    pub(crate) const ALL: [Self; 4] = [Self::Products, Self::Reviews, Self::Interactions, Self::Variants];
+    /// Those that have tables, in the order in which they are written. Interactions come last: they
+    /// need the ids of products.
+    pub(crate) const WITH_TABLES: [Self; 3] = [Self::Products, Self::Reviews, Self::Interactions];
+
+    /// Begins the names of its files.
+    pub(crate) const fn stem(self) -> &'static str {
+        match self {
+            Self::Products => "products",
+            Self::Reviews => "reviews",
+            Self::Interactions => "interactions",
+            Self::Variants => "variants",
+        }
+    }
+}
+
+/// The groups of a stream whose id, modulo the number of buckets, is `number`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BucketId {
-    pub(crate) kind: Kind,
+    pub(crate) stream: Stream,
     pub(crate) number: u32,
 }
 
-/// A spill file: the records of one kind for one or several buckets.
+/// A spill file: the records of one stream for one or several buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SpillFileId {
-    pub(crate) kind: Kind,
+    pub(crate) stream: Stream,
     pub(crate) number: u32,
 }
 
-/// How documents map to buckets and buckets to spill files: spill file f holds the buckets b with
+/// The spill file of [`Stream::Variants`].
+pub(crate) const VARIANTS: SpillFileId = SpillFileId { stream: Stream::Variants, number: 0 };
+
+/// How groups map to buckets and buckets to spill files: spill file f holds the buckets b with
 /// b mod `files` = f.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SpillLayout {
-    /// Number of buckets of each kind.
+    /// Number of buckets of each stream.
     pub(crate) buckets: u32,
-    /// Number of spill files of each kind: as many as buckets, or as may be open at once.
+    /// Number of spill files of each stream: as many as buckets, or as may be open at once.
     pub(crate) files: u32,
 }
 
 impl SpillLayout {
-    pub(crate) fn file_of(self, kind: Kind, document: DocumentId) -> SpillFileId {
-        SpillFileId { kind, number: document.bucket(self.buckets) % self.files }
+    pub(crate) fn file_of(self, stream: Stream, group: GroupId) -> SpillFileId {
+        match stream {
+            Stream::Variants => VARIANTS,
+            _ => SpillFileId { stream, number: group.bucket(self.buckets) % self.files },
+        }
     }
 
-    /// All spill files, products first.
+    /// The spill files of a stream.
+    pub(crate) fn files_of(self, stream: Stream) -> impl Iterator<Item = SpillFileId> {
+        let files = if stream == Stream::Variants { 1 } else { self.files };
+        (0..files).map(move |number| SpillFileId { stream, number })
+    }
+
+    /// All spill files.
     pub(crate) fn all_files(self) -> impl Iterator<Item = SpillFileId> {
-        [Kind::Product, Kind::Review]
-            .into_iter()
-            .flat_map(move |kind| (0..self.files).map(move |number| SpillFileId { kind, number }))
+        Stream::ALL.into_iter().flat_map(move |stream| self.files_of(stream))
     }
 
     /// The buckets in a spill file.
     pub(crate) fn buckets_of(self, file: SpillFileId) -> impl Iterator<Item = BucketId> {
-        (file.number..self.buckets).step_by(self.files as usize).map(move |number| BucketId { kind: file.kind, number })
+        let SpillFileId { stream, number } = file;
+        (number..self.buckets).step_by(self.files as usize).map(move |number| BucketId { stream, number })
     }
 }
 
@@ -80,8 +121,12 @@ pub(crate) struct Tally {
     pub(crate) places: BTreeMap<String, Vec<Place>>,
     /// Damage, by number of the raw file.
     pub(crate) damage: BTreeMap<u32, String>,
-    /// Bytes of the longest text.
-    pub(crate) longest_text: u64,
+    /// Reviews that give no interaction, by reason.
+    pub(crate) without_interaction: Counts,
+    /// Text that rules removed, by rule.
+    pub(crate) removed: BTreeMap<String, RemovedText>,
+    /// Values that could not be read, by field and reason.
+    pub(crate) unread: BTreeMap<String, Counts>,
 }
 
 /// Places that are kept for each reason.
@@ -103,7 +148,34 @@ impl Tally {
             kept.truncate(PLACES);
         }
         self.damage.extend(next.damage);
-        self.longest_text = self.longest_text.max(next.longest_text);
+        for (reason, n) in next.without_interaction {
+            *self.without_interaction.entry(reason).or_default() += n;
+        }
+        for (rule, more) in next.removed {
+            self.removed.entry(rule).or_default().add(more);
+        }
+        for (field, reasons) in next.unread {
+            let known = self.unread.entry(field).or_default();
+            reasons.into_iter().for_each(|(reason, n)| *known.entry(reason).or_default() += n);
+        }
+    }
+
+    pub(crate) fn add_removals(&mut self, removals: &Removals) {
+        for (rule, Removed { pieces, bytes }) in removals.iter().filter(|(_, removed)| removed.pieces > 0) {
+            self.removed.entry(rule.to_string()).or_default().add(RemovedText { pieces, bytes });
+        }
+    }
+
+    pub(crate) fn add_unread(&mut self, values: &[UnreadValue]) {
+        for UnreadValue { field, reason } in values {
+            let reasons = self.unread.entry((*field).to_owned()).or_default();
+            *reasons.entry(reason.as_str().to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Counts a review that gives no interaction.
+    pub(crate) fn no_interaction(&mut self, reason: &str) {
+        *self.without_interaction.entry(reason.to_owned()).or_default() += 1;
     }
 
     /// Counts a rejected record. `place` is called only for the places that are kept.

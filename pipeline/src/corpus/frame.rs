@@ -1,7 +1,7 @@
 //! Frames: the binary form of a record in a spill file.
 //!
-//! A frame is a head ([`HEAD`] bytes: length, checksum, document, file, line), then the record's
-//! fields. Numbers are little-endian, and a text is its length in bytes, then its bytes.
+//! A frame is a head ([`HEAD`] bytes: length, checksum, group, document, file, line), then the
+//! record's fields. Numbers are little-endian, and a text is its length in bytes, then its bytes.
 use std::{
     fs::File,
     io::{self, BufReader, Read},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use ebert_dumps::MAX_LINE;
-use schemas::{DocumentId, Relation, StoreError};
+use schemas::{DocumentId, Relation, ReviewerId, StoreError, TextId};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Where a record was read: number of the raw file in name order, and line from 1.
@@ -19,19 +19,65 @@ pub(crate) struct Position {
     pub(crate) line: u64,
 }
 
+/// Records of one group meet in one bucket: those of a product, the reviews with one text, and the
+/// interactions of a reviewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct GroupId(u64);
+
+impl GroupId {
+    pub(crate) const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Number of the group's bucket, below `buckets`.
+    pub(crate) const fn bucket(self, buckets: u32) -> u32 {
+        (self.0 % buckets as u64) as u32
+    }
+}
+
+impl From<DocumentId> for GroupId {
+    fn from(product: DocumentId) -> Self {
+        Self(product.get())
+    }
+}
+
+impl From<TextId> for GroupId {
+    fn from(text: TextId) -> Self {
+        Self(text.get())
+    }
+}
+
+impl From<ReviewerId> for GroupId {
+    fn from(reviewer: ReviewerId) -> Self {
+        Self(reviewer.get())
+    }
+}
+
+/// Which frames are equal, and where they come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FrameKey {
+    pub(crate) group: GroupId,
+    /// The product or review. Of an interaction: its product.
+    pub(crate) document: DocumentId,
+    pub(crate) position: Position,
+}
+
 /// A record on its way to its bucket.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
-    pub(crate) document: DocumentId,
-    pub(crate) position: Position,
-    /// [`ProductFields`] or [`ReviewFields`], encoded.
+    pub(crate) key: FrameKey,
+    /// [`ProductFields`], [`ReviewFields`], [`InteractionFields`] or [`VariantFields`], encoded.
     pub(crate) fields: &'a [u8],
     /// All of the frame, head included.
     pub(crate) bytes: &'a [u8],
 }
 
 /// Bytes before the fields.
-const HEAD: usize = 4 + 4 + 8 + 4 + 8;
+const HEAD: usize = 4 + 4 + 8 + 8 + 4 + 8;
 
 /// Bytes before what the checksum covers: the length and the checksum itself.
 const UNSUMMED: usize = 4 + 4;
@@ -45,17 +91,13 @@ fn checksum(bytes: &[u8]) -> u32 {
 
 impl<'a> Frame<'a> {
     /// Appends a frame to `into`; `write_fields` appends its fields.
-    pub(crate) fn write(
-        into: &mut Vec<u8>,
-        document: DocumentId,
-        position: Position,
-        write_fields: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub(crate) fn write(into: &mut Vec<u8>, key: FrameKey, write_fields: impl FnOnce(&mut Vec<u8>)) {
         let start = into.len();
         into.extend_from_slice(&[0; UNSUMMED]);
-        into.extend_from_slice(&document.get().to_le_bytes());
-        into.extend_from_slice(&position.file.to_le_bytes());
-        into.extend_from_slice(&position.line.to_le_bytes());
+        into.extend_from_slice(&key.group.get().to_le_bytes());
+        into.extend_from_slice(&key.document.get().to_le_bytes());
+        into.extend_from_slice(&key.position.file.to_le_bytes());
+        into.extend_from_slice(&key.position.line.to_le_bytes());
         write_fields(into);
         let length = (into.len() - start - HEAD) as u32;
         let sum = checksum(&into[start + UNSUMMED..]);
@@ -80,21 +122,22 @@ impl<'a> Frame<'a> {
         let mut fields = FieldReader(bytes.get(..HEAD)?);
         let length = fields.u32()? as usize;
         let sum = fields.u32()?;
-        let document = DocumentId::new(fields.u64()?);
+        let (group, document) = (GroupId::new(fields.u64()?), DocumentId::new(fields.u64()?));
         let position = Position { file: fields.u32()?, line: fields.u64()? };
         let bytes = bytes.get(..HEAD + length)?;
-        Some((Self { document, position, fields: &bytes[HEAD..], bytes }, sum))
+        Some((Self { key: FrameKey { group, document, position }, fields: &bytes[HEAD..], bytes }, sum))
     }
 }
 
 /// The fields of a product.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ProductFields<'a> {
     /// The record has no text: only its associations count.
     pub(crate) empty: bool,
     pub(crate) product_id: &'a str,
     pub(crate) title: &'a str,
     pub(crate) text: &'a str,
+    pub(crate) text_id: TextId,
     /// Without repetitions, in order of first occurrence.
     pub(crate) categories: Vec<&'a str>,
     /// Empty if the record has none.
@@ -110,6 +153,7 @@ impl<'a> ProductFields<'a> {
         for text in [self.product_id, self.title, self.text, self.brand] {
             put_text(into, text);
         }
+        into.extend_from_slice(&self.text_id.get().to_le_bytes());
         for list in [&self.categories, &self.attributes] {
             into.extend_from_slice(&(list.len() as u32).to_le_bytes());
             list.iter().for_each(|text| put_text(into, text));
@@ -126,6 +170,7 @@ impl<'a> ProductFields<'a> {
         let mut from = FieldReader(bytes);
         let empty = from.bytes(1)?[0] != 0;
         let (product_id, title, text, brand) = (from.text()?, from.text()?, from.text()?, from.text()?);
+        let text_id = TextId::new(from.u64()?);
         let categories = from.list(|f| f.text())?;
         let attributes = from.list(|f| f.text())?;
         let associations = from.list(|f| {
@@ -133,7 +178,7 @@ impl<'a> ProductFields<'a> {
             let relation = [Relation::Complement, Relation::Substitute].into_iter().find(|r| *r as u8 == relation)?;
             Some((relation, f.text()?))
         })?;
-        Some(Self { empty, product_id, title, text, categories, brand, attributes, associations })
+        Some(Self { empty, product_id, title, text, text_id, categories, brand, attributes, associations })
     }
 }
 
@@ -163,6 +208,52 @@ impl<'a> ReviewFields<'a> {
         let text = from.text()?;
         let rating = Some(f32::from_bits(from.u32()?)).filter(|r| !r.is_nan());
         Some(Self { product_id, text, rating })
+    }
+}
+
+/// The fields of an interaction. The frame's group is the reviewer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InteractionFields<'a> {
+    pub(crate) product_id: &'a str,
+    /// The id may be that of a variant: the record does not name the parent.
+    pub(crate) may_be_variant: bool,
+    /// In seconds since 1970.
+    pub(crate) time: Option<i64>,
+}
+
+impl<'a> InteractionFields<'a> {
+    pub(crate) fn write(&self, into: &mut Vec<u8>) {
+        into.push(u8::from(self.may_be_variant) | u8::from(self.time.is_some()) << 1);
+        into.extend_from_slice(&self.time.unwrap_or_default().to_le_bytes());
+        put_text(into, self.product_id);
+    }
+
+    /// `None` if these are not the fields of an interaction.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut from = FieldReader(bytes);
+        let flags = from.bytes(1)?[0];
+        let time = Some(from.u64()? as i64).filter(|_| flags & 2 != 0);
+        Some(Self { product_id: from.text()?, may_be_variant: flags & 1 != 0, time })
+    }
+}
+
+/// A record that names a variant and its parent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct VariantFields<'a> {
+    pub(crate) variant: &'a str,
+    pub(crate) parent: &'a str,
+}
+
+impl<'a> VariantFields<'a> {
+    pub(crate) fn write(&self, into: &mut Vec<u8>) {
+        put_text(into, self.variant);
+        put_text(into, self.parent);
+    }
+
+    /// `None` if these are not the fields of a variant.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut from = FieldReader(bytes);
+        Some(Self { variant: from.text()?, parent: from.text()? })
     }
 }
 
@@ -248,10 +339,30 @@ pub(crate) fn malformed(path: &Path) -> StoreError {
 mod tests {
     use super::*;
 
+    fn product<'a>(associations: Vec<(Relation, &'a str)>) -> ProductFields<'a> {
+        let (categories, attributes, text_id) = (vec!["Tea"], Vec::new(), TextId::new(7));
+        let (product_id, title, text, brand) = ("B0", "Tea", "Tea", "");
+        ProductFields { empty: false, product_id, title, text, text_id, categories, brand, attributes, associations }
+    }
+
+    #[test]
+    fn interactions_and_variants_are_read_back() {
+        for (may_be_variant, time) in [(true, None), (false, Some(-7)), (true, Some(1_472_688_000))] {
+            let fields = InteractionFields { product_id: "B0", may_be_variant, time };
+            let mut bytes = Vec::new();
+            fields.write(&mut bytes);
+            assert_eq!(InteractionFields::read(&bytes), Some(fields));
+        }
+        let fields = VariantFields { variant: "B0x", parent: "B0" };
+        let mut bytes = Vec::new();
+        fields.write(&mut bytes);
+        assert_eq!(VariantFields::read(&bytes), Some(fields));
+    }
+
     #[test]
     fn an_unknown_relation_is_not_read() {
         for relation in [Relation::Complement, Relation::Substitute] {
-            let fields = ProductFields { associations: vec![(relation, "B1")], ..Default::default() };
+            let fields = product(vec![(relation, "B1")]);
             let mut bytes = Vec::new();
             fields.write(&mut bytes);
             assert_eq!(ProductFields::read(&bytes), Some(fields));
@@ -266,9 +377,10 @@ mod tests {
         let fields = ReviewFields { product_id: Some("B0"), text: "A good kettle", rating: Some(4.0) };
         let mut bytes = Vec::new();
         let position = Position { file: 1, line: 7 };
-        Frame::write(&mut bytes, DocumentId::new(9), position, |into| fields.write(into));
+        let key = FrameKey { group: GroupId::new(3), document: DocumentId::new(9), position };
+        Frame::write(&mut bytes, key, |into| fields.write(into));
         let frame = Frame::read(&bytes).unwrap();
-        assert_eq!((frame.document.get(), frame.position, frame.bytes), (9, position, &bytes[..]));
+        assert_eq!((frame.key, frame.bytes), (key, &bytes[..]));
         assert_eq!(ReviewFields::read(frame.fields), Some(fields));
         for bit in 0..8 * bytes.len() {
             let mut changed = bytes.clone();

@@ -7,11 +7,10 @@ use schemas::{
     manifest::{CorpusBody, Place},
 };
 
-use super::{CorpusError, checkpoint::Tally, unreadable};
+use super::{CorpusError, NOT_UTF8, Reason, WITHOUT_IDS, checkpoint::Tally, unreadable};
 use crate::{
     engine::progress::{percent, thousands},
     settings::StepSettings,
-    text::segment::MOST_SEGMENTS,
 };
 
 /// Upper bound of the number of buckets: file names have five digits.
@@ -62,10 +61,28 @@ impl<'a> Flaws<'a> {
                 share: 100.0 * share,
                 limit: percent(settings.max_unreadable),
                 places: places.collect::<Vec<_>>().join("\n"),
-                suggested: ((share * 100.0).ceil() / 100.0).min(1.0),
+                hint: self.hint(share),
             });
         }
         Ok(())
+    }
+
+    /// What to do about a share of unreadable records that is too large.
+    fn hint(&self, share: f64) -> String {
+        let unreadable = unreadable(self.rejected);
+        let count = |reason: Reason| self.rejected.get(reason.as_str()).copied().unwrap_or(0);
+        let is_most = |reason: Reason| 2 * count(reason) > unreadable;
+        // A higher limit would give a corpus without these records, or an empty one.
+        if is_most(Reason::NoProductId) {
+            WITHOUT_IDS.to_owned()
+        } else if is_most(Reason::InvalidUtf8) {
+            NOT_UTF8.to_owned()
+        } else if unreadable == self.records {
+            "fix the files; none of their records can be read".to_owned()
+        } else {
+            let suggested = ((share * 100.0).ceil() / 100.0).min(1.0);
+            format!("fix the files, or raise the limit with ARGS=\"--max-unreadable {suggested}\"")
+        }
     }
 }
 
@@ -77,14 +94,7 @@ pub(crate) fn open_files() -> usize {
     limit.rlim_cur.saturating_sub(32) as usize
 }
 
-/// How many spill files of each kind may be open at once.
+/// How many spill files of each stream may be open at once.
 pub(crate) fn open_spill_files() -> u32 {
-    (open_files() / 3).clamp(1, 256) as u32
-}
-
-/// Whether a text of this many bytes might have more segments than a document may have: a token has at
-/// least one byte, and a segment that is not the last has at least `max_tokens` less a word.
-pub(crate) fn may_have_too_many_segments(bytes: usize, max_tokens: u16, longest_word: usize) -> bool {
-    let least = (usize::from(max_tokens) + 1).saturating_sub(longest_word).max(1);
-    bytes / least + 1 > MOST_SEGMENTS
+    (open_files() / 4).clamp(1, 256) as u32
 }

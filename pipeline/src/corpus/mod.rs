@@ -5,8 +5,8 @@
 //! 1. `plan`: hash the raw files, decide whether the corpus is up to date, and choose the buckets;
 //! 2. `read`: parse the raw files once and sort their records into spill files by bucket;
 //! 3. `limits`: refuse raw files with more flaws than are allowed;
-//! 4. `write`: sort each bucket, leave out duplicates, which always meet in one bucket, and write its
-//!    Parquet tables;
+//! 4. `write`: sort each bucket, leave out duplicates and copies, which always meet in one bucket, and
+//!    write its Parquet tables;
 //! 5. `seal`: check the counts and write the manifest.
 //!
 //! Memory is bounded: by a number of batches in the first pass, by [`SORT_MEMORY`] in the second.
@@ -34,6 +34,7 @@ mod seal;
 mod sort;
 mod spill;
 pub mod tables;
+mod variants;
 mod write;
 
 use self::{
@@ -61,26 +62,28 @@ pub(crate) enum Reason {
     Empty,
     /// An earlier record has the same id. Normal.
     Duplicate,
+    /// A review whose text an earlier review of another product, reviewer or time has. Normal.
+    Copy,
     /// The line is neither JSON nor a Python dict.
     Malformed,
     /// The line is not UTF-8.
     InvalidUtf8,
     /// The line is longer than 16 MiB.
     LineTooLong,
-    /// The text has more than 65,535 segments.
-    TooManySegments,
     /// A product without an id.
     NoProductId,
+    /// Of an interaction, not of a record: records name different parents of the variant.
+    AmbiguousVariant,
 }
 
 impl Reason {
     const ALL: [Self; 7] = [
         Self::Empty,
         Self::Duplicate,
+        Self::Copy,
         Self::Malformed,
         Self::InvalidUtf8,
         Self::LineTooLong,
-        Self::TooManySegments,
         Self::NoProductId,
     ];
 
@@ -89,17 +92,18 @@ impl Reason {
         match self {
             Self::Empty => "empty",
             Self::Duplicate => "duplicate",
+            Self::Copy => "copy",
             Self::Malformed => "malformed",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::LineTooLong => "line_too_long",
-            Self::TooManySegments => "too_many_segments",
             Self::NoProductId => "no_product_id",
+            Self::AmbiguousVariant => "ambiguous_variant",
         }
     }
 
     /// Whether such a record counts against the limit.
     pub(crate) const fn is_unreadable(self) -> bool {
-        !matches!(self, Self::Empty | Self::Duplicate)
+        !matches!(self, Self::Empty | Self::Duplicate | Self::Copy)
     }
 }
 
@@ -107,6 +111,14 @@ impl Reason {
 pub(crate) fn unreadable(rejected: &schemas::Counts) -> u64 {
     Reason::ALL.iter().filter(|r| r.is_unreadable()).filter_map(|r| rejected.get(r.as_str())).sum()
 }
+
+/// What to do about products without an id.
+pub(crate) const WITHOUT_IDS: &str = "products need an id in the field asin or parent_asin; \
+    if another field holds it, copy it: `jq -c '. + {asin: .ID}' < FILE > FILE.jsonl`";
+
+/// What to do about records that are not UTF-8.
+pub(crate) const NOT_UTF8: &str =
+    "convert the files; if they are in Latin-1: `iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.jsonl`";
 
 /// The corpus step failed.
 #[derive(Debug, thiserror::Error)]
@@ -118,10 +130,7 @@ pub enum CorpusError {
     #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
     /// More records are unreadable than is allowed.
-    #[error(
-        "{unreadable} of {records} records cannot be read ({share:.3}%, limit {limit}%)\n{places}\n\
-         hint: fix the files, or raise the limit with ARGS=\"--max-unreadable {suggested}\""
-    )]
+    #[error("{unreadable} of {records} records cannot be read ({share:.3}%, limit {limit}%)\n{places}\nhint: {hint}")]
     TooManyUnreadable {
         /// Number of unreadable records.
         unreadable: String,
@@ -133,8 +142,8 @@ pub enum CorpusError {
         limit: f64,
         /// The first few unreadable records, one per line.
         places: String,
-        /// A limit that is high enough, as a ratio.
-        suggested: f64,
+        /// What to do.
+        hint: String,
     },
     /// Raw files are cut short or corrupt.
     #[error(
@@ -175,6 +184,16 @@ pub enum CorpusError {
         "none of the {records} records has text\nhint: see what the files hold: the fields title, description, reviewText or text"
     )]
     NoDocument {
+        /// Number of records that were read.
+        records: String,
+    },
+    /// Most records are products without an id, and the others have no text.
+    #[error(
+        "none of the {records} records is a document: {without_id} are products without an id\nhint: {WITHOUT_IDS}"
+    )]
+    NoIds {
+        /// Number of products without an id.
+        without_id: String,
         /// Number of records that were read.
         records: String,
     },
@@ -239,11 +258,10 @@ fn read_raw_files(
     hashes: &mut Hashes,
     progress: &Progress,
 ) -> Result<Checkpoint, CorpusError> {
-    let spilled_from = plan.spilled_from();
-    let mut checkpoint = spill.resume(plan.layout, &spilled_from)?;
+    let mut checkpoint = spill.resume(plan.layout, &plan.made_from)?;
     if checkpoint.finished && BucketWriter::new(plan, spill, ledger, &checkpoint).lacks_spill_files(hashes)? {
         spill.clear()?;
-        checkpoint = spill.resume(plan.layout, &spilled_from)?;
+        checkpoint = spill.resume(plan.layout, &plan.made_from)?;
     }
     if !checkpoint.finished {
         let writer = spill.writer(&checkpoint)?;

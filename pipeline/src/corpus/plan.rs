@@ -1,13 +1,12 @@
-//! What a corpus is made from, whether that has changed, and the keys that say so.
+//! What a corpus is made from, whether that has changed, and the key that tells.
 //!
-//! There are two keys. [`CorpusPlan::spilled_from`], of the spill files, covers the raw files and all
-//! options. [`CorpusPlan::made_from`], of the tables, covers `--max-tokens` only if a text is so long
-//! that its segments are counted. That is known when the raw files have been read.
+//! One key, [`CorpusPlan::made_from`], covers the raw files, the options and the rules. The spill files
+//! and the tables carry it.
 use std::collections::BTreeMap;
 
 use ebert_dumps::{DumpFile, RawFiles};
 use schemas::{
-    Manifest, ManifestError, Rules,
+    Manifest, Previous, Rules,
     manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
     store,
 };
@@ -16,20 +15,20 @@ use super::{
     CorpusError,
     checkpoint::{SpillLayout, Tally},
     folder,
-    limits::{self, Flaws, MOST_BUCKETS, may_have_too_many_segments},
+    limits::{self, Flaws, MOST_BUCKETS},
     spill_folder,
 };
 use crate::{
     engine::{
         hashes::{self, FileVersion, Hashes},
-        progress::{NEW, Progress, STOPPED},
+        progress::{NEW, Progress, STOPPED, older_format},
     },
     settings::StepSettings,
     text,
 };
 
 /// Raised whenever the same records give other rows: ids, duplicates, buckets, columns.
-pub(crate) const RULES: u32 = 1;
+pub(crate) const RULES: u32 = 2;
 
 /// The code that decides the corpus.
 pub(crate) fn rules() -> Rules {
@@ -125,13 +124,13 @@ pub(crate) fn status(
     hashes: &mut Hashes,
 ) -> Result<Status, CorpusError> {
     let folder = folder(&settings);
-    let old = match Manifest::<CorpusBody>::read(&folder) {
-        Ok(old) => old,
-        Err(ManifestError::Absent { .. }) => {
+    let old = match Manifest::<CorpusBody>::read_previous(&folder)? {
+        Previous::Sealed(old) => *old,
+        Previous::OlderFormat(found) => return Ok(Status::Outdated(older_format(found))),
+        Previous::None => {
             let stopped = spill_folder(&settings).path().exists();
             return Ok(Status::Outdated(if stopped { STOPPED } else { NEW }.to_owned()));
         }
-        Err(error) => return Err(error.into()),
     };
     if let Some(why) = changed(settings, inputs, &old) {
         return Ok(Status::Outdated(why));
@@ -169,21 +168,26 @@ fn changed(settings: StepSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<Corpu
     if was.tokenizer.blake3 != settings.tokenizer.blake3() {
         return Some("the tokenizer has changed".to_owned());
     }
-    let (then, wanted) = (&was.options, options(settings, was.counts.longest_text));
+    let (then, wanted) = (&was.options, options(settings));
     if then.bucket_mib != wanted.bucket_mib {
         return Some(format!("--bucket-mib was {} and is {}", then.bucket_mib, wanted.bucket_mib));
     }
-    if then.max_tokens != wanted.max_tokens {
-        return Some(format!("--max-tokens is {}, and a text is so long that it matters", settings.max_tokens));
+    if then.copies != wanted.copies {
+        return Some(format!("--copies was {} and is {}", then.copies.as_str(), wanted.copies.as_str()));
+    }
+    if then.interactions != wanted.interactions {
+        return Some("--no-interactions has changed".to_owned());
     }
     None
 }
 
-/// The options that decide the content of a corpus whose longest text has this many bytes.
-pub(crate) fn options(settings: StepSettings<'_>, longest_text: u64) -> CorpusOptions {
-    let longest_word = settings.tokenizer.longest_word();
-    let matters = may_have_too_many_segments(longest_text as usize, settings.max_tokens, longest_word);
-    CorpusOptions { bucket_mib: settings.bucket_mib, max_tokens: matters.then_some(settings.max_tokens) }
+/// The options that decide the content of a corpus.
+pub(crate) fn options(settings: StepSettings<'_>) -> CorpusOptions {
+    CorpusOptions {
+        bucket_mib: settings.bucket_mib,
+        copies: settings.copies.into(),
+        interactions: settings.interactions(),
+    }
 }
 
 /// How to make a corpus.
@@ -191,8 +195,8 @@ pub(crate) struct CorpusPlan<'a> {
     pub(crate) settings: StepSettings<'a>,
     pub(crate) inputs: &'a Inputs<'a>,
     pub(crate) layout: SpillLayout,
-    /// [`hash_of_sources`].
-    sources: String,
+    /// Hash of the raw files, the options and the rules: the key of spill files and tables.
+    pub(crate) made_from: String,
 }
 
 impl<'a> CorpusPlan<'a> {
@@ -202,28 +206,16 @@ impl<'a> CorpusPlan<'a> {
         files: &RawFiles,
     ) -> Result<Self, CorpusError> {
         let layout = layout(settings, files)?;
-        let sources = hash_of_sources(settings, inputs, layout);
-        Ok(Self { settings, inputs, layout, sources })
-    }
-
-    /// The key of the spill files.
-    pub(crate) fn spilled_from(&self) -> String {
-        format!("{} {}", self.sources, self.settings.max_tokens)
-    }
-
-    /// The key of the tables.
-    pub(crate) fn made_from(&self, tally: &Tally) -> String {
-        match options(self.settings, tally.longest_text).max_tokens {
-            None => self.sources.clone(),
-            Some(max_tokens) => format!("{} {max_tokens}", self.sources),
-        }
+        let made_from = made_from(settings, inputs, layout);
+        Ok(Self { settings, inputs, layout, made_from })
     }
 }
 
-/// Hash of the raw files and the options that decide the content of any corpus.
-fn hash_of_sources(settings: StepSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayout) -> String {
+fn made_from(settings: StepSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayout) -> String {
+    let CorpusOptions { copies, interactions, .. } = options(settings);
     let mut hasher = blake3::Hasher::new();
     hasher.update(format!("corpus {} {}\n", schemas::FORMAT, layout.buckets).as_bytes());
+    hasher.update(format!("copies {} interactions {interactions}\n", copies.as_str()).as_bytes());
     hasher.update(rules().key().as_bytes());
     hasher.update(settings.tokenizer.blake3().as_bytes());
     for file in &inputs.files {

@@ -15,10 +15,7 @@ use super::{
     records::{BatchFrames, RawBatch, RecordSorter},
     spill::SpillWriter,
 };
-use crate::{
-    engine::{progress::Progress, stage},
-    text::Lexicon,
-};
+use crate::engine::{progress::Progress, stage};
 
 /// Raw bytes that one worker takes at a time.
 const BATCH: usize = 1 << 20;
@@ -32,7 +29,6 @@ pub(crate) fn read(
 ) -> Result<(), CorpusError> {
     let (settings, inputs) = (plan.settings, plan.inputs.files.as_slice());
     let bar = progress.bytes("reading", inputs.iter().map(|input| input.found.bytes).sum());
-    let lexicon = Lexicon::new(settings.tokenizer, std::iter::empty());
     let layout = checkpoint.layout;
     let mut reader = RawReader::new(inputs, checkpoint, &bar);
     let batches_per_checkpoint = (settings.checkpoint_mib << 20).div_ceil(BATCH as u64);
@@ -53,7 +49,7 @@ pub(crate) fn read(
     stage::run(
         settings.threads(),
         || reader.next_batch(),
-        || RecordSorter::new(inputs, settings, &lexicon, layout),
+        || RecordSorter::new(inputs, settings, layout),
         |sorter, batch| Ok(sorter.sort(&batch)),
         write,
     )?;
@@ -100,7 +96,7 @@ impl<'a> RawReader<'a> {
                 Some(reader) => reader,
                 closed => {
                     let opened = open(path, self.from_disk.clone()).map_err(StoreError::io("open", path))?;
-                    closed.insert(LineReader::new(opened.bytes))
+                    closed.insert(LineReader::of_records(opened.bytes))
                 }
             };
             let Some(mut lines) = reader.next_batch(self.batch_bytes) else {

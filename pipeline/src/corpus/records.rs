@@ -1,28 +1,21 @@
 //! A batch of raw lines to frames: parses records, cleans their text, computes ids, and rejects
 //! unusable records.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use ebert_dumps::{
-    DumpFile, Kind, Line, LineBatch, MAX_LINE, MalformedRecord, Record,
-    clean::{clean, clean_line, is_script},
+    DocumentBuilder, DumpFile, Kind, Line, LineBatch, MAX_LINE, MalformedRecord, ProductDocument, Record, Removals,
     parse,
 };
-use hashbrown::HashTable;
-use schemas::{DocumentId, manifest::Place};
+use schemas::{DocumentId, ReviewerId, TextId, manifest::Place};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Reason,
-    checkpoint::{SpillFileId, SpillLayout, Tally},
-    frame::{Frame, Position, ProductFields, ReviewFields},
-    limits::may_have_too_many_segments,
+    checkpoint::{SpillFileId, SpillLayout, Stream, Tally},
+    frame::{Frame, FrameKey, GroupId, InteractionFields, Position, ProductFields, ReviewFields, VariantFields},
     plan::RawInput,
 };
-use crate::settings::StepSettings;
-use crate::text::{
-    Document, Encoder, Lexicon, Words,
-    segment::{MOST_SEGMENTS, cut},
-};
+use crate::{settings::StepSettings, text::Words};
 
 /// Consecutive lines of one raw file.
 pub(crate) struct RawBatch {
@@ -56,37 +49,37 @@ pub(crate) struct BatchFrames {
     pub(crate) last_line: u64,
     /// The raw file ends with this batch.
     pub(crate) last: bool,
+    /// Hashes of the variants and parents in `frames`, which many records name.
+    variants: HashSet<u64>,
+}
+
+impl BatchFrames {
+    fn add(&mut self, layout: SpillLayout, stream: Stream, key: FrameKey, write: impl FnOnce(&mut Vec<u8>)) {
+        Frame::write(self.frames.entry(layout.file_of(stream, key.group)).or_default(), key, write);
+    }
 }
 
 /// Sorts the records of batches into spill files. Every worker has one.
 pub(crate) struct RecordSorter<'a> {
     inputs: &'a [RawInput<'a>],
     words: Words<'a>,
-    lexicon: &'a Lexicon<'a>,
-    /// Created for the first text that is so long that its segments must be counted.
-    encoder: Option<Encoder<'a>>,
     layout: SpillLayout,
-    max_tokens: u16,
-    longest_word: usize,
-    buffers: RecordBuffers,
+    /// Whether interactions are written.
+    interactions: bool,
+    documents: DocumentBuilder,
+    /// What was removed from the records of the current batch.
+    removals: Removals,
 }
 
 impl<'a> RecordSorter<'a> {
-    pub(crate) fn new(
-        inputs: &'a [RawInput<'a>],
-        settings: StepSettings<'a>,
-        lexicon: &'a Lexicon<'a>,
-        layout: SpillLayout,
-    ) -> Self {
+    pub(crate) fn new(inputs: &'a [RawInput<'a>], settings: StepSettings<'a>, layout: SpillLayout) -> Self {
         Self {
             inputs,
             words: Words::new(settings.tokenizer),
-            lexicon,
-            encoder: None,
             layout,
-            max_tokens: settings.max_tokens,
-            longest_word: settings.tokenizer.longest_word(),
-            buffers: RecordBuffers::default(),
+            interactions: settings.interactions(),
+            documents: DocumentBuilder::default(),
+            removals: Removals::default(),
         }
     }
 
@@ -115,6 +108,7 @@ impl<'a> RecordSorter<'a> {
         if let Some(damage) = &lines.damage {
             sorted.tally.damage.insert(*file, format!("after line {}: {}", damage.after_line, damage.error));
         }
+        sorted.tally.add_removals(&std::mem::take(&mut self.removals));
         sorted.tally.records = records;
         sorted.tally.records_of.insert(*file, records);
         sorted
@@ -123,60 +117,95 @@ impl<'a> RecordSorter<'a> {
     fn sort_record(&mut self, record: &Record<'_>, at: RecordLine<'_>, sorted: &mut BatchFrames) {
         // A record that does not show its kind is of the kind of its file.
         let kind = record.record_type().or(at.source.found.holds).map_or(Kind::Product, |found| found.kind);
-        let mut buffers = std::mem::take(&mut self.buffers);
-        buffers.text.clear();
+        let mut documents = std::mem::take(&mut self.documents);
         match kind {
-            Kind::Product => match record.product_id() {
-                None => {
-                    sorted.tally.reject(Reason::NoProductId, || at.place("neither asin nor parent_asin".to_owned()))
-                }
-                Some(product_id) => {
-                    buffers.fill_product(record);
-                    let empty = !self.accept(&buffers.text, at, &mut sorted.tally);
-                    if !empty || !record.associations.is_empty() {
-                        let fields = buffers.product(record, product_id, empty);
-                        let document = DocumentId::of_product(product_id);
-                        let frames = sorted.frames.entry(self.layout.file_of(kind, document)).or_default();
-                        Frame::write(frames, document, at.position(), |into| fields.write(into));
-                    }
-                }
-            },
-            Kind::Review => {
-                for piece in record.review_pieces() {
-                    add_lines(piece, &mut buffers.text);
-                }
-                if self.accept(&buffers.text, at, &mut sorted.tally) {
-                    let product_id = record.product_id();
-                    let reviewer = record.reviewer().unwrap_or_default();
-                    let time = record.time().unwrap_or_default();
-                    let document = DocumentId::of_review(product_id.unwrap_or_default(), reviewer, time, &buffers.text);
-                    let fields = ReviewFields { product_id, text: &buffers.text, rating: record.rating() };
-                    let frames = sorted.frames.entry(self.layout.file_of(kind, document)).or_default();
-                    Frame::write(frames, document, at.position(), |into| fields.write(into));
-                }
-            }
+            Kind::Product => self.sort_product(record, at, &mut documents, sorted),
+            Kind::Review => self.sort_review(record, at, &mut documents, sorted),
         }
-        self.buffers = buffers;
+        self.documents = documents;
+        self.add_variant(record, at, sorted);
+        sorted.tally.add_unread(&record.unread);
+    }
+
+    fn sort_product(
+        &mut self,
+        record: &Record<'_>,
+        at: RecordLine<'_>,
+        documents: &mut DocumentBuilder,
+        sorted: &mut BatchFrames,
+    ) {
+        let Some(product_id) = record.product_id() else {
+            sorted.tally.reject(Reason::NoProductId, || at.place("neither asin nor parent_asin".to_owned()));
+            return;
+        };
+        let product = documents.product(record);
+        self.removals.add(product.removed);
+        let empty = !self.accept(product.text, at, &mut sorted.tally);
+        if !empty || !record.associations.is_empty() {
+            let fields = product_fields(record, &product, product_id, empty);
+            let document = DocumentId::of_product(product_id);
+            let key = FrameKey { group: document.into(), document, position: at.position() };
+            sorted.add(self.layout, Stream::Products, key, |into| fields.write(into));
+        }
+    }
+
+    fn sort_review(
+        &mut self,
+        record: &Record<'_>,
+        at: RecordLine<'_>,
+        documents: &mut DocumentBuilder,
+        sorted: &mut BatchFrames,
+    ) {
+        let review = documents.review(record);
+        self.removals.add(review.removed);
+        let text = review.text;
+        let (product_id, reviewer) = (record.product_id(), record.reviewer());
+        if self.accept(text, at, &mut sorted.tally) {
+            let time = record.time().unwrap_or_default();
+            let document =
+                DocumentId::of_review(product_id.unwrap_or_default(), reviewer.unwrap_or_default(), time, text);
+            let key = FrameKey { group: TextId::of(text).into(), document, position: at.position() };
+            let fields = ReviewFields { product_id, text, rating: record.rating() };
+            sorted.add(self.layout, Stream::Reviews, key, |into| fields.write(into));
+        }
+        if !self.interactions {
+            return;
+        }
+        match (product_id, reviewer) {
+            (Some(product_id), Some(reviewer)) => {
+                let (group, document) = (ReviewerId::of(reviewer).into(), DocumentId::of_product(product_id));
+                let key = FrameKey { group, document, position: at.position() };
+                let (may_be_variant, time) = (record.may_be_variant(), record.seconds());
+                let fields = InteractionFields { product_id, may_be_variant, time };
+                sorted.add(self.layout, Stream::Interactions, key, |into| fields.write(into));
+            }
+            (None, _) => sorted.tally.no_interaction("no_product"),
+            (_, None) => sorted.tally.no_interaction("no_reviewer"),
+        }
+    }
+
+    /// Notes which product a variant belongs to, once per batch.
+    fn add_variant(&self, record: &Record<'_>, at: RecordLine<'_>, sorted: &mut BatchFrames) {
+        let (Some(variant), Some(parent), true) = (record.variant_id(), record.product_id(), self.interactions) else {
+            return;
+        };
+        let fields = VariantFields { variant, parent };
+        let mut bytes = Vec::new();
+        fields.write(&mut bytes);
+        if sorted.variants.insert(xxh3_64(&bytes)) {
+            let document = DocumentId::of_product(variant);
+            let key = FrameKey { group: GroupId::new(0), document, position: at.position() };
+            sorted.add(self.layout, Stream::Variants, key, |into| into.extend_from_slice(&bytes));
+        }
     }
 
     /// Whether a text can be a document. If not, it is counted as rejected.
     fn accept(&mut self, text: &str, at: RecordLine<'_>, tally: &mut Tally) -> bool {
-        tally.longest_text = tally.longest_text.max(text.len() as u64);
-        if !self.words.any(text) {
+        let has_words = self.words.any(text);
+        if !has_words {
             tally.reject(Reason::Empty, || at.place(String::new()));
-            return false;
         }
-        if may_have_too_many_segments(text.len(), self.max_tokens, self.longest_word) {
-            let encoder = self.encoder.get_or_insert_with(|| Encoder::new(self.lexicon));
-            let mut document = Document::default();
-            encoder.encode(text, &mut document);
-            let segments = cut(&document.first_tokens, std::iter::empty(), usize::from(self.max_tokens)).len();
-            if segments > MOST_SEGMENTS {
-                tally.reject(Reason::TooManySegments, || at.place(format!("{segments} segments")));
-                return false;
-            }
-        }
-        true
+        has_words
     }
 }
 
@@ -211,119 +240,27 @@ impl RecordLine<'_> {
     }
 }
 
-/// The cleaned fields of one record, reused for the next.
-#[derive(Default)]
-struct RecordBuffers {
-    text: String,
-    title: String,
-    brand: String,
-    categories: DistinctStrings,
-    attributes: DistinctStrings,
-}
-
-impl RecordBuffers {
-    fn fill_product(&mut self, record: &Record<'_>) {
-        self.title.clear();
-        self.brand.clear();
-        self.categories.clear();
-        self.attributes.clear();
-        for piece in record.title.iter().filter(|piece| !is_script(piece)) {
-            let before = self.title.len();
-            if before > 0 {
-                self.title.push(' ');
-            }
-            let start = self.title.len();
-            clean_line(piece, &mut self.title);
-            if self.title.len() == start {
-                self.title.truncate(before);
-            }
-        }
-        self.text.push_str(&self.title);
-        for piece in record.features().chain(record.description.iter()) {
-            add_lines(piece, &mut self.text);
-        }
-        if let Some(brand) = record.brand() {
-            clean_line(brand, &mut self.brand);
-        }
-        for category in record.categories() {
-            self.categories.insert_cleaned(category, |c| c);
-        }
-        for key in &record.attributes {
-            // Keys of the 2018 dump end with a colon: `Shipping Weight:`.
-            self.attributes.insert_cleaned(key, |k| k.trim_end_matches([':', ' ']));
-        }
-    }
-
-    fn product<'a>(&'a self, record: &'a Record<'_>, product_id: &'a str, empty: bool) -> ProductFields<'a> {
-        ProductFields {
-            empty,
-            product_id,
-            title: &self.title,
-            text: &self.text,
-            categories: self.categories.iter().collect(),
-            brand: &self.brand,
-            attributes: self.attributes.iter().collect(),
-            associations: record
-                .associations
-                .iter()
-                .map(|association| (association.relation, association.other.trim()))
-                .filter(|(_, other)| !other.is_empty())
-                .collect(),
-        }
-    }
-}
-
-/// Appends the clean lines of a field, on lines of their own.
-fn add_lines(raw: &str, text: &mut String) {
-    let before = text.len();
-    if before > 0 {
-        text.push('\n');
-    }
-    let start = text.len();
-    clean(raw, text);
-    if text.len() == start {
-        text.truncate(before);
-    }
-}
-
-/// A set of short strings in order of insertion, in one allocation.
-#[derive(Default)]
-struct DistinctStrings {
-    text: String,
-    ends: Vec<usize>,
-    /// Indices of the strings by their hash. A record may have many: a linear search would be quadratic.
-    known: HashTable<u32>,
-}
-
-impl DistinctStrings {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-        self.known.clear();
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
-    }
-
-    /// Cleans and trims a string and inserts it, unless it is empty or known.
-    fn insert_cleaned(&mut self, raw: &str, trim: impl Fn(&str) -> &str) {
-        let start = self.text.len();
-        clean_line(raw, &mut self.text);
-        let kept = trim(&self.text[start..]).len();
-        self.text.truncate(start + kept);
-        let Self { text, ends, known } = self;
-        let of = |index: u32| {
-            let index = index as usize;
-            &text[if index == 0 { 0 } else { ends[index - 1] }..ends[index]]
-        };
-        let (new, hash) = (&text[start..], xxh3_64(&text.as_bytes()[start..]));
-        if new.is_empty() || known.find(hash, |&index| of(index) == new).is_some() {
-            text.truncate(start);
-        } else {
-            known.insert_unique(hash, ends.len() as u32, |&index| xxh3_64(of(index).as_bytes()));
-            ends.push(text.len());
-        }
+/// The fields of a product as its frame holds them.
+fn product_fields<'a>(
+    record: &'a Record<'_>,
+    product: &ProductDocument<'a>,
+    product_id: &'a str,
+    empty: bool,
+) -> ProductFields<'a> {
+    ProductFields {
+        empty,
+        product_id,
+        title: product.title,
+        text: product.text,
+        text_id: TextId::of(product.text),
+        categories: product.categories().collect(),
+        brand: product.brand.unwrap_or_default(),
+        attributes: product.attributes().collect(),
+        associations: record
+            .associations
+            .iter()
+            .map(|association| (association.relation, association.other.trim()))
+            .filter(|(_, other)| !other.is_empty())
+            .collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! The end of the step: checks that no record is lost, and writes the manifest.
 use schemas::{
-    Manifest,
+    Counts, Manifest,
     manifest::{CorpusBody, CorpusCounts, Hash},
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn seal(
     ledger.keep_only(&tables.files)?;
     let body = CorpusBody {
         rules: plan::rules(),
-        options: plan::options(*settings, tally.longest_text),
+        options: plan::options(*settings),
         tokenizer: Hash { blake3: settings.tokenizer.blake3() },
         inputs: inputs.in_manifest(&tally),
         skipped: inputs.skipped.clone(),
@@ -45,8 +45,9 @@ pub(crate) fn seal(
 /// Adds up what reading and writing counted. Every record is a document or counted as rejected.
 fn balance(settings: StepSettings<'_>, tally: &Tally, tables: &CorpusTables) -> Result<CorpusCounts, CorpusError> {
     let mut rejected = tally.rejected.clone();
-    *rejected.entry(Reason::Duplicate.as_str().to_owned()).or_default() += tables.duplicates;
-    rejected.retain(|_, n| *n > 0);
+    add(&mut rejected, &tables.rejected);
+    let mut without_interaction = tally.without_interaction.clone();
+    add(&mut without_interaction, &tables.without_interaction);
     let documents = tables.products + tables.reviews;
     let known = documents + rejected.values().sum::<u64>();
     if known != tally.records {
@@ -54,15 +55,30 @@ fn balance(settings: StepSettings<'_>, tally: &Tally, tables: &CorpusTables) -> 
         return Err(CorpusError::Lost { records: tally.records, known, spill });
     }
     if documents == 0 {
-        return Err(CorpusError::NoDocument { records: thousands(tally.records) });
+        let records = thousands(tally.records);
+        let without_id = rejected.get(Reason::NoProductId.as_str()).copied().unwrap_or(0);
+        return Err(if 2 * without_id > tally.records {
+            CorpusError::NoIds { without_id: thousands(without_id), records }
+        } else {
+            CorpusError::NoDocument { records }
+        });
     }
     Ok(CorpusCounts {
         records: tally.records,
         products: tables.products,
         reviews: tables.reviews,
         associations: tables.associations,
+        interactions: tables.interactions,
+        without_interaction,
         text_bytes: tables.text_bytes,
-        longest_text: tally.longest_text,
         rejected,
+        removed: tally.removed.clone(),
+        unread: tally.unread.clone(),
     })
+}
+
+fn add(counts: &mut Counts, others: &Counts) {
+    for (reason, n) in others {
+        *counts.entry(reason.clone()).or_default() += n;
+    }
 }

@@ -1,4 +1,4 @@
-//! Sorts the frames of a spill file by document, then position: in memory, or on disk if they do not fit.
+//! Sorts frames: in memory, or on disk if they do not fit.
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -10,7 +10,7 @@ use std::{
 use ebert_prefetch::prefetch;
 use schemas::{DocumentId, StoreError};
 
-use super::frame::{Frame, FrameReader, Position};
+use super::frame::{Frame, FrameKey, FrameReader, GroupId, Position};
 
 /// What one worker may use to sort a bucket.
 #[derive(Clone, Copy, Debug)]
@@ -31,33 +31,89 @@ impl SortLimits {
 /// Memory for each run of a merge: the buffer of its reader, and a frame.
 const RUN_MEMORY: usize = 1 << 20;
 
+/// What frames are sorted by. Equal ones are sorted by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SortBy {
+    /// By group, then document.
+    Group,
+    /// By document.
+    Document,
+}
+
+impl SortBy {
+    fn key(self, key: FrameKey) -> SortKey {
+        let FrameKey { group, document, position: Position { file, line } } = key;
+        match self {
+            Self::Group => SortKey { group, document, file, line },
+            Self::Document => SortKey { group: GroupId::new(0), document, file, line },
+        }
+    }
+}
+
+/// The order of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SortKey {
+    group: GroupId,
+    document: DocumentId,
+    // A `Position`, in another order to avoid padding in `FrameEntry`.
+    file: u32,
+    line: u64,
+}
+
 /// Frames one after another, sorted; their checksums were verified.
 pub(crate) trait SortedFrames {
     /// The bytes of the next frame; `None` at the end.
     fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError>;
 }
 
-/// Sorts a spill file. Runs of frames that do not fit in memory together are written beside it.
-pub(crate) fn sort(spill: &Path, limits: SortLimits) -> Result<Box<dyn SortedFrames>, StoreError> {
+/// Sorts the frames of a spill file. Runs of frames that do not fit in memory together are written
+/// beside it.
+pub(crate) fn sort(spill: &Path, by: SortBy, limits: SortLimits) -> Result<Box<dyn SortedFrames>, StoreError> {
     let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
     let mut reader = FrameReader::open(spill)?;
-    let mut buffer = FrameBuffer { bytes: Vec::with_capacity(size.min(limits.memory)), ..Default::default() };
-    let mut runs = Runs { spill, paths: VecDeque::new(), written: 0 };
+    let mut sorter = Sorter::new(spill, by, limits);
+    sorter.buffer.bytes.reserve(size.min(limits.memory));
     while let Some(frame) = reader.next_frame()? {
-        if !buffer.order.is_empty() && buffer.memory_with(&frame) > limits.memory {
-            buffer.sort();
-            runs.write(&mut buffer)?;
-            buffer.clear();
+        sorter.push(&frame)?;
+    }
+    sorter.finish()
+}
+
+/// Collects frames to sort them.
+pub(crate) struct Sorter<'a> {
+    by: SortBy,
+    limits: SortLimits,
+    buffer: FrameBuffer,
+    runs: Runs<'a>,
+}
+
+impl<'a> Sorter<'a> {
+    /// Runs are written beside this file, under its name and an ending.
+    pub(crate) fn new(beside: &'a Path, by: SortBy, limits: SortLimits) -> Self {
+        let runs = Runs { beside, by, paths: VecDeque::new(), written: 0 };
+        Self { by, limits, buffer: FrameBuffer::default(), runs }
+    }
+
+    pub(crate) fn push(&mut self, frame: &Frame<'_>) -> Result<(), StoreError> {
+        if !self.buffer.order.is_empty() && self.buffer.memory_with(frame) > self.limits.memory {
+            self.buffer.sort();
+            self.runs.write(&mut self.buffer)?;
+            self.buffer.clear();
         }
-        buffer.push(&frame);
+        self.buffer.push(frame, self.by);
+        Ok(())
     }
-    buffer.sort();
-    if runs.paths.is_empty() {
-        return Ok(Box::new(buffer));
+
+    pub(crate) fn finish(self) -> Result<Box<dyn SortedFrames>, StoreError> {
+        let Self { limits, mut buffer, mut runs, .. } = self;
+        buffer.sort();
+        if runs.paths.is_empty() {
+            return Ok(Box::new(buffer));
+        }
+        runs.write(&mut buffer)?;
+        drop(buffer);
+        Ok(Box::new(runs.merge(limits.fan_in())?))
     }
-    runs.write(&mut buffer)?;
-    drop(buffer);
-    Ok(Box::new(runs.merge(limits.fan_in())?))
 }
 
 /// Frames in memory.
@@ -69,13 +125,10 @@ struct FrameBuffer {
     next: usize,
 }
 
-/// Where a frame is in the buffer. Ordered by document, then position.
+/// Where a frame is in the buffer, in the order of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct FrameEntry {
-    document: DocumentId,
-    // A `Position`, without its padding: 32 bytes per entry instead of 40.
-    file: u32,
-    line: u64,
+    key: SortKey,
     start: usize,
     length: u32,
 }
@@ -93,10 +146,9 @@ impl FrameBuffer {
         self.bytes.len() + frame.bytes.len() + order
     }
 
-    fn push(&mut self, frame: &Frame<'_>) {
-        let Position { file, line } = frame.position;
+    fn push(&mut self, frame: &Frame<'_>, by: SortBy) {
         let (start, length) = (self.bytes.len(), frame.bytes.len() as u32);
-        self.order.push(FrameEntry { document: frame.document, file, line, start, length });
+        self.order.push(FrameEntry { key: by.key(frame.key), start, length });
         self.bytes.extend_from_slice(frame.bytes);
     }
 
@@ -121,9 +173,10 @@ impl SortedFrames for FrameBuffer {
     }
 }
 
-/// Sorted runs on disk, beside the spill file.
+/// Sorted runs on disk.
 struct Runs<'a> {
-    spill: &'a Path,
+    beside: &'a Path,
+    by: SortBy,
     paths: VecDeque<PathBuf>,
     /// Runs that were ever written: the number of the next one.
     written: usize,
@@ -131,8 +184,8 @@ struct Runs<'a> {
 
 impl Runs<'_> {
     fn write(&mut self, frames: &mut impl SortedFrames) -> Result<(), StoreError> {
-        let name = self.spill.file_name().unwrap_or_default().to_string_lossy();
-        let path = self.spill.with_file_name(format!("{name}.run{}", self.written));
+        let name = self.beside.file_name().unwrap_or_default().to_string_lossy();
+        let path = self.beside.with_file_name(format!("{name}.run{}", self.written));
         self.written += 1;
         let error = |e| StoreError::io("write", &path)(e);
         let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);
@@ -148,25 +201,26 @@ impl Runs<'_> {
     fn merge(mut self, fan_in: usize) -> Result<Merge, StoreError> {
         while self.paths.len() > fan_in {
             let some = self.paths.drain(..fan_in).collect();
-            self.write(&mut Merge::open(some)?)?;
+            self.write(&mut Merge::open(some, self.by)?)?;
         }
-        Merge::open(self.paths.into())
+        Merge::open(self.paths.into(), self.by)
     }
 }
 
 /// The frames of several runs, merged. The runs are removed at the end.
 struct Merge {
+    by: SortBy,
     readers: Vec<FrameReader>,
     paths: Vec<PathBuf>,
-    /// Each run's next frame, by document, position and index of the run.
-    heads: BinaryHeap<Reverse<(DocumentId, Position, usize)>>,
+    /// Each run's next frame, with the index of the run.
+    heads: BinaryHeap<Reverse<(SortKey, usize)>>,
     /// The run whose frame was returned last: its reader still holds it.
     current: Option<usize>,
 }
 
 impl Merge {
-    fn open(paths: Vec<PathBuf>) -> Result<Self, StoreError> {
-        let mut merge = Self { readers: Vec::new(), paths, heads: BinaryHeap::new(), current: None };
+    fn open(paths: Vec<PathBuf>, by: SortBy) -> Result<Self, StoreError> {
+        let mut merge = Self { by, readers: Vec::new(), paths, heads: BinaryHeap::new(), current: None };
         for run in 0..merge.paths.len() {
             merge.readers.push(FrameReader::open(&merge.paths[run])?);
             merge.advance(run)?;
@@ -177,7 +231,7 @@ impl Merge {
     /// Reads the next frame of a run.
     fn advance(&mut self, run: usize) -> Result<(), StoreError> {
         if let Some(frame) = self.readers[run].next_frame()? {
-            self.heads.push(Reverse((frame.document, frame.position, run)));
+            self.heads.push(Reverse((self.by.key(frame.key), run)));
         }
         Ok(())
     }
@@ -188,7 +242,7 @@ impl SortedFrames for Merge {
         if let Some(run) = self.current.take() {
             self.advance(run)?;
         }
-        let Some(Reverse((.., run))) = self.heads.pop() else { return Ok(None) };
+        let Some(Reverse((_, run))) = self.heads.pop() else { return Ok(None) };
         self.current = Some(run);
         Ok(Some(self.readers[run].frame()))
     }
@@ -217,24 +271,30 @@ mod tests {
         let mut bytes = Vec::new();
         let mut wanted = Vec::new();
         for line in 0..2_000 {
-            let (document, position) =
-                (DocumentId::new(draws.below(300)), Position { file: draws.below(3) as u32, line });
+            let position = Position { file: draws.below(3) as u32, line };
+            let (group, document) = (GroupId::new(draws.below(20)), DocumentId::new(draws.below(300)));
+            let key = FrameKey { group, document, position };
             let start = bytes.len();
             let fields = vec![line as u8; draws.below(200) as usize];
-            Frame::write(&mut bytes, document, position, |into| into.extend(fields));
-            wanted.push((document, position, bytes[start..].to_vec()));
+            Frame::write(&mut bytes, key, |into| into.extend(fields));
+            wanted.push((key, bytes[start..].to_vec()));
         }
-        wanted.sort();
         fs::write(&spill, &bytes).unwrap();
-        for memory in [usize::MAX, 100_000, 5_000, 1] {
-            for open_files in [2, 5, 100] {
-                let mut sorted = sort(&spill, SortLimits { memory, open_files }).unwrap();
-                for (.., bytes) in &wanted {
-                    assert_eq!(sorted.next_frame().unwrap(), Some(&bytes[..]));
+        for by in [SortBy::Group, SortBy::Document] {
+            match by {
+                SortBy::Group => wanted.sort(),
+                SortBy::Document => wanted.sort_by_key(|(key, _)| (key.document, key.position)),
+            }
+            for memory in [usize::MAX, 100_000, 5_000, 1] {
+                for open_files in [2, 5, 100] {
+                    let mut sorted = sort(&spill, by, SortLimits { memory, open_files }).unwrap();
+                    for (_, bytes) in &wanted {
+                        assert_eq!(sorted.next_frame().unwrap(), Some(&bytes[..]));
+                    }
+                    assert_eq!(sorted.next_frame().unwrap(), None);
+                    drop(sorted);
+                    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the runs are removed");
                 }
-                assert_eq!(sorted.next_frame().unwrap(), None);
-                drop(sorted);
-                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the runs are removed");
             }
         }
     }
@@ -243,11 +303,13 @@ mod tests {
     fn what_is_sorted_in_memory_fits_in_it() {
         let mut buffer = FrameBuffer::default();
         let mut bytes = Vec::new();
-        Frame::write(&mut bytes, DocumentId::new(1), Position { file: 0, line: 1 }, |into| into.extend([0; 100]));
+        let (group, document) = (GroupId::new(1), DocumentId::new(1));
+        let key = FrameKey { group, document, position: Position { file: 0, line: 1 } };
+        Frame::write(&mut bytes, key, |into| into.extend([0; 100]));
         let frame = Frame::read(&bytes).unwrap();
         for _ in 0..10_000 {
             let memory = buffer.memory_with(&frame);
-            buffer.push(&frame);
+            buffer.push(&frame, SortBy::Group);
             assert!(buffer.bytes.len() + buffer.order.capacity() * size_of::<FrameEntry>() <= memory.max(1_000));
         }
     }

@@ -10,14 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ebert_dumps::Kind;
 use schemas::{
     StoreError,
     store::{self, write_file},
 };
 
 use super::{
-    checkpoint::{BucketId, Checkpoint, SpillFileId, SpillLayout},
+    checkpoint::{BucketId, Checkpoint, SpillFileId, SpillLayout, Stream},
     frame::FrameReader,
 };
 
@@ -128,7 +127,7 @@ impl SpillFolder {
 }
 
 fn name_of(id: SpillFileId) -> String {
-    format!("{}-{:05}.spill", id.kind.stem(), id.number)
+    format!("{}-{:05}.spill", id.stream.stem(), id.number)
 }
 
 /// Whether this is the name of the checkpoint, a spill file, one bucket of it (`.part7`), or a sorted
@@ -142,8 +141,8 @@ fn is_ours(name: &str) -> bool {
     let numbered = |ending: &str, stem: &str| ending.strip_prefix(stem).is_some_and(digits);
     let mut parts = name.split('.');
     let of = parts.next().and_then(|first| first.split_once('-'));
-    of.is_some_and(|(kind, number)| [Kind::Product, Kind::Review].iter().any(|k| k.stem() == kind) && digits(number))
-        && parts.next().is_some_and(|what| what == "spill" || numbered(what, "part"))
+    of.is_some_and(|(stem, number)| Stream::ALL.iter().any(|stream| stream.stem() == stem) && digits(number))
+        && parts.next().is_some_and(|what| ["spill", "kept", "resolved"].contains(&what) || numbered(what, "part"))
         && parts.next().is_none_or(|what| numbered(what, "run"))
         && parts.next().is_none()
 }
@@ -214,7 +213,7 @@ pub(crate) fn split(
         }
         let mut frames = FrameReader::open(from)?;
         while let Some(frame) = frames.next_frame()? {
-            if let Some((path, file)) = files.get_mut(&frame.document.bucket(layout.buckets)) {
+            if let Some((path, file)) = files.get_mut(&frame.key.group.bucket(layout.buckets)) {
                 file.write_all(frame.bytes).map_err(StoreError::io("write", path))?;
             }
         }
@@ -237,7 +236,7 @@ mod tests {
         let spill = SpillFolder::new(folder.path().join("spill"));
         let checkpoint = spill.resume(SpillLayout { buckets: 4, files: 2 }, "test").unwrap();
         let mut writer = spill.writer(&checkpoint).unwrap();
-        let mut append = |number| writer.append(SpillFileId { kind: Kind::Product, number }, b"frames");
+        let mut append = |number| writer.append(SpillFileId { stream: Stream::Products, number }, b"frames");
         append(1).unwrap();
         append(2).unwrap();
     }
@@ -253,6 +252,9 @@ mod tests {
             "reviews-00012.part7",
             "products-00000.spill.run0",
             "reviews-00012.part7.run10",
+            "reviews-00012.kept.run0",
+            "interactions-00001.spill",
+            "variants-00000.spill",
         ];
         for theirs in
             ["meta.json", "products-00000.json", "notes-1.spill", "products-00000.spill.gz", "checkpoint.json.bak"]

@@ -130,6 +130,14 @@ impl Progress {
         writeln!(Stdout, "{}", self.line("          ", heading, text))
     }
 
+    /// Prints a warning that stands out from the summary.
+    pub fn warn(&self, text: &str) -> io::Result<()> {
+        match self.log {
+            Log::Text => writeln!(Stdout, "\nWARNING   {text}\n"),
+            Log::Json => self.note("warning", text),
+        }
+    }
+
     /// A line of the summary in this format.
     pub fn line(&self, indent: &str, heading: &str, text: &str) -> String {
         match self.log {
@@ -157,6 +165,11 @@ fn style(template: &str) -> ProgressStyle {
 
 /// The reason to run a step that has no output yet.
 pub const NEW: &str = "is new";
+
+/// The reason to rebuild a folder of an older format.
+pub(crate) fn older_format(found: u64) -> String {
+    format!("the format was {found} and is {}", schemas::FORMAT)
+}
 
 /// The reason to run a step that an earlier run did not finish.
 pub(crate) const STOPPED: &str = "a stopped run resumes";

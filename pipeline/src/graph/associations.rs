@@ -3,7 +3,7 @@
 //! Keeps the associations with both ends in the corpus, puts the smaller id first, and leaves out
 //! loops and repetitions. The tables of the corpus are read one at a time, but all edges
 //! and the ids of all products are in memory: about [`BYTES_PER_EDGE`] bytes per association found,
-//! and [`BYTES_PER_PRODUCT`] per product.
+//! and [`BYTES_PER_PRODUCT`] per product. It also counts which ids name no product.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -13,7 +13,8 @@ use std::{
 use arrow_schema::SchemaRef;
 use polars::prelude::*;
 use schemas::{
-    Counts, GraphEdge, Manifest, ManifestError, Rules, StoreError, UnknownRelation, columns, create_graph_edges,
+    Counts, GraphEdge, Manifest, ManifestError, Previous, Rules, StoreError, UnknownRelation, columns,
+    create_graph_edges,
     manifest::{CorpusBody, GraphBody, Hash, MANIFEST},
     store,
 };
@@ -22,7 +23,7 @@ use crate::{
     engine::{
         frames::{self, COUNT, FrameError, count_by},
         hashes::{Hashes, check_files},
-        progress::{NEW, Outcome},
+        progress::{NEW, Outcome, older_format},
     },
     hint::Hint,
 };
@@ -57,7 +58,7 @@ pub enum GraphError {
 }
 
 /// Raised whenever the output of this step changes for the same input.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
 fn rules() -> Rules {
     Rules::of([("graph", RULES)])
@@ -73,16 +74,13 @@ pub fn make(
 ) -> Result<(Manifest<GraphBody>, Outcome), GraphError> {
     let since = Instant::now();
     let folder = out.join("graph");
-    let old = match Manifest::<GraphBody>::read(&folder) {
-        Err(ManifestError::Absent { .. }) => None,
-        other => Some(other?),
-    };
-    let why = match &old {
-        None => NEW.to_owned(),
-        Some(old) if old.body.corpus.blake3 != corpus.data_blake3() => "the corpus has changed".to_owned(),
-        Some(Manifest { body, .. }) if let Some(why) = rules().changed_since(&body.rules) => why,
-        Some(old) => match check_files(&folder, old, hashes)? {
-            None => return Ok((old.clone(), Outcome::UpToDate)),
+    let why = match Manifest::<GraphBody>::read_previous(&folder)? {
+        Previous::None => NEW.to_owned(),
+        Previous::OlderFormat(found) => older_format(found),
+        Previous::Sealed(old) if old.body.corpus.blake3 != corpus.data_blake3() => "the corpus has changed".to_owned(),
+        Previous::Sealed(old) if let Some(why) = rules().changed_since(&old.body.rules) => why,
+        Previous::Sealed(old) => match check_files(&folder, &old, hashes)? {
+            None => return Ok((*old, Outcome::UpToDate)),
             Some(missing) => missing,
         },
     };
@@ -97,20 +95,71 @@ pub fn make(
         products.vstack_mut_owned(table).map(drop)
     })?;
     let mut edges = DataFrame::empty_with_schema(&strings(EDGE));
+    let mut named = DataFrame::empty_with_schema(&strings(["other"]));
     let mut found = 0;
     let ends = ["product", "other", "relation"];
     tables.for_each("associations-", &columns::corpus_associations(), &ends, |table| {
         found += table.height() as u64;
+        named.vstack_mut_owned(table.select(["other"])?.unique_stable(None, UniqueKeepStrategy::Any, None)?)?;
         edges.vstack_mut_owned(edges_among(&table, &products)?).map(drop)
     })?;
+    let mut reviews = ReviewedProducts::default();
+    tables.for_each("reviews-", &columns::corpus_reviews(), &["product_id"], |table| {
+        reviews.without_product += table.column("product_id")?.null_count() as u64;
+        reviews.of_products += table.join(&products, ["product_id"], ["product_id"], semi(), None)?.height() as u64;
+        reviews.all += table.height() as u64;
+        Ok(())
+    })?;
     let edges = sorted_and_unique(&edges).map_err(query)?;
-    let (body, file) = write(&folder, &edges, found, corpus)?;
+    let named = NamedIds::of(&named, &products).map_err(query)?;
+    let body = GraphBody {
+        rules: rules(),
+        corpus: Hash { blake3: corpus.data_blake3() },
+        found,
+        named_ids: named.all,
+        named_products: named.products,
+        reviews_without_product: reviews.without_product,
+        reviews_of_unknown_products: reviews.all - reviews.without_product - reviews.of_products,
+        edges: edges_by_relation(&edges).map_err(query)?,
+        products: linked_products(&edges).map_err(query)?,
+    };
+    let file = write(&folder, &edges, &body)?;
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
     Ok((manifest, Outcome::made(since, why)))
 }
 
+/// The products that reviews are of.
+#[derive(Default)]
+struct ReviewedProducts {
+    /// Reviews.
+    all: u64,
+    /// Reviews of products of the corpus.
+    of_products: u64,
+    /// Reviews without a product id.
+    without_product: u64,
+}
+
+/// The distinct ids that associations name.
+struct NamedIds {
+    all: u64,
+    /// Those of products of the corpus.
+    products: u64,
+}
+
+impl NamedIds {
+    fn of(named: &DataFrame, products: &DataFrame) -> PolarsResult<Self> {
+        let distinct = named.unique_stable(None, UniqueKeepStrategy::Any, None)?;
+        let known = distinct.join(products, ["other"], ["product_id"], semi(), None)?;
+        Ok(Self { all: distinct.height() as u64, products: known.height() as u64 })
+    }
+}
+
 /// The columns of the graph.
 const EDGE: [&str; 3] = ["product_a", "product_b", "relation"];
+
+fn semi() -> JoinArgs {
+    JoinArgs::new(JoinType::Semi)
+}
 
 fn strings<const N: usize>(columns: [&str; N]) -> Schema {
     columns.into_iter().map(|column| Field::new(column.into(), DataType::String)).collect()
@@ -143,7 +192,6 @@ impl CorpusFolder<'_> {
 
 /// The associations with both ends in `products`, apart from loops, as rows of [`EDGE`].
 fn edges_among(found: &DataFrame, products: &DataFrame) -> PolarsResult<DataFrame> {
-    let semi = || JoinArgs::new(JoinType::Semi);
     let kept = found.join(products, ["product"], ["product_id"], semi(), None)?;
     let kept = kept.join(products, ["other"], ["product_id"], semi(), None)?;
     let (product, other) = (kept.column("product")?, kept.column("other")?);
@@ -176,12 +224,7 @@ fn linked_products(edges: &DataFrame) -> PolarsResult<u64> {
     Ok(ends.n_unique()? as u64)
 }
 
-fn write(
-    folder: &Path,
-    edges: &DataFrame,
-    found: u64,
-    corpus: &Manifest<CorpusBody>,
-) -> Result<(GraphBody, schemas::FileEntry), GraphError> {
+fn write(folder: &Path, edges: &DataFrame, body: &GraphBody) -> Result<schemas::FileEntry, GraphError> {
     let mut table = create_graph_edges(&folder.join(NAME))?;
     let refused = |source| GraphError::Query { folder: folder.to_owned(), source };
     let column = |name: &str| edges.column(name).and_then(|c| c.str()).map_err(refused);
@@ -190,18 +233,11 @@ fn write(
         let relation = relation.unwrap_or_default().parse();
         let relation = relation.map_err(|source| GraphError::Relation { folder: folder.to_owned(), source })?;
         let (product_a, product_b) = (a.unwrap_or_default(), b.unwrap_or_default());
-        table.push(&GraphEdge { product_a, product_b, relation })?;
+        table.push(&GraphEdge { product_a, product_b, relation, weight: None })?;
     }
     let mut table = table.finish()?;
-    let body = GraphBody {
-        rules: rules(),
-        corpus: Hash { blake3: corpus.data_blake3() },
-        found,
-        edges: edges_by_relation(edges).map_err(refused)?,
-        products: linked_products(edges).map_err(refused)?,
-    };
-    table.note_made(&body)?;
-    Ok((body, table.commit()?))
+    table.note_made(body)?;
+    Ok(table.commit()?)
 }
 
 #[cfg(test)]
@@ -227,6 +263,8 @@ mod tests {
         let relations = [("complement".to_owned(), 2), ("substitute".to_owned(), 1)];
         assert_eq!(edges_by_relation(&edges).unwrap(), Counts::from(relations));
         assert_eq!(linked_products(&edges).unwrap(), 3);
+        let named = NamedIds::of(&found.select(["other"]).unwrap(), &products).unwrap();
+        assert_eq!((named.all, named.products), (3, 2));
     }
 
     #[test]

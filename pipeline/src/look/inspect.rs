@@ -7,8 +7,9 @@ use std::{io, path::Path};
 use polars::prelude::PolarsError;
 use schemas::{
     Manifest, ManifestError, StoreError,
-    manifest::{CorpusBody, ShardsBody},
+    manifest::{CorpusBody, GraphBody, Hash, ShardsBody},
 };
+use serde::{Serialize, de::DeserializeOwned};
 
 use self::summary::{FrequentPhrase, SegmentCounter, Summary};
 use super::segments::{SegmentsError, read_checked_segments};
@@ -102,6 +103,7 @@ fn summarise(
     Ok(Summary {
         shards: manifest.body.clone(),
         corpus: corpus_of_shards(out, &manifest.body)?,
+        graph: graph_of_shards(out, &manifest.body)?,
         disk_bytes: shards.iter().map(|file| file.bytes).sum(),
         all_shards: shards.len(),
         shards_read,
@@ -113,8 +115,17 @@ fn summarise(
 
 /// The corpus that the shards were made from. `None` where it is absent, unfinished or a later one.
 fn corpus_of_shards(out: &Path, shards: &ShardsBody) -> Result<Option<CorpusBody>, InspectError> {
-    match Manifest::<CorpusBody>::read(&out.join("corpus")) {
-        Ok(corpus) => Ok((corpus.data_blake3() == shards.corpus.blake3).then_some(corpus.body)),
+    made_from(&out.join("corpus"), &shards.corpus)
+}
+
+/// The graph that the pairs were drawn from. `None` where it is absent, unfinished or a later one.
+fn graph_of_shards(out: &Path, shards: &ShardsBody) -> Result<Option<GraphBody>, InspectError> {
+    made_from(&out.join("graph"), &shards.graph)
+}
+
+fn made_from<B: Serialize + DeserializeOwned>(folder: &Path, wanted: &Hash) -> Result<Option<B>, InspectError> {
+    match Manifest::<B>::read(folder) {
+        Ok(manifest) => Ok((manifest.data_blake3() == wanted.blake3).then_some(manifest.body)),
         Err(ManifestError::Absent { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }

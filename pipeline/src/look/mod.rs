@@ -1,4 +1,5 @@
 //! Commands that read the output: [`inspect`](inspect::inspect) prints what the shards contain,
+//! [`leaks`](leaks::leaks) looks for held-out documents that are nearly trained on,
 //! [`verify`](verify::verify) checks every file, [`phrases`](phrases::phrases) and
 //! [`overlap`](overlap::overlap) make the paper's Table 1 and Figure 6, and
 //! [`titles`](titles::titles) exports the products' titles.
@@ -6,6 +7,7 @@
 //! These modules know the sealed folders, and nothing of the steps that make them.
 mod categories;
 pub mod inspect;
+pub mod leaks;
 pub mod overlap;
 pub mod phrases;
 mod segments;

@@ -81,7 +81,7 @@ fn first_outside(segments: &DataFrame, column: SpanColumn) -> PolarsResult<Optio
     let number = |name: &str| outside.column(name)?.get(0)?.try_extract::<u64>();
     Ok(Some(SpanOutside {
         document: DocumentId::new(number("document_id")?),
-        segment: number("segment")? as u16,
+        segment: number("segment")? as u32,
         start: number("start")? as u16,
         length: number("length")? as u16,
         tokens: number("tokens")? as usize,
@@ -91,7 +91,7 @@ fn first_outside(segments: &DataFrame, column: SpanColumn) -> PolarsResult<Optio
 #[cfg(test)]
 mod tests {
     use schemas::{
-        PhraseId, PhraseSpan, Segment, SegmentBuilder, SegmentRows, TokenRange, create_segments, open_segments,
+        PhraseId, PhraseSpan, Segment, SegmentBuilder, SegmentRows, TextId, TokenRange, create_segments, open_segments,
     };
 
     use super::*;
@@ -101,6 +101,7 @@ mod tests {
         let mut rows = SegmentBuilder::default();
         let mut segment = Segment {
             document: DocumentId::new(7),
+            text_id: TextId::new(8),
             product: Some("B1"),
             segment: 0,
             input_ids: &[5, 6],

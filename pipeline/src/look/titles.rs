@@ -4,9 +4,6 @@
 //! A line is `{"id", "labels", "title"}`: product id, all categories that the product's record
 //! names, and title. Products without a title or a category are left out and counted. Lines are in
 //! the order of the corpus, that is of hashed ids.
-//!
-//! Some records name whole sentences of the product's page among their categories (gift cards of
-//! the 2018 dump: `No expiration, no fees.`). What ends as a sentence does is not a label.
 use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -52,8 +49,7 @@ pub fn titles(out: &Path, file: &Path, report: &mut dyn io::Write) -> Result<(),
     }
     let mut lines = Output::at(file)?.create()?;
     let (mut written, mut no_title, mut no_label) = (0, 0, 0);
-    let category = || [Field::new("categories".into(), DataType::String)];
-    let (mut labels, mut sentences) = (KeyCounts::new(category()), KeyCounts::new(category()));
+    let mut labels = KeyCounts::new([Field::new("categories".into(), DataType::String)]);
     for entry in corpus.files.iter().filter(|entry| entry.name.starts_with("products-")) {
         let columns = ["product_id", "title", "categories"];
         let products = read_sealed(&folder, entry, &columns::corpus_products(), &columns)?;
@@ -63,7 +59,6 @@ pub fn titles(out: &Path, file: &Path, report: &mut dyn io::Write) -> Result<(),
             written += 1;
         }
         labels.add(&examples.labels)?;
-        sentences.add(&examples.sentences)?;
         no_title += examples.no_title;
         no_label += examples.no_label;
     }
@@ -83,12 +78,6 @@ pub fn titles(out: &Path, file: &Path, report: &mut dyn io::Write) -> Result<(),
         let (no_title, no_label) = (thousands(no_title as u64), thousands(no_label as u64));
         writeln!(report, "left out  {no_title} without a title, {no_label} without a category")?;
     }
-    let sentences = sentences.finish()?;
-    let sentences = sentences.column("categories")?.str()?;
-    if let Some(first) = sentences.iter().flatten().min() {
-        let count = thousands(sentences.len() as u64);
-        writeln!(report, "no labels {count} categories that are sentences, such as `{first}`")?;
-    }
     writeln!(report, "next      make finetune TASK=pc DATA={} MODEL=bert-base-uncased", quoted(file))?;
     Ok(())
 }
@@ -98,8 +87,6 @@ struct Examples {
     /// One row per label of a product with a title: `row` of the product, `product_id`, `title`,
     /// and the label as `categories`.
     labels: DataFrame,
-    /// The categories of all products that are sentences.
-    sentences: DataFrame,
     /// Products without a title.
     no_title: usize,
     /// Products with a title, but without a label.
@@ -112,13 +99,11 @@ impl Examples {
         let titled = filter_text(&products, "title", |title| !title.trim().is_empty())?;
         let options = ExplodeOptions { empty_as_null: false, keep_nulls: false };
         let categories = products.explode(["categories"], options)?;
-        let categories = filter_text(&categories, "categories", |category| !category.trim().is_empty())?;
-        let sentences = filter_text(&categories, "categories", is_sentence)?;
-        let labels = filter_text(&categories, "categories", |category| !is_sentence(category))?;
+        let labels = filter_text(&categories, "categories", |category| !category.trim().is_empty())?;
         let labels = semi_join(&labels, &titled, &["row"])?;
         let labelled = labels.column("row")?.n_unique()?;
         let (no_title, no_label) = (products.height() - titled.height(), titled.height() - labelled);
-        Ok(Self { labels, sentences, no_title, no_label })
+        Ok(Self { labels, no_title, no_label })
     }
 }
 
@@ -137,19 +122,13 @@ fn json_lines(labels: &DataFrame) -> PolarsResult<Vec<serde_json::Value>> {
     Ok(lines)
 }
 
-/// Whether a category ends as a sentence does.
-fn is_sentence(category: &str) -> bool {
-    category.trim_end().ends_with(['.', '!', '?'])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn products_become_examples_or_are_counted() {
-        let lists: [&[&str]; 6] =
-            [&["Food", "Best before June.", "Tea"], &["Food"], &[" ", "Really?"], &[], &["Tea", "Tea"], &[]];
+        let lists: [&[&str]; 6] = [&["Food", "Tea"], &["Food"], &[" "], &[], &["Tea", "Tea"], &[]];
         let lists = lists.map(|list| Series::new("".into(), list));
         let products = df!(
             "product_id" => ["B1", "B2", "B3", "B4", "B5", "B6"], "title" => ["Green \"tea\"", "  ", "A", "B", "C", ""],
@@ -158,9 +137,6 @@ mod tests {
         .unwrap();
         let examples = Examples::new(products).unwrap();
         assert_eq!((examples.no_title, examples.no_label), (2, 2));
-        let sentences: Vec<_> =
-            examples.sentences.column("categories").unwrap().str().unwrap().iter().flatten().collect();
-        assert_eq!(sentences, ["Best before June.", "Really?"]);
         let lines: Vec<String> = json_lines(&examples.labels).unwrap().iter().map(ToString::to_string).collect();
         let wanted = [
             r#"{"id":"B1","labels":["Food","Tea"],"title":"Green \"tea\""}"#,

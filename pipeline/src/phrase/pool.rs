@@ -9,7 +9,7 @@ use std::{
 };
 
 use schemas::{
-    Manifest, ManifestError, PhraseId, PoolPhrase, PoolPhraseRows, Rules, StoreError, create_pool_phrases,
+    Manifest, ManifestError, PhraseId, PoolPhrase, PoolPhraseRows, Previous, Rules, StoreError, create_pool_phrases,
     manifest::{Hash, MANIFEST, PoolBody, PoolSource, ShardsBody},
     open_pool_phrases, store,
 };
@@ -30,7 +30,7 @@ use crate::{
     REMAKE,
     engine::{
         hashes::{Hashes, check_files},
-        progress::{NEW, Outcome},
+        progress::{NEW, Outcome, older_format},
     },
     hint::{Hint, unreadable},
     settings::StepSettings,
@@ -66,7 +66,7 @@ pub enum Source<'a> {
 }
 
 /// Raised whenever other phrases enter the pool for the same entries.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
 impl Source<'_> {
     /// The code that decides the pool.
@@ -191,17 +191,15 @@ pub enum PoolError {
 pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes) -> Result<Made, PoolError> {
     let since = Instant::now();
     let folder = settings.out.join("pool");
-    let old = match Manifest::<PoolBody>::read(&folder) {
-        Err(ManifestError::Absent { .. }) => None,
-        other => Some(other?),
-    };
+    let old = Manifest::<PoolBody>::read_previous(&folder)?;
     let described = source.describe(hashes)?;
     let why = match old {
-        None => NEW.to_owned(),
-        Some(old) => match changed(settings, &source.rules(), &described, &old.body) {
+        Previous::None => NEW.to_owned(),
+        Previous::OlderFormat(found) => older_format(found),
+        Previous::Sealed(old) => match changed(settings, &source.rules(), &described, &old.body) {
             Some(why) => why,
             None => match check_files(&folder, &old, hashes)? {
-                None => return Ok(Made { manifest: old, outcome: Outcome::UpToDate, summary: Vec::new() }),
+                None => return Ok(Made { manifest: *old, outcome: Outcome::UpToDate, summary: Vec::new() }),
                 Some(missing) => missing,
             },
         },

@@ -2,8 +2,6 @@
 //!
 //! The reader takes row groups of corpus tables, workers encode them, and the writer appends to the shard of the
 //! table's bucket. The workers share the row groups of a bucket.
-use std::iter;
-
 use arrow_array::RecordBatch;
 use schemas::{
     CorpusText, CorpusTextRows, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task, TokenRange,
@@ -29,7 +27,7 @@ use crate::{
     text::{
         self, Document, Encoder,
         nouns::{NounFinder, NounPhrase},
-        segment::{MOST_SEGMENTS, cut},
+        segment::cut,
     },
 };
 use ebert_english::Model;
@@ -82,7 +80,7 @@ impl PlannedShard {
 }
 
 /// Version of cutting and of finding spans. Raise it whenever the same words and pool give other segments.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
 /// Versions of the code that decides segments.
 pub(crate) fn rules(nouns: bool) -> Rules {
@@ -221,15 +219,11 @@ impl Worker<'_> {
     }
 
     fn add(&mut self, row: CorpusText<'_>, segments: &mut SegmentBuilder, counts: &mut SegmentCounts) {
-        let CorpusText { document, product_id, text } = row;
+        let CorpusText { document, text_id, product_id, text } = row;
         self.encoder.encode(text, &mut self.document);
         self.matcher.find(&self.document, &mut self.scratch, &mut self.found);
         let spans = self.found.iter().map(|span| span.start..span.end);
-        let mut pieces = cut(&self.document.first_tokens, spans, self.max_tokens);
-        if pieces.len() > MOST_SEGMENTS {
-            // The corpus holds only documents that fit when phrases may be cut.
-            pieces = cut(&self.document.first_tokens, iter::empty(), self.max_tokens);
-        }
+        let pieces = cut(&self.document.first_tokens, spans, self.max_tokens);
         if let Some(nouns) = &mut self.nouns {
             nouns.find(text, &self.document, &mut self.found_nouns);
         }
@@ -262,8 +256,9 @@ impl Worker<'_> {
             count_covered(counts, &self.spans, &self.noun_spans);
             segments.push(&Segment {
                 document,
+                text_id,
                 product: product_id,
-                segment: number as u16,
+                segment: number as u32,
                 input_ids: &self.document.ids[tokens.clone()],
                 phrases: &self.spans,
                 noun_phrases: &self.noun_spans,

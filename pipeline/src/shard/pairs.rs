@@ -2,16 +2,18 @@
 //!
 //! There is one row per association and draw. All draws are keyed by the association: its direction, its position in
 //! the order, which rows of a hub stay, and its negative. Memory holds the edges ([`BYTES_PER_EDGE`] bytes each, and
-//! 40 per further draw), the ids of their products, and the first segments of these (2 bytes per token).
+//! 40 per further draw), the ids of their products, and the first segments of these (2 bytes per token, and 48 per
+//! product).
 use std::{collections::HashMap, fs, path::Path, time::Instant};
 
 use schemas::{
     Counts, Draws, FileEntry, GraphEdgeRows, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules,
-    SegmentTokenRows, StoreError, create_pairs,
+    SegmentTokenRows, StoreError, TextId, create_pairs,
     manifest::{GraphBody, MANIFEST, ShardOptions},
     open_graph_edges, open_segments, store,
 };
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     engine::{
@@ -53,7 +55,7 @@ pub fn name_of(file: u32) -> String {
 }
 
 /// Version of drawing. Raise it whenever the same graph and segments give other pairs.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
 /// Versions of the code that decides pairs.
 pub(crate) fn rules() -> Rules {
@@ -131,7 +133,11 @@ pub fn make(
         for chunk in drawn[from..drawn.len().min(from + ROWS_PER_FILE)].chunks(1 << 11) {
             let mut batch = PairBuilder::default();
             for &DrawnPair { relation, ends: Ends { anchor, neighbor }, negative } in chunk {
-                let side = |number| PairProduct { product: graph.product(number), input_ids: texts.get(number) };
+                let side = |number| PairProduct {
+                    product: graph.product(number),
+                    text_id: texts.text_id(number),
+                    input_ids: texts.get(number),
+                };
                 let (anchor, neighbor, negative) = (side(anchor), side(neighbor), side(negative));
                 batch.push(&Pair { relation, anchor, neighbor, negative });
             }
@@ -194,9 +200,7 @@ fn choose(graph: &Graph, texts: &FirstSegments, seed: u64, options: &ShardOption
     let mut order: Vec<(u64, EdgeNumber)> =
         graph.edge_numbers().map(|edge| (graph.draws(edge, seed, "hub", 0).next_u64(), edge)).collect();
     order.sort_unstable();
-    let with_tokens = graph.product_numbers().filter(|&product| !texts.get(product).is_empty()).count();
-    // Whether a product has a possible negative. It is asked for each edge, and a hub has many.
-    let mut has_negative: Vec<Option<bool>> = vec![None; graph.products.len()];
+    let mut possible = PossibleNegatives::new(graph, texts);
     let mut taken = vec![0u64; graph.products.len()];
     let (mut rows, mut dropped) = (Vec::new(), Counts::new());
     for (_, edge) in order {
@@ -204,9 +208,9 @@ fn choose(graph: &Graph, texts: &FirstSegments, seed: u64, options: &ShardOption
         let both = [anchor, neighbor];
         let reason = if both.iter().any(|&product| texts.get(product).is_empty()) {
             "without_tokens"
-        } else if !*has_negative[anchor.index()]
-            .get_or_insert_with(|| with_tokens > 1 + graph.neighbors_with_tokens(anchor, texts))
-        {
+        } else if texts.get(anchor) == texts.get(neighbor) {
+            "same_text"
+        } else if !possible.any(Ends { anchor, neighbor }) {
             "no_negative"
         } else if both.iter().any(|product| taken[product.index()] >= options.max_per_product) {
             "hub"
@@ -223,6 +227,37 @@ fn choose(graph: &Graph, texts: &FirstSegments, seed: u64, options: &ShardOption
         *dropped.entry(reason.to_owned()).or_default() += options.draws;
     }
     (rows, dropped)
+}
+
+/// Whether edges have a possible negative. It is asked for each edge, and a hub has many, so what
+/// depends on the anchor alone is counted once.
+struct PossibleNegatives<'a> {
+    graph: &'a Graph,
+    texts: &'a FirstSegments,
+    with_tokens: usize,
+    /// The products that are possible as far as the anchor alone decides.
+    of_anchor: Vec<Option<usize>>,
+}
+
+impl<'a> PossibleNegatives<'a> {
+    fn new(graph: &'a Graph, texts: &'a FirstSegments) -> Self {
+        let with_tokens = graph.product_numbers().filter(|&product| !texts.get(product).is_empty()).count();
+        Self { graph, texts, with_tokens, of_anchor: vec![None; graph.products.len()] }
+    }
+
+    fn any(&mut self, ends: Ends) -> bool {
+        let Self { graph, texts, with_tokens, of_anchor } = self;
+        let of_anchor = *of_anchor[ends.anchor.index()].get_or_insert_with(|| {
+            let mut excluded: Vec<ProductNumber> = texts.alike(ends.anchor).collect();
+            excluded.extend(graph.neighbors(ends.anchor).iter().filter(|&&product| !texts.get(product).is_empty()));
+            excluded.sort_unstable();
+            excluded.dedup();
+            *with_tokens - excluded.len()
+        });
+        // Nearly always more products are left than have the neighbor's text.
+        of_anchor > texts.alike(ends.neighbor).count()
+            || of_anchor > 0 && graph.product_numbers().any(|product| graph.is_negative(product, ends, texts))
+    }
 }
 
 /// Numbers product ids in the order in which they first appear.
@@ -319,10 +354,6 @@ impl Graph {
         &self.neighbors[self.starts[product] as usize..self.starts[product + 1] as usize]
     }
 
-    fn neighbors_with_tokens(&self, product: ProductNumber, texts: &FirstSegments) -> usize {
-        self.neighbors(product).iter().filter(|&&neighbor| !texts.get(neighbor).is_empty()).count()
-    }
-
     /// The draws of an edge: keyed by its products and relation, not by its number.
     fn draws(&self, edge: EdgeNumber, seed: u64, purpose: &str, draw: u32) -> Draws {
         let Edge { a, b, relation } = self.edge(edge);
@@ -336,13 +367,20 @@ impl Graph {
         Ends { anchor, neighbor }
     }
 
-    /// A product that has tokens and is neither the anchor nor one of its neighbors.
+    /// Whether a product may be the negative: it has tokens, is neither the anchor nor one of its neighbors, and its
+    /// text is neither that of the anchor nor that of the neighbor.
+    fn is_negative(&self, product: ProductNumber, Ends { anchor, neighbor }: Ends, texts: &FirstSegments) -> bool {
+        product != anchor
+            && self.neighbors(anchor).binary_search(&product).is_err()
+            && !texts.get(product).is_empty()
+            && !texts.are_alike(product, anchor)
+            && !texts.are_alike(product, neighbor)
+    }
+
+    /// A random product that may be the negative.
     fn negative(&self, edge: EdgeNumber, draw: u32, seed: u64, texts: &FirstSegments) -> Option<ProductNumber> {
-        let anchor = self.directed(edge, seed).anchor;
-        let neighbors = self.neighbors(anchor);
-        let possible = |product: ProductNumber| {
-            product != anchor && neighbors.binary_search(&product).is_err() && !texts.get(product).is_empty()
-        };
+        let ends = self.directed(edge, seed);
+        let possible = |product| self.is_negative(product, ends, texts);
         let mut draws = self.draws(edge, seed, "negative", draw);
         let all = self.products.len() as u64;
         // The first try nearly always succeeds. For an anchor with very many neighbors, list all candidates.
@@ -357,11 +395,16 @@ impl Graph {
     }
 }
 
-/// Token ids of segment 0 of each product of the graph.
+/// Token ids of segment 0 of each product of the graph, and the id of its whole text.
 struct FirstSegments {
     ids: Vec<u16>,
     /// For each product: where its ids are in `ids`.
     spans: Vec<IdSpan>,
+    /// For each product.
+    text_ids: Vec<TextId>,
+    /// The products with tokens, sorted by text, and by a hash of their ids.
+    by_text: Vec<(TextId, ProductNumber)>,
+    by_ids: Vec<(u64, ProductNumber)>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -374,20 +417,59 @@ impl FirstSegments {
     fn load(folder: &Path, shards: &[encode::PlannedShard], graph: &Graph) -> Result<Self, ShardError> {
         let number: HashMap<&str, ProductNumber> =
             graph.product_numbers().map(|number| (graph.product(number), number)).collect();
-        let mut texts = Self { ids: Vec::new(), spans: vec![IdSpan::default(); graph.products.len()] };
+        let mut ids = Vec::new();
+        let mut spans = vec![IdSpan::default(); graph.products.len()];
+        let mut text_ids = vec![TextId::new(0); graph.products.len()];
         for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
             let table = open_segments(&folder.join(&shard.name))?;
             for rows in table.read::<SegmentTokenRows>(1 << 14) {
                 for row in rows?.iter().filter(|row| row.segment == 0) {
                     if let Some(&product) = row.product.and_then(|product| number.get(product)) {
-                        texts.spans[product.index()] =
-                            IdSpan { start: texts.ids.len() as u64, length: row.input_ids.len() as u16 };
-                        texts.ids.extend_from_slice(row.input_ids);
+                        text_ids[product.index()] = row.text_id;
+                        spans[product.index()] = IdSpan { start: ids.len() as u64, length: row.input_ids.len() as u16 };
+                        ids.extend_from_slice(row.input_ids);
                     }
                 }
             }
         }
-        Ok(texts)
+        Ok(Self::new(ids, spans, text_ids))
+    }
+
+    fn new(ids: Vec<u16>, spans: Vec<IdSpan>, text_ids: Vec<TextId>) -> Self {
+        let mut texts = Self { ids, spans, text_ids, by_text: Vec::new(), by_ids: Vec::new() };
+        let with_tokens: Vec<ProductNumber> = (0..texts.spans.len() as u32)
+            .map(ProductNumber)
+            .filter(|&product| !texts.get(product).is_empty())
+            .collect();
+        texts.by_text = with_tokens.iter().map(|&product| (texts.text_id(product), product)).collect();
+        texts.by_ids = with_tokens.iter().map(|&product| (texts.ids_hash(product), product)).collect();
+        texts.by_text.sort_unstable();
+        texts.by_ids.sort_unstable();
+        texts
+    }
+
+    fn text_id(&self, product: ProductNumber) -> TextId {
+        self.text_ids[product.index()]
+    }
+
+    fn ids_hash(&self, product: ProductNumber) -> u64 {
+        let bytes: Vec<u8> = self.get(product).iter().flat_map(|id| id.to_le_bytes()).collect();
+        xxh3_64(&bytes)
+    }
+
+    /// Whether two products have the same text, or the same first segment.
+    fn are_alike(&self, a: ProductNumber, b: ProductNumber) -> bool {
+        self.text_id(a) == self.text_id(b) || self.get(a) == self.get(b)
+    }
+
+    /// The products with tokens that are alike to one of them, itself included. Some may come twice.
+    fn alike(&self, product: ProductNumber) -> impl Iterator<Item = ProductNumber> {
+        let (text, hash) = (self.text_id(product), self.ids_hash(product));
+        let same_text = &self.by_text[self.by_text.partition_point(|(known, _)| *known < text)..];
+        let same_ids = &self.by_ids[self.by_ids.partition_point(|(known, _)| *known < hash)..];
+        let same_text = same_text.iter().take_while(move |(known, _)| *known == text).map(|&(_, other)| other);
+        let same_ids = same_ids.iter().take_while(move |(known, _)| *known == hash).map(|&(_, other)| other);
+        same_text.chain(same_ids.filter(move |&other| self.get(other) == self.get(product)))
     }
 
     fn get(&self, product: ProductNumber) -> &[u16] {
@@ -398,6 +480,9 @@ impl FirstSegments {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use schemas::manifest::Copies;
+
     use super::*;
 
     fn graph_of(edges: &[(&str, &str)]) -> Graph {
@@ -410,7 +495,8 @@ mod tests {
 
     fn texts_of(graph: &Graph) -> FirstSegments {
         let n = graph.products.len();
-        FirstSegments { ids: vec![7; n], spans: (0..n as u64).map(|start| IdSpan { start, length: 1 }).collect() }
+        let spans = (0..n as u64).map(|start| IdSpan { start, length: 1 }).collect();
+        FirstSegments::new((0..n as u16).collect(), spans, (0..n as u64).map(TextId::new).collect())
     }
 
     #[test]
@@ -451,7 +537,7 @@ mod tests {
     fn a_hub_takes_part_in_a_bounded_number_of_rows() {
         let names: Vec<String> = (0..50).map(|i| format!("n{i:02}")).collect();
         let graph = graph_of(&names.iter().map(|n| ("hub", n.as_str())).collect::<Vec<_>>());
-        let options = ShardOptions { nouns: false, tagger: None, max_per_product: 8, draws: 3 };
+        let options = ShardOptions { nouns: false, tagger: None, max_per_product: 8, draws: 3, copies: Copies::Remove };
         let mut texts = texts_of(&graph);
         let dropped = |texts: &FirstSegments| {
             let (rows, dropped) = choose(&graph, texts, 0, &options);
@@ -465,11 +551,55 @@ mod tests {
         let from_hub = graph.edge_numbers().filter(is_from_hub).count() as u64;
         assert_eq!((rows, reasons["no_negative"]), (24, 3 * from_hub));
         // Products without tokens do not use up the quota of the hub.
-        for span in &mut texts.spans[1..=30] {
-            span.length = 0;
-        }
+        let mut spans = texts.spans.clone();
+        spans[1..=30].iter_mut().for_each(|span| span.length = 0);
+        texts = FirstSegments::new(texts.ids, spans, texts.text_ids);
         let (rows, reasons) = dropped(&texts);
         assert_eq!(rows, 24, "{reasons:?}");
         assert_eq!(reasons["without_tokens"], 90);
+    }
+
+    proptest! {
+        #[test]
+        fn negatives_have_another_text_and_an_edge_without_one_is_dropped(
+            edges in prop::collection::vec((0u8..8, 0u8..8), 1..12),
+            texts in prop::collection::vec((0u64..4, 0u16..4, 0u16..2), 8),
+        ) {
+            let names: Vec<String> = (0..8).map(|i| format!("p{i}")).collect();
+            let edges: Vec<(&str, &str)> = edges
+                .iter()
+                .filter(|(a, b)| a != b)
+                .map(|&(a, b)| (names[usize::from(a.min(b))].as_str(), names[usize::from(a.max(b))].as_str()))
+                .collect();
+            let graph = graph_of(&edges);
+            let n = graph.products.len();
+            let spans = texts[..n].iter().map(|&(_, id, length)| IdSpan { start: u64::from(id), length: length * 2 });
+            let ids = texts[..n].iter().map(|&(text, ..)| TextId::new(text)).collect();
+            let texts = FirstSegments::new(vec![1, 1, 2, 2, 3], spans.collect(), ids);
+            let options = ShardOptions { nouns: false, tagger: None, max_per_product: 64, draws: 1, copies: Copies::Keep };
+            let (rows, dropped) = choose(&graph, &texts, 0, &options);
+            prop_assert_eq!(rows.len() as u64 + dropped.values().sum::<u64>(), graph.edges.len() as u64);
+            let mut wanted = Counts::new();
+            for edge in graph.edge_numbers() {
+                let ends = graph.directed(edge, 0);
+                let [a, b] = [ends.anchor, ends.neighbor].map(|product| texts.get(product));
+                let negative = graph.product_numbers().find(|&product| graph.is_negative(product, ends, &texts));
+                let reason = match negative {
+                    _ if a.is_empty() || b.is_empty() => "without_tokens",
+                    _ if a == b => "same_text",
+                    None => "no_negative",
+                    Some(_) => {
+                        let drawn = graph.negative(edge, 0, 0, &texts).unwrap();
+                        prop_assert!(texts.text_id(drawn) != texts.text_id(ends.anchor));
+                        prop_assert!(texts.text_id(drawn) != texts.text_id(ends.neighbor));
+                        prop_assert!(texts.get(drawn) != a && texts.get(drawn) != b && !texts.get(drawn).is_empty());
+                        prop_assert!(!graph.neighbors(ends.anchor).contains(&drawn));
+                        continue;
+                    }
+                };
+                *wanted.entry(reason.to_owned()).or_default() += 1;
+            }
+            prop_assert_eq!(dropped, wanted);
+        }
     }
 }

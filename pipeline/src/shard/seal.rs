@@ -2,7 +2,7 @@
 use std::{path::Path, time::Instant};
 
 use schemas::{
-    Manifest, ManifestError, Rules, StoreError,
+    Manifest, Rules, StoreError,
     manifest::{
         CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody,
         Shares,
@@ -39,10 +39,7 @@ pub fn make(
 ) -> Result<(Manifest<ShardsBody>, Outcome), ShardError> {
     let since = Instant::now();
     let folder = settings.out.join("shards");
-    let old = match Manifest::<ShardsBody>::read(&folder) {
-        Err(ManifestError::Absent { .. }) => None,
-        other => Some(other?),
-    };
+    let old = Manifest::<ShardsBody>::read_previous(&folder)?.sealed();
     let Plan { shards: planned, pairs } = plan(settings, corpus, pool, graph);
     let mut counts = ShardCounts { rejected: corpus.body.counts.rejected.clone(), ..Default::default() };
     let ledger = Ledger::open(&settings.out, "shards")?;
@@ -85,7 +82,7 @@ pub fn make(
         },
         corpus: Hash { blake3: corpus.data_blake3() },
         graph: Hash { blake3: graph.data_blake3() },
-        options: settings.shard_options(),
+        options: ShardOptions { copies: corpus.body.options.copies, ..settings.shard_options() },
         resolved: Resolved { file: OPTIONS.to_owned(), blake3: blake3::hash(options.as_bytes()).to_hex().to_string() },
         shares: Shares::of(&counts.of_segments),
         counts,
@@ -157,7 +154,7 @@ fn options_toml(settings: StepSettings<'_>, corpus: &CorpusBody, pool: &PoolBody
         min_score: pool.min_score,
         min_score_single: pool.min_score_single,
         bucket_mib: corpus.options.bucket_mib,
-        shards: &settings.shard_options(),
+        shards: &ShardOptions { copies: corpus.options.copies, ..settings.shard_options() },
     };
     let toml = toml::to_string(&options).map_err(ShardError::Options)?;
     Ok(format!("# The options of these shards.\n{toml}"))

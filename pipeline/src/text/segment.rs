@@ -1,9 +1,6 @@
 //! Cuts an encoded document into segments: never inside a word, nor inside a phrase that fits.
 use std::ops::Range;
 
-/// The most segments of a document: their number is stored in 16 bits.
-pub const MOST_SEGMENTS: usize = 65_535;
-
 /// Cuts a document into segments of at most `max_tokens` tokens: token ranges in order, without gaps.
 ///
 /// `first_tokens` holds the first token of each word, then the number of tokens. `spans` are the

@@ -4,6 +4,7 @@
 //! Whatever it accepts is encoded exactly as Hugging Face's `tokenizers` does.
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -73,6 +74,23 @@ pub enum TokenizerError {
         /// Kind of the model.
         found: &'static str,
     },
+    /// Another file of a model's folder.
+    #[error("`{}` is {found}\nhint: TOKENIZER= names the `vocab.txt` (uncased) or `tokenizer.json` of a BERT model", path.display())]
+    AnotherFile {
+        path: PathBuf,
+        /// What the file is.
+        found: &'static str,
+    },
+    /// Two entries of a `vocab.txt` are equal, so an id has no entry of its own.
+    #[error(
+        "tokenizer `{}` has the entry `{entry}` on lines {first} and {second}\n\
+         hint: fetch the vocabulary again; each line of a vocab.txt is another entry",
+        path.display()
+    )]
+    Duplicate { path: PathBuf, entry: String, first: usize, second: usize },
+    /// Two entries of a `tokenizer.json` have the same id.
+    #[error("tokenizer `{}` has the id {id} twice, for `{first}` and `{second}`\nhint: fetch the tokenizer again", path.display())]
+    SameId { path: PathBuf, id: u32, first: String, second: String },
     /// Ids do not fit in 16 bits.
     #[error("tokenizer `{}` has {found} entries, wanted at most {MAX_ENTRIES}: ids are stored as 16-bit numbers", path.display())]
     TooLarge {
@@ -101,9 +119,13 @@ impl Tokenizer {
         let malformed = |found: String| TokenizerError::Malformed { path: path.to_owned(), found };
         // A vocabulary has no entry that begins like a JSON object.
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+        if let Some(found) = another_file(&bytes, is_json) {
+            return Err(TokenizerError::AnotherFile { path: path.to_owned(), found });
+        }
         let (mut inner, json) = if is_json {
             (tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| malformed(e.to_string()))?, bytes)
         } else {
+            refuse_duplicates(path, &bytes)?;
             let model = wordpiece::WordPiece::read_bytes(&bytes)
                 .and_then(|vocabulary| wordpiece::WordPiece::builder().vocab(vocabulary).build())
                 .map_err(|e| malformed(e.to_string()))?;
@@ -276,9 +298,72 @@ fn vocabulary(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Vec<String>,
     }
     let mut vocabulary = vec![String::new(); size];
     for (entry, id) in entries {
-        vocabulary[id as usize] = entry;
+        let known = &mut vocabulary[id as usize];
+        if !known.is_empty() {
+            let mut both = [std::mem::take(known), entry];
+            both.sort();
+            let [first, second] = both;
+            return Err(TokenizerError::SameId { path: path.to_owned(), id, first, second });
+        }
+        *known = entry;
     }
     Ok(vocabulary)
+}
+
+/// What a file is that people take for a tokenizer.
+fn another_file(bytes: &[u8], is_json: bool) -> Option<&'static str> {
+    if !is_json {
+        return if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+            Some("a Git LFS pointer, not the file itself; run `git lfs pull` in its repository")
+        } else if bytes.starts_with(b"#version") {
+            Some("the list of merges of a byte-pair encoding (BPE) tokenizer")
+        } else if bytes.starts_with(b"<!") || bytes.starts_with(b"<html") {
+            Some("a web page")
+        } else if bytes.starts_with(b"PK\x03\x04") {
+            Some("a zip archive")
+        } else if bytes.contains(&0) {
+            Some("a binary file, such as a SentencePiece model")
+        } else {
+            None
+        };
+    }
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).ok()?;
+    if object.contains_key("model") {
+        return None;
+    }
+    if !object.is_empty() && object.values().all(serde_json::Value::is_u64) {
+        // Byte-level BPE writes a space as U+0120, and SentencePiece as U+2581.
+        return Some(if object.keys().any(|entry| entry.starts_with('\u{120}')) {
+            "a byte-level BPE vocabulary"
+        } else if object.keys().any(|entry| entry.starts_with('\u{2581}')) {
+            "a SentencePiece vocabulary"
+        } else if object.keys().any(|entry| entry.starts_with(CONTINUATION)) {
+            "a WordPiece vocabulary as a JSON map, without the rest of its tokenizer"
+        } else {
+            "a vocabulary as a JSON map, without the rest of its tokenizer"
+        });
+    }
+    ["model_type", "architectures", "tokenizer_class", "do_lower_case"]
+        .iter()
+        .any(|key| object.contains_key(*key))
+        .then_some("the configuration of a model, not its tokenizer")
+}
+
+/// Fails if two lines of a `vocab.txt` are equal.
+fn refuse_duplicates(path: &Path, vocabulary: &[u8]) -> Result<(), TokenizerError> {
+    let mut lines = HashMap::new();
+    for (number, line) in (1..).zip(vocabulary.split(|byte| *byte == b'\n')) {
+        // As `tokenizers` reads an entry.
+        let line = line.trim_ascii_end();
+        if line.is_empty() {
+            continue;
+        }
+        if let Some(first) = lines.insert(line, number) {
+            let entry = String::from_utf8_lossy(line).into_owned();
+            return Err(TokenizerError::Duplicate { path: path.to_owned(), entry, first, second: number });
+        }
+    }
+    Ok(())
 }
 
 /// Fails for the vocabulary of a cased BERT: one with capitals in more than a twentieth of its

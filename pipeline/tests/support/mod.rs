@@ -47,11 +47,17 @@ pub(crate) fn said(output: &Output, hide: &[(&Path, &str)]) -> String {
 
 /// The optional folder of real data beside the workspace, or the reason for skipping printed.
 pub(crate) fn real_data() -> Option<PathBuf> {
+    shared("data")
+}
+
+/// A folder of the optional data beside the workspace, or the reason for skipping printed.
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("EBERT_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from);
-    if folder.join("data").is_dir() {
-        return Some(folder.join("data"));
+    let folder = folder.join(name);
+    if folder.is_dir() {
+        return Some(folder);
     }
-    eprintln!("skipped: the optional folder of real data `{}` is not there", folder.display());
+    eprintln!("skipped: the optional folder `{}` is not there", folder.display());
     None
 }
 

@@ -1,5 +1,6 @@
 //! The tables of a corpus: clean documents and their associations.
 mod association;
+mod interaction;
 mod product;
 mod projection;
 mod review;
@@ -7,6 +8,10 @@ mod review;
 pub use association::{
     CorpusAssociation, CorpusAssociationBuilder, CorpusAssociationRows, columns as corpus_associations,
     create_corpus_associations, open_corpus_associations,
+};
+pub use interaction::{
+    CorpusInteraction, CorpusInteractionBuilder, CorpusInteractionRows, columns as corpus_interactions,
+    create_corpus_interactions, open_corpus_interactions,
 };
 pub use product::{
     CorpusProduct, CorpusProductBuilder, CorpusProductRows, columns as corpus_products, create_corpus_products,

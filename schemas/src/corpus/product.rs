@@ -2,21 +2,23 @@
 use std::{path::Path, sync::Arc};
 
 use arrow_array::{
-    Array, ListArray, RecordBatch, StringArray,
-    builder::{ListBuilder, StringBuilder},
+    Array, ListArray, RecordBatch, StringArray, UInt64Array,
+    builder::{ListBuilder, StringBuilder, UInt64Builder},
     cast::AsArray,
+    types::UInt64Type,
 };
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::{BATCH_BYTES, BATCH_ROWS, ROW_GROUP_BYTES};
 use crate::{
+    TextId,
     fields::{element, list, schema},
     rows::{Fill, RowBuilder, RowWriter, Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
 };
 
 /// A product document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorpusProduct<'a> {
     /// The id that the dump gives the product.
     pub product_id: &'a str,
@@ -30,6 +32,16 @@ pub struct CorpusProduct<'a> {
     pub brand: Option<&'a str>,
     /// Names of the product's attributes, without their values.
     pub attributes: Vec<&'a str>,
+    /// The id of the text.
+    pub text_id: TextId,
+}
+
+impl<'a> CorpusProduct<'a> {
+    /// A product with a title and a text, and nothing else.
+    pub fn of(product_id: &'a str, title: &'a str, text: &'a str) -> Self {
+        let (categories, attributes) = (Vec::new(), Vec::new());
+        Self { product_id, title, text, categories, brand: None, attributes, text_id: TextId::of(text) }
+    }
 }
 
 /// `corpus/products-*.parquet`: one row per product, sorted by document id.
@@ -41,11 +53,12 @@ pub fn columns() -> SchemaRef {
         Field::new("categories", list(DataType::Utf8), false),
         Field::new("brand", DataType::Utf8, true),
         Field::new("attributes", list(DataType::Utf8), false),
+        Field::new("text_id", DataType::UInt64, false),
     ])
 }
 
 const LAYOUT: Layout =
-    Layout { byte_streams: &[], plain: &["product_id", "title", "text"], row_group_bytes: ROW_GROUP_BYTES };
+    Layout { byte_streams: &[], plain: &["product_id", "title", "text", "text_id"], row_group_bytes: ROW_GROUP_BYTES };
 
 /// Starts a table of products at `path`.
 ///
@@ -72,6 +85,7 @@ pub struct CorpusProductBuilder {
     categories: ListBuilder<StringBuilder>,
     brands: StringBuilder,
     attributes: ListBuilder<StringBuilder>,
+    text_ids: UInt64Builder,
     fill: Fill,
 }
 
@@ -85,6 +99,7 @@ impl Default for CorpusProductBuilder {
             categories: lists(),
             brands: StringBuilder::new(),
             attributes: lists(),
+            text_ids: UInt64Builder::new(),
             fill: Fill::default(),
         }
     }
@@ -102,6 +117,7 @@ impl RowBuilder for CorpusProductBuilder {
             list.append(true);
         }
         self.brands.append_option(row.brand);
+        self.text_ids.append_value(row.text_id.get());
         let single = [row.product_id, row.title, row.text, row.brand.unwrap_or_default()];
         self.fill.add(single.iter().chain(&row.categories).chain(&row.attributes).map(|text| text.len()).sum());
     }
@@ -120,6 +136,7 @@ impl RowBuilder for CorpusProductBuilder {
                 Arc::new(self.categories.finish()),
                 Arc::new(self.brands.finish()),
                 Arc::new(self.attributes.finish()),
+                Arc::new(self.text_ids.finish()),
             ],
         )
     }
@@ -134,10 +151,12 @@ pub struct CorpusProductRows {
     categories: ListArray,
     brands: StringArray,
     attributes: ListArray,
+    text_ids: UInt64Array,
 }
 
 impl Rows for CorpusProductRows {
-    const COLUMNS: &'static [&'static str] = &["product_id", "title", "text", "categories", "brand", "attributes"];
+    const COLUMNS: &'static [&'static str] =
+        &["product_id", "title", "text", "categories", "brand", "attributes", "text_id"];
 
     fn new(batch: &RecordBatch) -> Self {
         let lists = |name| column(batch, name).as_list::<i32>().clone();
@@ -148,6 +167,7 @@ impl Rows for CorpusProductRows {
             categories: lists("categories"),
             brands: texts(batch, "brand"),
             attributes: lists("attributes"),
+            text_ids: column(batch, "text_id").as_primitive::<UInt64Type>().clone(),
         }
     }
 }
@@ -172,6 +192,7 @@ impl CorpusProductRows {
             categories: texts_of(&self.categories, row),
             brand: optional(&self.brands, row),
             attributes: texts_of(&self.attributes, row),
+            text_id: TextId::new(self.text_ids.value(row)),
         }
     }
 

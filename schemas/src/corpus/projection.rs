@@ -4,8 +4,8 @@ use arrow_array::{
 };
 
 use crate::{
-    DocumentId,
-    rows::{Rows, optional, texts},
+    DocumentId, TextId,
+    rows::{Rows, column, optional, texts},
 };
 
 /// The text of a product document or of a review.
@@ -13,6 +13,8 @@ use crate::{
 pub struct CorpusText<'a> {
     /// The document.
     pub document: DocumentId,
+    /// The id of its text.
+    pub text_id: TextId,
     /// The product, or the product that a review is of.
     pub product_id: Option<&'a str>,
     /// Clean text.
@@ -24,16 +26,18 @@ pub struct CorpusText<'a> {
 pub struct CorpusTextRows {
     /// Of reviews: the id of a product document follows from its product.
     reviews: Option<UInt64Array>,
+    text_ids: UInt64Array,
     products: StringArray,
     texts: StringArray,
 }
 
 impl Rows for CorpusTextRows {
-    const COLUMNS: &'static [&'static str] = &["review_id", "product_id", "text"];
+    const COLUMNS: &'static [&'static str] = &["review_id", "text_id", "product_id", "text"];
 
     fn new(batch: &RecordBatch) -> Self {
         Self {
             reviews: batch.column_by_name("review_id").map(|ids| ids.as_primitive::<UInt64Type>().clone()),
+            text_ids: column(batch, "text_id").as_primitive::<UInt64Type>().clone(),
             products: texts(batch, "product_id"),
             texts: texts(batch, "text"),
         }
@@ -58,7 +62,8 @@ impl CorpusTextRows {
             Some(ids) => DocumentId::new(ids.value(row)),
             None => DocumentId::of_product(product_id.unwrap_or_default()),
         };
-        CorpusText { document, product_id, text: self.texts.value(row) }
+        let text_id = TextId::new(self.text_ids.value(row));
+        CorpusText { document, text_id, product_id, text: self.texts.value(row) }
     }
 
     /// All rows.
@@ -71,19 +76,20 @@ impl CorpusTextRows {
 /// categories, brands and attributes. Reviews give none.
 #[derive(Debug)]
 pub struct CorpusNameRows {
-    texts: StringArray,
+    texts: CorpusTextRows,
     categories: Option<ListArray>,
     brands: Option<StringArray>,
     attributes: Option<ListArray>,
 }
 
 impl Rows for CorpusNameRows {
-    const COLUMNS: &'static [&'static str] = &["text", "categories", "brand", "attributes"];
+    const COLUMNS: &'static [&'static str] =
+        &["review_id", "text_id", "product_id", "text", "categories", "brand", "attributes"];
 
     fn new(batch: &RecordBatch) -> Self {
         let lists = |name| batch.column_by_name(name).map(|column: &ArrayRef| column.as_list::<i32>().clone());
         Self {
-            texts: texts(batch, "text"),
+            texts: CorpusTextRows::new(batch),
             categories: lists("categories"),
             brands: batch.column_by_name("brand").map(|column| column.as_string::<i32>().clone()),
             attributes: lists("attributes"),
@@ -104,7 +110,12 @@ impl CorpusNameRows {
 
     /// The text of each document.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.texts.iter().flatten()
+        self.texts.iter().map(|row| row.text)
+    }
+
+    /// The ids of each document and of its text.
+    pub fn names(&self) -> impl Iterator<Item = (DocumentId, TextId)> {
+        self.texts.iter().map(|row| (row.document, row.text_id))
     }
 
     /// The categories of all products, one after another.

@@ -11,7 +11,7 @@ use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::{BATCH_BYTES, BATCH_ROWS, ROW_GROUP_BYTES};
 use crate::{
-    DocumentId,
+    DocumentId, TextId,
     fields::schema,
     rows::{Fill, RowBuilder, RowWriter, Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
@@ -22,6 +22,8 @@ use crate::{
 pub struct CorpusReview<'a> {
     /// The review, which is a document.
     pub review: DocumentId,
+    /// The id of the text.
+    pub text_id: TextId,
     /// The product that it is of, where the record names one.
     pub product_id: Option<&'a str>,
     /// Clean text: the summary and the body.
@@ -34,13 +36,15 @@ pub struct CorpusReview<'a> {
 pub fn columns() -> SchemaRef {
     schema(vec![
         Field::new("review_id", DataType::UInt64, false),
+        Field::new("text_id", DataType::UInt64, false),
         Field::new("product_id", DataType::Utf8, true),
         Field::new("text", DataType::Utf8, false),
         Field::new("rating", DataType::Float32, true),
     ])
 }
 
-const LAYOUT: Layout = Layout { byte_streams: &[], plain: &["review_id", "text"], row_group_bytes: ROW_GROUP_BYTES };
+const LAYOUT: Layout =
+    Layout { byte_streams: &[], plain: &["review_id", "text_id", "text"], row_group_bytes: ROW_GROUP_BYTES };
 
 /// Starts a table of reviews at `path`.
 ///
@@ -62,6 +66,7 @@ pub fn open_corpus_reviews(path: &Path) -> Result<TableReader, StoreError> {
 #[derive(Debug, Default)]
 pub struct CorpusReviewBuilder {
     ids: UInt64Builder,
+    text_ids: UInt64Builder,
     products: StringBuilder,
     texts: StringBuilder,
     ratings: Float32Builder,
@@ -73,6 +78,7 @@ impl RowBuilder for CorpusReviewBuilder {
 
     fn push(&mut self, row: &CorpusReview<'_>) {
         self.ids.append_value(row.review.get());
+        self.text_ids.append_value(row.text_id.get());
         self.products.append_option(row.product_id);
         self.texts.append_value(row.text);
         self.ratings.append_option(row.rating);
@@ -88,6 +94,7 @@ impl RowBuilder for CorpusReviewBuilder {
             columns(),
             vec![
                 Arc::new(self.ids.finish()),
+                Arc::new(self.text_ids.finish()),
                 Arc::new(self.products.finish()),
                 Arc::new(self.texts.finish()),
                 Arc::new(self.ratings.finish()),
@@ -100,17 +107,19 @@ impl RowBuilder for CorpusReviewBuilder {
 #[derive(Debug)]
 pub struct CorpusReviewRows {
     ids: UInt64Array,
+    text_ids: UInt64Array,
     products: StringArray,
     texts: StringArray,
     ratings: Float32Array,
 }
 
 impl Rows for CorpusReviewRows {
-    const COLUMNS: &'static [&'static str] = &["review_id", "product_id", "text", "rating"];
+    const COLUMNS: &'static [&'static str] = &["review_id", "text_id", "product_id", "text", "rating"];
 
     fn new(batch: &RecordBatch) -> Self {
         Self {
             ids: column(batch, "review_id").as_primitive::<UInt64Type>().clone(),
+            text_ids: column(batch, "text_id").as_primitive::<UInt64Type>().clone(),
             products: texts(batch, "product_id"),
             texts: texts(batch, "text"),
             ratings: column(batch, "rating").as_primitive::<Float32Type>().clone(),
@@ -133,6 +142,7 @@ impl CorpusReviewRows {
     pub fn get(&self, row: usize) -> CorpusReview<'_> {
         CorpusReview {
             review: DocumentId::new(self.ids.value(row)),
+            text_id: TextId::new(self.text_ids.value(row)),
             product_id: optional(&self.products, row),
             text: self.texts.value(row),
             rating: self.ratings.is_valid(row).then(|| self.ratings.value(row)),

@@ -31,10 +31,31 @@ pub struct CorpusBody {
 pub struct CorpusOptions {
     /// Raw bytes for one bucket, in MiB.
     pub bucket_mib: u64,
-    /// Longest segment in tokens, where a text is so long that its number of segments decides whether it
-    /// is a document.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u16>,
+    /// What becomes of reviews with the text of an earlier one.
+    pub copies: Copies,
+    /// Whether there is a table of interactions.
+    pub interactions: bool,
+}
+
+/// What becomes of reviews whose text an earlier review has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Copies {
+    /// One review per text stays; the others are counted as `copy`.
+    #[default]
+    Remove,
+    /// All stay.
+    Keep,
+}
+
+impl Copies {
+    /// The name in manifests and options.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Remove => "remove",
+            Self::Keep => "keep",
+        }
+    }
 }
 
 /// A raw file that was read.
@@ -86,10 +107,33 @@ pub struct CorpusCounts {
     pub reviews: u64,
     /// Associations found, ends unchecked.
     pub associations: u64,
+    /// Reviewers and products, each pair once.
+    pub interactions: u64,
+    /// Reviews that give no interaction, by reason.
+    pub without_interaction: Counts,
     /// Bytes of text in the corpus.
     pub text_bytes: u64,
-    /// Bytes of the longest text that was read.
-    pub longest_text: u64,
     /// Records that are not in the corpus, by reason.
     pub rejected: Counts,
+    /// Text of the shop's pages that was removed, by rule.
+    pub removed: BTreeMap<String, RemovedText>,
+    /// Values of known fields that could not be read, by field and reason.
+    pub unread: BTreeMap<String, Counts>,
+}
+
+/// Text that a rule removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedText {
+    /// Number of removals.
+    pub pieces: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl RemovedText {
+    /// Adds what was removed elsewhere.
+    pub fn add(&mut self, more: Self) {
+        self.pieces += more.pieces;
+        self.bytes += more.bytes;
+    }
 }

@@ -19,14 +19,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::store::{self, FileEntry, StoreError};
 
 pub use self::{
-    corpus::{CorpusBody, CorpusCounts, CorpusOptions, Place, RawFile, SkippedFile},
+    corpus::{Copies, CorpusBody, CorpusCounts, CorpusOptions, Place, RawFile, RemovedText, SkippedFile},
     graph::GraphBody,
     pool::{MinedPool, PoolBody, PoolSource},
     shards::{PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, Shares, TokenizerEntry},
 };
 
 /// The version of all stored tables and manifests.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Name of a manifest in its folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -43,6 +43,27 @@ pub struct Manifest<B> {
     pub files: Vec<FileEntry>,
     /// Hash of the manifest's bytes with this value empty.
     pub self_blake3: String,
+}
+
+/// What an earlier run left in a folder.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Previous<B> {
+    /// No manifest: nothing, or a run that was stopped.
+    None,
+    /// A manifest of this older format.
+    OlderFormat(u64),
+    /// A manifest that can be read.
+    Sealed(Box<Manifest<B>>),
+}
+
+impl<B> Previous<B> {
+    /// The manifest, if it can be read.
+    pub fn sealed(self) -> Option<Manifest<B>> {
+        match self {
+            Self::Sealed(manifest) => Some(*manifest),
+            Self::None | Self::OlderFormat(_) => None,
+        }
+    }
 }
 
 /// A manifest cannot be read, or is not what was written.
@@ -140,6 +161,19 @@ impl<B: Serialize + DeserializeOwned> Manifest<B> {
         serde_json::from_slice(&bytes).map_err(malformed)
     }
 
+    /// Reads what an earlier run left in a folder that is to be written.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`], but an older format is no error: its folder is rebuilt.
+    pub fn read_previous(folder: &Path) -> Result<Previous<B>, ManifestError> {
+        match Self::read(folder) {
+            Ok(manifest) => Ok(Previous::Sealed(Box::new(manifest))),
+            Err(ManifestError::Absent { .. }) => Ok(Previous::None),
+            Err(ManifestError::Format { found, .. }) if found < u64::from(FORMAT) => Ok(Previous::OlderFormat(found)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Hash of the data: the names and contents of the files, and not how they were made. It is the
     /// cache key of everything that is made from the folder.
     pub fn data_blake3(&self) -> String {
@@ -192,6 +226,10 @@ mod tests {
             rules: Rules::of([("graph", 1)]),
             corpus: Hash { blake3: "c0".into() },
             found: 7,
+            named_ids: 5,
+            named_products: 4,
+            reviews_without_product: 1,
+            reviews_of_unknown_products: 2,
             edges: Counts::from([("substitute".into(), 3)]),
             products: 4,
         };
@@ -226,10 +264,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         graph().seal(folder.path()).unwrap();
         let path = folder.path().join(MANIFEST);
-        let text = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 9");
-        fs::write(&path, text).unwrap();
-        let error = Manifest::<GraphBody>::read(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("has format 9, this build reads format 1"), "{error}");
+        let ours = fs::read_to_string(&path).unwrap();
+        for (format, is_older) in [(9, false), (1, true)] {
+            fs::write(&path, ours.replace("\"format\": 2", &format!("\"format\": {format}"))).unwrap();
+            let error = Manifest::<GraphBody>::read(folder.path()).unwrap_err();
+            let wanted = format!("has format {format}, this build reads format 2");
+            assert!(error.to_string().contains(&wanted), "{error}");
+            let previous = Manifest::<GraphBody>::read_previous(folder.path());
+            assert_eq!(previous.is_ok_and(|previous| previous == Previous::OlderFormat(format)), is_older);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The manifest of `shards/`.
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Hash};
+use super::{Copies, Counts, Hash};
 use crate::Rules;
 
 /// The body of `shards/manifest.json`.
@@ -88,6 +88,8 @@ pub struct ShardOptions {
     pub max_per_product: u64,
     /// How often the pairs are repeated, with new negatives.
     pub draws: u64,
+    /// What became of reviews with the text of an earlier one.
+    pub copies: Copies,
     /// The tagger and chunker that looked for noun phrases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tagger: Option<Hash>,

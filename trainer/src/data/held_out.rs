@@ -1,11 +1,11 @@
 //! The documents that are never trained on, with masks that never change.
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{Draws, Segment};
+use schemas::{Draws, Segment, SegmentName};
 
 use super::{
     batch::MaskedBatch,
-    shards::{DataError, SegmentBlock, Shards},
+    shards::{DataError, HeldOutSegment, SegmentBlock, Shards},
 };
 use crate::masking::{MaskKey, MaskMode, Masking, MaskingOptions};
 
@@ -38,13 +38,14 @@ impl HeldOut {
     pub fn load(shards: &Shards, segments: usize, sequences: usize) -> Result<Self, DataError> {
         let body = &shards.manifest().body;
         let mut drawn: Vec<_> = shards.held_out_segments().iter().collect();
-        drawn.sort_by_cached_key(|(_, _, document, segment)| {
+        drawn.sort_by_cached_key(|held_out| {
+            let SegmentName { document, segment, .. } = held_out.name;
             let id = [document.get().to_le_bytes().as_slice(), &segment.to_le_bytes()].concat();
-            (Draws::new(body.seed, "measured", &id).next_u64(), *document, *segment)
+            (Draws::new(body.seed, "measured", &id).next_u64(), document, segment)
         });
         drawn.truncate(segments);
         let mut wanted: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
-        for (chunk, row, _, _) in drawn {
+        for HeldOutSegment { chunk, row, .. } in drawn {
             wanted.entry(*chunk).or_default().insert(*row);
         }
         let mut block = SegmentBlock::default();

@@ -19,6 +19,9 @@ pub(super) fn of_manifest(error: &ManifestError) -> &'static str {
         ManifestError::Malformed { .. } | ManifestError::Changed { .. } => {
             "\nhint: delete it and run `make shards` again; finished files are kept"
         }
+        ManifestError::Format { found, .. } if *found < u64::from(schemas::FORMAT) => {
+            "\nhint: run `make shards` again with OUT= and all else as it was; it rebuilds the folder"
+        }
         ManifestError::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one",
         ManifestError::Store(error) => of_store(error),
     }

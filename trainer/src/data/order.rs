@@ -98,7 +98,7 @@ pub(super) trait Block: Default {
 impl Block for SegmentBlock {
     fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError> {
         shards.each_segment(chunk, |_, segment| {
-            if !shards.is_held_out(segment.document) {
+            if !shards.is_held_out(segment.text_id) {
                 self.push(segment);
             }
         })

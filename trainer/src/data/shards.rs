@@ -5,7 +5,7 @@ use std::{
 };
 
 use schemas::{
-    DocumentId, Manifest, ManifestError, PairRows, PhraseSpan, Segment, SegmentRows, SpanOutside, StoreError,
+    Manifest, ManifestError, PairRows, PhraseSpan, Segment, SegmentName, SegmentRows, SpanOutside, StoreError, TextId,
     TokenRange, UnknownRelation, manifest::ShardsBody, open_pairs, open_segments, segment_names, store::verify_file,
 };
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,17 @@ pub(super) struct Chunk {
     pub group: u32,
 }
 
+/// A segment that is never trained on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldOutSegment {
+    /// Row group.
+    pub chunk: Chunk,
+    /// Row of the row group.
+    pub row: u32,
+    /// Which segment it is.
+    pub name: SegmentName,
+}
+
 /// A sealed folder of shards, each file as the manifest names it.
 #[derive(Debug)]
 pub struct Shards {
@@ -144,8 +155,8 @@ pub struct Shards {
     products: Vec<Chunk>,
     reviews: Vec<Chunk>,
     pairs: Vec<Chunk>,
-    /// The same for the segments that are held out.
-    held_out_segments: Vec<(Chunk, u32, DocumentId, u16)>,
+    /// The segments that are held out.
+    held_out_segments: Vec<HeldOutSegment>,
     splits: [Split; 2],
     pair_split: Split,
 }
@@ -199,9 +210,9 @@ impl Shards {
                 for group in 0..table.row_groups() as u32 {
                     let chunk = Chunk { file, group };
                     shards.chunks_mut(corpus).push(chunk);
-                    for (row, (document, segment)) in segment_names(&table, group as usize)?.into_iter().enumerate() {
-                        if shards.is_held_out(document) {
-                            shards.held_out_segments.push((chunk, row as u32, document, segment));
+                    for (row, name) in segment_names(&table, group as usize)?.into_iter().enumerate() {
+                        if shards.is_held_out(name.text_id) {
+                            shards.held_out_segments.push(HeldOutSegment { chunk, row: row as u32, name });
                             shards.splits[corpus as usize].held_out += 1;
                         } else {
                             shards.splits[corpus as usize].trained += 1;
@@ -285,7 +296,7 @@ impl Shards {
         let mut tokens = 0;
         for &chunk in self.chunks(corpus) {
             self.each_segment(chunk, |_, segment| {
-                if !self.is_held_out(segment.document) {
+                if !self.is_held_out(segment.text_id) {
                     tokens += segment.input_ids.len() as u64 + 2;
                 }
             })?;
@@ -311,8 +322,8 @@ impl Shards {
         &self.pairs
     }
 
-    /// Every held-out segment: where it is and what it is called.
-    pub(super) fn held_out_segments(&self) -> &[(Chunk, u32, DocumentId, u16)] {
+    /// Every held-out segment.
+    pub(super) fn held_out_segments(&self) -> &[HeldOutSegment] {
         &self.held_out_segments
     }
 
@@ -323,9 +334,10 @@ impl Shards {
         }
     }
 
-    /// Whether a document is never trained on. The key is the shards' seed, so that this is the same for every run.
-    pub fn is_held_out(&self, document: DocumentId) -> bool {
-        document.is_held_out(self.manifest.body.seed, self.held_out)
+    /// Whether a text is never trained on, in any document. The key is the shards' seed, so that this is the same for
+    /// every run.
+    pub fn is_held_out(&self, text: TextId) -> bool {
+        text.is_held_out(self.manifest.body.seed, self.held_out)
     }
 
     /// Reads a row group of segments, row by row.
@@ -370,7 +382,7 @@ impl Shards {
     fn pair<'a>(&self, path: &Path, rows: &'a PairRows, row: usize) -> Result<Option<[&'a [u16]; 3]>, DataError> {
         let pair = rows.get(row).map_err(|source| DataError::Relation { path: path.to_owned(), source })?;
         let sides = [pair.anchor, pair.neighbor, pair.negative];
-        let held_out = sides.iter().any(|side| self.is_held_out(DocumentId::of_product(side.product)));
+        let held_out = sides.iter().any(|side| self.is_held_out(side.text_id));
         Ok((!held_out).then(|| sides.map(|side| side.input_ids)))
     }
 
@@ -405,7 +417,7 @@ fn corpus_of(file: &str) -> Option<Corpus> {
 /// Segments in flat arrays.
 #[derive(Debug, Default)]
 pub(super) struct SegmentBlock {
-    names: Vec<(DocumentId, u16)>,
+    names: Vec<SegmentName>,
     ids: Flat<u16>,
     phrases: Flat<PhraseSpan>,
     nouns: Flat<TokenRange>,
@@ -438,16 +450,18 @@ impl<T: Copy> Flat<T> {
 
 impl SegmentBlock {
     pub(super) fn push(&mut self, segment: &Segment<'_>) {
-        self.names.push((segment.document, segment.segment));
+        let &Segment { document, text_id, segment: number, .. } = segment;
+        self.names.push(SegmentName { document, text_id, segment: number });
         self.ids.push(segment.input_ids);
         self.phrases.push(segment.phrases);
         self.nouns.push(segment.noun_phrases);
     }
 
     pub(super) fn get(&self, row: usize) -> Segment<'_> {
-        let (document, segment) = self.names[row];
+        let SegmentName { document, text_id, segment } = self.names[row];
         Segment {
             document,
+            text_id,
             product: None,
             segment,
             input_ids: self.ids.get(row),

@@ -167,7 +167,7 @@ impl Masking {
 
     /// The masks of a segment in one mode.
     pub fn mask(&self, mode: MaskMode, segment: &Segment<'_>, key: MaskKey) -> Masks {
-        let mut id = [0; 14];
+        let mut id = [0; 16];
         id[..4].copy_from_slice(&key.epoch.to_le_bytes());
         id[4..12].copy_from_slice(&segment.document.get().to_le_bytes());
         id[12..].copy_from_slice(&segment.segment.to_le_bytes());

@@ -1,6 +1,6 @@
 //! Properties of the masks, and their distribution.
 use proptest::prelude::*;
-use schemas::{DocumentId, PhraseId, PhraseSpan, TokenRange};
+use schemas::{DocumentId, PhraseId, PhraseSpan, TextId, TokenRange};
 
 use super::*;
 use crate::vocabulary::tests::small;
@@ -18,6 +18,7 @@ fn span(tokens: Range<usize>, score: f32) -> PhraseSpan {
 fn segment<'a>(document: u64, ids: &'a [u16], phrases: &'a [PhraseSpan], nouns: &'a [TokenRange]) -> Segment<'a> {
     Segment {
         document: DocumentId::new(document),
+        text_id: TextId::new(document),
         product: None,
         segment: 0,
         input_ids: ids,

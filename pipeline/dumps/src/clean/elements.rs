@@ -68,6 +68,11 @@ pub(super) fn trace_of_element(name: &[u8]) -> Option<Trace> {
     known.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, trace)| *trace)
 }
 
+/// Whether this is the name of an element of HTML.
+pub(crate) fn is_element(name: &[u8]) -> bool {
+    trace_of_element(name).is_some()
+}
+
 pub(super) fn is_office_element(name: &[u8]) -> bool {
     memchr(b':', name)
         .is_some_and(|colon| OFFICE.iter().any(|prefix| name[..colon].eq_ignore_ascii_case(prefix.as_bytes())))

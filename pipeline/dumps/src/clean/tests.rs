@@ -237,7 +237,8 @@ fn text_with_tags() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn white_space_is_the_oracles(raw in any::<String>()) {
-        let raw = raw.replace(['&', '<'], " ");
+        // Without markup, and without what may be text that was encoded twice.
+        let raw = raw.replace(|c| matches!(c, '&' | '<' | 'Â'..='ô'), " ");
         prop_assert_eq!(cleaned(&raw), oracle(&raw));
     }
 

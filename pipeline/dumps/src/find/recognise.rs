@@ -1,14 +1,27 @@
 //! What a file holds, from its first lines.
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    io::{self, Cursor, Read},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use super::{
     super::{
-        lines::LineReader,
+        lines::{LineReader, MAX_LINE},
         open::open,
-        record::{RecordType, parse},
+        record::{Kind, Record, RecordType, parse},
     },
     DumpFile, FindError, LINES_TRIED, RelativePath, SkipReason, Skipped,
+    other::{self, Lacks, Start},
 };
+
+/// Bytes at the start of a file that tell what it is if it is not a dump.
+const START: usize = 1 << 16;
+
+/// The largest number of bytes among which a record must be recognised. It has room for a line that is
+/// too long and one behind it.
+const MOST_READ: usize = 3 * MAX_LINE;
 
 /// What a file holds.
 pub(super) enum Content {
@@ -21,39 +34,92 @@ pub(super) enum Content {
 pub(super) fn recognise(name: RelativePath, path: PathBuf) -> Result<Content, FindError> {
     let bytes = fs::metadata(&path).map_err(FindError::read(&path))?.len();
     let file = open(&path, Arc::default()).map_err(FindError::read(&path))?;
-    let mut lines = LineReader::new(file.bytes);
-    let mut types: Vec<(RecordType, u32)> = Vec::new();
-    let (mut tried, mut damage, mut is_array) = (0, None, false);
-    while tried < LINES_TRIED {
-        let Some(mut batch) = lines.next_batch(1 << 16) else { break };
-        for line in batch.iter().take(LINES_TRIED - tried) {
-            // The bracket has a line of its own, or the first record follows it. A piece of a record
-            // may begin with a bracket and something else.
-            let inside = line.bytes.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
-            is_array |= tried == 0 && inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(b"{"));
-            tried += 1;
-            if let Ok(Some(found)) = parse(line.bytes, |record| record.record_type()) {
-                match types.iter_mut().find(|(known, _)| *known == found) {
-                    Some((_, n)) => *n += 1,
-                    None => types.push((found, 1)),
+    let compression = file.compression;
+    let FirstRecords { holds, damage, other } = FirstRecords::of(file.bytes).map_err(FindError::read(&path))?;
+    Ok(match other {
+        Some(reason) => Content::Other(Skipped { name, path, compression, reason }),
+        None => Content::Records(DumpFile { name, path, bytes, compressed: compression.is_some(), holds, damage }),
+    })
+}
+
+/// What the first lines of a stream are.
+pub(super) struct FirstRecords {
+    /// The most frequent type; the first of equally frequent ones.
+    holds: Option<RecordType>,
+    /// How the lines are damaged.
+    damage: Option<String>,
+    /// Why they are not to be read.
+    pub(super) other: Option<SkipReason>,
+}
+
+impl FirstRecords {
+    /// Reads the first lines of a stream.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub(super) fn of(mut stream: Box<dyn Read + Send>) -> io::Result<Self> {
+        let mut start = Vec::new();
+        let error = stream.by_ref().take(START as u64).read_to_end(&mut start).err();
+        let whole = error.is_none() && start.len() < START;
+        let skipped = |reason| Ok(Self { holds: None, damage: None, other: Some(reason) });
+        if let Some(reason) = other::format(&start) {
+            return skipped(reason);
+        }
+        let rest = AfterError { error, rest: stream };
+        let bounded = Cursor::new(start.clone()).chain(rest).take(MOST_READ as u64);
+        let mut lines = LineReader::of_records(Box::new(bounded));
+        let mut types: Vec<(RecordType, u32)> = Vec::new();
+        let (mut tried, mut damage, mut malformed) = (0, None, None);
+        let (mut has_ids, mut has_text) = (false, false);
+        while tried < LINES_TRIED {
+            let Some(mut batch) = lines.next_batch(START) else { break };
+            for line in batch.iter().take(LINES_TRIED - tried) {
+                tried += 1;
+                let look = |record: &Record<'_>| {
+                    has_ids |= record.product_id().is_some();
+                    let product = record.title.iter().chain(record.features()).chain(record.description.iter());
+                    has_text |= product.chain(record.review_pieces()).next().is_some();
+                    record.record_type()
+                };
+                match parse(line.bytes, look) {
+                    Ok(Some(found)) => match types.iter_mut().find(|(known, _)| *known == found) {
+                        Some((_, n)) => *n += 1,
+                        None => types.push((found, 1)),
+                    },
+                    Ok(None) => {}
+                    Err(error) => malformed = malformed.or_else(|| Some((line.number, error.to_string()))),
                 }
             }
+            tried += batch.too_long.len();
+            if let Some(error) = batch.take_disk_error() {
+                return Err(error);
+            }
+            damage = batch.damage.map(|damage| damage.error.to_string());
         }
-        tried += batch.too_long.len();
-        if let Some(source) = batch.take_disk_error() {
-            return Err(FindError::read(&path)(source));
+        let holds = types.iter().rev().max_by_key(|(_, n)| *n).map(|(found, _)| *found);
+        let only_products = types.iter().all(|(found, _)| found.kind == Kind::Product);
+        let lacks = Lacks { ids: !has_ids, ids_of_products: !has_ids && only_products, text: !has_text };
+        if let Some(reason) = holds.and_then(|_| other::lacking(&start, lacks)) {
+            return skipped(reason);
         }
-        damage = batch.damage.map(|damage| damage.error.to_string());
+        if holds.is_none() && damage.is_none() {
+            return skipped(other::name(&Start { bytes: &start, whole, malformed }));
+        }
+        Ok(Self { holds, damage, other: None })
     }
-    // The most frequent one; the first of equally frequent ones.
-    let holds = types.iter().rev().max_by_key(|(_, n)| *n).map(|(found, _)| *found);
-    // The last record of an array has no comma behind it, so it is recognised.
-    is_array &= types.iter().map(|(_, n)| n).sum::<u32>() <= 1;
-    Ok(if is_array {
-        Content::Other(Skipped { name, reason: SkipReason::JsonArray })
-    } else if holds.is_some() || damage.is_some() {
-        Content::Records(DumpFile { name, path, bytes, compressed: file.compressed, holds, damage })
-    } else {
-        Content::Other(Skipped { name, reason: SkipReason::NothingRecognised })
-    })
+}
+
+/// The rest of a stream behind an error that its start ended with.
+struct AfterError {
+    error: Option<io::Error>,
+    rest: Box<dyn Read + Send>,
+}
+
+impl Read for AfterError {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => self.rest.read(into),
+        }
+    }
 }

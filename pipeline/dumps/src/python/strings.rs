@@ -24,13 +24,16 @@ impl Reader<'_> {
         Some(Opening { at: self.at, len: prefix + if triple { 3 } else { 1 }, quote, triple, raw, bytes })
     }
 
-    /// One string, or several in a row, which Python joins.
+    /// One string, or several in a row, which Python joins and numpy does not.
     pub(super) fn strings(&mut self) -> Result<(), PythonLiteralError> {
         self.text.clear();
         let mut end = self.at;
         while let Some(opening) = self.string_opens() {
             self.string(opening)?;
             end = self.at;
+            if self.of_field {
+                break;
+            }
             self.skip_space();
         }
         self.at = end;

@@ -65,6 +65,22 @@ fn literals_become_json() {
         ("a raw triple quote", r"r'''a\'''b'''", r#""a\\'''b""#),
         ("strings in a row", "['a' \"b\" u'c', 'd''e']", r#"["abc","de"]"#),
         ("raw control characters", "\"a\tb\nc\u{1}\u{7f}\"", "\"a\\tb\\nc\\u0001\u{7f}\""),
+        (
+            "calls",
+            "[ObjectId('65a1'), bson.Int64(5), NumberLong(\"5\"), Decimal128('NaN'), array(['a', b'b'], dtype=object), UUID('x')]",
+            r#"["65a1",5,5,null,["a","b"],"x"]"#,
+        ),
+        (
+            "calls of dates",
+            "[datetime.datetime(2014, 7, 3, 9, 30, tzinfo=tzutc()), datetime.date(2014, 7, 3), new Date('x'), Timestamp('2014')]",
+            r#"["2014-07-03T09:30:00.000000","2014-07-03T00:00:00.000000","x","2014"]"#,
+        ),
+        (
+            "calls of collections",
+            "{'a': OrderedDict([('b', 1)]), 'c': defaultdict(<class 'list'>, {'d': []}), 'e': set([1]), ObjectId('f'): 2}",
+            r#"{"a":[["b",1]],"c":{"d":[]},"e":[1],"f":2}"#,
+        ),
+        ("missing values of pandas and numpy", "[<NA>, NaT, np.nan, numpy.nan]", "[null,null,null,null]"),
         ("text past ASCII", "'héé 漢字 😀'", "\"héé 漢字 😀\""),
     ];
     for (name, line, wanted) in cases {
@@ -90,6 +106,13 @@ fn errors_name_the_place_and_the_text() {
         ("[\u{1}]", "found `\\u{1}` at byte 1, wanted a value"),
         ("[é]", "found `é` at byte 1, wanted a value"),
         ("[Nope_1]", "found the name `Nope_1` at byte 1, wanted a value"),
+        ("[Nope('a')]", "found the name `Nope` at byte 1, wanted a value"),
+        ("[a.b.c]", "found the name `a.b.c` at byte 1, wanted a value"),
+        ("[ObjectId]", "found the name `ObjectId` at byte 1, wanted a value"),
+        ("[ObjectId()]", "found the name `ObjectId()` at byte 1, wanted a value"),
+        ("[ObjectId('a' 1)]", "found `1` at byte 14, wanted `,` or `)`"),
+        ("[ObjectId('a'", "found the end at byte 13, wanted `,` or `)`"),
+        ("<N>", "found `<` at byte 0, wanted a value"),
         ("f'a'", "found the name `f` at byte 0, wanted a value"),
         ("[1, 2j]", "found `2j` at byte 4, wanted a number"),
         ("007", "found `007` at byte 0, wanted a number"),
@@ -119,7 +142,7 @@ fn errors_name_the_place_and_the_text() {
 
 #[test]
 fn depth_is_limited_where_serde_json_limits_it() {
-    for (open, close) in [("[", "]"), ("(", ",)"), ("{'a':", "}")] {
+    for (open, close) in [("[", "]"), ("(", ",)"), ("{'a':", "}"), ("list(", ")")] {
         let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
         let json = python_to_json(&nested(MAX_DEPTH)).unwrap();
         assert!(serde_json::from_str::<Value>(&json).is_ok(), "{open}");
@@ -171,10 +194,10 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-const PIECES: [&str; 46] = [
+const PIECES: [&str; 50] = [
     "{", "}", "[", "]", "(", ")", ",", ":", "'", "\"", "'''", "\\", "\\x4", "\\ud83d", "\\ude00", "\\u00", "\\N{", "0",
     "1", "9", "x", "e", "E", "-", "+", ".", "_", "L", "1e308", "0x", "None", "true", "nan", "-inf", "u'", "b'", "r\"",
-    "é", "漢", "\n", " ", "\u{1}", "'a'", "[1, 2]", "{'a': 1}", "(1,)",
+    "é", "漢", "\n", " ", "\u{1}", "'a'", "[1, 2]", "{'a': 1}", "(1,)", "list(", "Int64(", "date(", "x=",
 ];
 
 proptest! {

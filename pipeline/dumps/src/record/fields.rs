@@ -19,6 +19,11 @@ pub(super) enum Field {
     Store,
     Details,
     Related,
+    /// A column of `related`, as `pandas.json_normalize` names it.
+    #[serde(rename = "related.also_bought", alias = "related.bought_together")]
+    RelatedComplements,
+    #[serde(rename = "related.also_viewed", alias = "related.buy_after_viewing")]
+    RelatedSubstitutes,
     AlsoBuy,
     AlsoView,
     BoughtTogether,
@@ -38,6 +43,8 @@ pub(super) enum Field {
     Style,
     Vote,
     MainCategory,
+    Subtitle,
+    Author,
     AverageRating,
     MainCat,
     #[serde(rename = "imUrl")]
@@ -46,6 +53,49 @@ pub(super) enum Field {
     SalesRank,
     #[serde(other)]
     Other,
+}
+
+impl Field {
+    /// The name in the dumps.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Asin => "asin",
+            Self::ParentAsin => "parent_asin",
+            Self::Title => "title",
+            Self::Features => "features",
+            Self::Feature => "feature",
+            Self::Description => "description",
+            Self::Categories => "categories",
+            Self::Category => "category",
+            Self::Brand => "brand",
+            Self::Store => "store",
+            Self::Details => "details",
+            Self::Related | Self::RelatedComplements | Self::RelatedSubstitutes => "related",
+            Self::AlsoBuy => "also_buy",
+            Self::AlsoView => "also_view",
+            Self::BoughtTogether => "bought_together",
+            Self::Summary => "summary",
+            Self::ReviewText => "reviewText",
+            Self::Text => "text",
+            Self::ReviewerId => "reviewerID",
+            Self::UserId => "user_id",
+            Self::UnixReviewTime => "unixReviewTime",
+            Self::Timestamp => "timestamp",
+            Self::Overall => "overall",
+            Self::Rating => "rating",
+            Self::Verified => "verified",
+            Self::Style => "style",
+            Self::Vote => "vote",
+            Self::MainCategory => "main_category",
+            Self::Subtitle => "subtitle",
+            Self::Author => "author",
+            Self::AverageRating => "average_rating",
+            Self::MainCat => "main_cat",
+            Self::ImUrl => "imUrl",
+            Self::SalesRank => "salesRank",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Fields that only reviews have.
@@ -63,7 +113,14 @@ const OF_REVIEWS: FieldSet = FieldSet::of(&[
 /// Fields that only reviews of 2018 have.
 const OF_REVIEWS_2018: FieldSet = FieldSet::of(&[Field::Verified, Field::Style, Field::Vote]);
 /// Fields that only products of 2014 have.
-const OF_PRODUCTS_2014: FieldSet = FieldSet::of(&[Field::Related, Field::Categories, Field::ImUrl, Field::SalesRank]);
+const OF_PRODUCTS_2014: FieldSet = FieldSet::of(&[
+    Field::Related,
+    Field::RelatedComplements,
+    Field::RelatedSubstitutes,
+    Field::Categories,
+    Field::ImUrl,
+    Field::SalesRank,
+]);
 /// Fields that only products of 2018 have.
 const OF_PRODUCTS_2018: FieldSet =
     FieldSet::of(&[Field::AlsoBuy, Field::AlsoView, Field::Category, Field::Feature, Field::MainCat]);

@@ -1,5 +1,8 @@
 use super::*;
 
+mod more;
+mod shapes;
+
 fn kind(line: &str) -> Option<(Kind, Generation)> {
     let found = parse(line.as_bytes(), |r| r.record_type()).unwrap();
     found.map(|found| (found.kind, found.generation))
@@ -176,5 +179,24 @@ fn what_is_no_record_is_named() {
     ] {
         let error = parse(line, |_| ()).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn variants_and_times() {
+    for (line, variant, may_be_variant, seconds) in [
+        (r#"{"parent_asin": "P", "asin": "V", "timestamp": 1588687728923}"#, Some("V"), false, Some(1_588_687_728)),
+        (r#"{"parent_asin": "P", "asin": "P", "timestamp": 1588687728}"#, None, false, Some(1_588_687_728)),
+        (r#"{"parent_asin": "P", "unixReviewTime": "1472688000"}"#, None, false, Some(1_472_688_000)),
+        (r#"{"asin": "V", "unixReviewTime": 1472688000.0}"#, None, true, Some(1_472_688_000)),
+        (r#"{"asin": "V", "unixReviewTime": "yesterday"}"#, None, true, None),
+        (r#"{"asin": "V", "unixReviewTime": -1}"#, None, true, Some(-1)),
+        (r#"{"asin": "V"}"#, None, true, None),
+    ] {
+        parse(line.as_bytes(), |record| {
+            let found = (record.variant_id(), record.may_be_variant(), record.seconds());
+            assert_eq!(found, (variant, may_be_variant, seconds), "{line}");
+        })
+        .unwrap();
     }
 }

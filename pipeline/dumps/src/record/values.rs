@@ -1,258 +1,251 @@
-//! The values of fields. Dumps mix strings, lists, numbers, maps and null in one field.
+//! Values of any shape, read before their field decides what to take from them.
 //!
-//! Each type accepts any value and takes from it what it can use. A value of another shape reads as
-//! empty and does not make the record malformed.
+//! A string that holds a list or a map, as pandas or a CSV writes them, is parsed by
+//! [`Value::parse_literal`]. Scalars of MongoDB's extended JSON, such as `{"$numberInt": "5"}`,
+//! become the scalars they stand for.
 use std::{borrow::Cow, fmt};
 
-use schemas::Relation;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{MapAccess, SeqAccess, Visitor},
 };
 
-use super::{super::python::python_to_json, Association, fields::Field};
+use super::{super::python::value_to_json, dates::milliseconds_of_date};
 
-/// The strings of a field that may be one string, a list of them, nested lists, a number or null.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Strings<'a>(Vec<Cow<'a, str>>);
+/// How often a list or a map in a string may hold another one in a string. A list that pandas wrote
+/// to a CSV, and that a warehouse read as the only item of a list, needs two.
+pub(super) const MAX_LAYERS: u8 = 4;
 
-impl Strings<'_> {
-    /// The strings in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(AsRef::as_ref)
+/// A JSON value. Text without escapes is borrowed from the line.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    /// Milliseconds since 1970, from MongoDB's `$date`.
+    Date(i64),
+    Text(Cow<'a, str>),
+    List(Vec<Value<'a>>),
+    /// In the order of the record.
+    Map(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+/// Spellings of a missing value by pandas, Python, SQL and JavaScript, as the whole of a string.
+///
+/// `N/A`, `none` and `Unknown` are words of people, and stay.
+pub(super) fn is_missing(text: &str) -> bool {
+    matches!(text.trim(), "nan" | "NaN" | "None" | "null" | "NULL" | "<NA>" | "NaT")
+}
+
+impl<'a> Value<'a> {
+    /// Whether this stands for no value: null, or a string such as `nan`. An empty string is a
+    /// value.
+    pub(super) fn is_missing(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => is_missing(text),
+            Self::Float(number) => !number.is_finite(),
+            _ => false,
+        }
     }
 
-    /// The first string that is not blank, trimmed.
-    pub fn first(&self) -> Option<&str> {
-        self.iter().map(str::trim).find(|t| !t.is_empty())
+    /// Parses a string that is a whole list or map, as JSON, as Python or as numpy prints it. A map
+    /// may be a scalar of extended JSON.
+    pub(super) fn parse_literal(text: &Cow<'a, str>) -> Option<Value<'a>> {
+        let bracket = Bracket::at_start_of(text)?;
+        let parsed = match text {
+            Cow::Borrowed(text) => parse(text),
+            Cow::Owned(text) => parse(text).map(Value::into_owned),
+        };
+        match parsed? {
+            // A list or a map that was written as a string of JSON twice.
+            Self::Text(inner) if text.trim_start().starts_with(['"', '\'']) => {
+                Bracket::unquoted(&inner)?;
+                Self::parse_literal(&inner)
+            }
+            // A value in parentheses, `("Tea")`, is text.
+            value => (bracket == Bracket::Map || matches!(value, Self::List(_))).then_some(value),
+        }
     }
 
-    /// These strings, or `others` if all of these are blank.
-    pub(super) fn or<'t>(&'t self, others: &'t Self) -> &'t Self {
-        if self.first().is_some() { self } else { others }
+    fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Integer(value) => Value::Integer(value),
+            Self::Float(value) => Value::Float(value),
+            Self::Date(value) => Value::Date(value),
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
+            Self::Map(entries) => Value::Map(
+                entries.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect(),
+            ),
+        }
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Strings<'a> {
+fn parse(text: &str) -> Option<Value<'_>> {
+    let text = text.trim();
+    if let Ok(value) = serde_json::from_str(text) {
+        return Some(value);
+    }
+    let json = value_to_json(text).ok()?;
+    serde_json::from_str::<Value<'_>>(&json).ok().map(Value::into_owned)
+}
+
+/// The bracket with which a string begins as a list or a map, perhaps in quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bracket {
+    /// `[`, `(` or `array(`.
+    List,
+    /// `{`.
+    Map,
+}
+
+impl Bracket {
+    /// The bracket at the start of `text`. Nearly all text has none.
+    pub(super) fn at_start_of(text: &str) -> Option<Self> {
+        let text = text.trim_start();
+        match text.as_bytes().first()? {
+            b'"' | b'\'' => Self::unquoted(&text[1..]),
+            _ => Self::unquoted(text),
+        }
+    }
+
+    fn unquoted(text: &str) -> Option<Self> {
+        match text.as_bytes().first()? {
+            b'[' | b'(' => Some(Self::List),
+            b'{' => Some(Self::Map),
+            b'a' if text.starts_with("array(") => Some(Self::List),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        strings_of(from, Maps::Nothing).map(Self)
+        from.deserialize_any(ValueVisitor)
     }
 }
 
-/// The ids of products, in any shape of [`Strings`], or one in each map:
-/// `{"asin": "B0", "title": "Tea"}`.
-#[derive(Debug, Default)]
-pub(super) struct ProductIds<'a>(Vec<Cow<'a, str>>);
+pub(super) struct ValueVisitor;
 
-impl<'a> ProductIds<'a> {
-    pub(super) fn associated_by(self, relation: Relation) -> impl Iterator<Item = Association<'a>> {
-        self.0.into_iter().map(move |other| Association { relation, other })
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for ProductIds<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        strings_of(from, Maps::Products).map(Self)
-    }
-}
-
-/// What is taken from a map.
-#[derive(Clone, Copy)]
-enum Maps {
-    Nothing,
-    /// Its `parent_asin`, or else `asin`.
-    Products,
-}
-
-/// All strings of a value.
-fn strings_of<'de: 'a, 'a, D: Deserializer<'de>>(from: D, maps: Maps) -> Result<Vec<Cow<'a, str>>, D::Error> {
-    let mut strings = Vec::new();
-    Collect { into: &mut strings, maps }.deserialize(from)?;
-    Ok(strings)
-}
-
-/// Appends all strings of a value to a list.
-struct Collect<'l, 'a> {
-    into: &'l mut Vec<Cow<'a, str>>,
-    maps: Maps,
-}
-
-impl<'de: 'a, 'a> DeserializeSeed<'de> for Collect<'_, 'a> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
-    type Value = ();
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or a list of strings")
+        f.write_str("a value")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
-        self.into.push(Cow::Borrowed(text));
-        Ok(())
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.into.push(Cow::Owned(text.to_owned()));
-        Ok(())
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<(), E> {
-        self.into.push(Cow::Owned(text));
-        Ok(())
+    fn visit_string<E>(self, text: String) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(text)))
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<(), S::Error> {
-        while list.next_element_seed(Collect { into: self.into, maps: self.maps })?.is_some() {}
-        Ok(())
+    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Value<'de>, S::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-        let (mut parent_asin, mut asin) = (Strings::default(), Strings::default());
-        while let Some(field) = map.next_key::<Field>()? {
-            match (self.maps, field) {
-                (Maps::Products, Field::ParentAsin) => parent_asin = map.next_value()?,
-                (Maps::Products, Field::Asin) => asin = map.next_value()?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Value<'de>, M::Error> {
+        let mut entries = Vec::new();
+        while let Some(Key(key)) = map.next_key()? {
+            entries.push((key, map.next_value()?));
+        }
+        let is_extended = entries.first().is_some_and(|(key, _): &(Cow<'_, str>, _)| key.starts_with('$'));
+        Ok(if is_extended { extended(entries) } else { Value::Map(entries) })
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
+        // An id keeps all its digits.
+        Ok(i64::try_from(number).map_or_else(|_| Value::Text(number.to_string().into()), Value::Integer))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Integer(number))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Float(number))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+}
+
+/// The key of a map, borrowed where it has no escapes.
+pub(super) struct Key<'a>(pub(super) Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
             }
         }
-        self.into.extend(if parent_asin.first().is_some() { parent_asin } else { asin }.0);
-        Ok(())
-    }
 
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
-        self.visit_string(number.to_string())
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
-        self.visit_string(number.to_string())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
-        // Display writes 1472688000.0 as 1472688000.
-        self.visit_string(number.to_string())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+        from.deserialize_str(KeyVisitor)
     }
 }
 
-/// The other methods of a visitor of maps: other values read as empty.
-macro_rules! nothing_else {
-    () => {
-        fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(Vec::new())
-        }
-
-        nothing_else!(visit_u64(u64), visit_i64(i64), visit_f64(f64), visit_bool(bool));
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
+/// The scalar of a map whose first key begins with `$`, or the map itself if it is another.
+///
+/// The format is described in
+/// <https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/>.
+pub(super) fn extended<'a>(mut entries: Vec<(Cow<'a, str>, Value<'a>)>) -> Value<'a> {
+    let (key, value) = &mut entries[0];
+    let scalar = match (key.as_ref(), value) {
+        ("$numberInt" | "$numberLong" | "$numberDouble" | "$numberDecimal", value) => match value {
+            Value::Text(text) => number(text),
+            Value::Integer(_) | Value::Float(_) => Some(std::mem::replace(value, Value::Null)),
+            _ => None,
+        },
+        ("$date", Value::Text(text)) => Some(match milliseconds_of_date(text) {
+            Some(milliseconds) => Value::Date(milliseconds),
+            None => Value::Text(std::mem::take(text)),
+        }),
+        ("$date", Value::Integer(milliseconds)) => Some(Value::Date(*milliseconds)),
+        ("$date", Value::Float(milliseconds)) => Some(Value::Date(*milliseconds as i64)),
+        ("$oid" | "$uuid" | "$symbol" | "$code", Value::Text(text)) => Some(Value::Text(std::mem::take(text))),
+        ("$undefined", _) => Some(Value::Null),
+        _ => None,
     };
-    ($($visit:ident($of:ty)),*) => {
-        $(fn $visit<E>(self, _: $of) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        })*
-    };
+    scalar.unwrap_or(Value::Map(entries))
 }
 
-/// The keys of a map, or of a map written as JSON or Python in a string.
-#[derive(Default)]
-pub(super) struct MapKeys<'a>(pub(super) Vec<Cow<'a, str>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for MapKeys<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(MapKeysVisitor).map(Self)
+/// The number that a string holds. `NaN` and infinities are no value.
+fn number<'a>(text: &str) -> Option<Value<'a>> {
+    if let Ok(integer) = text.trim().parse::<i64>() {
+        return Some(Value::Integer(integer));
     }
-}
-
-struct MapKeysVisitor;
-
-impl<'de> Visitor<'de> for MapKeysVisitor {
-    type Value = Vec<Cow<'de, str>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut keys = Vec::new();
-        while let Some(Strings(mut key)) = map.next_key()? {
-            keys.append(&mut key);
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(keys)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        let inner = serde_json::from_str::<MapKeys<'_>>(text)
-            .ok()
-            .map(|k| k.0.into_iter().map(|k| Cow::Owned(k.into_owned())).collect());
-        Ok(inner.or_else(|| keys_of_python(text)).unwrap_or_default())
-    }
-
-    nothing_else!();
-}
-
-fn keys_of_python(text: &str) -> Option<Vec<Cow<'static, str>>> {
-    if !text.trim_start().starts_with('{') {
-        return None;
-    }
-    let json = python_to_json(text).ok()?;
-    let keys = serde_json::from_str::<MapKeys<'_>>(&json).ok()?;
-    Some(keys.0.into_iter().map(|k| Cow::Owned(k.into_owned())).collect())
-}
-
-/// The value of `related`, a map of lists of product ids.
-#[derive(Default)]
-pub(super) struct RelatedProducts<'a>(pub(super) Vec<Association<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for RelatedProducts<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(RelatedProductsVisitor).map(Self)
-    }
-}
-
-struct RelatedProductsVisitor;
-
-impl<'de> Visitor<'de> for RelatedProductsVisitor {
-    type Value = Vec<Association<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map of lists of product ids")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut related = Vec::new();
-        while let Some(Strings(key)) = map.next_key()? {
-            let relation = match key.first().map(AsRef::as_ref) {
-                Some("also_bought" | "bought_together") => Relation::Complement,
-                Some("also_viewed" | "buy_after_viewing") => Relation::Substitute,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            related.extend(map.next_value::<ProductIds<'de>>()?.associated_by(relation));
-        }
-        Ok(related)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    nothing_else!();
+    let number: f64 = text.trim().parse().ok()?;
+    Some(if number.is_finite() { Value::Float(number) } else { Value::Null })
 }

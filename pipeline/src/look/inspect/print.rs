@@ -27,6 +27,13 @@ pub(super) fn print(
     }
     writeln!(report, "\n{}", paint.bold("rejected records"))?;
     rejected(summary, report)?;
+    if let Some(corpus) = summary.corpus.as_ref().filter(|corpus| !corpus.counts.removed.is_empty()) {
+        writeln!(report, "\n{}", paint.bold("text of the shop's pages that was removed"))?;
+        writeln!(report, "  {:24} {:>12} {:>14}", "rule", "pieces", "bytes")?;
+        for (rule, removed) in &corpus.counts.removed {
+            writeln!(report, "  {rule:24} {:>12} {:>14}", thousands(removed.pieces), thousands(removed.bytes))?;
+        }
+    }
     writeln!(report, "\n{}", paint.bold("some rows: [pool phrases] and (noun phrases)"))?;
     for example in &summary.examples {
         writeln!(report, "  {}", marked(example, tokenizer, paint))?;
@@ -50,6 +57,30 @@ fn counts(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
         ("vocabulary", u64::from(shards.tokenizer.vocab_size)),
     ] {
         writeln!(report, "  {name:14} {:>16}", thousands(number))?;
+    }
+    if let Some(corpus) = &summary.corpus {
+        writeln!(
+            report,
+            "  {:14} {:>16}   reviewer and product, once each",
+            "interactions",
+            thousands(corpus.counts.interactions)
+        )?;
+    }
+    if let Some(graph) = &summary.graph {
+        let missing = graph.named_ids - graph.named_products;
+        let (named, missing) = (thousands(graph.named_ids), thousands(missing));
+        writeln!(
+            report,
+            "  {:14} {named:>16}   named by associations, {missing} are not in the corpus",
+            "product ids"
+        )?;
+        let (without, unknown) =
+            (thousands(graph.reviews_without_product), thousands(graph.reviews_of_unknown_products));
+        writeln!(
+            report,
+            "  {:14} {without:>16}   without a product id, {unknown} of products that are not in the corpus",
+            "reviews"
+        )?;
     }
     let per_token = summary.disk_bytes as f64 / counts.tokens.max(1) as f64;
     let bytes = thousands(summary.disk_bytes);
@@ -88,6 +119,14 @@ fn rejected(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
         writeln!(report, "  {reason:18} {:>12}", thousands(*n))?;
         for place in corpus.iter().flat_map(|corpus| corpus.places.get(reason)).flatten().take(3) {
             writeln!(report, "    `{}` line {}: {}", place.path, place.line, place.found)?;
+        }
+    }
+    for (reason, n) in corpus.iter().flat_map(|corpus| &corpus.counts.without_interaction) {
+        writeln!(report, "  no interaction: {reason:18} {:>12}", thousands(*n))?;
+    }
+    for (field, reasons) in corpus.iter().flat_map(|corpus| &corpus.counts.unread) {
+        for (reason, n) in reasons {
+            writeln!(report, "  unread value of `{field}`: {reason} {:>12}", thousands(*n))?;
         }
     }
     for skipped in corpus.iter().flat_map(|corpus| &corpus.skipped) {

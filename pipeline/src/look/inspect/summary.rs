@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 use polars::prelude::*;
 use schemas::{
     DocumentId, Draws, PhraseId,
-    manifest::{CorpusBody, ShardsBody},
+    manifest::{CorpusBody, GraphBody, ShardsBody},
 };
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
 pub(super) struct Summary {
     pub shards: ShardsBody,
     pub corpus: Option<CorpusBody>,
+    pub graph: Option<GraphBody>,
     /// The size of all shards.
     pub disk_bytes: u64,
     pub all_shards: usize,
@@ -57,7 +58,7 @@ pub(super) struct Example {
     pub draw: u64,
     /// The product, or the document where there is none.
     pub name: String,
-    pub segment: u16,
+    pub segment: u32,
     pub input_ids: Vec<u16>,
     pub phrases: Vec<Range<usize>>,
     pub noun_phrases: Vec<Range<usize>>,
@@ -135,7 +136,7 @@ impl SegmentCounter {
 
 /// The `most` segments of a shard with the smallest draws, smallest first.
 pub(super) fn examples(segments: &DataFrame, seed: u64, most: usize) -> PolarsResult<Vec<Example>> {
-    let names = segments.column("document_id")?.u64()?.iter().zip(segments.column("segment")?.u16()?.iter());
+    let names = segments.column("document_id")?.u64()?.iter().zip(segments.column("segment")?.u32()?.iter());
     let draws: UInt64Chunked = names.map(|(document, segment)| Some(draw(seed, document?, segment?))).collect();
     let smallest = draws.arg_sort(SortOptions::default()).slice(0, most);
     let chosen = segments.hstack(&[draws.with_name("draw".into()).into_column()])?.take(&smallest)?;
@@ -143,7 +144,7 @@ pub(super) fn examples(segments: &DataFrame, seed: u64, most: usize) -> PolarsRe
     let noun_phrases = spans(&chosen, SpanColumn::NounPhrases, &["row"])?;
     let (rows, draws) = (chosen.column("row")?.idx()?, chosen.column("draw")?.u64()?);
     let (documents, products) = (chosen.column("document_id")?.u64()?, chosen.column("product_id")?.str()?);
-    let (numbers, input_ids) = (chosen.column("segment")?.u16()?, chosen.column("input_ids")?.list()?);
+    let (numbers, input_ids) = (chosen.column("segment")?.u32()?, chosen.column("input_ids")?.list()?);
     let example = |i: usize| {
         let document = || DocumentId::new(documents.get(i).unwrap_or_default()).to_string();
         let ids = input_ids.get_as_series(i).unwrap_or_default();
@@ -160,7 +161,7 @@ pub(super) fn examples(segments: &DataFrame, seed: u64, most: usize) -> PolarsRe
 }
 
 /// The keyed draw of a segment.
-fn draw(seed: u64, document: u64, segment: u16) -> u64 {
+fn draw(seed: u64, document: u64, segment: u32) -> u64 {
     let id = document ^ u64::from(segment).rotate_left(32);
     Draws::new(seed, "inspect", &id.to_le_bytes()).next_u64()
 }
@@ -181,7 +182,9 @@ mod tests {
         collections::{BTreeMap, BTreeSet},
     };
 
-    use schemas::{PhraseSpan, Segment, SegmentBuilder, SegmentRows, TokenRange, create_segments, open_segments};
+    use schemas::{
+        PhraseSpan, Segment, SegmentBuilder, SegmentRows, TextId, TokenRange, create_segments, open_segments,
+    };
 
     use super::*;
     use crate::look::segments::read_checked_segments;
@@ -206,8 +209,9 @@ mod tests {
             let product = format!("B{i}");
             rows.push(&Segment {
                 document: DocumentId::new(i / 2),
+                text_id: TextId::new(i / 2),
                 product: (i % 5 > 0).then_some(&product),
-                segment: (i % 2) as u16,
+                segment: (i % 2) as u32,
                 input_ids: &ids,
                 phrases: &phrases,
                 noun_phrases: &noun_phrases,

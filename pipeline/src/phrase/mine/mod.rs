@@ -16,13 +16,14 @@ use crate::{
     hint::{Hint, unreadable},
 };
 
+mod once;
 pub mod read;
 pub mod summary;
 
 use read::{LeftOut, Text};
 
 /// The version of how names are taken from a corpus. It is raised whenever they change.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
 /// The versions of all code that decides mined phrases.
 pub fn rules() -> Rules {

@@ -2,16 +2,16 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
 
-use ebert_dumps::{LineReader, open};
+use ebert_dumps::{Kind, LineReader, open};
 use ebert_english::Model;
 use ebert_mining::{List, QualityList, Reader, Tokens};
 use schemas::{CorpusNameRows, Manifest, manifest::CorpusBody};
 
-use super::MiningError;
+use super::{MiningError, once::OncePerText};
 use crate::{
     corpus::tables::{DocumentReader, Item, tables},
     engine::{
@@ -102,6 +102,9 @@ pub fn corpus(
     progress: &Progress,
 ) -> Result<(Text, QualityList), MiningError> {
     let tables = tables(corpus);
+    let of_products = tables.iter().filter(|table| table.kind == Kind::Product);
+    let paths: Vec<PathBuf> = of_products.map(|table| folder.join(&table.entry.name)).collect();
+    let mut once = OncePerText::new(paths.iter().map(PathBuf::as_path))?;
     let mut rows = DocumentReader::<CorpusNameRows>::new(folder, tables.iter(), hashes);
     let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
     let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
@@ -110,14 +113,21 @@ pub fn corpus(
         threads,
         || loop {
             match rows.next().transpose()? {
-                Some(Item::Rows { rows, .. }) => return Ok(Some(rows)),
-                Some(Item::End { .. }) => {}
+                Some(Item::Rows { table, rows }) => {
+                    let is_read: Vec<bool> = match tables[table].kind {
+                        Kind::Product => rows.names().map(|(id, text)| once.is_read_product(text, id)).collect(),
+                        Kind::Review => rows.names().map(|(_, text)| once.is_read_review(text)).collect(),
+                    };
+                    return Ok(Some((rows, is_read)));
+                }
+                Some(Item::End { .. }) => once.end_table(),
                 None => return Ok::<_, MiningError>(None),
             }
         },
         new_reader,
-        |reader, rows| {
-            let batch = reader.read(rows.texts());
+        |reader, (rows, is_read)| {
+            let texts = rows.texts().zip(is_read).filter_map(|(text, is_read)| is_read.then_some(text));
+            let batch = reader.read(texts);
             let mut named = Names::default();
             named.add_rows(&rows);
             Ok((batch, named, rows.len()))

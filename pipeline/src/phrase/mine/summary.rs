@@ -4,7 +4,7 @@ use ebert_mining::{Mined, MinedPhrase};
 use super::read::LeftOut;
 use crate::engine::progress::{count_of, thousands};
 
-/// Phrases shown from the top and around the threshold.
+/// Phrases shown from the top and from the end.
 const SHOWN: usize = 20;
 
 /// A heading and its text.
@@ -19,7 +19,8 @@ pub struct Thresholds {
     pub words: f64,
 }
 
-/// Numbers of phrases by length, the best phrases, and those of several words around the threshold.
+/// Numbers of phrases by length, and of the phrases of several words that are kept the best and the
+/// last ones.
 pub fn lines(mined: &Mined, left_out: LeftOut, thresholds: Thresholds) -> Vec<Line> {
     let counts = &mined.counts;
     let by_length = |numbers: &mut dyn Iterator<Item = u64>| -> String {
@@ -30,9 +31,9 @@ pub fn lines(mined: &Mined, left_out: LeftOut, thresholds: Thresholds) -> Vec<Li
     let longest = mined.phrases.iter().map(|p| p.words).max().unwrap_or(0);
     let mut kept = (1..=longest)
         .map(|words| mined.phrases.iter().filter(|p| p.words == words && p.score >= threshold(words)).count() as u64);
-    let longer: Vec<&MinedPhrase> = mined.phrases.iter().filter(|p| p.words > 1).collect();
-    let edge = longer.partition_point(|p| p.score >= thresholds.phrases);
-    let around = edge.saturating_sub(SHOWN / 2)..(edge + SHOWN / 2).min(longer.len());
+    let longer: Vec<&MinedPhrase> =
+        mined.phrases.iter().filter(|p| p.words > 1 && p.score >= thresholds.phrases).collect();
+    let last = &longer[SHOWN.max(longer.len().saturating_sub(SHOWN)).min(longer.len())..];
     let texts = |phrases: &[&MinedPhrase]| -> String {
         let texts: Vec<String> = phrases.iter().map(|p| brief(&p.text)).collect();
         texts.join(" · ")
@@ -60,8 +61,9 @@ pub fn lines(mined: &Mined, left_out: LeftOut, thresholds: Thresholds) -> Vec<Li
         ("kept", format!("by words   {}", by_length(&mut kept))),
         ("best", texts(&longer[..SHOWN.min(longer.len())])),
     ];
-    let around_edge = format!("{}   (score {})", texts(&longer[around]), thresholds.phrases);
-    lines.push(("threshold", around_edge));
+    if !last.is_empty() {
+        lines.push(("last", format!("{}   (threshold {})", texts(last), thresholds.phrases)));
+    }
     if left_out != LeftOut::default() {
         lines.push(("skipped", left_out.to_string()));
     }

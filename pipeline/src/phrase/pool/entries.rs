@@ -1,6 +1,7 @@
 //! Scored entries to a pool: their words, thresholds, and one entry for the same words.
 use std::collections::HashMap;
 
+use ebert_dumps::clean::clean_line;
 use schemas::Counts;
 
 use super::{Phrase, Pool};
@@ -48,6 +49,12 @@ impl<'a> Entries<'a> {
         let least = if phrase.contains(' ') { self.min_score } else { self.min_score_single };
         if score < least {
             return self.reject("below_score");
+        }
+        // A corpus holds clean text only.
+        self.text.clear();
+        clean_line(phrase, &mut self.text);
+        if !self.text.split_whitespace().eq(phrase.split_whitespace()) {
+            return self.reject("not_clean_text");
         }
         let words = match u8::try_from(self.join_words(phrase)) {
             Ok(0) => return self.reject("without_words"),

@@ -12,8 +12,10 @@ use std::{
 
 use schemas::{
     DocumentId, Draws, Manifest, Pair, PairBuilder, PairProduct, PhraseId, PhraseSpan, Relation, Segment,
-    SegmentBuilder, TokenRange, create_pairs, create_segments,
-    manifest::{Hash, PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, TokenizerEntry},
+    SegmentBuilder, TextId, TokenRange, create_pairs, create_segments,
+    manifest::{
+        Copies, Hash, PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, TokenizerEntry,
+    },
 };
 
 /// Tokens in the vocabulary: BERT's five, then words, every fourth of which continues one.
@@ -48,6 +50,11 @@ pub(crate) fn document_id(document: u64, kind: &str) -> DocumentId {
     if kind == "products" { DocumentId::of_product(&format!("P{document}")) } else { DocumentId::new(document) }
 }
 
+/// The id of the text of a document. Some documents of a kind have the same.
+pub(crate) fn text_id(document: u64, kind: &str) -> TextId {
+    TextId::of(&format!("{kind} {}", document % 100))
+}
+
 /// A text in which some words are far more frequent than others.
 pub(crate) fn ids(document: u64, kind: &str) -> Vec<u16> {
     let mut draws = Draws::new(1, kind, &document.to_le_bytes());
@@ -68,6 +75,7 @@ pub(crate) fn seal_shards(folder: &Path) {
                 let product = format!("P{document}");
                 rows.push(&Segment {
                     document: document_id(document, kind),
+                    text_id: text_id(document, kind),
                     product: (document % 2 == 0).then_some(&product),
                     segment: 0,
                     input_ids: &ids,
@@ -82,10 +90,14 @@ pub(crate) fn seal_shards(folder: &Path) {
     }
     let mut pairs = PairBuilder::default();
     for pair in 0..60u64 {
-        let names = [pair, (pair + 1) % 120, (pair + 60) % 120].map(|product| format!("P{product}"));
-        let texts = [pair, (pair + 1) % 120, (pair + 60) % 120].map(|product| ids(product, "products"));
-        let [anchor, neighbor, negative] =
-            [0, 1, 2].map(|i: usize| PairProduct { product: &names[i], input_ids: &texts[i] });
+        let products = [pair, (pair + 1) % 120, (pair + 60) % 120];
+        let names = products.map(|product| format!("P{product}"));
+        let texts = products.map(|product| ids(product, "products"));
+        let [anchor, neighbor, negative] = [0, 1, 2].map(|i: usize| PairProduct {
+            product: &names[i],
+            text_id: text_id(products[i], "products"),
+            input_ids: &texts[i],
+        });
         pairs.push(&Pair { relation: Relation::Substitute, anchor, neighbor, negative });
     }
     let mut table = create_pairs(&folder.join("pairs-00000.parquet")).unwrap();
@@ -107,7 +119,7 @@ pub(crate) fn seal_shards(folder: &Path) {
         pool: PoolEntry { phrases: 1, lowest_score: 0.75, blake3: "00".into() },
         corpus: hash(),
         graph: hash(),
-        options: ShardOptions { nouns: false, tagger: None, max_per_product: 64, draws: 1 },
+        options: ShardOptions { nouns: false, tagger: None, max_per_product: 64, draws: 1, copies: Copies::Remove },
         resolved: Resolved { file: "options.toml".into(), blake3: "00".into() },
         counts: ShardCounts {
             of_segments: SegmentCounts { tokens: 5000, phrase_spans: 200, ..Default::default() },

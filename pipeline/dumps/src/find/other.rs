@@ -1,0 +1,317 @@
+//! What a file is that holds no record of a dump.
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::{
+    super::{lines::BYTE_ORDER_MARK, record::parse},
+    fields::{is_field, renamed},
+    format::Format,
+    json::{Outline, jq_field},
+    reason::{Commas, Encoding, SkipReason, YelpFile, shown},
+    table::{Holds, Table},
+};
+
+/// The start of a file that is looked at.
+pub(super) struct Start<'s> {
+    /// Its bytes.
+    pub(super) bytes: &'s [u8],
+    /// Whether they are the whole file.
+    pub(super) whole: bool,
+    /// The first line that begins like a record and is none, and what is wrong with it.
+    pub(super) malformed: Option<(u64, String)>,
+}
+
+/// The format of a file whose lines are not to be read, whatever they hold.
+pub(super) fn format(start: &[u8]) -> Option<SkipReason> {
+    Format::of(start).map(SkipReason::Format)
+}
+
+/// What none of the first records has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lacks {
+    /// The id of a product.
+    pub(super) ids: bool,
+    /// The id of a product, and all are products.
+    pub(super) ids_of_products: bool,
+    /// A text.
+    pub(super) text: bool,
+}
+
+/// Why a file is not read whose records lack something, if that is a reason.
+pub(super) fn lacking(start: &[u8], lacks: Lacks) -> Option<SkipReason> {
+    if !lacks.ids && !lacks.text {
+        return None;
+    }
+    let (text, _) = decoded(start, false)?;
+    let outline = Outline::of(text.trim_start());
+    let has_text_elsewhere = || renamed(&outline.keys).iter().any(|field| field.is_text() && !is_field(field.found));
+    match yelp(&outline.keys) {
+        Some(file) => Some(SkipReason::Yelp(file)),
+        None if lacks.ids && outline.is_by_column() => Some(SkipReason::Columns),
+        None if lacks.ids_of_products => Some(SkipReason::NoIds { found: outline.keys }),
+        None => (lacks.text && has_text_elsewhere()).then_some(SkipReason::OtherFields { found: outline.keys }),
+    }
+}
+
+/// What a file is, from its start. None of its first lines is a record.
+pub(super) fn name(start: &Start<'_>) -> SkipReason {
+    let bytes = start.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start.bytes);
+    if start.whole && bytes.trim_ascii().is_empty() {
+        return SkipReason::Empty;
+    }
+    if let Some(encoding) = wide_encoding(start.bytes) {
+        return SkipReason::Encoding(encoding);
+    }
+    let Some((text, eight_bit)) = decoded(start.bytes, start.whole) else { return SkipReason::Binary };
+    let text = text.trim_start_matches('\u{feff}').trim_ascii();
+    let found = match text.as_bytes().first() {
+        None => return SkipReason::NothingRecognised,
+        Some(b'<') => markup(text),
+        // What is in another encoding and looks like records may be records.
+        Some(_) if looks_like_records(text) => eight_bit.map(SkipReason::Encoding).or_else(|| json(text, start)),
+        Some(_) => None,
+    };
+    found.unwrap_or_else(|| lines(text, start))
+}
+
+/// Whether a text begins like JSON or a Python literal.
+fn looks_like_records(text: &str) -> bool {
+    let inside = text.strip_prefix('[').map(str::trim_ascii_start);
+    text.starts_with('{') || inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(['{', '[', '"', ']']))
+}
+
+/// The text of bytes in UTF-8, or in Latin-1 with the encoding that it may be in. `None` if it is not
+/// text. A character that is cut off is left out.
+fn decoded(bytes: &[u8], whole: bool) -> Option<(Cow<'_, str>, Option<Encoding>)> {
+    let is_control = |b: &u8| *b < b' ' && !b"\t\n\r\x0c\x1b".contains(b);
+    // A few stray ones occur in text.
+    if bytes.contains(&0) || bytes.iter().filter(|b| is_control(b)).count() > bytes.len() / 50 + 1 {
+        return None;
+    }
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some((text.into(), None)),
+        Err(error) if error.error_len().is_none() && !whole => {
+            Some((String::from_utf8_lossy(&bytes[..error.valid_up_to()]), None))
+        }
+        Err(_) => {
+            // Windows-1252 has no characters for these; text in most other encodings has them.
+            let is_latin1 = !bytes.iter().any(|b| [0x81, 0x8d, 0x8f, 0x90, 0x9d].contains(b));
+            let high = bytes.iter().filter(|b| **b >= 0x80).count();
+            // Text in Latin letters is mostly ASCII, and its other letters stand alone.
+            let alone =
+                bytes.chunk_by(|a, b| (*a >= 0x80) == (*b >= 0x80)).filter(|run| run[0] >= 0x80 && run.len() == 1);
+            let is_latin1 = is_latin1 && high <= bytes.len() / 4 && alone.count() * 3 >= high;
+            let encoding = if is_latin1 { Encoding::Latin1 } else { Encoding::Unknown };
+            Some((bytes.iter().copied().map(char::from).collect::<String>().into(), Some(encoding)))
+        }
+    }
+}
+
+/// UTF-16 or UTF-32, told by a byte order mark or by the zeros of its first characters, which are
+/// ASCII in every file of records.
+fn wide_encoding(bytes: &[u8]) -> Option<Encoding> {
+    let is_text = |b: u8| (b' '..=b'~').contains(&b) || b"\t\r\n".contains(&b);
+    // No character of a text is zero.
+    let units = |high_first: bool| {
+        bytes.chunks_exact(2).take(64).all(|unit| unit != [0, 0] && (high_first || unit != [0xff, 0xff]))
+    };
+    match *bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(Encoding::Utf32),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(Encoding::Utf16),
+        [a, 0, 0, 0, b, 0, 0, 0, ..] | [0, 0, 0, a, 0, 0, 0, b, ..] if is_text(a) && is_text(b) => {
+            Some(Encoding::Utf32)
+        }
+        [a, 0, b, 0, ..] if is_text(a) && is_text(b) && units(false) => Some(Encoding::Utf16Le),
+        [0, a, 0, b, ..] if is_text(a) && is_text(b) && units(true) => Some(Encoding::Utf16Be),
+        _ => None,
+    }
+}
+
+/// HTML, XML, or the XML with which object stores report an error.
+fn markup(text: &str) -> Option<SkipReason> {
+    const LOOKED_AT: usize = 4096;
+    let start: String = text.chars().take(LOOKED_AT).collect::<String>();
+    let lower = start.to_ascii_lowercase();
+    let inside = |name: &str| {
+        let open = lower.find(&format!("<{name}"))?;
+        let from = open + lower[open..].find('>')? + 1;
+        let to = from + lower[from..].find("</")?;
+        Some(shown(&start[from..to].split_whitespace().collect::<Vec<_>>().join(" ")))
+    };
+    if ["<!doctype html", "<html", "<head", "<body", "<script", "<meta"].iter().any(|tag| lower.contains(tag)) {
+        return Some(SkipReason::WebPage { title: inside("title").filter(|title| !title.is_empty()) });
+    }
+    let mut rest = text;
+    let root = loop {
+        let (_, tag) = rest.split_once('<')?;
+        if tag.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            break tag.split(|c: char| c.is_whitespace() || ">/".contains(c)).next().unwrap_or_default();
+        }
+        if !tag.starts_with(['?', '!']) {
+            return None;
+        }
+        rest = tag;
+    };
+    let message = || inside("message").or_else(|| inside("code"));
+    match root {
+        "Error" | "error" => Some(SkipReason::ServerError { message: message().unwrap_or_else(|| root.to_owned()) }),
+        _ => Some(SkipReason::Xml { root: shown(root) }),
+    }
+}
+
+/// What a text is that begins with a bracket.
+fn json(text: &str, start: &Start<'_>) -> Option<SkipReason> {
+    let outline = Outline::of(text);
+    let commas = if outline.commas { Commas::With } else { Commas::Without };
+    let is_python = text[1..].trim_start().starts_with('\'')
+        || text[1..].trim_start().strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('\''));
+    let first = outline.values.first()?;
+    let Value::Object(members) = first else {
+        let items = first.as_array()?;
+        return Some(match items.first() {
+            Some(Value::Object(_)) if is_python => SkipReason::Python,
+            Some(Value::Object(_)) => SkipReason::Array,
+            _ => SkipReason::Json { start: first_line(text) },
+        });
+    };
+    let is_single = outline.values.len() == 1 && !outline.broken;
+    if outline.is_by_column() {
+        return Some(SkipReason::Columns);
+    }
+    if let Some(file) = yelp(&outline.keys) {
+        return Some(SkipReason::Yelp(file));
+    }
+    if is_record(first) {
+        return match () {
+            () if is_python && (outline.over_lines || outline.several_per_line) => Some(SkipReason::Python),
+            () if outline.over_lines => Some(SkipReason::OverLines(commas)),
+            () if outline.several_per_line => Some(SkipReason::OnOneLine(commas)),
+            () => None,
+        };
+    }
+    let is_vocabulary = members.len() > 2 && members.values().all(Value::is_u64);
+    if is_single && (is_vocabulary || members.contains_key("added_tokens")) {
+        return Some(SkipReason::Vocabulary);
+    }
+    if let Some(message) = (is_single && start.whole).then(|| server_error(first)).flatten() {
+        return Some(SkipReason::ServerError { message: shown(&message) });
+    }
+    if let Some((key, _)) = members.iter().find(|(_, value)| value.is_object() && is_record(value)) {
+        // With more such members, the keys are ids.
+        if outline.objects_by_key().is_none_or(|members| members.len() == 1) || outline.values.len() > 1 {
+            return Some(SkipReason::RecordInside { path: jq_field(key) });
+        }
+    }
+    if let Some(path) = outline.path_of_array(is_record) {
+        return Some(SkipReason::ArrayInside { path });
+    }
+    if outline.objects_by_key().is_some() {
+        return Some(SkipReason::Keyed);
+    }
+    if members.is_empty() {
+        return (!outline.cut).then(|| SkipReason::Json { start: first_line(text) });
+    }
+    // The fields that are missing may be in the rest.
+    if outline.cut && (start.whole || outline.keys.iter().all(|key| is_field(key))) {
+        return None;
+    }
+    Some(SkipReason::OtherFields { found: outline.keys })
+}
+
+fn first_line(text: &str) -> String {
+    shown(text.lines().next().unwrap_or_default())
+}
+
+/// Whether a value is a record of a dump.
+fn is_record(value: &Value) -> bool {
+    matches!(parse(value.to_string().as_bytes(), |record| record.record_type()), Ok(Some(_)))
+}
+
+/// The message of an object with which a server reports an error.
+fn server_error(value: &Value) -> Option<String> {
+    let members = value.as_object()?;
+    let is_of_error = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        ["error", "message", "detail", "status", "code", "documentation", "request", "reason", "type"]
+            .iter()
+            .any(|part| key.contains(part))
+    };
+    if !members.keys().all(|key| is_of_error(key)) {
+        return None;
+    }
+    ["message", "Message", "error", "Error", "detail", "reason"].iter().find_map(|key| match members.get(*key)? {
+        Value::String(text) => Some(text.clone()),
+        inner => server_error(inner),
+    })
+}
+
+/// The file of the Yelp data set that has these fields.
+fn yelp(keys: &[String]) -> Option<YelpFile> {
+    let has = |key: &str| keys.iter().any(|found| found == key);
+    if has("asin") || has("parent_asin") {
+        return None;
+    }
+    match () {
+        () if has("yelping_since") => Some(YelpFile::Other),
+        () if !has("business_id") => None,
+        () if has("text") && (has("stars") || has("review_id")) => Some(YelpFile::Review),
+        () if has("text") => Some(YelpFile::Tip),
+        () if has("name") => Some(YelpFile::Business),
+        () => Some(YelpFile::Other),
+    }
+}
+
+/// What a text is that is neither markup nor JSON.
+fn lines(text: &str, start: &Start<'_>) -> SkipReason {
+    if text.starts_with("version https://git-lfs.github.com/spec/") {
+        return SkipReason::LfsPointer;
+    }
+    if text.starts_with("/annex/objects/") {
+        return SkipReason::AnnexPointer;
+    }
+    // The last line may be cut off.
+    let mut all: Vec<&str> = text.lines().filter(|line| !line.trim_ascii().is_empty()).collect();
+    if !start.whole && all.len() > 1 {
+        all.pop();
+    }
+    if looks_like_records(text) {
+        return match &start.malformed {
+            Some((line, why)) => SkipReason::Malformed { line: *line, why: why.clone() },
+            None => SkipReason::NothingRecognised,
+        };
+    }
+    let is_record_in_string =
+        |line: &str| serde_json::from_str::<String>(line).is_ok_and(|text| text.trim_ascii_start().starts_with('{'));
+    if is_record_in_string(all[0].trim_ascii()) {
+        return SkipReason::Strings;
+    }
+    if all.first().is_some_and(|line| *line == "[PAD]") {
+        return SkipReason::Vocabulary;
+    }
+    let blocks = all.iter().filter(|line| is_of_block(line)).count();
+    if is_of_block(all[0]) && blocks * 2 > all.len() {
+        return SkipReason::SnapBlocks;
+    }
+    let begins = |name: &str| all.iter().any(|line| line.starts_with(name));
+    if begins("ASIN: ") && begins("Id: ") {
+        return SkipReason::SnapProducts;
+    }
+    match Table::of(&all) {
+        Some(Table { holds: Holds::Ratings, .. }) => SkipReason::Ratings,
+        Some(Table { holds: Holds::Phrases, .. }) => SkipReason::Phrases,
+        Some(Table { delimiter, columns, holds: Holds::Other }) => SkipReason::Table { delimiter, columns },
+        // A server may have sent a short text.
+        None => {
+            SkipReason::Text { only_line: (start.whole && all.len() == 1 && text.len() < 200).then(|| shown(text)) }
+        }
+    }
+}
+
+/// Whether a line is of a block: `review/score: 5.0`.
+fn is_of_block(line: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let name = line.trim_ascii_start().split_once(':').map(|(name, _)| name);
+    name.and_then(|name| name.split_once('/')).is_some_and(|(thing, field)| is_word(thing) && is_word(field))
+}

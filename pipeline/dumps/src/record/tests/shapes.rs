@@ -1,0 +1,552 @@
+//! One value in the shapes that pandas, a CSV, a warehouse or MongoDB give it.
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::super::*;
+use crate::python::repr::repr;
+
+/// All that a record says, for a comparison.
+fn said(line: &str) -> String {
+    let said = |record: &Record<'_>| {
+        let record: &Record<'_> = record;
+        format!("{:?}", Record { seen: FieldSet::default(), filled: FieldSet::default(), ..copy(record) })
+    };
+    parse(line.as_bytes(), said).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn copy<'a>(record: &'a Record<'_>) -> Record<'a> {
+    let strings = |from: &'a Strings<'_>| Strings(from.iter().map(Cow::from).collect());
+    let id = |from: &'a Option<Cow<'_, str>>| from.as_deref().map(Cow::from);
+    Record {
+        title: strings(&record.title),
+        description: strings(&record.description),
+        attributes: record.attributes.iter().map(|key| Cow::from(&**key)).collect(),
+        associations: record
+            .associations
+            .iter()
+            .map(|a| Association { relation: a.relation, other: Cow::from(&*a.other) })
+            .collect(),
+        unread: record.unread.clone(),
+        details: record.details.iter().map(strings).collect(),
+        asin: id(&record.asin),
+        parent_asin: id(&record.parent_asin),
+        features: strings(&record.features),
+        feature: strings(&record.feature),
+        categories: strings(&record.categories),
+        category: strings(&record.category),
+        main_category: strings(&record.main_category),
+        brand: strings(&record.brand),
+        store: strings(&record.store),
+        subtitle: strings(&record.subtitle),
+        author: strings(&record.author),
+        summary: strings(&record.summary),
+        review_text: strings(&record.review_text),
+        text: strings(&record.text),
+        reviewer_id: id(&record.reviewer_id),
+        user_id: id(&record.user_id),
+        unix_review_time: id(&record.unix_review_time),
+        timestamp: id(&record.timestamp),
+        overall: record.overall,
+        rating: record.rating,
+        ..Record::default()
+    }
+}
+
+fn python(value: &Json) -> String {
+    let mut out = String::new();
+    repr(value, &mut out);
+    out
+}
+
+/// The fields of `record` with lists and maps as strings.
+fn in_strings(record: &Json, write: fn(&Json) -> String) -> Json {
+    let fields = record.as_object().unwrap().iter().map(|(key, value)| {
+        let value = if value.is_array() || value.is_object() { Json::from(write(value)) } else { value.clone() };
+        (key.clone(), value)
+    });
+    Json::Object(fields.collect())
+}
+
+#[test]
+fn lists_and_maps_in_strings_are_the_lists_and_maps() {
+    let records = [
+        json!({"asin": "S1", "title": "Copper kettle", "categories": [["Kitchen & Dining", "Kettles"], ["Men's", "\"x\"\\"]],
+            "related": {"also_bought": ["S2", "S4"], "also_viewed": ["S3"], "buy_after_viewing": []},
+            "description": ["Boils fast.", "It's red.\nHolds a litre."], "brand": "nan"}),
+        json!({"asin": "S2", "category": ["Kitchen", "Towels"], "also_buy": ["S1", 31895], "also_view": [],
+            "feature": ["Woven", "Fits any oven rail"], "description": [], "details": {"Size:": "3", "Notes": ["a", "b"]}}),
+        json!({"parent_asin": "S3", "features": ["Forty charts.", null, 5], "description": [], "categories": ["Books"],
+            "details": {"Publisher": "Quay", "Best Sellers Rank": {"Books": 5}, "Pages": 88},
+            "author": {"avatar": "x", "name": "Mirela Tandu", "about": ["No.", "It's \"so\"."]},
+            "bought_together": [{"asin": "S1", "title": "x"}, {"parent_asin": "S2"}]}),
+        json!({"asin": "S5", "overall": [4.5], "reviewText": ["a"], "unixReviewTime": [5]}),
+    ];
+    for record in &records {
+        let plain = said(&record.to_string());
+        assert!(plain.contains("unread: []"), "{plain}");
+        assert_eq!(said(&python(record)), plain);
+        for write in [|value: &Json| value.to_string(), python] {
+            let strings = in_strings(record, write);
+            assert_eq!(said(&strings.to_string()), plain);
+            assert_eq!(said(&python(&strings)), plain);
+        }
+    }
+}
+
+#[test]
+fn lists_as_numpy_prints_them() {
+    for (text, wanted) in [
+        ("['Kitchen' 'Mugs']", &["Kitchen", "Mugs"][..]),
+        ("['Kitchen'\n \"Men's\"\n 'Mugs']", &["Kitchen", "Men's", "Mugs"]),
+        ("[['a' 'b']\n ['c' 'd']]", &["a", "b", "c", "d"]),
+        ("array(['Kitchen', 'Mugs'], dtype=object)", &["Kitchen", "Mugs"]),
+        ("[array(['a'], dtype='<U5') array(['b'], dtype='<U5')]", &["a", "b"]),
+        ("[np.str_('a'), np.str_('b')]", &["a", "b"]),
+        ("('a', 'b')", &["a", "b"]),
+        ("  ['a']  ", &["a"]),
+        ("[]", &[]),
+        ("[[]]", &[]),
+        ("{}", &[]),
+        ("[nan]", &[]),
+        ("['nan', None, 'a']", &["a"]),
+        (r#"["[\"a\", \"b\"]"]"#, &["a", "b"]),
+        (r#"["['a']", "b"]"#, &["a", "b"]),
+        (r#""[\"a\", \"b\"]""#, &["a", "b"]),
+        (r#"'["a", "b"]'"#, &["a", "b"]),
+        ("{'a', \"b's\"}", &["a", "b's"]),
+        ("{'a'}", &["a"]),
+    ] {
+        for field in ["category", "feature", "description", "title"] {
+            let line = json!({ field: text }).to_string();
+            parse(line.as_bytes(), |r| {
+                let found: Vec<_> =
+                    r.categories().chain(r.features()).chain(r.description.iter()).chain(r.title.iter()).collect();
+                assert_eq!(found, wanted, "{line}");
+                assert_eq!(r.unread, [], "{line}");
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn text_in_brackets_stays_text() {
+    for text in [
+        "[Sealed] tea tin",
+        "[4 pieces] in a box",
+        "[4]",
+        "[1, 2]",
+        "[1 2]",
+        "[sic]",
+        "[BLANKNYC]",
+        "[true]",
+        "{curly} text",
+        "{curly}",
+        "{Brand}",
+        "(used)",
+        "('quoted')",
+        "(\"a\")",
+        "['quoted' words] in a sentence",
+        "['cut', 'in",
+        "[\"cut\", \"in",
+        "['a', 'b'] and more",
+        "['a'; 'b']",
+        "[Dog('x')] toy",
+        "[Dog(Large)]",
+        "array of pots",
+        "\"[A]n ambitious story.\"",
+        "\"[A]\"",
+        "'[sic]' they say",
+        "{4, 5}",
+        "[Kitchen, Mugs]",
+        "array(x)",
+        "\"Generic\"",
+        "'47",
+        "[[ASIN:B1 cup]] is good",
+        "[[VIDEOID:mo3A1B2C]]",
+        "[",
+        "[]]",
+        "[...]",
+        "{'a': 1}",
+    ] {
+        for (field, wanted) in
+            [("title", 1), ("brand", 1), ("description", 1), ("feature", 1), ("reviewText", 1), ("category", 1)]
+        {
+            let line = json!({ field: text }).to_string();
+            parse(line.as_bytes(), |r| {
+                let found: Vec<_> =
+                    r.title.iter().chain(r.brand()).chain(r.description.iter()).chain(r.features()).collect();
+                let found = if found.is_empty() { r.categories().chain(r.review_pieces()).collect() } else { found };
+                assert_eq!(found, vec![text; wanted], "{line}");
+                assert_eq!(r.unread, [], "{line}");
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn maps_where_lists_are_usual() {
+    for (value, wanted) in [
+        (json!({"0": "a", "1": "b"}), &["a", "b"][..]),
+        (json!({"first": "a", "second": ["b", "c"]}), &["a", "b", "c"]),
+        (json!([{"name": "a", "id": "7"}, {"id": "8", "name": "b"}]), &["a", "b"]),
+        (json!([{"asin": "no"}, "a"]), &["a"]),
+        (json!({"value": "a"}), &["a"]),
+        (json!("{'0': 'a', '1': 'b'}"), &["a", "b"]),
+    ] {
+        for field in ["description", "feature", "categories"] {
+            let line = json!({ field: value }).to_string();
+            parse(line.as_bytes(), |r| {
+                let found: Vec<_> = r.description.iter().chain(r.features()).chain(r.categories()).collect();
+                assert_eq!((found, &r.unread[..]), (wanted.to_vec(), &[][..]), "{line}");
+            })
+            .unwrap();
+        }
+    }
+    for (value, wanted) in [
+        (json!({"name": "a", "@type": "Brand"}), Some("a")),
+        (json!({"0": "a"}), Some("a")),
+        (json!({"other": "a"}), None),
+    ] {
+        let line = json!({ "brand": value, "title": value }).to_string();
+        parse(line.as_bytes(), |r| {
+            assert_eq!((r.brand(), r.title.first(), r.unread.is_empty()), (wanted, wanted, wanted.is_some()), "{line}");
+        })
+        .unwrap();
+    }
+    let line = json!({"also_buy": {"0": "B1", "1": "B2"}, "related": [{"also_viewed": {"0": "B3"}}, ["also_bought", ["B4"]]],
+        "details": [{"name": "Color", "value": "Red"}, {"Size": "3"}, ["Scent", "Cedar"]]});
+    parse(line.to_string().as_bytes(), |r| {
+        assert_eq!(r.associations.iter().map(|a| &*a.other).collect::<Vec<_>>(), ["B1", "B2", "B3", "B4"]);
+        assert_eq!(r.attributes, ["Color", "Size", "Scent"]);
+        assert_eq!(r.detail_texts().map(|(_, text)| text).collect::<Vec<_>>(), ["Red", "3", "Cedar"]);
+        assert_eq!(r.unread, []);
+    })
+    .unwrap();
+}
+
+#[test]
+fn missing_values_are_empty() {
+    let fields = [
+        "asin",
+        "parent_asin",
+        "title",
+        "features",
+        "feature",
+        "description",
+        "categories",
+        "category",
+        "brand",
+        "store",
+        "details",
+        "related",
+        "also_buy",
+        "also_view",
+        "bought_together",
+        "summary",
+        "reviewText",
+        "text",
+        "reviewerID",
+        "user_id",
+        "unixReviewTime",
+        "timestamp",
+        "overall",
+        "rating",
+        "main_category",
+        "subtitle",
+        "author",
+    ];
+    let nothing = said("{}");
+    for field in fields {
+        for value in [
+            "null",
+            "\"nan\"",
+            "\"NaN\"",
+            "\"None\"",
+            "\"null\"",
+            "\"NULL\"",
+            "\"<NA>\"",
+            "\" NaT \"",
+            "NaN",
+            "None",
+            "nan",
+            "<NA>",
+            "np.nan",
+            "{\"$numberDouble\": \"NaN\"}",
+            "{\"$undefined\": true}",
+        ] {
+            let line = format!("{{\"{field}\": {value}}}");
+            assert_eq!(said(&line), nothing, "{line}");
+        }
+        if ![
+            "title",
+            "features",
+            "feature",
+            "description",
+            "categories",
+            "category",
+            "brand",
+            "store",
+            "summary",
+            "reviewText",
+            "text",
+            "main_category",
+            "subtitle",
+            "author",
+        ]
+        .contains(&field)
+        {
+            assert_eq!(said(&format!("{{\"{field}\": \"\"}}")), nothing, "{field}");
+            assert_eq!(said(&format!("{{\"{field}\": []}}")), nothing, "{field}");
+        }
+    }
+    // Words of people.
+    for text in ["N/A", "none", "Nan", "NA", "-", "Unknown", "nan bread", "None of it"] {
+        parse(json!({ "title": text }).to_string().as_bytes(), |r| assert_eq!(r.title.first(), Some(text))).unwrap();
+    }
+    // A missing value does not tell what a record is.
+    let line = br#"{"asin": "A", "title": "T", "categories": ["x"], "reviewText": "nan", "reviewerID": "nan", "overall": "nan"}"#;
+    assert_eq!(parse(line, |r| r.record_type().unwrap().kind), Ok(Kind::Product));
+}
+
+#[test]
+fn numeric_ids_have_ten_digits() {
+    for (value, wanted) in [
+        ("31852", Some("0000031852")),
+        ("1384719342", Some("1384719342")),
+        ("1384719342.0", Some("1384719342")),
+        ("31852.0", Some("0000031852")),
+        ("0", Some("0000000000")),
+        ("9781384719342", Some("9781384719342")),
+        ("{\"$numberInt\": \"31852\"}", Some("0000031852")),
+        ("{\"$numberLong\": \"31852\"}", Some("0000031852")),
+        ("NumberLong(31852)", Some("0000031852")),
+        ("NumberLong(\"31852\")", Some("0000031852")),
+        ("np.int64(31852)", Some("0000031852")),
+        ("\"31852\"", Some("31852")),
+        ("\" 0000031852 \"", Some("0000031852")),
+        ("[\"B1\"]", Some("B1")),
+        ("\"['31852']\"", Some("31852")),
+        ("\"[31852]\"", Some("0000031852")),
+        ("{\"$oid\": \"65a1\"}", Some("65a1")),
+        ("-5", None),
+        ("1.5", None),
+        ("true", None),
+        ("{\"a\": 1}", None),
+    ] {
+        for field in ["asin", "parent_asin", "also_buy"] {
+            let line = format!("{{\"{field}\": {value}}}");
+            parse(line.as_bytes(), |r| {
+                let found = r.product_id().or(r.associations.first().map(|a| &*a.other));
+                assert_eq!((found, r.unread.len()), (wanted, usize::from(wanted.is_none())), "{line}");
+            })
+            .unwrap();
+        }
+    }
+    parse(
+        br#"{"reviewerID": 31852, "related": {"also_bought": ["0000031909", 31895], "also_viewed": [1384719342.0]}}"#,
+        |r| {
+            assert_eq!(r.reviewer(), Some("31852"));
+            let others: Vec<_> = r.associations.iter().map(|a| &*a.other).collect();
+            assert_eq!(others, ["0000031909", "0000031895", "1384719342"]);
+        },
+    )
+    .unwrap();
+}
+
+#[test]
+fn ratings_and_times_in_every_shape() {
+    for (value, wanted) in [
+        ("5", Some(5.0)),
+        ("\"5.0\"", Some(5.0)),
+        ("\" 4 \"", Some(4.0)),
+        ("{\"$numberDouble\": \"2.0\"}", Some(2.0)),
+        ("{\"$numberInt\": \"2\"}", Some(2.0)),
+        ("{\"$numberDecimal\": \"2.5\"}", Some(2.5)),
+        ("\"{'$numberDouble': '2.0'}\"", Some(2.0)),
+        ("Decimal128('2.5')", Some(2.5)),
+        ("Decimal('NaN')", None),
+        ("1e999", None),
+        ("\"inf\"", None),
+    ] {
+        let line = format!("{{\"overall\": {value}}}");
+        parse(line.as_bytes(), |r| assert_eq!((r.rating(), r.unread.len()), (wanted, 0), "{line}")).unwrap();
+    }
+    for (value, wanted) in [
+        ("1252800000", "1252800000"),
+        ("1252800000.0", "1252800000"),
+        ("\"1252800000\"", "1252800000"),
+        ("\"1252800000.0\"", "1252800000"),
+        ("{\"$numberInt\": \"1252800000\"}", "1252800000"),
+        ("{\"$numberLong\": \"1252800000\"}", "1252800000"),
+        ("{\"$date\": {\"$numberLong\": \"1252800000000\"}}", "1252800000"),
+        ("{\"$date\": 1252800000000}", "1252800000"),
+        ("{\"$date\": \"2009-09-13T00:00:00Z\"}", "1252800000"),
+        ("{\"$date\": \"2009-09-13T02:00:00.000+0200\"}", "1252800000"),
+        ("\"2009-09-13\"", "1252800000"),
+        ("\"2009-09-13 00:00:00\"", "1252800000"),
+        ("\"2009-09-12T19:30:00-04:30\"", "1252800000"),
+        ("ISODate(\"2009-09-13T00:00:00Z\")", "1252800000"),
+        ("Timestamp('2009-09-13 00:00:00', tz='UTC')", "1252800000"),
+        ("datetime.datetime(2009, 9, 13, 0, 0)", "1252800000"),
+        ("datetime.datetime(2009, 9, 13, 0, 0, tzinfo=tzutc())", "1252800000"),
+        ("datetime.date(2009, 9, 13)", "1252800000"),
+        ("-86400", "-86400"),
+        ("\"1969-12-31\"", "-86400"),
+        ("\"2000-02-29T23:59:59.999Z\"", "951868799"),
+    ] {
+        let line = format!("{{\"unixReviewTime\": {value}}}");
+        parse(line.as_bytes(), |r| assert_eq!((r.time(), r.unread.len()), (Some(wanted), 0), "{line}")).unwrap();
+    }
+    parse(br#"{"timestamp": {"$date": "2009-09-13T00:00:00.728Z"}}"#, |r| assert_eq!(r.time(), Some("1252800000728")))
+        .unwrap();
+}
+
+#[test]
+fn what_cannot_be_read_is_counted() {
+    use UnreadReason::{Boolean, List, MalformedList, MalformedMap, Map, NotAProductId, Number, Text, UnknownRelation};
+    for (field, value, reasons) in [
+        ("related", json!("garbage"), &[Text][..]),
+        ("related", json!(5), &[Number]),
+        ("related", json!(true), &[Boolean]),
+        ("related", json!(["B1"]), &[List]),
+        ("related", json!("{'also_bought': ['B1'"), &[MalformedMap]),
+        ("related", json!({"odd": 1, "also_bought": null}), &[UnknownRelation]),
+        ("related", json!({"also_bought": "['B1', 'B", "also_viewed": [true]}), &[MalformedList, Boolean]),
+        ("details", json!(5), &[Number]),
+        ("details", json!("garbage"), &[Text]),
+        ("details", json!("{\"a\": \"b"), &[MalformedMap]),
+        ("details", json!(["a"]), &[Text]),
+        ("details", json!([["a"]]), &[List]),
+        ("also_buy", json!("['B1', 'B"), &[MalformedList]),
+        ("also_buy", json!("['B1' ... 'B2']"), &[MalformedList]),
+        ("also_buy", json!(["B1", "<a href='x'>", "two words"]), &[NotAProductId, NotAProductId]),
+        ("bought_together", json!({"odd": "B1"}), &[Map]),
+        ("asin", json!(true), &[Boolean]),
+        ("asin", json!({"a": 1}), &[Map]),
+        ("asin", json!("[cut"), &[MalformedList]),
+        ("title", json!(true), &[Boolean]),
+        ("title", json!({"a": "b"}), &[Map]),
+        ("author", json!({"avatar": "x"}), &[Map]),
+        ("author", json!("{'avatar': 'x', 'na"), &[MalformedMap]),
+        ("overall", json!("good"), &[Text]),
+        ("overall", json!(false), &[Boolean]),
+        ("unixReviewTime", json!("soon"), &[Text]),
+        ("unixReviewTime", json!({"a": 1}), &[Map]),
+        ("unixReviewTime", json!("2009-13-01"), &[Text]),
+    ] {
+        let line = json!({ field: value }).to_string();
+        let wanted: Vec<_> = reasons.iter().map(|&reason| UnreadValue { field, reason }).collect();
+        parse(line.as_bytes(), |r| assert_eq!(r.unread, wanted, "{line}")).unwrap();
+    }
+    // Lists without quotes.
+    for list in ["[B1, B2]", "{B1,B2}", "[B1,B2]", "{'B1', 'B2'}"] {
+        parse(json!({ "also_buy": list, "related.also_viewed": list }).to_string().as_bytes(), |r| {
+            assert_eq!(
+                r.associations.iter().map(|a| &*a.other).collect::<Vec<_>>(),
+                ["B1", "B2", "B1", "B2"],
+                "{list}"
+            );
+            assert_eq!((r.associations[3].relation, r.unread.len()), (Relation::Substitute, 0));
+        })
+        .unwrap();
+    }
+    // What can be read of a list is read.
+    parse(br#"{"also_buy": ["B1", true, "B2"]}"#, |r| assert_eq!((r.associations.len(), r.unread.len()), (2, 1)))
+        .unwrap();
+    parse(br#"{"also_buy": "B1, B2;B3"}"#, |r| assert_eq!((r.associations.len(), r.unread.len()), (3, 0))).unwrap();
+}
+
+#[test]
+fn the_shell_of_mongodb() {
+    for line in [
+        "{'_id': ObjectId('65a1'), 'asin': 'M1', 'title': 'Desk fan', 'related': {'also_bought': []}}",
+        "{\"_id\" : ObjectId(\"65a1\"), \"asin\" : \"M1\", \"when\" : ISODate(\"2014-07-03T00:00:00Z\"), \"n\": NumberInt(5)}",
+        "{\"_id\": {\"$oid\": \"65a1\"}, \"asin\": \"M1\"}",
+        "{'_id': bson.objectid.ObjectId('65a1'), 'asin': 'M1', 'at': datetime.datetime(2014, 7, 3, tzinfo=<class 'x'>), 'n': Int64(5)}",
+    ] {
+        assert_eq!(parse(line.as_bytes(), |r| r.product_id().map(str::to_owned)), Ok(Some("M1".to_owned())), "{line}");
+    }
+    for (line, wanted) in [
+        ("{'_id': Unheard('65a1'), 'asin': 'M1'}", "found the name `Unheard` at byte 8, wanted a value"),
+        ("{\"_id\": Unheard('65a1'), \"asin\": 'M1'}", "found the name `Unheard` at byte 8, wanted a value"),
+        ("{\"it's\": 'x', 'b': }", "found `}` at byte 19, wanted a value"),
+        ("{'_id': ObjectId('65a1' 5)}", "found `5` at byte 24, wanted `,` or `)`"),
+        ("{'_id': ObjectId()}", "found the name `ObjectId()` at byte 8, wanted a value"),
+    ] {
+        assert_eq!(parse(line.as_bytes(), |_| ()).unwrap_err().to_string(), wanted, "{line}");
+    }
+}
+
+fn any_value() -> impl Strategy<Value = Json> {
+    let texts = [
+        "nan",
+        "B1",
+        "['a', 'b']",
+        "[\"a\"]",
+        "{'a': 'b'}",
+        "{\"name\": \"x\"}",
+        "[",
+        "{'a': ",
+        "5.0",
+        "2009-09-13",
+        "array(['a'])",
+        "('a', 'b')",
+    ];
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        prop::sample::select(texts.to_vec()).prop_map(Json::from),
+        any::<String>().prop_map(Json::from),
+    ];
+    let keys =
+        prop::sample::select(&["0", "name", "value", "asin", "also_bought", "$date", "$numberInt", "$oid", "x"][..]);
+    leaf.prop_recursive(3, 16, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            prop::collection::vec((keys.clone(), inner), 0..4).prop_map(|fields| Json::Object(
+                fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_list_in_a_string_is_the_list(texts in prop::collection::vec(any::<String>(), 0..6)) {
+        let value = Json::from(texts.clone());
+        let strings = [value.clone(), value.to_string().into(), python(&value).into()];
+        let found = strings.map(|value| said(&json!({"category": value, "description": value, "also_buy": value}).to_string()));
+        prop_assert_eq!(&found[0], &found[1]);
+        prop_assert_eq!(&found[0], &found[2]);
+    }
+
+    #[test]
+    fn any_value_of_any_field_is_read_or_counted(value in any_value()) {
+        let fields = [
+            "asin", "title", "description", "category", "brand", "details", "related", "also_buy", "reviewText", "reviewerID",
+            "unixReviewTime", "overall", "author",
+        ];
+        for field in fields {
+            for value in [value.clone(), value.to_string().into(), python(&value).into()] {
+                let line = json!({ field: value }).to_string();
+                prop_assert!(parse(line.as_bytes(), |_| ()).is_ok(), "{}", line);
+            }
+        }
+    }
+}
+
+#[test]
+fn time_is_linear() {
+    for piece in ["[", "['", "['a', ", "{'a': ", "(", "array(", "\\\"[", "[\\\"", "['a' ", "{", "', '", "NumberInt("] {
+        for field in ["title", "also_buy", "related", "details", "author"] {
+            let line = format!("{{\"{field}\": \"{}\"}}", piece.repeat((1 << 20) / piece.len()));
+            let start = std::time::Instant::now();
+            let _ = parse(line.as_bytes(), |_| ());
+            assert!(start.elapsed().as_secs() < 10, "{piece} {field}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Times and ratings, from numbers, strings and dates.
+use std::borrow::Cow;
+
+use super::{
+    dates::milliseconds_of_date,
+    unread::{Unread, UnreadReason},
+    values::Value,
+};
+
+/// The unit of a field that holds a time, as a number since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Milliseconds,
+}
+
+/// The time as the dump's decimal number. A date is converted to the unit of the field.
+pub(super) fn time<'a>(value: Value<'a>, unit: Unit, unread: &mut Unread<'_>) -> Option<Cow<'a, str>> {
+    let of_date = |milliseconds: i64| {
+        let time = if unit == Unit::Seconds { milliseconds.div_euclid(1_000) } else { milliseconds };
+        Cow::Owned(time.to_string())
+    };
+    let reason = match value {
+        Value::Integer(number) => return Some(Cow::Owned(number.to_string())),
+        // Display writes 1472688000.0 as 1472688000.
+        Value::Float(number) => return number.is_finite().then(|| Cow::Owned(number.to_string())),
+        Value::Date(milliseconds) => return Some(of_date(milliseconds)),
+        Value::Text(text) => {
+            let trimmed = text.trim();
+            if trimmed.is_empty() {
+                return None;
+            }
+            if trimmed.parse::<i64>().is_ok() {
+                return Some(if trimmed.len() == text.len() { text } else { Cow::Owned(trimmed.to_owned()) });
+            }
+            if let Some(number) = trimmed.parse::<f64>().ok().filter(|number| number.is_finite()) {
+                return Some(Cow::Owned(number.to_string()));
+            }
+            if let Some(milliseconds) = milliseconds_of_date(trimmed) {
+                return Some(of_date(milliseconds));
+            }
+            match Value::parse_literal(&text) {
+                Some(inner) => return time(inner, unit, unread),
+                None => UnreadReason::Text,
+            }
+        }
+        Value::Null => return None,
+        Value::List(items) => return items.into_iter().find_map(|item| time(item, unit, unread)),
+        Value::Bool(_) => UnreadReason::Boolean,
+        Value::Map(_) => UnreadReason::Map,
+    };
+    unread.add(reason);
+    None
+}
+
+/// The stars of a review. A number that is not finite is missing.
+pub(super) fn rating(value: Value<'_>, unread: &mut Unread<'_>) -> Option<f32> {
+    let finite = |number: f32| number.is_finite().then_some(number);
+    let reason = match value {
+        Value::Integer(number) => return finite(number as f32),
+        Value::Float(number) => return finite(number as f32),
+        Value::Text(text) if text.trim().is_empty() => return None,
+        Value::Text(text) => match (text.trim().parse(), Value::parse_literal(&text)) {
+            (Ok(number), _) => return finite(number),
+            (Err(_), Some(inner)) => return rating(inner, unread),
+            (Err(_), None) => UnreadReason::Text,
+        },
+        Value::Null => return None,
+        Value::List(items) => return items.into_iter().find_map(|item| rating(item, unread)),
+        Value::Bool(_) => UnreadReason::Boolean,
+        Value::Date(_) | Value::Map(_) => UnreadReason::Map,
+    };
+    unread.add(reason);
+    None
+}
