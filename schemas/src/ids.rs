@@ -65,14 +65,8 @@ impl TextId {
     /// assert_ne!(TextId::of(":-)"), TextId::of(":-("));
     /// ```
     pub fn of(text: &str) -> Self {
-        let mut plain = String::with_capacity(text.len());
-        if text.is_ascii() {
-            plain.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
-        } else {
-            // Not character by character: a sigma at the end of a word has its own lower case.
-            plain.extend(text.to_lowercase().chars().filter(|c| c.is_alphanumeric()));
-        }
-        Self(xxh3_64(if plain.is_empty() { text } else { &plain }.as_bytes()))
+        let plain = letters_and_digits(text);
+        Self(xxh3_64(if plain.is_empty() { text.as_bytes() } else { &plain }))
     }
 
     /// The number that a file stores.
@@ -86,6 +80,48 @@ impl TextId {
         Draws::new(seed, "held-out", &self.0.to_le_bytes()).unit() < ratio
     }
 }
+
+/// The letters and digits of a text in lower case: what `str::to_lowercase` gives, without all
+/// characters that are not `char::is_alphanumeric`.
+fn letters_and_digits(text: &str) -> Vec<u8> {
+    // The only character whose lower case depends on its neighbors.
+    if text.contains('Σ') {
+        return text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>().into_bytes();
+    }
+    let bytes = text.as_bytes();
+    // Lower case is at most half as long again.
+    let mut plain = vec![0; bytes.len() + bytes.len() / 2 + 4];
+    let (mut from, mut to) = (0, 0);
+    loop {
+        let run = bytes[from..].iter().position(|byte| !byte.is_ascii()).unwrap_or(bytes.len() - from);
+        for &byte in &bytes[from..from + run] {
+            // Written always, and kept or overwritten: no branch that depends on the text.
+            plain[to] = LOWER[usize::from(byte)];
+            to += usize::from(LOWER[usize::from(byte)] != 0);
+        }
+        from += run;
+        let Some(c) = text[from..].chars().next() else { break };
+        from += c.len_utf8();
+        for lower in c.to_lowercase().filter(|c| c.is_alphanumeric()) {
+            to += lower.encode_utf8(&mut plain[to..]).len();
+        }
+    }
+    plain.truncate(to);
+    plain
+}
+
+/// The lower case of ASCII letters, digits as they are, and 0 for all else.
+const LOWER: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
 
 impl fmt::Display for TextId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn every_character_is_lowered_by_the_rule() {
+        for c in '\0'..=char::MAX {
+            let text = format!("a{c}b");
+            let plain: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+            assert_eq!(letters_and_digits(&text), plain.as_bytes(), "{c:?}");
+            assert_eq!(letters_and_digits(&text[1..1 + c.len_utf8()]).len(), plain.len() - 2, "{c:?}");
+        }
+    }
+
+    #[test]
     fn about_the_ratio_is_held_out() {
         let held = (0..100_000).filter(|&i| TextId::new(i).is_held_out(0, 0.01)).count();
         assert!((880..1120).contains(&held), "{held}");
@@ -227,7 +273,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_fast_path_for_ascii_is_the_rule(text in "[ -~]{0,40}") {
+        fn texts_are_hashed_by_the_rule(text in prop_oneof!["[ -~]{0,40}", any::<String>(), "[ÄΣßİȺa-c., ]{0,20}"]) {
             let plain: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
             let hashed = if plain.is_empty() { &text } else { &plain };
             prop_assert_eq!(TextId::of(&text).get(), xxh3_64(hashed.as_bytes()));

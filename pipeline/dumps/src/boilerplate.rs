@@ -36,7 +36,7 @@ pub(crate) use self::{
     code::{may_hold_code, strip_code},
     headlines::{is_excerpt, rating_headline},
     items::{Field, Items},
-    lines::{is_notice, strip_media_notices},
+    lines::{is_notice, is_switch, strip_media_notices},
 };
 
 /// A kind of text that is not by a maker or a customer.
@@ -127,6 +127,12 @@ pub enum Rule {
     ///
     /// Stays: `Shipping Weight`, `Price Range`.
     DetailNotices,
+    /// The position of a switch among the details: `Not Enabled` of `X Ray`, `No` of `Batteries
+    /// Required?`. Without its name it says nothing. Four such values are in 5% of the products of
+    /// 2023, and `No` is in 28%.
+    ///
+    /// Stays: `Yes Please`, `1`, and `No` in a feature.
+    DetailSwitches,
     /// The shop's instructions for returns between the features: `Read the full returns policy`.
     ///
     /// Stays: `No returns and no refunds on gift cards.`
@@ -145,7 +151,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::FeaturesInCategories,
         Self::CareInCategories,
         Self::SentencesInCategories,
@@ -163,6 +169,7 @@ impl Rule {
         Self::RightsNotices,
         Self::DetailRows,
         Self::DetailNotices,
+        Self::DetailSwitches,
         Self::ReturnPolicies,
         Self::MediaNotices,
         Self::JoinedListItems,
@@ -188,6 +195,7 @@ impl Rule {
             Self::RightsNotices => "rights_notices",
             Self::DetailRows => "detail_rows",
             Self::DetailNotices => "detail_notices",
+            Self::DetailSwitches => "detail_switches",
             Self::ReturnPolicies => "return_policies",
             Self::MediaNotices => "media_notices",
             Self::JoinedListItems => "joined_list_items",

@@ -10,8 +10,8 @@ use distinct::DistinctStrings;
 use super::{
     Generation, Record, Removals, Rule,
     boilerplate::{
-        CategoryList, FeatureIndex, Field, Items, is_excerpt, is_notice, may_hold_code, rating_headline, strip_code,
-        strip_media_notices, undecorated,
+        CategoryList, FeatureIndex, Field, Items, is_excerpt, is_notice, is_switch, may_hold_code, rating_headline,
+        strip_code, strip_media_notices, undecorated,
     },
     clean::{clean, clean_line, is_script},
 };
@@ -172,6 +172,10 @@ impl DocumentBuilder {
         for (key, value) in record.detail_texts() {
             if is_notice(key) {
                 self.removals.remove(Rule::DetailNotices, value);
+                continue;
+            }
+            if is_switch(value) {
+                self.removals.remove(Rule::DetailSwitches, value);
                 continue;
             }
             // A link `(View shipping rates and policies)` follows some weights of 2018.

@@ -119,7 +119,7 @@
 //!     assert_eq!(record.product_id(), Some("0000031852"));
 //!     assert_eq!(record.brand(), None);
 //!     assert_eq!(record.categories().collect::<Vec<_>>(), ["Sports", "Rings"]);
-//!     assert_eq!(record.detail_texts().collect::<Vec<_>>(), [("Wood", "Oak")]);
+//!     assert_eq!(record.detail_texts().collect::<Vec<_>>(), [("Material", "Oak")]);
 //!     assert_eq!((record.unread[0].field, record.unread[0].reason), ("also_buy", UnreadReason::MalformedList));
 //! })?;
 //! # Ok::<(), ebert_dumps::MalformedRecord>(())

@@ -226,8 +226,7 @@ fn without_notice(line: &str) -> &str {
 
 /// Removes the notices in place of a video from a clean review.
 pub(crate) fn strip_media_notices(text: &mut String, removals: &mut Removals) {
-    let may_hold = [&b"could not be loaded."[..], b"does not support", b"Video Player"];
-    if may_hold.into_iter().all(|words| memmem::find(text.as_bytes(), words).is_none()) {
+    if !text.split('\n').any(|line| MEDIA.contains(&line)) {
         return;
     }
     let mut kept = String::with_capacity(text.len());
@@ -242,6 +241,25 @@ pub(crate) fn strip_media_notices(text: &mut String, removals: &mut Removals) {
         kept.push_str(line);
     }
     *text = kept;
+}
+
+/// Positions of a switch.
+const SWITCHES: [&str; 10] = [
+    "yes",
+    "no",
+    "true",
+    "false",
+    "enabled",
+    "not enabled",
+    "supported",
+    "not supported",
+    "unqualified",
+    "on kindle scribe",
+];
+
+/// Whether the value of a detail is the position of a switch.
+pub(crate) fn is_switch(value: &str) -> bool {
+    SWITCHES.iter().any(|switch| value.trim().eq_ignore_ascii_case(switch))
 }
 
 /// Details whose values are the shop's own notices.

@@ -142,6 +142,27 @@ fn headlines_of_the_shop() {
 }
 
 #[test]
+fn the_text_of_a_product_has_its_fields_in_order() {
+    let ((_, text, ..), removed) = product(
+        r#"{"parent_asin": "B0", "title": "Tides", "subtitle": "Hardcover", "author": {"name": "Jorun Aske", "about": ["x"]},
+        "features": ["Forty charts."], "description": ["A voyage."], "main_category": "Books", "average_rating": 4.5,
+        "details": {"Publisher": "Quay (January 4, 2017)", "ISBN 10": "0435088688", "Word Wise": "Not Enabled",
+        "Pages": "1", "Motto": "Yes Please", "Domestic Shipping:": "Item can be shipped within U.S.", "Shipping Weight:": "8 ounces (",
+        "Best Sellers Rank": {"Books": 7}}}"#,
+    );
+    let wanted = "Tides\nHardcover\nJorun Aske\nForty charts.\nA voyage.\nQuay\n1\nYes Please\n8 ounces";
+    assert_eq!(text, wanted);
+    assert_eq!(removed.of(Rule::DetailSwitches).pieces, 1);
+    assert_eq!(removed.of(Rule::DetailNotices).pieces, 1);
+}
+
+#[test]
+fn a_body_is_not_a_headline() {
+    let (text, removed) = review(r#"{"asin": "H1", "overall": 5.0, "reviewText": "Five Stars"}"#);
+    assert_eq!((text.as_str(), removed.is_empty()), ("Five Stars", true));
+}
+
+#[test]
 fn a_builder_forgets_the_record_before() {
     let mut builder = DocumentBuilder::default();
     let first = br#"{"asin": "A", "title": "x", "feature": ["y", "Read more"], "category": ["y"], "brand": "z"}"#;
