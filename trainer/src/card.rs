@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use schemas::{Manifest, manifest::ShardsBody};
 
 use crate::{
-    log::{brief, describe},
+    log::{brief, describe, describe_pairs},
     state::TrainerState,
 };
 
@@ -39,8 +39,19 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
     if state.step > 0 && !state.last_measured.is_empty() {
         let _ = writeln!(text, "| last measured | {} |", describe(&state.last_measured));
     }
+    for (when, pairs) in
+        [("before the first step", state.first_measured_pairs), ("last measured", state.last_measured_pairs)]
+    {
+        if let Some(pairs) = pairs {
+            let _ = writeln!(text, "| {when} | {} |", describe_pairs(&pairs));
+        }
+    }
     if let Some(best) = state.best {
-        let _ = writeln!(text, "| lowest mean of both losses | {:.3}, at step {} |", best.loss, best.step);
+        let _ = writeln!(
+            text,
+            "| lowest mean of both losses in the last stage | {:.3}, at step {} |",
+            best.loss, best.step
+        );
     }
     text += "\n## What it was made from\n\n| | BLAKE3 |\n|---|---|\n";
     match started {

@@ -13,8 +13,9 @@ use tch::{Kind, Tensor};
 
 use crate::{
     data::{Batch, pair_batches, segment_batches},
-    log::{HeldOutRecord, Measured, StepRecord},
+    log::{HeldOutRecord, Measured, MeasuredPairs, StepRecord},
     masking::MaskMode,
+    neighbor::{self, Spread},
     recipe::Scheme,
     run::{Run, RunError},
     schedule::PlannedStage,
@@ -22,7 +23,7 @@ use crate::{
     state::Best,
     step::{masked_gradients, neighbor_gradients, predict},
 };
-use ebert_bert::cross_entropy;
+use ebert_bert::{Packed, Phase, cross_entropy};
 use ebert_kernels::{Reading, TorchError};
 
 /// How a run ended.
@@ -226,7 +227,8 @@ impl Launched {
     }
 }
 
-/// Measures on the held-out documents, and notes it. Gives whether the mean of the losses is the lowest so far after training.
+/// Measures on the held-out documents and pairs, and notes it. Gives whether the mean of the masked-LM losses is the lowest so
+/// far in the last stage.
 fn measure(run: &mut Run) -> Result<bool, RunError> {
     let mut measured = Vec::new();
     for set in &run.held_out.sets {
@@ -261,8 +263,10 @@ fn measure(run: &mut Run) -> Result<bool, RunError> {
     }
     let mean = measured.iter().map(|m| m.loss).sum::<f64>() / measured.len().max(1) as f64;
     let step = run.state.step;
-    let best =
-        step > 0 && !measured.is_empty() && mean.is_finite() && run.state.best.is_none_or(|best| mean < best.loss);
+    // What counts is the best of the last stage: earlier ones train on other data.
+    let last_stage = run.schedule.stages.last().map_or(0, |stage| stage.steps.start);
+    let is_comparable = step > last_stage && !measured.is_empty() && mean.is_finite();
+    let best = is_comparable && run.state.best.is_none_or(|best| mean < best.loss);
     if best {
         run.state.best = Some(Best { step, loss: mean });
     }
@@ -270,8 +274,57 @@ fn measure(run: &mut Run) -> Result<bool, RunError> {
         run.state.first_measured = measured.clone();
     }
     run.state.last_measured = measured.clone();
-    run.note_held_out(&HeldOutRecord { step, held_out: measured })?;
+    let held_out_pairs = measure_pairs(run)?;
+    if step == 0 {
+        run.state.first_measured_pairs = held_out_pairs;
+    }
+    run.state.last_measured_pairs = held_out_pairs;
+    run.note_held_out(&HeldOutRecord { step, held_out: measured, held_out_pairs })?;
     Ok(best)
+}
+
+/// Measures on pairs whose anchor is held out; `None` if there are none.
+fn measure_pairs(run: &Run) -> Result<Option<MeasuredPairs>, RunError> {
+    if run.held_out_pairs.is_empty() {
+        return Ok(None);
+    }
+    let (encoder, options) = (run.session.model.encoder(), &run.recipe.neighbor);
+    let device = encoder.device();
+    let width = encoder.config().hidden_size;
+    // Hinge, near, far, pairs whose neighbor is nearer, pairs; then the sums of the spread.
+    let sums = tch::no_grad(|| {
+        let mut sums = Tensor::zeros([5 + width + 3], (Kind::Double, device));
+        for batch in run.session.world.indices_of_rank(run.held_out_pairs.batches.len()) {
+            let batch = &run.held_out_pairs.batches[batch];
+            let hidden = encoder.encode(&Packed::new(&batch.input_ids, &batch.lengths, device), Phase::Evaluate);
+            let distances = neighbor::distances(&hidden, &batch.lengths, &batch.pairs, options);
+            let total = |of: Tensor| of.sum(Kind::Double).view([1]);
+            let count = Tensor::full([1], batch.pairs.len() as i64, (Kind::Double, device));
+            let of_pairs = [
+                total(distances.hinge(options.margin)),
+                total(distances.near.shallow_clone()),
+                total(distances.far.shallow_clone()),
+                total(distances.near.lt_tensor(&distances.far)),
+                count,
+            ];
+            let anchors = batch.pairs.iter().map(|[anchor, ..]| *anchor);
+            let spread = Spread::of(&hidden, &batch.lengths, anchors).sums;
+            sums += Tensor::cat(&[Tensor::cat(&of_pairs, 0), spread], 0);
+        }
+        sums
+    });
+    run.session.world.all_reduce(&[sums.shallow_clone()], "measured held-out pairs")?;
+    let sums = sums.to_device(tch::Device::Cpu);
+    let sums = Vec::<f64>::try_from(&sums).map_err(|e| TorchError(e.to_string()))?;
+    let pairs = sums[4];
+    Ok(Some(MeasuredPairs {
+        loss: sums[0] / pairs,
+        near: sums[1] / pairs,
+        far: sums[2] / pairs,
+        nearer: sums[3] / pairs,
+        within: Spread::within(&sums[5..]),
+        pairs: pairs as u64,
+    }))
 }
 
 impl Run {

@@ -130,6 +130,8 @@ pub struct MeasureOptions {
     pub every: u64,
     /// The most held-out segments to measure on.
     pub segments: usize,
+    /// The most held-out pairs to measure on.
+    pub pairs: usize,
 }
 
 /// When to save.
@@ -174,7 +176,7 @@ impl Default for DataOptions {
 
 impl Default for MeasureOptions {
     fn default() -> Self {
-        Self { every: 1000, segments: 1024 }
+        Self { every: 1000, segments: 1024, pairs: 256 }
     }
 }
 
@@ -185,13 +187,14 @@ impl Default for CheckpointOptions {
 }
 
 /// The recipes of the project: the rows of the paper's Table 2, and the sample's.
-const KNOWN: [(&str, &str); 8] = [
+const KNOWN: [(&str, &str); 9] = [
     ("bert-raw", include_str!("../recipes/bert-raw.toml")),
     ("bert", include_str!("../recipes/bert.toml")),
     ("bert-np", include_str!("../recipes/bert-np.toml")),
     ("spanbert", include_str!("../recipes/spanbert.toml")),
     ("e-bert-dp", include_str!("../recipes/e-bert-dp.toml")),
     ("e-bert-ahm", include_str!("../recipes/e-bert-ahm.toml")),
+    ("e-bert-products", include_str!("../recipes/e-bert-products.toml")),
     ("e-bert", include_str!("../recipes/e-bert.toml")),
     ("sample", include_str!("../recipes/sample.toml")),
 ];
@@ -513,6 +516,11 @@ mod tests {
                 Recipe { summary: recipe.summary.clone(), scheme, stage: stage.into_iter().collect(), ..whole.clone() };
             assert_eq!(recipe, wanted, "{name}");
         }
+        // The control of E-BERT differs in its pairs alone.
+        let control = Recipe::load("e-bert-products", &[]).unwrap();
+        let mut wanted = Recipe { summary: control.summary.clone(), ..whole.clone() };
+        wanted.stage.iter_mut().for_each(|stage| stage.neighbor = false);
+        assert!(whole.stage[1].neighbor && control == wanted);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");
         let load = |text: &str| {

@@ -1,7 +1,11 @@
 //! Where a run is, besides its weights, and what it is.
 use serde::{Deserialize, Serialize};
 
-use crate::{data::Position, log::Measured, masking::switch::Switch};
+use crate::{
+    data::Position,
+    log::{Measured, MeasuredPairs},
+    masking::switch::Switch,
+};
 
 /// The version of `trainer_state.json`.
 pub(crate) const FORMAT: u32 = 1;
@@ -33,7 +37,13 @@ pub struct TrainerState {
     /// What was measured last, so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_measured: Vec<Measured>,
-    /// The step that was best on held-out documents, so far.
+    /// On held-out pairs, before the first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_measured_pairs: Option<MeasuredPairs>,
+    /// On held-out pairs, last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_measured_pairs: Option<MeasuredPairs>,
+    /// The step of the last stage that was best on held-out documents, so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,
     /// What the run is.
@@ -78,6 +88,8 @@ impl TrainerState {
             switch,
             first_measured,
             last_measured: Vec::new(),
+            first_measured_pairs: None,
+            last_measured_pairs: None,
             best: None,
             identity,
         }

@@ -34,7 +34,7 @@ use trainer::{
     data::Shards,
     estimate::Estimate,
     init::folder_of,
-    log::{SILENCE, Talk, brief, describe},
+    log::{SILENCE, Talk, brief, describe, describe_pairs},
     pretrain::{Ended, pretrain},
     report,
     run::{Opened, Plan, Request, Run, RunError},
@@ -414,6 +414,10 @@ fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()>
     if !run.state.last_measured.is_empty() && run.state.first_measured != run.state.last_measured {
         writeln!(out, "held out  {}   at first", describe(&run.state.first_measured))?;
         writeln!(out, "          {}   at last", describe(&run.state.last_measured))?;
+        if let (Some(first), Some(last)) = (run.state.first_measured_pairs, run.state.last_measured_pairs) {
+            writeln!(out, "          {}   at first", describe_pairs(&first))?;
+            writeln!(out, "          {}   at last", describe_pairs(&last))?;
+        }
     }
     let result = run.result();
     writeln!(out, "result    {}   (report.html, metrics and events in {})", result.display(), run.folder.display())?;

@@ -167,7 +167,7 @@ pub(crate) struct Pretrain {
     /// The folder that `make shards` made
     #[arg(long, default_value = "data/work")]
     pub(crate) out: PathBuf,
-    /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert, sample) or the path of a .toml file
+    /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert-products, e-bert, sample) or the path of a .toml file
     #[arg(long, default_value = "sample")]
     pub(crate) recipe: String,
     /// A BERT to start from: a Hugging Face folder, or an id on the hub such as bert-base-uncased

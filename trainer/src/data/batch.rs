@@ -118,7 +118,7 @@ pub fn starts(lengths: &[usize]) -> Vec<usize> {
 
 impl PairBatch {
     /// Packs pairs: anchor, neighbor and negative of the first, and so on.
-    fn of(sides: &[&[u16]], special: SpecialIds, after: Position) -> Self {
+    pub(super) fn of(sides: &[&[u16]], special: SpecialIds, after: Position) -> Self {
         let mut order: Vec<usize> = (0..sides.len()).collect();
         order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
         let mut place = vec![0; sides.len()];

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{Draws, Segment, SegmentName};
 
 use super::{
-    batch::MaskedBatch,
-    shards::{DataError, HeldOutSegment, SegmentBlock, Shards},
+    batch::{MaskedBatch, PairBatch},
+    order::Position,
+    shards::{Chunk, DataError, HeldOutSegment, SegmentBlock, Shards},
 };
 use crate::masking::{MaskKey, MaskMode, Masking, MaskingOptions};
 
@@ -69,5 +70,52 @@ impl HeldOut {
             MaskedSet { mode, batches: rows.chunks(sequences.max(1)).map(batch).collect() }
         });
         Ok(Self { sets: sets.into(), segments: block.len() })
+    }
+}
+
+/// Pairs whose anchor is held out, in batches. As [`HeldOut`], they depend on the shards, the held-out ratio and their number
+/// alone.
+#[derive(Debug)]
+pub struct HeldOutPairs {
+    /// Batches.
+    pub batches: Vec<PairBatch>,
+}
+
+impl HeldOutPairs {
+    /// At most `most` of the pairs, drawn by key, `pairs` in a batch.
+    pub fn load(shards: &Shards, most: usize, pairs: usize) -> Result<Self, DataError> {
+        let body = &shards.manifest().body;
+        let mut drawn = shards.held_out_pairs().to_vec();
+        drawn.sort_by_cached_key(|&(Chunk { file, group }, row)| {
+            let id = [file.to_le_bytes(), group.to_le_bytes(), row.to_le_bytes()].concat();
+            Draws::new(body.seed, "measured pairs", &id).next_u64()
+        });
+        drawn.truncate(most);
+        let mut wanted: BTreeMap<Chunk, BTreeSet<u32>> = BTreeMap::new();
+        for (chunk, row) in drawn {
+            wanted.entry(chunk).or_default().insert(row);
+        }
+        let mut sides: Vec<Vec<u16>> = Vec::new();
+        for (chunk, rows) in wanted {
+            shards.each_pair(chunk, |row, ids, _| {
+                if rows.contains(&row) {
+                    sides.extend(ids.map(<[u16]>::to_vec));
+                }
+            })?;
+        }
+        let sides: Vec<&[u16]> = sides.iter().map(Vec::as_slice).collect();
+        let special = shards.vocabulary().special;
+        let batch = |sides: &[&[u16]]| PairBatch::of(sides, special, Position::default());
+        Ok(Self { batches: sides.chunks(3 * pairs.max(1)).map(batch).collect() })
+    }
+
+    /// Number of pairs.
+    pub fn len(&self) -> usize {
+        self.batches.iter().map(|batch| batch.pairs.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
     }
 }

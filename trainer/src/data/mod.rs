@@ -10,6 +10,6 @@ mod order;
 mod shards;
 
 pub use batch::{Batch, Batches, MaskedBatch, PairBatch, SegmentPlan, pack, pair_batches, segment_batches, starts};
-pub use held_out::HeldOut;
+pub use held_out::{HeldOut, HeldOutPairs};
 pub use order::{Order, Position, StepSize};
 pub use shards::{Corpus, DataError, Shards, Split};

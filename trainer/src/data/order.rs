@@ -128,9 +128,11 @@ impl PairBlock {
 
 impl Block for PairBlock {
     fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError> {
-        shards.each_pair(chunk, |sides| {
-            sides.iter().for_each(|ids| self.ids.push(ids));
-            self.pairs += 1;
+        shards.each_pair(chunk, |_, sides, is_trained| {
+            if is_trained {
+                sides.iter().for_each(|ids| self.ids.push(ids));
+                self.pairs += 1;
+            }
         })
     }
 

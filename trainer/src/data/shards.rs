@@ -5,8 +5,9 @@ use std::{
 };
 
 use schemas::{
-    Manifest, ManifestError, PairRows, PhraseSpan, Segment, SegmentName, SegmentRows, SpanOutside, StoreError, TextId,
-    TokenRange, UnknownRelation, manifest::ShardsBody, open_pairs, open_segments, segment_names, store::verify_file,
+    Manifest, ManifestError, Pair, PairProduct, PairRows, PhraseSpan, Segment, SegmentName, SegmentRows, SpanOutside,
+    StoreError, TextId, TokenRange, UnknownRelation, manifest::ShardsBody, open_pairs, open_segments, segment_names,
+    store::verify_file,
 };
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +158,8 @@ pub struct Shards {
     pairs: Vec<Chunk>,
     /// The segments that are held out.
     held_out_segments: Vec<HeldOutSegment>,
+    /// The pairs whose anchor is held out: row group and row.
+    held_out_pairs: Vec<(Chunk, u32)>,
     splits: [Split; 2],
     pair_split: Split,
 }
@@ -186,6 +189,7 @@ impl Shards {
             reviews: Vec::new(),
             pairs: Vec::new(),
             held_out_segments: Vec::new(),
+            held_out_pairs: Vec::new(),
             splits: Default::default(),
             pair_split: Split::default(),
             manifest,
@@ -196,13 +200,22 @@ impl Shards {
             shards.files.push(path.clone());
             if entry.name.starts_with("pairs-") {
                 let table = open_pairs(&path)?;
-                shards.pairs.extend((0..table.row_groups() as u32).map(|group| Chunk { file, group }));
-                for batch in table.batches(ROWS, None) {
-                    let rows = PairRows::new(&batch?);
-                    for row in 0..rows.len() {
-                        let pair = shards.pair(&path, &rows, row)?;
-                        let count = &mut shards.pair_split;
-                        *(if pair.is_none() { &mut count.held_out } else { &mut count.trained }) += 1;
+                for group in 0..table.row_groups() as u32 {
+                    let chunk = Chunk { file, group };
+                    shards.pairs.push(chunk);
+                    let mut number = 0;
+                    for rows in table.read_group::<PairRows>(group as usize, ROWS)? {
+                        let rows = rows?;
+                        for row in 0..rows.len() {
+                            let pair = shards.pair(&path, &rows, row)?;
+                            if shards.is_held_out(pair.anchor.text_id) {
+                                shards.held_out_pairs.push((chunk, number));
+                            }
+                            let is_trained = shards.is_trained(&pair);
+                            let count = &mut shards.pair_split;
+                            *(if is_trained { &mut count.trained } else { &mut count.held_out }) += 1;
+                            number += 1;
+                        }
                     }
                 }
             } else if let Some(corpus) = corpus_of(&entry.name) {
@@ -360,30 +373,42 @@ impl Shards {
         Ok(())
     }
 
-    /// Reads a row group of pairs that are trained on: ids of anchor, neighbor and negative.
-    pub(super) fn each_pair(&self, chunk: Chunk, mut visit: impl FnMut([&[u16]; 3])) -> Result<(), DataError> {
+    /// The pairs whose anchor is held out: row group and row.
+    pub(super) fn held_out_pairs(&self) -> &[(Chunk, u32)] {
+        &self.held_out_pairs
+    }
+
+    /// Reads a row group of pairs, row by row: ids of anchor, neighbor and negative, and whether it is trained on.
+    pub(super) fn each_pair(
+        &self,
+        chunk: Chunk,
+        mut visit: impl FnMut(u32, [&[u16]; 3], bool),
+    ) -> Result<(), DataError> {
         let path = &self.files[chunk.file as usize];
-        for batch in open_pairs(path)?.row_group(chunk.group as usize, ROWS, None)? {
-            let rows = PairRows::new(&batch?);
+        let mut number = 0;
+        for rows in open_pairs(path)?.read_group::<PairRows>(chunk.group as usize, ROWS)? {
+            let rows = rows?;
             for row in 0..rows.len() {
-                if let Some(ids) = self.pair(path, &rows, row)? {
-                    if ids.iter().any(|ids| ids.is_empty()) {
-                        return Err(DataError::EmptyPair { path: path.clone() });
-                    }
-                    ids.iter().try_for_each(|ids| self.check_ids(path, ids))?;
-                    visit(ids);
+                let pair = self.pair(path, &rows, row)?;
+                let ids = sides(&pair).map(|side| side.input_ids);
+                if ids.iter().any(|ids| ids.is_empty()) {
+                    return Err(DataError::EmptyPair { path: path.clone() });
                 }
+                ids.iter().try_for_each(|ids| self.check_ids(path, ids))?;
+                visit(number, ids, self.is_trained(&pair));
+                number += 1;
             }
         }
         Ok(())
     }
 
-    /// The ids of a pair, or `None` when one of its products is held out.
-    fn pair<'a>(&self, path: &Path, rows: &'a PairRows, row: usize) -> Result<Option<[&'a [u16]; 3]>, DataError> {
-        let pair = rows.get(row).map_err(|source| DataError::Relation { path: path.to_owned(), source })?;
-        let sides = [pair.anchor, pair.neighbor, pair.negative];
-        let held_out = sides.iter().any(|side| self.is_held_out(side.text_id));
-        Ok((!held_out).then(|| sides.map(|side| side.input_ids)))
+    fn pair<'a>(&self, path: &Path, rows: &'a PairRows, row: usize) -> Result<Pair<'a>, DataError> {
+        rows.get(row).map_err(|source| DataError::Relation { path: path.to_owned(), source })
+    }
+
+    /// Whether none of the products of a pair is held out.
+    fn is_trained(&self, pair: &Pair<'_>) -> bool {
+        !sides(pair).iter().any(|side| self.is_held_out(side.text_id))
     }
 
     fn check_ids(&self, path: &Path, ids: &[u16]) -> Result<(), DataError> {
@@ -396,6 +421,11 @@ impl Shards {
             _ => Ok(()),
         }
     }
+}
+
+/// Anchor, neighbor and negative.
+fn sides<'a>(pair: &Pair<'a>) -> [PairProduct<'a>; 3] {
+    [pair.anchor, pair.neighbor, pair.negative]
 }
 
 /// The OUT of a folder of shards, as a user would type it.

@@ -98,6 +98,32 @@ pub struct HeldOutRecord {
     pub step: u64,
     /// For each mode.
     pub held_out: Vec<Measured>,
+    /// On pairs whose anchor is held out, where the shards have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_pairs: Option<MeasuredPairs>,
+}
+
+/// How far held-out products are from their neighbors, with the distance of the recipe (eqs. 8-11), also where it trains on no
+/// pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredPairs {
+    /// Mean of eq. 12, unweighted. `null` in a file where it is not finite.
+    #[serde(deserialize_with = "or_not_finite")]
+    pub loss: f64,
+    /// Mean distance to the neighbor.
+    #[serde(deserialize_with = "or_not_finite")]
+    pub near: f64,
+    /// Mean distance to the negative.
+    #[serde(deserialize_with = "or_not_finite")]
+    pub far: f64,
+    /// The ratio of pairs whose neighbor is nearer than the negative.
+    pub nearer: f64,
+    /// The part of the variance of the anchors' hidden states that lies within titles; where it falls, the tokens of a title
+    /// become alike.
+    #[serde(deserialize_with = "or_not_finite")]
+    pub within: f64,
+    /// Pairs that were measured.
+    pub pairs: u64,
 }
 
 /// How well masked tokens are predicted.
@@ -265,9 +291,21 @@ impl Journal {
             };
             values.extend([(loss, m.loss), (accuracy, m.accuracy), (whole, m.whole)]);
         }
+        if let Some(pairs) = &record.held_out_pairs {
+            values.extend([
+                ("held_out/neighbor_loss", pairs.loss),
+                ("held_out/near", pairs.near),
+                ("held_out/far", pairs.far),
+                ("held_out/nearer", pairs.nearer),
+                ("held_out/variance_within_titles", pairs.within),
+            ]);
+        }
         self.events(record.step, &values)?;
         if self.talk == Talk::Text {
             self.say(&format!("step {:<8} held out: {}", record.step, describe(&record.held_out)));
+            if let Some(pairs) = &record.held_out_pairs {
+                self.say(&format!("{:23}{}", "", describe_pairs(pairs)));
+            }
         }
         Ok(())
     }
@@ -322,6 +360,16 @@ pub fn describe(measured: &[Measured]) -> String {
         })
         .collect();
     if parts.is_empty() { "no documents".to_owned() } else { parts.join("   ") }
+}
+
+/// `pairs 1.204 (near 0.912, far 1.108; the neighbor is nearer in 71.1%; 64.2% of the variance within titles)`.
+pub fn describe_pairs(pairs: &MeasuredPairs) -> String {
+    let MeasuredPairs { loss, near, far, nearer, within, .. } = pairs;
+    format!(
+        "pairs {loss:.3} (near {near:.3}, far {far:.3}; the neighbor is nearer in {:.1}%; {:.1}% of the variance within titles)",
+        100.0 * nearer,
+        100.0 * within
+    )
 }
 
 /// A number at a glance: `12.3 K`.

@@ -10,7 +10,7 @@ use schemas::StoreError;
 use serde::Deserialize;
 
 use crate::{
-    log::{HeldOutRecord, METRICS, Measured, StepRecord, brief},
+    log::{HeldOutRecord, METRICS, Measured, MeasuredPairs, StepRecord, brief},
     masking::MaskMode,
 };
 use chart::{Series, chart, colour, escape};
@@ -86,6 +86,12 @@ impl Told {
     /// A value of each step that has it.
     fn of_steps(&self, value: impl Fn(&StepRecord) -> Option<f64>) -> Vec<(f64, f64)> {
         self.steps.iter().filter_map(|step| Some((step.step as f64, value(step)?))).collect()
+    }
+
+    /// A value of each measurement on pairs.
+    fn of_pairs(&self, value: fn(&MeasuredPairs) -> f64) -> Vec<(f64, f64)> {
+        let of = |record: &HeldOutRecord| Some((record.step as f64, value(record.held_out_pairs.as_ref()?)));
+        self.held_out.iter().filter_map(of).collect()
     }
 
     /// A value of each measurement in a mode.
@@ -164,6 +170,23 @@ fn body(runs: &[Told]) -> String {
                     "% right",
                     &each(&|r| r.measured(MaskMode::Phrase, |m| 100.0 * m.whole)),
                 ),
+            ],
+        ),
+        (
+            "Held-out pairs of products",
+            vec![
+                chart(
+                    "Distances to the neighbor and to a random product",
+                    "eqs. 8-11",
+                    &pair(["neighbor", "random product"], [&|r| r.of_pairs(|p| p.near), &|r| r.of_pairs(|p| p.far)]),
+                ),
+                chart("Pairs whose neighbor is nearer", "%", &each(&|r| r.of_pairs(|p| 100.0 * p.nearer))),
+                chart(
+                    "Variance of hidden states within titles",
+                    "% of all variance",
+                    &each(&|r| r.of_pairs(|p| 100.0 * p.within)),
+                ),
+                chart("Neighbor loss on held-out pairs", "hinge, mean of pairs", &each(&|r| r.of_pairs(|p| p.loss))),
             ],
         ),
         (

@@ -16,7 +16,7 @@ pub use self::{
 };
 use crate::{
     checkpoint::Checkpoints,
-    data::{HeldOut, Shards},
+    data::{HeldOut, HeldOutPairs, Shards},
     init::Carried,
     log::{HeldOutRecord, Journal, StepRecord},
     masking::Masking,
@@ -45,6 +45,7 @@ pub struct Run {
     pub schedule: Schedule,
     /// The documents to measure on.
     pub held_out: HeldOut,
+    pub held_out_pairs: HeldOutPairs,
     /// The model in training, and the processes that train it.
     pub session: Session<BertForMaskedLm>,
     /// Where it is.

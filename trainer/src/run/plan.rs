@@ -13,7 +13,7 @@ use schemas::{Attempt, Lock, Lockable, StoreError};
 use super::{Lead, RECIPE, Run, RunError};
 use crate::{
     checkpoint::Checkpoints,
-    data::{HeldOut, Shards},
+    data::{HeldOut, HeldOutPairs, Shards},
     init::{Candidate, InitError, Start, folder_of},
     lock,
     log::{Journal, Talk},
@@ -27,6 +27,8 @@ use crate::{
 
 /// Held-out segments that go through the model at once.
 const MEASURED_AT_ONCE: usize = 32;
+/// Held-out pairs in a batch.
+const PAIRS_AT_ONCE: usize = 16;
 
 /// What a user asks for.
 #[derive(Clone, Debug)]
@@ -166,6 +168,7 @@ impl Plan {
         let lowest_score = self.shards.manifest().body.pool.lowest_score;
         let masking = Masking::new(self.recipe.masking, self.shards.vocabulary().clone(), lowest_score);
         let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, MEASURED_AT_ONCE)?;
+        let held_out_pairs = HeldOutPairs::load(&self.shards, self.recipe.measure.pairs, PAIRS_AT_ONCE)?;
         let lead = found.map(|found| self.lead(found, &state, resumed, &session, request.talk)).transpose()?;
         Ok(Opened::Ready(Box::new(Run {
             folder: self.folder,
@@ -175,6 +178,7 @@ impl Plan {
             masking: Arc::new(masking),
             schedule: self.schedule,
             held_out,
+            held_out_pairs,
             session,
             state,
             skipped_in_a_row: 0,
