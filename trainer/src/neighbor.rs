@@ -26,7 +26,7 @@ pub enum Reduction {
     /// As printed: over hundreds of tokens and hidden units, beside which a margin of 1 is nothing.
     #[default]
     Sum,
-    /// The mean over the tokens of both products and the hidden units.
+    /// The mean over the tokens of both products, and of raw states over the hidden units, too.
     Mean,
 }
 
@@ -267,7 +267,11 @@ fn distance(w: &Contents, o: &Contents, options: &NeighborOptions) -> Tensor {
     let distance = sum(w, &rebuilt_w) + sum(o, &rebuilt_o);
     match options.reduction {
         Reduction::Sum => distance,
-        Reduction::Mean => distance / ((&w.tokens + &o.tokens) * width),
+        Reduction::Mean => {
+            // A squared distance of normalized states is from 0 to 4, whatever their width.
+            let units = if options.states == States::Raw { width } else { 1 };
+            distance / ((&w.tokens + &o.tokens) * units)
+        }
     }
 }
 
@@ -303,6 +307,7 @@ mod tests {
             + o.iter().map(|x| apart(x, &rebuild(w, x))).sum::<f64>();
         match options.reduction {
             Reduction::Sum => total,
+            Reduction::Mean if options.states == States::Normalized => total / (w.len() + o.len()) as f64,
             Reduction::Mean => total / ((w.len() + o.len()) * width) as f64,
         }
     }
