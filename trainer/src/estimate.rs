@@ -44,8 +44,12 @@ impl Estimate {
         let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
         let mut estimate = Self::default();
         for stage in &plan.schedule.stages {
-            let mut segments =
-                segment_batches(&plan.shards, &masking, stage.segment_plan(&recipe), Position::default())?;
+            let mut segments = segment_batches(
+                &plan.shards,
+                &masking.with_budget(stage.budget),
+                stage.segment_plan(&recipe),
+                Position::default(),
+            )?;
             let mut pairs = match stage.neighbor {
                 true => Some(pair_batches(
                     &plan.shards,

@@ -66,7 +66,12 @@ fn train_stage(run: &mut Run, stage: &PlannedStage, stop: &AtomicBool) -> Result
     run.begin(stage);
     let (recipe, total) = (run.recipe.clone(), run.schedule.steps());
     let micro_batch = recipe.optimizer.micro_batch_tokens;
-    let mut segments = segment_batches(&run.shards, &run.masking, stage.segment_plan(&recipe), run.state.segments)?;
+    let mut segments = segment_batches(
+        &run.shards,
+        &run.masking.with_budget(stage.budget),
+        stage.segment_plan(&recipe),
+        run.state.segments,
+    )?;
     let mut pairs = stage
         .neighbor
         .then(|| pair_batches(&run.shards, recipe.seed, recipe.data.mix, recipe.neighbor.pairs, run.state.pairs));
@@ -135,12 +140,12 @@ struct Drawn {
     adaptive: Option<Adaptive>,
 }
 
-/// The numbers that an adaptive scheme drew by.
+/// The numbers that a scheme with two modes drew by.
 #[derive(Clone, Copy, Debug)]
 struct Adaptive {
     alpha: f64,
-    eta_word: f64,
-    eta_phrase: f64,
+    eta_word: Option<f64>,
+    eta_phrase: Option<f64>,
 }
 
 impl Drawn {
@@ -149,7 +154,7 @@ impl Drawn {
         let switch = &mut run.state.switch;
         switch.learn_for(step);
         match (scheme, scheme.modes().first()) {
-            (Scheme::Adaptive, _) | (_, None) => Self {
+            (Scheme::Adaptive | Scheme::Mixed, _) | (_, None) => Self {
                 mode: switch.draw(run.recipe.seed, step),
                 adaptive: Some(Adaptive {
                     alpha: switch.alpha(step),
@@ -173,8 +178,8 @@ impl Drawn {
             alpha: self.adaptive.map(|adaptive| adaptive.alpha),
             word_loss: None,
             phrase_loss: None,
-            eta_word: self.adaptive.map(|adaptive| adaptive.eta_word),
-            eta_phrase: self.adaptive.map(|adaptive| adaptive.eta_phrase),
+            eta_word: self.adaptive.and_then(|adaptive| adaptive.eta_word),
+            eta_phrase: self.adaptive.and_then(|adaptive| adaptive.eta_phrase),
             learning_rate,
             gradient_norm: f64::NAN,
             masked_gradient_norm: None,
@@ -273,6 +278,8 @@ fn measure(run: &mut Run) -> Result<bool, RunError> {
     if step == 0 {
         run.state.first_measured = measured.clone();
     }
+    let loss_in = |mode| measured.iter().find(|m| m.mode == mode).map_or(f64::NAN, |m| m.loss);
+    run.state.switch.learn_measured(loss_in(MaskMode::Word), loss_in(MaskMode::Phrase));
     run.state.last_measured = measured.clone();
     let held_out_pairs = measure_pairs(run)?;
     if step == 0 {
@@ -332,9 +339,7 @@ impl Run {
     fn begin(&mut self, stage: &PlannedStage) {
         if self.state.step == stage.steps.start {
             self.state.segments = Default::default();
-            if stage.other_corpora {
-                self.state.switch.rebase();
-            }
+            self.state.switch.begin_stage(stage.steps.end - stage.steps.start, stage.other_corpora);
         }
     }
 

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     data::Corpus,
-    masking::{MaskMode, MaskingOptions, switch::SwitchOptions},
+    masking::{
+        MaskMode, MaskingOptions,
+        switch::{Rule, SwitchOptions},
+    },
     neighbor::NeighborOptions,
     optimizer::OptimizerOptions,
 };
@@ -69,6 +72,8 @@ pub struct Recipe {
 pub enum Scheme {
     /// Words or phrases, as the switch decides.
     Adaptive,
+    /// Words or phrases, drawn with the constant probability `switch.alpha0` of words.
+    Mixed,
     /// Words.
     Word,
     /// Phrases.
@@ -85,7 +90,7 @@ impl Scheme {
     /// The modes that a step may be in.
     pub fn modes(self) -> Vec<MaskMode> {
         match self {
-            Self::Adaptive => vec![MaskMode::Word, MaskMode::Phrase],
+            Self::Adaptive | Self::Mixed => vec![MaskMode::Word, MaskMode::Phrase],
             Self::Word => vec![MaskMode::Word],
             Self::Phrase => vec![MaskMode::Phrase],
             Self::Span => vec![MaskMode::Span],
@@ -159,6 +164,9 @@ pub struct Stage {
     /// Whether every step also reconstructs a batch of neighbors.
     #[serde(default)]
     pub neighbor: bool,
+    /// The part of tokens to select in this stage, instead of `masking.budget`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
 }
 
 fn dropout() -> f64 {
@@ -322,7 +330,7 @@ impl Recipe {
         }
     }
 
-    /// The values of keys such as `switch.fast, switch.slow` or `stage.0.corpora`.
+    /// The values of keys such as `masking.span_p, masking.span_words` or `stage.0.corpora`.
     fn values_of(&self, keys: &str) -> String {
         let table = serde_json::to_value(self).unwrap_or_default();
         let place = |key: &str| format!("/{}", key.trim().replace('.', "/"));
@@ -349,6 +357,9 @@ impl Recipe {
         if self.data.mix == 0 {
             return Err(bad("data.mix", "at least 1"));
         }
+        if self.scheme == Scheme::Adaptive && self.switch.rule == Rule::Measured && self.measure.every == 0 {
+            return Err(bad("measure.every", "at least 1 with switch.rule = \"measured\""));
+        }
         if self.checkpoint.keep == 0 {
             return Err(bad("checkpoint.keep", "at least 1"));
         }
@@ -367,6 +378,9 @@ impl Recipe {
             if !long {
                 let wanted = "either `epochs`, above 0 and at most 1e6, or `steps`, from 1 to 1e9";
                 return Err(bad(&key(""), wanted));
+            }
+            if stage.budget.is_some_and(|budget| !(budget > 0.0 && budget < 1.0)) {
+                return Err(bad(&key(".budget"), "a part of the tokens, between 0 and 1"));
             }
             let mut corpora = stage.corpora.clone();
             corpora.sort();
@@ -578,6 +592,19 @@ mod tests {
             ),
             "{error}"
         );
+        // Options of an earlier switch.
+        let error = load(&|text| text.replace("warmup_epochs", "first_after"));
+        assert!(error.contains("unknown field `first_after`") && error.contains("`warmup_epochs`"), "{error}");
+        let refused = |texts: &[&str]| {
+            let overrides: Vec<String> = texts.iter().map(ToString::to_string).collect();
+            Recipe::load("e-bert", &overrides).unwrap_err().to_string()
+        };
+        assert!(refused(&["switch.least_fall=0.05"]).contains("unknown field `least_fall`, expected one of `rule`"));
+        assert!(refused(&["switch.floor=0.5"]).contains("switch.floor is 0.5, wanted a number from 0"));
+        assert!(
+            refused(&["switch.rule=measured", "measure.every=0"]).contains("measure.every is 0, wanted at least 1")
+        );
+        assert!(refused(&["stage.1.budget=1.5"]).contains("stage.1.budget is 1.5, wanted a part of the tokens"));
         let shape = |text: &str| Recipe::load("sample", &[text.to_owned()]).unwrap_err().to_string();
         assert!(shape("model.heads=3").contains("model.heads is 3, wanted a divisor of hidden_size"));
         assert!(

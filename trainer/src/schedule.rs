@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     data::{Corpus, DataError, SegmentPlan, Shards, StepSize},
-    recipe::{Recipe, Stage},
+    recipe::{Recipe, Scheme, Stage},
 };
 
 /// The stages of a run over some shards.
@@ -11,7 +11,7 @@ use crate::{
 pub struct Schedule {
     /// In order, without gaps.
     pub stages: Vec<PlannedStage>,
-    /// T1: steps before the switch follows the losses.
+    /// T1: steps before the switch follows the losses; [`u64::MAX`] where alpha is constant.
     pub warmup_steps: u64,
 }
 
@@ -30,6 +30,8 @@ pub struct PlannedStage {
     pub other_corpora: bool,
     /// Whether every step also reconstructs neighbors.
     pub neighbor: bool,
+    /// The part of tokens to select, if it is not the recipe's `masking.budget`.
+    pub budget: Option<f64>,
     /// Epochs of earlier stages, begun ones counted whole.
     pub epochs_before: u32,
 }
@@ -82,6 +84,7 @@ impl Schedule {
                 corpora: stage.corpora.clone(),
                 other_corpora: index > 0 && set_of(&recipe.stage[index - 1]) != set_of(stage),
                 neighbor: stage.neighbor,
+                budget: stage.budget,
                 epochs_before,
             });
             first += steps;
@@ -89,8 +92,30 @@ impl Schedule {
             epochs_before = u32::saturating_add(epochs_before, epochs);
         }
         let epoch = stages.first().map_or(1, |s: &PlannedStage| s.steps_per_epoch);
-        let warmup_steps = (recipe.switch.warmup_epochs * epoch as f64).round() as u64;
+        // A stage given in steps may be shorter than an epoch. The paper's T1 is one epoch of ten.
+        let epoch = match recipe.stage.first() {
+            Some(Stage { steps: Some(_), .. }) => epoch.min((first / 10).max(1)),
+            _ => epoch,
+        };
+        let warmup_steps = match recipe.scheme {
+            Scheme::Mixed => u64::MAX,
+            _ => (recipe.switch.warmup_epochs * epoch as f64).round() as u64,
+        };
         Self { stages, warmup_steps }
+    }
+
+    /// What to tell about alpha and T1: nothing for schemes with one mode.
+    pub fn about_switch(&self, recipe: &Recipe) -> Option<String> {
+        let (alpha0, t1, steps) = (recipe.switch.alpha0, self.warmup_steps, self.steps());
+        match recipe.scheme {
+            Scheme::Mixed => Some(format!("switch    alpha is {alpha0} at every step")),
+            Scheme::Adaptive if t1 >= steps => Some(format!(
+                "warning   alpha stays {alpha0}: T1 is {t1} steps, and the run has {steps}\n\
+                 hint: lower switch.warmup_epochs, or set scheme = \"mixed\" for a constant alpha"
+            )),
+            Scheme::Adaptive => Some(format!("switch    alpha is {alpha0} for {t1} of {steps} steps (T1)")),
+            _ => None,
+        }
     }
 
     /// Steps of the whole run.
@@ -116,5 +141,23 @@ mod tests {
         assert_eq!((first.steps.clone(), first.steps_per_epoch, first.epochs_before), (0..35, 7, 0));
         assert_eq!((second.steps.clone(), second.steps_per_epoch, second.epochs_before), (35..45, 4, 5));
         assert_eq!((schedule.steps(), schedule.warmup_steps), (45, 7));
+    }
+
+    #[test]
+    fn the_warm_up_ends_in_a_stage_given_in_steps() {
+        let schedule = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+            let recipe = Recipe::load("e-bert", &overrides).unwrap();
+            let schedule = Schedule::of(&recipe, &[32_000, 100]);
+            (schedule.warmup_steps, schedule.about_switch(&recipe).unwrap_or_default())
+        };
+        let short = ["stage.0.steps=400", "stage.1.steps=200"];
+        assert_eq!(schedule(&short), (60, "switch    alpha is 0.75 for 60 of 600 steps (T1)".to_owned()));
+        let (t1, told) = schedule(&[short[0], short[1], "switch.warmup_epochs=20"]);
+        assert!(t1 == 1_200 && told.starts_with("warning   alpha stays 0.75: T1 is 1200 steps"), "{told}");
+        assert_eq!(schedule(&["stage.0.steps=40000"]).0, 1_000);
+        assert!(schedule(&["stage.0.epochs=0.5"]).1.starts_with("warning"));
+        assert_eq!(schedule(&["scheme=mixed"]), (u64::MAX, "switch    alpha is 0.75 at every step".to_owned()));
+        assert_eq!(schedule(&["scheme=word"]).1, "");
     }
 }

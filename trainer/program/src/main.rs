@@ -36,6 +36,7 @@ use trainer::{
     init::folder_of,
     log::{SILENCE, Talk, brief, describe, describe_pairs},
     pretrain::{Ended, pretrain},
+    recipe::Scheme,
     report,
     run::{Opened, Plan, Request, Run, RunError},
     world::Ranks,
@@ -183,6 +184,9 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         });
         let (name, stages): (String, Vec<_>) = (plan.name().to_string(), stages.collect());
         let mut line = serde_json::json!({"event": "dry run", "name": name, "recipe": plan.recipe, "stages": stages});
+        if plan.recipe.scheme == Scheme::Adaptive {
+            line["switch_warmup_steps"] = plan.schedule.warmup_steps.into();
+        }
         if plan.schedule.steps() > 0 {
             let estimate = Estimate::of(&mut plan, &request)?;
             line["estimate"] = serde_json::json!({"tokens": estimate.tokens, "seconds": estimate.time.as_secs_f64(), "memory": estimate.memory});
@@ -204,6 +208,9 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         let stages =
             if stages.is_empty() { "no step: the model stays as it is".to_owned() } else { stages.join(", then ") };
         writeln!(out, "recipe    {}: {stages}", plan.name())?;
+        if let Some(text) = plan.schedule.about_switch(&plan.recipe) {
+            writeln!(out, "{text}")?;
+        }
     }
     if options.dry_run {
         for note in &plan.start.notes {

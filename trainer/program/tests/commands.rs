@@ -23,6 +23,7 @@ fn a_dry_run_for_a_program_is_one_object() {
     let output = Place::new().run(&["--recipe", "tiny.toml", "--dry-run", "--log", "json"]);
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&line["event"], &line["stages"][0]["neighbor"]), (&"dry run".into(), &false.into()), "{line}");
+    assert_eq!(line["switch_warmup_steps"], 8);
     assert!(line["recipe"]["optimizer"]["learning_rate"].is_f64() && line["estimate"]["tokens"].is_f64(), "{line}");
 }
 

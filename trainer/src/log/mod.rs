@@ -49,7 +49,7 @@ pub struct StepRecord {
     /// The last loss of phrase mode, this step counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phrase_loss: Option<f64>,
-    /// Probability of word mode in this step; after the warm-up, tanh(eta_word / eta_phrase) within its bounds.
+    /// Probability of word mode in this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
     /// Recent share of the word loss's fall, before this step.

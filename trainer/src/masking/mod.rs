@@ -11,6 +11,8 @@ mod span;
 pub mod switch;
 mod word;
 
+use std::sync::Arc;
+
 use schemas::{Draws, Segment};
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +165,17 @@ impl Masking {
     /// Draws masks over this vocabulary. `lowest_score` is that of the pool.
     pub fn new(options: MaskingOptions, vocabulary: Vocabulary, lowest_score: f32) -> Self {
         Self { options, vocabulary, lowest_score: f64::from(lowest_score) }
+    }
+
+    /// The same with another part of tokens to select, if one is given.
+    pub fn with_budget(self: &Arc<Self>, budget: Option<f64>) -> Arc<Self> {
+        match budget {
+            None => self.clone(),
+            Some(budget) => {
+                let options = MaskingOptions { budget, ..self.options };
+                Arc::new(Self { options, ..Self::clone(self) })
+            }
+        }
     }
 
     /// The masks of a segment in one mode.

@@ -145,7 +145,6 @@ positions = 32
 held_out = 0.1
 [switch]
 warmup_epochs = 0.5
-first_after = 5
 [neighbor]
 pairs = 4
 reduction = "mean"
