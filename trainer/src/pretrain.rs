@@ -12,9 +12,9 @@ use schemas::Draws;
 use tch::{Kind, Tensor};
 
 use crate::{
-    data::{Batch, pair_batches, segment_batches},
-    log::{HeldOutRecord, Measured, MeasuredPairs, StepRecord},
-    masking::MaskMode,
+    data::{Batch, MaskedBatch, pair_batches, segment_batches},
+    log::{HeldOutRecord, Measured, MeasuredPairs, MeasuredPart, StepRecord},
+    masking::{MaskMode, TakenAs},
     neighbor::{self, Spread},
     recipe::Scheme,
     run::{Run, RunError},
@@ -166,6 +166,11 @@ impl Drawn {
         }
     }
 
+    /// In phrase mode, the part of the selected tokens that was taken as this.
+    fn of_phrases(&self, batch: &Batch, taken_as: TakenAs) -> Option<f64> {
+        (self.mode == MaskMode::Phrase).then(|| batch.in_mode(self.mode).part_taken_as(taken_as))
+    }
+
     /// The record of the step, without the numbers that the device still owes.
     fn record(&self, run: &Run, stage: &PlannedStage, batch: &Batch, learning_rate: f64) -> StepRecord {
         StepRecord {
@@ -184,6 +189,8 @@ impl Drawn {
             gradient_norm: f64::NAN,
             masked_gradient_norm: None,
             neighbor_gradient_norm: None,
+            in_pool_phrases: self.of_phrases(batch, TakenAs::PoolPhrase),
+            in_noun_phrases: self.of_phrases(batch, TakenAs::NounPhrase),
             masked_share: batch.in_mode(self.mode).selected.len() as f64 / batch.content_tokens().max(1) as f64,
             tokens: run.state.tokens,
             skipped: 0,
@@ -237,33 +244,27 @@ impl Launched {
 fn measure(run: &mut Run) -> Result<bool, RunError> {
     let mut measured = Vec::new();
     for set in &run.held_out.sets {
-        // Loss, tokens, tokens that are right, words or phrases, those that are right as a whole.
-        let mut sums = [0.0; 5];
+        let mut sums = [[0.0; Sums::FIELDS]; Sums::PARTS.len()];
         for batch in run.session.world.indices_of_rank(set.batches.len()) {
             let (lengths, batch) = &set.batches[batch];
             let predicted = tch::no_grad(|| predict(&run.session.model, batch, lengths));
             let Some((scores, labels)) = predicted else { continue };
             let hits = scores.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Int64);
             let hits = Vec::<i64>::try_from(hits.to_device(tch::Device::Cpu)).map_err(|e| TorchError(e.to_string()))?;
-            let (units, whole) = whole_units(&batch.units, &hits);
-            let right = hits.iter().sum::<i64>();
-            let more = [cross_entropy(&scores, &labels).double_value(&[]), hits.len() as f64, right as f64];
-            let more = more.into_iter().chain([units as f64, whole as f64]);
-            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            for (sums, part) in sums.iter_mut().zip(Sums::PARTS) {
+                Sums::add(sums, part, batch, &scores, &labels, &hits);
+            }
         }
         let device = run.session.model.encoder().device();
-        let all = Tensor::from_slice(&sums).to_device(device);
+        let all = Tensor::from_slice(sums.as_flattened()).to_device(device);
         run.session.world.all_reduce(&[all.shallow_clone()], "measured held-out documents")?;
-        let [loss, tokens, right, units, whole] = Reading::<5>::start(&all)?.finish()?;
-        if tokens > 0.0 {
-            measured.push(Measured {
-                mode: set.mode,
-                loss: loss / tokens,
-                accuracy: right / tokens,
-                tokens: tokens as u64,
-                whole: whole / units.max(1.0),
-                units: units as u64,
-            });
+        let all = Reading::<{ Sums::FIELDS * Sums::PARTS.len() }>::start(&all)?.finish()?;
+        let (all, _) = all.as_chunks::<{ Sums::FIELDS }>();
+        if let Some(MeasuredPart { loss, accuracy, tokens, whole, units }) = Sums::finish(all[0]) {
+            let part = |part: usize| if set.mode == MaskMode::Phrase { Sums::finish(all[part]) } else { None };
+            let (pool_phrases, noun_phrases) = (part(1), part(2));
+            let mode = set.mode;
+            measured.push(Measured { mode, loss, accuracy, tokens, whole, units, pool_phrases, noun_phrases });
         }
     }
     let mean = measured.iter().map(|m| m.loss).sum::<f64>() / measured.len().max(1) as f64;
@@ -288,6 +289,55 @@ fn measure(run: &mut Run) -> Result<bool, RunError> {
     run.state.last_measured_pairs = held_out_pairs;
     run.note_held_out(&HeldOutRecord { step, held_out: measured, held_out_pairs })?;
     Ok(best)
+}
+
+/// Sums over held-out tokens: loss, tokens, tokens that are right, words or phrases, those that are right as a whole.
+struct Sums;
+
+impl Sums {
+    const FIELDS: usize = 5;
+    /// All tokens, and those taken as one thing.
+    const PARTS: [Option<TakenAs>; 3] = [None, Some(TakenAs::PoolPhrase), Some(TakenAs::NounPhrase)];
+
+    /// Adds a part of a batch. `hits` is 1 for each token that is right.
+    fn add(
+        sums: &mut [f64; Self::FIELDS],
+        part: Option<TakenAs>,
+        batch: &MaskedBatch,
+        scores: &Tensor,
+        labels: &Tensor,
+        hits: &[i64],
+    ) {
+        let is_of_part = |index: &usize| part.is_none_or(|part| batch.taken_as[*index] == part);
+        let indices: Vec<usize> = (0..hits.len()).filter(is_of_part).collect();
+        if indices.is_empty() {
+            return;
+        }
+        let loss = if indices.len() == hits.len() {
+            cross_entropy(scores, labels)
+        } else {
+            let rows = Tensor::from_slice(&indices.iter().map(|&index| index as i64).collect::<Vec<_>>());
+            let rows = rows.to_device(scores.device());
+            cross_entropy(&scores.index_select(0, &rows), &labels.index_select(0, &rows))
+        };
+        let units: Vec<Option<u32>> = indices.iter().map(|&index| batch.units[index]).collect();
+        let hits: Vec<i64> = indices.iter().map(|&index| hits[index]).collect();
+        let (units, whole) = whole_units(&units, &hits);
+        let right = hits.iter().sum::<i64>();
+        let more = [loss.double_value(&[]), hits.len() as f64, right as f64, units as f64, whole as f64];
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    }
+
+    /// `None` without a token.
+    fn finish([loss, tokens, right, units, whole]: [f64; Self::FIELDS]) -> Option<MeasuredPart> {
+        (tokens > 0.0).then(|| MeasuredPart {
+            loss: loss / tokens,
+            accuracy: right / tokens,
+            tokens: tokens as u64,
+            whole: whole / units.max(1.0),
+            units: units as u64,
+        })
+    }
 }
 
 /// Measures on pairs whose anchor is held out; `None` if there are none.

@@ -82,6 +82,8 @@ pub enum Scheme {
     Span,
     /// Noun phrases.
     Noun,
+    /// WordPiece tokens, as in BERT's first release.
+    Token,
     /// Nothing: the model stays as it is.
     None,
 }
@@ -95,6 +97,7 @@ impl Scheme {
             Self::Phrase => vec![MaskMode::Phrase],
             Self::Span => vec![MaskMode::Span],
             Self::Noun => vec![MaskMode::Noun],
+            Self::Token => vec![MaskMode::Token],
             Self::None => Vec::new(),
         }
     }

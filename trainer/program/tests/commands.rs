@@ -67,6 +67,19 @@ fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
         let loss = |line: &serde_json::Value| line["held_out"][mode]["loss"].as_f64().unwrap();
         assert!(loss(held_out[4]) < loss(held_out[0]) - 0.3, "{} {}", loss(held_out[0]), loss(held_out[4]));
     }
+    // Pool phrases and clean noun phrases are scored apart, and make up all phrases.
+    let phrases = &held_out[4]["held_out"][1];
+    let parts = ["pool_phrases", "noun_phrases"].map(|part| &phrases[part]);
+    let of_parts: u64 = parts.iter().filter_map(|part| part["units"].as_u64()).sum();
+    assert_eq!(of_parts, phrases["units"].as_u64().unwrap(), "{phrases}");
+    assert!(parts[0]["loss"].is_number() && held_out[4]["held_out"][0]["pool_phrases"].is_null());
+    // So are held-out pairs, also before the stage that trains on pairs.
+    assert!(held_out.iter().all(|line| line["held_out_pairs"]["within"].is_number()));
+    let in_phrase_mode: Vec<_> = lines.iter().filter(|l| l["mode"] == "phrase").collect();
+    assert!(in_phrase_mode.iter().all(|l| {
+        let parts = ["in_pool_phrases", "in_noun_phrases"].map(|part| l[part].as_f64().unwrap());
+        parts.iter().all(|part| (0.0..=1.0).contains(part)) && parts.iter().sum::<f64>() <= 1.0 + 1e-9
+    }));
     let second_stage: Vec<_> = lines.iter().filter(|l| l["neighbor_loss"].is_number()).collect();
     assert_eq!(second_stage.len(), 60);
     assert!(second_stage.iter().all(|l| l["neighbor_gradient_norm"].is_number() && l["stage"] == 2));

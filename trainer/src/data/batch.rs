@@ -9,7 +9,7 @@ use super::{
     shards::{Corpus, DataError, SegmentBlock, Shards},
 };
 use crate::{
-    masking::{MaskKey, MaskMode, Masking, Masks},
+    masking::{MaskKey, MaskMode, Masking, Masks, TakenAs},
     vocabulary::SpecialIds,
 };
 
@@ -41,6 +41,8 @@ pub struct MaskedBatch {
     pub labels: Vec<u16>,
     /// The word or phrase that each was taken with (a word of a span by itself), by a number of its own in the batch; `None` for words that top up phrases.
     pub units: Vec<Option<u32>>,
+    /// What each was taken as.
+    pub taken_as: Vec<TakenAs>,
 }
 
 /// Pairs of products, each with a negative.
@@ -265,9 +267,20 @@ pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u16]>, [cls, sep]: [u16; 2]
 }
 
 impl MaskedBatch {
+    fn empty() -> Self {
+        let (input_ids, selected, labels) = Default::default();
+        Self { mode: MaskMode::Word, input_ids, selected, labels, units: Vec::new(), taken_as: Vec::new() }
+    }
+
+    /// The part of the selected tokens that was taken as this.
+    pub fn part_taken_as(&self, wanted: TakenAs) -> f64 {
+        let taken = self.taken_as.iter().filter(|taken_as| **taken_as == wanted).count();
+        taken as f64 / self.selected.len().max(1) as f64
+    }
+
     /// Some of the sequences of a batch whose sequences have these starts and lengths.
     fn only(&self, sequences: &[usize], starts: &[usize], lengths: &[usize]) -> Self {
-        let mut part = Self { mode: self.mode, input_ids: vec![], selected: vec![], labels: vec![], units: vec![] };
+        let mut part = Self { mode: self.mode, ..Self::empty() };
         for &sequence in sequences {
             let (start, end) = (starts[sequence], starts[sequence] + lengths[sequence]);
             let [first, last] = [start, end].map(|at| self.selected.partition_point(|&s| (s as usize) < at));
@@ -275,6 +288,7 @@ impl MaskedBatch {
             part.selected.extend(self.selected[first..last].iter().map(|&at| (at as usize - start + before) as u32));
             part.labels.extend_from_slice(&self.labels[first..last]);
             part.units.extend_from_slice(&self.units[first..last]);
+            part.taken_as.extend_from_slice(&self.taken_as[first..last]);
             part.input_ids.extend_from_slice(&self.input_ids[start..end]);
         }
         part
@@ -284,6 +298,7 @@ impl MaskedBatch {
     pub fn of(segments: &[Segment<'_>], mode: MaskMode, masking: &Masking, key: MaskKey, special: SpecialIds) -> Self {
         let (mut input_ids, lengths) = pack(segments.iter().map(|s| s.input_ids), [special.cls, special.sep]);
         let (mut selected, mut labels, mut units) = (Vec::new(), Vec::new(), Vec::new());
+        let mut taken_as = Vec::new();
         let (mut start, mut before) = (0, 0);
         for (segment, length) in segments.iter().zip(lengths) {
             let masks = masking.mask(mode, segment, key);
@@ -294,9 +309,10 @@ impl MaskedBatch {
             }
             let numbered = masks.units.iter().map(|&unit| (unit != Masks::TOP_UP).then_some(before + u32::from(unit)));
             units.extend(numbered);
+            taken_as.extend_from_slice(&masks.taken_as);
             before += segment.input_ids.len() as u32;
             start += length;
         }
-        Self { mode, input_ids, selected, labels, units }
+        Self { mode, input_ids, selected, labels, units, taken_as }
     }
 }

@@ -71,6 +71,12 @@ pub struct StepRecord {
     pub neighbor_gradient_norm: Option<f64>,
     /// The share of tokens that was selected.
     pub masked_share: f64,
+    /// Of the tokens selected in phrase mode, the part in pool phrases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_pool_phrases: Option<f64>,
+    /// Of the tokens selected in phrase mode, the part in noun phrases; the rest tops up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_noun_phrases: Option<f64>,
     /// Tokens trained on so far, special tokens and pairs counted.
     pub tokens: u64,
     /// Steps skipped so far, since their gradient was not finite.
@@ -143,6 +149,23 @@ pub struct Measured {
     pub whole: f64,
     /// Words, or phrases, that were masked.
     #[serde(default)]
+    pub units: u64,
+    /// Of phrases: pool phrases alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_phrases: Option<MeasuredPart>,
+    /// Of phrases: noun phrases that share no token with a pool phrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noun_phrases: Option<MeasuredPart>,
+}
+
+/// How well a part of the masked tokens is predicted. The fields are those of [`Measured`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredPart {
+    #[serde(deserialize_with = "or_not_finite")]
+    pub loss: f64,
+    pub accuracy: f64,
+    pub tokens: u64,
+    pub whole: f64,
     pub units: u64,
 }
 
@@ -219,6 +242,7 @@ impl Journal {
             MaskMode::Phrase => ("loss/phrase", "masked_share/phrase"),
             MaskMode::Span => ("loss/span", "masked_share/span"),
             MaskMode::Noun => ("loss/noun", "masked_share/noun"),
+            MaskMode::Token => ("loss/token", "masked_share/token"),
         };
         let optional = [
             (loss, record.loss),
@@ -231,6 +255,8 @@ impl Journal {
             ("gradient_norm/all", Some(record.gradient_norm)),
             ("learning_rate", Some(record.learning_rate)),
             (share, Some(record.masked_share)),
+            ("selected/in_pool_phrases", record.in_pool_phrases),
+            ("selected/in_noun_phrases", record.in_noun_phrases),
             ("tokens_per_second", Some(tokens as f64 / record.seconds)),
         ];
         let values: Vec<_> = optional.into_iter().filter_map(|(tag, value)| Some((tag, value?))).collect();
@@ -290,6 +316,13 @@ impl Journal {
                 _ => ("held_out/phrase_loss", "held_out/phrase_accuracy", "held_out/whole_phrases"),
             };
             values.extend([(loss, m.loss), (accuracy, m.accuracy), (whole, m.whole)]);
+            if let Some(pool) = m.pool_phrases {
+                values.extend([("held_out/pool_phrase_loss", pool.loss), ("held_out/whole_pool_phrases", pool.whole)]);
+            }
+            if let Some(nouns) = m.noun_phrases {
+                values
+                    .extend([("held_out/noun_phrase_loss", nouns.loss), ("held_out/whole_noun_phrases", nouns.whole)]);
+            }
         }
         if let Some(pairs) = &record.held_out_pairs {
             values.extend([

@@ -30,6 +30,8 @@ pub enum MaskMode {
     Span,
     /// Noun phrases, whatever the pool says.
     Noun,
+    /// WordPiece tokens at random, as in BERT's first release.
+    Token,
 }
 
 impl MaskMode {
@@ -40,6 +42,7 @@ impl MaskMode {
             Self::Phrase => "phrase",
             Self::Span => "span",
             Self::Noun => "noun",
+            Self::Token => "token",
         }
     }
 
@@ -50,6 +53,7 @@ impl MaskMode {
             Self::Phrase => "mask-phrase",
             Self::Span => "mask-span",
             Self::Noun => "mask-noun",
+            Self::Token => "mask-token",
         }
     }
 }
@@ -65,6 +69,19 @@ pub enum Fill {
     None,
 }
 
+/// Which part clean noun phrases have in phrase mode. A clean noun phrase shares no token with a pool phrase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NounPhrases {
+    /// They are drawn together with the pool phrases, as the paper's text says.
+    #[default]
+    Always,
+    /// They are drawn when no pool phrase is left, which is the paper's purpose: "to ensure we have enough".
+    TopUp,
+    /// They are not drawn.
+    Never,
+}
+
 /// How masks are drawn. The defaults are the paper's, or the choices of `docs/paper.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,6 +90,8 @@ pub struct MaskingOptions {
     pub budget: f64,
     /// Divides the scores of eq. 1.
     pub temperature: f64,
+    /// Which part noun phrases have in phrase mode.
+    pub nouns: NounPhrases,
     /// What tops up a sequence short of phrases.
     pub fill: Fill,
     /// The share of selected tokens that becomes `[MASK]`.
@@ -90,6 +109,7 @@ impl Default for MaskingOptions {
         Self {
             budget: 0.15,
             temperature: 1.0,
+            nouns: NounPhrases::Always,
             fill: Fill::Words,
             replaced_by_mask: 0.8,
             replaced_at_random: 0.1,
@@ -122,6 +142,20 @@ impl MaskingOptions {
     }
 }
 
+/// What a selected token was taken as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenAs {
+    /// A part of a word, span or token that the mode takes.
+    Unit,
+    /// A part of a pool phrase.
+    PoolPhrase,
+    /// A part of a noun phrase.
+    NounPhrase,
+    /// A part of a word that tops up a sequence short of phrases.
+    Filler,
+}
+
 /// The masks of one segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Masks {
@@ -131,6 +165,8 @@ pub struct Masks {
     pub inputs: Vec<u16>,
     /// For each position the word or phrase that it was taken with, a word of a span by itself; [`Masks::TOP_UP`] for words that top up phrases.
     pub units: Vec<u16>,
+    /// What each position was taken as.
+    pub taken_as: Vec<TakenAs>,
 }
 
 impl Masks {
@@ -189,13 +225,27 @@ impl Masking {
         match mode {
             MaskMode::Word => word::select(&mut selection, &mut draws),
             MaskMode::Phrase => {
-                let candidates = phrase::pool_and_clean_nouns(segment, self.lowest_score);
-                phrase::select(&mut selection, candidates, self.options.temperature, &mut draws);
+                let phrase::Candidates { mut pool, clean_nouns } = phrase::candidates(segment, self.lowest_score);
+                let mut select = |candidates| {
+                    phrase::select(&mut selection, candidates, self.options.temperature, &mut draws);
+                };
+                match self.options.nouns {
+                    NounPhrases::Always => {
+                        pool.extend(clean_nouns);
+                        select(pool);
+                    }
+                    NounPhrases::TopUp => {
+                        select(pool);
+                        select(clean_nouns);
+                    }
+                    NounPhrases::Never => select(pool),
+                }
             }
             MaskMode::Noun => {
                 let candidates = phrase::all_nouns(segment);
                 phrase::select(&mut selection, candidates, self.options.temperature, &mut draws);
             }
+            MaskMode::Token => word::select_tokens(&mut selection, &mut draws),
             MaskMode::Span => span::select(&mut selection, self.options.span_p, self.options.span_words, &mut draws),
         }
         let units = selection.units.len();
@@ -208,6 +258,16 @@ impl Masking {
             of[tokens.clone()].fill(number);
         }
         masks.units = masks.positions.iter().map(|&position| of[usize::from(position)]).collect();
+        // A clean noun phrase shares no token with a pool phrase.
+        let mut in_pool_phrase = vec![false; segment.input_ids.len()];
+        segment.phrases.iter().for_each(|span| in_pool_phrase[span.tokens.tokens()].fill(true));
+        let taken_as = |(&position, &unit): (&u16, &u16)| match mode {
+            _ if unit == Masks::TOP_UP => TakenAs::Filler,
+            MaskMode::Phrase if in_pool_phrase[usize::from(position)] => TakenAs::PoolPhrase,
+            MaskMode::Phrase | MaskMode::Noun => TakenAs::NounPhrase,
+            MaskMode::Word | MaskMode::Span | MaskMode::Token => TakenAs::Unit,
+        };
+        masks.taken_as = masks.positions.iter().zip(&masks.units).map(taken_as).collect();
         masks
     }
 }

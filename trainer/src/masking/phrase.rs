@@ -14,20 +14,26 @@ pub(super) struct Candidate {
     pub score: f64,
 }
 
-/// P_X: every occurrence of a pool phrase, and the clean noun phrases, which share no token with any of these.
-pub(super) fn pool_and_clean_nouns(segment: &Segment<'_>, lowest_score: f64) -> Vec<Candidate> {
+/// P_X: what phrase mode may mask.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    /// Every occurrence of a pool phrase.
+    pub pool: Vec<Candidate>,
+    /// The noun phrases that share no token with any of these, with the lowest score of the pool.
+    pub clean_nouns: Vec<Candidate>,
+}
+
+pub(super) fn candidates(segment: &Segment<'_>, lowest_score: f64) -> Candidates {
     let mut in_pool_phrase = vec![false; segment.input_ids.len()];
-    let mut candidates = Vec::with_capacity(segment.phrases.len() + segment.noun_phrases.len());
+    let mut pool = Vec::with_capacity(segment.phrases.len() + segment.noun_phrases.len());
     for span in segment.phrases {
         in_pool_phrase[span.tokens.tokens()].fill(true);
-        candidates.push(Candidate { tokens: span.tokens.tokens(), score: f64::from(span.score) });
+        pool.push(Candidate { tokens: span.tokens.tokens(), score: f64::from(span.score) });
     }
-    for noun in segment.noun_phrases {
-        if !in_pool_phrase[noun.tokens()].contains(&true) {
-            candidates.push(Candidate { tokens: noun.tokens(), score: lowest_score });
-        }
-    }
-    candidates
+    let clean = segment.noun_phrases.iter().map(|noun| noun.tokens());
+    let clean = clean.filter(|tokens| !in_pool_phrase[tokens.clone()].contains(&true));
+    let clean_nouns = clean.map(|tokens| Candidate { tokens, score: lowest_score }).collect();
+    Candidates { pool, clean_nouns }
 }
 
 /// All noun phrases, with equal scores.

@@ -167,3 +167,57 @@ fn four_fifths_are_masked_and_half_of_the_rest_replaced() {
     assert!((share(mask) - 0.8).abs() < 0.0066, "{mask}");
     assert!((share(kept) - 0.1).abs() < 0.0052 && (share(other) - 0.1).abs() < 0.0052, "{kept} {other}");
 }
+
+proptest! {
+    #[test]
+    fn noun_phrases_have_the_part_of_their_option((ids, phrases, nouns) in segments(), document: u64) {
+        let row = segment(document, &ids, &phrases, &nouns);
+        let in_pool = |at: usize| phrases.iter().any(|p| p.tokens.tokens().contains(&at));
+        let clean: Vec<&TokenRange> =
+            nouns.iter().filter(|n| !phrases.iter().any(|p| overlap(p.tokens.tokens(), n.tokens()))).collect();
+        let in_clean = |at: usize| clean.iter().any(|n| n.tokens().contains(&at));
+        let masks = |nouns| {
+            let options = MaskingOptions { fill: Fill::None, nouns, ..Default::default() };
+            Masking::new(options, small(400), 0.5).mask(MaskMode::Phrase, &row, KEY)
+        };
+        let of_pool = masks(NounPhrases::Never);
+        prop_assert!(of_pool.positions.iter().all(|&at| in_pool(usize::from(at))));
+        let topped_up = masks(NounPhrases::TopUp);
+        // The pool phrases are those that are drawn without noun phrases, and noun phrases come on top.
+        prop_assert!(of_pool.positions.iter().all(|at| topped_up.positions.contains(at)));
+        let more = topped_up.positions.iter().filter(|at| !of_pool.positions.contains(at));
+        prop_assert!(more.clone().all(|&at| in_clean(usize::from(at))));
+        let budget = ((0.15 * ids.len() as f64).round() as usize).max(1);
+        if of_pool.positions.len() >= budget {
+            prop_assert_eq!(more.count(), 0);
+        }
+        if phrases.is_empty() {
+            prop_assert_eq!(topped_up, masks(NounPhrases::Always));
+        }
+    }
+
+    #[test]
+    fn tokens_are_taken_one_by_one((ids, phrases, nouns) in segments(), document: u64) {
+        let masks = masking(Fill::None).mask(MaskMode::Token, &segment(document, &ids, &phrases, &nouns), KEY);
+        prop_assert_eq!(masks.positions.len(), ((0.15 * ids.len() as f64).round() as usize).max(1));
+        prop_assert!(masks.positions.is_sorted_by(|a, b| a < b));
+        // Each is a unit of its own.
+        let mut units = masks.units.clone();
+        units.sort_unstable();
+        units.dedup();
+        prop_assert_eq!(units.len(), masks.positions.len());
+    }
+}
+
+#[test]
+fn every_token_is_equally_likely_in_token_mode() {
+    // Words of four tokens, of which word mode takes whole ones only.
+    let ids: Vec<u16> = (0..40).map(|i| if i % 4 == 0 { 5 } else { 8 }).collect();
+    let mut seen = [0u32; 40];
+    for document in 0..10_000 {
+        let masks = masking(Fill::None).mask(MaskMode::Token, &segment(document, &ids, &[], &[]), KEY);
+        masks.positions.iter().for_each(|&at| seen[usize::from(at)] += 1);
+    }
+    // Six of 40 each time: 1,500 per token, with a standard deviation of 36.
+    assert!(seen.iter().all(|&n| (1_350..1_650).contains(&n)), "{seen:?}");
+}

@@ -1,4 +1,4 @@
-//! Word mode: whole words in random order.
+//! Word mode: whole words in random order. Token mode: single tokens.
 use schemas::Draws;
 
 use super::Selection;
@@ -16,5 +16,18 @@ pub(super) fn select(selection: &mut Selection, draws: &mut Draws) {
         if selection.fits(word.len()) && selection.is_free(word.clone()) {
             selection.take(word);
         }
+    }
+}
+
+/// Takes single tokens in random order until the budget is met, wherever words begin.
+pub(super) fn select_tokens(selection: &mut Selection, draws: &mut Draws) {
+    let mut tokens: Vec<usize> = (0..selection.taken.len()).collect();
+    for next in 0..tokens.len() {
+        if selection.is_full() {
+            return;
+        }
+        let pick = next + draws.below((tokens.len() - next) as u64) as usize;
+        tokens.swap(next, pick);
+        selection.take(tokens[next]..tokens[next] + 1);
     }
 }
