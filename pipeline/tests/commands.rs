@@ -218,6 +218,7 @@ fn a_tokenizer_that_cannot_be_used() {
         ("tokenizer_duplicate", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ntea\nsalt\ntea\r\n"),
         ("tokenizer_same_id", br###"{"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100, "vocab": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "tea": 5, "salt": 5}}}"###),
+        ("tokenizer_entry_twice", br#"{"model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "tea": 1, "tea": 2}}}"#),
         ("tokenizer_byte_level", "{\"<s>\": 0, \"\u{120}the\": 1}".as_bytes()),
         ("tokenizer_merges", b"#version: 0.2\nt h\n"),
         ("tokenizer_config", b"{\"model_type\": \"bert\", \"hidden_size\": 128}"),

@@ -50,14 +50,14 @@ pub enum Rule {
     /// Stays: `Skirts` of a product with the feature `Skirts with pockets`.
     FeaturesInCategories,
     /// A material or an instruction for care among the categories, and all categories behind it: the
-    /// features of 2018 clothing where `feature` is empty. If the product has no features, these
-    /// labels become its features, so no text is lost. 1,431 products of 2023 have the feature
+    /// features of 2018 clothing where `feature` is empty. Labels that are not among the product's
+    /// features become features, so no text is lost. 1,431 products of 2023 have the feature
     /// `Imported`, and none of 6,500 categories is such a label.
     ///
     /// Stays: `Imported Cheese`, `Dry Cleaners`.
     CareInCategories,
     /// A category that is a sentence, such as `No expiration, no fees.` (510 of the 1,547 gift
-    /// cards of 2018). If the product has no features, it becomes one, so no text is lost. None of
+    /// cards of 2018). If it is not a feature, it becomes one, so no text is lost. None of
     /// 6,500 other categories ends like a sentence.
     ///
     /// Stays: `St. Patrick's Day Event & Party Supplies`.

@@ -197,16 +197,15 @@ impl DocumentBuilder {
         let repeats_features =
             is_of_2018 || self.categories.iter().filter(|category| index.is_feature(category)).count() > 1;
         let mut list = CategoryList::new(repeats_features);
-        let has_features = index.has_features();
         let mut features = Vec::new();
         self.categories.retain(|category| {
             let is_none = index.is_no_category(category, &mut list, &mut self.removals);
-            if is_none && !has_features {
+            if is_none && !index.is_feature(category) {
                 features.push(category.to_owned());
             }
             !is_none
         });
-        // The labels are the product's only record of its features.
+        // These labels are features that the product's list of features does not have.
         for feature in features {
             self.add_item(Field::Features, &feature);
         }

@@ -171,7 +171,7 @@
 #![forbid(unsafe_code)]
 
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 mod boilerplate;
 pub mod clean;

@@ -135,6 +135,7 @@ pub struct Record<'a> {
     categories: Strings<'a>,
     category: Strings<'a>,
     main_category: Strings<'a>,
+    main_cat: Strings<'a>,
     brand: Strings<'a>,
     store: Strings<'a>,
     subtitle: Strings<'a>,
@@ -178,9 +179,9 @@ impl Record<'_> {
     }
 
     /// The categories of a product, flattened: `categories`, or else `category`, or else
-    /// `main_category`.
+    /// `main_category`, or else `main_cat`.
     pub fn categories(&self) -> impl Iterator<Item = &str> {
-        self.categories.or(&self.category).or(&self.main_category).iter()
+        self.categories.or(&self.category).or(&self.main_category).or(&self.main_cat).iter()
     }
 
     /// The subtitle of a product. The 2023 dump has the format and date of books there: of
@@ -318,6 +319,7 @@ impl<'a> Record<'a> {
             Field::Categories => self.categories = strings(value, Many, unread),
             Field::Category => self.category = strings(value, Many, unread),
             Field::MainCategory => self.main_category = strings(value, One, unread),
+            Field::MainCat => self.main_cat = strings(value, One, unread),
             Field::Brand => self.brand = strings(value, One, unread),
             Field::Store => self.store = strings(value, One, unread),
             Field::Subtitle => self.subtitle = strings(value, One, unread),
@@ -346,7 +348,6 @@ impl<'a> Record<'a> {
             | Field::Style
             | Field::Vote
             | Field::AverageRating
-            | Field::MainCat
             | Field::ImUrl
             | Field::SalesRank
             | Field::Other => {}

@@ -4,12 +4,16 @@
 //! Whatever it accepts is encoded exactly as Hugging Face's `tokenizers` does.
 use std::{
     borrow::Cow,
-    collections::HashMap,
-    fs,
+    collections::{HashMap, HashSet},
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
 use schemas::manifest::TokenizerEntry;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use tokenizers::{
     AddedToken, DecoderWrapper, Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
     OffsetReferential, OffsetType, PostProcessorWrapper, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
@@ -88,6 +92,9 @@ pub enum TokenizerError {
         path.display()
     )]
     Duplicate { path: PathBuf, entry: String, first: usize, second: usize },
+    /// The vocabulary of a `tokenizer.json` has an entry twice.
+    #[error("tokenizer `{}` has the entry `{entry}` twice\nhint: fetch the tokenizer again", path.display())]
+    EntryTwice { path: PathBuf, entry: String },
     /// Two entries of a `tokenizer.json` have the same id.
     #[error("tokenizer `{}` has the id {id} twice, for `{first}` and `{second}`\nhint: fetch the tokenizer again", path.display())]
     SameId { path: PathBuf, id: u32, first: String, second: String },
@@ -123,6 +130,9 @@ impl Tokenizer {
             return Err(TokenizerError::AnotherFile { path: path.to_owned(), found });
         }
         let (mut inner, json) = if is_json {
+            if let Some(entry) = entry_twice(&bytes) {
+                return Err(TokenizerError::EntryTwice { path: path.to_owned(), entry });
+            }
             (tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| malformed(e.to_string()))?, bytes)
         } else {
             refuse_duplicates(path, &bytes)?;
@@ -349,14 +359,67 @@ fn another_file(bytes: &[u8], is_json: bool) -> Option<&'static str> {
         .then_some("the configuration of a model, not its tokenizer")
 }
 
+/// An entry that the vocabulary of a `tokenizer.json` has twice. JSON parsers keep the last of equal keys.
+fn entry_twice(json: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        #[serde(default)]
+        vocab: Entries,
+    }
+    /// The first entry that comes again.
+    #[derive(Default)]
+    struct Entries(Option<String>);
+
+    impl<'de> Deserialize<'de> for Entries {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            from.deserialize_any(EntriesVisitor)
+        }
+    }
+
+    struct EntriesVisitor;
+
+    impl<'de> Visitor<'de> for EntriesVisitor {
+        type Value = Entries;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a vocabulary")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries, M::Error> {
+            let (mut known, mut twice) = (HashSet::new(), None);
+            while let Some((entry, _)) = map.next_entry::<String, IgnoredAny>()? {
+                if !known.insert(entry.clone()) {
+                    twice = twice.or(Some(entry));
+                }
+            }
+            Ok(Entries(twice))
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Entries, S::Error> {
+            // Of a Unigram model, which is refused later.
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(Entries(None))
+        }
+    }
+
+    serde_json::from_slice::<File>(json).ok()?.model.vocab.0
+}
+
 /// Fails if two lines of a `vocab.txt` are equal.
 fn refuse_duplicates(path: &Path, vocabulary: &[u8]) -> Result<(), TokenizerError> {
     let mut lines = HashMap::new();
     for (number, line) in (1..).zip(vocabulary.split(|byte| *byte == b'\n')) {
         // As `tokenizers` reads an entry.
         let line = line.trim_ascii_end();
-        if line.is_empty() {
-            continue;
+        // A last line break, or several, ends the file.
+        if line.is_empty()
+            && vocabulary.split(|byte| *byte == b'\n').skip(number).all(|line| line.trim_ascii().is_empty())
+        {
+            break;
         }
         if let Some(first) = lines.insert(line, number) {
             let entry = String::from_utf8_lossy(line).into_owned();

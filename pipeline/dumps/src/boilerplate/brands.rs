@@ -138,7 +138,10 @@ fn first_person(name: &str) -> &str {
                 _ => person,
             };
             // One role may stand behind several names. A comma may be in a name: `Kyser, Kay`.
-            return if person.matches(", ").count() > 1 { person.split(", ").next().unwrap_or(person) } else { person };
+            // A band's name may have several: `Earth, Wind & Fire`.
+            let is_list = person.matches(", ").count() > 1;
+            let is_name = ["&", "and", "Jr.", "Sr."].iter().any(|word| person.split(' ').any(|part| part == *word));
+            return if is_list && !is_name { person.split(", ").next().unwrap_or(person) } else { person };
         }
         from = open + length;
     }
@@ -182,6 +185,8 @@ mod tests {
             ("Petra Holm  (Composer),     Holm, Petra  (Composer)    Format: Audio CD", Some("Petra Holm")),
             ("Jorun Aske (Author)", Some("Jorun Aske")),
             ("Kyser, Kay  (Artist)    Format: Vinyl", Some("Kyser, Kay")),
+            ("Reed, Moss & Fern (Artist)", Some("Reed, Moss & Fern")),
+            ("Ek, Jo, Jr. (Author)", Some("Ek, Jo, Jr.")),
             ("Ann Bo, Cy Do, Ed Fo  (Actor)    Rated:    NR    Format: DVD", Some("Ann Bo")),
             ("Spanish Edition                        Jorun Aske (Author),  Per Ek (Translator)", Some("Jorun Aske")),
             (

@@ -43,10 +43,6 @@ impl<'t> FeatureIndex<'t> {
         Self { features }
     }
 
-    pub(crate) fn has_features(&self) -> bool {
-        !self.features.is_empty()
-    }
-
     /// Whether a clean category is none. Counts it if so. `list` is what is known of the list.
     pub(crate) fn is_no_category(&self, category: &str, list: &mut CategoryList, removals: &mut Removals) -> bool {
         let rule = if list.repeats_features && self.is_feature(category) {
@@ -109,8 +105,29 @@ fn is_of_clothing(category: &str) -> bool {
         && category.split(' ').nth(1).is_some_and(|word| !word.eq_ignore_ascii_case("off"));
     let category = without_stop(category);
     is_share
-        || category.to_ascii_lowercase().ends_with(" closure")
+        || is_closure(&category.to_ascii_lowercase())
         || CARE.iter().any(|known| category.eq_ignore_ascii_case(known))
+}
+
+/// Whether a label is the closure of a piece of clothing: `Zip closure`, but not `Wound Closure`.
+fn is_closure(label: &str) -> bool {
+    const CLOSURES: [&str; 14] = [
+        "buckle",
+        "button",
+        "drawstring",
+        "elastic",
+        "hook and eye",
+        "hook and loop",
+        "lace up",
+        "lace-up",
+        "magnetic",
+        "pull on",
+        "pull-on",
+        "snap",
+        "zip",
+        "zipper",
+    ];
+    label.strip_suffix(" closure").is_some_and(|kind| CLOSURES.contains(&kind))
 }
 
 fn is_sentence(category: &str) -> bool {

@@ -236,10 +236,19 @@ impl Scanner<'_> {
         let bytes = &self.text.as_bytes()[..limit];
         let mut depth = 0_usize;
         let mut at = from;
+        // Behind the last bracket that closed all others, and a space: text may follow there.
+        let mut closed = None;
         while at < limit {
             match bytes[at] {
                 b'(' | b'[' | b'{' => depth += 1,
-                b')' | b']' => depth = depth.saturating_sub(1),
+                b')' | b']' => {
+                    depth = depth.saturating_sub(1);
+                    let rest = &self.text[at + 1..limit];
+                    let words = rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+                    if depth == 0 && words {
+                        closed = Some(at + 1);
+                    }
+                }
                 b'}' => {
                     depth = depth.saturating_sub(1);
                     let rest = self.text[at + 1..limit].trim_start();
@@ -268,8 +277,11 @@ impl Scanner<'_> {
         }
         // A script that the page cut off.
         let line = line_end(self.text, from);
-        let is_cut = of_shop || depth == 0 && self.text[from..line].ends_with(')');
-        is_cut.then_some(line)
+        if of_shop {
+            // A statement without its semicolon ends at its last bracket.
+            return Some(closed.filter(|_| depth == 0).unwrap_or(line));
+        }
+        (depth == 0 && self.text[from..line].ends_with(')')).then_some(line)
     }
 }
 

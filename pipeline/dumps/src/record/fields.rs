@@ -20,9 +20,22 @@ pub(super) enum Field {
     Details,
     Related,
     /// A column of `related`, as `pandas.json_normalize` names it.
-    #[serde(rename = "related.also_bought", alias = "related.bought_together")]
+    #[serde(
+        rename = "related.also_bought",
+        alias = "related.bought_together",
+        alias = "related_also_bought",
+        alias = "related_bought_together",
+        alias = "also_bought"
+    )]
     RelatedComplements,
-    #[serde(rename = "related.also_viewed", alias = "related.buy_after_viewing")]
+    #[serde(
+        rename = "related.also_viewed",
+        alias = "related.buy_after_viewing",
+        alias = "related_also_viewed",
+        alias = "related_buy_after_viewing",
+        alias = "also_viewed",
+        alias = "buy_after_viewing"
+    )]
     RelatedSubstitutes,
     AlsoBuy,
     AlsoView,

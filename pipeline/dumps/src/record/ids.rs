@@ -257,8 +257,16 @@ impl<'a> Collector<'_, '_, 'a> {
     }
 
     fn associated(&mut self, id: Cow<'a, str>) {
-        if id.trim().contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '[' | ']' | '{' | '}' | '"')) {
+        let is_quote = |c| matches!(c, '\'' | '"');
+        let bare = id.trim().trim_matches(is_quote);
+        if ["N/A", "n/a", "none"].contains(&bare) {
+            return;
+        }
+        let is_foreign = |c: char| c.is_whitespace() || is_quote(c) || "<>[]{}/:".contains(c);
+        if bare.contains(is_foreign) {
             self.unread.add(UnreadReason::NotAProductId);
+        } else if bare.len() < id.trim().len() {
+            self.push(bare.to_owned().into());
         } else {
             self.push(id);
         }

@@ -200,3 +200,21 @@ fn variants_and_times() {
         .unwrap();
     }
 }
+
+#[test]
+fn relations_without_related_and_spellings_of_nothing() {
+    let line = r#"{"asin": "A1", "title": "\\N", "also_bought": ["X1"], "related_also_viewed": "'X2','X3'", "buy_after_viewing": ["N/A", "\\N"]}"#;
+    parse(line.as_bytes(), |record| {
+        let found: Vec<_> = record.associations.iter().map(|a| (a.relation.as_str(), a.other.as_ref())).collect();
+        assert_eq!(found, [("complement", "X1"), ("substitute", "X2"), ("substitute", "X3")]);
+        assert!(record.title.first().is_none() && record.unread.is_empty(), "{record:?}");
+    })
+    .unwrap();
+    let line =
+        r#"{"asin": "A1", "title": "Soap", "category": [], "main_cat": "All Beauty", "also_buy": ["http://x/B0"]}"#;
+    parse(line.as_bytes(), |record| {
+        assert_eq!(record.categories().collect::<Vec<_>>(), ["All Beauty"]);
+        assert!(record.associations.is_empty() && record.unread.len() == 1);
+    })
+    .unwrap();
+}

@@ -33,9 +33,9 @@ pub(super) enum Value<'a> {
 
 /// Spellings of a missing value by pandas, Python, SQL and JavaScript, as the whole of a string.
 ///
-/// `N/A`, `none` and `Unknown` are words of people, and stay.
+/// `N/A`, `none` and `Unknown` are words of people, and stay. `\N` is of Hive and MySQL.
 pub(super) fn is_missing(text: &str) -> bool {
-    matches!(text.trim(), "nan" | "NaN" | "None" | "null" | "NULL" | "<NA>" | "NaT")
+    matches!(text.trim(), "nan" | "NaN" | "None" | "null" | "NULL" | "<NA>" | "NaT" | "\\N" | "(null)" | "undefined")
 }
 
 impl<'a> Value<'a> {

@@ -82,7 +82,7 @@ fn values_of_details_without_ids_dates_and_ranks() {
         ("\n  Item model number: \n", "x"),
         ("Part Number", "FQ92000"),
         ("Manufacturer Part No.", "x"),
-        ("Product ID", "x"),
+        ("Product ID", "x7"),
         ("Date First Available", "September 17, 2019"),
         ("Release date", "2019"),
         ("Model Year", "2017"),
