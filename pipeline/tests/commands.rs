@@ -619,3 +619,24 @@ fn wrong_usage_ends_with_2() {
     let help = succeed(&mut pipeline(["run", "--help"]));
     assert!(help.contains("Folder of raw dumps"));
 }
+
+#[test]
+fn a_corpus_without_interactions_has_no_table_of_them_left() {
+    let review = br#"{"asin": "B01", "reviewerID": "A1", "reviewText": "Boils water.", "unixReviewTime": 1472688000}"#;
+    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER])), ("reviews.json", review)]);
+    assert!(raw.run(&[]).starts_with("exit 0"));
+    let tables = || -> Vec<String> {
+        ["out/corpus", "out/.made/corpus"]
+            .iter()
+            .flat_map(|folder| fs::read_dir(raw.path(folder)).unwrap())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("interactions"))
+            .collect()
+    };
+    assert_eq!(tables().len(), 2);
+    // What a killed run leaves behind is removed, too.
+    fs::write(raw.path("out/.made/corpus/interactions-00000.parquet.json.0123456789abcdef.tmp"), "{").unwrap();
+    let said = raw.run(&["--no-interactions"]);
+    assert!(said.starts_with("exit 0") && said.contains("again: --no-interactions has changed"), "{said}");
+    assert_eq!(tables(), [""; 0]);
+}

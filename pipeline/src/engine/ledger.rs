@@ -31,7 +31,7 @@ const COUNTS: &str = "ebert.counts";
 /// other file belongs to the user and is never removed.
 pub(crate) fn is_table(name: &str) -> bool {
     let number = |stem: &str| name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".parquet");
-    ["products", "reviews", "associations", "pairs"]
+    ["products", "reviews", "interactions", "associations", "pairs"]
         .into_iter()
         .filter_map(number)
         .any(|number| number.len() == 5 && number.bytes().all(|b| b.is_ascii_digit()))
