@@ -23,7 +23,7 @@ use pipeline::{
     settings::{Settings, StepSettings},
     text::{Document, Encoder, Tokenizer, nouns::NounFinder, segment::cut},
 };
-use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TokenRange, create_segments};
+use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TextId, TokenRange, create_segments};
 
 /// CPU seconds of this process so far.
 fn cpu_seconds() -> f64 {
@@ -330,8 +330,9 @@ fn write(documents: &[Document], spans: &[Vec<Occurrence>], pool: &Pool, table: 
                 }));
                 segments.push(&Segment {
                     document: DocumentId::new(number as u64),
+                    text_id: TextId::new(number as u64),
                     product: Some("B000000000"),
-                    segment: segment as u16,
+                    segment: segment as u32,
                     input_ids: &document.ids[tokens.clone()],
                     phrases: &phrases,
                     noun_phrases: &[],
