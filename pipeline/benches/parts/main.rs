@@ -320,7 +320,9 @@ fn write(documents: &[Document], spans: &[Vec<Occurrence>], pool: &Pool, table: 
     for (chunk, spans) in documents.chunks(2_000).zip(spans.chunks(2_000)) {
         let mut segments = SegmentBuilder::default();
         for (number, (document, found)) in chunk.iter().zip(spans).enumerate() {
-            for (segment, tokens) in cut(&document.first_tokens, found.iter().map(|s| s.start..s.end), 254).iter().enumerate() {
+            for (segment, tokens) in
+                cut(&document.first_tokens, found.iter().map(|s| s.start..s.end), 254).iter().enumerate()
+            {
                 phrases.clear();
                 let inside = found.iter().filter(|s| s.start as usize >= tokens.start && s.end as usize <= tokens.end);
                 phrases.extend(inside.filter_map(|s| {
