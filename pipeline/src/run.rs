@@ -267,10 +267,7 @@ impl<'a> Run<'a> {
             return Err(ShardError::Unfinished { missing, planned, out, tasks: None }.into());
         }
         let (counts, outcome) = pairs::make(self.settings, &shards, graph, &mut self.hashes, &self.progress)?;
-        let dropped = counts.dropped.iter().map(|(reason, n)| format!("{} left out ({reason})", thousands(*n)));
-        let holds =
-            std::iter::once(format!("{} pairs", thousands(counts.rows))).chain(dropped).collect::<Vec<_>>().join("   ");
-        self.step("pairs", &holds, "shards", &outcome)?;
+        self.step("pairs", &counts.described(), "shards", &outcome)?;
         Ok(())
     }
 

@@ -70,6 +70,10 @@ pub struct Settings {
     /// How often each pair is written, each time with another negative
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub draws: u64,
+    /// Which products the negative of a pair is drawn from: `random`, all with an association; `category`, those in the
+    /// anchor's most specific category with at least 8 that are possible, and all if no category has as many
+    #[arg(long, value_enum, default_value_t)]
+    pub negatives: Negatives,
     /// MiB of raw text between two checkpoints of the corpus step; tests lower it
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 30), hide = true)]
     pub checkpoint_mib: u64,
@@ -116,6 +120,23 @@ pub enum Copies {
     Keep,
 }
 
+/// Which products negatives are drawn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Negatives {
+    #[default]
+    Random,
+    Category,
+}
+
+impl From<Negatives> for manifest::Negatives {
+    fn from(negatives: Negatives) -> Self {
+        match negatives {
+            Negatives::Random => Self::Random,
+            Negatives::Category => Self::Category,
+        }
+    }
+}
+
 impl From<Copies> for manifest::Copies {
     fn from(copies: Copies) -> Self {
         match copies {
@@ -143,8 +164,9 @@ impl Settings {
     pub(crate) fn shard_options(&self) -> ShardOptions {
         let nouns = self.finds_nouns();
         let tagger = nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
-        let (max_per_product, draws, copies) = (self.max_per_product, self.draws, self.copies.into());
-        ShardOptions { nouns, tagger, max_per_product, draws, copies }
+        let (max_per_product, draws) = (self.max_per_product, self.draws);
+        let (negatives, copies) = (self.negatives.into(), self.copies.into());
+        ShardOptions { nouns, tagger, max_per_product, draws, negatives, copies }
     }
 }
 

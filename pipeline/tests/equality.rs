@@ -18,7 +18,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &str| folder.path().join(name);
     for threads in ["1", "2", "5"] {
-        run_into(&out(threads), &["--threads", threads]);
+        run_into(&out(threads), &["--threads", threads, "--negatives", "category"]);
         assert_same(&out("1"), &out(threads), threads);
     }
 }
@@ -72,7 +72,7 @@ fn tasks_are_one_run(folder: &Path, arguments: &[String]) {
 #[test]
 fn any_number_of_tasks_gives_the_bytes_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
-    tasks_are_one_run(folder.path(), &[]);
+    tasks_are_one_run(folder.path(), &["--negatives".to_owned(), "category".to_owned()]);
 }
 
 #[test]
@@ -163,7 +163,9 @@ fn a_change_makes_the_affected_steps_again_and_no_others() {
             vec!["--seed", "1", "--min-score", "0.7", "--max-per-product", "8"],
             vec!["pairs", "shards"],
         ),
-        ("shorter segments", vec!["--max-tokens", "128"], vec!["pool", "pairs", "shards"]),
+        ("negatives of the category", vec!["--negatives", "category"], vec!["pool", "pairs", "shards"]),
+        ("any negatives", vec![], vec!["pairs", "shards"]),
+        ("shorter segments", vec!["--max-tokens", "128"], vec!["pairs", "shards"]),
         ("back", vec![], vec!["pairs", "shards"]),
         ("another limit", vec!["--max-unreadable", "0.5"], vec![]),
     ] {

@@ -4,7 +4,7 @@
 mod support;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::Path,
 };
 
@@ -17,7 +17,7 @@ use pipeline::{
 };
 use proptest::prelude::*;
 use schemas::{
-    CorpusTextRows, GraphEdgeRows, Manifest, SegmentRows, TextId,
+    CorpusProductRows, CorpusTextRows, GraphEdgeRows, Manifest, SegmentRows, TextId,
     manifest::{CorpusBody, GraphBody, PoolBody, ShardsBody},
     open_corpus_products, open_corpus_reviews, open_graph_edges, open_pairs, open_segments,
     store::verify_file,
@@ -466,6 +466,87 @@ fn check_pairs(out: &Path, wanted: u64) {
     }
     assert_eq!(rows, wanted);
     assert!(rows < 1000 || (0.45..0.55).contains(&(forward as f64 / rows as f64)), "directions are drawn");
+}
+
+/// Each negative is from the first category of the anchor in which at least 8 products are possible, by comparing the
+/// paths of all products. Gives the pairs by category.
+fn check_negatives_of_categories(out: &Path) -> BTreeMap<String, u64> {
+    let mut paths: HashMap<String, Vec<String>> = HashMap::new();
+    for bucket in 0.. {
+        let path = out.join(format!("corpus/products-{bucket:05}.parquet"));
+        if !path.exists() {
+            break;
+        }
+        for rows in open_corpus_products(&path).unwrap().read::<CorpusProductRows>(1000) {
+            for product in rows.unwrap().iter() {
+                let categories = product.categories.iter().map(|&name| name.to_owned()).collect();
+                paths.insert(product.product_id.to_owned(), categories);
+            }
+        }
+    }
+    let mut neighbors: HashMap<String, HashSet<String>> = HashMap::new();
+    for rows in open_graph_edges(&out.join("graph/associations.parquet")).unwrap().read::<GraphEdgeRows>(1000) {
+        for edge in rows.unwrap().iter().map(Result::unwrap) {
+            neighbors.entry(edge.product_a.to_owned()).or_default().insert(edge.product_b.to_owned());
+            neighbors.entry(edge.product_b.to_owned()).or_default().insert(edge.product_a.to_owned());
+        }
+    }
+    // The text and the ids of every product of the graph that the shards hold.
+    let mut segments: HashMap<String, (TextId, Vec<u16>)> = HashMap::new();
+    for bucket in 0.. {
+        let path = out.join(format!("shards/products-{bucket:05}.parquet"));
+        if !path.exists() {
+            break;
+        }
+        for rows in open_segments(&path).unwrap().read::<schemas::SegmentTokenRows>(1000) {
+            for row in rows.unwrap().iter().filter(|row| row.segment == 0 && !row.input_ids.is_empty()) {
+                let product = row.product.unwrap();
+                if neighbors.contains_key(product) {
+                    segments.insert(product.to_owned(), (row.text_id, row.input_ids.to_vec()));
+                }
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    let table = open_pairs(&out.join("shards/pairs-00000.parquet")).unwrap();
+    for batch in table.batches(1000, None) {
+        let pairs = schemas::PairRows::new(&batch.unwrap());
+        for pair in (0..pairs.len()).map(|row| pairs.get(row).unwrap()) {
+            let path = &paths[pair.anchor.product];
+            let common = |other: &str| path.iter().zip(&paths[other]).take_while(|(a, b)| a == b).count();
+            let mut possible = vec![0usize; path.len() + 1];
+            for (product, (text, ids)) in &segments {
+                let alike = |side: &schemas::PairProduct<'_>| side.text_id == *text || side.input_ids == ids.as_slice();
+                let neighbor = neighbors[pair.anchor.product].contains(product);
+                if product != pair.anchor.product && !neighbor && !alike(&pair.anchor) && !alike(&pair.neighbor) {
+                    possible[..=common(product)].iter_mut().for_each(|products| *products += 1);
+                }
+            }
+            let depth = (1..=path.len()).rev().find(|&depth| possible[depth] >= 8);
+            let from = depth.map_or("random".to_owned(), |depth| match path.len() - depth {
+                0 => "leaf".to_owned(),
+                above => format!("up_{above}"),
+            });
+            assert!(
+                common(pair.negative.product) >= depth.unwrap_or(0),
+                "{from}: {:?} {path:?}",
+                pair.negative.product
+            );
+            *found.entry(from).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn negatives_of_a_category_are_exact() {
+    let out = tempfile::tempdir().unwrap();
+    let said = succeed(pipeline(["run", "--negatives", "category"]).arg("--out").arg(out.path()));
+    let shards = Manifest::<ShardsBody>::read(&out.path().join("shards")).unwrap();
+    check_pairs(out.path(), shards.body.counts.pairs);
+    let found = check_negatives_of_categories(out.path());
+    assert_eq!(found, shards.body.counts.negatives, "{said}");
+    assert!(found.len() > 1 && said.contains("negatives leaf "), "{said}");
 }
 
 #[test]

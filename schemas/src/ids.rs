@@ -93,7 +93,7 @@ fn letters_and_digits(text: &str) -> Vec<u8> {
     let mut plain = vec![0; bytes.len() + bytes.len() / 2 + 4];
     let (mut from, mut to) = (0, 0);
     loop {
-        let run = bytes[from..].iter().position(|byte| !byte.is_ascii()).unwrap_or(bytes.len() - from);
+        let run = ascii_run(&bytes[from..]);
         for &byte in &bytes[from..from + run] {
             // Written always, and kept or overwritten: no branch that depends on the text.
             plain[to] = LOWER[usize::from(byte)];
@@ -108,6 +108,15 @@ fn letters_and_digits(text: &str) -> Vec<u8> {
     }
     plain.truncate(to);
     plain
+}
+
+/// The number of ASCII bytes at the start.
+fn ascii_run(bytes: &[u8]) -> usize {
+    // `is_ascii` of a block is vectorised, and most text has few other bytes.
+    const BLOCK: usize = 64;
+    let blocks = bytes.chunks_exact(BLOCK).take_while(|block| block.is_ascii()).count() * BLOCK;
+    let rest = &bytes[blocks..];
+    blocks + rest.iter().position(|byte| !byte.is_ascii()).unwrap_or(rest.len())
 }
 
 /// The lower case of ASCII letters, digits as they are, and 0 for all else.

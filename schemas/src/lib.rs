@@ -116,9 +116,10 @@ mod task;
 pub use corpus::{
     CorpusAssociation, CorpusAssociationBuilder, CorpusAssociationRows, CorpusInteraction, CorpusInteractionBuilder,
     CorpusInteractionRows, CorpusNameRows, CorpusProduct, CorpusProductBuilder, CorpusProductRows, CorpusReview,
-    CorpusReviewBuilder, CorpusReviewRows, CorpusText, CorpusTextRows, create_corpus_associations,
-    create_corpus_interactions, create_corpus_products, create_corpus_reviews, open_corpus_associations,
-    open_corpus_interactions, open_corpus_products, open_corpus_reviews,
+    CorpusReviewBuilder, CorpusReviewRows, CorpusText, CorpusTextRows, ProductCategories, ProductCategoryRows,
+    ProductTextIdRows, create_corpus_associations, create_corpus_interactions, create_corpus_products,
+    create_corpus_reviews, open_corpus_associations, open_corpus_interactions, open_corpus_products,
+    open_corpus_reviews,
 };
 pub use draw::Draws;
 pub use failure::{explain, in_a_line};

@@ -61,10 +61,10 @@ mod white_space;
 
 pub use amazon::is_script;
 pub(crate) use elements::is_element;
+pub(crate) use entities::unescape;
 
 use amazon::strip_references;
 use encoding::repair_encoding;
-use entities::unescape;
 use markup::strip_markup;
 use white_space::{Breaks, tidy};
 
@@ -86,6 +86,33 @@ pub fn clean(raw: &str, out: &mut String) {
 /// As [`clean`], but on one line: a line break becomes one space.
 pub fn clean_line(raw: &str, out: &mut String) {
     clean_field(raw, Breaks::Join, out);
+}
+
+/// As [`clean_line`], for names. A name that is a picture is the text in place of the picture:
+/// `main_cat` of the 2018 dump may be `<img src="…" alt="AMAZON FASHION"/>`.
+pub(crate) fn clean_name(raw: &str, out: &mut String) {
+    let start = out.len();
+    clean_line(raw, out);
+    if out.len() == start && memchr2(b'<', b'&', raw.as_bytes()).is_some() {
+        let plain = unescape(Cow::Borrowed(raw));
+        clean_line(text_of_image(&plain).unwrap_or_default(), out);
+    }
+}
+
+/// The text in place of the first picture: the value of `alt`.
+fn text_of_image(markup: &str) -> Option<&str> {
+    let lower = markup.to_ascii_lowercase();
+    let tag = lower.find("<img")?;
+    let value = tag
+        + lower[tag..]
+            .match_indices("alt=")
+            .find(|(at, _)| {
+                lower[tag..tag + at].ends_with(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\''))
+            })?
+            .0
+        + "alt=".len();
+    let quote = markup[value..].chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    markup[value + 1..].split_once(quote).map(|(text, _)| text)
 }
 
 /// Returns whether the text has settled, so that another round would change nothing.

@@ -13,7 +13,7 @@ use super::{
         CategoryList, FeatureIndex, Field, Items, is_excerpt, is_notice, is_switch, may_hold_code, rating_headline,
         strip_code, strip_media_notices, undecorated,
     },
-    clean::{clean, clean_line, is_script},
+    clean::{clean, clean_line, clean_name, is_script},
 };
 
 /// Makes the documents of records. Its buffers are reused from record to record.
@@ -98,7 +98,7 @@ impl DocumentBuilder {
         }
         self.brand.clear();
         let raw = record.brand().unwrap_or_default();
-        clean_line(raw, &mut self.brand);
+        clean_name(raw, &mut self.brand);
         strip_code_of_line(&mut self.brand, &mut self.removals);
         let brand = undecorated(&self.brand, raw, &mut self.removals);
         ProductDocument {

@@ -171,7 +171,7 @@
 #![forbid(unsafe_code)]
 
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.
-pub const RULES: u32 = 3;
+pub const RULES: u32 = 4;
 
 mod boilerplate;
 pub mod clean;

@@ -4,8 +4,8 @@
 //! table's bucket. The workers share the row groups of a bucket.
 use arrow_array::RecordBatch;
 use schemas::{
-    CorpusText, CorpusTextRows, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task, TokenRange,
-    create_segments,
+    CorpusText, CorpusTextRows, FileEntry, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task,
+    TokenRange, create_segments,
     manifest::{CorpusBody, MANIFEST, SegmentCounts},
     store::{self, TableWriter},
 };
@@ -69,6 +69,11 @@ pub struct PlannedShard {
 }
 
 impl PlannedShard {
+    /// Its table in `corpus/`.
+    pub(crate) fn corpus_table(&self) -> &FileEntry {
+        &self.table.entry
+    }
+
     /// The record of the shard in the ledger, if it exists with the same content.
     pub(crate) fn finished(
         &self,

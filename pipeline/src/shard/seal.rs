@@ -57,6 +57,7 @@ pub fn make(
         Some((files, made)) => {
             counts.pairs = made.rows;
             counts.pairs_dropped = made.dropped;
+            counts.negatives = made.negatives;
             entries.extend(files);
         }
         None => missing.push(pairs::name_of(0)),

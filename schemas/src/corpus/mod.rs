@@ -17,7 +17,9 @@ pub use product::{
     CorpusProduct, CorpusProductBuilder, CorpusProductRows, columns as corpus_products, create_corpus_products,
     open_corpus_products,
 };
-pub use projection::{CorpusNameRows, CorpusText, CorpusTextRows};
+pub use projection::{
+    CorpusNameRows, CorpusText, CorpusTextRows, ProductCategories, ProductCategoryRows, ProductTextIdRows,
+};
 pub use review::{
     CorpusReview, CorpusReviewBuilder, CorpusReviewRows, columns as corpus_reviews, create_corpus_reviews,
     open_corpus_reviews,

@@ -203,7 +203,7 @@ impl CorpusProductRows {
 }
 
 /// The texts of one list.
-fn texts_of(lists: &ListArray, row: usize) -> Vec<&str> {
+pub(super) fn texts_of(lists: &ListArray, row: usize) -> Vec<&str> {
     let (offsets, values) = (lists.value_offsets(), lists.values().as_string::<i32>());
     (offsets[row] as usize..offsets[row + 1] as usize).map(|at| values.value(at)).collect()
 }

@@ -3,6 +3,7 @@ use arrow_array::{
     Array, ArrayRef, ListArray, RecordBatch, StringArray, UInt64Array, cast::AsArray, types::UInt64Type,
 };
 
+use super::product::texts_of;
 use crate::{
     DocumentId, TextId,
     rows::{Rows, column, optional, texts},
@@ -131,6 +132,64 @@ impl CorpusNameRows {
     /// The attributes of all products, one after another.
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
         self.attributes.iter().flat_map(concatenated)
+    }
+}
+
+/// The ids of a batch of products and of their texts.
+#[derive(Debug)]
+pub struct ProductTextIdRows {
+    products: StringArray,
+    text_ids: UInt64Array,
+}
+
+impl Rows for ProductTextIdRows {
+    const COLUMNS: &'static [&'static str] = &["product_id", "text_id"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        let text_ids = column(batch, "text_id").as_primitive::<UInt64Type>().clone();
+        Self { products: texts(batch, "product_id"), text_ids }
+    }
+}
+
+impl ProductTextIdRows {
+    /// The id of the document and of its text, of all rows.
+    pub fn iter(&self) -> impl Iterator<Item = (DocumentId, TextId)> {
+        let row = |row| (DocumentId::of_product(self.products.value(row)), TextId::new(self.text_ids.value(row)));
+        (0..self.products.len()).map(row)
+    }
+}
+
+/// The categories of a batch of products.
+#[derive(Debug)]
+pub struct ProductCategoryRows {
+    products: StringArray,
+    categories: ListArray,
+}
+
+/// The categories of a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductCategories<'a> {
+    /// The product.
+    pub product_id: &'a str,
+    /// All categories of its record, from the most general one, each once.
+    pub categories: Vec<&'a str>,
+}
+
+impl Rows for ProductCategoryRows {
+    const COLUMNS: &'static [&'static str] = &["product_id", "categories"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        Self { products: texts(batch, "product_id"), categories: column(batch, "categories").as_list::<i32>().clone() }
+    }
+}
+
+impl ProductCategoryRows {
+    /// All rows.
+    pub fn iter(&self) -> impl Iterator<Item = ProductCategories<'_>> {
+        (0..self.products.len()).map(|row| ProductCategories {
+            product_id: self.products.value(row),
+            categories: texts_of(&self.categories, row),
+        })
     }
 }
 

@@ -22,7 +22,9 @@ pub use self::{
     corpus::{Copies, CorpusBody, CorpusCounts, CorpusOptions, Place, RawFile, RemovedText, SkippedFile},
     graph::GraphBody,
     pool::{MinedPool, PoolBody, PoolSource},
-    shards::{PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, Shares, TokenizerEntry},
+    shards::{
+        Negatives, PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, Shares, TokenizerEntry,
+    },
 };
 
 /// The version of all stored tables and manifests.

@@ -88,11 +88,26 @@ pub struct ShardOptions {
     pub max_per_product: u64,
     /// How often the pairs are repeated, with new negatives.
     pub draws: u64,
+    /// Which products negatives are drawn from.
+    #[serde(default)]
+    pub negatives: Negatives,
     /// What became of reviews with the text of an earlier one.
     pub copies: Copies,
     /// The tagger and chunker that looked for noun phrases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tagger: Option<Hash>,
+}
+
+/// Which products the negative of a pair is drawn from. It is never the anchor, one of its neighbors,
+/// or a product with the text of the anchor or the neighbor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Negatives {
+    /// All products with an association.
+    #[default]
+    Random,
+    /// Those of them in the anchor's most specific category that has enough.
+    Category,
 }
 
 /// The file of resolved options.
@@ -194,6 +209,10 @@ pub struct ShardCounts {
     pub pairs: u64,
     /// Associations that gave no pair, by reason.
     pub pairs_dropped: Counts,
+    /// With [`Negatives::Category`]: rows of pairs by the category that their negative was drawn from.
+    /// `leaf` is the anchor's most specific one, `up_1` the one above it, and `random` is none.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub negatives: Counts,
     /// Records of the corpus step that are not in the corpus, by reason.
     pub rejected: Counts,
 }

@@ -37,6 +37,34 @@ const ROLES: &str = "\
 /// Words that may stand before a role: `(Series Editor)`.
 const ROLE_MODIFIERS: [&str; 8] = ["series", "cover", "co", "consultant", "guest", "general", "executive", "managing"];
 
+/// What stands before and behind the name in a link of the page, in its languages. Case does not count.
+const LINKS: [(&str, &[&str]); 10] = [
+    ("Visit Amazon's ", &[" Page", " Pages", " Store"]),
+    ("Visit Amazon’s ", &[" Page", " Pages", " Store"]),
+    ("Visit the ", &[" Store", " Stores", " Storefront", " Page", " Shop"]),
+    ("Shop the ", &[" Store", " Stores", " Storefront", " Shop"]),
+    ("Besuche den ", &["-Store", " Store", "-Shop"]),
+    ("Besuchen Sie den ", &["-Store", " Store", "-Shop"]),
+    ("Visiter la boutique ", &[""]),
+    ("Visita la tienda de ", &[""]),
+    ("Visita lo Store di ", &[""]),
+    ("Visite a loja ", &[""]),
+];
+
+/// Labels before a name. Case does not count.
+const LABELS: [&str; 10] = [
+    "Brand:",
+    "Brand :",
+    "Brands:",
+    "Brand Name:",
+    "Manufacturer:",
+    "Marke:",
+    "Marca:",
+    "Marque:",
+    "Marque :",
+    "Merk:",
+];
+
 /// The name in a clean `brand`, of which `raw` is the form in the record. `None` if it names
 /// nobody.
 pub(crate) fn undecorated<'b>(brand: &'b str, raw: &str, removals: &mut Removals) -> Option<&'b str> {
@@ -63,15 +91,13 @@ fn is_placeholder(name: &str) -> bool {
 
 fn bare_name<'b>(brand: &'b str, raw: &str) -> &'b str {
     let mut name = brand;
-    if let Some(inner) = name.strip_prefix("Visit Amazon's ").and_then(|rest| rest.strip_suffix(" Page")) {
+    if let Some(inner) = linked(name) {
         name = inner;
-    } else if let Some(inner) = name.strip_prefix("Visit the ").and_then(|rest| rest.strip_suffix(" Store")) {
-        name = inner;
-    } else if let Some(inner) = name.strip_prefix("Brand: ") {
-        name = inner;
-    } else if let Some(inner) = name.strip_prefix("by ") {
+    } else if let Some(inner) = LABELS.iter().find_map(|label| without_prefix(name, label)) {
+        name = inner.trim_start();
+    } else if let Some(inner) = without_prefix(name, "by ") {
         // `by Terry` is a brand. The page has a line break behind its own `by`.
-        let gap = raw.trim_start().strip_prefix("by").unwrap_or_default();
+        let gap = without_prefix(raw.trim_start(), "by").unwrap_or_default();
         if gap.starts_with(char::is_whitespace) && gap.len() - gap.trim_start().len() > 1 {
             name = inner;
         }
@@ -97,6 +123,27 @@ fn bare_name<'b>(brand: &'b str, raw: &str) -> &'b str {
         }
     }
     name
+}
+
+/// The name in the text of a link: `Visit the … Store`.
+fn linked(name: &str) -> Option<&str> {
+    LINKS.iter().find_map(|(before, after)| {
+        let rest = without_prefix(name, before)?;
+        let inner = after.iter().find_map(|end| without_suffix(rest, end))?;
+        (!inner.is_empty()).then_some(inner)
+    })
+}
+
+/// The text behind `prefix`, in any case.
+fn without_prefix<'b>(name: &'b str, prefix: &str) -> Option<&'b str> {
+    let start = name.get(..prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then(|| &name[prefix.len()..])
+}
+
+/// The text before `suffix`, in any case.
+fn without_suffix<'b>(name: &'b str, suffix: &str) -> Option<&'b str> {
+    let at = name.len().checked_sub(suffix.len())?;
+    name.get(at..)?.eq_ignore_ascii_case(suffix).then(|| &name[..at])
 }
 
 /// The text before a label, which must begin a word.
@@ -166,11 +213,11 @@ fn is_roles(roles: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clean::clean_line;
+    use crate::clean::clean_name;
 
     fn name(raw: &str) -> Option<String> {
         let mut clean = String::new();
-        clean_line(raw, &mut clean);
+        clean_name(raw, &mut clean);
         undecorated(&clean, raw, &mut Removals::default()).map(str::to_owned)
     }
 
@@ -181,6 +228,23 @@ mod tests {
             ("Visit the Grevlund Store", Some("Grevlund")),
             ("Brand: Grevlund", Some("Grevlund")),
             ("by\n    \n    Grevlund", Some("Grevlund")),
+            ("By\n    Grevlund", Some("Grevlund")),
+            ("visit the Grevlund store", Some("Grevlund")),
+            ("VISIT THE GREVLUND STORES", Some("GREVLUND")),
+            ("Visit the Grevlund Storefront", Some("Grevlund")),
+            ("Shop the Grevlund Store", Some("Grevlund")),
+            ("Visit Amazon’s Orla Vendrik Page", Some("Orla Vendrik")),
+            ("visit amazon's Orla Vendrik page", Some("Orla Vendrik")),
+            ("BRAND: Grevlund", Some("Grevlund")),
+            ("Brand : Grevlund", Some("Grevlund")),
+            ("Brands:Grevlund", Some("Grevlund")),
+            ("brand name: Grevlund", Some("Grevlund")),
+            ("Besuche den Grevlund-Store", Some("Grevlund")),
+            ("Visiter la boutique Grevlund", Some("Grevlund")),
+            ("Marque : Grevlund", Some("Grevlund")),
+            ("Brand: Generic", None),
+            ("Brand:", None),
+            (r#"<img src="g.png" alt="Grevlund"/>"#, Some("Grevlund")),
             ("The Low Tides   Format: Audio CD", Some("The Low Tides")),
             ("Petra Holm  (Composer),     Holm, Petra  (Composer)    Format: Audio CD", Some("Petra Holm")),
             ("Jorun Aske (Author)", Some("Jorun Aske")),
@@ -214,6 +278,11 @@ mod tests {
         }
         for raw in [
             "by Terry",
+            "By Terry",
+            "Shop the Look",
+            "The Store",
+            "Visit the Store",
+            "Brand Manufacturers",
             "Generic Surplus",
             "Unknown Mortal Orchestra",
             "ACTAVIS - OTC PRODUCTS (E3)",

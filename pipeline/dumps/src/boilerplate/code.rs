@@ -45,7 +45,7 @@ const OF_THE_SHOP: [&str; 16] = [
 ];
 
 /// Beginnings of statements of any script.
-const OF_SCRIPTS: [&str; 16] = [
+const OF_SCRIPTS: [&str; 24] = [
     "function(",
     "(function(",
     "!function(",
@@ -56,12 +56,33 @@ const OF_SCRIPTS: [&str; 16] = [
     "if (document.",
     "if(document.",
     "jQuery(",
+    "jQuery.",
+    "$('",
+    "$(\"",
+    "$.ajax(",
+    "$.each(",
+    "$.getJSON(",
+    "setTimeout(",
+    "setInterval(",
     "$(document)",
     "$(window)",
     "$(function",
     "try {",
     "try{",
     "//<![CDATA[",
+];
+
+/// Beginnings of statements that may stand behind a sentence, if the statements end the line.
+const BEHIND_A_SENTENCE: [&str; 9] = [
+    "$(document).",
+    "$(window).",
+    "$(function",
+    "$('",
+    "$(\"",
+    "jQuery(",
+    "(function(",
+    "document.getElementById(",
+    "window.onload",
 ];
 
 /// Properties of style sheets, up to the first hyphen.
@@ -72,7 +93,8 @@ const PROPERTIES: &str = "\
     table text top transform transition user vertical visibility white width word z zoom";
 
 /// Literals of which each script without a brace holds one.
-pub(super) const CODE_TRIGGERS: [&str; 4] = ["getTime()", "P.when(", "uet(", "document.write("];
+pub(super) const CODE_TRIGGERS: [&str; 10] =
+    ["getTime()", "P.when(", "uet(", "document.write(", "getElement", "jQuery", "$('.", "$('#", "$(\".", "$(\"#"];
 
 /// Whether text may hold code.
 pub(crate) fn may_hold_code(text: &str) -> bool {
@@ -198,13 +220,15 @@ impl Scanner<'_> {
     fn scripts(&mut self, at: usize) -> Option<(Rule, Range<usize>)> {
         let line = &self.text[at..line_end(self.text, at)];
         // The place inside the line where the shop's script begins.
-        let inside = OF_THE_SHOP.iter().filter_map(|word| {
+        let behind_a_sentence = |word: &&str| {
             let found = memmem::find(line.as_bytes(), word.as_bytes())?;
             let before = line[..found].trim_end_matches(' ');
             (before.is_empty() || before.len() < found && before.ends_with(['.', '!', '?', ';', '}', ')']))
                 .then_some(found)
-        });
-        let start = at + inside.min().or_else(|| begins_script(line).then_some(0))?;
+        };
+        let inside = OF_THE_SHOP.iter().filter_map(behind_a_sentence).min();
+        let any = || BEHIND_A_SENTENCE.iter().filter_map(behind_a_sentence).min();
+        let start = at + inside.or_else(|| begins_script(line).then_some(0)).or_else(any)?;
         let mut end = start;
         let mut is_of_shop = false;
         loop {
@@ -408,6 +432,14 @@ mod tests {
             ("function go(a) {\nreturn a;\n}\nSoap", "Soap"),
             ("(function(f) { f(); }(window));\nSoap", "Soap"),
             ("$(document).ready(function(){ $('#a').hide(); });\nSoap", "Soap"),
+            ("Soft cotton. $(document).ready(function(){ $('#a').hide(); });\nSoap", "Soft cotton.\nSoap"),
+            ("Soft cotton! jQuery('.a').on('click', function() { go(); });", "Soft cotton!"),
+            ("$('.a').hide();\nSoap", "Soap"),
+            ("jQuery.noConflict();\nSoap", "Soap"),
+            ("document.getElementById('a').innerHTML = 'b';\nSoap", "Soap"),
+            ("Soap.\n(function($) { $('.a').hide(); })(jQuery);", "Soap."),
+            ("setTimeout(function() { go(); }, 100);\nSoap", "Soap"),
+            ("$.ajax({ url: '/a' });\nSoap", "Soap"),
             ("{ \"language_tag\": \"en_US\", \"value\": \"Undyed linen.\" }", "Undyed linen."),
             ("{ \"language_tag\": \"en_US\", \"value\": \"a\\nb\", \"marketplace_id\": \"A\" }\nSoap", "a\nb\nSoap"),
         ] {
@@ -438,6 +470,11 @@ mod tests {
             "{ \"language_tag\": \"en_US\" }",
             "{ \"language_tag\": \"en_US\", \"value\": \"x",
             "I said uet( once",
+            "jQuery in Action explains $('#id') and {braces}.",
+            "First things first. $(document).ready() runs your function when the page is there.",
+            "jQuery. The book that {everyone} reads.",
+            "jQuery (third edition) is {new}",
+            "$.50 off {each}",
             "{}",
             "",
         ] {

@@ -14,7 +14,7 @@ const TITLE_CASE: [&str; 16] = [
 /// By the HTML rule for attributes, a name without its `;` counts only when no letter, digit or `=`
 /// follows. The rule for text would turn `black&regular` into `black®ular`, and `&copy=1` of a
 /// link into `©=1`.
-pub(super) fn unescape(text: Cow<'_, str>) -> Cow<'_, str> {
+pub(crate) fn unescape(text: Cow<'_, str>) -> Cow<'_, str> {
     // Most `&` stand between spaces. This test is several times faster than `htmlize`.
     let bytes = text.as_bytes();
     let may_begin = |at: usize| bytes.get(at + 1).is_some_and(|&next| next == b'#' || next.is_ascii_alphanumeric());

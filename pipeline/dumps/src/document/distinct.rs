@@ -2,7 +2,7 @@
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::clean::clean_line;
+use crate::clean::clean_name;
 
 /// A set of short strings in order of insertion, in one allocation.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl DistinctStrings {
     /// Cleans and trims a string and inserts it, unless it is empty or known.
     pub(super) fn insert_cleaned(&mut self, raw: &str, trim: impl Fn(&str) -> &str) {
         let start = self.text.len();
-        clean_line(raw, &mut self.text);
+        clean_name(raw, &mut self.text);
         let kept = trim(&self.text[start..]).len();
         self.text.truncate(start + kept);
         let Self { text, ends, known } = self;

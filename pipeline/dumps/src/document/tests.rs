@@ -331,3 +331,28 @@ fn time_is_linear() {
         assert!(start.elapsed().as_secs() < 10, "{piece:?} on lines: {:?}", start.elapsed());
     }
 }
+
+#[test]
+fn a_category_that_is_a_picture_is_the_text_in_its_place() {
+    for (category, wanted) in [
+        (
+            r#"<img src="https://x/logo._CB4_.png" class="nav-categ-image" alt="AMAZON FASHION"/>"#,
+            &["AMAZON FASHION"][..],
+        ),
+        (r#"<a href='/x'><IMG ALT='Tea &amp; Cups' src=x></a>"#, &["Tea & Cups"]),
+        ("&lt;img src=&quot;x&quot; alt=&quot;Tea&quot;/&gt;", &["Tea"]),
+        (r#"<img src="x" alt="Tea">Cups"#, &["Cups"]),
+        (r#"<img src="x.png?alt=1">"#, &[]),
+        (r#"<img src="x" alt="">"#, &[]),
+    ] {
+        let line =
+            serde_json::json!({ "asin": "B0", "title": "Cup", "main_cat": category, "also_buy": [] }).to_string();
+        let mut builder = DocumentBuilder::default();
+        crate::parse(line.as_bytes(), |record| {
+            let product = builder.product(record);
+            assert_eq!(product.categories().collect::<Vec<_>>(), wanted, "{category}");
+            assert_eq!(product.text, "Cup");
+        })
+        .unwrap();
+    }
+}

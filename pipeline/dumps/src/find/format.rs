@@ -12,6 +12,8 @@ pub struct Format {
 pub(super) enum ToDo {
     /// A command on the file, which stands in it as `FILE`.
     Command(&'static str),
+    /// A command on the file that decompresses it, unless `tar` can.
+    Decompress(&'static str),
     /// A query of DuckDB, in which the file stands as `FILE`.
     DuckDb(&'static str),
     /// Unpack the archive.
@@ -20,7 +22,7 @@ pub(super) enum ToDo {
     Nothing,
 }
 
-use ToDo::{Command, DuckDb, Nothing, Untar};
+use ToDo::{Command, Decompress, DuckDb, Nothing, Untar};
 
 impl Format {
     /// What it is, with an article: `a zip archive`.
@@ -55,6 +57,7 @@ const EXCEL: Format = Format::new("an Excel workbook", PANDAS_EXCEL);
 const WORD: Format = Format::new("an Office document", Nothing);
 const NUMPY: Format = Format::new("NumPy arrays", Nothing);
 const TAR: Format = Format::new("a tar archive", Untar);
+const CPIO: Format = Format::new("a cpio archive", Command("mkdir FILE.files && cpio -D FILE.files -idm < FILE"));
 const PICKLE: Format = Format::new(
     "a Python pickle, which can run code when it is loaded",
     Command(
@@ -75,16 +78,21 @@ const MAGIC: &[(usize, &[u8], Format)] = &[
     // One layer is decompressed while reading; this one is below it.
     (0, b"\x1f\x8b", Format::new("compressed twice", Command("gzip -dc FILE > FILE.jsonl"))),
     (0, b"\x28\xb5\x2f\xfd", Format::new("compressed twice", Command("zstd -dc FILE > FILE.jsonl"))),
-    (0, b"BZh", Format::new("compressed with bzip2", Command("bzip2 -dc FILE > FILE.jsonl"))),
-    (0, b"\xfd7zXZ\0", Format::new("compressed with xz", Command("xz -dc FILE > FILE.jsonl"))),
-    (0, b"\x5d\0\0", Format::new("compressed with LZMA", Command("xz -dc --format=lzma FILE > FILE.jsonl"))),
-    (0, b"LZIP", Format::new("compressed with lzip", Command("lzip -dc FILE > FILE.jsonl"))),
+    (0, b"BZh", Format::new("compressed with bzip2", Decompress("bzip2 -dc FILE > FILE.jsonl"))),
+    (0, b"\xfd7zXZ\0", Format::new("compressed with xz", Decompress("xz -dc FILE > FILE.jsonl"))),
+    (0, b"\x5d\0\0", Format::new("compressed with LZMA", Decompress("xz -dc --format=lzma FILE > FILE.jsonl"))),
+    (0, b"LZIP", Format::new("compressed with lzip", Decompress("lzip -dc FILE > FILE.jsonl"))),
     (0, b"\x04\x22\x4d\x18", Format::new("compressed with LZ4", Command("lz4 -d FILE FILE.jsonl"))),
     (0, b"\x02\x21\x4c\x18", Format::new("compressed with LZ4", Command("lz4 -d FILE FILE.jsonl"))),
     (0, b"\x89LZO\0", Format::new("compressed with lzop", Command("lzop -dc FILE > FILE.jsonl"))),
     (0, b"\xff\x06\0\0sNaPpY", Format::new("compressed with Snappy", Command("snzip -dc FILE > FILE.jsonl"))),
-    (0, b"\x1f\x9d", Format::new("compressed with compress", Command("gzip -dc FILE > FILE.jsonl"))),
+    (0, b"\x1f\x9d", Format::new("compressed with compress", Decompress("gzip -dc FILE > FILE.jsonl"))),
     (0, b"7z\xbc\xaf\x27\x1c", Format::new("a 7z archive", Command("7z x FILE -oFILE.files"))),
+    (0, b"PK\x07\x08PK\x03\x04", Format::new("a part of a zip archive", Command("zip -F FILE --out FILE.zip"))),
+    (0, b"MSCF\0\0\0\0", Format::new("a cabinet archive", Command("cabextract -d FILE.files FILE"))),
+    (0, b"070701", CPIO),
+    (0, b"070702", CPIO),
+    (0, b"\xc7\x71", CPIO),
     (0, b"Rar!\x1a\x07", Format::new("a RAR archive", Command("unrar x FILE"))),
     (0, b"PAR1", Format::new("a Parquet file", DuckDb("FROM read_parquet('FILE')"))),
     (0, b"ARROW1\0", Format::new("an Arrow file", PYARROW_FEATHER)),

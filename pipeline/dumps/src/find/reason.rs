@@ -310,6 +310,14 @@ impl Commands {
         format!("`{} -dc {file} > {plain} && {}`", compression.program(), command.replace("FILE", &plain))
     }
 
+    /// Whether the name is that of a compressed tar archive.
+    fn is_tar(&self) -> bool {
+        let name = self.file.trim_end_matches('\'').to_ascii_lowercase();
+        let short = [".tbz", ".tbz2", ".tb2", ".txz", ".tlz", ".taz", ".tz2"];
+        name.rsplit_once('.').is_some_and(|(stem, _)| stem.ends_with(".tar"))
+            || short.iter().any(|end| name.ends_with(end))
+    }
+
     /// `tar` decompresses what it reads.
     fn untar(&self) -> String {
         let file = &self.file;
@@ -360,6 +368,8 @@ impl SkipReason {
             Self::Empty => "fetch it again".to_owned(),
             Self::DeadLink => "correct or delete the link".to_owned(),
             Self::Format(format) => match format.what_to_do() {
+                ToDo::Decompress(_) if commands.is_tar() => commands.untar(),
+                ToDo::Decompress(command) => commands.on_file(command),
                 ToDo::Command(command) => commands.on_file(command),
                 ToDo::Untar => commands.untar(),
                 ToDo::DuckDb(query) => commands.duckdb(query),

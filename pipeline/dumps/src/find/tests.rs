@@ -313,6 +313,8 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         (b"\xfd7zXZ\0\0\x04".to_vec(), "compressed with xz", "`xz -dc FILE > FILE.jsonl`".into()),
         (b"\x04\x22\x4d\x18\x64\x40".to_vec(), "compressed with LZ4", "`lz4 -d".into()),
         (b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), "a 7z archive", "`7z x FILE".into()),
+        (b"MSCF\0\0\0\0\x05".to_vec(), "a cabinet archive", "`cabextract".into()),
+        (b"0707010000\0".to_vec(), "a cpio archive", "`mkdir FILE.files && cpio".into()),
         (b"Rar!\x1a\x07\x01\0".to_vec(), "a RAR archive", "`unrar x FILE`".into()),
         (
             b"PAR1\x15\x04\x15\x10\n".to_vec(),
@@ -369,6 +371,9 @@ fn compressed_files_are_named_with_commands_that_decompress() {
         ("empty.gz", gzip(b"")),
         ("page.json.gz", gzip(b"<html><title>Sign\n in</title>")),
         ("two.tar.gz", gzip(&tar(b"ustar"))),
+        ("two.tar.bz2", b"BZh91AY&SY\0\0".to_vec()),
+        ("two.txz", b"\xfd7zXZ\0\0\x04".to_vec()),
+        ("two.tar.zst", zstd::encode_all(&tar(b"ustar")[..], 1).unwrap()),
         ("array.json.gz", gzip(b"[{\"asin\": \"B0\", \"title\": \"T\"}, {}]")),
         ("packed", zstd::encode_all(&zip("meta.json")[..], 1).unwrap()),
         ("a file.csv", b"asin,title\nB0,Tea\n".to_vec()),
@@ -400,7 +405,18 @@ fn compressed_files_are_named_with_commands_that_decompress() {
             "a web page with the title \"Sign in\"",
             "fetch the file itself; if the site asks you to sign in, do so in a browser and download it there",
         ),
+        (
+            "two.tar.bz2",
+            "compressed with bzip2",
+            "`mkdir two.tar.bz2.files && tar -xf two.tar.bz2 -C two.tar.bz2.files`",
+        ),
         ("two.tar.gz", "a tar archive", "`mkdir two.tar.gz.files && tar -xzf two.tar.gz -C two.tar.gz.files`"),
+        (
+            "two.tar.zst",
+            "a tar archive",
+            "`mkdir two.tar.zst.files && tar --zstd -xf two.tar.zst -C two.tar.zst.files`",
+        ),
+        ("two.txz", "compressed with xz", "`mkdir two.txz.files && tar -xf two.txz -C two.txz.files`"),
     ];
     assert_eq!(skipped, wanted.map(|(name, what, hint)| (name, what.to_owned(), hint.to_owned())));
     assert_eq!(names(&found).0, ["good.jsonl"]);

@@ -166,16 +166,21 @@ const PERHAPS: [&str; 15] = [
 
 impl Names {
     fn of(key: &str) -> Self {
-        let words = || key.split(|c: char| !c.is_alphanumeric() && c != '#').filter(|word| !word.is_empty());
         let is_in = |word: &str, known: &[&str]| known.iter().any(|known| word.eq_ignore_ascii_case(known));
         let is_isbn = |word: &str| word.len() >= 4 && word.as_bytes()[..4].eq_ignore_ascii_case(b"isbn");
+        let (mut count, mut last, mut perhaps) = (0, "", false);
+        for word in key.split(|c: char| !c.is_alphanumeric() && c != '#').filter(|word| !word.is_empty()) {
+            let sells = count == 0 && is_in(word, &["bestsellers", "bestseller"]);
+            if sells || is_isbn(word) || is_in(word, &IDS) {
+                return Self::IdOrDate;
+            }
+            perhaps |= is_in(word, &PERHAPS);
+            (count, last) = (count + 1, word);
+        }
         // `Item model number` and `Part No.`, but not `Number of Pieces`.
-        let ends_with_number = words().count() > 1
-            && words().next_back().is_some_and(|word| is_in(word, &["number", "numbers", "no", "nr", "#"]));
-        let sells = words().next().is_some_and(|word| is_in(word, &["bestsellers", "bestseller"]));
-        if words().any(|word| is_isbn(word) || is_in(word, &IDS)) || ends_with_number || sells {
+        if count > 1 && is_in(last, &["number", "numbers", "no", "nr", "#"]) {
             Self::IdOrDate
-        } else if words().any(|word| is_in(word, &PERHAPS)) {
+        } else if perhaps {
             Self::IdOrDatePerhaps
         } else {
             Self::Text

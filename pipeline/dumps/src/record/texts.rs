@@ -65,7 +65,16 @@ impl<'a> Collector<'_, '_, 'a> {
             // Display writes 1984.0 as 1984.
             Value::Float(number) => self.into.push(number.to_string().into()),
             Value::Text(text) => self.collect_text(text, layers),
-            Value::List(items) => items.into_iter().for_each(|item| self.collect(item, layers)),
+            Value::List(items) => {
+                let languages = Languages::of(&items);
+                for (at, item) in items.into_iter().enumerate() {
+                    if languages.is_chosen(at) {
+                        self.collect(item, layers);
+                    } else {
+                        self.unread.add(UnreadReason::OtherLanguage);
+                    }
+                }
+            }
             Value::Map(entries) => self.collect_map(entries, layers),
         }
     }
@@ -122,6 +131,57 @@ impl<'a> Collector<'_, '_, 'a> {
                 self.collect(value, layers);
             }
         }
+    }
+}
+
+/// The languages of a list that holds a text several times, as
+/// `{"language_tag": "de_DE", "value": "Seife"}`. The English ones are chosen, or else those in the
+/// language of the first.
+#[derive(Debug, Default)]
+struct Languages {
+    /// For each item, if it has one; empty if none has.
+    tags: Vec<Option<String>>,
+    chosen: String,
+}
+
+impl Languages {
+    fn of(items: &[Value<'_>]) -> Self {
+        if items.len() < 2 || !items.iter().any(|item| matches!(item, Value::Map(_)) || is_tagged_text(item)) {
+            return Self::default();
+        }
+        let tags: Vec<Option<String>> = items.iter().map(language).collect();
+        let is_english = |tag: &&String| tag.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("en"));
+        let chosen = tags.iter().flatten().find(is_english).or_else(|| tags.iter().flatten().next());
+        match chosen.cloned() {
+            Some(chosen) => Self { tags, chosen },
+            None => Self::default(),
+        }
+    }
+
+    fn is_chosen(&self, at: usize) -> bool {
+        self.tags.get(at).and_then(Option::as_ref).is_none_or(|tag| *tag == self.chosen)
+    }
+}
+
+fn is_tagged_text(item: &Value<'_>) -> bool {
+    matches!(item, Value::Text(text) if text.trim_start().starts_with('{') && text.contains("language_tag"))
+}
+
+/// The language of `{"language_tag": "de_DE", "value": "Seife"}`, which may be in a string.
+fn language(item: &Value<'_>) -> Option<String> {
+    match item {
+        Value::Map(entries) => {
+            let entry = |name: &str| entries.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+            match (entry("language_tag"), entry("value")) {
+                (Some(Value::Text(tag)), Some(_)) => Some(tag.to_string()),
+                _ => None,
+            }
+        }
+        Value::Text(text) if is_tagged_text(item) => match Value::parse_literal(text)? {
+            map @ Value::Map(_) => language(&map),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -29,6 +29,8 @@ pub enum UnreadReason {
     MalformedMap,
     /// Text in a list of associated products that is not the id of a product.
     NotAProductId,
+    /// A text that the field also has in English, or in the language of its first text.
+    OtherLanguage,
     /// A key of `related` that is not a known relation.
     UnknownRelation,
 }
@@ -45,6 +47,7 @@ impl UnreadReason {
             Self::MalformedList => "malformed list in a string",
             Self::MalformedMap => "malformed map in a string",
             Self::NotAProductId => "not a product id",
+            Self::OtherLanguage => "text in another language",
             Self::UnknownRelation => "unknown relation",
         }
     }

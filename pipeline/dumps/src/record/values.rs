@@ -10,7 +10,10 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 
-use super::{super::python::value_to_json, dates::milliseconds_of_date};
+use super::{
+    super::{clean::unescape, python::value_to_json},
+    dates::milliseconds_of_date,
+};
 
 /// How often a list or a map in a string may hold another one in a string. A list that pandas wrote
 /// to a CSV, and that a warehouse read as the only item of a list, needs two.
@@ -90,8 +93,16 @@ fn parse(text: &str) -> Option<Value<'_>> {
     if let Ok(value) = serde_json::from_str(text) {
         return Some(value);
     }
-    let json = value_to_json(text).ok()?;
-    serde_json::from_str::<Value<'_>>(&json).ok().map(Value::into_owned)
+    if let Ok(json) = value_to_json(text)
+        && let Ok(value) = serde_json::from_str::<Value<'_>>(&json)
+    {
+        return Some(value.into_owned());
+    }
+    // A page or an XML export escaped the quotes: `[&quot;Tea&quot;]`.
+    match unescape(Cow::Borrowed(text)) {
+        Cow::Owned(plain) if plain != text => parse(&plain).map(Value::into_owned),
+        _ => None,
+    }
 }
 
 /// The bracket with which a string begins as a list or a map, perhaps in quotes.

@@ -58,6 +58,9 @@ fn counts(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
     ] {
         writeln!(report, "  {name:14} {:>16}", thousands(number))?;
     }
+    for (from, pairs) in &shards.counts.negatives {
+        writeln!(report, "  {:14} {:>16}   pairs", format!("negative {from}"), thousands(*pairs))?;
+    }
     if let Some(corpus) = &summary.corpus {
         writeln!(
             report,

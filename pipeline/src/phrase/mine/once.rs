@@ -1,7 +1,7 @@
 //! Each text is mined once: copies would make their phrases frequent.
 use std::{collections::HashSet, path::Path};
 
-use schemas::{CorpusTextRows, DocumentId, StoreError, TextId, open_corpus_products};
+use schemas::{DocumentId, ProductTextIdRows, StoreError, TextId, open_corpus_products};
 
 /// Decides which documents are read: of those with one text, the one with the lowest (kind,
 /// document). Holds 16 bytes per product, and 8 per review of the current table.
@@ -18,8 +18,8 @@ impl OncePerText {
     pub(super) fn new<'p>(tables: impl Iterator<Item = &'p Path>) -> Result<Self, StoreError> {
         let mut products = Vec::new();
         for table in tables {
-            for rows in open_corpus_products(table)?.read::<CorpusTextRows>(1 << 12) {
-                products.extend(rows?.iter().map(|row| (row.text_id, row.document)));
+            for rows in open_corpus_products(table)?.read::<ProductTextIdRows>(1 << 14) {
+                products.extend(rows?.iter().map(|(document, text)| (text, document)));
             }
         }
         products.sort_unstable();

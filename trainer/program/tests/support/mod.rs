@@ -14,7 +14,8 @@ use schemas::{
     DocumentId, Draws, Manifest, Pair, PairBuilder, PairProduct, PhraseId, PhraseSpan, Relation, Segment,
     SegmentBuilder, TextId, TokenRange, create_pairs, create_segments,
     manifest::{
-        Copies, Hash, PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, TokenizerEntry,
+        Copies, Hash, Negatives, PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody,
+        TokenizerEntry,
     },
 };
 
@@ -119,7 +120,14 @@ pub(crate) fn seal_shards(folder: &Path) {
         pool: PoolEntry { phrases: 1, lowest_score: 0.75, blake3: "00".into() },
         corpus: hash(),
         graph: hash(),
-        options: ShardOptions { nouns: false, tagger: None, max_per_product: 64, draws: 1, copies: Copies::Remove },
+        options: ShardOptions {
+            nouns: false,
+            tagger: None,
+            max_per_product: 64,
+            draws: 1,
+            negatives: Negatives::Random,
+            copies: Copies::Remove,
+        },
         resolved: Resolved { file: "options.toml".into(), blake3: "00".into() },
         counts: ShardCounts {
             of_segments: SegmentCounts { tokens: 5000, phrase_spans: 200, ..Default::default() },

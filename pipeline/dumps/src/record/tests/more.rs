@@ -116,3 +116,53 @@ fn values_of_details_without_ids_dates_and_ranks() {
     })
     .unwrap();
 }
+
+#[test]
+fn lists_with_escaped_quotes_are_lists() {
+    for (value, wanted) in [
+        ("[&quot;Tea&quot;, &quot;Cups&quot;]", &["Tea", "Cups"][..]),
+        ("[&#39;Tea&#39;, &#39;Cups&#39;]", &["Tea", "Cups"]),
+        ("[&#34;Tea &amp;amp; Cups&#34;]", &["Tea &amp; Cups"]),
+        // An inch in a list that is not escaped.
+        (r#"["15&quot; lid"]"#, &["15&quot; lid"]),
+        ("[sealed &quot;tin&quot;] tea", &["[sealed &quot;tin&quot;] tea"]),
+        ("(12&quot; x 4&quot;)", &["(12&quot; x 4&quot;)"]),
+    ] {
+        let line = serde_json::json!({ "asin": "B0", "category": value }).to_string();
+        parse(line.as_bytes(), |r| assert_eq!(r.categories().collect::<Vec<_>>(), wanted, "{value}")).unwrap();
+    }
+    let list = "[&quot;B000000001&quot;, &quot;B000000002&quot;]";
+    let details = "{&quot;Bar&quot;: &quot;Cedar&quot;}";
+    let line = serde_json::json!({ "asin": "B0", "also_buy": list, "details": details }).to_string();
+    parse(line.as_bytes(), |r| {
+        assert_eq!(r.associations.len(), 2);
+        assert_eq!(r.detail_texts().collect::<Vec<_>>(), [("Bar", "Cedar")]);
+    })
+    .unwrap();
+}
+
+#[test]
+fn of_several_languages_english_is_chosen_or_the_first() {
+    let tagged = |language: &str, value: &str| serde_json::json!({"language_tag": language, "value": value});
+    let [german, american, british] =
+        [tagged("de_DE", "Seife"), tagged("en_US", "Soap"), tagged("en_GB", "A bar of soap")];
+    for (value, wanted, left_out) in [
+        (serde_json::json!([german, american]), &["Soap"][..], 1),
+        (serde_json::json!([german, british, american]), &["A bar of soap"], 2),
+        (serde_json::json!([german, tagged("fr_FR", "Savon")]), &["Seife"], 1),
+        (serde_json::json!([american, tagged("en_US", "Cedar"), german]), &["Soap", "Cedar"], 1),
+        (serde_json::json!([german.to_string(), american.to_string(), "Felt feet"]), &["Soap", "Felt feet"], 1),
+        (serde_json::json!([german]), &["Seife"], 0),
+        (serde_json::json!(["Seife", "Soap"]), &["Seife", "Soap"], 0),
+    ] {
+        let line = serde_json::json!({ "asin": "B0", "feature": value }).to_string();
+        parse(line.as_bytes(), |r| {
+            assert_eq!(r.features().collect::<Vec<_>>(), wanted, "{value}");
+            let reasons: Vec<_> = r.unread.iter().map(|unread| unread.reason).collect();
+            assert_eq!(reasons, vec![UnreadReason::OtherLanguage; left_out], "{value}");
+        })
+        .unwrap();
+        let line = serde_json::json!({ "asin": "B0", "title": value, "description": value }).to_string();
+        parse(line.as_bytes(), |r| assert_eq!(r.title.iter().collect::<Vec<_>>(), wanted)).unwrap();
+    }
+}
