@@ -71,8 +71,8 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
     let counts = &body.counts.of_segments;
     let _ = write!(
         text,
-        "\n{} documents, {} tokens, {} phrases in the pool, {} product pairs.\n",
-        counts.documents, counts.tokens, body.pool.phrases, body.counts.pairs
+        "\nSegments of at most {} tokens, special tokens not counted. {} documents, {} tokens, {} phrases in the pool, {} product pairs.\n",
+        body.max_tokens, counts.documents, counts.tokens, body.pool.phrases, body.counts.pairs
     );
     text += "\n## Licences\n\nThe program's own licence does not cover these weights. They follow from the weights that training started from and from the corpus: \
              look at the terms of both before you use or share them. The Amazon review dumps, for one, are given out for research.\n";

@@ -157,7 +157,7 @@ impl Checkpoints {
         }
         let stored = weights::read(&folder.join(OPTIMIZER)).map_err(|error| damaged(folder, &error))?;
         let mismatch = |source| CheckpointError::State { path: folder.to_owned(), source };
-        optimizer.restore(stored, state.optimizer_steps).map_err(mismatch)
+        optimizer.restore(stored, state.optimizer_steps()).map_err(mismatch)
     }
 
     /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. If this fails, the ones before stay as they are.

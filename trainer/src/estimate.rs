@@ -60,6 +60,7 @@ impl Estimate {
                 )?),
                 false => None,
             };
+            session.train(stage.trains_at(stage.head_until.min(stage.steps.end - 1)));
             let mut step = || -> Result<(usize, Duration), RunError> {
                 let since = Instant::now();
                 let batch = segments.next_batch()?;

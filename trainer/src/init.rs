@@ -124,6 +124,17 @@ pub enum InitError {
         /// Tokens of the longest segment.
         tokens: u16,
     },
+    /// It has no second token type.
+    #[error(
+        "data.text_pairs is {fraction}, and the model has {types} token type\n\
+         hint: --set data.text_pairs=0, or start from a model with two token types, such as bert-base-uncased"
+    )]
+    Types {
+        /// As the recipe says.
+        fraction: f64,
+        /// Token types of the model.
+        types: i64,
+    },
     /// The device cannot compute as the recipe demands.
     #[error(transparent)]
     Compute(#[from] CannotCompute),
@@ -179,7 +190,17 @@ pub struct Candidate {
     config: BertConfig,
     vocabulary: Option<(PathBuf, Vec<String>)>,
     added: Vec<Added>,
+    head: Head,
     notes: Vec<String>,
+}
+
+/// Whether the masked-LM head is behind the encoder at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// It is stored with the encoder, or both are fresh.
+    Loaded,
+    /// The encoder is trained, and at least a weight of the head is fresh.
+    Fresh,
 }
 
 impl Candidate {
@@ -191,7 +212,8 @@ impl Candidate {
         let config = BertConfig::read(folder)?;
         let found = weights::check(folder, &BertForMaskedLm::outline(&config))?;
         let mut notes = Vec::new();
-        if !found.fresh.is_empty() {
+        let head = if found.fresh.is_empty() { Head::Loaded } else { Head::Fresh };
+        if head == Head::Fresh {
             notes.push(format!(
                 "{} of the masked-LM head's 5 weights are not in `{}`, and start fresh",
                 found.fresh.len(),
@@ -213,7 +235,7 @@ impl Candidate {
             return Err(InitError::TooManyTokens { folder: folder.to_owned(), found: tokens });
         }
         let added = tokens::added(folder)?;
-        Ok(Self { folder: folder.to_owned(), config, vocabulary, added, notes })
+        Ok(Self { folder: folder.to_owned(), config, vocabulary, added, head, notes })
     }
 }
 
@@ -226,6 +248,8 @@ pub struct Start {
     dropout: f64,
     /// Where the weights are, and the hash of all that decides them. `None` for a fresh model.
     pub from: Option<(PathBuf, String)>,
+    /// Whether its masked-LM head is behind the encoder.
+    pub head: Head,
     /// Tokens that were added to the model's vocabulary after those of the shards; checkpoints keep them.
     pub added: Vec<Added>,
     /// What a person should know about it.
@@ -250,13 +274,14 @@ impl Start {
     /// When there is nothing to start from, or it does not fit the shards.
     pub fn choose(recipe: &Recipe, name: &str, init: Option<Candidate>, shards: &Shards) -> Result<Self, InitError> {
         let vocabulary = shards.vocabulary();
-        let start = match (init, recipe.model) {
+        let mut start = match (init, recipe.model) {
             (None, None) => return Err(InitError::Wanted { recipe: name.to_owned() }),
             (None, Some(shape)) => {
                 let config = shape.config(vocabulary.len());
-                Self { config, dropout: recipe.dropout, from: None, added: Vec::new(), notes: Vec::new() }
+                let (dropout, head) = (recipe.dropout, Head::Loaded);
+                Self { config, dropout, from: None, head, added: Vec::new(), notes: Vec::new() }
             }
-            (Some(Candidate { folder, config, vocabulary: tokens, mut added, mut notes }), _) => {
+            (Some(Candidate { folder, config, vocabulary: tokens, mut added, head, mut notes }), _) => {
                 notes.extend(fits(&folder, &config, tokens, vocabulary)?);
                 notes.extend(reads_alike(&folder, shards)?);
                 // Those alone that the model has embeddings of.
@@ -274,13 +299,20 @@ impl Start {
                     hasher.update(hash_file(&file)?.as_bytes());
                 }
                 let hash = hasher.finalize().to_hex().to_string();
-                Self { config, dropout: recipe.dropout, from: Some((folder, hash)), added, notes }
+                Self { config, dropout: recipe.dropout, from: Some((folder, hash)), head, added, notes }
             }
         };
         let (positions, tokens) = (start.config.max_position_embeddings, shards.manifest().body.max_tokens);
         let wanted = i64::from(tokens) + 2;
         if positions < wanted {
             return Err(InitError::Positions { positions, wanted, tokens });
+        }
+        let (fraction, types) = (recipe.data.text_pairs, start.config.type_vocab_size);
+        if fraction > 0.0 && types < 2 {
+            return Err(InitError::Types { fraction, types });
+        }
+        if !recipe.stage.is_empty() {
+            start.config.trained_sequence_length = usize::try_from(wanted).ok();
         }
         Ok(start)
     }

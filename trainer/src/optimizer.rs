@@ -3,8 +3,26 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::data::StepSize;
-use ebert_bert::Parameters;
+use ebert_bert::{MASKED_LM_HEAD, Parameters};
 use ebert_kernels::{AdamW, Gate, TorchError};
+
+/// Which weights a step changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trains {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of the masked-LM head alone. The encoder and its embeddings stay as they are, to the bit.
+    Head,
+}
+
+impl Trains {
+    /// Whether it is the default.
+    pub(crate) fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
 
 /// The recipe's part of the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,15 +114,13 @@ impl OptimizerOptions {
         }
     }
 
-    /// The learning rate of a step, counted from 0, of so many: a linear rise, then a linear fall towards 0.
-    pub fn learning_rate_at(&self, step: u64, steps: u64) -> f64 {
+    /// The learning rate of a step, counted from 0, of so many: a linear rise, then a linear fall towards 0. The rise begins
+    /// at `rises_from`: 0, or the step in which the encoder starts to train.
+    pub fn learning_rate_at(&self, step: u64, steps: u64, rises_from: u64) -> f64 {
         let rising = (self.warmup * steps as f64).ceil() as u64;
-        let share = if step < rising {
-            (step + 1) as f64 / rising as f64
-        } else {
-            (steps - step) as f64 / (steps - rising).max(1) as f64
-        };
-        self.learning_rate * share
+        let rise = (step - rises_from + 1) as f64 / rising.max(1) as f64;
+        let fall = (steps - step) as f64 / (steps - rising).max(1) as f64;
+        self.learning_rate * rise.min(1.0) * fall.min(1.0)
     }
 }
 
@@ -112,14 +128,24 @@ impl OptimizerOptions {
 #[derive(Debug)]
 pub struct Optimizer {
     options: OptimizerOptions,
-    groups: [Group; 2],
-    /// Steps taken, a float.
-    steps: Tensor,
+    groups: [Group; 4],
+    trains: Trains,
+    steps: Steps<Tensor>,
 }
 
-/// Parameters with the same weight decay.
+/// Steps that were taken. Adam corrects its moving averages by their number, which is smaller for weights that were frozen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps<N> {
+    /// Of the masked-LM head.
+    pub head: N,
+    /// Of all other weights.
+    pub others: N,
+}
+
+/// Parameters with the same weight decay, of the head or of the rest.
 #[derive(Debug)]
 struct Group {
+    is_head: bool,
     weight_decay: f64,
     names: Vec<String>,
     parameters: Vec<Tensor>,
@@ -139,9 +165,9 @@ pub struct StateMismatch {
 impl Optimizer {
     /// An optimiser at its start. Every parameter has a gradient from then on.
     pub fn new(parameters: &Parameters, options: OptimizerOptions, device: Device) -> Self {
-        let group = |decayed: bool| {
+        let group = |decayed: bool, is_head: bool| {
             let plain = |name: &str| name.ends_with(".bias") || name.contains("LayerNorm");
-            let of_group = |name: &str| plain(name) != decayed;
+            let of_group = |name: &str| plain(name) != decayed && name.starts_with(MASKED_LM_HEAD) == is_head;
             let (names, gradients): (Vec<_>, Vec<_>) = parameters
                 .gradients()
                 .filter(|(name, _)| of_group(name))
@@ -154,6 +180,7 @@ impl Optimizer {
                 .collect();
             let zeros = || parameters.iter().map(|p: &Tensor| p.detach().zeros_like()).collect();
             Group {
+                is_head,
                 weight_decay: if decayed { options.weight_decay } else { 0.0 },
                 gradients,
                 averages: zeros(),
@@ -162,21 +189,37 @@ impl Optimizer {
                 parameters,
             }
         };
-        let steps = Tensor::zeros([], (Kind::Float, device));
-        Self { options, groups: [group(true), group(false)], steps }
+        let none = || Tensor::zeros([], (Kind::Float, device));
+        Self {
+            options,
+            groups: [group(true, false), group(true, true), group(false, false), group(false, true)],
+            trains: Trains::All,
+            steps: Steps { head: none(), others: none() },
+        }
+    }
+
+    /// Which weights the next steps change. Gradients of the others are left alone, and must be zero.
+    pub fn set_trains(&mut self, trains: Trains) {
+        self.trains = trains;
     }
 
     /// Steps taken. Waits for the device.
-    pub fn steps(&self) -> u64 {
-        self.steps.double_value(&[]) as u64
+    pub fn steps(&self) -> Steps<u64> {
+        let number = |steps: &Tensor| steps.double_value(&[]) as u64;
+        Steps { head: number(&self.steps.head), others: number(&self.steps.others) }
     }
 
-    /// The gradients as they stand, in an order that does not change.
+    /// The groups that steps change.
+    fn trained(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| self.trains == Trains::All || group.is_head)
+    }
+
+    /// The gradients that steps use as they stand, in an order that does not change.
     pub fn gradients(&self) -> Vec<Tensor> {
-        self.groups.iter().flat_map(|group| &group.gradients).map(Tensor::shallow_clone).collect()
+        self.trained().flat_map(|group| &group.gradients).map(Tensor::shallow_clone).collect()
     }
 
-    /// Puts the gradients aside, and starts from zero: as many numbers as the model has weights.
+    /// Puts the gradients aside, and starts from zero: as many numbers as weights are trained.
     pub fn set_aside(&self) -> Result<Vec<Tensor>, TorchError> {
         let gradients = self.gradients();
         let aside = gradients.iter().map(Tensor::copy).collect();
@@ -191,13 +234,19 @@ impl Optimizer {
         let gradients = self.gradients();
         let norm = ebert_kernels::norm(&gradients)?;
         let taken = norm.isfinite().to_kind(Kind::Float);
-        self.steps += &taken;
+        self.steps.head += &taken;
+        if self.trains == Trains::All {
+            self.steps.others += &taken;
+        }
         let divisor = match self.options.clip {
             0.0 => norm.ones_like(),
             clip => ((&norm + 1e-6) / clip).clamp_min(1.0),
         };
-        let gate = Gate { step: self.steps.shallow_clone(), divisor, skip: taken.ones_like() - &taken };
-        for group in &self.groups {
+        let skip = taken.ones_like() - &taken;
+        for group in self.trained() {
+            let steps = if group.is_head { &self.steps.head } else { &self.steps.others };
+            let [step, divisor, skip] = [steps, &divisor, &skip].map(Tensor::shallow_clone);
+            let gate = Gate { step, divisor, skip };
             let constants = AdamW {
                 learning_rate,
                 betas: self.options.betas,
@@ -220,7 +269,7 @@ impl Optimizer {
     }
 
     /// Takes up a state after so many steps.
-    pub fn restore(&mut self, state: Vec<(String, Tensor)>, steps: u64) -> Result<(), StateMismatch> {
+    pub fn restore(&mut self, state: Vec<(String, Tensor)>, steps: Steps<u64>) -> Result<(), StateMismatch> {
         let mut state: std::collections::HashMap<String, Tensor> = state.into_iter().collect();
         for group in &mut self.groups {
             for (kind, tensors) in [("exp_avg", &mut group.averages), ("exp_avg_sq", &mut group.squares)] {
@@ -234,14 +283,16 @@ impl Optimizer {
                 }
             }
         }
-        self.steps = Tensor::from(steps as f32).to_device(self.steps.device());
+        let device = self.steps.head.device();
+        let number = |steps: u64| Tensor::from(steps as f32).to_device(device);
+        self.steps = Steps { head: number(steps.head), others: number(steps.others) };
         Ok(())
     }
 
     /// Every tensor that a step changes besides the weights, in an order that does not change.
     pub fn tensors(&self) -> Vec<Tensor> {
         let averages = self.groups.iter().flat_map(|group| group.averages.iter().chain(&group.squares));
-        averages.chain([&self.steps]).map(Tensor::shallow_clone).collect()
+        averages.chain([&self.steps.head, &self.steps.others]).map(Tensor::shallow_clone).collect()
     }
 }
 
@@ -265,10 +316,13 @@ mod tests {
 
     #[test]
     fn the_learning_rate_rises_and_falls() {
-        let rates: Vec<f64> = (0..10).map(|step| options().learning_rate_at(step, 10)).collect();
+        let rates: Vec<f64> = (0..10).map(|step| options().learning_rate_at(step, 10, 0)).collect();
         assert_eq!(rates[0], 0.1);
         assert!((rates[1] - 0.1).abs() < 1e-12 && rates.windows(2).skip(1).all(|w| w[1] < w[0]) && rates[9] > 0.0);
-        assert_eq!(OptimizerOptions { warmup: 0.0, ..options() }.learning_rate_at(0, 10), 0.1);
-        assert_eq!(OptimizerOptions { warmup: 1.0, ..options() }.learning_rate_at(4, 10), 0.05);
+        assert_eq!(OptimizerOptions { warmup: 0.0, ..options() }.learning_rate_at(0, 10, 0), 0.1);
+        assert_eq!(OptimizerOptions { warmup: 1.0, ..options() }.learning_rate_at(4, 10, 0), 0.05);
+        // It rises anew when the encoder starts to train.
+        let slow = OptimizerOptions { warmup: 0.2, ..options() };
+        assert_eq!([5, 6, 8].map(|step| slow.learning_rate_at(step, 10, 5) / 0.1), [0.3125, 0.5, 0.25]);
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     log::{HeldOutRecord, Measured, MeasuredPairs, MeasuredPart, StepRecord},
     masking::{MaskMode, TakenAs},
     neighbor::{self, Spread},
+    optimizer::Trains,
     recipe::Scheme,
     run::{Run, RunError},
     schedule::PlannedStage,
@@ -82,7 +83,9 @@ fn train_stage(run: &mut Run, stage: &PlannedStage, stop: &AtomicBool) -> Result
         // Batch.
         let started = Instant::now();
         let batch = segments.next_batch()?;
-        let pairs = pairs.as_mut().map(|pairs| pairs.next_batch()).transpose()?;
+        let trains = stage.trains_at(step);
+        // The head has no part in pairs.
+        let pairs = pairs.as_mut().filter(|_| trains == Trains::All).map(|pairs| pairs.next_batch()).transpose()?;
         let waited = started.elapsed();
 
         // Mode.
@@ -94,7 +97,8 @@ fn train_stage(run: &mut Run, stage: &PlannedStage, stop: &AtomicBool) -> Result
         let neighbor = pairs.as_ref().map(|pairs| -> Objective<'_, _> {
             Box::new(|model, world| Some(neighbor_gradients(model, pairs, &recipe.neighbor, micro_batch, world)))
         });
-        let learning_rate = recipe.optimizer.learning_rate_at(step, total);
+        run.session.train(trains);
+        let learning_rate = recipe.optimizer.learning_rate_at(step, total, run.schedule.rises_from(step));
         let pending = run.session.step(Box::new(masked), neighbor, learning_rate, stop.load(Ordering::Relaxed))?;
 
         // Log: the step before, which is done by now.
@@ -176,6 +180,7 @@ impl Drawn {
         StepRecord {
             step: run.state.step,
             stage: stage.number,
+            trains: stage.trains_at(run.state.step - 1),
             epoch: batch.epoch,
             mode: self.mode,
             loss: None,

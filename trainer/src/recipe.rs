@@ -18,7 +18,7 @@ use crate::{
         switch::{Rule, SwitchOptions},
     },
     neighbor::NeighborOptions,
-    optimizer::OptimizerOptions,
+    optimizer::{OptimizerOptions, Trains},
 };
 use ebert_bert::BertConfig;
 
@@ -36,6 +36,9 @@ pub struct Recipe {
     /// Dropout of hidden states and attention weights.
     #[serde(default = "dropout")]
     pub dropout: f64,
+    /// Steps at the start in which the masked-LM head trains alone, if the start model lacks it; 0 for none.
+    #[serde(default = "fresh_head_steps")]
+    pub fresh_head_steps: u64,
     /// The kind of number that layers compute in; weights are always float32.
     #[serde(default)]
     pub compute: Compute,
@@ -128,6 +131,8 @@ pub struct DataOptions {
     pub held_out: f64,
     /// Row groups that are shuffled together.
     pub mix: usize,
+    /// The fraction of segments that are fed as two texts: cut at a word near the middle, with token types 0 and 1.
+    pub text_pairs: f64,
 }
 
 /// When to measure on held-out documents.
@@ -164,6 +169,9 @@ pub struct Stage {
     /// How many steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
+    /// Which weights are trained.
+    #[serde(default, skip_serializing_if = "Trains::is_all")]
+    pub trains: Trains,
     /// Whether every step also reconstructs a batch of neighbors.
     #[serde(default)]
     pub neighbor: bool,
@@ -175,13 +183,16 @@ pub struct Stage {
 fn dropout() -> f64 {
     0.1
 }
+fn fresh_head_steps() -> u64 {
+    100
+}
 fn positions() -> i64 {
     512
 }
 
 impl Default for DataOptions {
     fn default() -> Self {
-        Self { held_out: 0.01, mix: 8 }
+        Self { held_out: 0.01, mix: 8, text_pairs: 0.0 }
     }
 }
 
@@ -357,6 +368,12 @@ impl Recipe {
         if !(0.0..1.0).contains(&self.data.held_out) {
             return Err(bad("data.held_out", "a share below 1"));
         }
+        if !(0.0..=1.0).contains(&self.data.text_pairs) {
+            return Err(bad("data.text_pairs", "a fraction, from 0 to 1"));
+        }
+        if self.fresh_head_steps > MOST_STEPS {
+            return Err(bad("fresh_head_steps", "a number from 0 to 1e9"));
+        }
         if self.data.mix == 0 {
             return Err(bad("data.mix", "at least 1"));
         }
@@ -381,6 +398,9 @@ impl Recipe {
             if !long {
                 let wanted = "either `epochs`, above 0 and at most 1e6, or `steps`, from 1 to 1e9";
                 return Err(bad(&key(""), wanted));
+            }
+            if stage.neighbor && stage.trains == Trains::Head {
+                return Err(bad(&key(".neighbor"), "false with trains = \"head\": the head has no part in pairs"));
             }
             if stage.budget.is_some_and(|budget| !(budget > 0.0 && budget < 1.0)) {
                 return Err(bad(&key(".budget"), "a part of the tokens, between 0 and 1"));
@@ -607,6 +627,10 @@ mod tests {
         assert!(
             refused(&["switch.rule=measured", "measure.every=0"]).contains("measure.every is 0, wanted at least 1")
         );
+        assert!(
+            refused(&["stage.1.trains=head"]).contains("stage.1.neighbor is true, wanted false with trains = \"head\"")
+        );
+        assert!(refused(&["data.text_pairs=2"]).contains("data.text_pairs is 2.0, wanted a fraction"));
         assert!(refused(&["stage.1.budget=1.5"]).contains("stage.1.budget is 1.5, wanted a part of the tokens"));
         let shape = |text: &str| Recipe::load("sample", &[text.to_owned()]).unwrap_err().to_string();
         assert!(shape("model.heads=3").contains("model.heads is 3, wanted a divisor of hidden_size"));

@@ -3,6 +3,8 @@ use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     data::{Corpus, DataError, SegmentPlan, Shards, StepSize},
+    init::Head,
+    optimizer::Trains,
     recipe::{Recipe, Scheme, Stage},
 };
 
@@ -22,6 +24,8 @@ pub struct PlannedStage {
     pub number: usize,
     /// Its steps among those of the run.
     pub steps: Range<u64>,
+    /// Before this step the masked-LM head trains alone.
+    pub head_until: u64,
     /// Steps in which its segments are gone through once.
     pub steps_per_epoch: u64,
     /// Whose segments are masked.
@@ -37,6 +41,11 @@ pub struct PlannedStage {
 }
 
 impl PlannedStage {
+    /// Which weights a step of the stage changes.
+    pub fn trains_at(&self, step: u64) -> Trains {
+        if step < self.head_until { Trains::Head } else { Trains::All }
+    }
+
     /// What the batches of its segments hold.
     pub fn segment_plan(&self, recipe: &Recipe) -> SegmentPlan {
         SegmentPlan {
@@ -45,17 +54,18 @@ impl PlannedStage {
             mix: recipe.data.mix,
             modes: recipe.scheme.modes(),
             seed: recipe.seed,
+            text_pairs: recipe.data.text_pairs,
             epochs_before: self.epochs_before,
         }
     }
 }
 
 impl Schedule {
-    /// The schedule of a recipe over shards.
+    /// The schedule of a recipe over shards, from a model with this head.
     ///
     /// # Errors
     /// When steps are counted in tokens, and these cannot be read.
-    pub fn new(recipe: &Recipe, shards: &Shards) -> Result<Self, DataError> {
+    pub fn new(recipe: &Recipe, shards: &Shards, head: Head) -> Result<Self, DataError> {
         let amounts: Result<Vec<u64>, DataError> = recipe
             .stage
             .iter()
@@ -64,11 +74,11 @@ impl Schedule {
                 StepSize::Tokens(_) => stage.corpora.iter().map(|&c| shards.trained_tokens(c)).sum(),
             })
             .collect();
-        Ok(Self::of(recipe, &amounts?))
+        Ok(Self::of(recipe, &amounts?, head))
     }
 
     /// The schedule over so many sequences, or tokens, for each stage.
-    fn of(recipe: &Recipe, amounts: &[u64]) -> Self {
+    fn of(recipe: &Recipe, amounts: &[u64], head: Head) -> Self {
         let (mut stages, mut first, mut epochs_before) = (Vec::new(), 0, 0);
         let (StepSize::Sequences(in_step) | StepSize::Tokens(in_step)) = recipe.optimizer.step_size();
         for (index, (stage, amount)) in recipe.stage.iter().zip(amounts).enumerate() {
@@ -77,9 +87,15 @@ impl Schedule {
                 (Some(steps), _) => steps,
                 (None, epochs) => ((epochs.unwrap_or(1.0) * steps_per_epoch as f64).round() as u64).max(1),
             };
+            let head_steps = match (stage.trains, head) {
+                (Trains::Head, _) => steps,
+                (Trains::All, Head::Fresh) if index == 0 => steps.min(recipe.fresh_head_steps),
+                (Trains::All, _) => 0,
+            };
             stages.push(PlannedStage {
                 number: index + 1,
                 steps: first..first + steps,
+                head_until: first + head_steps,
                 steps_per_epoch,
                 corpora: stage.corpora.clone(),
                 other_corpora: index > 0 && set_of(&recipe.stage[index - 1]) != set_of(stage),
@@ -118,6 +134,22 @@ impl Schedule {
         }
     }
 
+    /// The step from which the learning rate of a step rises: 0, or the last one at which the encoder started to train.
+    pub fn rises_from(&self, step: u64) -> u64 {
+        let starts = self.stages.iter().filter(|stage| stage.head_until > stage.steps.start).map(|s| s.head_until);
+        starts.filter(|&start| start <= step).max().unwrap_or(0)
+    }
+
+    /// What to tell about steps that nobody asked for: those of a fresh head alone.
+    pub fn about_head(&self, recipe: &Recipe) -> Option<String> {
+        let stage = self.stages.first().filter(|s| s.head_until > 0 && recipe.stage[0].trains == Trains::All)?;
+        let (steps, all) = (stage.head_until, self.steps());
+        Some(format!(
+            "head      the masked-LM head starts fresh, and trains alone for {steps} of {all} steps; \
+             --set fresh_head_steps=0 turns this off"
+        ))
+    }
+
     /// Steps of the whole run.
     pub fn steps(&self) -> u64 {
         self.stages.last().map_or(0, |stage| stage.steps.end)
@@ -136,7 +168,7 @@ mod tests {
     #[test]
     fn epochs_become_steps() {
         let recipe = Recipe::load("e-bert", &["stage.1.epochs=2.5".into()]).unwrap();
-        let schedule = Schedule::of(&recipe, &[200, 100]);
+        let schedule = Schedule::of(&recipe, &[200, 100], Head::Loaded);
         let [first, second] = schedule.stages.as_slice() else { panic!("two stages") };
         assert_eq!((first.steps.clone(), first.steps_per_epoch, first.epochs_before), (0..35, 7, 0));
         assert_eq!((second.steps.clone(), second.steps_per_epoch, second.epochs_before), (35..45, 4, 5));
@@ -144,11 +176,37 @@ mod tests {
     }
 
     #[test]
+    fn a_fresh_head_trains_alone_at_first() {
+        let plan = |overrides: &[&str], head| {
+            let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+            let recipe = Recipe::load("e-bert", &overrides).unwrap();
+            let schedule = Schedule::of(&recipe, &[3_200, 320], head);
+            let told = schedule.about_head(&recipe);
+            (schedule.stages.iter().map(|stage| stage.head_until).collect::<Vec<_>>(), told, schedule)
+        };
+        let (until, told, schedule) = plan(&[], Head::Fresh);
+        assert_eq!(until, [100, 500]);
+        assert!(told.unwrap().contains("trains alone for 100 of 550 steps"));
+        let [first, second] = schedule.stages.as_slice() else { panic!("two stages") };
+        assert_eq!([99, 100].map(|step| first.trains_at(step)), [Trains::Head, Trains::All]);
+        assert_eq!(second.trains_at(500), Trains::All);
+        assert_eq!([0, 99, 100, 549].map(|step| schedule.rises_from(step)), [0, 0, 100, 100]);
+        assert_eq!(plan(&["stage.0.steps=30"], Head::Fresh).0, [30, 30]);
+        for (overrides, head) in [(&[][..], Head::Loaded), (&["fresh_head_steps=0"], Head::Fresh)] {
+            let (until, told, schedule) = plan(overrides, head);
+            assert_eq!((until, told, schedule.rises_from(549)), (vec![0, 500], None, 0), "{overrides:?}");
+        }
+        // A stage that the recipe names is as long as it says, and stands for itself.
+        let (until, told, schedule) = plan(&["stage.0.trains=head", "stage.0.steps=40"], Head::Fresh);
+        assert_eq!((until, told, schedule.rises_from(40)), (vec![40, 40], None, 40));
+    }
+
+    #[test]
     fn the_warm_up_ends_in_a_stage_given_in_steps() {
         let schedule = |overrides: &[&str]| {
             let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
             let recipe = Recipe::load("e-bert", &overrides).unwrap();
-            let schedule = Schedule::of(&recipe, &[32_000, 100]);
+            let schedule = Schedule::of(&recipe, &[32_000, 100], Head::Loaded);
             (schedule.warmup_steps, schedule.about_switch(&recipe).unwrap_or_default())
         };
         let short = ["stage.0.steps=400", "stage.1.steps=200"];

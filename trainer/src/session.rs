@@ -2,7 +2,7 @@
 //!
 //! [`Session::step`] takes one step. It does not wait for the device: what the step gave is in [`Pending`], and is read
 //! while the next step runs.
-use ebert_bert::{BertForMaskedLm, Parameters, upload};
+use ebert_bert::{BertForMaskedLm, MASKED_LM_HEAD, Parameters, upload};
 use ebert_kernels::{
     Reading, TorchError,
     device::{DeviceError, Machine, Wish},
@@ -10,7 +10,7 @@ use ebert_kernels::{
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    optimizer::{Optimizer, OptimizerOptions},
+    optimizer::{Optimizer, OptimizerOptions, Trains},
     world::{World, WorldError},
 };
 
@@ -81,6 +81,13 @@ impl<M: Trainable> Session<M> {
     pub fn new(model: M, options: OptimizerOptions, world: World) -> Self {
         let optimizer = Optimizer::new(model.parameters(), options, model.device());
         Self { model, optimizer, world }
+    }
+
+    /// Which weights the next steps change. Nothing is computed for the gradients of the others.
+    pub fn train(&mut self, trains: Trains) {
+        let is_trained = |name: &str| trains == Trains::All || name.starts_with(MASKED_LM_HEAD);
+        self.model.parameters().require_gradients(is_trained);
+        self.optimizer.set_trains(trains);
     }
 
     /// One step against the sum of the gradients of one or two objectives, summed over all processes. The objectives run one
@@ -158,5 +165,63 @@ impl Pending {
             gradient_norm,
             stopped: stopped > 0.0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ebert_bert::{BertConfig, Decision, Packed, Phase};
+
+    use super::*;
+
+    /// A step against the loss of a few tokens.
+    fn step(session: &mut Session<BertForMaskedLm>) {
+        let objective = |model: &BertForMaskedLm, _: &World| {
+            let packed = Packed::new(&[2, 5, 6, 7, 3], &[5], Device::Cpu);
+            let loss = model.loss_at(&packed, &[1, 3], &[8, 9], Phase::Evaluate);
+            loss.backward();
+            Some(loss.detach())
+        };
+        session.step(Box::new(objective), None, 0.01, false).unwrap().finish().unwrap();
+    }
+
+    fn session(seed: u64) -> Session<BertForMaskedLm> {
+        let config: BertConfig = serde_json::from_value(serde_json::json!({
+            "vocab_size": 16, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 16, "max_position_embeddings": 8,
+        }))
+        .unwrap();
+        let options = serde_json::from_str(r#"{"learning_rate": 0.01, "sequences": 1}"#).unwrap();
+        let model = BertForMaskedLm::new(&config, seed, Device::Cpu, Decision::on_cpu());
+        Session::new(model, options, World::alone())
+    }
+
+    fn weights(session: &Session<BertForMaskedLm>, are_of_head: bool) -> Vec<Tensor> {
+        let parameters = session.model.parameters().iter();
+        let chosen = parameters.filter(|(name, _)| name.starts_with(MASKED_LM_HEAD) == are_of_head);
+        chosen.map(|(_, tensor)| tensor.detach().copy()).collect()
+    }
+
+    #[test]
+    fn an_encoder_that_was_frozen_takes_its_first_step_as_if_it_were_the_first() {
+        let mut frozen = session(3);
+        let [encoder, head] = [false, true].map(|head| weights(&frozen, head));
+        frozen.train(Trains::Head);
+        (0..5).for_each(|_| step(&mut frozen));
+        assert_eq!(weights(&frozen, false), encoder);
+        assert!(weights(&frozen, true).iter().zip(&head).all(|(now, before)| now != before));
+
+        // The same weights, and no step taken.
+        let mut fresh = session(4);
+        for ((_, to), (_, from)) in fresh.model.parameters().iter().zip(frozen.model.parameters().iter()) {
+            tch::no_grad(|| to.shallow_clone().copy_(from));
+        }
+        frozen.train(Trains::All);
+        [&mut frozen, &mut fresh].into_iter().for_each(step);
+        assert_eq!(weights(&frozen, false), weights(&fresh, false));
+        assert_ne!(weights(&frozen, false), encoder);
+        assert_ne!(weights(&frozen, true), weights(&fresh, true));
+        let steps = frozen.optimizer.steps();
+        assert_eq!((steps.head, steps.others), (6, 1));
     }
 }

@@ -3,8 +3,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     data::Position,
-    log::{Measured, MeasuredPairs},
+    log::{Measured, MeasuredPairs, is_zero},
     masking::switch::Switch,
+    optimizer::Steps,
 };
 
 /// The version of `trainer_state.json`.
@@ -23,6 +24,9 @@ pub struct TrainerState {
     pub tokens: u64,
     /// Steps of the optimiser.
     pub optimizer_steps: u64,
+    /// Of these, the ones that changed the masked-LM head alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub head_steps: u64,
     /// Steps that were skipped, since their gradient was not finite.
     #[serde(default)]
     pub skipped: u64,
@@ -82,6 +86,7 @@ impl TrainerState {
             steps,
             tokens: 0,
             optimizer_steps: 0,
+            head_steps: 0,
             skipped: 0,
             segments,
             pairs,
@@ -93,6 +98,17 @@ impl TrainerState {
             best: None,
             identity,
         }
+    }
+
+    /// Steps of the optimiser.
+    pub(crate) fn optimizer_steps(&self) -> Steps<u64> {
+        Steps { head: self.optimizer_steps, others: self.optimizer_steps - self.head_steps }
+    }
+
+    /// Notes the steps of the optimiser.
+    pub(crate) fn set_optimizer_steps(&mut self, Steps { head, others }: Steps<u64>) {
+        self.optimizer_steps = head;
+        self.head_steps = head - others;
     }
 
     /// A step is done.

@@ -2,7 +2,7 @@
 //!
 //! Gradients add up: over the parts that go through the model at once, over both losses, and, in [`World`], over the processes.
 //! Each share is divided by what the whole batch holds, so that the sum is the mean over the batch, however it is cut.
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     data::{Batch, MaskedBatch, PairBatch},
@@ -61,9 +61,14 @@ fn backward(model: &BertForMaskedLm, losses: impl Iterator<Item = Tensor>) -> Te
     sum
 }
 
+fn pack(batch: &MaskedBatch, lengths: &[usize], device: Device) -> Packed {
+    let packed = Packed::new(&batch.input_ids, lengths, device);
+    if batch.types.is_empty() { packed } else { packed.with_types(&batch.types) }
+}
+
 /// Sum of the cross entropies at the selected tokens of sequences of these lengths, in nats, a scalar; `None` where none is selected.
 pub fn masked_loss(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) -> Option<Tensor> {
-    let packed = Packed::new(&batch.input_ids, lengths, model.encoder().device());
+    let packed = pack(batch, lengths, model.encoder().device());
     (!batch.selected.is_empty()).then(|| model.loss_at(&packed, &batch.selected, &batch.labels, Phase::Train))
 }
 
@@ -74,7 +79,7 @@ pub fn predict(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) 
         return None;
     }
     let device = model.encoder().device();
-    let packed = Packed::new(&batch.input_ids, lengths, device);
+    let packed = pack(batch, lengths, device);
     let labels: Vec<i32> = batch.labels.iter().map(|&id| i32::from(id)).collect();
     Some((model.predict_at(&packed, &batch.selected, Phase::Evaluate), upload(&labels, device).to_kind(Kind::Int64)))
 }

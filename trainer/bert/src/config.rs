@@ -41,6 +41,9 @@ pub struct BertConfig {
     /// Added to the variance in a layer norm.
     #[serde(default = "epsilon")]
     pub layer_norm_eps: f64,
+    /// The longest sequence that this program trained the model on, special tokens counted; `transformers` has no such entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_sequence_length: Option<usize>,
 }
 
 /// What stands between the halves of a feed-forward layer.
@@ -136,6 +139,7 @@ impl BertConfig {
             type_vocab_size: types(),
             initializer_range: initializer(),
             layer_norm_eps: epsilon(),
+            trained_sequence_length: None,
         }
     }
 

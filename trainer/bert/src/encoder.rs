@@ -39,6 +39,13 @@ impl Parameters {
         self.named.iter().map(|(_, tensor)| tensor.numel() as i64).sum()
     }
 
+    /// Lets backward passes give gradients to some of the parameters alone; the others keep theirs as they are.
+    pub fn require_gradients(&self, of: impl Fn(&str) -> bool) {
+        for (name, parameter) in self.iter() {
+            let _ = parameter.set_requires_grad(of(name));
+        }
+    }
+
     /// The gradient of each parameter, in order. Parameters without one get zeros.
     pub fn gradients(&self) -> impl Iterator<Item = (&str, Tensor)> {
         self.iter().map(|(name, parameter)| (name, gradient(parameter)))

@@ -20,7 +20,7 @@ pub mod weights;
 pub use config::{Activation, BertConfig, ConfigError};
 pub use encoder::{Builder, Encoder, Parameters};
 pub use layer::{LayerNorm, Linear, Phase};
-pub use masked_lm::{BertForMaskedLm, cross_entropy};
+pub use masked_lm::{BertForMaskedLm, MASKED_LM_HEAD, cross_entropy};
 pub use packed::{Packed, indices, upload};
 pub use path::{CannotCompute, Compute, Decision, DeviceFacts, Path};
 pub use pointer::Pointer;

@@ -9,6 +9,9 @@ use crate::{
     path::{Decision, Path},
 };
 
+/// How the names of the head's own weights begin. Its decoder is the word embedding, which belongs to the encoder.
+pub const MASKED_LM_HEAD: &str = "cls.predictions.";
+
 /// BERT with a masked-LM head whose decoder is the word embedding.
 #[derive(Debug)]
 pub struct BertForMaskedLm {

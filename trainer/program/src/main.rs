@@ -180,7 +180,8 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
         let stages = plan.schedule.stages.iter().map(|stage| {
             let corpora: Vec<String> = stage.corpora.iter().map(ToString::to_string).collect();
             let steps = stage.steps.end - stage.steps.start;
-            serde_json::json!({"corpora": corpora, "neighbor": stage.neighbor, "steps": steps, "steps_per_epoch": stage.steps_per_epoch})
+            let head_steps = stage.head_until - stage.steps.start;
+            serde_json::json!({"corpora": corpora, "neighbor": stage.neighbor, "steps": steps, "head_steps": head_steps, "steps_per_epoch": stage.steps_per_epoch})
         });
         let (name, stages): (String, Vec<_>) = (plan.name().to_string(), stages.collect());
         let mut line = serde_json::json!({"event": "dry run", "name": name, "recipe": plan.recipe, "stages": stages});
@@ -202,13 +203,15 @@ fn train(options: Pretrain) -> anyhow::Result<ExitCode> {
             let neighbor = if stage.neighbor { " and pairs" } else { "" };
             let steps = stage.steps.end - stage.steps.start;
             let epochs = steps as f64 / stage.steps_per_epoch as f64;
-            format!("{} steps on {}{neighbor} ({epochs:.2} epochs)", HumanCount(steps), corpora.join(", "))
+            let head = if stage.head_until == stage.steps.end { " of the head alone" } else { "" };
+            format!("{} steps{head} on {}{neighbor} ({epochs:.2} epochs)", HumanCount(steps), corpora.join(", "))
         });
         let stages: Vec<String> = stages.collect();
         let stages =
             if stages.is_empty() { "no step: the model stays as it is".to_owned() } else { stages.join(", then ") };
         writeln!(out, "recipe    {}: {stages}", plan.name())?;
-        if let Some(text) = plan.schedule.about_switch(&plan.recipe) {
+        let schedule = &plan.schedule;
+        for text in [schedule.about_head(&plan.recipe), schedule.about_switch(&plan.recipe)].into_iter().flatten() {
             writeln!(out, "{text}")?;
         }
     }
@@ -348,7 +351,7 @@ fn finetune(options: Finetune) -> anyhow::Result<ExitCode> {
     writeln!(
         out,
         "next      in Python: from transformers import {0}\n          model = {0}.from_pretrained(\"{run}/model\")",
-        TaskModel::architecture(task)
+        TaskModel::architecture(task, request.options.pooling)
     )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ebert_kernels::group;
-use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, numbers, text_of};
+use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, numbers, start as start_model, text_of};
 
 /// Says why nothing is tested where this build cannot exchange.
 fn without_gloo() -> bool {
@@ -109,6 +109,43 @@ fn two_processes_give_the_losses_of_one() {
     assert!((first - wanted).abs() < 1e-6, "{first} {wanted}");
     let again = run(&place, "two", 2, &[]);
     assert!(text_of(&again[0]).contains("up to date"), "{}", text_of(&again[0]));
+}
+
+#[test]
+fn two_processes_give_the_losses_of_one_while_a_fresh_head_trains_alone() {
+    if without_gloo() {
+        return;
+    }
+    let place = Place::new();
+    start_model(&place, 0, |name| (!name.starts_with("cls.")).then(|| name.to_owned()));
+    let more = ["--init", "start", "--set", "fresh_head_steps=30"];
+    run(&place, "one", 1, &more);
+    run(&place, "two", 2, &more);
+    assert_alike(&place, "two", "one", 2e-3);
+}
+
+#[test]
+fn pairs_of_texts_give_the_same_losses_in_parts_on_threads_and_in_processes() {
+    let place = Place::new();
+    let pairs = |name: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command.args(["pretrain", "--device", "cpu", "--out", "."]).args(RUN).current_dir(place.folder.path());
+        let output = command.args(["--run", name, "--set", "data.text_pairs=0.5"]).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    };
+    pairs("whole", &["--threads", "1"]);
+    pairs("parts", &["--threads", "1", "--set", "optimizer.micro_batch_tokens=40"]);
+    pairs("threads", &["--threads", "2"]);
+    assert_alike(&place, "parts", "whole", 2e-3);
+    assert_alike(&place, "threads", "whole", 2e-3);
+    if !without_gloo() {
+        run(&place, "two", 2, &["--set", "data.text_pairs=0.5"]);
+        assert_alike(&place, "two", "whole", 2e-3);
+    }
+    // They are other sequences.
+    let output = place.command(&RUN).args(["--run", "none"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert_ne!(numbers(&place, "none")[1].1, numbers(&place, "whole")[1].1);
 }
 
 #[test]

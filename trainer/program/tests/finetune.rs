@@ -8,7 +8,7 @@ use std::{
     process::Output,
 };
 
-use ebert_bert::BertConfig;
+use ebert_bert::{BertConfig, weights};
 use ebert_kernels::device::Machine;
 use ebert_tasks::{Task, read};
 use support::{
@@ -72,6 +72,79 @@ fn every_task_goes_from_its_file_to_scores_and_the_same_ones_twice() {
         assert!(text_of(&output).starts_with("up to date: "), "{}", text_of(&output));
     }
     insta::assert_snapshot!("finetune", said.replace(place.folder.path().to_str().unwrap(), "PLACE"));
+}
+
+#[test]
+fn sequences_longer_than_those_of_training_are_noted() {
+    let place = Place::new();
+    let path = place.path("bert/config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let mut tune = |trained_on: usize| {
+        config["trained_sequence_length"] = trained_on.into();
+        fs::write(&path, config.to_string()).unwrap();
+        let run = format!("run-{trained_on}");
+        let output = place.run(
+            &[
+                &["finetune", "--model", "bert", "--task", "rqa", "--data", "rqa.json", "--run", &run, "--limit", "20"]
+                    [..],
+                &["--epochs", "1", "--threads", "1", "--device", "cpu"],
+            ]
+            .concat(),
+        );
+        assert!(output.status.success(), "{}", text_of(&output));
+        let count = place.metrics(&run)["notes"]["sequences longer than those that the model was trained on"].as_u64();
+        (text_of(&output), count)
+    };
+    let (text, count) = tune(20);
+    let count = count.unwrap();
+    assert!(text.contains(&format!("note      {count} of ")), "{text}");
+    let wanted = " sequences are longer than the 20 tokens of the model's training sequences, up to 48\nhint: --max-tokens 20, or";
+    assert!(text.contains(wanted), "{text}");
+    let (text, count) = tune(48);
+    assert!(!text.contains("note  ") && count.is_none(), "{text}");
+}
+
+#[test]
+fn heads_of_whole_sequences_read_the_mean_or_a_fresh_pooler_if_asked() {
+    let place = Place::new();
+    let config = |run: &str| {
+        let text = fs::read_to_string(place.path(run).join("model/config.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let weights = |run: &str| {
+        let stored = weights::read(&place.path(run).join("model/model.safetensors")).unwrap();
+        stored.into_iter().map(|(name, _)| name).filter(|name| !name.starts_with("bert.e")).collect::<Vec<_>>()
+    };
+    let tune = |run, more: &[&str]| {
+        let output = place.finetune("pc", "titles.jsonl", run, &[&["--min-titles", "2"], more].concat());
+        assert!(output.status.success(), "{}", text_of(&output));
+        assert!(place.metrics(run)["test"]["micro_f1"].as_f64().unwrap() > 0.6, "{}", text_of(&output));
+        text_of(&output)
+    };
+    let text = tune("mean", &["--pooling", "mean"]);
+    assert!(text.contains("model     BertModel: ") && text.contains("starts fresh and reads the mean"), "{text}");
+    assert!(text.contains("from transformers import BertModel"), "{text}");
+    assert_eq!(config("mean")["architectures"], serde_json::json!(["BertModel"]));
+    let mut names = weights("mean");
+    names.sort();
+    assert_eq!(names, ["classifier.bias", "classifier.weight"]);
+
+    tune("cls", &[]);
+    assert_eq!(weights("cls").len(), 4);
+    let again = |more: &[&str]| {
+        let arguments =
+            ["finetune", "--model", "cls/model", "--task", "pc", "--data", "titles.jsonl", "--run", "again"];
+        let options = ["--min-titles", "2", "--epochs", "1", "--threads", "1", "--device", "cpu"];
+        let output = place.run(&[&arguments[..], &options, more].concat());
+        (output.status.code(), text_of(&output))
+    };
+    let (code, text) = again(&["--fresh-pooler"]);
+    assert!(code == Some(0) && text.contains("its head starts fresh, and so does the pooler, as asked\n"), "{text}");
+    let (code, text) = again(&["--fresh-pooler", "--pooling", "mean"]);
+    assert!(code == Some(2) && text.contains("--fresh-pooler is true, wanted false with pooling mean"), "{text}");
+    // The same folder with other options is another result.
+    let (code, text) = again(&[]);
+    assert!(code == Some(1) && text.contains("options.fresh_pooler: it was true, now false"), "{text}");
 }
 
 #[test]

@@ -4,31 +4,13 @@ mod support;
 use std::fs;
 
 use ebert_bert::{
-    BertConfig, BertForMaskedLm, Decision,
     tokens::{added, tokenizer},
     weights,
 };
 use serde_json::{Value, json};
-use support::{Place, VOCABULARY, text_of, tokens};
-use tch::Device;
+use support::{Place, VOCABULARY, start, text_of, tokens};
 
 const STEPS: [&str; 4] = ["--set", "stage.0.steps=2", "--set", "stage.1.steps=1"];
-
-/// Writes the folder `start`: a small BERT with a vocabulary of `more` tokens beyond those of the shards, whose weights
-/// `rename` names, or leaves out.
-fn start(place: &Place, more: usize, rename: impl Fn(&str) -> Option<String>) {
-    let folder = place.path("start");
-    fs::create_dir_all(&folder).unwrap();
-    let config = json!({"model_type": "bert", "vocab_size": VOCABULARY + more, "hidden_size": 16,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32});
-    fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    let vocabulary: String = tokens().iter().map(|token| format!("{token}\n")).collect();
-    fs::write(folder.join("vocab.txt"), vocabulary).unwrap();
-    let config: BertConfig = serde_json::from_value(config).unwrap();
-    let model = BertForMaskedLm::new(&config, 3, Device::Cpu, Decision::on_cpu());
-    let named = model.parameters().iter().filter_map(|(name, tensor)| Some((rename(name)?, tensor)));
-    weights::write(&folder.join(weights::WEIGHTS), named).unwrap();
-}
 
 /// What `pretrain --init start` says with these arguments.
 fn from_start(place: &Place, more: &[&str]) -> (i32, String) {
@@ -150,6 +132,43 @@ fn a_missing_head_is_noted_for_a_start_and_refused_in_a_checkpoint() {
         text.contains("step-00000002` cannot be used: model.safetensors lacks cls.predictions.bias\nhint: "),
         "{text}"
     );
+}
+
+#[test]
+fn checkpoints_say_how_long_their_training_sequences_were() {
+    let place = Place::new();
+    start(&place, 0, same);
+    let length = |run: &str| {
+        let text = fs::read_to_string(place.path(run).join("model/config.json")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["trained_sequence_length"].clone()
+    };
+    assert_eq!(from_start(&place, &["--run", "trained"]).0, 0);
+    // The segments of the shards have up to 30 tokens.
+    assert_eq!(length("trained"), json!(32));
+    let output = place.run(&["--recipe", "bert-raw", "--init", "start", "--run", "raw"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert_eq!(length("raw"), Value::Null);
+}
+
+#[test]
+fn pairs_of_texts_need_two_token_types() {
+    let place = Place::new();
+    start(&place, 0, same);
+    let path = place.path("start/config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["type_vocab_size"] = 1.into();
+    fs::write(&path, config.to_string()).unwrap();
+    let weights_path = place.path("start/model.safetensors");
+    let stored = weights::read(&weights_path).unwrap();
+    let one_type = stored.into_iter().map(|(name, tensor)| {
+        let tensor = if name.contains("token_type") { tensor.narrow(0, 0, 1) } else { tensor };
+        (name, tensor)
+    });
+    let one_type: Vec<_> = one_type.collect();
+    weights::write(&weights_path, one_type.iter().map(|(name, tensor)| (name.clone(), tensor))).unwrap();
+    let (code, text) = from_start(&place, &["--dry-run", "--set", "data.text_pairs=0.2"]);
+    assert!(code == 1 && text.contains("data.text_pairs is 0.2, and the model has 1 token type\nhint: "), "{text}");
+    assert_eq!(from_start(&place, &["--dry-run"]).0, 0);
 }
 
 #[test]

@@ -130,6 +130,22 @@ fn when_to_save_and_measure_may_change() {
 }
 
 #[test]
+fn pairs_of_texts_come_again_after_a_stop() {
+    let place = Place::new();
+    let start = |run: &str| {
+        let mut command = place.command(&["--recipe", "tiny.toml", "--run", run, "--set", "data.text_pairs=0.5"]);
+        command.args(["--set", "checkpoint.every=7"]).stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    assert!(start("whole").wait().unwrap().success());
+    let mut child = start("stopped");
+    place.wait_for("stopped", 25, &mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(start("stopped").wait().unwrap().success());
+    assert_equal(&place, "stopped", "whole");
+}
+
+#[test]
 fn a_run_is_extended_if_asked() {
     let place = Place::new();
     let run = |steps: [&str; 2], more: &[&str]| {

@@ -29,6 +29,7 @@ fn plan(corpora: &[Corpus]) -> SegmentPlan {
         mix: 3,
         modes: vec![MaskMode::Word, MaskMode::Phrase],
         seed: 4,
+        text_pairs: 0.0,
         epochs_before: 0,
     }
 }
@@ -104,6 +105,44 @@ fn every_position_finds_the_same_rest() {
             for wanted in &all[at + 1..at + 6] {
                 assert_eq!(&batches.next_batch().unwrap(), wanted);
             }
+        }
+    }
+}
+
+#[test]
+fn a_fraction_of_the_segments_becomes_two_texts() {
+    let place = Place::new();
+    let (shards, masking) = open(&place);
+    let plan = |text_pairs| SegmentPlan { text_pairs, ..plan(&BOTH) };
+    let (none, half) = (epochs(&place, plan(0.0), 2), epochs(&place, plan(0.5), 2));
+    let longest = usize::from(shards.manifest().body.max_tokens) + 2;
+    let (mut pairs, mut sequences) = (0, 0);
+    for (whole, batch) in none.iter().zip(&half) {
+        // The same documents at the same steps, with as many tokens of text.
+        let documents = |batch: &Batch| batch.documents.iter().copied().collect::<BTreeSet<_>>();
+        assert_eq!((documents(whole), whole.after), (documents(batch), batch.after));
+        assert_eq!(whole.content_tokens(), batch.content_tokens());
+        assert_eq!(whole.text_pairs, 0);
+        assert!(batch.lengths.iter().all(|&length| length <= longest) && batch.lengths.is_sorted_by(|a, b| a >= b));
+        for masked in &batch.masked {
+            assert_eq!(masked.types.len(), if batch.text_pairs == 0 { 0 } else { masked.input_ids.len() });
+            let separators = masked.input_ids.iter().filter(|&&id| id == 3).count();
+            assert_eq!(separators, batch.lengths.len() + batch.text_pairs);
+        }
+        pairs += batch.text_pairs;
+        sequences += batch.lengths.len();
+    }
+    assert!((2 * sequences / 5..3 * sequences / 5).contains(&pairs), "{pairs} of {sequences}");
+
+    // A position finds the same rest, and parts of a batch have its types.
+    let mut rest = segment_batches(&shards, &masking, plan(0.5), half[4].after).unwrap();
+    assert_eq!(&rest.next_batch().unwrap(), &half[5]);
+    for batch in &half {
+        for part in batch.parts(MaskMode::Word, 0..batch.lengths.len(), 50) {
+            let (lengths, masked) = part;
+            assert!(masked.types.is_empty() || masked.types.len() == lengths.iter().sum::<usize>());
+            let second = masked.types.iter().filter(|&&t| t == 1).count();
+            assert_eq!(second == 0, masked.input_ids.iter().filter(|&&id| id == 3).count() == lengths.len());
         }
     }
 }

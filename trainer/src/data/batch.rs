@@ -7,6 +7,7 @@ use schemas::{DocumentId, Segment};
 use super::{
     order::{Block, Cursor, Order, PairBlock, Position, SPECIAL, StepSize},
     shards::{Corpus, DataError, SegmentBlock, Shards},
+    text_pair::TextPairs,
 };
 use crate::{
     masking::{MaskKey, MaskMode, Masking, Masks, TakenAs},
@@ -20,6 +21,8 @@ pub struct Batch {
     pub lengths: Vec<usize>,
     /// The document of each sequence.
     pub documents: Vec<DocumentId>,
+    /// Sequences of two texts.
+    pub text_pairs: usize,
     /// What is hidden, for each mode that the step may be in.
     pub masked: Vec<MaskedBatch>,
     /// Times that the data were gone through before.
@@ -35,6 +38,8 @@ pub struct MaskedBatch {
     pub mode: MaskMode,
     /// The row of tokens, the selected ones replaced.
     pub input_ids: Vec<u16>,
+    /// The token type of each; empty where no sequence of the batch has a second text.
+    pub types: Vec<u8>,
     /// Where in the row the selected tokens are.
     pub selected: Vec<u32>,
     /// What they were.
@@ -73,7 +78,7 @@ impl Batch {
 
     /// Tokens, special tokens not counted.
     pub fn content_tokens(&self) -> usize {
-        self.lengths.iter().map(|length| length - SPECIAL).sum()
+        self.lengths.iter().map(|length| length - SPECIAL).sum::<usize>() - self.text_pairs
     }
 
     /// The input in a mode, cut into what goes through the model at once: the sequences of `share`, and at most `tokens` of them at once (0: any
@@ -190,6 +195,8 @@ pub struct SegmentPlan {
     pub modes: Vec<MaskMode>,
     /// Seed of the run.
     pub seed: u64,
+    /// The fraction of segments that are cut into two texts.
+    pub text_pairs: f64,
     /// Added to the epoch in the key of the masks, so that a later stage draws new ones.
     pub epochs_before: u32,
 }
@@ -209,7 +216,10 @@ pub fn segment_batches(
     let seed = plan.seed.wrapping_add(u64::from(plan.epochs_before) << 32);
     let order = Order::of_segments(shards, &plan.corpora, seed, plan.mix);
     let mut cursor = Cursor::<SegmentBlock>::new(shards.clone(), order, from);
-    let (masking, special) = (masking.clone(), shards.vocabulary().special);
+    let (masking, vocabulary) = (masking.clone(), shards.vocabulary().clone());
+    let special = vocabulary.special;
+    let longest = usize::from(shards.manifest().body.max_tokens) + SPECIAL;
+    let text_pairs = TextPairs { fraction: plan.text_pairs, longest };
     Ok(Batches::start(move || {
         let mut segments = SegmentBlock::default();
         let epoch = cursor.take(plan.size, |block, row| {
@@ -217,12 +227,16 @@ pub fn segment_batches(
             segments.push(&segment);
         })?;
         let key = MaskKey { seed: plan.seed, epoch: plan.epochs_before + epoch };
-        let mut order: Vec<usize> = (0..segments.rows()).collect();
-        order.sort_by_key(|&row| std::cmp::Reverse(segments.get(row).input_ids.len()));
-        let sorted: Vec<Segment<'_>> = order.iter().map(|&row| segments.get(row)).collect();
+        let texts = (0..segments.rows()).map(|row| {
+            let segment = segments.get(row);
+            Texts { cut: text_pairs.cut(&segment, &vocabulary, key), segment }
+        });
+        let mut sorted: Vec<Texts<'_>> = texts.collect();
+        sorted.sort_by_key(|texts| std::cmp::Reverse(texts.length()));
         Ok(Batch {
-            lengths: sorted.iter().map(|s| s.input_ids.len() + SPECIAL).collect(),
-            documents: sorted.iter().map(|s| s.document).collect(),
+            lengths: sorted.iter().map(Texts::length).collect(),
+            documents: sorted.iter().map(|texts| texts.segment.document).collect(),
+            text_pairs: sorted.iter().filter(|texts| texts.cut.is_some()).count(),
             masked: plan.modes.iter().map(|&mode| MaskedBatch::of(&sorted, mode, &masking, key, special)).collect(),
             epoch,
             after: cursor.position(),
@@ -266,10 +280,50 @@ pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u16]>, [cls, sep]: [u16; 2]
     (row, lengths)
 }
 
+/// A segment as one text, or cut into two.
+#[derive(Clone, Debug)]
+pub struct Texts<'a> {
+    /// The segment.
+    pub segment: Segment<'a>,
+    /// The first token of the second text.
+    pub cut: Option<usize>,
+}
+
+impl<'a> Texts<'a> {
+    /// A segment as one text.
+    pub fn one(segment: Segment<'a>) -> Self {
+        Self { segment, cut: None }
+    }
+
+    /// Tokens of the sequence, special tokens counted.
+    pub fn length(&self) -> usize {
+        self.segment.input_ids.len() + SPECIAL + usize::from(self.cut.is_some())
+    }
+
+    /// Where in the sequence a token of the segment stands.
+    fn place(&self, token: usize) -> usize {
+        1 + token + usize::from(self.cut.is_some_and(|cut| token >= cut))
+    }
+
+    /// Appends the sequence to a row of tokens and their types.
+    fn append(&self, row: &mut Vec<u16>, types: &mut Vec<u8>, special: SpecialIds) {
+        let (first, second) = self.segment.input_ids.split_at(self.cut.unwrap_or(self.segment.input_ids.len()));
+        row.push(special.cls);
+        row.extend_from_slice(first);
+        row.push(special.sep);
+        types.resize(row.len(), 0);
+        if self.cut.is_some() {
+            row.extend_from_slice(second);
+            row.push(special.sep);
+            types.resize(row.len(), 1);
+        }
+    }
+}
+
 impl MaskedBatch {
     fn empty() -> Self {
-        let (input_ids, selected, labels) = Default::default();
-        Self { mode: MaskMode::Word, input_ids, selected, labels, units: Vec::new(), taken_as: Vec::new() }
+        let (input_ids, types, selected, labels) = Default::default();
+        Self { mode: MaskMode::Word, input_ids, types, selected, labels, units: Vec::new(), taken_as: Vec::new() }
     }
 
     /// The part of the selected tokens that was taken as this.
@@ -290,29 +344,34 @@ impl MaskedBatch {
             part.units.extend_from_slice(&self.units[first..last]);
             part.taken_as.extend_from_slice(&self.taken_as[first..last]);
             part.input_ids.extend_from_slice(&self.input_ids[start..end]);
+            part.types.extend_from_slice(self.types.get(start..end).unwrap_or_default());
         }
         part
     }
 
     /// Masks sequences and packs them.
-    pub fn of(segments: &[Segment<'_>], mode: MaskMode, masking: &Masking, key: MaskKey, special: SpecialIds) -> Self {
-        let (mut input_ids, lengths) = pack(segments.iter().map(|s| s.input_ids), [special.cls, special.sep]);
+    pub fn of(sequences: &[Texts<'_>], mode: MaskMode, masking: &Masking, key: MaskKey, special: SpecialIds) -> Self {
+        let (mut input_ids, mut types) = (Vec::new(), Vec::new());
         let (mut selected, mut labels, mut units) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken_as = Vec::new();
-        let (mut start, mut before) = (0, 0);
-        for (segment, length) in segments.iter().zip(lengths) {
-            let masks = masking.mask(mode, segment, key);
+        let mut before = 0;
+        for texts in sequences {
+            let start = input_ids.len();
+            texts.append(&mut input_ids, &mut types, special);
+            let masks = masking.mask_texts(mode, &texts.segment, texts.cut, key);
             for (&position, &input) in masks.positions.iter().zip(&masks.inputs) {
-                let at = start + 1 + usize::from(position);
+                let at = start + texts.place(usize::from(position));
                 selected.push(at as u32);
                 labels.push(std::mem::replace(&mut input_ids[at], input));
             }
             let numbered = masks.units.iter().map(|&unit| (unit != Masks::TOP_UP).then_some(before + u32::from(unit)));
             units.extend(numbered);
             taken_as.extend_from_slice(&masks.taken_as);
-            before += segment.input_ids.len() as u32;
-            start += length;
+            before += texts.segment.input_ids.len() as u32;
         }
-        Self { mode, input_ids, selected, labels, units, taken_as }
+        if sequences.iter().all(|texts| texts.cut.is_none()) {
+            types.clear();
+        }
+        Self { mode, input_ids, types, selected, labels, units, taken_as }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{Draws, Segment, SegmentName};
 
 use super::{
-    batch::{MaskedBatch, PairBatch},
+    batch::{MaskedBatch, PairBatch, Texts},
     order::Position,
     shards::{Chunk, DataError, HeldOutSegment, SegmentBlock, Shards},
 };
@@ -61,10 +61,11 @@ impl HeldOut {
         let key = MaskKey { seed: body.seed, epoch: MaskKey::FIXED };
         let mut rows: Vec<Segment<'_>> = (0..block.len()).map(|row| block.get(row)).collect();
         rows.sort_by_key(|s| (std::cmp::Reverse(s.input_ids.len()), s.document, s.segment));
+        let rows: Vec<Texts<'_>> = rows.into_iter().map(Texts::one).collect();
         let special = shards.vocabulary().special;
         let sets = MODES.map(|mode| {
-            let batch = |rows: &[Segment<'_>]| {
-                let lengths = rows.iter().map(|s| s.input_ids.len() + 2).collect();
+            let batch = |rows: &[Texts<'_>]| {
+                let lengths = rows.iter().map(Texts::length).collect();
                 (lengths, MaskedBatch::of(rows, mode, &masking, key, special))
             };
             MaskedSet { mode, batches: rows.chunks(sequences.max(1)).map(batch).collect() }

@@ -8,8 +8,11 @@ mod held_out;
 mod hint;
 mod order;
 mod shards;
+mod text_pair;
 
-pub use batch::{Batch, Batches, MaskedBatch, PairBatch, SegmentPlan, pack, pair_batches, segment_batches, starts};
+pub use batch::{
+    Batch, Batches, MaskedBatch, PairBatch, SegmentPlan, Texts, pack, pair_batches, segment_batches, starts,
+};
 pub use held_out::{HeldOut, HeldOutPairs};
 pub use order::{Order, Position, StepSize};
 pub use shards::{Corpus, DataError, Shards, Split};

@@ -12,7 +12,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::StoreError;
 use serde::{Deserialize, Serialize};
 
-use crate::masking::MaskMode;
+use crate::{masking::MaskMode, optimizer::Trains};
 use tensorboard::EventFile;
 
 /// For whom the run talks.
@@ -35,6 +35,9 @@ pub struct StepRecord {
     pub stage: usize,
     /// Epoch within the stage, from 0.
     pub epoch: u32,
+    /// Which weights it changed; absent if all.
+    #[serde(default, skip_serializing_if = "Trains::is_all")]
+    pub trains: Trains,
     /// What was masked.
     pub mode: MaskMode,
     /// Mean cross entropy over the selected tokens, in nats; absent when none was selected.
@@ -60,7 +63,7 @@ pub struct StepRecord {
     pub eta_phrase: Option<f64>,
     /// Step size.
     pub learning_rate: f64,
-    /// 2-norm of the whole gradient, before clipping. `null` in the file where it is not finite.
+    /// 2-norm of the gradient of the weights that are trained, before clipping. `null` in the file where it is not finite.
     #[serde(deserialize_with = "or_not_finite")]
     pub gradient_norm: f64,
     /// That of the masked-LM loss alone, in a step with both.
@@ -89,7 +92,7 @@ pub struct StepRecord {
     pub seconds: f64,
 }
 
-fn is_zero(count: &u64) -> bool {
+pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -186,6 +186,15 @@ pub struct MaskKey {
 impl MaskKey {
     /// The epoch of masks that never change.
     pub const FIXED: u32 = u32::MAX;
+
+    /// What names a segment in the key of a draw.
+    pub(crate) fn id_of(self, segment: &Segment<'_>) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&self.epoch.to_le_bytes());
+        id[4..12].copy_from_slice(&segment.document.get().to_le_bytes());
+        id[12..].copy_from_slice(&segment.segment.to_le_bytes());
+        id
+    }
 }
 
 /// Draws masks.
@@ -216,12 +225,15 @@ impl Masking {
 
     /// The masks of a segment in one mode.
     pub fn mask(&self, mode: MaskMode, segment: &Segment<'_>, key: MaskKey) -> Masks {
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&key.epoch.to_le_bytes());
-        id[4..12].copy_from_slice(&segment.document.get().to_le_bytes());
-        id[12..].copy_from_slice(&segment.segment.to_le_bytes());
-        let mut draws = Draws::new(key.seed, mode.purpose(), &id);
+        self.mask_texts(mode, segment, None, key)
+    }
+
+    /// The same of a segment that is cut into two texts, the second from token `cut` on, which starts a word and is inside of no
+    /// phrase. No span goes on behind the cut.
+    pub fn mask_texts(&self, mode: MaskMode, segment: &Segment<'_>, cut: Option<usize>, key: MaskKey) -> Masks {
+        let mut draws = Draws::new(key.seed, mode.purpose(), &key.id_of(segment));
         let mut selection = Selection::new(segment.input_ids, &self.vocabulary, self.options.budget);
+        selection.cut = cut;
         match mode {
             MaskMode::Word => word::select(&mut selection, &mut draws),
             MaskMode::Phrase => {
@@ -278,6 +290,8 @@ struct Selection {
     taken: Vec<bool>,
     /// Start of each word, and the number of tokens at the end.
     words: Vec<usize>,
+    /// Where a second text begins.
+    cut: Option<usize>,
     budget: usize,
     count: usize,
     /// What was taken, in its order.
@@ -289,7 +303,7 @@ impl Selection {
         let starts = (0..ids.len()).filter(|&i| i == 0 || !vocabulary.continues(ids[i]));
         let words = starts.chain([ids.len()]).collect();
         let budget = ((share * ids.len() as f64).round() as usize).max(1);
-        Self { taken: vec![false; ids.len()], words, budget, count: 0, units: Vec::new() }
+        Self { taken: vec![false; ids.len()], words, cut: None, budget, count: 0, units: Vec::new() }
     }
 
     fn words(&self) -> usize {
@@ -321,4 +335,4 @@ impl Selection {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

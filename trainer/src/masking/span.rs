@@ -4,7 +4,8 @@ use schemas::Draws;
 use super::Selection;
 
 /// Takes spans at random starts until the budget is met. A span's length in words is geometric with parameter `p`,
-/// over 1 to `longest`; it ends early at a word that is taken or does not fit.
+/// over 1 to `longest`; it ends early at a word that is taken or does not fit, and
+/// where a second text begins.
 pub(super) fn select(selection: &mut Selection, p: f64, longest: u32, draws: &mut Draws) {
     let mut starts: Vec<usize> = (0..selection.words()).collect();
     while !selection.is_full() && !starts.is_empty() {
@@ -12,6 +13,9 @@ pub(super) fn select(selection: &mut Selection, p: f64, longest: u32, draws: &mu
         let start = starts.swap_remove(draws.below(starts.len() as u64) as usize);
         for word in start..(start + length).min(selection.words()) {
             let tokens = selection.word(word);
+            if word > start && selection.cut == Some(tokens.start) {
+                break;
+            }
             if selection.is_full() || !selection.fits(tokens.len()) || !selection.is_free(tokens.clone()) {
                 break;
             }
@@ -30,6 +34,25 @@ fn length(p: f64, longest: u32, quantile: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::tests::small;
+
+    #[test]
+    fn a_span_ends_where_a_second_text_begins() {
+        let ids: Vec<u16> = (0..10).map(|word| 5 + 4 * word).collect();
+        // Spans of 1 to 10 words, equally often: how often the word before the cut is followed by the one behind it.
+        let crossings = |cut| {
+            let crosses = |seed: u64| {
+                let mut selection = Selection::new(&ids, &small(64), 0.2);
+                selection.cut = cut;
+                select(&mut selection, 1e-9, 10, &mut Draws::new(seed, "test", b"cut"));
+                selection.units == [4..5, 5..6]
+            };
+            (0..10_000).filter(|&seed| crosses(seed)).count()
+        };
+        // In one span with probability 9/100; in two of them, 1/10 (or 1/100 if only spans of one word end before) times 1/9.
+        let [whole, cut] = [None, Some(5)].map(crossings);
+        assert!((800..1_100).contains(&whole) && (60..170).contains(&cut), "{whole} {cut}");
+    }
 
     #[test]
     fn lengths_are_geometric_and_cut() {

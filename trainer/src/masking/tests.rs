@@ -7,7 +7,7 @@ use crate::vocabulary::tests::small;
 
 const KEY: MaskKey = MaskKey { seed: 7, epoch: 0 };
 
-fn masking(fill: Fill) -> Masking {
+pub(crate) fn masking(fill: Fill) -> Masking {
     Masking::new(MaskingOptions { fill, ..Default::default() }, small(400), 0.5)
 }
 
@@ -15,7 +15,12 @@ fn span(tokens: Range<usize>, score: f32) -> PhraseSpan {
     PhraseSpan { tokens: TokenRange::new(tokens).unwrap(), phrase: PhraseId::new(0), score }
 }
 
-fn segment<'a>(document: u64, ids: &'a [u16], phrases: &'a [PhraseSpan], nouns: &'a [TokenRange]) -> Segment<'a> {
+pub(crate) fn segment<'a>(
+    document: u64,
+    ids: &'a [u16],
+    phrases: &'a [PhraseSpan],
+    nouns: &'a [TokenRange],
+) -> Segment<'a> {
     Segment {
         document: DocumentId::new(document),
         text_id: TextId::new(document),
@@ -30,7 +35,7 @@ fn segment<'a>(document: u64, ids: &'a [u16], phrases: &'a [PhraseSpan], nouns: 
 use std::ops::Range;
 
 /// Words of one to four tokens, phrases of whole words anywhere, noun phrases that do not overlap.
-fn segments() -> impl Strategy<Value = (Vec<u16>, Vec<PhraseSpan>, Vec<TokenRange>)> {
+pub(crate) fn segments() -> impl Strategy<Value = (Vec<u16>, Vec<PhraseSpan>, Vec<TokenRange>)> {
     let words = proptest::collection::vec((1usize..5, 0u16..90), 1..60);
     let spans = proptest::collection::vec((any::<prop::sample::Index>(), 1usize..5, 0.5f32..1.0), 0..20);
     (words, spans, proptest::collection::vec((0usize..4, 1usize..4), 0..15)).prop_map(|(words, spans, nouns)| {

@@ -31,7 +31,7 @@ impl Plan {
     /// Checks that a schedule with other lengths has the steps that are done where they were.
     fn require_extension(&self, step: u64, checkpoint: &Path) -> Result<(), RunError> {
         let recipe = Recipe::load(&checkpoint.join(RECIPE).to_string_lossy(), &[])?;
-        let before = Schedule::new(&recipe, &self.shards)?;
+        let before = Schedule::new(&recipe, &self.shards, self.start.head)?;
         for (before, now) in before.stages.iter().zip(&self.schedule.stages) {
             let (number, before, now) = (now.number, before.steps.end, now.steps.end);
             if before != now && (now < step || before < step) {

@@ -73,7 +73,7 @@ impl Run {
     pub fn save(&mut self) -> Result<(), RunError> {
         if let Some(lead) = &mut self.lead {
             lead.journal.flush()?;
-            self.state.optimizer_steps = self.session.optimizer.steps();
+            self.state.set_optimizer_steps(self.session.optimizer.steps());
             let Session { model, optimizer, .. } = &self.session;
             lead.checkpoints.save(&self.state, model, optimizer, &self.shards, &self.recipe_text, &lead.carried)?;
         }

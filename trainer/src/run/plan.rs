@@ -115,7 +115,7 @@ impl Plan {
             });
         }
         let start = Start::choose(&recipe, &name, init, &shards)?;
-        let schedule = Schedule::new(&recipe, &shards)?;
+        let schedule = Schedule::new(&recipe, &shards, start.head)?;
         let folder = request.run.clone().unwrap_or_else(|| request.out.join("runs").join(&name));
         let recipe_text = recipe.to_toml();
         let identity = Identity {

@@ -20,10 +20,11 @@ use serde_json::{Value, json};
 
 use super::{
     Example, Tally, Task, differing,
-    finetune::{Data, Part, Trial, finetune, predict},
-    heads::{Pooler, TaskModel},
+    finetune::{Data, Part, Trial, Voice, finetune, predict},
+    heads::{HeadShape, Pooler, TaskModel},
     identity::Identity,
     metrics::{Scores, score},
+    options::{Options, Pooling},
     predictions,
     products::{self, Labels, labels_of},
     read, rename_numbered,
@@ -142,6 +143,9 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     for (number, (reason, count, place)) in notes.iter().enumerate() {
         voice.say(&format!("{:10}{count} {reason} (first {place})", if number == 0 { "notes" } else { "" }));
     }
+    if let Some(longest) = config.trained_sequence_length {
+        note_long(&data, longest, *voice, &mut notes);
+    }
     let learnable = data.train.sequences.iter().filter(|s| s.target != Target::None).count();
     let sizes = Sizes {
         train: data.train.examples.len(),
@@ -168,16 +172,22 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     if let Some(metrics) = finished(request, &identity)? {
         return Ok(Outcome::UpToDate(metrics));
     }
-    let (model, pooler) =
-        TaskModel::load(folder, &config, (*task, data.classes.len()), options.seed, (device, decision))?;
+    let Options { pooling, fresh_pooler, .. } = *options;
+    let shape = HeadShape { task: *task, classes: data.classes.len(), pooling, fresh_pooler };
+    let (model, pooler) = TaskModel::load(folder, &config, shape, options.seed, (device, decision))?;
     voice.say(&format!(
         "model     {}: {} layers of {}, {} weights, on the {}; its head starts fresh{}",
-        TaskModel::architecture(*task),
+        TaskModel::architecture(*task, pooling),
         config.num_hidden_layers,
         config.hidden_size,
         brief(model.parameters().count() as f64),
         if device.is_cuda() { "GPU" } else { "CPU" },
-        if pooler == Pooler::Fresh { ", and so does the pooler, which the model does not have" } else { "" },
+        match pooler {
+            Pooler::Fresh => ", and so does the pooler, which the model does not have",
+            Pooler::Redrawn => ", and so does the pooler, as asked",
+            Pooler::None if model.pooling() == Pooling::Mean => " and reads the mean of all tokens",
+            Pooler::None | Pooler::Loaded => "",
+        },
     ));
 
     voice.say(&format!("compute   {}", model.encoder().decision()));
@@ -336,6 +346,28 @@ fn prepare(
     })
 }
 
+/// Tells of sequences with positions that the model was not trained on.
+fn note_long(data: &Data, longest: usize, voice: Voice, notes: &mut Tally) {
+    let parts = [&data.train, &data.validation, &data.test];
+    let sequences = parts.iter().flat_map(|part| part.sequences.iter().map(|s| (&part.examples[s.example].id, s)));
+    let (mut long, mut all, mut most) = (0, 0, 0);
+    for (id, sequence) in sequences {
+        all += 1;
+        most = most.max(sequence.ids.len());
+        if sequence.ids.len() > longest {
+            long += 1;
+            notes.add("sequences longer than those that the model was trained on", id);
+        }
+    }
+    if long > 0 {
+        voice.say(&format!(
+            "note      {long} of {all} sequences are longer than the {longest} tokens of the model's training sequences, up to {most}\n\
+             hint: --max-tokens {longest}, or train the model on longer segments: make shards ARGS=\"--max-tokens {}\"",
+            most - 2
+        ));
+    }
+}
+
 /// Files of a tokenizer, which go with the weights.
 const TOKENIZER_FILES: [&str; 5] =
     ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"];
@@ -378,7 +410,7 @@ fn save(
 fn config_of(model: &TaskModel, pad: u16, classes: &[String]) -> Value {
     let text = model.encoder().config().to_json(pad).unwrap_or_default();
     let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
-    config["architectures"] = json!([TaskModel::architecture(model.task())]);
+    config["architectures"] = json!([TaskModel::architecture(model.task(), model.pooling())]);
     if !classes.is_empty() {
         let by_id: serde_json::Map<String, Value> =
             classes.iter().enumerate().map(|(id, name)| (id.to_string(), json!(name))).collect();

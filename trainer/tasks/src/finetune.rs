@@ -199,7 +199,8 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
                     loss.backward();
                     Some(loss.detach())
                 };
-                let pending = session.step(Box::new(objective), None, schedule.learning_rate_at(step, total), false)?;
+                let pending =
+                    session.step(Box::new(objective), None, schedule.learning_rate_at(step, total, 0), false)?;
                 step += 1;
                 launched.drain(..).try_for_each(&mut note)?;
                 launched.push_back(Launched { batch, step, pending });

@@ -5,6 +5,7 @@
 //! | rqa | `BertForQuestionAnswering` | `qa_outputs`: a score of each token to be the first, and to be the last, of the answer |
 //! | ae | `BertForTokenClassification` | dropout, `classifier`: O, B, I of each token |
 //! | asc, pc | `BertForSequenceClassification` | `bert.pooler` over `[CLS]` with tanh, dropout, `classifier` |
+//! | asc, pc with [`Pooling::Mean`] | none | mean of the hidden states of all tokens, dropout, `classifier` |
 use std::path::Path;
 
 use tch::{Device, Kind, Reduction, Tensor};
@@ -12,6 +13,7 @@ use trainer::session::Trainable;
 
 use super::{
     Task,
+    options::Pooling,
     sequence::{Sequence, TAGS, Target},
 };
 use ebert_bert::{
@@ -35,6 +37,21 @@ enum Head {
     Tokens(Linear),
     /// Of `[CLS]`.
     Pooled { pooler: Linear, classifier: Linear },
+    /// Of the mean of all tokens.
+    Mean(Linear),
+}
+
+/// What a head is for, and what it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadShape {
+    /// The task.
+    pub task: Task,
+    /// Classes or labels, for tasks that have them.
+    pub classes: usize,
+    /// What a head of whole sequences reads.
+    pub pooling: Pooling,
+    /// Whether a pooler starts fresh even if the model has one.
+    pub fresh_pooler: bool,
 }
 
 /// What of a model is not in the folder that it starts from.
@@ -44,8 +61,10 @@ pub enum Pooler {
     None,
     /// It was loaded.
     Loaded,
-    /// It starts fresh.
+    /// It starts fresh, as the model has none.
     Fresh,
+    /// It starts fresh, as was asked for.
+    Redrawn,
 }
 
 impl Trainable for TaskModel {
@@ -59,14 +78,14 @@ impl Trainable for TaskModel {
 }
 
 impl TaskModel {
-    /// The model of a folder with a fresh head, drawn from `seed`; of so many classes or labels, for tasks that have them.
+    /// The model of a folder with a fresh head, drawn from `seed`.
     ///
     /// # Errors
     /// When the folder does not hold the weights of an encoder of this configuration.
     pub fn load(
         folder: &Path,
         config: &BertConfig,
-        (task, classes): (Task, usize),
+        HeadShape { task, classes, pooling, fresh_pooler }: HeadShape,
         seed: u64,
         (device, decision): (Device, Decision),
     ) -> Result<(Self, Pooler), WeightsError> {
@@ -77,15 +96,22 @@ impl TaskModel {
         let (head, classes) = match task {
             Task::Rqa => (Head::Tokens(b.linear("qa_outputs", hidden, 2)), 2),
             Task::Ae => (Head::Tokens(b.linear("classifier", hidden, TAGS.len() as i64)), TAGS.len()),
+            Task::Asc | Task::Pc if pooling == Pooling::Mean => {
+                (Head::Mean(b.linear("classifier", hidden, classes as i64)), classes)
+            }
             Task::Asc | Task::Pc => {
                 let pooler = b.linear("bert.pooler.dense", hidden, hidden);
                 (Head::Pooled { pooler, classifier: b.linear("classifier", hidden, classes as i64) }, classes)
             }
         };
+        let of_pooler = parameters.iter().filter(|(name, _)| fresh_pooler && name.starts_with(weights::POOLER));
+        let drawn: Vec<[Tensor; 2]> = of_pooler.map(|(_, to)| [to.shallow_clone(), to.detach().copy()]).collect();
         let found = weights::load(folder, &parameters)?;
+        tch::no_grad(|| drawn.iter().for_each(|[to, drawn]| to.shallow_clone().copy_(drawn)));
         let pooler = match head {
-            Head::Tokens(_) => Pooler::None,
+            Head::Tokens(_) | Head::Mean(_) => Pooler::None,
             Head::Pooled { .. } if found.fresh.iter().any(|name| name.starts_with(weights::POOLER)) => Pooler::Fresh,
+            Head::Pooled { .. } if fresh_pooler => Pooler::Redrawn,
             Head::Pooled { .. } => Pooler::Loaded,
         };
         Ok((Self { task, classes, encoder, head, parameters }, pooler))
@@ -95,7 +121,9 @@ impl TaskModel {
     /// section 4.1, of rare classes). From 0 the first thing learnt is that all labels are rare, and the pooler's tanh saturates on the
     /// way there.
     pub fn start_labels(&self, sequences: &[Sequence]) {
-        let Head::Pooled { .. } = self.head else { return };
+        if matches!(self.head, Head::Tokens(_)) {
+            return;
+        }
         let mut counts = vec![0.5; self.classes];
         let mut examples = 1.0;
         for sequence in sequences {
@@ -125,13 +153,19 @@ impl TaskModel {
         &self.parameters
     }
 
-    /// The class of `transformers` that loads it.
-    pub fn architecture(task: Task) -> &'static str {
+    /// The class of `transformers` that loads it: without its head, `classifier`, if that reads the mean.
+    pub fn architecture(task: Task, pooling: Pooling) -> &'static str {
         match task {
             Task::Rqa => "BertForQuestionAnswering",
             Task::Ae => "BertForTokenClassification",
+            Task::Asc | Task::Pc if pooling == Pooling::Mean => "BertModel",
             Task::Asc | Task::Pc => "BertForSequenceClassification",
         }
+    }
+
+    /// What a head of whole sequences reads.
+    pub fn pooling(&self) -> Pooling {
+        if matches!(self.head, Head::Mean(_)) { Pooling::Mean } else { Pooling::Cls }
     }
 
     /// Scores in float32: `[T, 2]` or `[T, tags]` of each token, or `[sequences, classes]`.
@@ -147,6 +181,7 @@ impl TaskModel {
                 let first = hidden.index_select(0, &indices(&batch.starts(), device));
                 classifier.forward(&dropout(pooler.forward(&first).tanh()))
             }
+            Head::Mean(classifier) => classifier.forward(&dropout(batch.means(&hidden))),
         };
         scores.to_kind(Kind::Float)
     }
@@ -212,7 +247,7 @@ impl TaskModel {
         scores.copy_data(&mut all, count);
         let rows: Vec<usize> = match self.head {
             Head::Tokens(_) => batch.lengths,
-            Head::Pooled { .. } => vec![1; sequences.len()],
+            Head::Pooled { .. } | Head::Mean(_) => vec![1; sequences.len()],
         };
         let mut rest = all.as_slice();
         let mut each = Vec::with_capacity(rows.len());
@@ -241,6 +276,16 @@ impl Batch {
         }
     }
 
+    /// The mean hidden state of each sequence, `[sequences, hidden_size]` in float32, of those of the row, `[T, hidden_size]`.
+    fn means(&self, hidden: &Tensor) -> Tensor {
+        let device = hidden.device();
+        let of: Vec<u32> = (0..).zip(&self.lengths).flat_map(|(sequence, &length)| vec![sequence; length]).collect();
+        let lengths: Vec<i32> = self.lengths.iter().map(|&length| length as i32).collect();
+        let sums = Tensor::zeros([lengths.len() as i64, hidden.size()[1]], (Kind::Float, device));
+        let sums = sums.index_add(0, &indices(&of, device), &hidden.to_kind(Kind::Float));
+        sums / upload(&lengths, device).to_kind(Kind::Float).unsqueeze(1)
+    }
+
     /// Where in the row each sequence begins.
     fn starts(&self) -> Vec<u32> {
         let ends = self.lengths.iter().scan(0, |end, &length| {
@@ -248,5 +293,81 @@ impl Batch {
             Some(*end)
         });
         ends.zip(&self.lengths).map(|(end, &length)| end - length as u32).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ebert_bert::BertForMaskedLm;
+
+    fn config() -> BertConfig {
+        serde_json::from_value(serde_json::json!({
+            "vocab_size": 32, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 16, "max_position_embeddings": 16, "initializer_range": 0.3,
+        }))
+        .unwrap()
+    }
+
+    /// A folder with a model and a pooler of ones.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let model = BertForMaskedLm::new(&config(), 3, Device::Cpu, Decision::on_cpu());
+        let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
+        let pooler = [("bert.pooler.dense.weight", ones(&[8, 8])), ("bert.pooler.dense.bias", ones(&[8]))];
+        let named = model.parameters().iter().chain(pooler.iter().map(|(name, tensor)| (*name, tensor)));
+        let named = named.map(|(name, tensor)| (name.to_owned(), tensor));
+        weights::write(&folder.path().join(weights::WEIGHTS), named).unwrap();
+        folder
+    }
+
+    fn load(folder: &Path, pooling: Pooling, fresh_pooler: bool) -> (TaskModel, Pooler) {
+        let shape = HeadShape { task: Task::Pc, classes: 3, pooling, fresh_pooler };
+        TaskModel::load(folder, &config(), shape, 5, (Device::Cpu, Decision::on_cpu())).unwrap()
+    }
+
+    fn weight(model: &TaskModel, name: &str) -> Tensor {
+        model.parameters().iter().find(|(found, _)| *found == name).unwrap().1.detach()
+    }
+
+    #[test]
+    fn the_mean_is_that_of_each_sequence_alone() {
+        let folder = folder();
+        let (model, pooler) = load(folder.path(), Pooling::Mean, false);
+        assert_eq!((pooler, model.pooling()), (Pooler::None, Pooling::Mean));
+        let sequence = |ids: &[u16]| Sequence {
+            example: 0,
+            ids: ids.to_vec(),
+            types: vec![0; ids.len()],
+            target: Target::None,
+            first: 1,
+            spans: Vec::new(),
+            words: Vec::new(),
+        };
+        let sequences = [sequence(&[2, 9, 8, 7, 6, 5, 3]), sequence(&[2, 11, 3]), sequence(&[2, 12, 13, 14, 3])];
+        let predicted = model.predict(&sequences.iter().collect::<Vec<_>>());
+        let double = |name| weight(&model, name).to_kind(Kind::Double);
+        for (sequence, predicted) in sequences.iter().zip(predicted) {
+            let packed = Packed::new(&sequence.ids, &[sequence.ids.len()], Device::Cpu);
+            let hidden = tch::no_grad(|| model.encoder().encode(&packed, Phase::Evaluate)).to_kind(Kind::Double);
+            let mean = hidden.sum_dim_intlist(0, false, Kind::Double) / sequence.ids.len() as f64;
+            let wanted = mean.linear(&double("classifier.weight"), Some(&double("classifier.bias")));
+            let error = (Tensor::from_slice(&predicted).to_kind(Kind::Double) - wanted).abs().max();
+            assert!(error.double_value(&[]) < 1e-5, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pooler_is_loaded_or_drawn_as_asked() {
+        let folder = folder();
+        let (loaded, pooler) = load(folder.path(), Pooling::Cls, false);
+        let is_stored = |model: &TaskModel, name| weight(model, name).eq(1.0).all().int64_value(&[]) == 1;
+        assert!(pooler == Pooler::Loaded && is_stored(&loaded, "bert.pooler.dense.weight"));
+        let (fresh, pooler) = load(folder.path(), Pooling::Cls, true);
+        assert!(pooler == Pooler::Redrawn && !is_stored(&fresh, "bert.pooler.dense.weight"));
+        assert_eq!(weight(&fresh, "bert.pooler.dense.bias").abs().max().double_value(&[]), 0.0);
+        for name in ["bert.embeddings.word_embeddings.weight", "classifier.weight"] {
+            assert_eq!(weight(&fresh, name), weight(&loaded, name), "{name}");
+        }
     }
 }

@@ -9,6 +9,18 @@ pub const LEARNING_RATES: [f64; 4] = [5e-6, 1e-5, 2e-5, 5e-5];
 /// in the longest, and five epochs cost five, not fourteen.
 pub const EPOCHS: std::ops::RangeInclusive<u32> = 2..=5;
 
+/// What a head for whole sequences reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The pooler over the hidden state of `[CLS]`, as `transformers` does
+    #[default]
+    Cls,
+    /// The mean of the hidden states of all tokens; there is no pooler
+    Mean,
+}
+
 /// One fine-tuning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
@@ -61,6 +73,13 @@ pub struct Options {
     /// pc: the least probability of a label that is predicted
     #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().threshold))]
     pub threshold: f64,
+    /// asc, pc: what the head reads
+    #[cfg_attr(feature = "clap", arg(long, value_enum, default_value_t = Self::default().pooling))]
+    pub pooling: Pooling,
+    /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves the states that
+    /// it reads, so models compare better if all of them start with a fresh one
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub fresh_pooler: bool,
     /// AdamW's decay of weights; biases and layer norms have none
     #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().weight_decay))]
     pub weight_decay: f64,
@@ -92,6 +111,8 @@ impl Default for Options {
             max_answer: 30,
             min_titles: 50,
             threshold: 0.5,
+            pooling: Pooling::Cls,
+            fresh_pooler: false,
             weight_decay: 0.01,
             warmup: 0.1,
             clip: 1.0,
@@ -149,6 +170,9 @@ impl Options {
         if !(self.threshold > 0.0 && self.threshold < 1.0) {
             return bad("threshold", "a probability between 0 and 1");
         }
+        if self.fresh_pooler && self.pooling == Pooling::Mean {
+            return bad("fresh_pooler", "false with pooling mean, which has no pooler");
+        }
         Ok(())
     }
 
@@ -193,7 +217,18 @@ mod tests {
         assert_eq!(error(&|o| o.learning_rate = 0.0), "learning_rate is 0.0, wanted a number above 0");
         assert_eq!(error(&|o| o.test_limit = Some(0)), "test_limit is 0, wanted at least 1");
         assert_eq!(error(&|o| o.threshold = 1.0), "threshold is 1.0, wanted a probability between 0 and 1");
+        assert_eq!(
+            error(&|o| (o.pooling, o.fresh_pooler) = (Pooling::Mean, true)),
+            "fresh_pooler is true, wanted false with pooling mean, which has no pooler"
+        );
         assert_eq!(error(&|o| o.stride = 0), "stride is 0, wanted at least 1");
+    }
+
+    #[test]
+    fn a_grid_says_what_heads_read() {
+        let options: Options = toml::from_str("pooling = \"mean\"\n").unwrap();
+        assert_eq!(options, Options { pooling: Pooling::Mean, ..Options::default() });
+        assert!(toml::from_str::<Options>("fresh_pooler = true\n").unwrap().fresh_pooler);
     }
 
     #[test]

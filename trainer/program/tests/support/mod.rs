@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ebert_bert::{BertConfig, BertForMaskedLm, Decision, weights};
 use schemas::{
     DocumentId, Draws, Manifest, Pair, PairBuilder, PairProduct, PhraseId, PhraseSpan, Relation, Segment,
     SegmentBuilder, TextId, TokenRange, create_pairs, create_segments,
@@ -18,6 +19,8 @@ use schemas::{
         TokenizerEntry,
     },
 };
+use serde_json::json;
+use tch::Device;
 
 /// Tokens in the vocabulary: BERT's five, then words, every fourth of which continues one.
 pub(crate) const VOCABULARY: usize = 64;
@@ -244,6 +247,22 @@ impl Place {
     pub(crate) fn weights(&self, run: &str) -> Vec<u8> {
         fs::read(self.path(run).join("model/model.safetensors")).unwrap()
     }
+}
+
+/// Writes the folder `start`: a small BERT with a vocabulary of `more` tokens beyond those of the shards, whose weights
+/// `rename` names, or leaves out.
+pub(crate) fn start(place: &Place, more: usize, rename: impl Fn(&str) -> Option<String>) {
+    let folder = place.path("start");
+    fs::create_dir_all(&folder).unwrap();
+    let config = json!({"model_type": "bert", "vocab_size": VOCABULARY + more, "hidden_size": 16,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32});
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let vocabulary: String = tokens().iter().map(|token| format!("{token}\n")).collect();
+    fs::write(folder.join("vocab.txt"), vocabulary).unwrap();
+    let config: BertConfig = serde_json::from_value(config).unwrap();
+    let model = BertForMaskedLm::new(&config, 3, Device::Cpu, Decision::on_cpu());
+    let named = model.parameters().iter().filter_map(|(name, tensor)| Some((rename(name)?, tensor)));
+    weights::write(&folder.join(weights::WEIGHTS), named).unwrap();
 }
 
 pub(crate) fn text_of(output: &Output) -> String {
