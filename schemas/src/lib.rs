@@ -142,7 +142,7 @@ pub use rules::Rules;
 #[cfg(feature = "tables")]
 pub use segment::{
     PhraseSpan, Segment, SegmentBuilder, SegmentName, SegmentRows, SegmentTokenRows, SegmentTokens, SpanOutside,
-    create_segments, open_segments, segment_names,
+    create_segments, open_segments, segment_names, segment_phrases,
 };
 #[cfg(feature = "tables")]
 pub use store::{FileEntry, StoreError};

@@ -152,6 +152,34 @@ impl Rows for SegmentNameRows {
     }
 }
 
+/// The pool phrases that occur in one row group, one entry per occurrence.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn segment_phrases(table: &TableReader, group: usize) -> Result<Vec<PhraseId>, StoreError> {
+    let mut phrases = Vec::new();
+    for rows in table.read_group::<SegmentPhraseRows>(group, 1 << 16)? {
+        phrases.extend(rows?.phrase_ids.values().iter().copied().map(PhraseId::new));
+    }
+    Ok(phrases)
+}
+
+struct SegmentPhraseRows {
+    phrase_ids: UInt32Array,
+}
+
+impl Rows for SegmentPhraseRows {
+    const COLUMNS: &'static [&'static str] = &["phrases"];
+
+    fn new(batch: &RecordBatch) -> Self {
+        // Flattened, and without the rows that the batch does not have.
+        let spans = column(batch, "phrases").as_list::<i32>();
+        let (first, last) = (spans.value_offsets()[0] as usize, spans.value_offsets()[spans.len()] as usize);
+        let spans = spans.values().slice(first, last - first);
+        Self { phrase_ids: spans.as_struct().column(2).as_primitive::<UInt32Type>().clone() }
+    }
+}
+
 /// Collects segments into a record batch.
 #[derive(Debug, Default)]
 pub struct SegmentBuilder {

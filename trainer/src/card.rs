@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use schemas::{Manifest, manifest::ShardsBody};
 
 use crate::{
-    log::{brief, describe, describe_pairs},
+    log::{brief, describe, describe_pairs, describe_retrieval},
     state::TrainerState,
 };
 
@@ -44,6 +44,9 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
     {
         if let Some(pairs) = pairs {
             let _ = writeln!(text, "| {when} | {} |", describe_pairs(&pairs));
+            if let Some(retrieval) = pairs.retrieval {
+                let _ = writeln!(text, "| {when} | {} |", describe_retrieval(&retrieval));
+            }
         }
     }
     if let Some(best) = state.best {

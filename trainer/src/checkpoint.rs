@@ -1,10 +1,12 @@
 //! Checkpoints: Hugging Face folders that also hold what a run needs to go on.
 //!
 //! `RUN/checkpoints/step-00000600/` has `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json` and
-//! `vocab.txt`, which `transformers` loads, a model card (`README.md`), and `trainer_state.json`, `optimizer.safetensors` and `recipe.toml`. A checkpoint is
+//! `vocab.txt`, which `transformers` loads, a model card (`README.md`), and `trainer_state.json`, `optimizer.safetensors` and `recipe.toml`.
+//! `objectives.safetensors` has weights that training alone needs, if there are such. A checkpoint is
 //! complete or absent: it is written under another name, synced and renamed. `RUN/model` is a link to the newest,
 //! `RUN/best` to the one with the lowest held-out loss; it is kept, too.
 use std::{
+    collections::HashMap,
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -16,19 +18,18 @@ use schemas::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tch::Tensor;
 
 use crate::{
     card::card,
     data::Shards,
     init::Carried,
+    model::PretrainingModel,
     optimizer::{Optimizer, StateMismatch},
     state::{FORMAT, TrainerState},
     vocabulary::{SPECIAL, Vocabulary},
 };
-use ebert_bert::{
-    BertForMaskedLm,
-    weights::{self, WeightsError},
-};
+use ebert_bert::weights::{self, WeightsError};
 
 /// A checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,8 @@ fn damaged(folder: &Path, error: &dyn std::error::Error) -> CheckpointError {
 
 const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// Weights that training alone has, if a recipe has such.
+const OBJECTIVES: &str = "objectives.safetensors";
 
 /// The folder's name of a step's checkpoint.
 fn name_of(step: u64) -> String {
@@ -147,13 +150,26 @@ impl Checkpoints {
     pub fn restore(
         folder: &Path,
         state: &TrainerState,
-        model: &BertForMaskedLm,
+        model: &PretrainingModel,
         optimizer: &mut Optimizer,
     ) -> Result<(), CheckpointError> {
-        let found = weights::load(folder, model.parameters()).map_err(|error| damaged(folder, &error))?;
+        let found = weights::load(folder, model.bert.parameters()).map_err(|error| damaged(folder, &error))?;
         if !found.fresh.is_empty() {
             let what = format!("model.safetensors lacks {}", found.fresh.join(", "));
             return Err(CheckpointError::Damaged { folder: folder.to_owned(), what });
+        }
+        if model.objectives().count() > 0 {
+            let stored = weights::read(&folder.join(OBJECTIVES)).map_err(|error| damaged(folder, &error))?;
+            let stored: HashMap<String, Tensor> = stored.into_iter().collect();
+            for (name, tensor) in model.objectives().iter() {
+                match stored.get(name) {
+                    Some(stored) if stored.size() == tensor.size() => tensor.detach().copy_(stored),
+                    _ => {
+                        let what = format!("{OBJECTIVES} lacks {name}, or has it in another shape");
+                        return Err(CheckpointError::Damaged { folder: folder.to_owned(), what });
+                    }
+                }
+            }
         }
         let stored = weights::read(&folder.join(OPTIMIZER)).map_err(|error| damaged(folder, &error))?;
         let mismatch = |source| CheckpointError::State { path: folder.to_owned(), source };
@@ -165,7 +181,7 @@ impl Checkpoints {
     pub fn save(
         &self,
         state: &TrainerState,
-        model: &BertForMaskedLm,
+        model: &PretrainingModel,
         optimizer: &Optimizer,
         shards: &Shards,
         recipe: &str,
@@ -232,21 +248,25 @@ impl Checkpoints {
 fn write(
     folder: &Path,
     state: &TrainerState,
-    (model, carried): (&BertForMaskedLm, &Carried),
+    (model, carried): (&PretrainingModel, &Carried),
     optimizer: &Optimizer,
     shards: &Shards,
     (recipe, card): (&str, &str),
 ) -> Result<(), CheckpointError> {
-    let tensors = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    let tensors = model.bert.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
     let tensors = tensors.chain(carried.pooler.iter().map(|(name, tensor)| (name.clone(), tensor)));
     weights::write(&folder.join("model.safetensors"), tensors)?;
+    if model.objectives().count() > 0 {
+        let tensors = model.objectives().iter().map(|(name, tensor)| (name.to_owned(), tensor));
+        weights::write(&folder.join(OBJECTIVES), tensors)?;
+    }
     weights::write(&folder.join(OPTIMIZER), optimizer.state())?;
     let path = folder.join(STATE);
     let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
     let config = carried.config.to_json(shards.vocabulary().special.pad).map_err(malformed)?;
     let tokenizer = tokenizer_file(shards, carried)?;
-    let tokenizer_config = tokenizer_config(&tokenizer, model.encoder().config().max_position_embeddings);
+    let tokenizer_config = tokenizer_config(&tokenizer, model.bert.encoder().config().max_position_embeddings);
     for (name, text) in [
         (STATE, state),
         ("config.json", config),

@@ -8,6 +8,7 @@ use crate::{
     data::{Position, pair_batches, segment_batches},
     log::brief,
     masking::Masking,
+    model::PretrainingModel,
     run::{Plan, Request, RunError},
     session::{self, Objective, Session},
     step::{masked_gradients, neighbor_gradients},
@@ -38,7 +39,7 @@ impl Estimate {
     pub fn of(plan: &mut Plan, request: &Request) -> Result<Self, RunError> {
         let recipe = plan.recipe.clone();
         let device = session::prepare(request.device, 0, request.threads)?;
-        let model = plan.start.model(recipe.seed, device, recipe.compute)?;
+        let model = PretrainingModel::new(plan.start.model(recipe.seed, device, recipe.compute)?, &recipe);
         let mut session = Session::new(model, recipe.optimizer, World::alone());
         let lowest_score = plan.shards.manifest().body.pool.lowest_score;
         let masking = Arc::new(Masking::new(recipe.masking, plan.shards.vocabulary().clone(), lowest_score));
@@ -51,13 +52,7 @@ impl Estimate {
                 Position::default(),
             )?;
             let mut pairs = match stage.neighbor {
-                true => Some(pair_batches(
-                    &plan.shards,
-                    recipe.seed,
-                    recipe.data.mix,
-                    recipe.neighbor.pairs,
-                    Position::default(),
-                )?),
+                true => Some(pair_batches(&plan.shards, recipe.pair_plan(), Position::default())?),
                 false => None,
             };
             session.train(stage.trains_at(stage.head_until.min(stage.steps.end - 1)));

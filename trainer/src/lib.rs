@@ -8,6 +8,7 @@
 //! `ebert_bert`, everything that is not safe Rust in `ebert_kernels`, fine-tuning in `ebert_tasks`.
 #![forbid(unsafe_code)]
 
+mod boundary;
 pub mod card;
 pub mod checkpoint;
 pub mod data;
@@ -18,6 +19,8 @@ pub mod init;
 pub mod lock;
 pub mod log;
 pub mod masking;
+mod measure;
+pub mod model;
 pub mod neighbor;
 pub mod optimizer;
 pub mod pretrain;

@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::data::starts;
+use crate::data::{PairBatch, starts};
 use ebert_bert::upload;
 
 /// How distances add up over tokens.
@@ -54,6 +54,18 @@ pub enum States {
     Normalized,
 }
 
+/// Which products are the negatives of an anchor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Negatives {
+    /// The negative of its row, as in the paper.
+    #[default]
+    Pairs,
+    /// That, and the neighbors of the other pairs of its group. Left out is a product that a row of the same step associates with
+    /// the anchor, or that has the product id, text id or tokens of such a product or of the anchor.
+    InBatch,
+}
+
 /// The recipe's part of Neighbor Product Reconstruction.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -70,12 +82,21 @@ pub struct NeighborOptions {
     pub margin: f64,
     /// Pairs in a step.
     pub pairs: usize,
+    /// Which products are negatives. The loss of a pair is its mean over them.
+    pub negatives: Negatives,
+    /// Whether a linear layer is between the encoder and the states that are compared, so that the states that the masked-LM head
+    /// reads need not become alike. It starts as the identity, is trained with the model, and is not a part of the result.
+    pub projection: bool,
+    /// Pairs in a group of `in_batch`, by the order of rows in a step; the last group may be smaller. A group is never split over processes or
+    /// micro-batches, so that its negatives are the same for any number of them.
+    pub group: usize,
 }
 
 impl Default for NeighborOptions {
     fn default() -> Self {
         let (reduction, scale, states) = (Reduction::Sum, Scale::None, States::Raw);
-        Self { reduction, scale, states, weight: 1.0, margin: 1.0, pairs: 32 }
+        let (negatives, group) = (Negatives::Pairs, 8);
+        Self { reduction, scale, states, weight: 1.0, margin: 1.0, pairs: 32, negatives, projection: false, group }
     }
 }
 
@@ -91,20 +112,33 @@ impl NeighborOptions {
         if !(1..=65_536).contains(&self.pairs) {
             return Err(("neighbor.pairs", "a number from 1 to 65,536"));
         }
+        if !(2..=65_536).contains(&self.group) {
+            return Err(("neighbor.group", "a number of pairs from 2 to 65,536"));
+        }
         Ok(())
     }
 }
 
-/// The loss of a batch of pairs: its mean over them, unweighted.
+/// Hidden states of a batch of pairs.
 ///
-/// `hidden` `[T, d]` are the hidden states of all sequences in one row, `lengths` tokens each, `[CLS]` and `[SEP]` at the
-/// ends; `pairs` says which of them are anchor, neighbor and negative. A GPU computes all pairs at once, as rectangles whose places of no
-/// token weigh nothing; a CPU one after another. A pair's loss depends on its three sequences alone.
-///
-/// # Panics
-/// When there is no pair, or a sequence has no content.
-pub fn loss(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Tensor {
-    distances(hidden, lengths, pairs, options).hinge(options.margin).mean(None)
+/// A GPU computes all distances at once, as rectangles whose places of no token weigh nothing; a CPU one after another. A
+/// distance depends on its two sequences alone.
+#[derive(Clone, Copy, Debug)]
+pub struct PairStates<'a> {
+    /// The states of all sequences in one row, `[T, d]`: those of the encoder, or their projection.
+    pub hidden: &'a Tensor,
+    /// Tokens of each sequence, `[CLS]` and `[SEP]` at the ends counted. Each has content.
+    pub lengths: &'a [usize],
+    /// For each pair, which sequences its anchor, neighbor and negative are. There is at least one pair.
+    pub pairs: &'a [[usize; 3]],
+    /// For each pair, other pairs whose neighbors are further negatives of its anchor. May be empty.
+    pub further_negatives: &'a [Vec<usize>],
+}
+
+/// The projection of hidden states `[T, d]` by weights `[d, d]`: `h + h W^T`, in float32. So weights of zero are the identity.
+pub fn project(hidden: &Tensor, weights: &Tensor) -> Tensor {
+    let hidden = hidden.to_kind(Kind::Float);
+    hidden.linear::<Tensor>(weights, None) + hidden
 }
 
 /// How far products are from their neighbors and from their negatives.
@@ -112,47 +146,103 @@ pub fn loss(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &
 pub struct Distances {
     /// <a, b> of each pair, `[pairs]`.
     pub near: Tensor,
-    /// <a, b-> of each pair, `[pairs]`.
+    /// <a, b-> of each pair and its own negative, `[pairs]`.
     pub far: Tensor,
+    /// <a, b-> of further negatives, `[n]`, and the pair of each, if there are any.
+    further: Option<(Tensor, Vec<i32>)>,
 }
 
 impl Distances {
-    /// Eq. 12 of each pair, `[pairs]`.
+    /// Eq. 12 of each pair, `[pairs]`: the mean over its negatives.
     pub fn hinge(&self, margin: f64) -> Tensor {
+        let own = self.own_hinge(margin);
+        let Some((far, pairs)) = &self.further else { return own };
+        let pairs = upload(pairs, far.device());
+        let hinges = (self.near.index_select(0, &pairs) - far + margin).relu();
+        let negatives = own.ones_like().index_add(0, &pairs, &hinges.ones_like());
+        own.index_add(0, &pairs, &hinges) / negatives
+    }
+
+    /// Eq. 12 of each pair and its own negative alone, `[pairs]`.
+    fn own_hinge(&self, margin: f64) -> Tensor {
         (&self.near - &self.far + margin).relu()
     }
+}
 
-    fn of([anchor, neighbor, negative]: [Contents; 3], options: &NeighborOptions) -> Self {
-        Self { near: distance(&anchor, &neighbor, options), far: distance(&anchor, &negative, options) }
+impl PairStates<'_> {
+    /// The loss of the pairs: its mean over them, unweighted.
+    pub fn loss(&self, options: &NeighborOptions) -> Tensor {
+        self.distances(options).hinge(options.margin).mean(None)
+    }
+
+    /// How far the anchors are from the others.
+    pub fn distances(&self, options: &NeighborOptions) -> Distances {
+        if self.hidden.device().is_cuda() { self.distances_at_once(options) } else { self.distances_in_turn(options) }
+    }
+
+    /// For each further negative, the sequences of the anchor and of the negative.
+    fn further(&self) -> Vec<(i32, [usize; 2])> {
+        let of_pair = |(pair, others): (usize, &Vec<usize>)| -> Vec<(i32, [usize; 2])> {
+            others.iter().map(|&other| (pair as i32, [self.pairs[pair][0], self.pairs[other][1]])).collect()
+        };
+        self.further_negatives.iter().enumerate().flat_map(of_pair).collect()
+    }
+
+    /// One distance after another: rectangles cost a CPU several times what they hold.
+    fn distances_in_turn(&self, options: &NeighborOptions) -> Distances {
+        // The row is cut at once, as each cut by itself would make its backward pass add a row of zeros.
+        let lengths: Vec<i64> = self.lengths.iter().map(|&length| length as i64).collect();
+        let sequences = self.hidden.split_with_sizes(&lengths, 0);
+        let contents: Vec<Contents> =
+            sequences.iter().map(|sequence| Contents::alone(sequence, options.states)).collect();
+        let all = |of: &mut dyn Iterator<Item = [usize; 2]>| {
+            let each = of.map(|[a, b]| distance(&contents[a], &contents[b], options));
+            Tensor::cat(&each.collect::<Vec<_>>(), 0)
+        };
+        self.all_distances(all)
+    }
+
+    /// All distances of a kind at once, as rectangles.
+    fn distances_at_once(&self, options: &NeighborOptions) -> Distances {
+        let starts = starts(self.lengths);
+        let contents = |sequences: &[usize]| {
+            let places = sequences.iter().map(|&s| (starts[s] + 1, self.lengths[s] - 2));
+            Contents::beside(self.hidden, &places.collect::<Vec<_>>(), options.states)
+        };
+        let all = |of: &mut dyn Iterator<Item = [usize; 2]>| {
+            let (anchors, others): (Vec<usize>, Vec<usize>) = of.map(|[a, b]| (a, b)).unzip();
+            distance(&contents(&anchors), &contents(&others), options)
+        };
+        self.all_distances(all)
+    }
+
+    /// The distances, by a function that gives those of some pairs of sequences.
+    fn all_distances(&self, distances: impl Fn(&mut dyn Iterator<Item = [usize; 2]>) -> Tensor) -> Distances {
+        let further = self.further();
+        let (of, sequences): (Vec<i32>, Vec<[usize; 2]>) = further.into_iter().unzip();
+        Distances {
+            near: distances(&mut self.pairs.iter().map(|&[anchor, neighbor, _]| [anchor, neighbor])),
+            far: distances(&mut self.pairs.iter().map(|&[anchor, _, negative]| [anchor, negative])),
+            further: (!of.is_empty()).then(|| (distances(&mut sequences.into_iter()), of)),
+        }
     }
 }
 
-/// The distances of a batch of pairs; the arguments are those of [`loss`].
-///
-/// # Panics
-/// As [`loss`].
-pub fn distances(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Distances {
-    if hidden.device().is_cuda() {
-        return distances_at_once(hidden, lengths, pairs, options);
+impl PairBatch {
+    /// The batch with the states of its row that are compared, `[T, d]`.
+    pub fn with_states<'a>(&'a self, states: &'a Tensor) -> PairStates<'a> {
+        let Self { lengths, pairs, further_negatives, .. } = self;
+        PairStates { hidden: states, lengths, pairs, further_negatives }
     }
-    // Rectangles cost a CPU several times what they hold. The row is cut at once, as each cut by itself would make its backward pass
-    // add a row of zeros.
-    let lengths: Vec<i64> = lengths.iter().map(|&length| length as i64).collect();
-    let sequences = hidden.split_with_sizes(&lengths, 0);
-    let contents = |pair: &[usize; 3]| pair.map(|sequence| Contents::alone(&sequences[sequence], options.states));
-    let each: Vec<Distances> = pairs.iter().map(|pair| Distances::of(contents(pair), options)).collect();
-    let all = |side: fn(&Distances) -> &Tensor| Tensor::cat(&each.iter().map(side).collect::<Vec<_>>(), 0);
-    Distances { near: all(|pair| &pair.near), far: all(|pair| &pair.far) }
 }
 
-/// The distances of all pairs at once, as rectangles.
-fn distances_at_once(hidden: &Tensor, lengths: &[usize], pairs: &[[usize; 3]], options: &NeighborOptions) -> Distances {
-    let starts = starts(lengths);
-    let contents = [0, 1, 2].map(|side| {
-        let sequences = pairs.iter().map(|pair| (starts[pair[side]] + 1, lengths[pair[side]] - 2));
-        Contents::beside(hidden, &sequences.collect::<Vec<_>>(), options.states)
-    });
-    Distances::of(contents, options)
+/// The mean of the states of each sequence's content, `[sequences, d]`, in float32.
+pub fn pooled(hidden: &Tensor, lengths: &[usize]) -> Tensor {
+    let of_sequence = |(start, &length): (usize, &usize)| {
+        let content = hidden.narrow(0, start as i64 + 1, length as i64 - 2);
+        content.mean_dim([0i64].as_slice(), false, Kind::Float)
+    };
+    Tensor::stack(&starts(lengths).into_iter().zip(lengths).map(of_sequence).collect::<Vec<_>>(), 0)
 }
 
 /// Sums over the tokens of some titles, from which the spread of their hidden states follows. Sums of several batches add up.
@@ -276,158 +366,4 @@ fn distance(w: &Contents, o: &Contents, options: &NeighborOptions) -> Tensor {
 }
 
 #[cfg(test)]
-mod tests {
-    use tch::Device;
-
-    use super::*;
-
-    type Matrix = Vec<Vec<f64>>;
-
-    /// The equations once more, plainly, in float64.
-    fn plain_distance(w: &Matrix, o: &Matrix, options: &NeighborOptions) -> f64 {
-        let width = w[0].len();
-        let states = |rows: &Matrix| -> Matrix {
-            let length = |row: &Vec<f64>| row.iter().map(|x| x * x).sum::<f64>().sqrt();
-            match options.states {
-                States::Raw => rows.clone(),
-                States::Normalized => rows.iter().map(|row| row.iter().map(|x| x / length(row)).collect()).collect(),
-            }
-        };
-        let (w, o) = (&states(w), &states(o));
-        let scale = if options.scale == Scale::SqrtD { (width as f64).sqrt() } else { 1.0 };
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>() / scale;
-        let rebuild = |from: &Matrix, to: &[f64]| -> Vec<f64> {
-            let scores: Vec<f64> = from.iter().map(|x| dot(to, x)).collect();
-            let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
-            (0..width).map(|k| from.iter().zip(&scores).map(|(x, s)| (s - most).exp() / sum * x[k]).sum()).collect()
-        };
-        let apart = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-        let total = w.iter().map(|x| apart(x, &rebuild(o, x))).sum::<f64>()
-            + o.iter().map(|x| apart(x, &rebuild(w, x))).sum::<f64>();
-        match options.reduction {
-            Reduction::Sum => total,
-            Reduction::Mean if options.states == States::Normalized => total / (w.len() + o.len()) as f64,
-            Reduction::Mean => total / ((w.len() + o.len()) * width) as f64,
-        }
-    }
-
-    fn hidden(rows: i64, width: i64) -> Tensor {
-        tch::manual_seed(5);
-        Tensor::randn([rows, width], (Kind::Float, Device::Cpu)) * 0.7
-    }
-
-    fn rows(hidden: &Tensor, from: usize, to: usize) -> Matrix {
-        (from..to).map(|row| Vec::<f64>::try_from(hidden.get(row as i64).to_kind(Kind::Double)).unwrap()).collect()
-    }
-
-    #[test]
-    fn ragged_pairs_have_the_loss_of_the_equations() {
-        let _alone = ebert_kernels::generator();
-        let lengths = [9, 7, 7, 5, 4, 3];
-        let pairs = [[0, 3, 5], [4, 1, 2], [5, 0, 4]];
-        let hidden = hidden(35, 6);
-        let starts = [0, 9, 16, 23, 28, 32];
-        let content = |s: usize| rows(&hidden, starts[s] + 1, starts[s] + lengths[s] - 1);
-        for reduction in [Reduction::Sum, Reduction::Mean] {
-            for (scale, states) in
-                [(Scale::None, States::Raw), (Scale::SqrtD, States::Raw), (Scale::None, States::Normalized)]
-            {
-                let options = NeighborOptions { reduction, scale, states, margin: 5.0, ..Default::default() };
-                let wanted: f64 = pairs
-                    .iter()
-                    .map(|&[a, b, c]| {
-                        let near = plain_distance(&content(a), &content(b), &options);
-                        (near - plain_distance(&content(a), &content(c), &options) + options.margin).max(0.0)
-                    })
-                    .sum::<f64>()
-                    / 3.0;
-                for found in [
-                    loss(&hidden, &lengths, &pairs, &options),
-                    distances_at_once(&hidden, &lengths, &pairs, &options).hinge(options.margin),
-                ] {
-                    let found = found.mean(None).double_value(&[]);
-                    assert!(
-                        (found - wanted).abs() < 1e-5 * wanted.max(1.0),
-                        "{reduction:?} {scale:?} {found} {wanted}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_pair_does_not_depend_on_what_is_beside_it() {
-        let _alone = ebert_kernels::generator();
-        let lengths = [9, 7, 7, 5, 4, 3];
-        let hidden = hidden(35, 6);
-        let options = NeighborOptions { margin: 50.0, ..Default::default() };
-        let alone = |pair| loss(&hidden, &lengths, &[pair], &options).double_value(&[]);
-        let together = distances_at_once(&hidden, &lengths, &[[0, 3, 5], [4, 1, 2]], &options)
-            .hinge(options.margin)
-            .mean(None)
-            .double_value(&[]);
-        assert!((together - (alone([0, 3, 5]) + alone([4, 1, 2])) / 2.0).abs() < 1e-4);
-    }
-
-    #[test]
-    fn gradients_are_those_of_small_steps() {
-        for states in [States::Raw, States::Normalized] {
-            check_gradients(states);
-        }
-    }
-
-    #[test]
-    fn the_spread_is_the_plain_ratio_of_variances() {
-        let _alone = ebert_kernels::generator();
-        let (lengths, titles) = ([9, 7, 5, 4], [0, 2, 3]);
-        let hidden = hidden(25, 6);
-        let starts = [0, 9, 16, 21];
-        let content = |s: usize| rows(&hidden, starts[s] + 1, starts[s] + lengths[s] - 1);
-        let mean = |rows: &Matrix| -> Vec<f64> {
-            (0..6).map(|k| rows.iter().map(|row| row[k]).sum::<f64>() / rows.len() as f64).collect()
-        };
-        let from = |rows: &Matrix, mean: &[f64]| -> f64 {
-            rows.iter().flat_map(|row| row.iter().zip(mean).map(|(x, m)| (x - m).powi(2))).sum()
-        };
-        let all: Matrix = titles.iter().flat_map(|&title| content(title)).collect();
-        let within: f64 = titles.iter().map(|&title| from(&content(title), &mean(&content(title)))).sum();
-        let wanted = within / from(&all, &mean(&all));
-        // In two batches.
-        let sums = [&titles[..1], &titles[1..]].map(|some| Spread::of(&hidden, &lengths, some.iter().copied()).sums);
-        let sums = Vec::<f64>::try_from(&sums[0] + &sums[1]).unwrap();
-        assert!((Spread::within(&sums) - wanted).abs() < 1e-6, "{wanted}");
-        // Titles whose tokens are alike have none.
-        let alike = Tensor::cat(&[hidden.narrow(0, 0, 1).repeat([9, 1]), hidden.narrow(0, 9, 1).repeat([7, 1])], 0);
-        let sums = Vec::<f64>::try_from(Spread::of(&alike, &[9, 7], 0..2).sums).unwrap();
-        assert!(Spread::within(&sums).abs() < 1e-9);
-    }
-
-    fn check_gradients(states: States) {
-        let _alone = ebert_kernels::generator();
-        let lengths = [6, 5, 4];
-        let (scale, reduction) = (Scale::SqrtD, Reduction::Mean);
-        let options = NeighborOptions { scale, reduction, states, ..Default::default() };
-        let hidden = hidden(15, 4).set_requires_grad(true);
-        loss(&hidden, &lengths, &[[0, 1, 2]], &options).backward();
-        let gradient = hidden.grad();
-        let starts = [0, 6, 11];
-        let plain = |hidden: &Tensor| {
-            let content = |s: usize| rows(hidden, starts[s] + 1, starts[s] + lengths[s] - 1);
-            let near = plain_distance(&content(0), &content(1), &options);
-            (near - plain_distance(&content(0), &content(2), &options) + 1.0).max(0.0)
-        };
-        for row in 0..15 {
-            for column in 0..4 {
-                let moved = |by: f64| {
-                    let moved = hidden.detach().to_kind(Kind::Double).copy();
-                    let _ = moved.get(row).get(column).g_add_scalar_(by);
-                    plain(&moved)
-                };
-                let wanted = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-                let found = gradient.double_value(&[row, column]);
-                assert!((found - wanted).abs() < 1e-5, "{row} {column}: {found} {wanted}");
-            }
-        }
-    }
-}
+mod tests;

@@ -12,12 +12,12 @@ pub use ebert_bert::Compute;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::Corpus,
+    data::{Corpus, PairPlan},
     masking::{
         MaskMode, MaskingOptions,
         switch::{Rule, SwitchOptions},
     },
-    neighbor::NeighborOptions,
+    neighbor::{Negatives, NeighborOptions},
     optimizer::{OptimizerOptions, Trains},
 };
 use ebert_bert::BertConfig;
@@ -344,6 +344,13 @@ impl Recipe {
         }
     }
 
+    /// What batches of pairs hold.
+    pub fn pair_plan(&self) -> PairPlan {
+        let NeighborOptions { pairs, negatives, group, .. } = self.neighbor;
+        let group = if negatives == Negatives::InBatch { group } else { 1 };
+        PairPlan { pairs, group, mix: self.data.mix, seed: self.seed }
+    }
+
     /// The values of keys such as `masking.span_p, masking.span_words` or `stage.0.corpora`.
     fn values_of(&self, keys: &str) -> String {
         let table = serde_json::to_value(self).unwrap_or_default();
@@ -361,6 +368,9 @@ impl Recipe {
         };
         for check in [self.masking.check(), self.switch.check(), self.neighbor.check(), self.optimizer.check()] {
             check.map_err(|(key, wanted)| bad(key, wanted))?;
+        }
+        if self.masking.span_boundary && self.scheme != Scheme::Span {
+            return Err(bad("masking.span_boundary", "false but for scheme = \"span\""));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(bad("dropout", "a probability below 1"));
@@ -631,6 +641,10 @@ mod tests {
             refused(&["stage.1.trains=head"]).contains("stage.1.neighbor is true, wanted false with trains = \"head\"")
         );
         assert!(refused(&["data.text_pairs=2"]).contains("data.text_pairs is 2.0, wanted a fraction"));
+        assert!(
+            refused(&["masking.span_boundary=true"]).contains("span_boundary is true, wanted false but for scheme")
+        );
+        assert!(refused(&["neighbor.group=1"]).contains("neighbor.group is 1, wanted a number of pairs from 2"));
         assert!(refused(&["stage.1.budget=1.5"]).contains("stage.1.budget is 1.5, wanted a part of the tokens"));
         let shape = |text: &str| Recipe::load("sample", &[text.to_owned()]).unwrap_err().to_string();
         assert!(shape("model.heads=3").contains("model.heads is 3, wanted a divisor of hidden_size"));

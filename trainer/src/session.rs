@@ -2,7 +2,7 @@
 //!
 //! [`Session::step`] takes one step. It does not wait for the device: what the step gave is in [`Pending`], and is read
 //! while the next step runs.
-use ebert_bert::{BertForMaskedLm, MASKED_LM_HEAD, Parameters, upload};
+use ebert_bert::{MASKED_LM_HEAD, Parameters, upload};
 use ebert_kernels::{
     Reading, TorchError,
     device::{DeviceError, Machine, Wish},
@@ -20,16 +20,6 @@ pub trait Trainable {
     fn parameters(&self) -> &Parameters;
     /// Where they are.
     fn device(&self) -> Device;
-}
-
-impl Trainable for BertForMaskedLm {
-    fn parameters(&self) -> &Parameters {
-        self.parameters()
-    }
-
-    fn device(&self) -> Device {
-        self.encoder().device()
-    }
 }
 
 impl<M: Trainable> Trainable for &M {
@@ -170,7 +160,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use ebert_bert::{BertConfig, Decision, Packed, Phase};
+    use ebert_bert::{BertConfig, BertForMaskedLm, Decision, Packed, Phase};
 
     use super::*;
 

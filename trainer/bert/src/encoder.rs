@@ -29,6 +29,12 @@ enum Start {
 }
 
 impl Parameters {
+    /// Those of several parts, one part after another.
+    pub fn joined(parts: &[&Self]) -> Self {
+        let all = parts.iter().flat_map(|part| part.iter());
+        Self { named: all.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect() }
+    }
+
     /// Names and tensors.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.named.iter().map(|(name, tensor)| (name.as_str(), tensor))
@@ -112,7 +118,17 @@ impl<'a> Builder<'a> {
 
     /// A bias of zeros.
     pub fn bias(&mut self, name: &str, width: i64) -> Tensor {
-        self.tensor(name, &[width], Start::Zeros)
+        self.zeros(name, &[width])
+    }
+
+    /// A table of embeddings, `[rows, width]`.
+    pub fn embedding(&mut self, name: &str, rows: i64, width: i64) -> Tensor {
+        self.tensor(name, &[rows, width], Start::Normal)
+    }
+
+    /// A parameter that starts at zero.
+    pub fn zeros(&mut self, name: &str, shape: &[i64]) -> Tensor {
+        self.tensor(name, shape, Start::Zeros)
     }
 
     /// A fully connected layer: `name.weight` and `name.bias`.
@@ -166,7 +182,7 @@ impl Encoder {
         let config = b.config.clone();
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let embedding = |b: &mut Builder<'_>, name: &str, rows| {
-            b.tensor(&format!("bert.embeddings.{name}_embeddings.weight"), &[rows, hidden], Start::Normal)
+            b.embedding(&format!("bert.embeddings.{name}_embeddings.weight"), rows, hidden)
         };
         let words = embedding(b, "word", config.vocab_size);
         let positions = embedding(b, "position", config.max_position_embeddings);

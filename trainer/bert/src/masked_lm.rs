@@ -74,20 +74,24 @@ impl BertForMaskedLm {
     }
 
     /// The hidden states of some tokens of the row: the head works at these alone, since it costs as much as several layers.
-    fn hidden_at(&self, packed: &Packed, selected: &[u32], phase: Phase) -> Tensor {
-        let hidden = self.encoder.encode(packed, phase);
+    fn at(&self, hidden: &Tensor, selected: &[u32]) -> Tensor {
         hidden.index_select(0, &indices(selected, self.encoder.device()))
     }
 
     /// Logits in float32 at some tokens of the row, `[N, vocab_size]`.
     pub fn predict_at(&self, packed: &Packed, selected: &[u32], phase: Phase) -> Tensor {
-        let logits = self.logits(&self.hidden_at(packed, selected, phase));
+        let logits = self.logits(&self.at(&self.encoder.encode(packed, phase), selected));
         logits.narrow(1, 0, self.encoder.config().vocab_size).to_kind(Kind::Float)
     }
 
     /// The sum of the cross entropies at some tokens of the row with their labels, in nats, a scalar.
     pub fn loss_at(&self, packed: &Packed, selected: &[u32], labels: &[u16], phase: Phase) -> Tensor {
-        let logits = self.logits(&self.hidden_at(packed, selected, phase));
+        self.loss_of(&self.encoder.encode(packed, phase), selected, labels)
+    }
+
+    /// The same, of the last hidden states of all tokens of the row, `[T, hidden_size]`.
+    pub fn loss_of(&self, hidden: &Tensor, selected: &[u32], labels: &[u16]) -> Tensor {
+        let logits = self.logits(&self.at(hidden, selected));
         match self.encoder.kernels() {
             Some(kernels) => kernels.cross_entropy(&logits, labels).unwrap_or_else(|error| panic!("{error}")),
             None => {

@@ -21,10 +21,11 @@ use trainer::{
     estimate::peak_memory,
     log::brief,
     masking::{MaskMode, Masking},
+    model::PretrainingModel,
     optimizer::Optimizer,
     run::{Plan, Request, RunError},
     session::{self, Session},
-    step::{masked_gradients, masked_loss},
+    step::masked_gradients,
     world::World,
 };
 
@@ -130,7 +131,7 @@ pub(crate) fn bench(
     let matrix_rate = matrix_rate(device, decision.kind);
     let copy_rate = copy_rate(device);
     let config = model.encoder().config().clone();
-    let mut session = Session::new(model, recipe.optimizer, World::alone());
+    let mut session = Session::new(PretrainingModel::new(model, &recipe), recipe.optimizer, World::alone());
     let micro_batch = recipe.optimizer.micro_batch_tokens;
     let (mut since, mut waited) = (Instant::now(), Duration::ZERO);
     let (mut tokens, mut sequences, mut flop) = (0, 0, 0.0);
@@ -159,7 +160,7 @@ pub(crate) fn bench(
     let seconds = since.elapsed().as_secs_f64();
     let memory = if device.is_cuda() { gpu_memory() } else { peak_memory() };
     let parts = match &last {
-        Some(batch) => parts(&session.model, &mut session.optimizer, batch, [matrix_rate, copy_rate])?,
+        Some(batch) => parts(&session.model.bert, &mut session.optimizer, batch, [matrix_rate, copy_rate])?,
         None => Vec::new(),
     };
     let each = |n: usize| n as f64 / measure.steps.max(1) as f64;
@@ -206,7 +207,8 @@ fn parts(
     let _ = tch::no_grad(|| model.encoder().encode(&packed, Phase::Train));
     timed("encoder, forward", encoder / matrix_rate, since);
     let since = Instant::now();
-    let loss = masked_loss(model, masked, &batch.lengths).map(|loss| loss / masked.selected.len() as f64);
+    let loss = (!masked.selected.is_empty())
+        .then(|| model.loss_at(&packed, &masked.selected, &masked.labels, Phase::Train) / masked.selected.len() as f64);
     timed("all, forward", (encoder + head) / matrix_rate, since);
     let since = Instant::now();
     if let Some(loss) = loss {

@@ -10,7 +10,10 @@ use std::{
 };
 
 use ebert_kernels::group;
-use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, numbers, start as start_model, text_of};
+use support::{Place, RUN, WHOLE_NEIGHBOR, assert_alike, assert_bfloat16_is_near, numbers, start as start_model, text_of};
+
+/// The span boundary objective.
+const BOUNDARY: [&str; 4] = ["--set", "scheme=span", "--set", "masking.span_boundary=true"];
 
 /// Says why nothing is tested where this build cannot exchange.
 fn without_gloo() -> bool {
@@ -68,6 +71,18 @@ fn parts_of_a_step_give_the_losses_of_the_whole() {
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     }
     assert_alike(&place, "parts", "whole", 2e-3);
+    for (name, micro_batch) in [("whole groups", "0"), ("parts of groups", "40")] {
+        let micro_batch = format!("optimizer.micro_batch_tokens={micro_batch}");
+        let output = place
+            .command(&RUN)
+            .args(["--run", name, "--set", &micro_batch])
+            .args(WHOLE_NEIGHBOR)
+            .args(BOUNDARY)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    }
+    assert_alike(&place, "parts of groups", "whole groups", 2e-3);
     // Steps of about as many tokens as were asked for: a sequence belongs to the step in which it begins.
     let steps: Vec<u64> = numbers(&place, "tokens")
         .iter()
@@ -107,6 +122,10 @@ fn two_processes_give_the_losses_of_one() {
     // What is not trained yet is the same to the last bit or nearly so.
     let [first, wanted] = ["two", "one"].map(|run| numbers(&place, run)[1].2[0]);
     assert!((first - wanted).abs() < 1e-6, "{first} {wanted}");
+    for (name, size) in [("groups, one", 1), ("groups, two", 2)] {
+        run(&place, name, size, &[&WHOLE_NEIGHBOR[..], &BOUNDARY].concat());
+    }
+    assert_alike(&place, "groups, two", "groups, one", 2e-3);
     let again = run(&place, "two", 2, &[]);
     assert!(text_of(&again[0]).contains("up to date"), "{}", text_of(&again[0]));
 }

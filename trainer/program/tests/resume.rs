@@ -1,9 +1,16 @@
 //! Resume equals no interruption: the same losses and the same weights, bit for bit on the CPU.
 mod support;
 
-use std::process::{Child, Command};
+use std::{
+    collections::BTreeMap,
+    process::{Child, Command, Stdio},
+};
 
-use support::{Place, text_of};
+use ebert_bert::weights;
+
+use tch::Tensor;
+
+use support::{Place, WHOLE_NEIGHBOR, text_of};
 
 const STEPS: [&str; 4] = ["--set", "stage.0.steps=400", "--set", "stage.1.steps=200"];
 
@@ -63,6 +70,43 @@ fn stopped_and_killed_runs_end_as_if_they_never_were() {
     }
     finish(&place, "killed");
     assert_equal(&place, "killed", "whole");
+}
+
+#[test]
+fn weights_of_objectives_resume_and_are_not_exported() {
+    let place = Place::new();
+    let steps = ["--set", "stage.0.steps=20", "--set", "stage.1.steps=400", "--set", "checkpoint.every=30"];
+    let span = ["--set", "scheme=span", "--set", "masking.span_boundary=true"];
+    let command = |run: &str| {
+        let mut command = place.command(&["--recipe", "tiny.toml", "--run", run]);
+        command.args(steps).args(WHOLE_NEIGHBOR).args(span);
+        command
+    };
+    let finish = |run: &str| {
+        let output = command(run).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    };
+    finish("whole");
+    for (name, line) in [("-TERM", 70), ("-KILL", 200)] {
+        let mut child = command("cut").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        place.wait_for("cut", line, &mut child);
+        signal(&child, name);
+        child.wait().unwrap();
+    }
+    finish("cut");
+    assert_equal(&place, "cut", "whole");
+    let tensors = |run: &str, file: &str| weights::read(&place.path(run).join("model").join(file)).unwrap();
+    let [cut, whole] = ["cut", "whole"].map(|run| tensors(run, "objectives.safetensors"));
+    let is_of_objective = |name: &str| name.starts_with("neighbor.") || name.starts_with("span_boundary.");
+    assert!(cut.len() == 11 && cut.iter().all(|(name, _)| is_of_objective(name)));
+    let of = |tensors: &[(String, Tensor)]| -> BTreeMap<String, Vec<f32>> {
+        let values = |tensor: &Tensor| Vec::try_from(tensor.view([-1])).unwrap();
+        tensors.iter().map(|(name, tensor)| (name.clone(), values(tensor))).collect()
+    };
+    assert!(of(&cut) == of(&whole));
+    // All of them have learned.
+    assert!(whole.iter().all(|(_, tensor)| tensor.std(false).double_value(&[]) > 0.0));
+    assert!(!tensors("whole", "model.safetensors").iter().any(|(name, _)| is_of_objective(name)));
 }
 
 #[test]

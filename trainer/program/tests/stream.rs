@@ -10,7 +10,7 @@ use schemas::DocumentId;
 use support::{Place, document_id, ids, text_id};
 use trainer::{
     data::StepSize,
-    data::{Batch, Corpus, HeldOut, PairBatch, Position, SegmentPlan, Shards, pair_batches, segment_batches},
+    data::{Batch, Corpus, HeldOut, PairBatch, PairPlan, Position, SegmentPlan, Shards, pair_batches, segment_batches},
     masking::{MaskMode, Masking, MaskingOptions},
 };
 
@@ -217,12 +217,14 @@ fn seeds_and_later_stages_have_orders_and_masks_of_their_own() {
     assert_ne!(base.documents, first(SegmentPlan { epochs_before: 1, ..plan(&BOTH) }).documents);
 }
 
+const PAIRS: PairPlan = PairPlan { pairs: 4, group: 1, mix: 3, seed: 4 };
+
 #[test]
 fn pairs_go_round_without_held_out_products() {
     let place = Place::new();
     let (shards, _) = open(&place);
     let many = shards.pair_split().trained as usize;
-    let mut batches = pair_batches(&shards, 4, 3, 4, Position::default()).unwrap();
+    let mut batches = pair_batches(&shards, PAIRS, Position::default()).unwrap();
     let rounds: Vec<PairBatch> = (0..2 * many.div_ceil(4)).map(|_| batches.next_batch().unwrap()).collect();
     let sides = |batch: &PairBatch| -> Vec<Vec<Vec<u16>>> {
         let starts: Vec<usize> =
@@ -241,8 +243,44 @@ fn pairs_go_round_without_held_out_products() {
         assert_eq!(round.iter().flat_map(sides).collect::<BTreeSet<_>>(), wanted);
     }
     assert_ne!(sides(&first[0]), sides(&second[0]));
-    let mut later = pair_batches(&shards, 4, 3, 4, rounds[3].after).unwrap();
+    let mut later = pair_batches(&shards, PAIRS, rounds[3].after).unwrap();
     assert_eq!(later.next_batch().unwrap(), rounds[4]);
+}
+
+#[test]
+fn groups_of_pairs_are_never_split() {
+    let place = Place::new();
+    let (shards, _) = open(&place);
+    let plan = PairPlan { pairs: 10, group: 4, ..PAIRS };
+    let batch = pair_batches(&shards, plan, Position::default()).unwrap().next_batch().unwrap();
+    assert_eq!((batch.groups(), batch.further_negatives.len()), (3, 10));
+    let sequence = |batch: &PairBatch, s: usize| -> Vec<u16> {
+        let start = batch.lengths[..s].iter().sum::<usize>();
+        batch.input_ids[start..start + batch.lengths[s]].to_vec()
+    };
+    // Anchor, neighbor, negative, and further negatives of each pair, as tokens.
+    type Texts = Vec<Vec<u16>>;
+    let told = |batch: &PairBatch| -> Vec<(Texts, Texts)> {
+        let sides = |pair: &[usize; 3]| pair.iter().map(|&s| sequence(batch, s)).collect();
+        let further = |pairs: &Vec<usize>| pairs.iter().map(|&p| sequence(batch, batch.pairs[p][1])).collect();
+        batch.pairs.iter().map(sides).zip(batch.further_negatives.iter().map(further)).collect()
+    };
+    let wanted = told(&batch);
+    // Further negatives are neighbors of the group, and not of the anchor.
+    for (pair, (sides, further)) in wanted.iter().enumerate() {
+        let others = batch.further_negatives[pair].iter();
+        assert!(others.clone().all(|other| other / 4 == pair / 4 && *other != pair));
+        assert!(!further.contains(&sides[0]) && !further.contains(&sides[1]));
+    }
+    assert!(wanted.iter().any(|(_, further)| further.len() == 3));
+    // In micro-batches, and in the parts of two processes.
+    let parts =
+        |share: Vec<usize>, tokens| batch.parts(share.into_iter(), tokens).iter().flat_map(told).collect::<Vec<_>>();
+    assert_eq!(parts(vec![0, 1, 2], 0), wanted);
+    assert_eq!(parts(vec![0, 1, 2], 40), wanted);
+    let [mut first, second] = [parts(vec![0, 2], 0), parts(vec![1], 0)];
+    first.splice(4..4, second);
+    assert_eq!(first, wanted);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use crossbeam_channel::{Receiver, bounded};
 use schemas::{DocumentId, Segment};
 
 use super::{
-    order::{Block, Cursor, Order, PairBlock, Position, SPECIAL, StepSize},
+    order::{Block, Cursor, Order, Position, SPECIAL, StepSize},
+    pairs::{KnownNeighbors, PairBlock},
     shards::{Corpus, DataError, SegmentBlock, Shards},
     text_pair::TextPairs,
 };
@@ -59,6 +60,10 @@ pub struct PairBatch {
     pub lengths: Vec<usize>,
     /// For each pair, which sequences its anchor, neighbor and negative are.
     pub pairs: Vec<[usize; 3]>,
+    /// For each pair, the pairs of its group whose neighbors are further negatives of its anchor. Empty if groups are single pairs.
+    pub further_negatives: Vec<Vec<usize>>,
+    /// Pairs of a group: a group is never split.
+    group: usize,
     special: SpecialIds,
     /// Where the stream is after this batch.
     pub after: Position,
@@ -124,7 +129,7 @@ pub fn starts(lengths: &[usize]) -> Vec<usize> {
 }
 
 impl PairBatch {
-    /// Packs pairs: anchor, neighbor and negative of the first, and so on.
+    /// Packs pairs: anchor, neighbor and negative of the first, and so on. Each pair is a group.
     pub(super) fn of(sides: &[&[u16]], special: SpecialIds, after: Position) -> Self {
         let mut order: Vec<usize> = (0..sides.len()).collect();
         order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
@@ -132,17 +137,42 @@ impl PairBatch {
         order.iter().enumerate().for_each(|(at, &side)| place[side] = at);
         let (input_ids, lengths) = pack(order.iter().map(|&side| sides[side]), [special.cls, special.sep]);
         let pairs = place.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
-        Self { input_ids, lengths, pairs, special, after }
+        Self { input_ids, lengths, pairs, further_negatives: Vec::new(), group: 1, special, after }
     }
 
-    /// The pairs of `share`, cut into what goes through the model at once: at most `tokens` (0: any number; a larger pair goes by itself).
+    /// Cuts the pairs into groups of this size, in their order. Within a group, neighbors of other pairs become negatives of an anchor unless
+    /// a row of the batch says that they are related.
+    fn grouped(self, group: usize, known: &KnownNeighbors<'_>) -> Self {
+        if group == 1 {
+            return self;
+        }
+        let many = self.pairs.len();
+        let group_of = |pair: usize| pair / group * group..(pair / group * group + group).min(many);
+        let further_negatives = (0..many).map(|pair| known.unrelated(pair, group_of(pair))).collect();
+        Self { further_negatives, group, ..self }
+    }
+
+    /// Number of groups of pairs.
+    pub fn groups(&self) -> usize {
+        self.pairs.len().div_ceil(self.group)
+    }
+
+    /// The groups of `share`, cut into what goes through the model at once: at most `tokens` (0: any number; a larger group goes by itself).
     pub fn parts(&self, share: impl Iterator<Item = usize>, tokens: usize) -> Vec<Self> {
         let starts = starts(&self.lengths);
-        let size = |pair: usize| self.pairs[pair].iter().map(|&side| self.lengths[side]).sum();
-        let parts = micro_batches(share, tokens, size).into_iter().map(|pairs| {
+        let pairs_of = |group: usize| group * self.group..((group + 1) * self.group).min(self.pairs.len());
+        let size = |group| self.pairs[pairs_of(group)].iter().flatten().map(|&side| self.lengths[side]).sum();
+        let parts = micro_batches(share, tokens, size).into_iter().map(|groups| {
             let content = |side: usize| &self.input_ids[starts[side] + 1..starts[side] + self.lengths[side] - 1];
-            let sides: Vec<&[u16]> = pairs.iter().flat_map(|&pair| self.pairs[pair].map(content)).collect();
-            Self::of(&sides, self.special, self.after)
+            let (mut sides, mut further_negatives): (Vec<&[u16]>, Vec<Vec<usize>>) = Default::default();
+            for pairs in groups.into_iter().map(pairs_of) {
+                // By how much a group moves: groups are whole, and their pairs stay in order.
+                let (from, to) = (pairs.start, sides.len() / 3);
+                let moved = |negatives: &Vec<usize>| negatives.iter().map(|&pair| pair - from + to).collect();
+                further_negatives.extend(pairs.clone().filter_map(|pair| self.further_negatives.get(pair)).map(moved));
+                sides.extend(pairs.flat_map(|pair| self.pairs[pair].map(content)));
+            }
+            Self { further_negatives, group: self.group, ..Self::of(&sides, self.special, self.after) }
         });
         parts.collect()
     }
@@ -244,27 +274,33 @@ pub fn segment_batches(
     }))
 }
 
-/// Batches of at most `pairs` pairs, from a position on.
+/// What batches of pairs hold.
+#[derive(Clone, Copy, Debug)]
+pub struct PairPlan {
+    /// The most pairs of a batch.
+    pub pairs: usize,
+    /// Pairs whose neighbors are negatives of one another's anchors; 1 for none. The last group of a batch may be smaller.
+    pub group: usize,
+    /// Row groups that are shuffled together.
+    pub mix: usize,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+/// Batches of pairs, from a position on.
 ///
 /// # Errors
 /// When there is no pair to train on.
-pub fn pair_batches(
-    shards: &Arc<Shards>,
-    seed: u64,
-    mix: usize,
-    pairs: usize,
-    from: Position,
-) -> Result<Batches<PairBatch>, DataError> {
+pub fn pair_batches(shards: &Arc<Shards>, plan: PairPlan, from: Position) -> Result<Batches<PairBatch>, DataError> {
     shards.require_pairs()?;
-    let mut cursor = Cursor::<PairBlock>::new(shards.clone(), Order::of_pairs(shards, seed, mix), from);
+    let mut cursor = Cursor::<PairBlock>::new(shards.clone(), Order::of_pairs(shards, plan.seed, plan.mix), from);
     let special = shards.vocabulary().special;
     Ok(Batches::start(move || {
-        let mut sides: Vec<Vec<u16>> = Vec::with_capacity(3 * pairs);
-        cursor.take(StepSize::Sequences(pairs), |block, row| {
-            sides.extend(block.get(row).map(<[u16]>::to_vec));
-        })?;
-        let sides: Vec<&[u16]> = sides.iter().map(Vec::as_slice).collect();
-        Ok(PairBatch::of(&sides, special, cursor.position()))
+        let mut pairs = PairBlock::default();
+        cursor.take(StepSize::Sequences(plan.pairs), |block, row| pairs.push(block.get(row)))?;
+        let sides: Vec<&[u16]> = pairs.sides().map(|side| side.input_ids).collect();
+        let known = KnownNeighbors::of(&pairs);
+        Ok(PairBatch::of(&sides, special, cursor.position()).grouped(plan.group, &known))
     }))
 }
 

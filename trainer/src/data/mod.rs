@@ -7,12 +7,15 @@ mod batch;
 mod held_out;
 mod hint;
 mod order;
+mod pairs;
+mod retrieval;
 mod shards;
 mod text_pair;
 
 pub use batch::{
-    Batch, Batches, MaskedBatch, PairBatch, SegmentPlan, Texts, pack, pair_batches, segment_batches, starts,
+    Batch, Batches, MaskedBatch, PairBatch, PairPlan, SegmentPlan, Texts, pack, pair_batches, segment_batches, starts,
 };
-pub use held_out::{HeldOut, HeldOutPairs};
+pub use held_out::{Frequency, HeldOut, HeldOutPairs, MaskedSet};
 pub use order::{Order, Position, StepSize};
+pub use retrieval::{Ranks, Retrieval};
 pub use shards::{Corpus, DataError, Shards, Split};

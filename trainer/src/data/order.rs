@@ -8,7 +8,7 @@ use std::sync::Arc;
 use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
-use super::shards::{Chunk, Corpus, DataError, Flat, SegmentBlock, Shards};
+use super::shards::{Chunk, Corpus, DataError, SegmentBlock, Shards};
 
 /// How much a step holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,38 +110,6 @@ impl Block for SegmentBlock {
 
     fn tokens(&self, row: usize) -> usize {
         self.get(row).input_ids.len() + SPECIAL
-    }
-}
-
-/// Pairs in flat arrays: anchor, neighbor, negative of the first pair, and so on.
-#[derive(Debug, Default)]
-pub(super) struct PairBlock {
-    ids: Flat<u16>,
-    pairs: usize,
-}
-
-impl PairBlock {
-    pub(super) fn get(&self, row: usize) -> [&[u16]; 3] {
-        [0, 1, 2].map(|side| self.ids.get(3 * row + side))
-    }
-}
-
-impl Block for PairBlock {
-    fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError> {
-        shards.each_pair(chunk, |_, sides, is_trained| {
-            if is_trained {
-                sides.iter().for_each(|ids| self.ids.push(ids));
-                self.pairs += 1;
-            }
-        })
-    }
-
-    fn rows(&self) -> usize {
-        self.pairs
-    }
-
-    fn tokens(&self, _: usize) -> usize {
-        0
     }
 }
 

@@ -7,11 +7,11 @@ use std::{
 use schemas::{
     Manifest, ManifestError, Pair, PairProduct, PairRows, PhraseSpan, Segment, SegmentName, SegmentRows, SpanOutside,
     StoreError, TextId, TokenRange, UnknownRelation, manifest::ShardsBody, open_pairs, open_segments, segment_names,
-    store::verify_file,
+    segment_phrases, store::verify_file,
 };
 use serde::{Deserialize, Serialize};
 
-use super::hint;
+use super::{hint, pairs::PairSide};
 use crate::vocabulary::{Vocabulary, VocabularyError};
 
 /// One of the two corpora.
@@ -373,16 +373,30 @@ impl Shards {
         Ok(())
     }
 
+    /// How often each pool phrase occurs in both corpora, by its number.
+    pub(super) fn phrase_counts(&self) -> Result<Vec<u64>, DataError> {
+        let mut counts = vec![0; self.manifest.body.pool.phrases as usize];
+        for &Chunk { file, group } in self.products.iter().chain(&self.reviews) {
+            let path = &self.files[file as usize];
+            for phrase in segment_phrases(&open_segments(path)?, group as usize)? {
+                let number = phrase.get() as usize;
+                counts.resize(counts.len().max(number + 1), 0);
+                counts[number] += 1;
+            }
+        }
+        Ok(counts)
+    }
+
     /// The pairs whose anchor is held out: row group and row.
     pub(super) fn held_out_pairs(&self) -> &[(Chunk, u32)] {
         &self.held_out_pairs
     }
 
-    /// Reads a row group of pairs, row by row: ids of anchor, neighbor and negative, and whether it is trained on.
+    /// Reads a row group of pairs, row by row: anchor, neighbor and negative, and whether it is trained on.
     pub(super) fn each_pair(
         &self,
         chunk: Chunk,
-        mut visit: impl FnMut(u32, [&[u16]; 3], bool),
+        mut visit: impl FnMut(u32, [PairSide<'_>; 3], bool),
     ) -> Result<(), DataError> {
         let path = &self.files[chunk.file as usize];
         let mut number = 0;
@@ -390,12 +404,12 @@ impl Shards {
             let rows = rows?;
             for row in 0..rows.len() {
                 let pair = self.pair(path, &rows, row)?;
-                let ids = sides(&pair).map(|side| side.input_ids);
-                if ids.iter().any(|ids| ids.is_empty()) {
+                let sides = sides(&pair).map(PairSide::of);
+                if sides.iter().any(|side| side.input_ids.is_empty()) {
                     return Err(DataError::EmptyPair { path: path.clone() });
                 }
-                ids.iter().try_for_each(|ids| self.check_ids(path, ids))?;
-                visit(number, ids, self.is_trained(&pair));
+                sides.iter().try_for_each(|side| self.check_ids(path, side.input_ids))?;
+                visit(number, sides, self.is_trained(&pair));
                 number += 1;
             }
         }

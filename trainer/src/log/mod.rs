@@ -1,4 +1,5 @@
 //! What a run tells: `metrics.jsonl`, TensorBoard events, and a bar for a person.
+mod held_out;
 mod tensorboard;
 
 use std::{
@@ -11,6 +12,11 @@ use std::{
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::StoreError;
 use serde::{Deserialize, Serialize};
+
+pub use held_out::{
+    HeldOutRecord, Measured, MeasuredPairs, MeasuredPart, MeasuredRetrieval, describe, describe_pairs,
+    describe_retrieval,
+};
 
 use crate::{masking::MaskMode, optimizer::Trains};
 use tensorboard::EventFile;
@@ -100,78 +106,6 @@ pub fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// What was measured on held-out documents: a line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HeldOutRecord {
-    /// Steps done.
-    pub step: u64,
-    /// For each mode.
-    pub held_out: Vec<Measured>,
-    /// On pairs whose anchor is held out, where the shards have some.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_pairs: Option<MeasuredPairs>,
-}
-
-/// How far held-out products are from their neighbors, with the distance of the recipe (eqs. 8-11), also where it trains on no
-/// pairs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MeasuredPairs {
-    /// Mean of eq. 12, unweighted. `null` in a file where it is not finite.
-    #[serde(deserialize_with = "or_not_finite")]
-    pub loss: f64,
-    /// Mean distance to the neighbor.
-    #[serde(deserialize_with = "or_not_finite")]
-    pub near: f64,
-    /// Mean distance to the negative.
-    #[serde(deserialize_with = "or_not_finite")]
-    pub far: f64,
-    /// The ratio of pairs whose neighbor is nearer than the negative.
-    pub nearer: f64,
-    /// The part of the variance of the anchors' hidden states that lies within titles; where it falls, the tokens of a title
-    /// become alike.
-    #[serde(deserialize_with = "or_not_finite")]
-    pub within: f64,
-    /// Pairs that were measured.
-    pub pairs: u64,
-}
-
-/// How well masked tokens are predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
-    /// What is masked.
-    pub mode: MaskMode,
-    /// Mean cross entropy, in nats. `null` in a file where it is not finite.
-    #[serde(deserialize_with = "or_not_finite")]
-    pub loss: f64,
-    /// The share of tokens that are predicted right.
-    pub accuracy: f64,
-    /// Tokens that were masked.
-    pub tokens: u64,
-    /// The share of words, or of phrases, of which every token is predicted right. Words that top up phrases do not count.
-    #[serde(default)]
-    pub whole: f64,
-    /// Words, or phrases, that were masked.
-    #[serde(default)]
-    pub units: u64,
-    /// Of phrases: pool phrases alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool_phrases: Option<MeasuredPart>,
-    /// Of phrases: noun phrases that share no token with a pool phrase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub noun_phrases: Option<MeasuredPart>,
-}
-
-/// How well a part of the masked tokens is predicted. The fields are those of [`Measured`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MeasuredPart {
-    #[serde(deserialize_with = "or_not_finite")]
-    pub loss: f64,
-    pub accuracy: f64,
-    pub tokens: u64,
-    pub whole: f64,
-    pub units: u64,
-}
-
 /// Writes what a run tells.
 #[derive(Debug)]
 pub struct Journal {
@@ -194,6 +128,8 @@ struct Recent {
     phrase: Option<f64>,
     other: Option<f64>,
     neighbor: Option<f64>,
+    /// That of the last measurement.
+    mrr: Option<f64>,
     tokens_per_second: Option<f64>,
 }
 
@@ -298,6 +234,7 @@ impl Journal {
             ("phrase", recent.phrase.map(|v| format!("{v:.3}"))),
             (record.mode.as_str(), recent.other.map(|v| format!("{v:.3}"))),
             ("neighbor", recent.neighbor.map(|v| format!("{v:.3}"))),
+            ("MRR", recent.mrr.map(|v| format!("{v:.3}"))),
             ("alpha", record.alpha.map(|v| format!("{v:.2}"))),
         ];
         let mut message = String::new();
@@ -312,35 +249,16 @@ impl Journal {
     /// Notes a measurement.
     pub fn held_out(&mut self, record: &HeldOutRecord) -> Result<(), StoreError> {
         self.line(record)?;
-        let mut values = Vec::new();
-        for m in &record.held_out {
-            let (loss, accuracy, whole) = match m.mode {
-                MaskMode::Word => ("held_out/word_loss", "held_out/word_accuracy", "held_out/whole_words"),
-                _ => ("held_out/phrase_loss", "held_out/phrase_accuracy", "held_out/whole_phrases"),
-            };
-            values.extend([(loss, m.loss), (accuracy, m.accuracy), (whole, m.whole)]);
-            if let Some(pool) = m.pool_phrases {
-                values.extend([("held_out/pool_phrase_loss", pool.loss), ("held_out/whole_pool_phrases", pool.whole)]);
-            }
-            if let Some(nouns) = m.noun_phrases {
-                values
-                    .extend([("held_out/noun_phrase_loss", nouns.loss), ("held_out/whole_noun_phrases", nouns.whole)]);
-            }
-        }
-        if let Some(pairs) = &record.held_out_pairs {
-            values.extend([
-                ("held_out/neighbor_loss", pairs.loss),
-                ("held_out/near", pairs.near),
-                ("held_out/far", pairs.far),
-                ("held_out/nearer", pairs.nearer),
-                ("held_out/variance_within_titles", pairs.within),
-            ]);
-        }
-        self.events(record.step, &values)?;
+        let retrieval = record.held_out_pairs.and_then(|pairs| pairs.retrieval);
+        self.recent.mrr = retrieval.map(|retrieval| retrieval.model.mrr);
+        self.events(record.step, &record.scalars())?;
         if self.talk == Talk::Text {
             self.say(&format!("step {:<8} held out: {}", record.step, describe(&record.held_out)));
             if let Some(pairs) = &record.held_out_pairs {
                 self.say(&format!("{:23}{}", "", describe_pairs(pairs)));
+                if let Some(retrieval) = &pairs.retrieval {
+                    self.say(&format!("{:23}{}", "", describe_retrieval(retrieval)));
+                }
             }
         }
         Ok(())
@@ -384,28 +302,6 @@ impl Journal {
     fn events(&mut self, step: u64, values: &[(&str, f64)]) -> Result<(), StoreError> {
         self.events.scalars(step, values).map_err(StoreError::io("write", self.events.path()))
     }
-}
-
-/// `word 5.123 (12.3% of tokens, 11.0% of words right)   phrase 5.456 (9.8% of tokens, 2.1% of phrases right)`.
-pub fn describe(measured: &[Measured]) -> String {
-    let parts: Vec<String> = measured
-        .iter()
-        .map(|m| {
-            let (mode, tokens, whole) = (m.mode.as_str(), 100.0 * m.accuracy, 100.0 * m.whole);
-            format!("{mode} {:.3} ({tokens:.1}% of tokens, {whole:.1}% of {mode}s right)", m.loss)
-        })
-        .collect();
-    if parts.is_empty() { "no documents".to_owned() } else { parts.join("   ") }
-}
-
-/// `pairs 1.204 (near 0.912, far 1.108; the neighbor is nearer in 71.1%; 64.2% of the variance within titles)`.
-pub fn describe_pairs(pairs: &MeasuredPairs) -> String {
-    let MeasuredPairs { loss, near, far, nearer, within, .. } = pairs;
-    format!(
-        "pairs {loss:.3} (near {near:.3}, far {far:.3}; the neighbor is nearer in {:.1}%; {:.1}% of the variance within titles)",
-        100.0 * nearer,
-        100.0 * within
-    )
 }
 
 /// A number at a glance: `12.3 K`.

@@ -102,6 +102,8 @@ pub struct MaskingOptions {
     pub span_p: f64,
     /// The longest span, in words.
     pub span_words: u32,
+    /// Whether scheme `span` also has SpanBERT's span boundary objective, whose loss is added to that of the masked-LM head.
+    pub span_boundary: bool,
 }
 
 impl Default for MaskingOptions {
@@ -115,6 +117,7 @@ impl Default for MaskingOptions {
             replaced_at_random: 0.1,
             span_p: 0.2,
             span_words: 10,
+            span_boundary: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use schemas::StoreError;
 use serde::Deserialize;
 
 use crate::{
-    log::{HeldOutRecord, METRICS, Measured, MeasuredPairs, StepRecord, brief},
+    log::{HeldOutRecord, METRICS, Measured, MeasuredPairs, MeasuredPart, MeasuredRetrieval, StepRecord, brief},
     masking::MaskMode,
 };
 use chart::{Series, chart, colour, escape};
@@ -94,6 +94,23 @@ impl Told {
         self.held_out.iter().filter_map(of).collect()
     }
 
+    /// A value of each measurement of retrieval.
+    fn of_retrieval(&self, value: fn(&MeasuredRetrieval) -> f64) -> Vec<(f64, f64)> {
+        let of = |record: &HeldOutRecord| {
+            Some((record.step as f64, value(record.held_out_pairs.as_ref()?.retrieval.as_ref()?)))
+        };
+        self.held_out.iter().filter_map(of).collect()
+    }
+
+    /// A value of each measurement of phrases in a part of them.
+    fn of_phrases(&self, part: fn(&Measured) -> Option<MeasuredPart>) -> Vec<(f64, f64)> {
+        let of = |record: &HeldOutRecord| {
+            let part = record.held_out.iter().find(|m| m.mode == MaskMode::Phrase).and_then(part)?;
+            Some((record.step as f64, 100.0 * part.whole))
+        };
+        self.held_out.iter().filter_map(of).collect()
+    }
+
     /// A value of each measurement in a mode.
     fn measured(&self, mode: MaskMode, value: fn(&Measured) -> f64) -> Vec<(f64, f64)> {
         let of = |record: &HeldOutRecord| {
@@ -173,8 +190,47 @@ fn body(runs: &[Told]) -> String {
             ],
         ),
         (
+            "Held-out phrases by kind",
+            vec![
+                chart(
+                    "Pool phrases and noun phrases predicted as a whole",
+                    "% right",
+                    &pair(
+                        ["pool phrases", "noun phrases"],
+                        [&|r| r.of_phrases(|m| m.pool_phrases), &|r| r.of_phrases(|m| m.noun_phrases)],
+                    ),
+                ),
+                chart(
+                    "Rare and frequent pool phrases predicted as a whole",
+                    "% right",
+                    &pair(
+                        ["frequent", "rare"],
+                        [&|r| r.of_phrases(|m| m.frequent_phrases), &|r| r.of_phrases(|m| m.rare_phrases)],
+                    ),
+                ),
+            ],
+        ),
+        (
             "Held-out pairs of products",
             vec![
+                chart(
+                    "Neighbors found among held-out products",
+                    "MRR",
+                    &pair(
+                        ["model", "tf-idf"],
+                        [&|r| r.of_retrieval(|m| m.model.mrr), &|r| r.of_retrieval(|m| m.tf_idf.mrr)],
+                    ),
+                ),
+                chart(
+                    "Neighbors among the first ten",
+                    "%",
+                    &pair(
+                        ["model", "tf-idf"],
+                        [&|r| r.of_retrieval(|m| 100.0 * m.model.recall_at_10), &|r| {
+                            r.of_retrieval(|m| 100.0 * m.tf_idf.recall_at_10)
+                        }],
+                    ),
+                ),
                 chart(
                     "Distances to the neighbor and to a random product",
                     "eqs. 8-11",

@@ -7,7 +7,6 @@ mod plan;
 
 use std::{path::PathBuf, sync::Arc};
 
-use ebert_bert::BertForMaskedLm;
 use schemas::{Lock, StoreError};
 
 pub use self::{
@@ -20,6 +19,7 @@ use crate::{
     init::Carried,
     log::{HeldOutRecord, Journal, StepRecord},
     masking::Masking,
+    model::PretrainingModel,
     recipe::Recipe,
     schedule::Schedule,
     session::{Session, Trainable},
@@ -47,7 +47,7 @@ pub struct Run {
     pub held_out: HeldOut,
     pub held_out_pairs: HeldOutPairs,
     /// The model in training, and the processes that train it.
-    pub session: Session<BertForMaskedLm>,
+    pub session: Session<PretrainingModel>,
     /// Where it is.
     pub state: TrainerState,
     /// Steps in a row without a finite gradient.

@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use ebert_bert::BertForMaskedLm;
 use ebert_kernels::device::Wish;
 use schemas::{Attempt, Lock, Lockable, StoreError};
 
@@ -18,9 +17,10 @@ use crate::{
     lock,
     log::{Journal, Talk},
     masking::{MaskMode, Masking, switch::Switch},
+    model::PretrainingModel,
     recipe::Recipe,
     schedule::Schedule,
-    session::{self, Session},
+    session::{self, Session, Trainable},
     state::{Identity, TrainerState},
     world::{Ranks, World},
 };
@@ -151,7 +151,8 @@ impl Plan {
             return Ok(Opened::Finished(Checkpoints::of(&self.folder, 1).model()));
         }
 
-        let model = self.start.model(self.recipe.seed, device, self.recipe.compute)?;
+        let bert = self.start.model(self.recipe.seed, device, self.recipe.compute)?;
+        let model = PretrainingModel::new(bert, &self.recipe);
         let mut session = Session::new(model, self.recipe.optimizer, world);
         if let Some((state, folder)) = newest {
             Checkpoints::restore(folder, state, &session.model, &mut session.optimizer)?;
@@ -217,7 +218,7 @@ impl Plan {
         found: Found,
         state: &TrainerState,
         resumed: bool,
-        session: &Session<BertForMaskedLm>,
+        session: &Session<PretrainingModel>,
         talk: Talk,
     ) -> Result<Lead, RunError> {
         schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
@@ -226,8 +227,8 @@ impl Plan {
             self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
         }
         let (model, world) = (&session.model, &session.world);
-        let config = model.encoder().config();
-        let device = match (model.encoder().device().is_cuda(), world.size()) {
+        let config = model.bert.encoder().config();
+        let device = match (model.device().is_cuda(), world.size()) {
             (true, 1) => "the GPU".to_owned(),
             (false, 1) => "the CPU".to_owned(),
             (true, many) => format!("{many} GPUs"),
@@ -240,7 +241,7 @@ impl Plan {
             crate::log::brief(model.parameters().count() as f64),
             if self.start.from.is_some() { "from INIT" } else { "fresh" },
         ));
-        journal.say(&format!("compute   {}", model.encoder().decision()));
+        journal.say(&format!("compute   {}", model.bert.encoder().decision()));
         if resumed {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }

@@ -180,6 +180,18 @@ neighbor = true
 pub(crate) const RUN: [&str; 8] =
     ["--recipe", "tiny.toml", "--set", "dropout=0.0", "--set", "stage.0.steps=60", "--set", "stage.1.steps=40"];
 
+/// Neighbor Product Reconstruction with everything that the paper's does not have.
+pub(crate) const WHOLE_NEIGHBOR: [&str; 8] = [
+    "--set",
+    "neighbor.negatives=in_batch",
+    "--set",
+    "neighbor.group=2",
+    "--set",
+    "neighbor.projection=true",
+    "--set",
+    "neighbor.states=normalized",
+];
+
 /// A folder with shards and a recipe.
 pub(crate) struct Place {
     pub folder: tempfile::TempDir,
