@@ -9,7 +9,7 @@ RECIPE ?= sample
 ARGS ?=
 
 # A misspelt variable is an error, not a run over the sample.
-KNOWN := CORPUS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS NEGATIVES RECIPE INIT RUN MODEL TASK DATA GRID ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
+KNOWN := CORPUS ASSOCIATIONS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS NEGATIVES RECIPE INIT RUN MODEL TASK DATA GRID ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
@@ -21,7 +21,8 @@ $(call wanted,report,GRID,GRID=file; trainer/grids/table2.toml has every key)
 
 # A variable that is set becomes an option; one that is not leaves the program's default.
 option = $(if $($(1)),--$(2) "$($(1))")
-OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,POOL,pool) $(call option,QUALITY_LIST,quality-list) \
+OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,ASSOCIATIONS,associations) \
+	$(call option,POOL,pool) $(call option,QUALITY_LIST,quality-list) \
 	$(call option,ENTITY_LIST,entity-list) $(call option,TOKENIZER,tokenizer) \
 	$(call option,MIN_SCORE,min-score) $(call option,MIN_SCORE_SINGLE,min-score-single) $(call option,SEED,seed) \
 	$(call option,THREADS,threads) $(call option,NOUNS,nouns) \
@@ -66,7 +67,7 @@ OTHER_CORPUS = ! grep -qs meta_sample.json.gz "$(OUT)/corpus/manifest.json"
 
 # Where no CORPUS is named, the sample does not take the place of what is there.
 .PHONY: shards
-shards: pipeline ## raw dumps to sealed shards: CORPUS=dir POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
+shards: pipeline ## raw dumps to sealed shards: CORPUS=dir ASSOCIATIONS=file POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
 	@! { $(if $(filter file,$(origin CORPUS)),[ -e "$(OUT)/corpus/manifest.json" ] && $(OTHER_CORPUS),false); } \
 		|| { echo "error: $(OUT) holds the corpus of other raw files than the sample's"; echo "hint: name them, CORPUS=dir, or another folder, OUT=dir"; exit 2; } >&2
 	@$(PIPELINE) run $(OPTIONS) $(ARGS)

@@ -11,6 +11,7 @@ use ebert_english::train::Epochs;
 use pipeline::{
     engine::progress::{Log, NEW, Outcome, Progress, Stdout, count_of, short},
     look::{
+        associations,
         inspect::{InspectOptions, inspect},
         leaks::leaks,
         overlap, phrases, titles,
@@ -174,6 +175,15 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Figure {
+    /// How many associations products have, of which relation, by category: OUT/report/associations.svg and .csv
+    Associations {
+        /// Output folder of all steps
+        #[arg(default_value = "data/work")]
+        out: PathBuf,
+        /// Categories to show: those with the most products
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
+        categories: u32,
+    },
     /// The most characteristic phrases of each category, also in OUT/report/phrases.csv (Table 1 of the paper)
     Phrases {
         /// Output folder of all steps
@@ -340,6 +350,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let mut report = io::BufWriter::new(io::stdout().lock());
             inspect(&out, InspectOptions { rows, shards, colour }, &mut report)?;
             Ok(report.flush()?)
+        }
+        Command::Report(Figure::Associations { out, categories }) => {
+            Ok(associations::associations(&out, categories as usize, &mut Stdout)?)
         }
         Command::Report(Figure::Phrases { out, categories, phrases: most }) => {
             Ok(phrases::phrases(&out, categories as usize, most, &mut Stdout)?)

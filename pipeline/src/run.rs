@@ -13,7 +13,7 @@ use std::{
 
 use schemas::{
     Attempt, Lock, Lockable, Manifest, ManifestError, Previous, StoreError, Task,
-    manifest::{CorpusBody, GraphBody, Hash, PoolBody, PoolSource, ShardsBody},
+    manifest::{AssociationSource, CorpusBody, GraphBody, Hash, PoolBody, PoolSource, ShardsBody},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         ledger::Ledger,
         progress::{NEW, Outcome, Progress, STOPPED, count_of, older_format, quoted, short, thousands},
     },
-    graph::associations::{self, GraphError},
+    graph::{GraphError, associations, given},
     hint::Hint,
     phrase::pool::{self, PoolError},
     settings::{Settings, StepSettings},
@@ -100,6 +100,12 @@ pub enum RunError {
         /// The folder of a step.
         folder: PathBuf,
     },
+    /// A file and another source of associations.
+    #[error("--associations names a file, but --association-source is {}\nhint: omit one of them", wanted.as_str())]
+    Associations {
+        /// The option.
+        wanted: AssociationSource,
+    },
     /// Another run works in the same folder.
     #[error("another run is working in `{}`\nhint: wait for it, or choose another OUT= folder", out.display())]
     Busy {
@@ -119,6 +125,7 @@ impl RunError {
             Self::ShortSegments { .. }
                 | Self::SameFolder { .. }
                 | Self::InsideOut { .. }
+                | Self::Associations { .. }
                 | Self::Shards(ShardError::Task(_))
         )
     }
@@ -152,6 +159,10 @@ impl<'a> Run<'a> {
             let least = tokenizer.longest_word();
             return Err(RunError::ShortSegments { max_tokens: settings.max_tokens, least });
         }
+        let source = settings.association_options().source;
+        if settings.associations.is_some() && source != AssociationSource::Auto {
+            return Err(RunError::Associations { wanted: source });
+        }
         // First, so that no file is created among raw files.
         refuse_overlap(&settings.corpus, &settings.out)?;
         let lock = lock(&settings.out, task, &progress)?;
@@ -167,6 +178,9 @@ impl<'a> Run<'a> {
         let mining = &self.settings.mining;
         for list in [&mining.quality_list, &mining.entity_list, &mining.stop_words].into_iter().flatten() {
             crate::phrase::mine::check_list(list).map_err(PoolError::from)?;
+        }
+        if let Some(file) = &self.settings.associations {
+            given::check_readable(file).map_err(GraphError::from)?;
         }
         self.sealed()?;
         let corpus = self.corpus()?;
@@ -194,7 +208,9 @@ impl<'a> Run<'a> {
         let counts = &manifest.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));
-        let holds = format!("products {products}   reviews {reviews}   {text} of text");
+        let ratings =
+            if counts.ratings > 0 { format!("   ratings {}", thousands(counts.ratings)) } else { String::new() };
+        let holds = format!("products {products}   reviews {reviews}{ratings}   {text} of text");
         self.step("corpus", &holds, "corpus", &outcome)?;
         Ok(manifest)
     }
@@ -222,7 +238,13 @@ impl<'a> Run<'a> {
 
     /// Writes `OUT/graph`.
     pub fn graph(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
-        let (manifest, outcome) = associations::make(&self.settings.out, corpus, &mut self.hashes)?;
+        let (manifest, outcome) = associations::make(
+            &self.settings.out,
+            corpus,
+            self.settings.association_options(),
+            &mut self.hashes,
+            &self.progress,
+        )?;
         let body = &manifest.body;
         let edges: u64 = body.edges.values().sum();
         let holds = format!(
@@ -231,6 +253,7 @@ impl<'a> Run<'a> {
             count_of(edges, "association", "associations")
         );
         self.step("graph", &holds, "graph", &outcome)?;
+        self.note_sources(body)?;
         self.note_links(corpus, body)?;
         Ok(manifest)
     }
@@ -268,6 +291,10 @@ impl<'a> Run<'a> {
         }
         let (counts, outcome) = pairs::make(self.settings, &shards, graph, &mut self.hashes, &self.progress)?;
         self.step("pairs", &counts.described(), "shards", &outcome)?;
+        let relations = counts.relations.iter().map(|(relation, &pairs)| format!("{relation} {}", thousands(pairs)));
+        if counts.rows > 0 {
+            self.progress.detail("relations", &relations.collect::<Vec<_>>().join(", "))?;
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use schemas::manifest::{self, Hash, ShardOptions};
 
 use crate::{
     engine::{progress::Log, stage::Threads},
+    graph::associations::AssociationOptions,
     text::Tokenizer,
 };
 
@@ -46,6 +47,15 @@ pub struct Settings {
     /// Whether to find noun phrases; they take most of the time of the shards step
     #[arg(long, value_enum, default_value_t)]
     pub nouns: Nouns,
+    /// Which associations of products become pairs: `dump` has those that the products name, `reviews` those of products
+    /// that the same users reviewed one soon after the other, `both` has both. `auto` is `dump` if any of its
+    /// associations joins two products of the corpus, and otherwise `reviews`
+    #[arg(long, value_enum, default_value_t)]
+    pub association_source: AssociationSource,
+    /// Your own associations instead: a table with two product ids and a relation, rows of order and product, or one
+    /// order per row. CSV or other text (plain, gz or zst), or Parquet; docs/associations.md has examples
+    #[arg(long, value_name = "FILE")]
+    pub associations: Option<PathBuf>,
     /// MiB of raw files per bucket, that is per file of products and per file of reviews; compressed files count four-fold.
     /// Fewer MiB give more files, which more machines can share
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
@@ -112,6 +122,27 @@ pub enum Nouns {
     On,
 }
 
+/// Which associations of products become pairs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AssociationSource {
+    #[default]
+    Auto,
+    Dump,
+    Reviews,
+    Both,
+}
+
+impl From<AssociationSource> for manifest::AssociationSource {
+    fn from(source: AssociationSource) -> Self {
+        match source {
+            AssociationSource::Auto => Self::Auto,
+            AssociationSource::Dump => Self::Dump,
+            AssociationSource::Reviews => Self::Reviews,
+            AssociationSource::Both => Self::Both,
+        }
+    }
+}
+
 /// What becomes of reviews with the text of an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Copies {
@@ -158,6 +189,12 @@ impl Settings {
     /// Whether the corpus has a table of interactions.
     pub fn interactions(&self) -> bool {
         !self.no_interactions
+    }
+
+    /// Which associations the graph has.
+    pub(crate) fn association_options(&self) -> AssociationOptions<'_> {
+        let (source, max_unreadable) = (self.association_source.into(), self.max_unreadable);
+        AssociationOptions { source, file: self.associations.as_deref(), max_unreadable }
     }
 
     /// The options that the shards' manifest states.

@@ -10,7 +10,7 @@ use std::{
 
 use schemas::{
     CorpusAssociationRows, CorpusInteractionRows, CorpusProductRows, CorpusReviewRows, GraphEdgeRows, Manifest,
-    PairRows, TextId,
+    PairRows, Relation, TextId,
     manifest::{CorpusBody, GraphBody, ShardsBody},
     open_corpus_associations, open_corpus_interactions, open_corpus_products, open_corpus_reviews, open_graph_edges,
     open_pairs,
@@ -271,7 +271,7 @@ fn case_09_what_a_file_is() {
         ("other_names.jsonl", "found sku"),
         ("pointer.jsonl", "Git LFS pointer"),
         ("pretty.json", "records over several lines"),
-        ("ratings.csv", "ratings without text"),
+        ("ratings.csv", ""),
         ("snap.txt", "SNAP"),
         ("trailing_comma.json", ""),
         ("two.tar.gz", "tar"),
@@ -293,6 +293,11 @@ fn case_10_texts_and_categories_of_2023() {
     assert_eq!(soap.categories, ["All Beauty"]);
     assert!(["Bar", "Cedar"].iter().all(|value| soap.text.contains(&(*value).to_owned())), "{soap:?}");
     assert_eq!(case.corpus().counts.interactions, 8);
+    let edges = open_graph_edges(&case.out("graph/associations.parquet")).unwrap();
+    let edges: GraphEdgeRows = edges.read(10).next().unwrap().unwrap();
+    let edges: Vec<_> =
+        edges.iter().map(|edge| edge.map(|e| (e.product_a, e.product_b, e.relation)).unwrap()).collect();
+    assert_eq!(edges, [("D0", "D1", Relation::CoReviewed)]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ for kind in ("products", "reviews", "pairs"):
     for f in glob.glob(f"shards/{kind}-*.parquet"):
         theirs = pl.read_parquet(f).to_dicts()
         ours = [dict(zip(("document_id", "text_id", "product_id", "segment", "input_ids", "phrases", "noun_phrases", "word_starts") if kind != "pairs"
-                else ("relation", "anchor", "neighbor", "negative"), row)) for row in duckdb.sql(f"SELECT * FROM '{f}'").fetchall()]
+                else ("relation", "weight", "anchor", "neighbor", "negative"), row)) for row in duckdb.sql(f"SELECT * FROM '{f}'").fetchall()]
         assert theirs == ours, f
 one = lambda q: duckdb.sql(q).fetchall()[0][0]
 segments = "read_parquet(['shards/products-*.parquet', 'shards/reviews-*.parquet'])"

@@ -2,8 +2,10 @@
 use std::{path::Path, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, ListArray, RecordBatch, StringArray, StructArray, UInt64Array, builder::StringBuilder,
-    cast::AsArray, types::UInt64Type,
+    Array, ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, StructArray, UInt64Array,
+    builder::{Float32Builder, StringBuilder},
+    cast::AsArray,
+    types::{Float32Type, UInt64Type},
 };
 use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
@@ -27,10 +29,12 @@ pub struct PairProduct<'a> {
 }
 
 /// Two associated products, and a product that is not associated with the first and has another text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair<'a> {
     /// How the two are associated.
     pub relation: Relation,
+    /// How strongly, where the association has a weight.
+    pub weight: Option<f32>,
     /// The product that is reconstructed. The negative is drawn for it.
     pub anchor: PairProduct<'a>,
     /// A product associated with it.
@@ -53,6 +57,7 @@ pub fn columns() -> SchemaRef {
     let product = || DataType::Struct(pair_product());
     schema(vec![
         Field::new("relation", DataType::Utf8, false),
+        Field::new("weight", DataType::Float32, true),
         Field::new("anchor", product(), false),
         Field::new("neighbor", product(), false),
         Field::new("negative", product(), false),
@@ -96,6 +101,7 @@ pub fn open_pairs(path: &Path) -> Result<TableReader, StoreError> {
 #[derive(Debug, Default)]
 pub struct PairBuilder {
     relations: StringBuilder,
+    weights: Float32Builder,
     sides: [Side; 3],
 }
 
@@ -129,6 +135,7 @@ impl PairBuilder {
     /// Appends a row.
     pub fn push(&mut self, row: &Pair<'_>) {
         self.relations.append_value(row.relation.as_str());
+        self.weights.append_option(row.weight);
         for (side, product) in self.sides.iter_mut().zip([row.anchor, row.neighbor, row.negative]) {
             side.push(product);
         }
@@ -150,8 +157,13 @@ impl PairBuilder {
     /// When Arrow refuses the rows.
     pub fn finish(mut self) -> Result<RecordBatch, ArrowError> {
         let [anchor, neighbor, negative] = self.sides;
-        let arrays: Vec<ArrayRef> =
-            vec![Arc::new(self.relations.finish()), anchor.finish()?, neighbor.finish()?, negative.finish()?];
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(self.relations.finish()),
+            Arc::new(self.weights.finish()),
+            anchor.finish()?,
+            neighbor.finish()?,
+            negative.finish()?,
+        ];
         RecordBatch::try_new(columns(), arrays)
     }
 }
@@ -160,6 +172,7 @@ impl PairBuilder {
 #[derive(Debug)]
 pub struct PairRows {
     relations: StringArray,
+    weights: Float32Array,
     sides: [SideRows; 3],
 }
 
@@ -181,7 +194,7 @@ impl SideRows {
 }
 
 impl Rows for PairRows {
-    const COLUMNS: &'static [&'static str] = &["relation", "anchor", "neighbor", "negative"];
+    const COLUMNS: &'static [&'static str] = &["relation", "weight", "anchor", "neighbor", "negative"];
 
     fn new(batch: &RecordBatch) -> Self {
         let side = |name| {
@@ -192,7 +205,11 @@ impl Rows for PairRows {
                 input_ids: side.column(2).as_list::<i32>().clone(),
             }
         };
-        Self { relations: texts(batch, "relation"), sides: ["anchor", "neighbor", "negative"].map(side) }
+        Self {
+            relations: texts(batch, "relation"),
+            weights: column(batch, "weight").as_primitive::<Float32Type>().clone(),
+            sides: ["anchor", "neighbor", "negative"].map(side),
+        }
     }
 }
 
@@ -223,6 +240,7 @@ impl PairRows {
         let [anchor, neighbor, negative] = &self.sides;
         Ok(Pair {
             relation: self.relations.value(row).parse()?,
+            weight: self.weights.is_valid(row).then(|| self.weights.value(row)),
             anchor: anchor.get(row),
             neighbor: neighbor.get(row),
             negative: negative.get(row),

@@ -1,21 +1,31 @@
 //! How two products are associated.
 use std::{fmt, str::FromStr};
 
-/// The two relations of McAuley, Pandey and Leskovec 2015: products bought in addition, or instead.
+/// How two products are associated. Dumps state the two relations of McAuley, Pandey and Leskovec 2015: products
+/// bought in addition, or instead. The other two are derived from what users reviewed or bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Relation {
     /// Bought together or both bought.
     Complement,
     /// Viewed together, or one bought after viewing the other.
     Substitute,
+    /// Reviewed by the same users, one soon after the other.
+    CoReviewed,
+    /// In the same orders.
+    CoPurchased,
 }
 
 impl Relation {
+    /// All relations, in the order in which the graph lists those of one pair.
+    pub const ALL: [Self; 4] = [Self::Complement, Self::Substitute, Self::CoReviewed, Self::CoPurchased];
+
     /// The name in files.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Complement => "complement",
             Self::Substitute => "substitute",
+            Self::CoReviewed => "co_reviewed",
+            Self::CoPurchased => "co_purchased",
         }
     }
 }
@@ -26,19 +36,15 @@ impl fmt::Display for Relation {
     }
 }
 
-/// The name of a relation is neither `substitute` nor `complement`.
+/// This is not the name of a relation.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("relation `{0}` is not known; wanted `substitute` or `complement`")]
+#[error("relation `{0}` is not known; wanted `substitute`, `complement`, `co_reviewed` or `co_purchased`")]
 pub struct UnknownRelation(String);
 
 impl FromStr for Relation {
     type Err = UnknownRelation;
 
     fn from_str(name: &str) -> Result<Self, UnknownRelation> {
-        match name {
-            "complement" => Ok(Self::Complement),
-            "substitute" => Ok(Self::Substitute),
-            other => Err(UnknownRelation(other.to_owned())),
-        }
+        Self::ALL.into_iter().find(|relation| relation.as_str() == name).ok_or_else(|| UnknownRelation(name.to_owned()))
     }
 }

@@ -12,7 +12,7 @@ pub use ebert_bert::Compute;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::{Corpus, PairPlan},
+    data::{Corpus, PairPlan, RelationRatios},
     masking::{
         MaskMode, MaskingOptions,
         switch::{Rule, SwitchOptions},
@@ -133,6 +133,8 @@ pub struct DataOptions {
     pub mix: usize,
     /// The fraction of segments that are fed as two texts: cut at a word near the middle, with token types 0 and 1.
     pub text_pairs: f64,
+    /// The ratio of pairs that are used, by relation.
+    pub relations: RelationRatios,
 }
 
 /// When to measure on held-out documents.
@@ -192,7 +194,7 @@ fn positions() -> i64 {
 
 impl Default for DataOptions {
     fn default() -> Self {
-        Self { held_out: 0.01, mix: 8, text_pairs: 0.0 }
+        Self { held_out: 0.01, mix: 8, text_pairs: 0.0, relations: RelationRatios::default() }
     }
 }
 
@@ -384,6 +386,7 @@ impl Recipe {
         if self.fresh_head_steps > MOST_STEPS {
             return Err(bad("fresh_head_steps", "a number from 0 to 1e9"));
         }
+        self.data.relations.check().map_err(|(key, wanted)| bad(&key, wanted))?;
         if self.data.mix == 0 {
             return Err(bad("data.mix", "at least 1"));
         }

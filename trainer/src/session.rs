@@ -163,30 +163,32 @@ mod tests {
     use ebert_bert::{BertConfig, BertForMaskedLm, Decision, Packed, Phase};
 
     use super::*;
+    use crate::{model::PretrainingModel, recipe::Recipe};
 
     /// A step against the loss of a few tokens.
-    fn step(session: &mut Session<BertForMaskedLm>) {
-        let objective = |model: &BertForMaskedLm, _: &World| {
+    fn step(session: &mut Session<PretrainingModel>) {
+        let objective = |model: &PretrainingModel, _: &World| {
             let packed = Packed::new(&[2, 5, 6, 7, 3], &[5], Device::Cpu);
-            let loss = model.loss_at(&packed, &[1, 3], &[8, 9], Phase::Evaluate);
+            let loss = model.bert.loss_at(&packed, &[1, 3], &[8, 9], Phase::Evaluate);
             loss.backward();
             Some(loss.detach())
         };
         session.step(Box::new(objective), None, 0.01, false).unwrap().finish().unwrap();
     }
 
-    fn session(seed: u64) -> Session<BertForMaskedLm> {
+    fn session(seed: u64) -> Session<PretrainingModel> {
         let config: BertConfig = serde_json::from_value(serde_json::json!({
             "vocab_size": 16, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
             "intermediate_size": 16, "max_position_embeddings": 8,
         }))
         .unwrap();
         let options = serde_json::from_str(r#"{"learning_rate": 0.01, "sequences": 1}"#).unwrap();
-        let model = BertForMaskedLm::new(&config, seed, Device::Cpu, Decision::on_cpu());
+        let bert = BertForMaskedLm::new(&config, seed, Device::Cpu, Decision::on_cpu());
+        let model = PretrainingModel::new(bert, &Recipe::load("sample", &[]).unwrap());
         Session::new(model, options, World::alone())
     }
 
-    fn weights(session: &Session<BertForMaskedLm>, are_of_head: bool) -> Vec<Tensor> {
+    fn weights(session: &Session<PretrainingModel>, are_of_head: bool) -> Vec<Tensor> {
         let parameters = session.model.parameters().iter();
         let chosen = parameters.filter(|(name, _)| name.starts_with(MASKED_LM_HEAD) == are_of_head);
         chosen.map(|(_, tensor)| tensor.detach().copy()).collect()

@@ -8,6 +8,7 @@ mod fields;
 mod format;
 mod json;
 mod other;
+mod ratings;
 mod reason;
 mod recognise;
 mod table;
@@ -16,6 +17,7 @@ mod tests;
 mod walk;
 
 pub use format::Format;
+pub use ratings::{Rating, RatingTable};
 pub use reason::{Commas, Encoding, SkipReason, YelpFile};
 pub use walk::RelativePath;
 
@@ -30,7 +32,7 @@ const LINES_TRIED: usize = 100;
 /// The files below a folder, in the order of their names.
 #[derive(Clone, Debug, Default)]
 pub struct RawFiles {
-    /// Files that hold records or are damaged.
+    /// Files that hold records or ratings, or are damaged.
     pub recognised: Vec<DumpFile>,
     /// Files that are not read.
     pub skipped: Vec<Skipped>,
@@ -47,8 +49,11 @@ pub struct DumpFile {
     pub bytes: u64,
     /// Whether it is compressed.
     pub compressed: bool,
-    /// The most frequent type among its first records; `None` if damage comes before the first.
+    /// The most frequent type among its first records; `None` if damage comes before the first, or if the file is a
+    /// table of ratings.
     pub holds: Option<RecordType>,
+    /// How its lines are read, if it is a table of ratings.
+    pub ratings: Option<RatingTable>,
     /// How its first 100 lines are damaged.
     pub damage: Option<String>,
 }
@@ -162,6 +167,16 @@ pub fn find(folder: &Path, output: &Path) -> Result<RawFiles, FindError> {
             Content::Records(file) => files.recognised.push(file),
             Content::Other(skipped) => files.skipped.push(skipped),
         }
+    }
+    if files.recognised.iter().all(|file| file.holds.is_none()) {
+        // Ratings have no text.
+        let ratings = files.recognised.extract_if(.., |file| file.ratings.is_some());
+        files.skipped.extend(ratings.map(|file| Skipped {
+            name: file.name,
+            path: file.path,
+            compression: None,
+            reason: SkipReason::Ratings,
+        }));
     }
     files.skipped.sort();
     if files.recognised.iter().all(|file| file.holds.is_none()) {

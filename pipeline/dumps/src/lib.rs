@@ -20,6 +20,8 @@
 //! The dumps are described in McAuley et al. 2015 (2014 dump; also the source of complements and
 //! substitutes), Ni, Li and McAuley 2019 (2018 dump) and Hou et al. 2024 (2023 dump).
 //!
+//! Tables of ratings without text (user, product, stars, time) are recognised, too: [`RatingTable`] reads their lines.
+//!
 //! # Fields in another shape
 //!
 //! Dumps go through pandas, a CSV, a warehouse or MongoDB before someone has them. Any field may
@@ -185,7 +187,8 @@ mod record;
 pub use boilerplate::{Removals, Removed, Rule};
 pub use document::{DocumentBuilder, ProductDocument, ReviewDocument};
 pub use find::{
-    Commas, DumpFile, Encoding, FindError, Format, RawFiles, RelativePath, SkipReason, Skipped, YelpFile, find,
+    Commas, DumpFile, Encoding, FindError, Format, Rating, RatingTable, RawFiles, RelativePath, SkipReason, Skipped,
+    YelpFile, find,
 };
 pub use lines::{BYTE_ORDER_MARK, Damage, Line, LineBatch, LineReader, MAX_LINE};
 pub use open::{Compression, OpenFile, open};

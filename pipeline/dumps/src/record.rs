@@ -241,15 +241,20 @@ impl Record<'_> {
     /// The time of a review in seconds since 1970. Larger numbers than 10^11 are milliseconds, as in
     /// the 2023 dump; in seconds they would be after the year 5138.
     pub fn seconds(&self) -> Option<i64> {
-        let time: f64 = self.time()?.parse().ok()?;
-        let seconds = if time.abs() > 1e11 { time / 1000.0 } else { time };
-        seconds.is_finite().then(|| seconds.floor() as i64)
+        seconds(self.time()?)
     }
 
     /// The stars of a review: `overall`, or else `rating`.
     pub fn rating(&self) -> Option<f32> {
         self.overall.or(self.rating)
     }
+}
+
+/// A time of a dump in seconds since 1970.
+pub(crate) fn seconds(time: &str) -> Option<i64> {
+    let time: f64 = time.parse().ok()?;
+    let seconds = if time.abs() > 1e11 { time / 1000.0 } else { time };
+    seconds.is_finite().then(|| seconds.floor() as i64)
 }
 
 impl<'de> Deserialize<'de> for Record<'de> {

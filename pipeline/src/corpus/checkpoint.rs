@@ -115,6 +115,8 @@ pub(crate) struct Tally {
     pub(crate) records: u64,
     /// Lines that are not blank, by number of the raw file.
     pub(crate) records_of: BTreeMap<u32, u64>,
+    /// Rows of ratings.
+    pub(crate) ratings: u64,
     /// Rejected records by reason.
     pub(crate) rejected: Counts,
     /// The first few unreadable records, by reason.
@@ -136,6 +138,7 @@ impl Tally {
     /// Adds the counts of what follows.
     pub(crate) fn add(&mut self, next: Self) {
         self.records += next.records;
+        self.ratings += next.ratings;
         for (file, n) in next.records_of {
             *self.records_of.entry(file).or_default() += n;
         }

@@ -73,6 +73,9 @@ impl<'a> RawInput<'a> {
 
     /// Generation and kind of the records, for manifests.
     fn holds(&self) -> String {
+        if self.found.ratings.is_some() {
+            return "ratings".to_owned();
+        }
         self.found.holds.map_or_else(|| "nothing before the damage".to_owned(), |holds| holds.to_string())
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use ebert_dumps::{
-    DocumentBuilder, DumpFile, Kind, Line, LineBatch, MAX_LINE, MalformedRecord, ProductDocument, Record, Removals,
-    parse,
+    DocumentBuilder, DumpFile, Kind, Line, LineBatch, MAX_LINE, MalformedRecord, ProductDocument, Rating, RatingTable,
+    Record, Removals, parse,
 };
 use schemas::{DocumentId, ReviewerId, TextId, manifest::Place};
 use xxhash_rust::xxh3::xxh3_64;
@@ -90,8 +90,13 @@ impl<'a> RecordSorter<'a> {
             BatchFrames { file: *file, last_line: lines.last_line, last: lines.last, ..Default::default() };
         let mut records = 0;
         for Line { number: line, bytes } in batch.new_lines() {
-            records += 1;
             let at = source.line(line);
+            if let Some(ratings) = &source.found.ratings {
+                records += u64::from(!ratings.is_header(line));
+                self.sort_rating(ratings, bytes, at, &mut sorted);
+                continue;
+            }
+            records += 1;
             if let Err(error) = parse(bytes, |record| self.sort_record(record, at, &mut sorted)) {
                 let reason = match error {
                     MalformedRecord::InvalidUtf8(_) => Reason::InvalidUtf8,
@@ -173,15 +178,41 @@ impl<'a> RecordSorter<'a> {
         }
         match (product_id, reviewer) {
             (Some(product_id), Some(reviewer)) => {
-                let (group, document) = (ReviewerId::of(reviewer).into(), DocumentId::of_product(product_id));
-                let key = FrameKey { group, document, position: at.position() };
                 let (may_be_variant, time) = (record.may_be_variant(), record.seconds());
                 let fields = InteractionFields { product_id, may_be_variant, time };
-                sorted.add(self.layout, Stream::Interactions, key, |into| fields.write(into));
+                self.add_interaction(reviewer, fields, at, sorted);
             }
             (None, _) => sorted.tally.no_interaction("no_product"),
             (_, None) => sorted.tally.no_interaction("no_reviewer"),
         }
+    }
+
+    fn sort_rating(&self, table: &RatingTable, line: &[u8], at: RecordLine<'_>, sorted: &mut BatchFrames) {
+        if table.is_header(at.line) {
+            return;
+        }
+        let Some(Rating { reviewer, product_id, seconds: time }) = table.parse(line) else {
+            sorted.tally.reject(Reason::Malformed, || at.place("no row of a user and a product".to_owned()));
+            return;
+        };
+        sorted.tally.ratings += 1;
+        if self.interactions {
+            let may_be_variant = table.may_be_variants();
+            let fields = InteractionFields { product_id: &product_id, may_be_variant, time };
+            self.add_interaction(&reviewer, fields, at, sorted);
+        }
+    }
+
+    fn add_interaction(
+        &self,
+        reviewer: &str,
+        fields: InteractionFields<'_>,
+        at: RecordLine<'_>,
+        sorted: &mut BatchFrames,
+    ) {
+        let (group, document) = (ReviewerId::of(reviewer).into(), DocumentId::of_product(fields.product_id));
+        let key = FrameKey { group, document, position: at.position() };
+        sorted.add(self.layout, Stream::Interactions, key, |into| fields.write(into));
     }
 
     /// Notes which product a variant belongs to, once per batch.

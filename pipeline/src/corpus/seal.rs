@@ -42,14 +42,14 @@ pub(crate) fn seal(
     Ok(Manifest::new(body, tables.files).seal(ledger.folder())?)
 }
 
-/// Adds up what reading and writing counted. Every record is a document or counted as rejected.
+/// Adds up what reading and writing counted. Every record is a document, a rating, or counted as rejected.
 fn balance(settings: StepSettings<'_>, tally: &Tally, tables: &CorpusTables) -> Result<CorpusCounts, CorpusError> {
     let mut rejected = tally.rejected.clone();
     add(&mut rejected, &tables.rejected);
     let mut without_interaction = tally.without_interaction.clone();
     add(&mut without_interaction, &tables.without_interaction);
     let documents = tables.products + tables.reviews;
-    let known = documents + rejected.values().sum::<u64>();
+    let known = documents + tally.ratings + rejected.values().sum::<u64>();
     if known != tally.records {
         let spill = spill_folder(&settings).path().to_owned();
         return Err(CorpusError::Lost { records: tally.records, known, spill });
@@ -67,6 +67,7 @@ fn balance(settings: StepSettings<'_>, tally: &Tally, tables: &CorpusTables) -> 
         records: tally.records,
         products: tables.products,
         reviews: tables.reviews,
+        ratings: tally.ratings,
         associations: tables.associations,
         interactions: tables.interactions,
         without_interaction,

@@ -1,6 +1,6 @@
 //! Sealed tables as polars data frames.
 //!
-//! The reports and the graph are eager queries over one file at a time. (The lazy engine of polars
+//! The reports are eager queries over one file at a time. (The lazy engine of polars
 //! would add 170 packages to the build.) [`KeyCounts`] merge the partial counts of many files, so
 //! that memory grows with one file and with the number of distinct keys, not with the corpus.
 use std::{

@@ -1,8 +1,9 @@
 //! What all steps run on: the streaming [`stage`], the [`ledger`] of finished tables, [`hashes`] of
-//! files, tables as data [`frames`], and [`progress`] for whoever watches.
+//! files, tables as data [`frames`], sorting on disk in `runs`, and [`progress`] for whoever watches.
 pub mod frames;
 pub mod hashes;
 pub mod ledger;
 pub(crate) mod memory;
 pub mod progress;
+pub(crate) mod runs;
 pub mod stage;

@@ -1,2 +1,13 @@
 //! The association graph: which products of the corpus go together.
+//!
+//! Dumps state associations, [`lists`] derives them from what users reviewed, and [`given`] reads a user's own. All
+//! edges go through sorted runs on disk, so memory grows with the ids of products alone.
 pub mod associations;
+mod edges;
+mod error;
+pub mod given;
+pub mod lists;
+mod products;
+mod tables;
+
+pub use error::GraphError;

@@ -93,7 +93,7 @@ impl Products {
 }
 
 /// The columns `product_id` and `category`, without products that name no category.
-fn first_categories(products: &DataFrame) -> PolarsResult<DataFrame> {
+pub(super) fn first_categories(products: &DataFrame) -> PolarsResult<DataFrame> {
     let null_if_empty = true;
     let first = products.column("categories")?.list()?.lst_get(0, null_if_empty)?.with_name("category".into());
     let named = first.is_not_null();
@@ -118,6 +118,12 @@ fn largest_first(products: &DataFrame) -> PolarsResult<Vec<CategorySize>> {
 /// A text as a field of a CSV file.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+/// The first characters of a text, in an SVG.
+pub(super) fn escaped(text: &str) -> String {
+    let short: String = text.chars().take(30).collect();
+    short.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! `pipeline inspect`: prints what the shards contain.
+mod pairs;
 mod print;
 mod summary;
 
@@ -6,7 +7,7 @@ use std::{io, path::Path};
 
 use polars::prelude::PolarsError;
 use schemas::{
-    Manifest, ManifestError, StoreError,
+    Manifest, ManifestError, StoreError, UnknownRelation,
     manifest::{CorpusBody, GraphBody, Hash, ShardsBody},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -14,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use self::summary::{FrequentPhrase, SegmentCounter, Summary};
 use super::segments::{SegmentsError, read_checked_segments};
 use crate::{
+    engine::frames::FrameError,
     hint::Hint,
     phrase::pool,
     text::{Tokenizer, TokenizerError},
@@ -28,6 +30,10 @@ pub enum InspectError {
     Segments(#[from] SegmentsError),
     #[error("cannot count the segments of a shard")]
     Query(#[from] PolarsError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("a pair cannot be read")]
+    Relation(#[from] UnknownRelation),
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -100,10 +106,16 @@ fn summarise(
         let phrase = pool.phrases.get(count.phrase.get() as usize)?;
         Some(FrequentPhrase { phrase: phrase.clone(), spans: count.spans })
     });
+    let corpus = made_from::<CorpusBody>(&out.join("corpus"), &manifest.body.corpus)?;
+    let pairs = match &corpus {
+        Some(corpus) => pairs::summarise(out, manifest, corpus, options.rows)?,
+        None => None,
+    };
     Ok(Summary {
         shards: manifest.body.clone(),
-        corpus: corpus_of_shards(out, &manifest.body)?,
-        graph: graph_of_shards(out, &manifest.body)?,
+        corpus: corpus.map(|corpus| corpus.body),
+        graph: made_from::<GraphBody>(&out.join("graph"), &manifest.body.graph)?.map(|graph| graph.body),
+        pairs,
         disk_bytes: shards.iter().map(|file| file.bytes).sum(),
         all_shards: shards.len(),
         shards_read,
@@ -113,19 +125,13 @@ fn summarise(
     })
 }
 
-/// The corpus that the shards were made from. `None` where it is absent, unfinished or a later one.
-fn corpus_of_shards(out: &Path, shards: &ShardsBody) -> Result<Option<CorpusBody>, InspectError> {
-    made_from(&out.join("corpus"), &shards.corpus)
-}
-
-/// The graph that the pairs were drawn from. `None` where it is absent, unfinished or a later one.
-fn graph_of_shards(out: &Path, shards: &ShardsBody) -> Result<Option<GraphBody>, InspectError> {
-    made_from(&out.join("graph"), &shards.graph)
-}
-
-fn made_from<B: Serialize + DeserializeOwned>(folder: &Path, wanted: &Hash) -> Result<Option<B>, InspectError> {
+/// The corpus or graph that the shards were made from. `None` where it is absent, unfinished or a later one.
+fn made_from<B: Serialize + DeserializeOwned>(
+    folder: &Path,
+    wanted: &Hash,
+) -> Result<Option<Manifest<B>>, InspectError> {
     match Manifest::<B>::read(folder) {
-        Ok(manifest) => Ok((manifest.data_blake3() == wanted.blake3).then_some(manifest.body)),
+        Ok(manifest) => Ok((manifest.data_blake3() == wanted.blake3).then_some(manifest)),
         Err(ManifestError::Absent { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }

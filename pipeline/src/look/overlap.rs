@@ -15,7 +15,7 @@ use polars::prelude::*;
 use schemas::{StoreError, store};
 
 use super::{
-    categories::{CategorySize, Products, ProductsError, count_category_phrases, quoted},
+    categories::{CategorySize, Products, ProductsError, count_category_phrases, escaped, quoted},
     segments::{SpanColumn, spans},
 };
 use crate::engine::{
@@ -148,10 +148,6 @@ fn svg(table: &[Overlap]) -> String {
     const TOP: usize = 190;
     let n = table.len();
     let (width, height) = (LEFT + n * CELL + 80, TOP + n * CELL + 30);
-    let escape = |name: &str| {
-        let short: String = name.chars().take(30).collect();
-        short.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-    };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
@@ -160,7 +156,7 @@ fn svg(table: &[Overlap]) -> String {
     for (i, row) in table.iter().enumerate() {
         let middle = i * CELL + CELL / 2;
         let (x, y) = (LEFT + middle, TOP + middle + 4);
-        let name = escape(&row.category.name);
+        let name = escaped(&row.category.name);
         let _ = writeln!(svg, "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{name}</text>", LEFT - 8);
         let at = TOP - 8;
         let _ = writeln!(svg, "<text x=\"{x}\" y=\"{at}\" transform=\"rotate(-45 {x} {at})\">{name}</text>");

@@ -1,4 +1,4 @@
-//! Messages about ids that lead nowhere: associations and reviews whose product is not in the corpus.
+//! Messages about associations: where they come from, and ids that lead nowhere.
 use schemas::{
     Manifest,
     manifest::{CorpusBody, GraphBody},
@@ -8,6 +8,39 @@ use super::{Run, RunError};
 use crate::engine::progress::{count_of, thousands};
 
 impl Run<'_> {
+    /// Reports the relations, and what they were derived from.
+    pub(super) fn note_sources(&self, graph: &GraphBody) -> Result<(), RunError> {
+        let relations = graph.edges.iter().map(|(relation, &edges)| {
+            let weights = graph.weights.get(relation);
+            let weights =
+                weights.map_or(String::new(), |range| format!(" (weight {:.4} to {:.4})", range.lowest, range.highest));
+            format!("{relation} {}{weights}", thousands(edges))
+        });
+        if !graph.edges.is_empty() {
+            self.progress.detail("relations", &relations.collect::<Vec<_>>().join(", "))?;
+        }
+        if let Some(lists) = graph.lists {
+            let users = count_of(lists.users, "reviewer", "reviewers");
+            let (interactions, unknown) = (thousands(lists.interactions), thousands(lists.unknown_products));
+            let mut text =
+                format!("{interactions} interactions of {users}; {unknown} of products that are not in the corpus");
+            for (count, what) in [(lists.without_time, "without a time"), (lists.too_long, "lists too long")] {
+                text += &if count > 0 { format!(", {} {what}", thousands(count)) } else { String::new() };
+            }
+            self.progress.detail("derived", &text)?;
+        }
+        if let Some(file) = &graph.file {
+            let (rows, ids, unknown) = (thousands(file.rows), thousands(file.ids), thousands(file.unknown_products));
+            let mut text =
+                format!("{rows} rows of {}; {unknown} of {ids} product ids are not in the corpus", file.holds);
+            for (count, what) in [(file.unreadable, "rows unreadable"), (file.too_long, "orders too long")] {
+                text += &if count > 0 { format!(", {} {what}", thousands(count)) } else { String::new() };
+            }
+            self.progress.detail("file", &text)?;
+        }
+        Ok(())
+    }
+
     /// Reports how many product ids of associations and reviews are in the corpus.
     pub(super) fn note_links(&self, corpus: &Manifest<CorpusBody>, graph: &GraphBody) -> Result<(), RunError> {
         let named = count_of(graph.named_ids, "product id", "product ids");
@@ -35,7 +68,27 @@ fn warnings(corpus: &Manifest<CorpusBody>, graph: &GraphBody) -> Vec<String> {
     let counts = &corpus.body.counts;
     let mut warnings = Vec::new();
     let edges: u64 = graph.edges.values().sum();
-    if counts.associations > 0 && edges == 0 {
+    if edges == 0
+        && let Some(file) = &graph.file
+    {
+        warnings.push(format!(
+            "none of the {} of the file joins two products of the corpus, so there are no pairs to train on; \
+             compare their ids",
+            count_of(file.rows, "row", "rows")
+        ));
+    } else if edges == 0 && graph.lists.is_some_and(|lists| lists.interactions > 0) {
+        warnings.push(
+            "no two products have two reviewers in common, so there are no pairs to train on; \
+             ASSOCIATIONS= reads a file of your own"
+                .to_owned(),
+        );
+    } else if edges == 0 && counts.associations == 0 && counts.products > 0 && !corpus.body.options.interactions {
+        warnings.push(
+            "the products name no associations, and there are no interactions to derive some from, so there are no \
+             pairs to train on; omit --no-interactions, or name a file with ASSOCIATIONS="
+                .to_owned(),
+        );
+    } else if counts.associations > 0 && edges == 0 {
         warnings.push(format!(
             "none of the {} joins two products of the corpus, so there are no pairs to train on; \
              CORPUS needs the metadata of the products that they name",

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     categories::Categories,
-    graph::{Ends, Graph, ProductNumber},
+    graph::{Edge, Ends, Graph, ProductNumber},
     negatives::{FEWEST, Negative, Negatives},
     rows::choose,
     texts::FirstSegments,
@@ -36,9 +36,9 @@ use crate::{
     shard::{ShardError, encode},
 };
 
-/// Memory of an edge: itself (12), its two entries in the neighbor lists (16, and 8 to keep), its key (16), its row
+/// Memory of an edge: itself (20), its two entries in the neighbor lists (16, and 8 to keep), its key (16), its row
 /// (16 and 16).
-pub const BYTES_PER_EDGE: u64 = 84;
+pub const BYTES_PER_EDGE: u64 = 92;
 
 /// Rows of one file.
 const ROWS_PER_FILE: usize = 1 << 16;
@@ -56,6 +56,9 @@ pub struct PairCounts {
     pub files: u32,
     /// Rows of all of them.
     pub rows: u64,
+    /// Rows of each relation.
+    #[serde(default)]
+    pub relations: Counts,
     /// Rows left out, by reason.
     pub dropped: Counts,
     /// Rows by the category that their negative is from, if negatives are drawn from categories.
@@ -83,7 +86,7 @@ pub fn name_of(file: u32) -> String {
 }
 
 /// Version of drawing. Raise it whenever the same graph and segments give other pairs.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 /// Versions of the code that decides pairs.
 pub(crate) fn rules() -> Rules {
@@ -157,8 +160,8 @@ pub fn make(
     let mut drawn = Vec::with_capacity(rows.len());
     for row in &rows {
         let Some(Negative { product: negative, from }) = negatives.draw(row.edge, row.draw, seed) else { continue };
-        let (relation, ends) = (graph.edge(row.edge).relation, graph.directed(row.edge, seed));
-        drawn.push(DrawnPair { relation, ends, negative });
+        let (Edge { relation, weight, .. }, ends) = (graph.edge(row.edge), graph.directed(row.edge, seed));
+        drawn.push(DrawnPair { relation, weight, ends, negative });
         if categories.is_some() {
             *drawn_from.entry(from.to_string()).or_default() += 1;
         }
@@ -166,6 +169,7 @@ pub fn make(
     let counts = PairCounts {
         files: drawn.len().div_ceil(ROWS_PER_FILE).max(1) as u32,
         rows: drawn.len() as u64,
+        relations: by_relation(&drawn),
         dropped,
         negatives: drawn_from,
     };
@@ -176,14 +180,14 @@ pub fn make(
         let from = file as usize * ROWS_PER_FILE;
         for chunk in drawn[from..drawn.len().min(from + ROWS_PER_FILE)].chunks(1 << 11) {
             let mut batch = PairBuilder::default();
-            for &DrawnPair { relation, ends: Ends { anchor, neighbor }, negative } in chunk {
+            for &DrawnPair { relation, weight, ends: Ends { anchor, neighbor }, negative } in chunk {
                 let side = |number| PairProduct {
                     product: graph.product(number),
                     text_id: texts.text_id(number),
                     input_ids: texts.get(number),
                 };
                 let (anchor, neighbor, negative) = (side(anchor), side(neighbor), side(negative));
-                batch.push(&Pair { relation, anchor, neighbor, negative });
+                batch.push(&Pair { relation, weight, anchor, neighbor, negative });
             }
             table.write_result(batch.finish())?;
             bar.inc(chunk.len() as u64);
@@ -198,8 +202,15 @@ pub fn make(
 /// A row with its draws.
 struct DrawnPair {
     relation: Relation,
+    weight: Option<f32>,
     ends: Ends,
     negative: ProductNumber,
+}
+
+fn by_relation(drawn: &[DrawnPair]) -> Counts {
+    let of = |relation| drawn.iter().filter(|pair| pair.relation == relation).count() as u64;
+    let counts = Relation::ALL.into_iter().map(|relation| (relation.to_string(), of(relation)));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 #[cfg(test)]

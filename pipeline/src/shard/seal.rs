@@ -56,6 +56,7 @@ pub fn make(
     match pairs::finished(&ledger, &pairs, hashes)? {
         Some((files, made)) => {
             counts.pairs = made.rows;
+            counts.pairs_by_relation = made.relations;
             counts.pairs_dropped = made.dropped;
             counts.negatives = made.negatives;
             entries.extend(files);

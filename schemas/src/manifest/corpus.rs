@@ -96,7 +96,7 @@ pub struct Place {
     pub found: String,
 }
 
-/// Counts of the corpus step. `records` = `products` + `reviews` + all of `rejected`.
+/// Counts of the corpus step. `records` = `products` + `reviews` + `ratings` + all of `rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusCounts {
     /// Lines that are not blank.
@@ -105,6 +105,9 @@ pub struct CorpusCounts {
     pub products: u64,
     /// Reviews in the corpus.
     pub reviews: u64,
+    /// Ratings without a text. They are in the interactions only.
+    #[serde(default)]
+    pub ratings: u64,
     /// Associations found, ends unchecked.
     pub associations: u64,
     /// Reviewers and products, each pair once.

@@ -20,7 +20,7 @@ use crate::store::{self, FileEntry, StoreError};
 
 pub use self::{
     corpus::{Copies, CorpusBody, CorpusCounts, CorpusOptions, Place, RawFile, RemovedText, SkippedFile},
-    graph::GraphBody,
+    graph::{AssociationFile, AssociationSource, GraphBody, ListCounts, WeightRange},
     pool::{MinedPool, PoolBody, PoolSource},
     shards::{
         Negatives, PoolEntry, Resolved, SegmentCounts, ShardCounts, ShardOptions, ShardsBody, Shares, TokenizerEntry,
@@ -227,12 +227,16 @@ mod tests {
         let body = GraphBody {
             rules: Rules::of([("graph", 1)]),
             corpus: Hash { blake3: "c0".into() },
+            source: AssociationSource::Auto,
+            file: None,
             found: 7,
             named_ids: 5,
             named_products: 4,
+            lists: None,
             reviews_without_product: 1,
             reviews_of_unknown_products: 2,
             edges: Counts::from([("substitute".into(), 3)]),
+            weights: BTreeMap::from([("co_reviewed".into(), WeightRange { lowest: 0.1, highest: 1.5 })]),
             products: 4,
         };
         let entry = |name: &str| FileEntry { name: name.into(), rows: 1, bytes: 2, blake3: "ab".into() };

@@ -207,6 +207,9 @@ pub struct ShardCounts {
     pub of_segments: SegmentCounts,
     /// Rows of pairs.
     pub pairs: u64,
+    /// Those of each relation.
+    #[serde(default)]
+    pub pairs_by_relation: Counts,
     /// Associations that gave no pair, by reason.
     pub pairs_dropped: Counts,
     /// With [`Negatives::Category`]: rows of pairs by the category that their negative was drawn from.

@@ -179,6 +179,11 @@ impl TableReader {
         Ok(Self { path: path.to_owned(), file, metadata })
     }
 
+    /// The columns.
+    pub fn columns(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
     /// Rows in the table.
     pub fn rows(&self) -> u64 {
         self.metadata.metadata().file_metadata().num_rows().max(0) as u64

@@ -10,7 +10,9 @@ use std::{
 };
 
 use ebert_kernels::group;
-use support::{Place, RUN, WHOLE_NEIGHBOR, assert_alike, assert_bfloat16_is_near, numbers, start as start_model, text_of};
+use support::{
+    Place, RUN, WHOLE_NEIGHBOR, assert_alike, assert_bfloat16_is_near, numbers, start as start_model, text_of,
+};
 
 /// The span boundary objective.
 const BOUNDARY: [&str; 4] = ["--set", "scheme=span", "--set", "masking.span_boundary=true"];

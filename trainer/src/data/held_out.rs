@@ -204,7 +204,7 @@ mod tests {
             phrases: &phrases,
             noun_phrases: &[],
         };
-        let segments: Vec<Segment<'_>> = (0..40).map(segment).collect();
+        let segments: Vec<Texts<'_>> = (0..40).map(segment).map(Texts::one).collect();
         let vocabulary = small(20);
         let special = vocabulary.special;
         let options = MaskingOptions { budget: 0.3, ..Default::default() };
@@ -216,7 +216,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         for (index, phrase) in taken.iter().enumerate() {
             assert_eq!(phrase.is_some(), batch.taken_as[index] == TakenAs::PoolPhrase);
-            let position = (batch.selected[index] as usize % (ids.len() + SPECIAL)) - 1;
+            let position = (batch.selected[index] as usize % segments[0].length()) - 1;
             if let Some(phrase) = phrase {
                 let of_phrase = phrases.iter().find(|span| span.phrase == *phrase).unwrap();
                 assert!(of_phrase.tokens.tokens().contains(&position));

@@ -8,6 +8,7 @@ mod held_out;
 mod hint;
 mod order;
 mod pairs;
+mod relations;
 mod retrieval;
 mod shards;
 mod text_pair;
@@ -17,5 +18,6 @@ pub use batch::{
 };
 pub use held_out::{Frequency, HeldOut, HeldOutPairs, MaskedSet};
 pub use order::{Order, Position, StepSize};
+pub use relations::RelationRatios;
 pub use retrieval::{Ranks, Retrieval};
 pub use shards::{Corpus, DataError, Shards, Split};

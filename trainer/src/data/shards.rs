@@ -11,7 +11,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{hint, pairs::PairSide};
+use super::{hint, pairs::PairSide, relations::RelationRatios};
 use crate::vocabulary::{Vocabulary, VocabularyError};
 
 /// One of the two corpora.
@@ -151,6 +151,8 @@ pub struct Shards {
     vocabulary: Vocabulary,
     tokenizer: Vec<u8>,
     held_out: f64,
+    /// Which pairs are used.
+    relations: RelationRatios,
     files: Vec<PathBuf>,
     /// Row groups of products, reviews and pairs, in the order of the manifest.
     products: Vec<Chunk>,
@@ -174,6 +176,19 @@ impl Shards {
     /// # Errors
     /// When there is no manifest or one of another format, or a file is not what the manifest says.
     pub fn open(folder: &Path, held_out: f64, progress: impl Fn(u64)) -> Result<Self, DataError> {
+        Self::open_some(folder, held_out, RelationRatios::default(), progress)
+    }
+
+    /// As [`Shards::open`], with some of the pairs.
+    ///
+    /// # Errors
+    /// As [`Shards::open`].
+    pub fn open_some(
+        folder: &Path,
+        held_out: f64,
+        relations: RelationRatios,
+        progress: impl Fn(u64),
+    ) -> Result<Self, DataError> {
         let manifest = match Manifest::<ShardsBody>::read(folder) {
             Err(ManifestError::Absent { folder, .. }) => return Err(DataError::Unfinished { folder }),
             other => other?,
@@ -184,6 +199,7 @@ impl Shards {
             vocabulary,
             tokenizer,
             held_out,
+            relations,
             files: Vec::new(),
             products: Vec::new(),
             reviews: Vec::new(),
@@ -208,6 +224,10 @@ impl Shards {
                         let rows = rows?;
                         for row in 0..rows.len() {
                             let pair = shards.pair(&path, &rows, row)?;
+                            if !shards.is_used(&pair) {
+                                number += 1;
+                                continue;
+                            }
                             if shards.is_held_out(pair.anchor.text_id) {
                                 shards.held_out_pairs.push((chunk, number));
                             }
@@ -292,7 +312,7 @@ impl Shards {
             folder: self.folder.clone(),
             what: "pairs",
             held_out: self.pair_split.held_out,
-            hint: "pairs come from the associations of product metadata; a recipe without `neighbor`, such as e-bert-ahm, needs none",
+            hint: "pairs come from associations (docs/associations.md), and data.relations selects some; a recipe without `neighbor`, such as e-bert-ahm, needs none",
         })
     }
 
@@ -420,9 +440,14 @@ impl Shards {
         rows.get(row).map_err(|source| DataError::Relation { path: path.to_owned(), source })
     }
 
-    /// Whether none of the products of a pair is held out.
+    /// Whether the recipe uses this pair.
+    fn is_used(&self, pair: &Pair<'_>) -> bool {
+        self.relations.takes(pair, self.manifest.body.seed)
+    }
+
+    /// Whether a pair is used, and none of its products is held out.
     fn is_trained(&self, pair: &Pair<'_>) -> bool {
-        !sides(pair).iter().any(|side| self.is_held_out(side.text_id))
+        self.is_used(pair) && !sides(pair).iter().any(|side| self.is_held_out(side.text_id))
     }
 
     fn check_ids(&self, path: &Path, ids: &[u16]) -> Result<(), DataError> {

@@ -96,7 +96,8 @@ impl Plan {
         }
         let talk = request.talk == Talk::Text && request.ranks.is_main() && io::stderr().is_terminal();
         let init = request.init.as_deref().map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
-        let shards = Arc::new(Shards::open(&request.out.join("shards"), recipe.data.held_out, progress)?);
+        let (folder, data) = (request.out.join("shards"), recipe.data);
+        let shards = Arc::new(Shards::open_some(&folder, data.held_out, data.relations, progress)?);
         for stage in &recipe.stage {
             shards.require_segments(&stage.corpora)?;
             if stage.neighbor {

@@ -135,6 +135,11 @@ pub(super) fn is_known(name: &str) -> bool {
     PRODUCT_ID.of(name) || OF_PRODUCTS.iter().chain(OF_REVIEWS).any(|meaning| meaning.of(name))
 }
 
+/// The first field that may be a reviewer's id.
+pub(super) fn reviewer(found: &[String]) -> Option<&str> {
+    OF_REVIEWS[1].find(found, &[]).map(|field| field.found)
+}
+
 /// The first field that may be a product's id.
 pub(super) fn product_id(found: &[String]) -> Option<&str> {
     PRODUCT_ID.find(found, &[]).map(|field| field.found)

@@ -8,6 +8,7 @@ use super::{
     fields::{is_field, renamed},
     format::Format,
     json::{Outline, jq_field},
+    ratings::RatingTable,
     reason::{Commas, Encoding, SkipReason, YelpFile, shown},
     table::{Holds, Table},
 };
@@ -263,6 +264,21 @@ fn yelp(keys: &[String]) -> Option<YelpFile> {
     }
 }
 
+/// How a file of ratings is read.
+pub(super) fn ratings(start: &Start<'_>) -> Option<RatingTable> {
+    let (text, _) = decoded(start.bytes, start.whole)?;
+    RatingTable::of(&whole_lines(text.trim_start_matches('\u{feff}'), start))
+}
+
+/// The lines that are not blank. The last one may be cut off.
+fn whole_lines<'t>(text: &'t str, start: &Start<'_>) -> Vec<&'t str> {
+    let mut all: Vec<&str> = text.lines().filter(|line| !line.trim_ascii().is_empty()).collect();
+    if !start.whole && all.len() > 1 {
+        all.pop();
+    }
+    all
+}
+
 /// What a text is that is neither markup nor JSON.
 fn lines(text: &str, start: &Start<'_>) -> SkipReason {
     if text.starts_with("version https://git-lfs.github.com/spec/") {
@@ -271,11 +287,7 @@ fn lines(text: &str, start: &Start<'_>) -> SkipReason {
     if text.starts_with("/annex/objects/") {
         return SkipReason::AnnexPointer;
     }
-    // The last line may be cut off.
-    let mut all: Vec<&str> = text.lines().filter(|line| !line.trim_ascii().is_empty()).collect();
-    if !start.whole && all.len() > 1 {
-        all.pop();
-    }
+    let all = whole_lines(text, start);
     if looks_like_records(text) {
         return match &start.malformed {
             Some((line, why)) => SkipReason::Malformed { line: *line, why: why.clone() },

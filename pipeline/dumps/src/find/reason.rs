@@ -85,7 +85,7 @@ pub enum SkipReason {
         /// The names of its columns; empty if it does not name them.
         columns: Vec<String>,
     },
-    /// Stars without a text.
+    /// Stars without a text. They are read where another file has text, if users and products can be told apart.
     Ratings,
     /// Blocks of lines such as `product/productId: B1`, as the Stanford Network Analysis Project
     /// publishes them.
@@ -408,7 +408,7 @@ impl SkipReason {
             Self::Columns => commands.filter(COLUMNS_TO_JSON),
             Self::Python => commands.filter(PYTHON_TO_JSON),
             Self::Table { delimiter, columns } => commands.duckdb(&table_query(delimiter, columns)),
-            Self::Ratings => "a corpus needs text: fetch the file of reviews instead".to_owned(),
+            Self::Ratings => "a corpus needs text: fetch the metadata of the products or the reviews, too".to_owned(),
             Self::SnapBlocks => commands.filter(&from_blocks(
                 r"^\\w+/(?<key>\\w+): *(?<value>.*)",
                 "select(.text) | {asin: (.productId // .beerId // .wineId), reviewerID: (.userId // .profileName), \

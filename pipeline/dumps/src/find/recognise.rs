@@ -12,7 +12,7 @@ use super::{
         open::open,
         record::{Kind, Record, RecordType, parse},
     },
-    DumpFile, FindError, LINES_TRIED, RelativePath, SkipReason, Skipped,
+    DumpFile, FindError, LINES_TRIED, RatingTable, RelativePath, SkipReason, Skipped,
     other::{self, Lacks, Start},
 };
 
@@ -35,10 +35,13 @@ pub(super) fn recognise(name: RelativePath, path: PathBuf) -> Result<Content, Fi
     let bytes = fs::metadata(&path).map_err(FindError::read(&path))?.len();
     let file = open(&path, Arc::default()).map_err(FindError::read(&path))?;
     let compression = file.compression;
-    let FirstRecords { holds, damage, other } = FirstRecords::of(file.bytes).map_err(FindError::read(&path))?;
+    let FirstRecords { holds, ratings, damage, other } =
+        FirstRecords::of(file.bytes).map_err(FindError::read(&path))?;
     Ok(match other {
         Some(reason) => Content::Other(Skipped { name, path, compression, reason }),
-        None => Content::Records(DumpFile { name, path, bytes, compressed: compression.is_some(), holds, damage }),
+        None => {
+            Content::Records(DumpFile { name, path, bytes, compressed: compression.is_some(), holds, ratings, damage })
+        }
     })
 }
 
@@ -46,6 +49,8 @@ pub(super) fn recognise(name: RelativePath, path: PathBuf) -> Result<Content, Fi
 pub(super) struct FirstRecords {
     /// The most frequent type; the first of equally frequent ones.
     holds: Option<RecordType>,
+    /// How they are read, if they are ratings.
+    ratings: Option<RatingTable>,
     /// How the lines are damaged.
     damage: Option<String>,
     /// Why they are not to be read.
@@ -61,7 +66,7 @@ impl FirstRecords {
         let mut start = Vec::new();
         let error = stream.by_ref().take(START as u64).read_to_end(&mut start).err();
         let whole = error.is_none() && start.len() < START;
-        let skipped = |reason| Ok(Self { holds: None, damage: None, other: Some(reason) });
+        let skipped = |reason| Ok(Self { holds: None, ratings: None, damage: None, other: Some(reason) });
         if let Some(reason) = other::format(&start) {
             return skipped(reason);
         }
@@ -103,9 +108,12 @@ impl FirstRecords {
             return skipped(reason);
         }
         if holds.is_none() && damage.is_none() {
-            return skipped(other::name(&Start { bytes: &start, whole, malformed }));
+            let start = Start { bytes: &start, whole, malformed };
+            let other = other::name(&start);
+            let ratings = (other == SkipReason::Ratings).then(|| other::ratings(&start)).flatten();
+            return Ok(Self { holds, damage, other: ratings.is_none().then_some(other), ratings });
         }
-        Ok(Self { holds, damage, other: None })
+        Ok(Self { holds, ratings: None, damage, other: None })
     }
 }
 

@@ -97,7 +97,7 @@ fn is_name(cell: &str) -> bool {
 }
 
 /// The values of a line. A delimiter between double quotes is part of a value.
-fn cells(line: &str, delimiter: &str) -> Vec<String> {
+pub(super) fn cells(line: &str, delimiter: &str) -> Vec<String> {
     let mut cells = vec![String::new()];
     let mut quoted = false;
     let mut rest = line.trim_end_matches(['\r', '\n']);

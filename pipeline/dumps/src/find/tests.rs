@@ -270,9 +270,6 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         ),
         (b"{\"business_id\":\"b\",\"date\":\"2016\"}\n".to_vec(), "a file of the Yelp data set without texts", "".into()),
         // Text.
-        (b"u1,P1,5.0,1400000000\nu2,P2,3.0,1400000001\n".to_vec(), "ratings without text", "a corpus needs text".into()),
-        (b"1::1193::5::978300760\n".repeat(9_000), "ratings without text", "a corpus needs text".into()),
-        (b"userId,movieId,rating,timestamp\r\n1,1,4.0,964982703\r\n".to_vec(), "ratings without text", "a corpus".into()),
         (
             b"product/productId: B1\nproduct/title: Syrup\nreview/text: thick: dark\n\nproduct/productId: B2\n".to_vec(),
             "blocks of `name: value` lines, as SNAP publishes them",
@@ -336,6 +333,24 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         assert!(found == what || what.ends_with("expected") && found.starts_with(what), "{start:?}: {found}");
         assert!(if to_do.is_empty() { hint.is_empty() } else { hint.starts_with(&to_do) }, "{start:?}: {hint}");
         assert!(!found.contains(char::is_control), "{found:?}");
+    }
+}
+
+#[test]
+fn ratings_are_read_beside_texts_only() {
+    for ratings in [
+        &b"u1,P1,5.0,1400000000\nu2,P2,3.0,1400000001\n"[..],
+        &b"1::1193::5::978300760\n".repeat(9_000),
+        b"userId,movieId,rating,timestamp\r\n1,1,4.0,964982703\r\n",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ratings"), ratings).unwrap();
+        let Err(FindError::NothingRecognised { files, .. }) = find(folder.path(), folder.path()) else { panic!() };
+        assert_eq!(files.skipped[0].reason, SkipReason::Ratings);
+        assert!(files.skipped[0].hint().unwrap().starts_with("a corpus needs text"));
+        fs::write(folder.path().join("meta"), b"{\"asin\": \"B0\", \"title\": \"Tea\"}").unwrap();
+        let files = find(folder.path(), folder.path()).unwrap();
+        assert!(files.skipped.is_empty() && files.recognised[1].ratings.is_some());
     }
 }
 

@@ -1,8 +1,14 @@
 //! How a [`Summary`] is printed.
 use std::io;
 
-use super::summary::{Example, Summary};
-use crate::{engine::progress::thousands, text::Tokenizer};
+use super::{
+    pairs::{PairExample, TitleOverlap},
+    summary::{Example, Summary},
+};
+use crate::{
+    engine::progress::{count_of, thousands},
+    text::Tokenizer,
+};
 
 /// Prints a summary.
 pub(super) fn print(
@@ -34,9 +40,39 @@ pub(super) fn print(
             writeln!(report, "  {rule:24} {:>12} {:>14}", thousands(removed.pieces), thousands(removed.bytes))?;
         }
     }
+    if let Some(pairs) = &summary.pairs {
+        writeln!(report, "\n{}", paint.bold("common words of titles: how well they tell a neighbor from a negative"))?;
+        for TitleOverlap { relation, pairs, auc, nearer } in &pairs.overlaps {
+            writeln!(
+                report,
+                "  {relation:14} {:>12} pairs   AUC {auc:.3}   the neighbor is nearer in {:.1}%",
+                thousands(*pairs as u64),
+                100.0 * nearer
+            )?;
+        }
+        writeln!(report, "\n{}", paint.bold("some pairs: anchor, neighbor, negative"))?;
+        pairs.examples.iter().try_for_each(|pair| self::pair(pair, paint, report))?;
+    }
     writeln!(report, "\n{}", paint.bold("some rows: [pool phrases] and (noun phrases)"))?;
     for example in &summary.examples {
         writeln!(report, "  {}", marked(example, tokenizer, paint))?;
+    }
+    Ok(())
+}
+
+/// A pair: its titles and its evidence.
+fn pair(pair: &PairExample, paint: Paint, report: &mut dyn io::Write) -> io::Result<()> {
+    let mut evidence = pair.relation.clone();
+    if let Some(weight) = pair.weight {
+        evidence += &format!(", weight {weight:.4}");
+    }
+    if let Some(users) = pair.users {
+        evidence += &format!(", {} reviewed both", count_of(users as u64, "user", "users"));
+    }
+    writeln!(report, "  {}", paint.dim(&evidence))?;
+    for title in [&pair.anchor, &pair.neighbor, &pair.negative] {
+        let short: String = title.chars().take(100).collect();
+        writeln!(report, "    {}", if short.is_empty() { "(no title)" } else { &short })?;
     }
     Ok(())
 }
@@ -68,6 +104,12 @@ fn counts(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
             "interactions",
             thousands(corpus.counts.interactions)
         )?;
+    }
+    for (relation, pairs) in &shards.counts.pairs_by_relation {
+        writeln!(report, "  {:14} {:>16}   of the pairs", relation, thousands(*pairs))?;
+    }
+    for (relation, edges) in summary.graph.iter().flat_map(|graph| &graph.edges) {
+        writeln!(report, "  {:14} {:>16}   of the associations", relation, thousands(*edges))?;
     }
     if let Some(graph) = &summary.graph {
         let missing = graph.named_ids - graph.named_products;

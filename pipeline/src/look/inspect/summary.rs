@@ -7,6 +7,7 @@ use schemas::{
     manifest::{CorpusBody, GraphBody, ShardsBody},
 };
 
+use super::pairs::PairSummary;
 use crate::{
     engine::frames::{COUNT, KeyCounts},
     look::segments::{SpanColumn, spans},
@@ -18,6 +19,7 @@ pub(super) struct Summary {
     pub shards: ShardsBody,
     pub corpus: Option<CorpusBody>,
     pub graph: Option<GraphBody>,
+    pub pairs: Option<PairSummary>,
     /// The size of all shards.
     pub disk_bytes: u64,
     pub all_shards: usize,

@@ -24,6 +24,7 @@ pub(super) struct Edge {
     pub(super) a: ProductNumber,
     pub(super) b: ProductNumber,
     pub(super) relation: Relation,
+    pub(super) weight: Option<f32>,
 }
 
 /// The ends of an edge in the direction that was drawn.
@@ -73,7 +74,7 @@ impl Graph {
                 for edge in rows?.iter() {
                     let edge = edge.map_err(|source| ShardError::Edge { path: path.clone(), source })?;
                     let (a, b) = (names.number(edge.product_a), names.number(edge.product_b));
-                    edges.push(Edge { a, b, relation: edge.relation });
+                    edges.push(Edge { a, b, relation: edge.relation, weight: edge.weight });
                 }
             }
         }
@@ -134,7 +135,7 @@ impl Graph {
 
     /// The draws of an edge: keyed by its products and relation, not by its number.
     pub(super) fn draws(&self, edge: EdgeNumber, seed: u64, purpose: &str, draw: u32) -> Draws {
-        let Edge { a, b, relation } = self.edge(edge);
+        let Edge { a, b, relation, .. } = self.edge(edge);
         let (a, b) = (self.product(a), self.product(b));
         Draws::new(seed, purpose, format!("{a}\0{b}\0{relation}\0{draw}").as_bytes())
     }

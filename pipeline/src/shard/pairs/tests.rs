@@ -11,7 +11,12 @@ use super::{
 
 fn graph_of(edges: &[(&str, &str)]) -> Graph {
     let mut names = ProductNumbers::default();
-    let edge = |(a, b): &(&str, &str)| Edge { a: names.number(a), b: names.number(b), relation: Relation::Substitute };
+    let edge = |(a, b): &(&str, &str)| Edge {
+        a: names.number(a),
+        b: names.number(b),
+        relation: Relation::Substitute,
+        weight: None,
+    };
     let edges = edges.iter().map(edge).collect();
     Graph::new(names, edges)
 }

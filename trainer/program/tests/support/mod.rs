@@ -102,7 +102,7 @@ pub(crate) fn seal_shards(folder: &Path) {
             text_id: text_id(products[i], "products"),
             input_ids: &texts[i],
         });
-        pairs.push(&Pair { relation: Relation::Substitute, anchor, neighbor, negative });
+        pairs.push(&Pair { relation: Relation::Substitute, weight: None, anchor, neighbor, negative });
     }
     let mut table = create_pairs(&folder.join("pairs-00000.parquet")).unwrap();
     table.write_result(pairs.finish()).unwrap();

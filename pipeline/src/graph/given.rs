@@ -1,0 +1,278 @@
+//! A user's own associations or orders, in a file.
+//!
+//! | rows | example | relation |
+//! |---|---|---|
+//! | two products, a relation, perhaps a weight | `B01,B02,substitute` | the one that is named |
+//! | an order and one of its products | `order,product` above `1007,B01` | `co_purchased` |
+//! | all products of an order | `B01 B02 B07` | `co_purchased` |
+//!
+//! A file is a table in text, plain, gz or zst, with or without a header, or Parquet. Its rows are read one after
+//! another. Rows of order and product may come in any order: they go through sorted runs on disk.
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ebert_dumps::open;
+use schemas::{Relation, StoreError, manifest::AssociationFile};
+use xxhash_rust::xxh3::xxh3_64;
+
+mod layout;
+mod parquet;
+mod text;
+
+use self::layout::Layout;
+use super::{
+    edges::Edge,
+    lists::{LONGEST_ORDER, PairCounter},
+    products::{ProductRank, ProductTable},
+};
+use crate::{
+    engine::runs::{FixedRecord, RunSorter, long_number, number},
+    hint::{Hint, unreadable},
+};
+
+/// What a hint says about the files that are read.
+const EXPECTED: &str = "ASSOCIATIONS= names a table in text (plain, .gz or .zst) or Parquet. Its columns are \
+    `product_a,product_b,relation`, or `order,product`. Without a header, each row holds two products and their \
+    relation, or all products of an order";
+
+/// A file of associations cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GivenError {
+    /// The file itself.
+    #[error("cannot read the associations `{}`\nhint: {}", path.display(), unreadable(source, EXPECTED))]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error("`{}` is not a file of associations: found {found}\nhint: {hint}", path.display())]
+    Unrecognised { path: PathBuf, found: String, hint: String },
+    /// Too many rows cannot be read.
+    #[error(
+        "{bad} of {rows} rows of the associations `{}` cannot be read\n{places}\nhint: {EXPECTED}",
+        path.display()
+    )]
+    Malformed {
+        path: PathBuf,
+        bad: u64,
+        rows: u64,
+        /// The first few, a line each.
+        places: String,
+    },
+    #[error("{}{}", .0, .0.hint())]
+    Store(#[from] StoreError),
+}
+
+/// Fails if the file cannot be opened.
+pub fn check_readable(path: &Path) -> Result<(), GivenError> {
+    open(path, Arc::default()).map(drop).map_err(|source| GivenError::Read { path: path.to_owned(), source })
+}
+
+/// How a file of associations is read.
+#[derive(Clone, Copy)]
+pub(crate) struct GivenFile<'a> {
+    pub(crate) path: &'a Path,
+    /// Its hash.
+    pub(crate) blake3: &'a str,
+    /// The ratio of rows that may be unreadable.
+    pub(crate) max_unreadable: f64,
+    /// Temporary files are created beside this one.
+    pub(crate) beside: &'a Path,
+    /// Bytes of memory of a sorter.
+    pub(crate) memory: usize,
+}
+
+/// Adds the edges of a file to `edges`.
+pub(crate) fn read(
+    file: GivenFile<'_>,
+    products: &ProductTable,
+    edges: &mut RunSorter<Edge>,
+) -> Result<AssociationFile, GivenError> {
+    let unrecognised = |found: &str, hint: &str| {
+        Err(GivenError::Unrecognised { path: file.path.to_owned(), found: found.to_owned(), hint: hint.to_owned() })
+    };
+    let error = |source| GivenError::Read { path: file.path.to_owned(), source };
+    let mut rows = Rows::new(file, products, edges);
+    let mut opened = open(file.path, Arc::default()).map_err(error)?;
+    let mut start = Vec::new();
+    opened.bytes.by_ref().take(1 << 12).read_to_end(&mut start).map_err(error)?;
+    match (start.as_slice(), opened.compression) {
+        ([b'P', b'A', b'R', b'1', ..], None) => parquet::read(file, &mut rows)?,
+        ([b'P', b'A', b'R', b'1', ..], Some(compression)) => {
+            let hint = format!("decompress it: `{} -d {}`", compression.program(), file.path.display());
+            return unrecognised("a compressed Parquet file", &hint);
+        }
+        ([b'{' | b'[', ..], _) => return unrecognised("JSON", EXPECTED),
+        (start, _) if start.contains(&0) => {
+            let hint = "for UTF-16, run `iconv -f UTF-16 -t UTF-8`. A workbook is saved as CSV";
+            return unrecognised("a binary file, or text in UTF-16", hint);
+        }
+        (start, _) if start.trim_ascii().is_empty() => return unrecognised("no rows", EXPECTED),
+        _ => text::read(file, Box::new(io::Cursor::new(start).chain(opened.bytes)), &mut rows)?,
+    }
+    rows.finish()
+}
+
+/// Collects rows.
+struct Rows<'a> {
+    file: GivenFile<'a>,
+    products: &'a ProductTable,
+    edges: &'a mut RunSorter<Edge>,
+    /// Of rows with whole orders.
+    pairs: PairCounter<'a>,
+    /// Of rows with an order and a product.
+    order_products: RunSorter<OrderProduct>,
+    counts: AssociationFile,
+    places: Vec<String>,
+}
+
+/// Why a row cannot be read.
+struct BadRow(String);
+
+/// A product of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct OrderProduct {
+    /// Hash of the order's id.
+    order: u64,
+    product: ProductRank,
+}
+
+impl FixedRecord for OrderProduct {
+    const BYTES: usize = 12;
+
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend(self.order.to_le_bytes());
+        into.extend(self.product.0.to_le_bytes());
+    }
+
+    fn read(from: &[u8]) -> Self {
+        Self { order: long_number(&from[0..8]), product: ProductRank(number(&from[8..12])) }
+    }
+
+    fn absorb(&mut self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl<'a> Rows<'a> {
+    fn new(file: GivenFile<'a>, products: &'a ProductTable, edges: &'a mut RunSorter<Edge>) -> Self {
+        let counts = AssociationFile {
+            blake3: file.blake3.to_owned(),
+            holds: String::new(),
+            rows: 0,
+            unreadable: 0,
+            ids: 0,
+            unknown_products: 0,
+            too_long: 0,
+        };
+        Self {
+            file,
+            products,
+            edges,
+            pairs: PairCounter::new(products.len(), file.beside, file.memory),
+            order_products: RunSorter::new(file.beside, file.memory),
+            counts,
+            places: Vec::new(),
+        }
+    }
+
+    /// Adds a row of text fields. `place` describes it in messages.
+    fn add(&mut self, layout: Layout, fields: &[&str], place: impl FnOnce() -> String) -> Result<(), StoreError> {
+        self.counts.rows += 1;
+        if let Err(BadRow(why)) = self.try_add(layout, fields)? {
+            self.bad(|| format!("{}: {why}", place()));
+        }
+        Ok(())
+    }
+
+    /// Counts a row that cannot be read.
+    fn bad(&mut self, place: impl FnOnce() -> String) {
+        const MOST_PLACES: usize = 5;
+        self.counts.unreadable += 1;
+        if self.places.len() < MOST_PLACES {
+            self.places.push(format!("  {}", place()));
+        }
+    }
+
+    fn try_add(&mut self, layout: Layout, fields: &[&str]) -> Result<Result<(), BadRow>, StoreError> {
+        if let Some(wanted) = layout.fields().filter(|&wanted| fields.len() < wanted) {
+            return Ok(Err(BadRow(format!("found {} fields, expected {wanted}", fields.len()))));
+        }
+        match layout {
+            Layout::Associations { one, other, relation, weight } => {
+                let relation = match fields[relation].parse::<Relation>() {
+                    Ok(relation) => relation,
+                    Err(error) => return Ok(Err(BadRow(error.to_string()))),
+                };
+                let weight = match weight.and_then(|at| fields.get(at)).filter(|weight| !weight.is_empty()) {
+                    None => None,
+                    Some(weight) => match weight.parse().ok().filter(|weight: &f32| weight.is_finite()) {
+                        Some(weight) => Some(weight),
+                        None => return Ok(Err(BadRow(format!("found the weight `{weight}`, expected a number")))),
+                    },
+                };
+                let (one, other) = (self.product(fields[one]), self.product(fields[other]));
+                if let Some(edge) = one.zip(other).and_then(|(one, other)| Edge::new(one, other, relation, weight)) {
+                    self.edges.push(edge)?;
+                }
+            }
+            Layout::OrderProducts { order, product } => {
+                if let Some(product) = self.product(fields[product]) {
+                    let order = xxh3_64(fields[order].as_bytes());
+                    self.order_products.push(OrderProduct { order, product })?;
+                }
+            }
+            Layout::Orders => {
+                let ids = fields.iter().filter(|id| !id.is_empty());
+                let order = ids.filter_map(|id| self.product(id)).collect();
+                self.add_order(order)?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn product(&mut self, id: &str) -> Option<ProductRank> {
+        let product = self.products.rank_of_given(id);
+        self.counts.ids += 1;
+        self.counts.unknown_products += u64::from(product.is_none());
+        product
+    }
+
+    fn add_order(&mut self, mut order: Vec<ProductRank>) -> Result<(), StoreError> {
+        order.sort_unstable();
+        order.dedup();
+        if order.len() > LONGEST_ORDER {
+            self.counts.too_long += 1;
+            return Ok(());
+        }
+        self.pairs.add_order(&order)
+    }
+
+    fn finish(mut self) -> Result<AssociationFile, GivenError> {
+        let AssociationFile { rows, unreadable: bad, .. } = self.counts;
+        if bad as f64 > self.file.max_unreadable * rows as f64 {
+            let (path, places) = (self.file.path.to_owned(), self.places.join("\n"));
+            return Err(GivenError::Malformed { path, bad, rows, places });
+        }
+        let empty = RunSorter::new(self.file.beside, self.file.memory);
+        let mut order = (None, Vec::new());
+        for row in std::mem::replace(&mut self.order_products, empty).finish()? {
+            let OrderProduct { order: of, product } = row?;
+            if order.0 != Some(of) {
+                let (_, complete) = std::mem::replace(&mut order, (Some(of), Vec::new()));
+                self.add_order(complete)?;
+            }
+            // One more than an order may have tells that it is too long.
+            if order.1.len() <= LONGEST_ORDER {
+                order.1.push(product);
+            }
+        }
+        self.add_order(order.1)?;
+        self.pairs.finish(Relation::CoPurchased, self.edges)?;
+        Ok(self.counts)
+    }
+}

@@ -1,0 +1,135 @@
+//! What the fields of a row are.
+use schemas::Relation;
+
+use crate::graph::products::ProductTable;
+
+/// Where the ids of a row are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Two products and their relation.
+    Associations { one: usize, other: usize, relation: usize, weight: Option<usize> },
+    /// An order and one of its products.
+    OrderProducts { order: usize, product: usize },
+    /// The products of an order.
+    Orders,
+}
+
+const RELATIONS: &[&str] = &["relation", "relationtype", "type", "kind"];
+const WEIGHTS: &[&str] = &["weight", "score"];
+const ORDERS: &[&str] = &["order", "basket", "cart", "transaction", "invoice", "receipt", "session"];
+const PRODUCTS: &[&str] = &["product", "item", "asin", "parentasin", "sku", "article", "stockcode", "productcode"];
+const PAIRS: &[(&str, &str)] = &[
+    ("producta", "productb"),
+    ("product1", "product2"),
+    ("product", "other"),
+    ("itema", "itemb"),
+    ("item1", "item2"),
+    ("asin1", "asin2"),
+    ("asina", "asinb"),
+    ("anchor", "neighbor"),
+    ("source", "target"),
+    ("from", "to"),
+];
+
+/// What the names of columns tell.
+pub(super) enum Header {
+    Layout(Layout),
+    /// Two products, without a relation.
+    NoRelation,
+    /// Nothing.
+    Unknown,
+}
+
+impl Layout {
+    /// The layout that columns of these names have.
+    pub(super) fn of_names(names: &[&str]) -> Header {
+        let names: Vec<String> = names.iter().map(|name| plain(name)).collect();
+        let find = |wanted: &str| names.iter().position(|name| *name == wanted);
+        let any = |wanted: &[&str]| wanted.iter().find_map(|name| find(name));
+        let pair = PAIRS.iter().find_map(|(one, other)| find(one).zip(find(other)));
+        if let Some((one, other)) = pair {
+            return match any(RELATIONS) {
+                Some(relation) => Header::Layout(Self::Associations { one, other, relation, weight: any(WEIGHTS) }),
+                None => Header::NoRelation,
+            };
+        }
+        match (any(ORDERS), any(PRODUCTS)) {
+            (Some(order), Some(product)) => Header::Layout(Self::OrderProducts { order, product }),
+            _ => Header::Unknown,
+        }
+    }
+
+    /// The layout that rows without names have. `None` if no field is a product.
+    pub(super) fn of_rows(rows: &[Vec<&str>], products: &ProductTable) -> Option<Self> {
+        let is_product = |field: &&str| products.rank_of_given(field).is_some();
+        let is_relation = |row: &&Vec<&str>| row.get(2).is_some_and(|field| field.parse::<Relation>().is_ok());
+        if rows.iter().all(|row| (3..=4).contains(&row.len()))
+            && 2 * rows.iter().filter(is_relation).count() > rows.len()
+        {
+            let weight = rows.iter().all(|row| row.len() == 4).then_some(3);
+            return Some(Self::Associations { one: 0, other: 1, relation: 2, weight });
+        }
+        let second_only = |row: &&Vec<&str>| is_product(&row[1]) && !is_product(&row[0]);
+        if rows.iter().all(|row| row.len() == 2) && rows.iter().filter(second_only).count() * 2 > rows.len() {
+            return Some(Self::OrderProducts { order: 0, product: 1 });
+        }
+        rows.iter().flatten().any(is_product).then_some(Self::Orders)
+    }
+
+    /// The fewest fields of a row, if that is known.
+    pub(super) fn fields(self) -> Option<usize> {
+        match self {
+            Self::Associations { one, other, relation, .. } => Some(one.max(other).max(relation) + 1),
+            Self::OrderProducts { order, product } => Some(order.max(product) + 1),
+            Self::Orders => None,
+        }
+    }
+
+    /// The name in manifests.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Associations { .. } => "associations",
+            Self::OrderProducts { .. } => "order_products",
+            Self::Orders => "orders",
+        }
+    }
+}
+
+/// A name in lower case, without `id` or `no` at its end.
+fn plain(name: &str) -> String {
+    let letters: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let short = ["number", "id", "no"].into_iter().find_map(|end| letters.strip_suffix(end));
+    short.filter(|short| !short.is_empty()).unwrap_or(&letters).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_columns_tell_the_layout() {
+        let layout = |names: &str| match Layout::of_names(&names.split(',').collect::<Vec<_>>()) {
+            Header::Layout(layout) => Some(layout),
+            Header::NoRelation | Header::Unknown => None,
+        };
+        let orders = |order, product| Some(Layout::OrderProducts { order, product });
+        for (names, wanted) in [
+            (
+                "product_a,product_b,relation",
+                Some(Layout::Associations { one: 0, other: 1, relation: 2, weight: None }),
+            ),
+            (
+                "Weight,Relation,asin1,asin2",
+                Some(Layout::Associations { one: 2, other: 3, relation: 1, weight: Some(0) }),
+            ),
+            ("order,product", orders(0, 1)),
+            ("InvoiceNo,StockCode,Description", orders(0, 1)),
+            ("item_id,order_id", orders(1, 0)),
+            ("product_a,product_b", None),
+            ("B01,B02", None),
+            ("id,number", None),
+        ] {
+            assert_eq!(layout(names), wanted, "{names}");
+        }
+    }
+}

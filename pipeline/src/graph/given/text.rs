@@ -1,0 +1,121 @@
+//! Associations in text.
+use std::io::Read;
+
+use ebert_dumps::{Line, LineReader};
+
+use super::{
+    EXPECTED, GivenError, GivenFile, Rows,
+    layout::{Header, Layout},
+};
+
+/// Bytes of lines that are read at a time. The layout is decided by the first of these.
+const BATCH: usize = 1 << 20;
+
+/// Rows that decide the layout.
+const ROWS_TRIED: usize = 1000;
+
+/// Characters between fields, the most telling first.
+const DELIMITERS: [char; 5] = ['\t', ';', '|', ',', ' '];
+
+/// Reads the rows of a text.
+pub(super) fn read(file: GivenFile<'_>, bytes: Box<dyn Read + Send>, rows: &mut Rows<'_>) -> Result<(), GivenError> {
+    let mut lines = LineReader::new(bytes);
+    let mut format: Option<TextFormat> = None;
+    while let Some(batch) = lines.next_batch(BATCH) {
+        let mut records = batch.iter();
+        let format = match format {
+            Some(format) => format,
+            None => {
+                let first: Vec<&str> =
+                    batch.iter().take(ROWS_TRIED).filter_map(|line| std::str::from_utf8(line.bytes).ok()).collect();
+                let found = TextFormat::of(file, &first, rows)?;
+                records.by_ref().take(usize::from(found.has_header)).for_each(drop);
+                rows.counts.holds = found.layout.name().to_owned();
+                *format.insert(found)
+            }
+        };
+        let mut fields = Vec::new();
+        for Line { number, bytes } in records {
+            let Ok(text) = std::str::from_utf8(bytes) else {
+                rows.counts.rows += 1;
+                rows.bad(|| format!("line {number}: not UTF-8"));
+                continue;
+            };
+            split(text, format.delimiter, &mut fields);
+            rows.add(format.layout, &fields, || format!("line {number}"))?;
+        }
+        for number in &batch.too_long {
+            rows.counts.rows += 1;
+            rows.bad(|| format!("line {number}: more than 16 MiB"));
+        }
+        if let Some(damage) = batch.damage {
+            return Err(GivenError::Read { path: file.path.to_owned(), source: damage.error });
+        }
+    }
+    Ok(())
+}
+
+/// How fields are in lines.
+#[derive(Clone, Copy)]
+struct TextFormat {
+    delimiter: char,
+    has_header: bool,
+    layout: Layout,
+}
+
+impl TextFormat {
+    /// The format that the first lines have.
+    fn of(file: GivenFile<'_>, first: &[&str], rows: &Rows<'_>) -> Result<Self, GivenError> {
+        let unrecognised = |found: String, hint: &str| {
+            Err(GivenError::Unrecognised { path: file.path.to_owned(), found, hint: hint.to_owned() })
+        };
+        let is_common =
+            |delimiter: &char| 2 * first.iter().filter(|line| line.contains(*delimiter)).count() >= first.len();
+        let delimiter = DELIMITERS.into_iter().find(is_common).unwrap_or(' ');
+        let table: Vec<Vec<&str>> = first
+            .iter()
+            .map(|line| {
+                let mut fields = Vec::new();
+                split(line, delimiter, &mut fields);
+                fields
+            })
+            .collect();
+        let header = table.first().map_or(&[][..], Vec::as_slice);
+        match Layout::of_names(header) {
+            Header::Layout(layout) => return Ok(Self { delimiter, has_header: true, layout }),
+            Header::NoRelation => {
+                let hint = "add a column `relation` with `substitute`, `complement`, `co_reviewed` or `co_purchased`";
+                return unrecognised(format!("the columns {}", header.join(", ")), hint);
+            }
+            Header::Unknown => {}
+        }
+        match Layout::of_rows(&table, rows.products) {
+            Some(layout) => Ok(Self { delimiter, has_header: false, layout }),
+            None => {
+                let line = first.first().map_or("", |line| &line[..line.floor_char_boundary(60)]);
+                let found =
+                    format!("no id of a product of the corpus in its first {} rows, such as `{line}`", first.len());
+                unrecognised(found, EXPECTED)
+            }
+        }
+    }
+}
+
+/// The fields of a line. A delimiter between double quotes is part of a field. Spaces in a row are one delimiter.
+fn split<'l>(line: &'l str, delimiter: char, into: &mut Vec<&'l str>) {
+    into.clear();
+    if delimiter == ' ' {
+        return into.extend(line.split_whitespace().map(|field| field.trim_matches('"')));
+    }
+    let (mut start, mut quoted) = (0, false);
+    let mut push = |field: &'l str| into.push(field.trim().trim_matches('"'));
+    for (at, c) in line.char_indices() {
+        if c == '"' {
+            quoted = !quoted;
+        } else if c == delimiter && !quoted {
+            push(&line[start..at]);
+            start = at + delimiter.len_utf8();
+        }
+    }
+    push(&line[start..]);
+}
