@@ -196,6 +196,7 @@ mod tests {
 
     #[test]
     fn an_encoder_that_was_frozen_takes_its_first_step_as_if_it_were_the_first() {
+        let _alone = ebert_kernels::generator();
         let mut frozen = session(3);
         let [encoder, head] = [false, true].map(|head| weights(&frozen, head));
         frozen.train(Trains::Head);

@@ -9,7 +9,7 @@ use schemas::{Draws, PhraseId, Segment, SegmentName};
 use super::{
     batch::{MaskedBatch, PairBatch, Texts},
     order::Position,
-    pairs::PairBlock,
+    pairs::{PairBlock, PairSide},
     retrieval::Retrieval,
     shards::{Chunk, DataError, HeldOutSegment, SegmentBlock, Shards},
 };
@@ -159,7 +159,7 @@ impl HeldOutPairs {
         for (chunk, rows) in wanted {
             shards.each_pair(chunk, |row, sides, _| {
                 if rows.contains(&row) {
-                    measured.push(sides);
+                    measured.push(sides.map(PairSide::of));
                 }
             })?;
         }

@@ -78,7 +78,7 @@ impl Block for PairBlock {
     fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError> {
         shards.each_pair(chunk, |_, sides, is_trained| {
             if is_trained {
-                self.push(sides);
+                self.push(sides.map(PairSide::of));
             }
         })
     }

@@ -11,7 +11,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{hint, pairs::PairSide, relations::RelationRatios};
+use super::{hint, relations::RelationRatios};
 use crate::vocabulary::{Vocabulary, VocabularyError};
 
 /// One of the two corpora.
@@ -416,7 +416,7 @@ impl Shards {
     pub(super) fn each_pair(
         &self,
         chunk: Chunk,
-        mut visit: impl FnMut(u32, [PairSide<'_>; 3], bool),
+        mut visit: impl FnMut(u32, [PairProduct<'_>; 3], bool),
     ) -> Result<(), DataError> {
         let path = &self.files[chunk.file as usize];
         let mut number = 0;
@@ -424,7 +424,7 @@ impl Shards {
             let rows = rows?;
             for row in 0..rows.len() {
                 let pair = self.pair(path, &rows, row)?;
-                let sides = sides(&pair).map(PairSide::of);
+                let sides = sides(&pair);
                 if sides.iter().any(|side| side.input_ids.is_empty()) {
                     return Err(DataError::EmptyPair { path: path.clone() });
                 }

@@ -332,6 +332,7 @@ mod tests {
 
     #[test]
     fn the_mean_is_that_of_each_sequence_alone() {
+        let _alone = ebert_kernels::generator();
         let folder = folder();
         let (model, pooler) = load(folder.path(), Pooling::Mean, false);
         assert_eq!((pooler, model.pooling()), (Pooler::None, Pooling::Mean));
@@ -359,6 +360,7 @@ mod tests {
 
     #[test]
     fn a_pooler_is_loaded_or_drawn_as_asked() {
+        let _alone = ebert_kernels::generator();
         let folder = folder();
         let (loaded, pooler) = load(folder.path(), Pooling::Cls, false);
         let is_stored = |model: &TaskModel, name| weight(model, name).eq(1.0).all().int64_value(&[]) == 1;
