@@ -1,7 +1,7 @@
 //! `OUT/graph/associations.parquet`: undirected edges among products of the corpus.
 //!
 //! Edges are what a dump states, what follows from the reviews ([`lists`](super::lists)), or what a file of the user's
-//! states ([`given`](super::given)). They have both ends in the corpus, the smaller id first, no loops and no
+//! states ([`given`]). They have both ends in the corpus, the smaller id first, no loops and no
 //! repetitions. They go through sorted runs on disk. Memory holds [`SORT_MEMORY`] bytes for each of at most four
 //! sorters, and [`BYTES_PER_PRODUCT`] bytes per product. The step also counts which ids name no product.
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
