@@ -1,5 +1,9 @@
 //! What a user should do about a stored file that is missing or is not as it was written.
-use std::{io, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use schemas::{ManifestError, StoreError};
 
@@ -25,7 +29,10 @@ impl Hint for StoreError {
                 "\nhint: delete the file and run `{command}` again, with OUT= and all else as before; what is whole is kept"
             ),
             Self::Foreign { .. } => "\nhint: move it away, or choose another OUT= folder".to_owned(),
-            Self::Io { .. } | Self::Parquet { .. } | Self::Columns { .. } => String::new(),
+            Self::Columns { .. } => {
+                format!("\nhint: another version wrote it: run `{command}` again, with all options as before")
+            }
+            Self::Io { .. } | Self::Parquet { .. } => String::new(),
         }
     }
 }
@@ -50,6 +57,19 @@ impl Hint for ManifestError {
             Self::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one".to_owned(),
             Self::Store(error) => error.hint_of(command),
         }
+    }
+}
+
+/// Fails unless the path is a regular file. A pipe could not be read twice.
+pub(crate) fn check_file(path: &Path) -> io::Result<()> {
+    // A pipe that nobody writes to would block when it is opened.
+    let about = fs::metadata(path)?;
+    if about.is_dir() {
+        Err(io::ErrorKind::IsADirectory.into())
+    } else if about.is_file() {
+        File::open(path).map(drop)
+    } else {
+        Err(io::Error::other("not a regular file, so it cannot be read twice"))
     }
 }
 

@@ -178,12 +178,14 @@ fn any_number_of_threads_and_any_kill_give_the_same_bytes() {
     succeed(&mut shop.command("corpus", "killed", &[]));
     let mut stopped = 0;
     for kill in 1..=12u32 {
+        // A finished graph would be up to date.
+        let _ = fs::remove_dir_all(shop.path("killed/graph"));
         let mut child = shop.command("graph", "killed", &[]).stdout(Stdio::null()).spawn().unwrap();
         thread::sleep(takes.mul_f64(f64::from(kill) / 60.0).min(Duration::from_millis(400)));
         child.kill().unwrap();
         stopped += u32::from(!child.wait().unwrap().success());
     }
-    println!("{stopped} of 12 kills were in time");
+    assert!(stopped > 0, "no kill was in time");
     succeed(&mut shop.command("run", "killed", &[]));
     assert_same(&shop.path("whole"), &shop.path("killed"), "killed");
 }
@@ -267,6 +269,15 @@ fn a_file_may_have_many_shapes() {
         ("product_b", strings(&["P001"])),
     ]);
     // Two of the same orders have the evidence 2 / 2 / 2, and each product this strength.
+    let mut items = ListBuilder::new(StringBuilder::new());
+    for order in [["P001", "P002"], ["P002", "P001"]] {
+        order.iter().for_each(|id| items.values().append_value(id));
+        items.append(true);
+    }
+    let order_of_items = parquet_of(vec![
+        ("order_id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+        ("product", Arc::new(items.finish()) as ArrayRef),
+    ]);
     let co_purchased = ("P001 P002 co_purchased", Some(0.25f32));
     let substitute = ("P001 P002 substitute", None);
     for (name, bytes, wanted) in [
@@ -285,6 +296,7 @@ fn a_file_may_have_many_shapes() {
         ("pairs.csv.gz", gzip(b"P001,P002,substitute\n"), substitute),
         ("pairs.csv.zst", zstd::encode_all(&b"P001,P002,substitute\n"[..], 0).unwrap(), substitute),
         ("baskets.txt", b"P001 P002\nP002 P001 P001\nP003\n".to_vec(), co_purchased),
+        ("single_baskets.txt", b"P001,P002\nP003\nP004\nP002,P001\nP005\nP006\n".to_vec(), co_purchased),
         ("named_baskets.txt", b"order1 P001 P002\norder2 P002 P001\n".to_vec(), co_purchased),
         ("rows.csv", b"order,product\n7,P001\n8,P002\n7,P002\n8,P001\n".to_vec(), co_purchased),
         ("unnamed_rows.csv", b"7,P001\n8,P002\n7,P002\n8,P001\n7,P001\n".to_vec(), co_purchased),
@@ -297,6 +309,7 @@ fn a_file_may_have_many_shapes() {
         ("pairs.parquet", pairs, ("P001 P002 substitute", Some(3.0))),
         ("numbers.parquet", numbers, ("0000031852 P001 substitute", None)),
         ("lists.parquet", parquet_of(vec![("products", lists)]), co_purchased),
+        ("items.parquet", order_of_items, co_purchased),
         ("zeros.csv", b"31852,P001,substitute\n".to_vec(), ("0000031852 P001 substitute", None)),
     ] {
         shop.write(name, bytes);
@@ -345,6 +358,11 @@ fn a_file_that_is_something_else_is_named() {
             Some(b"product_a,product_b,relation,weight\nP001,P002,substitute,much\n".to_vec()),
             "found the weight `much`, expected a number",
         ),
+        (
+            "no_order.csv",
+            Some(format!("order,product\n{},P002\n", "7,P001\n".repeat(20)).into()),
+            "line 22: no id of an order",
+        ),
         ("cut.csv.gz", Some(gzip(rows("").as_bytes())[..60].to_vec()), "the file is damaged"),
     ] {
         if let Some(bytes) = bytes {
@@ -366,6 +384,13 @@ fn a_file_that_is_something_else_is_named() {
         printed.contains("22 rows of associations; 1 of 42 product ids are not in the corpus, 1 rows unreadable"),
         "{printed}"
     );
+    // A graph that was made with a looser limit is not up to date.
+    let printed = said(&shop.graph_of_file("some.csv"), &[]);
+    assert!(printed.starts_with("exit 1") && printed.contains("1 of 22 rows"), "{printed}");
+    // A pipe cannot be hashed and then read.
+    assert!(std::process::Command::new("mkfifo").arg(shop.path("pipe.csv")).status().unwrap().success());
+    let printed = said(&shop.graph_of_file("pipe.csv"), &[]);
+    assert!(printed.starts_with("exit 1") && printed.contains("not a regular file"), "{printed}");
 }
 
 #[test]

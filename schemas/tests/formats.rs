@@ -66,6 +66,13 @@ fn pairs_are_read() {
     assert_eq!((pair.anchor.text_id, pair.neighbor.text_id), (TextId::of("Green tea"), TextId::of(KETTLE)));
 }
 
+/// Pairs had no weight at first, within format 2.
+#[test]
+fn pairs_without_weights_are_refused() {
+    let error = open_pairs(&folder().join("pairs-without-weight.parquet")).err().unwrap();
+    assert!(matches!(error, StoreError::Columns { .. }), "{error}");
+}
+
 /// The only batch of a table.
 fn only<R: Rows>(table: &TableReader) -> R {
     let mut batches = table.read::<R>(1000);

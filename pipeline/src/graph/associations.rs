@@ -27,8 +27,8 @@ use crate::engine::{
 
 /// Memory of one sorter.
 pub const SORT_MEMORY: usize = 96 << 20;
-/// Memory per product: an id of ten characters and where it is (22), three numbers (12), and two marks.
-pub const BYTES_PER_PRODUCT: u64 = 36;
+/// Memory per product: an id of ten characters and where it is (22), two numbers (8), and two marks.
+pub const BYTES_PER_PRODUCT: u64 = 32;
 
 /// Raised whenever the output of this step changes for the same input.
 pub const RULES: u32 = 3;
@@ -152,6 +152,11 @@ fn changed(
     }
     if let Some(why) = rules().changed_since(&old.rules) {
         return Some(why);
+    }
+    if let Some(was) = &old.file
+        && was.unreadable as f64 > options.max_unreadable * was.rows as f64
+    {
+        return Some(format!("it has more unreadable rows than --max-unreadable {}", options.max_unreadable));
     }
     match (old.file.as_ref().map(|file| file.blake3.as_str()), file) {
         (None, None) if old.source != options.source => {

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     engine::runs::{FixedRecord, RunSorter, long_number, number},
-    hint::{Hint, unreadable},
+    hint::{Hint, check_file, unreadable},
 };
 
 /// What a hint says about the files that are read.
@@ -67,9 +67,9 @@ pub enum GivenError {
     Store(#[from] StoreError),
 }
 
-/// Fails if the file cannot be opened.
+/// Fails if there is no such file, or it cannot be read twice: it is hashed first.
 pub fn check_readable(path: &Path) -> Result<(), GivenError> {
-    open(path, Arc::default()).map(drop).map_err(|source| GivenError::Read { path: path.to_owned(), source })
+    check_file(path).map_err(|source| GivenError::Read { path: path.to_owned(), source })
 }
 
 /// How a file of associations is read.
@@ -221,6 +221,9 @@ impl<'a> Rows<'a> {
                 }
             }
             Layout::OrderProducts { order, product } => {
+                if fields[order].is_empty() {
+                    return Ok(Err(BadRow("no id of an order".to_owned())));
+                }
                 if let Some(product) = self.product(fields[product]) {
                     let order = xxh3_64(fields[order].as_bytes());
                     self.order_products.push(OrderProduct { order, product })?;

@@ -1,7 +1,7 @@
 //! The products of the corpus, by their rank among the ids.
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::engine::runs::{FixedRecord, number};
+use crate::engine::runs::{FixedRecord, long_number, number};
 
 /// A product of the corpus: its rank among the product ids, so ranks are in the order of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +94,7 @@ impl FixedRecord for UnknownProduct {
     }
 
     fn read(from: &[u8]) -> Self {
-        Self(from.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+        Self(long_number(from))
     }
 
     fn absorb(&mut self, other: &Self) -> bool {

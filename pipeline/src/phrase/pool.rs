@@ -22,7 +22,7 @@ mod unchanged;
 use self::entries::Entries;
 pub use self::mining::Mining;
 use super::mine::{
-    self, MiningError, check_file,
+    self, MiningError,
     read::LeftOut,
     summary::{self, Line, Thresholds},
 };
@@ -32,7 +32,7 @@ use crate::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome, older_format},
     },
-    hint::{Hint, unreadable},
+    hint::{Hint, check_file, unreadable},
     settings::StepSettings,
     text,
 };

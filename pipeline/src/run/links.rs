@@ -68,32 +68,30 @@ fn warnings(corpus: &Manifest<CorpusBody>, graph: &GraphBody) -> Vec<String> {
     let counts = &corpus.body.counts;
     let mut warnings = Vec::new();
     let edges: u64 = graph.edges.values().sum();
-    if edges == 0
-        && let Some(file) = &graph.file
-    {
-        warnings.push(format!(
-            "none of the {} of the file joins two products of the corpus, so there are no pairs to train on; \
-             compare their ids",
-            count_of(file.rows, "row", "rows")
-        ));
-    } else if edges == 0 && graph.lists.is_some_and(|lists| lists.interactions > 0) {
-        warnings.push(
-            "no two products have two reviewers in common, so there are no pairs to train on; \
-             ASSOCIATIONS= reads a file of your own"
+    if edges == 0 && counts.products > 0 {
+        let why = match (&graph.file, graph.lists) {
+            (Some(file), _) => format!(
+                "none of the {} of the file joins two products of the corpus; compare their ids",
+                count_of(file.rows, "row", "rows")
+            ),
+            (None, Some(lists)) if lists.interactions > 0 => "no two products have two reviewers in common; \
+                 ASSOCIATIONS= reads a file of your own"
                 .to_owned(),
-        );
-    } else if edges == 0 && counts.associations == 0 && counts.products > 0 && !corpus.body.options.interactions {
-        warnings.push(
-            "the products name no associations, and there are no interactions to derive some from, so there are no \
-             pairs to train on; omit --no-interactions, or name a file with ASSOCIATIONS="
+            (None, Some(_)) => "no review of a product of the corpus has a reviewer and a time; \
+                 ASSOCIATIONS= reads a file of your own"
                 .to_owned(),
-        );
-    } else if counts.associations > 0 && edges == 0 {
-        warnings.push(format!(
-            "none of the {} joins two products of the corpus, so there are no pairs to train on; \
-             CORPUS needs the metadata of the products that they name",
-            count_of(counts.associations, "association", "associations")
-        ));
+            (None, None) if counts.associations > 0 => format!(
+                "none of the {} joins two products of the corpus; CORPUS needs the metadata of the products that they name",
+                count_of(counts.associations, "association", "associations")
+            ),
+            (None, None) if !corpus.body.options.interactions => "the products name no associations, and there are no \
+                 interactions to derive some from; omit --no-interactions, or name a file with ASSOCIATIONS="
+                .to_owned(),
+            (None, None) => "the products name no associations; try --association-source reviews, or name a file with \
+                 ASSOCIATIONS="
+                .to_owned(),
+        };
+        warnings.push(format!("there are no pairs to train on: {why}"));
     }
     let of_associations =
         |field: &&String| ["related", "also_buy", "also_view", "bought_together"].contains(&field.as_str());

@@ -37,8 +37,8 @@ use crate::{
 };
 
 /// Memory of an edge: itself (20), its two entries in the neighbor lists (16, and 8 to keep), its key (16), its row
-/// (16 and 16).
-pub const BYTES_PER_EDGE: u64 = 92;
+/// (16), and what is drawn for it (24).
+pub const BYTES_PER_EDGE: u64 = 100;
 
 /// Rows of one file.
 const ROWS_PER_FILE: usize = 1 << 16;

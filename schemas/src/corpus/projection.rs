@@ -171,7 +171,8 @@ pub struct ProductCategoryRows {
 pub struct ProductCategories<'a> {
     /// The product.
     pub product_id: &'a str,
-    /// All categories of its record, from the most general one, each once.
+    /// All categories of its record, from the most general one, each once. The paths of a record with several of them
+    /// stand one after another.
     pub categories: Vec<&'a str>,
 }
 

@@ -8,6 +8,9 @@ pub(super) fn of_store(error: &StoreError) -> &'static str {
         StoreError::Damaged { .. } => {
             "\nhint: delete the file and run `make shards` again, with OUT= and all else as before; what is whole is kept"
         }
+        StoreError::Columns { .. } => {
+            "\nhint: another version wrote it: run `make shards` again, with all options as before"
+        }
         _ => "",
     }
 }
@@ -24,5 +27,21 @@ pub(super) fn of_manifest(error: &ManifestError) -> &'static str {
         }
         ManifestError::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one",
         ManifestError::Store(error) => of_store(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use schemas::open_pairs;
+
+    use crate::data::DataError;
+
+    #[test]
+    fn a_table_of_another_version_is_refused_with_the_command_that_rebuilds_it() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/tests/v2/pairs-without-weight.parquet");
+        let error = DataError::from(open_pairs(&file).err().unwrap()).to_string();
+        assert!(error.contains("hint: another version wrote it: run `make shards` again"), "{error}");
     }
 }

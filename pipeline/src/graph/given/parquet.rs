@@ -1,7 +1,9 @@
 //! Associations in Parquet.
+use std::sync::Arc;
+
 use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
 use arrow_cast::cast;
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 use schemas::{StoreError, store::TableReader};
 
 use super::{
@@ -18,7 +20,11 @@ pub(super) fn read(file: GivenFile<'_>, rows: &mut Rows<'_>) -> Result<(), Given
     let schema = table.columns();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let list = schema.fields().iter().position(|field| is_list(field.data_type()));
-    let layout = match (Layout::of_names(&names), list) {
+    // A list of products is never one of an order's products.
+    let single = |field: &Arc<Field>| !is_list(field.data_type());
+    let of_single: Vec<&str> =
+        schema.fields().iter().map(|field| if single(field) { field.name().as_str() } else { "" }).collect();
+    let layout = match (Layout::of_names(&of_single), list) {
         (Header::Layout(layout), _) => layout,
         (_, Some(_)) => Layout::Orders,
         (header, None) => {

@@ -69,8 +69,10 @@ impl TextFormat {
         let unrecognised = |found: String, hint: &str| {
             Err(GivenError::Unrecognised { path: file.path.to_owned(), found, hint: hint.to_owned() })
         };
+        // An order of one product has no delimiter.
+        let telling: Vec<&&str> = first.iter().filter(|line| line.contains(DELIMITERS)).collect();
         let is_common =
-            |delimiter: &char| 2 * first.iter().filter(|line| line.contains(*delimiter)).count() >= first.len();
+            |delimiter: &char| 2 * telling.iter().filter(|line| line.contains(*delimiter)).count() >= telling.len();
         let delimiter = DELIMITERS.into_iter().find(is_common).unwrap_or(' ');
         let table: Vec<Vec<&str>> = first
             .iter()

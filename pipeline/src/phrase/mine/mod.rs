@@ -1,7 +1,6 @@
 //! Mining with `ebert-mining`: reads its texts and lists, shows progress, and adds hints to its
 //! errors.
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +12,7 @@ use schemas::{Rules, StoreError};
 
 use crate::{
     engine::{progress::Progress, stage::Threads},
-    hint::{Hint, unreadable},
+    hint::{Hint, check_file, unreadable},
 };
 
 mod once;
@@ -110,18 +109,6 @@ pub fn mine(
         MineError::NoText => MiningError::NoText { left_out: text.left_out },
         error => error.into(),
     })
-}
-
-/// Fails unless the path is a regular file. A pipe could not be read twice.
-pub fn check_file(path: &Path) -> io::Result<()> {
-    let about = File::open(path)?.metadata()?;
-    if about.is_dir() {
-        Err(io::ErrorKind::IsADirectory.into())
-    } else if about.is_file() {
-        Ok(())
-    } else {
-        Err(io::Error::other("not a regular file, so it cannot be read twice"))
-    }
 }
 
 /// [`check_file`] for a list.

@@ -64,10 +64,10 @@ impl Negatives<'_> {
     pub(super) fn draw(&self, edge: EdgeNumber, draw: u32, seed: u64) -> Option<Negative> {
         let ends = self.graph.directed(edge, seed);
         let mut draws = self.graph.draws(edge, seed, "negative", draw);
-        for (levels_up, category) in
-            self.categories.iter().flat_map(|categories| categories.of(ends.anchor)).enumerate()
-        {
-            if self.has_enough(category, ends) {
+        let levels = self.categories.iter().flat_map(|categories| categories.of(ends.anchor)).enumerate();
+        let impossible = self.categories.map_or(0, |_| self.most_impossible(ends));
+        for (levels_up, category) in levels {
+            if self.has_enough(category, impossible, ends) {
                 let product = self.draw_of(category.len(), |n| category[n], ends, &mut draws)?;
                 return Some(Negative { product, from: DrawnFrom::Category { levels_up } });
             }
@@ -77,11 +77,14 @@ impl Negatives<'_> {
         Some(Negative { product, from: DrawnFrom::All })
     }
 
-    /// Whether at least [`FEWEST`] of a category's products are possible.
-    fn has_enough(&self, category: &[ProductNumber], ends: Ends) -> bool {
+    /// The most products with tokens that may not be the negative.
+    fn most_impossible(&self, Ends { anchor, neighbor }: Ends) -> usize {
         let Self { graph, texts, .. } = self;
-        let impossible =
-            graph.neighbors(ends.anchor).len() + texts.alike(ends.anchor).count() + texts.alike(ends.neighbor).count();
+        graph.neighbors(anchor).len() + texts.alike(anchor).count() + texts.alike(neighbor).count()
+    }
+
+    /// Whether at least [`FEWEST`] of a category's products are possible, of which at most `impossible` are not.
+    fn has_enough(&self, category: &[ProductNumber], impossible: usize, ends: Ends) -> bool {
         // Nearly always the category is so large that nothing needs to be looked up.
         category.len() >= impossible + FEWEST
             || category.iter().filter(|&&product| self.is_possible(product, ends)).nth(FEWEST - 1).is_some()
