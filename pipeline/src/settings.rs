@@ -47,9 +47,9 @@ pub struct Settings {
     /// Whether to find noun phrases; they take most of the time of the shards step
     #[arg(long, value_enum, default_value_t)]
     pub nouns: Nouns,
-    /// Which associations of products become pairs: `dump` has those that the products name, `reviews` those of products
-    /// that the same users reviewed one soon after the other, `both` has both. `auto` is `dump` if any of its
-    /// associations joins two products of the corpus, and otherwise `reviews`
+    /// Which associations of products become pairs: `dump` has those that the products name, `reviews` those of
+    /// products that the same users reviewed one soon after the other, `both` has both. `auto` is `dump` if any of
+    /// its associations joins two products of the corpus, and otherwise `reviews`
     #[arg(long, value_enum, default_value_t)]
     pub association_source: AssociationSource,
     /// Your own associations instead: a table with two product ids and a relation, rows of order and product, or one

@@ -1,5 +1,5 @@
-//! The span boundary objective of SpanBERT (Joshi et al. 2020, section 3.2): each token of a masked span is predicted from the
-//! hidden states of the two tokens beside the span, and from its place in the span.
+//! The span boundary objective of SpanBERT (Joshi et al. 2020, section 3.2): each token of a masked span is predicted
+//! from the hidden states of the two tokens beside the span, and from its place in the span.
 //!
 //! ```text
 //! h0 = [x_(s-1); x_(e+1); p_(i-s+1)]
@@ -7,17 +7,21 @@
 //! L_SBO = -log softmax(E y_i + b)  at token i
 //! ```
 //!
-//! E are the word embeddings. The loss is added to that of the masked-LM head. Spans that touch are one, so that the tokens
-//! beside a span are never masked themselves.
-use ebert_bert::{BertForMaskedLm, Builder, LayerNorm, Linear, cross_entropy, indices, upload};
-use tch::{Kind, Tensor};
+//! E are the word embeddings. The loss is added to that of the masked-LM head. Spans that touch are one, so that the
+//! tokens beside a span are never masked themselves.
+use ebert_bert::{BertForMaskedLm, Builder, LayerNorm, Linear, indices, upload};
+use tch::Tensor;
 
 /// Places in a span that have an embedding; those after the last share it.
 const PLACES: i64 = 200;
 /// Width of these embeddings, as in SpanBERT's program.
 const PLACE_WIDTH: i64 = 200;
 
-/// What predicts tokens from the boundaries of their span. It is trained with the model, and is not a part of the result.
+/// How the names of its weights begin.
+pub(crate) const SPAN_BOUNDARY: &str = "span_boundary.";
+
+/// What predicts tokens from the boundaries of their span. It is trained with the model, and is not a part of the
+/// result.
 #[derive(Debug)]
 pub(crate) struct BoundaryHead {
     places: Tensor,
@@ -41,8 +45,8 @@ impl BoundaryHead {
         }
     }
 
-    /// The sum of the cross entropies at the selected tokens of a row with their labels, in nats, a scalar. `hidden` `[T, d]` are the
-    /// hidden states of the row.
+    /// The sum of the cross entropies at the selected tokens of a row with their labels, in nats, a scalar. `hidden`
+    /// `[T, d]` are the hidden states of the row.
     pub(crate) fn loss(&self, bert: &BertForMaskedLm, hidden: &Tensor, selected: &[u32], labels: &[u16]) -> Tensor {
         let (device, kind) = (hidden.device(), hidden.kind());
         let Boundaries { left, right, place } = Boundaries::of(selected);
@@ -51,9 +55,7 @@ impl BoundaryHead {
         let x = Tensor::cat(&[beside(&left), beside(&right), places], 1);
         let x = self.first_norm.forward(&self.first.forward(&x).gelu("none"));
         let x = self.second_norm.forward(&self.second.forward(&x).gelu("none"));
-        let logits = x.linear(&bert.encoder().words().to_kind(kind), Some(&self.bias.to_kind(kind)));
-        let labels: Vec<i32> = labels.iter().map(|&id| i32::from(id)).collect();
-        cross_entropy(&logits.to_kind(Kind::Float), &upload(&labels, device).to_kind(Kind::Int64))
+        bert.decoded_loss(&x, &self.bias, labels)
     }
 }
 
@@ -66,7 +68,8 @@ struct Boundaries {
 }
 
 impl Boundaries {
-    /// Of tokens in ascending order. `[CLS]` and `[SEP]` are never selected, so that no span reaches into another sequence.
+    /// Of tokens in ascending order. `[CLS]` and `[SEP]` are never selected, so that no span reaches into another
+    /// sequence.
     fn of(selected: &[u32]) -> Self {
         let (mut left, mut right, mut place) = (Vec::new(), Vec::new(), Vec::new());
         for span in selected.chunk_by(|before, after| before + 1 == *after) {
@@ -81,7 +84,7 @@ impl Boundaries {
 #[cfg(test)]
 mod tests {
     use ebert_bert::{BertConfig, Decision, Parameters};
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
 

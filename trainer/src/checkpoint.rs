@@ -1,10 +1,10 @@
 //! Checkpoints: Hugging Face folders that also hold what a run needs to go on.
 //!
-//! `RUN/checkpoints/step-00000600/` has `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json` and
-//! `vocab.txt`, which `transformers` loads, a model card (`README.md`), and `trainer_state.json`, `optimizer.safetensors` and `recipe.toml`.
-//! `objectives.safetensors` has weights that training alone needs, if there are such. A checkpoint is
-//! complete or absent: it is written under another name, synced and renamed. `RUN/model` is a link to the newest,
-//! `RUN/best` to the one with the lowest held-out loss; it is kept, too.
+//! `RUN/checkpoints/step-00000600/` has `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`
+//! and `vocab.txt`, which `transformers` loads, a model card (`README.md`), and `trainer_state.json`,
+//! `optimizer.safetensors` and `recipe.toml`. `objectives.safetensors` has weights that training alone needs, if
+//! there are such. A checkpoint is complete or absent: it is written under another name, synced and renamed.
+//! `RUN/model` is a link to the newest, `RUN/best` to the one with the lowest held-out loss; it is kept, too.
 use std::{
     collections::HashMap,
     fs, io,

@@ -9,6 +9,7 @@ use crate::{
     log::brief,
     masking::Masking,
     model::PretrainingModel,
+    optimizer::Trains,
     run::{Plan, Request, RunError},
     session::{self, Objective, Session},
     step::{masked_gradients, neighbor_gradients},
@@ -51,11 +52,13 @@ impl Estimate {
                 stage.segment_plan(&recipe),
                 Position::default(),
             )?;
-            let mut pairs = match stage.neighbor {
+            let trains = stage.trains_at(stage.head_until.min(stage.steps.end - 1));
+            // The head has no part in pairs.
+            let mut pairs = match stage.neighbor && trains == Trains::All {
                 true => Some(pair_batches(&plan.shards, recipe.pair_plan(), Position::default())?),
                 false => None,
             };
-            session.train(stage.trains_at(stage.head_until.min(stage.steps.end - 1)));
+            session.train(trains);
             let mut step = || -> Result<(usize, Duration), RunError> {
                 let since = Instant::now();
                 let batch = segments.next_batch()?;

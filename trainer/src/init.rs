@@ -312,7 +312,8 @@ impl Start {
             return Err(InitError::Types { fraction, types });
         }
         if !recipe.stage.is_empty() {
-            start.config.trained_sequence_length = usize::try_from(wanted).ok();
+            start.config.trained_sequence_length =
+                start.config.trained_sequence_length.max(usize::try_from(wanted).ok());
         }
         Ok(start)
     }

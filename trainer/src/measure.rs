@@ -16,8 +16,8 @@ use crate::{
 use ebert_bert::{Packed, Phase, cross_entropy, indices};
 use ebert_kernels::{Reading, TorchError};
 
-/// Measures on the held-out documents and pairs, and notes it. Gives whether the mean of the masked-LM losses is the lowest so
-/// far in the last stage.
+/// Measures on the held-out documents and pairs, and notes it. Gives whether the mean of the masked-LM losses is the
+/// lowest so far in the last stage.
 pub(crate) fn measure(run: &mut Run) -> Result<bool, RunError> {
     let mut measured = Vec::new();
     for set in &run.held_out.sets {

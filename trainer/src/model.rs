@@ -40,8 +40,8 @@ impl PretrainingModel {
         &self.objectives
     }
 
-    /// The sum of the cross entropies of the masked-LM head at the selected tokens of sequences, in nats, a scalar; and that of the span
-    /// boundary objective, if there is one.
+    /// The sum of the cross entropies of the masked-LM head at the selected tokens of sequences, in nats, a scalar;
+    /// and that of the span boundary objective, if there is one.
     pub fn masked_losses(&self, packed: &Packed, batch: &MaskedBatch) -> (Tensor, Option<Tensor>) {
         let MaskedBatch { selected, labels, .. } = batch;
         let hidden = self.bert.encoder().encode(packed, Phase::Train);

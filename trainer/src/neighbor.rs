@@ -61,8 +61,8 @@ pub enum Negatives {
     /// The negative of its row, as in the paper.
     #[default]
     Pairs,
-    /// That, and the neighbors of the other pairs of its group. Left out is a product that a row of the same step associates with
-    /// the anchor, or that has the product id, text id or tokens of such a product or of the anchor.
+    /// That, and the neighbors of the other pairs of its group. Left out is a product that a row of the same step
+    /// associates with the anchor, or that has the product id, text id or tokens of such a product or of the anchor.
     InBatch,
 }
 
@@ -84,11 +84,12 @@ pub struct NeighborOptions {
     pub pairs: usize,
     /// Which products are negatives. The loss of a pair is its mean over them.
     pub negatives: Negatives,
-    /// Whether a linear layer is between the encoder and the states that are compared, so that the states that the masked-LM head
-    /// reads need not become alike. It starts as the identity, is trained with the model, and is not a part of the result.
+    /// Whether a linear layer is between the encoder and the states that are compared, so that the states that the
+    /// masked-LM head reads need not become alike. It starts as the identity, is trained with the model, and is not a
+    /// part of the result.
     pub projection: bool,
-    /// Pairs in a group of `in_batch`, by the order of rows in a step; the last group may be smaller. A group is never split over processes or
-    /// micro-batches, so that its negatives are the same for any number of them.
+    /// Pairs in a group of `in_batch`, by the order of rows in a step; the last group may be smaller. A group is
+    /// never split over processes or micro-batches, so that its negatives are the same for any number of them.
     pub group: usize,
 }
 
@@ -121,8 +122,8 @@ impl NeighborOptions {
 
 /// Hidden states of a batch of pairs.
 ///
-/// A GPU computes all distances at once, as rectangles whose places of no token weigh nothing; a CPU one after another. A
-/// distance depends on its two sequences alone.
+/// A GPU computes all distances at once, as rectangles whose places of no token weigh nothing; a CPU one after
+/// another. A distance depends on its two sequences alone.
 #[derive(Clone, Copy, Debug)]
 pub struct PairStates<'a> {
     /// The states of all sequences in one row, `[T, d]`: those of the encoder, or their projection.
@@ -135,7 +136,8 @@ pub struct PairStates<'a> {
     pub further_negatives: &'a [Vec<usize>],
 }
 
-/// The projection of hidden states `[T, d]` by weights `[d, d]`: `h + h W^T`, in float32. So weights of zero are the identity.
+/// The projection of hidden states `[T, d]` by weights `[d, d]`: `h + h W^T`, in float32. So weights of zero are the
+/// identity.
 pub fn project(hidden: &Tensor, weights: &Tensor) -> Tensor {
     let hidden = hidden.to_kind(Kind::Float);
     hidden.linear::<Tensor>(weights, None) + hidden

@@ -6,6 +6,8 @@ use crate::data::StepSize;
 use ebert_bert::{MASKED_LM_HEAD, Parameters};
 use ebert_kernels::{AdamW, Gate, TorchError};
 
+use crate::boundary::SPAN_BOUNDARY;
+
 /// Which weights a step changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -13,11 +15,23 @@ pub enum Trains {
     /// All of them.
     #[default]
     All,
-    /// Those of the masked-LM head alone. The encoder and its embeddings stay as they are, to the bit.
+    /// Those of the masked-LM head alone, and of the span boundary objective. The encoder and its embeddings stay as
+    /// they are, to the bit.
     Head,
 }
 
+/// Whether a weight is of a head: the masked-LM head, or that of the span boundary objective, which always starts
+/// fresh.
+pub(crate) fn is_of_head(name: &str) -> bool {
+    name.starts_with(MASKED_LM_HEAD) || name.starts_with(SPAN_BOUNDARY)
+}
+
 impl Trains {
+    /// Whether a weight is trained.
+    pub(crate) fn includes(self, name: &str) -> bool {
+        self == Self::All || is_of_head(name)
+    }
+
     /// Whether it is the default.
     pub(crate) fn is_all(&self) -> bool {
         *self == Self::All
@@ -114,8 +128,8 @@ impl OptimizerOptions {
         }
     }
 
-    /// The learning rate of a step, counted from 0, of so many: a linear rise, then a linear fall towards 0. The rise begins
-    /// at `rises_from`: 0, or the step in which the encoder starts to train.
+    /// The learning rate of a step, counted from 0, of so many: a linear rise, then a linear fall towards 0. The rise
+    /// begins at `rises_from`: 0, or the step in which the encoder starts to train.
     pub fn learning_rate_at(&self, step: u64, steps: u64, rises_from: u64) -> f64 {
         let rising = (self.warmup * steps as f64).ceil() as u64;
         let rise = (step - rises_from + 1) as f64 / rising.max(1) as f64;
@@ -133,10 +147,11 @@ pub struct Optimizer {
     steps: Steps<Tensor>,
 }
 
-/// Steps that were taken. Adam corrects its moving averages by their number, which is smaller for weights that were frozen.
+/// Steps that were taken. Adam corrects its moving averages by their number, which is smaller for weights that were
+/// frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps<N> {
-    /// Of the masked-LM head.
+    /// Of the heads.
     pub head: N,
     /// Of all other weights.
     pub others: N,
@@ -167,7 +182,7 @@ impl Optimizer {
     pub fn new(parameters: &Parameters, options: OptimizerOptions, device: Device) -> Self {
         let group = |decayed: bool, is_head: bool| {
             let plain = |name: &str| name.ends_with(".bias") || name.contains("LayerNorm");
-            let of_group = |name: &str| plain(name) != decayed && name.starts_with(MASKED_LM_HEAD) == is_head;
+            let of_group = |name: &str| plain(name) != decayed && is_of_head(name) == is_head;
             let (names, gradients): (Vec<_>, Vec<_>) = parameters
                 .gradients()
                 .filter(|(name, _)| of_group(name))
@@ -196,6 +211,11 @@ impl Optimizer {
             trains: Trains::All,
             steps: Steps { head: none(), others: none() },
         }
+    }
+
+    /// Which weights steps change.
+    pub fn trains(&self) -> Trains {
+        self.trains
     }
 
     /// Which weights the next steps change. Gradients of the others are left alone, and must be zero.

@@ -226,7 +226,9 @@ impl Launched {
             return Err(RunError::NotFinite { step: record.step - 1, documents });
         }
         let switch = &mut run.state.switch;
-        if let Some(loss) = record.loss.filter(|loss| self.adaptive && loss.is_finite()) {
+        // What a fresh head learns alone says nothing about the modes.
+        let counts = self.adaptive && record.trains == Trains::All;
+        if let Some(loss) = record.loss.filter(|loss| counts && loss.is_finite()) {
             switch.tell(record.step - 1, record.mode, loss);
         }
         record.word_loss = switch.last_loss(MaskMode::Word);

@@ -2,7 +2,7 @@
 //!
 //! [`Session::step`] takes one step. It does not wait for the device: what the step gave is in [`Pending`], and is read
 //! while the next step runs.
-use ebert_bert::{MASKED_LM_HEAD, Parameters, upload};
+use ebert_bert::{Parameters, upload};
 use ebert_kernels::{
     Reading, TorchError,
     device::{DeviceError, Machine, Wish},
@@ -75,9 +75,10 @@ impl<M: Trainable> Session<M> {
 
     /// Which weights the next steps change. Nothing is computed for the gradients of the others.
     pub fn train(&mut self, trains: Trains) {
-        let is_trained = |name: &str| trains == Trains::All || name.starts_with(MASKED_LM_HEAD);
-        self.model.parameters().require_gradients(is_trained);
-        self.optimizer.set_trains(trains);
+        if self.optimizer.trains() != trains {
+            self.model.parameters().require_gradients(|name| trains.includes(name));
+            self.optimizer.set_trains(trains);
+        }
     }
 
     /// One step against the sum of the gradients of one or two objectives, summed over all processes. The objectives run one
@@ -163,7 +164,7 @@ mod tests {
     use ebert_bert::{BertConfig, BertForMaskedLm, Decision, Packed, Phase};
 
     use super::*;
-    use crate::{model::PretrainingModel, recipe::Recipe};
+    use crate::{model::PretrainingModel, optimizer::is_of_head, recipe::Recipe};
 
     /// A step against the loss of a few tokens.
     fn step(session: &mut Session<PretrainingModel>) {
@@ -190,7 +191,7 @@ mod tests {
 
     fn weights(session: &Session<PretrainingModel>, are_of_head: bool) -> Vec<Tensor> {
         let parameters = session.model.parameters().iter();
-        let chosen = parameters.filter(|(name, _)| name.starts_with(MASKED_LM_HEAD) == are_of_head);
+        let chosen = parameters.filter(|(name, _)| is_of_head(name) == are_of_head);
         chosen.map(|(_, tensor)| tensor.detach().copy()).collect()
     }
 

@@ -14,8 +14,10 @@ use crate::{
 };
 use ebert_bert::{BertForMaskedLm, Packed, Phase, upload};
 
-/// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and gives this process's share of that loss, in nats, a scalar on
-/// the device. The span boundary objective, if there is one, adds its gradient, and is not in the loss. `None` where nothing of the whole batch was selected. At most `micro_batch` tokens go through the model at once (0: any number).
+/// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and gives this process's share of that loss,
+/// in nats, a scalar on the device. The span boundary objective, if there is one, adds its gradient, and is not in
+/// the loss. `None` where nothing of the whole batch was selected. At most `micro_batch` tokens go through the model
+/// at once (0: any number).
 pub fn masked_gradients(
     model: &PretrainingModel,
     batch: &Batch,
@@ -56,7 +58,8 @@ pub fn neighbor_gradients(
     backward(model.device(), losses) / weight
 }
 
-/// Runs each loss, with what is added to it, backward before the next is computed, and gives the sum of the losses alone.
+/// Runs each loss, with what is added to it, backward before the next is computed, and gives the sum of the losses
+/// alone.
 fn backward(device: Device, losses: impl Iterator<Item = (Tensor, Option<Tensor>)>) -> Tensor {
     let mut sum = Tensor::zeros([], (Kind::Float, device));
     for (loss, added) in losses {

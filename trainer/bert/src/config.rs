@@ -41,7 +41,8 @@ pub struct BertConfig {
     /// Added to the variance in a layer norm.
     #[serde(default = "epsilon")]
     pub layer_norm_eps: f64,
-    /// The longest sequence that this program trained the model on, special tokens counted; `transformers` has no such entry.
+    /// The longest sequence that this program trained the model on, special tokens counted; `transformers` has no
+    /// such entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_sequence_length: Option<usize>,
 }

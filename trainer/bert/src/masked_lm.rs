@@ -58,13 +58,20 @@ impl BertForMaskedLm {
         &self.parameters
     }
 
-    /// Logits of every token of the vocabulary for these hidden states `[N, hidden_size]`, in their kind: `[N, vocab_size]`. On the fused path the
-    /// vocabulary is padded to a multiple of 8 with logits of minus infinity; without, the product takes three times as long.
+    /// Logits of every token of the vocabulary for these hidden states `[N, hidden_size]`, in their kind: `[N,
+    /// vocab_size]`.
     fn logits(&self, hidden: &Tensor) -> Tensor {
         let activation = self.encoder.config().hidden_act;
         let x = self.transform_norm.forward(&activation.of(&self.transform.forward(hidden)));
+        self.decode(&x, &self.decoder_bias)
+    }
+
+    /// The products of states `[N, hidden_size]` with the word embeddings, and a bias `[vocab_size]`. On the fused
+    /// path the vocabulary is padded to a multiple of 8 with logits of minus infinity. Otherwise the product takes
+    /// three times as long.
+    fn decode(&self, x: &Tensor, bias: &Tensor) -> Tensor {
         let kind = x.kind();
-        let [mut words, mut bias] = [self.encoder.words(), &self.decoder_bias].map(|t| t.to_kind(kind));
+        let [mut words, mut bias] = [self.encoder.words(), bias].map(|t| t.to_kind(kind));
         let padding = (8 - self.encoder.config().vocab_size % 8) % 8;
         if padding > 0 && self.encoder.decision().path == Path::Fused {
             words = words.constant_pad_nd([0, 0, 0, padding]);
@@ -91,9 +98,17 @@ impl BertForMaskedLm {
 
     /// The same, of the last hidden states of all tokens of the row, `[T, hidden_size]`.
     pub fn loss_of(&self, hidden: &Tensor, selected: &[u32], labels: &[u16]) -> Tensor {
-        let logits = self.logits(&self.at(hidden, selected));
+        self.sum_of_losses(&self.logits(&self.at(hidden, selected)), labels)
+    }
+
+    /// The same, of states `[N, hidden_size]` that another head made, with its bias `[vocab_size]`.
+    pub fn decoded_loss(&self, x: &Tensor, bias: &Tensor, labels: &[u16]) -> Tensor {
+        self.sum_of_losses(&self.decode(x, bias), labels)
+    }
+
+    fn sum_of_losses(&self, logits: &Tensor, labels: &[u16]) -> Tensor {
         match self.encoder.kernels() {
-            Some(kernels) => kernels.cross_entropy(&logits, labels).unwrap_or_else(|error| panic!("{error}")),
+            Some(kernels) => kernels.cross_entropy(logits, labels).unwrap_or_else(|error| panic!("{error}")),
             None => {
                 let labels: Vec<i32> = labels.iter().map(|&id| i32::from(id)).collect();
                 let labels = upload(&labels, self.encoder.device()).to_kind(Kind::Int64);

@@ -1,5 +1,5 @@
-//! A masked-LM head that starts fresh trains alone at first: nothing else changes by a bit, and stopped runs, parts of steps and
-//! several processes stay equal.
+//! A masked-LM head that starts fresh trains alone at first: nothing else changes by a bit, and stopped runs, parts
+//! of steps and several processes stay equal.
 mod support;
 
 use std::{collections::BTreeMap, fs, process::Stdio};
@@ -50,6 +50,13 @@ fn values(place: &Place, run: &str, key: &str) -> Vec<Value> {
     let lines = place.metrics(run);
     let steps = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
     steps.filter(|line| line.get("learning_rate").is_some()).map(|line| line[key].clone()).collect()
+}
+
+#[test]
+fn an_estimate_of_a_head_alone_needs_no_pairs() {
+    let place = place();
+    let stage = ["--set", "stage.0.neighbor=true", "--set", "stage.0.steps=20", "--dry-run"];
+    assert!(run(&place, "estimate", &stage).contains("expect    "));
 }
 
 #[test]

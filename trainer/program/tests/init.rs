@@ -148,6 +148,13 @@ fn checkpoints_say_how_long_their_training_sequences_were() {
     let output = place.run(&["--recipe", "bert-raw", "--init", "start", "--run", "raw"]);
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     assert_eq!(length("raw"), Value::Null);
+    // A model that was trained on longer sequences before knows them.
+    let path = place.path("start/config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["trained_sequence_length"] = 48.into();
+    fs::write(&path, config.to_string()).unwrap();
+    assert_eq!(from_start(&place, &["--run", "again"]).0, 0);
+    assert_eq!(length("again"), json!(48));
 }
 
 #[test]

@@ -105,7 +105,18 @@ fn weights_of_objectives_resume_and_are_not_exported() {
     };
     assert!(of(&cut) == of(&whole));
     // All of them have learned.
-    assert!(whole.iter().all(|(_, tensor)| tensor.std(false).double_value(&[]) > 0.0));
+    let first = place
+        .command(&["--recipe", "tiny.toml", "--run", "first"])
+        .args(WHOLE_NEIGHBOR)
+        .args(span)
+        .args(["--set", "stage.0.steps=1", "--set", "stage.1.steps=1", "--set", "optimizer.learning_rate=1e-30"])
+        .output()
+        .unwrap();
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let fresh = of(&tensors("first", "objectives.safetensors"));
+    let moved =
+        |(name, values): (&String, &Vec<f32>)| values.iter().zip(&fresh[name]).any(|(a, b)| (a - b).abs() > 1e-6);
+    assert!(of(&whole).iter().all(moved));
     assert!(!tensors("whole", "model.safetensors").iter().any(|(name, _)| is_of_objective(name)));
 }
 

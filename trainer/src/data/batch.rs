@@ -60,7 +60,8 @@ pub struct PairBatch {
     pub lengths: Vec<usize>,
     /// For each pair, which sequences its anchor, neighbor and negative are.
     pub pairs: Vec<[usize; 3]>,
-    /// For each pair, the pairs of its group whose neighbors are further negatives of its anchor. Empty if groups are single pairs.
+    /// For each pair, the pairs of its group whose neighbors are further negatives of its anchor. Empty if groups are
+    /// single pairs.
     pub further_negatives: Vec<Vec<usize>>,
     /// Pairs of a group: a group is never split.
     group: usize,
@@ -140,12 +141,13 @@ impl PairBatch {
         Self { input_ids, lengths, pairs, further_negatives: Vec::new(), group: 1, special, after }
     }
 
-    /// Cuts the pairs into groups of this size, in their order. Within a group, neighbors of other pairs become negatives of an anchor unless
-    /// a row of the batch says that they are related.
-    fn grouped(self, group: usize, known: &KnownNeighbors<'_>) -> Self {
+    /// Cuts the pairs into groups of this size, in their order. Within a group, neighbors of other pairs become
+    /// negatives of an anchor unless a row of the batch says that they are related.
+    fn grouped(self, group: usize, rows: &PairBlock) -> Self {
         if group == 1 {
             return self;
         }
+        let known = KnownNeighbors::of(rows);
         let many = self.pairs.len();
         let group_of = |pair: usize| pair / group * group..(pair / group * group + group).min(many);
         let further_negatives = (0..many).map(|pair| known.unrelated(pair, group_of(pair))).collect();
@@ -157,7 +159,8 @@ impl PairBatch {
         self.pairs.len().div_ceil(self.group)
     }
 
-    /// The groups of `share`, cut into what goes through the model at once: at most `tokens` (0: any number; a larger group goes by itself).
+    /// The groups of `share`, cut into what goes through the model at once: at most `tokens` (0: any number; a larger
+    /// group goes alone).
     pub fn parts(&self, share: impl Iterator<Item = usize>, tokens: usize) -> Vec<Self> {
         let starts = starts(&self.lengths);
         let pairs_of = |group: usize| group * self.group..((group + 1) * self.group).min(self.pairs.len());
@@ -279,7 +282,8 @@ pub fn segment_batches(
 pub struct PairPlan {
     /// The most pairs of a batch.
     pub pairs: usize,
-    /// Pairs whose neighbors are negatives of one another's anchors; 1 for none. The last group of a batch may be smaller.
+    /// Pairs whose neighbors are negatives of one another's anchors; 1 for none. The last group of a batch may be
+    /// smaller.
     pub group: usize,
     /// Row groups that are shuffled together.
     pub mix: usize,
@@ -299,8 +303,7 @@ pub fn pair_batches(shards: &Arc<Shards>, plan: PairPlan, from: Position) -> Res
         let mut pairs = PairBlock::default();
         cursor.take(StepSize::Sequences(plan.pairs), |block, row| pairs.push(block.get(row)))?;
         let sides: Vec<&[u16]> = pairs.sides().map(|side| side.input_ids).collect();
-        let known = KnownNeighbors::of(&pairs);
-        Ok(PairBatch::of(&sides, special, cursor.position()).grouped(plan.group, &known))
+        Ok(PairBatch::of(&sides, special, cursor.position()).grouped(plan.group, &pairs))
     }))
 }
 

@@ -9,7 +9,7 @@ use schemas::{Draws, PhraseId, Segment, SegmentName};
 use super::{
     batch::{MaskedBatch, PairBatch, Texts},
     order::Position,
-    pairs::{PairBlock, PairSide},
+    pairs::{KnownNeighbors, PairBlock, PairSide, Related},
     retrieval::Retrieval,
     shards::{Chunk, DataError, HeldOutSegment, SegmentBlock, Shards},
 };
@@ -34,14 +34,15 @@ pub struct MaskedSet {
     pub mode: MaskMode,
     /// Batches: the lengths of the sequences, and the input.
     pub batches: Vec<(Vec<usize>, MaskedBatch)>,
-    /// For each batch, how frequent the pool phrase is that each selected token was taken with; `None` if it was not taken with one.
+    /// For each batch, how frequent the pool phrase is that each selected token was taken with; `None` if it was not
+    /// taken with one.
     pub frequencies: Vec<Vec<Option<Frequency>>>,
 }
 
 /// How often a pool phrase occurs in the shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frequency {
-    /// Less often than the median of the phrases that were masked.
+    /// Less often than the median over the tokens that were masked with a phrase.
     Rare,
     /// As often, or more often.
     Frequent,
@@ -75,7 +76,7 @@ impl HeldOut {
         }
         let masking = Masking::new(MaskingOptions::default(), shards.vocabulary().clone(), body.pool.lowest_score);
         let key = MaskKey { seed: body.seed, epoch: MaskKey::FIXED };
-        let counts = shards.phrase_counts()?;
+        let counts = if block.len() > 0 { shards.phrase_counts()? } else { Vec::new() };
         let mut rows: Vec<Segment<'_>> = (0..block.len()).map(|row| block.get(row)).collect();
         rows.sort_by_key(|s| (std::cmp::Reverse(s.input_ids.len()), s.document, s.segment));
         let rows: Vec<Texts<'_>> = rows.into_iter().map(Texts::one).collect();
@@ -163,11 +164,22 @@ impl HeldOutPairs {
                 }
             })?;
         }
+        // Neighbors of the anchors, wherever they are.
+        let anchors = Related::of(measured.sides().step_by(3));
+        let mut known = PairBlock::default();
+        for &chunk in shards.pair_chunks() {
+            shards.each_pair(chunk, |_, sides, _| {
+                let sides = sides.map(PairSide::of);
+                if sides[..2].iter().any(|side| anchors.contains(*side)) {
+                    known.push(sides);
+                }
+            })?;
+        }
         let sides: Vec<&[u16]> = measured.sides().map(|side| side.input_ids).collect();
         let special = shards.vocabulary().special;
         let batch = |sides: &[&[u16]]| PairBatch::of(sides, special, Position::default());
         let batches = sides.chunks(3 * pairs.max(1)).map(batch).collect();
-        Ok(Self { batches, retrieval: Retrieval::of(&measured, shards.vocabulary()) })
+        Ok(Self { batches, retrieval: Retrieval::of(&measured, &KnownNeighbors::of(&known), shards.vocabulary()) })
     }
 
     /// Number of pairs.

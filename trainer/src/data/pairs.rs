@@ -111,16 +111,15 @@ impl<'a> KnownNeighbors<'a> {
         Self { block, associated }
     }
 
-    /// The anchor of a row and the products that a row associates with it.
-    pub(super) fn related(&self, row: usize) -> Related<'a> {
-        let [anchor, ..] = self.block.get(row);
+    /// A product and those that a row associates with it.
+    pub(super) fn related(&self, anchor: PairSide<'a>) -> Related<'a> {
         let associated = anchor.keys().into_iter().filter_map(|key| self.associated.get(&key)).flatten();
-        Related { keys: associated.copied().chain([anchor]).flat_map(PairSide::keys).collect() }
+        Related::of(associated.copied().chain([anchor]))
     }
 
     /// The rows of `candidates` whose neighbor may be a negative of the anchor of `row`, since it is not related to it.
     pub(super) fn unrelated(&self, row: usize, candidates: Range<usize>) -> Vec<usize> {
-        let related = self.related(row);
+        let related = self.related(self.block.get(row)[0]);
         candidates.filter(|&other| !related.contains(self.block.get(other)[1])).collect()
     }
 }
@@ -131,7 +130,11 @@ pub(super) struct Related<'a> {
     keys: HashSet<Key<'a>>,
 }
 
-impl Related<'_> {
+impl<'a> Related<'a> {
+    pub(super) fn of(sides: impl Iterator<Item = PairSide<'a>>) -> Self {
+        Self { keys: sides.flat_map(PairSide::keys).collect() }
+    }
+
     pub(super) fn contains(&self, side: PairSide<'_>) -> bool {
         side.keys().iter().any(|key| self.keys.contains(key))
     }
@@ -169,7 +172,7 @@ mod tests {
             [("G", 7, 7), ("F", 6, 6), other],
             // The tokens of B under another id.
             [("H", 8, 8), ("I", 9, 2), other],
-            // A as the negative says that it is no neighbor of J.
+            // A as the negative says that it is not a neighbor of J.
             [("J", 10, 10), ("K", 11, 11), ("A", 1, 1)],
         ];
         let block = block(&rows);

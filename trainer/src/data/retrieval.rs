@@ -44,8 +44,9 @@ pub struct Ranks {
 const MOST: usize = 1024;
 
 impl Retrieval {
-    /// Of the first [`MOST`] pairs.
-    pub(super) fn of(pairs: &PairBlock, vocabulary: &Vocabulary) -> Self {
+    /// Of the first [`MOST`] pairs. `known` are rows with neighbors of their anchors, which do not count as wrong
+    /// answers.
+    pub(super) fn of(pairs: &PairBlock, known: &KnownNeighbors<'_>, vocabulary: &Vocabulary) -> Self {
         let sides: Vec<_> = pairs.sides().take(3 * MOST).collect();
         let mut candidates: Vec<usize> = Vec::new();
         let mut of_tokens: HashMap<&[u16], usize> = HashMap::new();
@@ -55,9 +56,8 @@ impl Retrieval {
                 candidates.len() - 1
             });
         }
-        let known = KnownNeighbors::of(pairs);
         let query = |pair: usize| {
-            let related = known.related(pair);
+            let related = known.related(sides[3 * pair]);
             let neighbor = of_tokens[sides[3 * pair + 1].input_ids];
             let is_left_out =
                 |candidate: &usize| *candidate != neighbor && related.contains(sides[candidates[*candidate]]);
@@ -203,17 +203,15 @@ mod tests {
         let products = [("A", [5]), ("B", [6]), ("C", [7]), ("D", [8]), ("E", [9])];
         let mut pairs = PairBlock::default();
         // B and C are neighbors of A, whose second pair has A's own tokens as the negative.
-        for row in [[0, 1, 3], [0, 2, 0], [3, 4, 1]] {
-            let side = |at: usize| {
-                PairSide::of(PairProduct {
-                    product: products[at].0,
-                    text_id: TextId::new(at as u64),
-                    input_ids: &products[at].1,
-                })
-            };
-            pairs.push(row.map(side));
-        }
-        let retrieval = Retrieval::of(&pairs, &small(12));
+        let side = |at: usize| {
+            PairSide::of(PairProduct {
+                product: products[at].0,
+                text_id: TextId::new(at as u64),
+                input_ids: &products[at].1,
+            })
+        };
+        [[0, 1, 3], [0, 2, 0], [3, 4, 1]].into_iter().for_each(|row| pairs.push(row.map(side)));
+        let retrieval = Retrieval::of(&pairs, &KnownNeighbors::of(&pairs), &small(12));
         assert_eq!(retrieval.anchors(), [0, 3, 6]);
         // B, D, C, A and E, each once.
         assert_eq!(retrieval.candidates(), [1, 2, 4, 5, 7]);
@@ -225,5 +223,11 @@ mod tests {
         // Ranks 1, 3 and 2.5.
         assert!((found.mrr - (1.0 + 1.0 / 3.0 + 0.4) / 3.0).abs() < 1e-12);
         assert_eq!((found.recall_at_1, found.recall_at_10), (1.0 / 3.0, 1.0));
+        // A row that is not measured tells that E is a neighbor of A, too.
+        let mut known = PairBlock::default();
+        (0..3).for_each(|row| known.push(pairs.get(row)));
+        known.push([4, 0, 3].map(side));
+        let retrieval = Retrieval::of(&pairs, &KnownNeighbors::of(&known), &small(12));
+        assert_eq!(retrieval.queries[0].left_out, HashSet::from([2, 3, 4]));
     }
 }

@@ -176,14 +176,14 @@ impl Shards {
     /// # Errors
     /// When there is no manifest or one of another format, or a file is not what the manifest says.
     pub fn open(folder: &Path, held_out: f64, progress: impl Fn(u64)) -> Result<Self, DataError> {
-        Self::open_some(folder, held_out, RelationRatios::default(), progress)
+        Self::open_with_relations(folder, held_out, RelationRatios::default(), progress)
     }
 
-    /// As [`Shards::open`], with some of the pairs.
+    /// As [`Shards::open`], with these ratios of the pairs of each relation to train on.
     ///
     /// # Errors
     /// As [`Shards::open`].
-    pub fn open_some(
+    pub fn open_with_relations(
         folder: &Path,
         held_out: f64,
         relations: RelationRatios,
@@ -224,17 +224,16 @@ impl Shards {
                         let rows = rows?;
                         for row in 0..rows.len() {
                             let pair = shards.pair(&path, &rows, row)?;
-                            if !shards.is_used(&pair) {
-                                number += 1;
-                                continue;
-                            }
                             if shards.is_held_out(pair.anchor.text_id) {
                                 shards.held_out_pairs.push((chunk, number));
+                            }
+                            number += 1;
+                            if !shards.is_used(&pair) {
+                                continue;
                             }
                             let is_trained = shards.is_trained(&pair);
                             let count = &mut shards.pair_split;
                             *(if is_trained { &mut count.trained } else { &mut count.held_out }) += 1;
-                            number += 1;
                         }
                     }
                 }

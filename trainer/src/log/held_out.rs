@@ -16,8 +16,8 @@ pub struct HeldOutRecord {
     pub held_out_pairs: Option<MeasuredPairs>,
 }
 
-/// How far held-out products are from their neighbors, with the distance of the recipe (eqs. 8-11), also where it trains on no
-/// pairs.
+/// How far held-out products are from their neighbors, with the distance of the recipe (eqs. 8-11), also where it
+/// trains on no pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredPairs {
     /// Mean of eq. 12, unweighted. `null` in a file where it is not finite.
@@ -31,8 +31,8 @@ pub struct MeasuredPairs {
     pub far: f64,
     /// The ratio of pairs whose neighbor is nearer than the negative.
     pub nearer: f64,
-    /// The part of the variance of the anchors' hidden states that lies within titles; where it falls, the tokens of a title
-    /// become alike.
+    /// The part of the variance of the anchors' hidden states that lies within titles; where it falls, the tokens of
+    /// a title become alike.
     #[serde(deserialize_with = "or_not_finite")]
     pub within: f64,
     /// Pairs that were measured.
@@ -63,11 +63,12 @@ pub struct Measured {
     /// Mean cross entropy, in nats. `null` in a file where it is not finite.
     #[serde(deserialize_with = "or_not_finite")]
     pub loss: f64,
-    /// The share of tokens that are predicted right.
+    /// The part of the tokens that is predicted right.
     pub accuracy: f64,
     /// Tokens that were masked.
     pub tokens: u64,
-    /// The share of words, or of phrases, of which every token is predicted right. Words that top up phrases do not count.
+    /// The part of the words, or of the phrases, of which every token is predicted right. Words that top up phrases
+    /// do not count.
     #[serde(default)]
     pub whole: f64,
     /// Words, or phrases, that were masked.
@@ -169,7 +170,8 @@ pub fn describe_pairs(pairs: &MeasuredPairs) -> String {
     )
 }
 
-/// `neighbors found MRR 0.412 (word overlap 0.398, tf-idf 0.455), among the first 10 of 512 products 61.3% (55.0%, 66.1%)`.
+/// `neighbors found MRR 0.412 (word overlap 0.398, tf-idf 0.455), among the first 10 of 512 products 61.3% (55.0%,
+/// 66.1%)`.
 pub fn describe_retrieval(retrieval: &MeasuredRetrieval) -> String {
     let MeasuredRetrieval { model, word_overlap, tf_idf, candidates } = retrieval;
     let [found, by_words, by_tf_idf] = [model, word_overlap, tf_idf].map(|ranks| 100.0 * ranks.recall_at_10);

@@ -69,7 +69,8 @@ pub struct StepRecord {
     pub eta_phrase: Option<f64>,
     /// Step size.
     pub learning_rate: f64,
-    /// 2-norm of the gradient of the weights that are trained, before clipping. `null` in the file where it is not finite.
+    /// 2-norm of the gradient of the weights that are trained, before clipping. `null` in the file where it is not
+    /// finite.
     #[serde(deserialize_with = "or_not_finite")]
     pub gradient_norm: f64,
     /// That of the masked-LM loss alone, in a step with both.

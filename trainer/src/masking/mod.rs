@@ -102,7 +102,8 @@ pub struct MaskingOptions {
     pub span_p: f64,
     /// The longest span, in words.
     pub span_words: u32,
-    /// Whether scheme `span` also has SpanBERT's span boundary objective, whose loss is added to that of the masked-LM head.
+    /// Whether scheme `span` also has SpanBERT's span boundary objective, whose loss is added to that of the
+    /// masked-LM head.
     pub span_boundary: bool,
 }
 
@@ -231,8 +232,8 @@ impl Masking {
         self.mask_texts(mode, segment, None, key)
     }
 
-    /// The same of a segment that is cut into two texts, the second from token `cut` on, which starts a word and is inside of no
-    /// phrase. No span goes on behind the cut.
+    /// The same of a segment that is cut into two texts, the second from token `cut` on, which starts a word and is
+    /// inside of no phrase. No span continues after the cut.
     pub fn mask_texts(&self, mode: MaskMode, segment: &Segment<'_>, cut: Option<usize>, key: MaskKey) -> Masks {
         let mut draws = Draws::new(key.seed, mode.purpose(), &key.id_of(segment));
         let mut selection = Selection::new(segment.input_ids, &self.vocabulary, self.options.budget);

@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 use super::{Plan, RECIPE, RunError};
 use crate::{
     differences::{Difference, differences},
+    init::Head,
     recipe::Recipe,
     schedule::Schedule,
     state::{Identity, TrainerState},
@@ -63,7 +64,12 @@ impl Plan {
     fn differences(&self, found: &Identity, recipe: impl FnOnce() -> String) -> Vec<Difference> {
         let mut differences = Vec::new();
         if found.recipe_blake3 != self.identity.recipe_blake3 {
-            differences.extend(recipe_differences(&recipe(), &self.recipe_text).into_iter().filter(decides));
+            // A head that was loaded has no steps of its own.
+            let has_effect = |d: &Difference| {
+                self.start.head == Head::Fresh || d.key.strip_prefix(RECIPE_KEY) != Some(FRESH_HEAD_STEPS)
+            };
+            let found = recipe_differences(&recipe(), &self.recipe_text).into_iter();
+            differences.extend(found.filter(decides).filter(has_effect));
         }
         let shards = |of: &Identity| format!("manifest {}…", brief_hash(&of.shards_blake3));
         let init = |of: &Identity| {
@@ -100,16 +106,41 @@ fn is_length(difference: &Difference) -> bool {
 
 /// What stands before a key of the recipe in a difference.
 const RECIPE_KEY: &str = "recipe, ";
+const FRESH_HEAD_STEPS: &str = "fresh_head_steps";
 
 /// Values of recipes that differ.
 fn recipe_differences(before: &str, now: &str) -> Vec<Difference> {
     let [before, now] = [before, now].map(|text| {
         // With today's names and defaults, if it is still a recipe.
-        let text = toml::from_str::<Recipe>(text).map_or_else(|_| text.to_owned(), |recipe| recipe.to_toml());
+        let text = toml::from_str::<Recipe>(text).map_or_else(
+            |_| text.to_owned(),
+            |mut recipe| {
+                // A run whose recipe lacks the key trains all weights from its first step.
+                if !text.contains(FRESH_HEAD_STEPS) {
+                    recipe.fresh_head_steps = 0;
+                }
+                recipe.to_toml()
+            },
+        );
         let mut table: toml::Table = toml::from_str(&text).unwrap_or_default();
         table.remove("summary");
         serde_json::to_value(table).unwrap_or_default()
     });
     let all = differences(&before, &now).into_iter();
     all.map(|difference| Difference { key: format!("{RECIPE_KEY}{}", difference.key), ..difference }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_without_steps_of_a_fresh_head_trained_everything_from_the_start() {
+        let now = Recipe::load("bert", &[]).unwrap().to_toml();
+        let before = now.replacen("fresh_head_steps = 100\n", "", 1);
+        assert_ne!(before, now);
+        let found: Vec<String> = recipe_differences(&before, &now).iter().map(ToString::to_string).collect();
+        assert!(found.len() == 1 && found[0].starts_with("recipe, fresh_head_steps"), "{found:?}");
+        assert_eq!(recipe_differences(&now, &now), []);
+    }
 }

@@ -97,7 +97,7 @@ impl Plan {
         let talk = request.talk == Talk::Text && request.ranks.is_main() && io::stderr().is_terminal();
         let init = request.init.as_deref().map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
         let (folder, data) = (request.out.join("shards"), recipe.data);
-        let shards = Arc::new(Shards::open_some(&folder, data.held_out, data.relations, progress)?);
+        let shards = Arc::new(Shards::open_with_relations(&folder, data.held_out, data.relations, progress)?);
         for stage in &recipe.stage {
             shards.require_segments(&stage.corpora)?;
             if stage.neighbor {

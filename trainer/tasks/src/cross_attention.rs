@@ -1,7 +1,8 @@
 //! `trainer attention`: how the tokens of two products' titles attend to each other (the paper's Figure 8).
 //!
-//! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where w_i and o_j are the last hidden states of
-//! each title by itself. Neighbor Product Reconstruction rebuilds w_i from the o_j by just these shares.
+//! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where w_i and o_j are the
+//! last hidden states of each title by itself. Neighbor Product Reconstruction rebuilds w_i from the o_j by just
+//! these shares.
 use std::{fmt::Write as _, fs, path::Path};
 
 use tch::{Device, Kind, Tensor};

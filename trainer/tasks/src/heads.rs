@@ -276,7 +276,8 @@ impl Batch {
         }
     }
 
-    /// The mean hidden state of each sequence, `[sequences, hidden_size]` in float32, of those of the row, `[T, hidden_size]`.
+    /// The mean hidden state of each sequence, `[sequences, hidden_size]` in float32, of those of the row, `[T,
+    /// hidden_size]`.
     fn means(&self, hidden: &Tensor) -> Tensor {
         let device = hidden.device();
         let of: Vec<u32> = (0..).zip(&self.lengths).flat_map(|(sequence, &length)| vec![sequence; length]).collect();

@@ -76,8 +76,8 @@ pub struct Options {
     /// asc, pc: what the head reads
     #[cfg_attr(feature = "clap", arg(long, value_enum, default_value_t = Self::default().pooling))]
     pub pooling: Pooling,
-    /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves the states that
-    /// it reads, so models compare better if all of them start with a fresh one
+    /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves
+    /// the states that it reads, so models compare better if all of them start with a fresh one
     #[cfg_attr(feature = "clap", arg(long))]
     pub fresh_pooler: bool,
     /// AdamW's decay of weights; biases and layer norms have none
