@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Repeats the runs of docs/results/claims.md: shards, the common start, all arms and replicates.
+#
+#     docs/results/proof/run.sh REAL BERT WORK [JOBS]
+#
+# REAL: folder with amazon/, more-reviews/, baskets/ and vocab/. BERT: the start model's folder.
+# WORK: folder of everything that is written. JOBS: runs at once, one thread each (default 1).
+# Finished parts are kept and stopped runs resume, so the command can be repeated.
+set -euo pipefail
+real=$(realpath "$1") bert=$(realpath "$2") jobs=${4:-1}
+here=$(realpath "$(dirname "$0")")
+bin=${BIN:-$(realpath "$here/../../../target/release")}
+mkdir -p "$3/corpus" "$3/runs" && cd "$3"
+
+# Text of all dumps; one user of Beauty per line becomes rows of ratings, a day apart.
+ln -sfn "$real/amazon" corpus/amazon
+ln -sfn "$real/more-reviews" corpus/more-reviews
+[ -e corpus/ratings.csv ] || {
+    zcat "$real/baskets/beauty_sequences.txt.gz" | awk '{
+        for (i = 2; i <= NF; i++) printf "%s,%s,5.0,%d\n", $1, $i, 1300000000 + (i - 2) * 86400
+    }' >corpus/ratings.partial && mv corpus/ratings.partial corpus/ratings.csv
+}
+"$bin/pipeline" run --corpus corpus --out data --association-source both \
+    --tokenizer "$real/vocab/bert-base-uncased-vocab.txt"
+
+pretrain() { # NAME INIT OPTIONS...
+    local run=runs/$1 init=$2
+    shift 2
+    "$bin/trainer" pretrain --out data --run "$run" --init "$init" --threads 1 "$@" >"$run.log" 2>&1 ||
+        { echo "$run failed: $(tail -n 3 "$run.log")" >&2 && return 1; }
+    echo "$run  $(tail -n 1 "$run.log")"
+}
+
+arm() { # NAME REPLICATE
+    local set=(seed="$2" dropout=0 data.held_out=0.05 optimizer.tokens=4096 optimizer.learning_rate=5e-4
+        optimizer.warmup=0.05 measure.every=200 measure.segments=512 measure.pairs=512 checkpoint.every=200
+        checkpoint.keep=1)
+    local recipe=$1
+    case $1 in
+    mixed) recipe=e-bert-ahm && set+=(scheme=mixed switch.alpha0="$(mean_alpha)") ;;
+    esac
+    case $1 in
+    e-bert | e-bert-products) set+=(stage.0.steps=1100 stage.1.steps=1100) ;;
+    *) set+=(stage.0.steps=2200) ;;
+    esac
+    pretrain "$1-$2" runs/start/model --recipe "$recipe" "${set[@]/#/--set=}"
+}
+
+mean_alpha() { # of all steps of the three adaptive runs
+    jq -s '[.[].alpha | numbers] | add / length * 1000 | round / 1000' runs/e-bert-ahm-[123]/metrics.jsonl
+}
+
+export bin && export -f pretrain arm mean_alpha
+pretrain start "$bert" --recipe "$here/start.toml"
+each() { # arms of the arguments, three replicates, JOBS at once
+    printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
+}
+each e-bert-ahm e-bert e-bert-products bert
+each mixed e-bert-dp bert-np spanbert
