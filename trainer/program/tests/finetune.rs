@@ -223,7 +223,7 @@ fn a_model_is_that_of_its_scores() {
         fs::write(place.path("grid.toml"), text).unwrap();
         let output = place.run(&["report", "grid.toml", "--threads", "1", "--device", "cpu"]);
         assert!(output.status.success(), "{}", text_of(&output));
-        fs::read(place.path("out/cells/a/asc/seed-0/model/model.safetensors")).ok()
+        fs::read(place.path("out/cells/a/asc/seed-0-limit-8/model/model.safetensors")).ok()
     };
     let first = report(true, 1);
     assert!(first.is_some() && report(false, 1) == first, "a model that is right stays");

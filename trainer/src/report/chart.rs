@@ -122,7 +122,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// Round numbers from at most `low` to at least `high`, some five of them.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
+pub fn ticks(low: f64, high: f64) -> Vec<f64> {
     let span = if high > low { high - low } else { high.abs().max(1.0) };
     let rough = span / 4.0;
     let power = 10f64.powf(rough.log10().floor());
@@ -132,7 +132,7 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
 }
 
 /// A number of an axis.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
         "0".to_owned()

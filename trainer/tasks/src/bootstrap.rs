@@ -1,12 +1,13 @@
-//! How sure a difference between two models is: the paired bootstrap (Efron and Tibshirani 1993; Koehn 2004).
+//! How sure a difference between models is: a paired bootstrap with two levels (Efron and Tibshirani 1993; Koehn 2004).
 //!
-//! Documents of the test part are drawn with replacement, as many as there are; both models are scored on what was drawn, each as the
-//! mean over its seeds; and so on ten thousand times. Draws are keyed by the number of the resample: every pair of models sees
-//! the same resamples.
-use std::{
-    collections::{BTreeMap, HashMap},
-    thread,
-};
+//! A resample draws replicates of post-training with replacement, and then documents of the test part. All models see the same
+//! draws: models with equally many replicates are paired by their number, and all are paired by document. A model's score is the
+//! mean over its replicates, and within a replicate over its cells (fine-tuning seeds and splits).
+//!
+//! Of n replicates, n - 1 are drawn: the variance of their mean is then that of the mean of n replicates without bias (Rao and
+//! Wu 1988). Drawing n of three would give two thirds of it. A single replicate has no variance that could be seen, so an interval
+//! without replicates holds for these models only.
+use std::{collections::BTreeMap, thread};
 
 use schemas::Draws;
 
@@ -28,102 +29,219 @@ pub struct Difference {
     pub low: f64,
     /// Of 95% of resamples, the highest.
     pub high: f64,
-    /// Twice the smaller share of resamples in which the difference is not above, or not below, 0: small where the sign is sure.
+    /// Twice the smaller part of resamples in which the difference is not above, or not below, 0: small where the sign is sure.
     pub p: f64,
 }
 
 /// Two models were not tested on the same examples.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the models were tested on different examples: `{id}` is not in all of their predictions\nhint: compare fine-tunings of the same data, split seed and limits"
+    "the models were tested on different examples: `{id}` is not in all of their predictions\nhint: compare fine-tunings of the same data, split seeds and limits"
 )]
 pub struct NotPaired {
     id: String,
 }
 
-/// Compares a model with another one, each by its predictions with one or more seeds: for each score, in the order of [`Task::score_names`].
-///
-/// # Errors
-/// When they were not tested on the same examples.
-pub fn compare(
-    task: Task,
-    model: &[Vec<Judged>],
-    other: &[Vec<Judged>],
-    resamples: usize,
-) -> Result<Vec<Difference>, NotPaired> {
-    let mut scorer = Scorer::new(task);
-    let mut documents: BTreeMap<&str, usize> = BTreeMap::new();
-    for judged in model.iter().chain(other).flatten() {
-        let next = documents.len();
-        documents.entry(&judged.document).or_insert(next);
-    }
-    paired(model.iter().chain(other))?;
-    // For each model, each of its seeds, and each document: sums.
-    let sides: [Vec<Vec<Sums>>; 2] = [model, other].map(|seeds| {
-        let sums = seeds.iter().map(|predictions| {
-            let mut of: Vec<HashMap<u32, f64>> = vec![HashMap::new(); documents.len()];
-            for judged in predictions {
-                let document = documents[judged.document.as_str()];
+/// The predictions of one post-trained model: for each split seed, those of each fine-tuning seed.
+pub type Replicate = Vec<Vec<Vec<Judged>>>;
+
+/// Sums of one fine-tuning: of each document that it was tested on.
+type CellSums = Vec<(u32, Sums)>;
+
+/// How the sums of documents become scores.
+type ScoresOf = Box<dyn Fn(&[f64]) -> Vec<f64> + Send + Sync>;
+
+/// The results of models on one test, as sums that scores are made of.
+pub struct Panel {
+    /// Documents, over all splits.
+    documents: usize,
+    /// Length of the sums.
+    slots: usize,
+    scores: ScoresOf,
+    /// For each model, its replicates; for each of them, its cells.
+    models: Vec<Vec<Vec<CellSums>>>,
+}
+
+impl Panel {
+    /// Of the predictions of models for a task: for each model, its replicates.
+    ///
+    /// # Errors
+    /// When the models were not tested on the same examples.
+    pub fn of_task(task: Task, models: &[Vec<Replicate>]) -> Result<Self, NotPaired> {
+        let splits = models.iter().flatten().map(Vec::len).max().unwrap_or(0);
+        for split in 0..splits {
+            paired(models.iter().flatten().filter_map(|replicate| replicate.get(split)).flatten())?;
+        }
+        let mut scorer = Scorer::new(task);
+        let mut documents: BTreeMap<String, u32> = BTreeMap::new();
+        let mut sums_of = |judged: &Vec<Judged>| -> CellSums {
+            let mut of: BTreeMap<u32, BTreeMap<u32, f64>> = BTreeMap::new();
+            for judged in judged {
+                let next = documents.len() as u32;
+                let document = *documents.entry(judged.document.clone()).or_insert(next);
                 for (slot, value) in scorer.sums(&judged.prediction, &judged.gold).0 {
-                    *of[document].entry(slot).or_default() += value;
+                    *of.entry(document).or_default().entry(slot).or_default() += value;
                 }
             }
-            of.into_iter()
-                .map(|sums| {
-                    let mut sums: Vec<(u32, f64)> = sums.into_iter().collect();
-                    sums.sort_unstable_by_key(|(slot, _)| *slot);
-                    Sums(sums)
-                })
-                .collect()
-        });
-        sums.collect()
-    });
-    let scorer = &scorer;
-    // The difference of every score, where each document stands for so many.
-    let difference = |times: &[u32]| -> Vec<f64> {
-        let mean = |seeds: &[Vec<Sums>]| {
-            let mut mean = vec![0.0; task.score_names().len()];
-            for documents in seeds {
-                let mut sums = vec![0.0; scorer.slots()];
-                for (document, &times) in documents.iter().zip(times).filter(|(_, times)| **times > 0) {
-                    document.0.iter().for_each(|(slot, value)| sums[*slot as usize] += f64::from(times) * value);
+            of.into_iter().map(|(document, sums)| (document, Sums(sums.into_iter().collect()))).collect()
+        };
+        let models: Vec<Vec<Vec<CellSums>>> = models
+            .iter()
+            .map(|replicates| {
+                replicates.iter().map(|splits| splits.iter().flatten().map(&mut sums_of).collect()).collect()
+            })
+            .collect();
+        let (documents, slots) = (documents.len(), scorer.slots());
+        Ok(Self { documents, slots, scores: Box::new(move |sums| scorer.scores(sums)), models })
+    }
+
+    /// Of sums that are there: for each model, its replicates. Each has the sums of all documents, by their number.
+    pub fn of_sums(models: Vec<Vec<Vec<Sums>>>, scores: impl Fn(&[f64]) -> Vec<f64> + Send + Sync + 'static) -> Self {
+        let each = || models.iter().flatten();
+        let documents = each().map(Vec::len).max().unwrap_or(0);
+        let slots = each().flatten().flat_map(|sums| &sums.0).map(|(slot, _)| *slot as usize + 1).max().unwrap_or(0);
+        let cell = |documents: Vec<Sums>| -> CellSums { (0..).zip(documents).collect() };
+        let models = models
+            .into_iter()
+            .map(|replicates| replicates.into_iter().map(|documents| vec![cell(documents)]).collect())
+            .collect();
+        Self { documents, slots, scores: Box::new(scores), models }
+    }
+
+    /// The scores of a replicate in which each document counts so often: the mean over its cells.
+    fn replicate(&self, cells: &[CellSums], times: &[u32]) -> Vec<f64> {
+        let mut mean: Vec<f64> = Vec::new();
+        let mut sums = vec![0.0; self.slots];
+        for cell in cells {
+            sums.fill(0.0);
+            for (document, of) in cell {
+                let times = f64::from(times[*document as usize]);
+                if times > 0.0 {
+                    of.0.iter().for_each(|(slot, value)| sums[*slot as usize] += times * value);
                 }
-                for (mean, score) in mean.iter_mut().zip(scorer.scores(&sums)) {
-                    *mean += score / seeds.len() as f64;
-                }
+            }
+            let scores = (self.scores)(&sums);
+            mean.resize(scores.len(), 0.0);
+            mean.iter_mut().zip(scores).for_each(|(mean, score)| *mean += score / cells.len() as f64);
+        }
+        mean
+    }
+
+    /// The scores of a model, in each replicate.
+    pub fn replicates(&self, model: usize) -> Vec<Vec<f64>> {
+        let once = vec![1; self.documents];
+        self.models[model].iter().map(|cells| self.replicate(cells, &once)).collect()
+    }
+
+    /// The scores of a model's first replicate in each of its cells.
+    pub fn cells(&self, model: usize) -> Vec<Vec<f64>> {
+        let once = vec![1; self.documents];
+        let first = self.models[model].first().map_or(&[][..], Vec::as_slice);
+        first.iter().map(|cell| self.replicate(std::slice::from_ref(cell), &once)).collect()
+    }
+
+    /// How many documents there are.
+    pub fn documents(&self) -> usize {
+        self.documents
+    }
+
+    /// The scores of all models in a resample: none of a model without results.
+    fn resample(&self, number: usize) -> Vec<Vec<f64>> {
+        let mut draws = Draws::new(0, "bootstrap", &number.to_le_bytes());
+        let mut times = vec![0; self.documents];
+        (0..self.documents).for_each(|_| times[draws.below(self.documents as u64) as usize] += 1);
+        let score = |replicates: &Vec<Vec<CellSums>>| {
+            let weights = replicate_draws(number, replicates.len());
+            let mut mean: Vec<f64> = Vec::new();
+            for (cells, &weight) in replicates.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0) {
+                let scores = self.replicate(cells, &times);
+                mean.resize(scores.len(), 0.0);
+                mean.iter_mut().zip(scores).for_each(|(mean, score)| *mean += weight * score);
             }
             mean
         };
-        mean(&sides[0]).iter().zip(mean(&sides[1])).map(|(model, other)| model - other).collect()
-    };
-    let count = documents.len();
-    let resample = |number: usize| {
-        let mut draws = Draws::new(0, "bootstrap", &number.to_le_bytes());
-        let mut times = vec![0; count];
-        (0..count).for_each(|_| times[draws.below(count as u64) as usize] += 1);
-        difference(&times)
-    };
-    let workers = thread::available_parallelism().map_or(1, |n| n.get());
-    let all: Vec<Vec<f64>> = thread::scope(|scope| {
-        let parts: Vec<_> = (0..workers)
-            .map(|worker| {
-                let resample = &resample;
-                let range = worker * resamples / workers..(worker + 1) * resamples / workers;
-                scope.spawn(move || range.map(resample).collect::<Vec<_>>())
-            })
-            .collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|_| panic!("a worker has panicked"))).collect()
-    });
-    let values = difference(&vec![1; count]);
-    let of_score = |(score, &value): (usize, &f64)| {
-        let mut drawn: Vec<f64> = all.iter().map(|differences| differences[score]).collect();
+        self.models.iter().map(score).collect()
+    }
+
+    /// Draws resamples of all models.
+    pub fn resampled(&self, resamples: usize) -> Resampled {
+        let workers = thread::available_parallelism().map_or(1, |n| n.get());
+        let drawn = thread::scope(|scope| {
+            let parts: Vec<_> = (0..workers)
+                .map(|worker| {
+                    let range = worker * resamples / workers..(worker + 1) * resamples / workers;
+                    scope.spawn(move || range.map(|number| self.resample(number)).collect::<Vec<_>>())
+                })
+                .collect();
+            let ended = parts.into_iter().map(|part| part.join());
+            ended.flat_map(|part| part.unwrap_or_else(|_| panic!("a worker has panicked"))).collect()
+        });
+        let of = |model| mean(&self.replicates(model));
+        Resampled { scores: (0..self.models.len()).map(of).collect(), drawn }
+    }
+}
+
+/// How much each replicate counts in a resample: n - 1 of n are drawn, with replacement.
+fn replicate_draws(number: usize, count: usize) -> Vec<f64> {
+    if count < 2 {
+        return vec![1.0; count];
+    }
+    let mut draws = Draws::new(count as u64, "bootstrap-replicates", &number.to_le_bytes());
+    let mut weights = vec![0.0; count];
+    (1..count).for_each(|_| weights[draws.below(count as u64) as usize] += 1.0 / (count - 1) as f64);
+    weights
+}
+
+/// The means over rows.
+fn mean(rows: &[Vec<f64>]) -> Vec<f64> {
+    let mut mean = vec![0.0; rows.first().map_or(0, Vec::len)];
+    rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / rows.len() as f64));
+    mean
+}
+
+/// Scores of all models on a test, and on its resamples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resampled {
+    /// For each model, its scores.
+    pub scores: Vec<Vec<f64>>,
+    /// For each resample and model, its scores.
+    pub drawn: Vec<Vec<Vec<f64>>>,
+}
+
+impl Resampled {
+    /// One model's score less another's; `None` if one of them has no results.
+    pub fn difference(&self, score: usize, model: usize, other: usize) -> Option<Difference> {
+        let less = |scores: &[Vec<f64>]| Some(scores[model].get(score)? - scores[other].get(score)?);
+        let drawn = self.drawn.iter().map(|scores| less(scores)).collect::<Option<Vec<_>>>()?;
+        Some(Difference::of(less(&self.scores)?, drawn))
+    }
+}
+
+impl Difference {
+    /// From the value and those of all resamples.
+    pub fn of(value: f64, mut drawn: Vec<f64>) -> Self {
         drawn.sort_unstable_by(f64::total_cmp);
-        let at = |share: f64| drawn[((share * drawn.len() as f64) as usize).min(drawn.len() - 1)];
-        let share = |holds: fn(&f64) -> bool| (drawn.iter().filter(|d| holds(d)).count() + 1) as f64;
-        let p = 2.0 * share(|d| *d <= 0.0).min(share(|d| *d >= 0.0)) / (drawn.len() + 1) as f64;
-        Difference { value, low: at(0.025), high: at(0.975), p: p.min(1.0) }
-    };
-    Ok(values.iter().enumerate().map(of_score).collect())
+        let at = |share: f64| {
+            let last = drawn.len().saturating_sub(1);
+            drawn.get(((share * drawn.len() as f64) as usize).min(last)).copied().unwrap_or(value)
+        };
+        let part = |holds: fn(&f64) -> bool| (drawn.iter().filter(|d| holds(d)).count() + 1) as f64;
+        let p = 2.0 * part(|d| *d <= 0.0).min(part(|d| *d >= 0.0)) / (drawn.len() + 1) as f64;
+        Self { value, low: at(0.025), high: at(0.975), p: p.min(1.0) }
+    }
+}
+
+/// The p values of several claims, corrected by Holm's method (Holm 1979): the smallest times their number, the next times one less,
+/// and so on, none below one before it.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let (mut corrected, mut least) = (vec![0.0; p.len()], 0.0f64);
+    for (rank, &at) in order.iter().enumerate() {
+        least = least.max((p.len() - rank) as f64 * p[at]).min(1.0);
+        corrected[at] = least;
+    }
+    corrected
 }
 
 /// Checks that all predictions are of the same examples.
@@ -170,29 +288,86 @@ mod tests {
         each.collect()
     }
 
+    /// The accuracy of the first model less that of the second. Each has one split.
+    fn compare(models: [&[Vec<Vec<Judged>>]; 2], resamples: usize) -> Difference {
+        let models = models.map(|replicates| replicates.iter().map(|seeds| vec![seeds.clone()]).collect::<Vec<_>>());
+        Panel::of_task(Task::Asc, &models).unwrap().resampled(resamples).difference(0, 0, 1).unwrap()
+    }
+
     #[test]
     fn a_large_difference_is_sure_and_none_is_not() {
-        let good = [predictions(1, 200, 0.8), predictions(2, 200, 0.8)];
-        let bad = [predictions(3, 200, 0.6)];
-        let accuracy = compare(Task::Asc, &good, &bad, 2000).unwrap()[0];
+        let good = [vec![predictions(1, 200, 0.8), predictions(2, 200, 0.8)]];
+        let bad = [vec![predictions(3, 200, 0.6)]];
+        let accuracy = compare([&good, &bad], 2000);
         assert!((accuracy.value - 0.2).abs() < 0.07 && accuracy.low < accuracy.value && accuracy.value < accuracy.high);
         assert!(accuracy.p < 0.01 && accuracy.low > 0.0, "{accuracy:?}");
         // The interval of a mean of 400 examples on the one side and twice as many on the other.
         let width = (accuracy.high - accuracy.low) / 3.92;
         let wanted = (0.8 * 0.2 / 800.0 + 0.6 * 0.4 / 400.0f64).sqrt();
         assert!((width / wanted - 1.0).abs() < 0.2, "{width} {wanted}");
-        assert_eq!(compare(Task::Asc, &good, &bad, 2000).unwrap()[0], accuracy);
+        assert_eq!(compare([&good, &bad], 2000), accuracy);
 
-        let same = compare(Task::Asc, &good, &good, 500).unwrap()[0];
+        let same = compare([&good, &good], 500);
         assert_eq!(same, Difference { value: 0.0, low: 0.0, high: 0.0, p: 1.0 });
-        let alike = compare(Task::Asc, &[predictions(4, 200, 0.7)], &[predictions(5, 200, 0.7)], 500).unwrap()[0];
+        let alike = compare([&[vec![predictions(4, 200, 0.7)]], &[vec![predictions(5, 200, 0.7)]]], 500);
         assert!(alike.p > 0.05, "{alike:?}");
+    }
+
+    /// Replicates whose accuracies on 2,000 documents are those.
+    fn replicates(seed: u64, accuracies: &[f64]) -> Vec<Vec<Vec<Judged>>> {
+        (0..).zip(accuracies).map(|(number, right)| vec![predictions(seed + number, 2000, *right)]).collect()
+    }
+
+    #[test]
+    fn replicates_that_differ_widen_the_interval_as_the_variance_of_their_mean_does() {
+        let few = compare([&replicates(10, &[0.6, 0.7, 0.8]), &replicates(20, &[0.7, 0.7, 0.7])], 4000);
+        // Documents alone would be sure to 0.01.
+        let deviation = (few.high - few.low) / 3.92;
+        let wanted = (0.1f64.powi(2) / 3.0 + 0.00012).sqrt();
+        assert!((deviation / wanted - 1.0).abs() < 0.25, "{few:?} {wanted}");
+        assert!(few.p > 0.3, "{few:?}");
+        // A difference that every replicate has is sure, whatever their levels are: they are paired.
+        let paired = compare([&replicates(10, &[0.65, 0.75, 0.85]), &replicates(20, &[0.6, 0.7, 0.8])], 2000);
+        assert!(paired.low > 0.02 && paired.high < 0.08, "{paired:?}");
+    }
+
+    #[test]
+    fn cells_of_several_splits_count_alike_and_are_paired_by_document() {
+        let part = |from: usize, right: f64| -> Vec<Judged> {
+            predictions(7, 300, right).into_iter().skip(2 * from).take(200).collect()
+        };
+        let model = |right| vec![vec![vec![part(0, right)], vec![part(50, right)]]];
+        let panel = Panel::of_task(Task::Asc, &[model(0.8), model(0.6)]).unwrap();
+        assert_eq!((panel.documents(), panel.cells(0).len()), (150, 2));
+        let mean_of_cells = (panel.cells(0)[0][0] + panel.cells(0)[1][0]) / 2.0;
+        assert!((panel.replicates(0)[0][0] - mean_of_cells).abs() < 1e-12);
+        let difference = panel.resampled(1000).difference(0, 0, 1).unwrap();
+        assert!(difference.p < 0.01, "{difference:?}");
+    }
+
+    #[test]
+    fn a_model_without_results_has_no_difference() {
+        let models = [vec![vec![vec![predictions(1, 9, 0.5)]]], Vec::new()];
+        let resampled = Panel::of_task(Task::Asc, &models).unwrap().resampled(10);
+        assert_eq!(resampled.difference(0, 1, 0), None);
     }
 
     #[test]
     fn models_of_different_tests_are_refused() {
-        let error = compare(Task::Asc, &[predictions(1, 3, 0.5)], &[predictions(1, 2, 0.5)], 10).unwrap_err();
+        let models = [vec![vec![vec![predictions(1, 3, 0.5)]]], vec![vec![vec![predictions(1, 2, 0.5)]]]];
+        let error = Panel::of_task(Task::Asc, &models).err().unwrap();
         assert!(error.to_string().contains("`4` is not in all"), "{error}");
+    }
+
+    #[test]
+    fn holm_corrects_as_published() {
+        // statsmodels.stats.multitest.multipletests([.01, .04, .03, .005], method="holm")
+        let corrected = holm(&[0.01, 0.04, 0.03, 0.005]);
+        for (found, wanted) in corrected.iter().zip([0.03, 0.06, 0.06, 0.02]) {
+            assert!((found - wanted).abs() < 1e-12, "{corrected:?}");
+        }
+        assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
+        assert!(holm(&[]).is_empty());
     }
 
     #[test]

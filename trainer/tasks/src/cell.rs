@@ -231,6 +231,15 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     Ok(Outcome::Made(metrics))
 }
 
+/// Whether the cell that is requested is finished, by a model with this hash.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn is_finished(request: &Request, model_blake3: &str) -> Result<bool, CellError> {
+    let identity = Identity::of(request, model_blake3.to_owned())?;
+    finished(request, &identity).map(|metrics| metrics.is_some())
+}
+
 /// The result that is asked for, if it is there and whole.
 fn finished(request: &Request, identity: &Identity) -> Result<Option<Metrics>, CellError> {
     let run = &request.run;

@@ -1,14 +1,9 @@
-//! The cells of a [`Grid`], and what they come to.
+//! Makes the cells of a [`Grid`], and then the tables.
 //!
-//! `trainer report GRID.toml` makes the cells that are not there, and then the tables. A cell is there when its
-//! `metrics.json` says that it was made from the same model, data and options; so a grid that was killed goes on, and one whose data
-//! change makes again what they change. Several processes may make cells of one grid at once: each has a [`Share`] of them, and a cell that
-//! another process is making is waited for. Paths are relative to where the command runs.
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+//! A cell is finished when its `metrics.json` was made from the same model, data, options and rules. So a grid that was stopped resumes,
+//! and one whose data changed remakes what they change. Several processes may make cells of one grid at once: each has a
+//! [`Share`] of them, and waits for a cell that another process is making. Paths are relative to the working directory.
+use std::{fs, path::PathBuf, time::Instant};
 
 use ebert_bert::{BertConfig, BertForMaskedLm, weights};
 use ebert_kernels::device::Wish;
@@ -16,17 +11,16 @@ use schemas::{StoreError, Task as Share};
 use trainer::{init::folder_of, log};
 
 use crate::{
-    Task, TaskFileError,
-    cell::{self, Outcome, PREDICTIONS},
+    TaskFileError,
+    cell::{self, Metrics, Outcome, PREDICTIONS},
     cross_attention::CrossAttention,
     finetune::Voice,
-    grid::{Grid, ModelEntry, TaskEntry},
+    grid::{Cell, Grid},
     identity::{self, Identity},
-    options::Options,
     predictions::{self, PredictionsError},
     read, read_all,
     request::{CellError, Keep, Other, Request},
-    table::{self, Cells, TableError},
+    table::{self, Results, TableError, TestResults},
 };
 
 /// A grid cannot be made.
@@ -42,14 +36,10 @@ pub enum GridError {
     #[error(transparent)]
     File(#[from] TaskFileError),
     /// A cell.
-    #[error("{model}, {task}, seed {seed}: {source}")]
+    #[error("{cell}: {source}")]
     Cell {
-        /// The model.
-        model: String,
-        /// The task.
-        task: Task,
-        /// The seed.
-        seed: u64,
+        /// Which.
+        cell: String,
         /// Why not.
         source: Box<CellError>,
     },
@@ -73,29 +63,25 @@ pub struct Place {
     pub threads: Option<u16>,
 }
 
-/// The models of a grid, each with its folder and the hash of what is in it.
-type Models<'a> = Vec<(&'a ModelEntry, PathBuf, String)>;
+/// A folder of a grid's models, and the hash of its content.
+struct Folder {
+    path: PathBuf,
+    blake3: String,
+}
 
-/// Makes the cells of a grid that are not there, and then its tables; gives the table as text. `say` hears of each cell.
+/// For each model, its replicates.
+type Folders = Vec<Vec<Folder>>;
+
+/// Makes the cells of a grid that are not finished, and then its tables; returns the table as text. `say` gets a line for each cell.
 ///
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
 pub fn run(grid: &Grid, place: Place, say: impl Fn(&str)) -> Result<String, GridError> {
-    let models = make(grid, |_| true, place, say)?;
-    let cells = read_cells(grid)?;
-    let table = table::Table::of(&cells)?;
-    fs::create_dir_all(&grid.results).map_err(StoreError::io("create", &grid.results))?;
-    let markdown = table.markdown();
-    let folders: Vec<(String, PathBuf)> =
-        models.into_iter().map(|(model, folder, _)| (model.name.clone(), folder)).collect();
-    let page = table::page(grid, &table, &folders)?;
-    for (name, text) in [("table2.csv", &table.csv()), ("table2.md", &markdown), ("table2.html", &page)] {
-        schemas::store::write_file(&grid.results.join(name), text.as_bytes())?;
-    }
-    Ok(markdown)
+    let folders = make(grid, |_| true, place, say)?;
+    write_tables(grid, &folders, &results(grid, &folders, place)?)
 }
 
-/// Makes the cells of a share of a grid that are not there, and no table. `say` hears of each cell.
+/// Makes the cells of a share of a grid that are not finished, and no table. `say` gets a line for each cell.
 ///
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
@@ -103,27 +89,50 @@ pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&str)) ->
     make(grid, |cell| share.has(cell as u64), place, say).map(drop)
 }
 
-/// Makes the cells of those numbers, counted from 0, that `has` says.
-fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&str)) -> Result<Models<'_>, GridError> {
-    let failed = |model: &ModelEntry, task, seed| {
-        let model = model.name.clone();
-        move |source: CellError| GridError::Cell { model, task, seed, source: Box::new(source) }
-    };
-    let (first, first_seed) = (grid.task.iter().next().map_or(Task::Rqa, |(task, _)| task), grid.seeds[0]);
-    // All that can be wrong is found before hours are spent.
-    let mut models = Models::new();
-    for model in &grid.model {
-        let there = folder_of(&model.folder, true).map_err(CellError::from);
-        let folder = there.map_err(failed(model, first, first_seed))?;
-        check(&folder).map_err(failed(model, first, first_seed))?;
-        let hash = identity::hash_of_model(&folder).map_err(failed(model, first, first_seed))?;
-        models.push((model, folder, hash));
+/// Makes the tables of the cells that are finished, and returns the table as text, with the missing cells.
+///
+/// # Errors
+/// When a file of the grid cannot be used.
+pub fn tables(grid: &Grid, place: Place) -> Result<String, GridError> {
+    let folders = check(grid, place)?;
+    write_tables(grid, &folders, &results(grid, &folders, place)?)
+}
+
+fn write_tables(grid: &Grid, folders: &Folders, results: &Results) -> Result<String, GridError> {
+    let table = table::Table::of(results)?;
+    fs::create_dir_all(&grid.results).map_err(StoreError::io("create", &grid.results))?;
+    let markdown = table.markdown();
+    let first = folders.iter().filter_map(|replicates| replicates.first());
+    let folders: Vec<(String, PathBuf)> =
+        grid.model.iter().zip(first).map(|(model, folder)| (model.name.clone(), folder.path.clone())).collect();
+    let page = table::page(grid, &table, &folders)?;
+    let tables = [("table2.csv", table.csv()), ("table2.md", markdown.clone()), ("table2.html", page)];
+    for (name, text) in tables.into_iter().chain(table.figures()) {
+        schemas::store::write_file(&grid.results.join(name), text.as_bytes())?;
     }
-    for (task, entry) in grid.task.iter() {
-        let request = request(grid, &grid.model[0], (task, entry), first_seed, place);
-        Identity::of(&request, String::new()).map_err(failed(&grid.model[0], task, first_seed))?;
-        read_all(task, &entry.data)?;
-        entry.test.as_ref().map(|test| read(task, test)).transpose()?;
+    Ok(markdown)
+}
+
+/// Checks all that can be wrong, before hours are spent.
+fn check(grid: &Grid, place: Place) -> Result<Folders, GridError> {
+    let failed = |cell: String| move |source: CellError| GridError::Cell { cell, source: Box::new(source) };
+    let folder = |path: &PathBuf| -> Result<Folder, CellError> {
+        let path = folder_of(path, true).map_err(CellError::from)?;
+        let config = BertConfig::read(&path)?;
+        weights::check(&path, &BertForMaskedLm::outline(&config))?;
+        let blake3 = identity::hash_of_model(&path)?;
+        Ok(Folder { path, blake3 })
+    };
+    let mut folders = Folders::new();
+    for model in &grid.model {
+        let each = model.folders.iter().map(|path| folder(path).map_err(failed(model.name.clone())));
+        folders.push(each.collect::<Result<_, _>>()?);
+    }
+    for test in &grid.tests {
+        let cell = Cell { model: &grid.model[0], replicate: 0, test, limit: None, split_seed: 0, seed: 0 };
+        Identity::of(&request(grid, &cell, place), String::new()).map_err(failed(format!("task.{}", test.name)))?;
+        read_all(test.task, &test.data)?;
+        test.test.as_ref().map(|file| read(test.task, file)).transpose()?;
     }
     let runs = grid.model.iter().filter_map(|model| model.run.as_ref()).map(|run| run.join(log::METRICS));
     let files = [&grid.figures.overlap, &grid.figures.phrases].into_iter().flatten().cloned();
@@ -131,61 +140,59 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
         return Err(GridError::Missing { path });
     }
     for [first, second] in &grid.figures.titles {
-        for (_, folder, _) in table::drawn(&models) {
-            CrossAttention::check(folder, [first, second]).map_err(TableError::from)?;
+        let ends: Vec<&Folder> = folders.iter().filter_map(|replicates| replicates.first()).collect();
+        for folder in table::drawn(&ends) {
+            CrossAttention::check(&folder.path, [first, second]).map_err(TableError::from)?;
         }
     }
-    let all = grid.seeds.len() * grid.task.iter().count() * models.len();
-    let (mut number, mut made, mut there) = (0, 0, 0);
-    let widest = grid.model.iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
+    Ok(folders)
+}
+
+/// Makes the cells of those numbers, counted from 0, for which `has` is true.
+fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&str)) -> Result<Folders, GridError> {
+    let folders = check(grid, place)?;
+    let cells = grid.cells();
+    let all = cells.len();
+    let (mut made, mut there) = (0, 0);
+    let names = cells.iter().map(|cell| cell.to_string());
+    let widest = names.map(|name| name.chars().count()).max().unwrap_or(0);
     let started = Instant::now();
-    // All models with one seed before the next seed: a table of fewer seeds is there early.
-    for &seed in &grid.seeds {
-        for (task, entry) in grid.task.iter() {
-            for (model, folder, hash) in &models {
-                number += 1;
-                if !has(number - 1) {
-                    continue;
-                }
-                let request = request(grid, model, (task, entry), seed, place);
-                let outcome = cell::run(&request, (folder, hash)).map_err(failed(model, task, seed))?;
-                let metrics = outcome.metrics();
-                let how = match outcome {
-                    Outcome::Made(_) => {
-                        made += 1;
-                        format!("{:.1} s", metrics.seconds)
-                    }
-                    Outcome::UpToDate(_) => {
-                        there += 1;
-                        "up to date".to_owned()
-                    }
-                };
-                say(&format!(
-                    "{number:3}/{all}   {task:4} {:widest$}   seed {seed}   {}   {how}",
-                    model.name,
-                    metrics.test.describe(task)
-                ));
+    for (number, cell) in cells.iter().enumerate().filter(|(number, _)| has(*number)) {
+        let folder = folder_of_cell(grid, &folders, cell);
+        let outcome = cell::run(&request(grid, cell, place), (&folder.path, &folder.blake3));
+        let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
+        let outcome = outcome.map_err(failed)?;
+        let metrics = outcome.metrics();
+        let how = match outcome {
+            Outcome::Made(_) => {
+                made += 1;
+                format!("{:.1} s", metrics.seconds)
             }
-        }
+            Outcome::UpToDate(_) => {
+                there += 1;
+                "up to date".to_owned()
+            }
+        };
+        let scores = metrics.test.describe(cell.test.task);
+        say(&format!("{:3}/{all}   {:widest$}   {scores}   {how}", number + 1, cell.to_string()));
     }
     say(&format!("cells     {made} made, {there} up to date   {:.1} s", started.elapsed().as_secs_f64()));
-    Ok(models)
+    Ok(folders)
 }
 
-/// Checks a model's configuration, and the names and shapes of its weights.
-fn check(folder: &Path) -> Result<(), CellError> {
-    let config = BertConfig::read(folder)?;
-    Ok(weights::check(folder, &BertForMaskedLm::outline(&config)).map(drop)?)
+fn folder_of_cell<'f>(grid: &Grid, folders: &'f Folders, cell: &Cell<'_>) -> &'f Folder {
+    let model = grid.model.iter().position(|model| model.name == cell.model.name).unwrap_or(0);
+    &folders[model][cell.replicate]
 }
 
-fn request(grid: &Grid, model: &ModelEntry, (task, entry): (Task, &TaskEntry), seed: u64, place: Place) -> Request {
+fn request(grid: &Grid, cell: &Cell<'_>, place: Place) -> Request {
     Request {
-        model: model.folder.clone(),
-        task,
-        data: entry.data.clone(),
-        test: entry.test.clone(),
-        run: grid.cell(model, task, seed),
-        options: Options { seed, ..entry.options },
+        model: cell.model.folders[cell.replicate].clone(),
+        task: cell.test.task,
+        data: cell.test.data.clone(),
+        test: cell.test.test.clone(),
+        run: grid.folder(cell),
+        options: cell.test.options_of(cell.limit, cell.split_seed, cell.seed),
         device: place.device,
         threads: place.threads,
         weights: if grid.keep_models { Keep::Model } else { Keep::Scores },
@@ -194,17 +201,44 @@ fn request(grid: &Grid, model: &ModelEntry, (task, entry): (Task, &TaskEntry), s
     }
 }
 
-/// The predictions of all cells.
-fn read_cells(grid: &Grid) -> Result<Cells, GridError> {
-    let models: Vec<String> = grid.model.iter().map(|model| model.name.clone()).collect();
-    let mut cells = Cells { models, tasks: Vec::new() };
-    for (task, _) in grid.task.iter() {
-        let of = |model: &ModelEntry| {
-            let each =
-                grid.seeds.iter().map(|&seed| predictions::read(task, &grid.cell(model, task, seed).join(PREDICTIONS)));
-            each.collect::<Result<Vec<_>, _>>()
-        };
-        cells.tasks.push((task, grid.model.iter().map(of).collect::<Result<_, _>>()?));
+/// The predictions of all finished cells. A replicate counts when all of its cells of a test are finished.
+fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, GridError> {
+    let mut missing = Vec::new();
+    let mut finished = |cell: &Cell<'_>| -> Result<bool, GridError> {
+        let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
+        let blake3 = &folder_of_cell(grid, folders, cell).blake3;
+        let there = cell::is_finished(&request(grid, cell, place), blake3).map_err(failed)?;
+        if !there {
+            missing.push(cell.to_string());
+        }
+        Ok(there)
+    };
+    let mut tests = Vec::new();
+    let sizes = |cell: &Cell<'_>| Metrics::read(&grid.folder(cell)).map(|metrics| metrics.sizes.train);
+    for (test, limit) in grid.tests.iter().flat_map(|test| test.limits.iter().map(move |limit| (test, *limit))) {
+        let (mut models, mut train) = (Vec::new(), None);
+        for model in &grid.model {
+            let mut replicates = Vec::new();
+            for replicate in 0..model.folders.len() {
+                let cells: Vec<Cell<'_>> = test
+                    .split_seeds
+                    .iter()
+                    .flat_map(|&split_seed| grid.seeds.iter().map(move |&seed| (split_seed, seed)))
+                    .map(|(split_seed, seed)| Cell { model, replicate, test, limit, split_seed, seed })
+                    .collect();
+                let there = cells.iter().map(&mut finished).collect::<Result<Vec<_>, _>>()?;
+                if there.into_iter().all(|there| there) {
+                    train = train.or_else(|| cells.first().and_then(sizes));
+                    let read = |cell: &Cell<'_>| predictions::read(test.task, &grid.folder(cell).join(PREDICTIONS));
+                    let cells = cells.chunks(grid.seeds.len()).map(|split| split.iter().map(read).collect());
+                    replicates.push(cells.collect::<Result<_, _>>()?);
+                }
+            }
+            models.push(replicates);
+        }
+        let (name, task, train) = (test.name.clone(), test.task, train.unwrap_or(0));
+        tests.push(TestResults { name, task, limit, train, models });
     }
-    Ok(cells)
+    let models = grid.model.iter().map(|model| model.name.clone()).collect();
+    Ok(Results { models, tests, missing })
 }

@@ -216,7 +216,7 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
             tuned.trials.push(Trial { learning_rate, epoch, loss, scores });
             let now = tuned.trials.len() - 1;
             let score_of = |trial: usize| tuned.trials[trial].scores.deciding(model.task());
-            if options.may_end_after(epoch) && (kept.is_none() || score_of(now) > score_of(tuned.best)) {
+            if options.may_end_after().contains(&epoch) && (kept.is_none() || score_of(now) > score_of(tuned.best)) {
                 tuned.best = now;
                 kept = Some(Kept::of(model));
             }

@@ -103,7 +103,7 @@ impl Identity {
             model_blake3,
             data: request.data.iter().map(hashed).collect::<Result<_, _>>()?,
             test: request.test.as_ref().map(hashed).transpose()?,
-            options: request.options,
+            options: request.options.clone(),
             rules: Rules::of(request.task),
         })
     }

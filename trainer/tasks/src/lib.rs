@@ -2,8 +2,9 @@
 //!
 //! A task's file is read as [`Example`]s ([`squad`], [`semeval`], [`products`]); [`split`] says which of them are trained on;
 //! [`tokens`](ebert_bert::tokens) and [`sequence`] turn them into token ids; [`heads`] puts a task's head on the encoder; [`finetune`] is the loop;
-//! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares two models; [`evaluate`] scores a file of predictions. [`request`] says what is asked for, [`cell`] is one
-//! fine-tuning with its folder, [`identity`] what decides its numbers, [`grid`] the file that names many of them, [`cells`] makes them, [`table`] is what they come to.
+//! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares models; [`evaluate`] scores a file of predictions. [`request`] is the input of one
+//! fine-tuning, [`cell`] its folder, [`identity`] what decides its numbers. [`grid`] is a file that names many of them, [`cells`] makes them, [`table`] and
+//! [`figures`] show their scores.
 //!
 //! ```
 //! use ebert_tasks::Task;
@@ -15,6 +16,7 @@ pub mod cells;
 pub mod cross_attention;
 pub mod decode;
 pub mod evaluate;
+pub mod figures;
 pub mod finetune;
 pub mod grid;
 pub mod heads;

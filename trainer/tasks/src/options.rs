@@ -1,13 +1,12 @@
-//! What a fine-tuning can be told: options of a command, and a table of a grid.
-use serde::{Deserialize, Serialize};
+//! Options of a fine-tuning: those of a command, and a table of a grid.
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use trainer::{optimizer::OptimizerOptions, recipe::Compute};
 
-/// The paper's learning rates, of which `search` takes the best on the validation part.
+/// The paper's learning rates.
 pub const LEARNING_RATES: [f64; 4] = [5e-6, 1e-5, 2e-5, 5e-5];
-/// The paper's numbers of epochs. `search` trains as long as the last, and measures after each: so the learning rate falls as it does
-/// in the longest, and five epochs cost five, not fourteen.
-pub const EPOCHS: std::ops::RangeInclusive<u32> = 2..=5;
+/// The paper's numbers of epochs.
+pub const EPOCHS: [u32; 4] = [2, 3, 4, 5];
 
 /// What a head for whole sequences reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,19 +21,23 @@ pub enum Pooling {
 }
 
 /// One fine-tuning.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// The highest step size; it rises over the first steps (--warmup) and then falls to 0
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().learning_rate))]
-    pub learning_rate: f64,
-    /// How often to go through the examples
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1000)))]
-    pub epochs: u32,
-    /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs; what scores best on the validation part
-    /// after 2, 3, 4 or 5 of them is kept. Not with --learning-rate or --epochs
-    #[cfg_attr(feature = "clap", arg(long, conflicts_with_all = ["learning_rate", "epochs"]))]
+    /// Highest learning rate; it rises over the first steps (--warmup) and then falls to 0. Of several, separated by commas, the best on
+    /// the validation part is kept
+    #[cfg_attr(feature = "clap", arg(long = "learning-rate", value_name = "LEARNING_RATE", value_delimiter = ',', default_values_t = Self::default().learning_rates))]
+    #[serde(alias = "learning_rate", deserialize_with = "one_or_more")]
+    pub learning_rates: Vec<f64>,
+    /// How often to go through the examples. Of several, separated by commas, the best on the validation part is kept; the learning rate
+    /// falls as it does in the longest
+    #[cfg_attr(feature = "clap", arg(long, value_delimiter = ',', default_values_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1000)))]
+    #[serde(deserialize_with = "one_or_more")]
+    pub epochs: Vec<u32>,
+    /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs, and the best after 2, 3, 4 or 5 of them.
+    /// Not with --learning-rate or --epochs
+    #[cfg_attr(feature = "clap", arg(long, conflicts_with_all = ["learning_rates", "epochs"]))]
     pub search: bool,
     /// Sequences in a step
     #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().sequences))]
@@ -97,8 +100,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            learning_rate: 2e-5,
-            epochs: 3,
+            learning_rates: vec![2e-5],
+            epochs: vec![3],
             search: false,
             sequences: 16,
             limit: None,
@@ -144,10 +147,16 @@ impl Options {
             let found = table[option].to_string();
             Err(OptionError { option, found, wanted })
         };
-        if let Err((key, wanted)) = self.optimizer(self.learning_rate).check() {
-            return bad(key.trim_start_matches("optimizer."), wanted);
+        let distinct = |count: usize, option| if count == 0 { bad(option, "one value or more") } else { Ok(()) };
+        distinct(self.learning_rates.len(), "learning_rates")?;
+        distinct(self.epochs.len(), "epochs")?;
+        for &learning_rate in &self.learning_rates {
+            if let Err((key, wanted)) = self.optimizer(learning_rate).check() {
+                let key = key.trim_start_matches("optimizer.");
+                return bad(if key == "learning_rate" { "learning_rates" } else { key }, wanted);
+            }
         }
-        if self.epochs == 0 {
+        if self.epochs.contains(&0) {
             return bad("epochs", "at least 1");
         }
         let limits =
@@ -191,15 +200,30 @@ impl Options {
         }
     }
 
-    /// The learning rates to try, and how many epochs each.
+    /// The learning rates to try, and how many epochs each: the longest, so that five epochs cost five and not 2 + 3 + 4 + 5.
     pub fn trials(&self) -> (Vec<f64>, u32) {
-        if self.search { (LEARNING_RATES.to_vec(), *EPOCHS.end()) } else { (vec![self.learning_rate], self.epochs) }
+        let learning_rates = if self.search { &LEARNING_RATES[..] } else { &self.learning_rates };
+        (learning_rates.to_vec(), self.may_end_after().iter().copied().max().unwrap_or(0))
     }
 
-    /// Whether the model after so many epochs may be the result: in a search any of the paper's numbers, else the last.
-    pub fn may_end_after(&self, epoch: u32) -> bool {
-        if self.search { EPOCHS.contains(&epoch) } else { epoch == self.epochs }
+    /// Epochs after which the model may be the result.
+    pub fn may_end_after(&self) -> &[u32] {
+        if self.search { &EPOCHS } else { &self.epochs }
     }
+}
+
+/// A list, or a value that stands for a list of one.
+pub(crate) fn one_or_more<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore<T> {
+        One(T),
+        More(Vec<T>),
+    }
+    Ok(match OneOrMore::deserialize(from)? {
+        OneOrMore::One(value) => vec![value],
+        OneOrMore::More(values) => values,
+    })
 }
 
 #[cfg(test)]
@@ -214,7 +238,11 @@ mod tests {
             change(&mut options);
             options.check().unwrap_err().to_string()
         };
-        assert_eq!(error(&|o| o.learning_rate = 0.0), "learning_rate is 0.0, wanted a number above 0");
+        assert_eq!(
+            error(&|o| o.learning_rates = vec![1e-4, 0.0]),
+            "learning_rates is [0.0001,0.0], wanted a number above 0"
+        );
+        assert_eq!(error(&|o| o.epochs = vec![]), "epochs is [], wanted one value or more");
         assert_eq!(error(&|o| o.test_limit = Some(0)), "test_limit is 0, wanted at least 1");
         assert_eq!(error(&|o| o.threshold = 1.0), "threshold is 1.0, wanted a probability between 0 and 1");
         assert_eq!(
@@ -232,12 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn a_search_tries_what_the_paper_does() {
+    fn a_search_tries_what_the_paper_does_or_what_it_is_given() {
         let search = Options { search: true, ..Options::default() };
         assert_eq!(search.trials(), (vec![5e-6, 1e-5, 2e-5, 5e-5], 5));
-        assert_eq!((1..=6).filter(|&e| search.may_end_after(e)).collect::<Vec<_>>(), [2, 3, 4, 5]);
-        let plain = Options { epochs: 4, ..Options::default() };
-        assert_eq!(plain.trials(), (vec![2e-5], 4));
-        assert_eq!((1..=6).filter(|&e| plain.may_end_after(e)).collect::<Vec<_>>(), [4]);
+        assert_eq!(search.may_end_after(), [2, 3, 4, 5]);
+        let given = |text| {
+            let options: Options = toml::from_str(text).unwrap();
+            (options.trials(), options.epochs)
+        };
+        assert_eq!(given("learning_rate = 1e-4\nepochs = 4\n"), ((vec![1e-4], 4), vec![4]));
+        let lists = "learning_rates = [1e-4, 2e-4]\nepochs = [20, 5]\n";
+        assert_eq!(given(lists), ((vec![1e-4, 2e-4], 20), vec![20, 5]));
     }
 }

@@ -1,7 +1,9 @@
-//! The paper's Table 2 from the predictions of a grid, and its page.
+//! The paper's Table 2 of a grid, and its page.
 //!
-//! A number is the mean over seeds in percent, with the sample standard deviation; the best of a column is bold, unless all are equal; a dagger says that it
-//! differs from the first model's by the paired bootstrap (p below 0.05).
+//! A number is a mean in percent: over replicates of post-training, and within a replicate over splits and fine-tuning seeds. Its
+//! deviation is the sample standard deviation of replicates, or of the cells if there is one replicate. The best of a column is bold,
+//! unless all are equal. A dagger marks a deciding score that differs from the first model's: by the bootstrap of
+//! [`bootstrap`](super::bootstrap), after Holm's correction over all models and tests, p is below 0.05.
 use std::{
     fmt::Write as _,
     fs,
@@ -12,10 +14,9 @@ use schemas::StoreError;
 
 use super::{
     Task,
-    bootstrap::{Difference, NotPaired, RESAMPLES, compare, mean_and_deviation},
+    bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, holm, mean_and_deviation},
+    figures::{self, Interval, Line},
     grid::Grid,
-    metrics::score,
-    predictions::Judged,
 };
 use crate::cross_attention::{AttentionError, CrossAttention, scale_of};
 use trainer::{
@@ -25,11 +26,28 @@ use trainer::{
 
 /// The predictions of a grid.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cells {
+pub struct Results {
     /// Models, in the table's order.
     pub models: Vec<String>,
-    /// For each task, each model and each seed: predictions of the test part.
-    pub tasks: Vec<(Task, Vec<Vec<Vec<Judged>>>)>,
+    /// Tests, in the table's order; those of one name by their limits, all examples last.
+    pub tests: Vec<TestResults>,
+    /// Names of cells that are not finished.
+    pub missing: Vec<String>,
+}
+
+/// The predictions for one test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestResults {
+    /// Its name.
+    pub name: String,
+    /// Its task.
+    pub task: Task,
+    /// The most examples to train on; `None` for all.
+    pub limit: Option<usize>,
+    /// Examples that were trained on, in the first split.
+    pub train: usize,
+    /// For each model, its replicates.
+    pub models: Vec<Vec<Replicate>>,
 }
 
 /// A table or a page cannot be made.
@@ -51,155 +69,292 @@ pub enum TableError {
 
 /// A score of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Value {
-    /// Mean over seeds, a share.
-    pub mean: f64,
-    /// Sample standard deviation, of two seeds or more.
-    pub deviation: Option<f64>,
+struct Value {
+    /// A share of 1.
+    mean: f64,
+    deviation: Option<f64>,
     /// Whether no model has a higher mean, and some a lower one.
-    pub best: bool,
-    /// Against the first model; the first has none.
-    pub difference: Option<Difference>,
+    best: bool,
+    /// From the first model's; the first has none.
+    difference: Option<Difference>,
+    /// Of a deciding score: p after Holm's correction.
+    corrected: Option<f64>,
 }
 
-/// A column: a score of a task.
+/// A score of a test.
 #[derive(Clone, Debug, PartialEq)]
 struct Column {
-    task: Task,
+    /// Number of the test.
+    test: usize,
     score: usize,
-    /// For each model.
-    values: Vec<Value>,
+    /// For each model; `None` without a finished replicate.
+    values: Vec<Option<Value>>,
+}
+
+/// A test without its predictions.
+#[derive(Clone, Debug, PartialEq)]
+struct Test {
+    name: String,
+    task: Task,
+    limit: Option<usize>,
+    train: usize,
+    /// Of the model that has most.
+    replicates: usize,
+    splits: usize,
+    seeds: usize,
+    /// Test examples of the first split.
+    examples: usize,
+    documents: usize,
 }
 
 /// Table 2.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     models: Vec<String>,
+    tests: Vec<Test>,
     columns: Vec<Column>,
-    /// Seeds and test examples of each task.
-    sizes: Vec<(Task, usize, usize)>,
+    missing: Vec<String>,
 }
 
 impl Table {
     /// Scores predictions and compares models.
     ///
     /// # Errors
-    /// When the models of a task were not tested on the same examples.
-    pub fn of(cells: &Cells) -> Result<Self, TableError> {
-        let (mut columns, mut sizes) = (Vec::new(), Vec::new());
-        for (task, models) in &cells.tasks {
-            let task = *task;
-            let mut differences: Vec<Option<Vec<Difference>>> = Vec::new();
-            for (number, model) in models.iter().enumerate() {
-                differences.push((number > 0).then(|| compare(task, model, &models[0], RESAMPLES)).transpose()?);
-            }
-            let scored: Vec<Vec<Vec<f64>>> = models
-                .iter()
-                .map(|seeds| seeds.iter().map(|judged| score(task, judged).values(task)).collect())
-                .collect();
-            for number in 0..task.score_names().len() {
-                let means: Vec<(f64, Option<f64>)> = scored
-                    .iter()
-                    .map(|seeds| mean_and_deviation(&seeds.iter().map(|values| values[number]).collect::<Vec<_>>()))
-                    .collect();
-                let highest = means.iter().map(|(mean, _)| *mean).fold(f64::NEG_INFINITY, f64::max);
-                let lowest = means.iter().map(|(mean, _)| *mean).fold(f64::INFINITY, f64::min);
-                let value = |((mean, deviation), differences): (&(f64, Option<f64>), &Option<Vec<Difference>>)| Value {
-                    mean: *mean,
-                    deviation: *deviation,
-                    best: *mean == highest && highest > lowest,
-                    difference: differences.as_ref().map(|differences| differences[number]),
+    /// When the models of a test were not tested on the same examples.
+    pub fn of(results: &Results) -> Result<Self, TableError> {
+        let (mut columns, mut tests) = (Vec::new(), Vec::new());
+        for test in &results.tests {
+            let panel = Panel::of_task(test.task, &test.models)?;
+            let resampled = panel.resampled(RESAMPLES);
+            for score in 0..test.task.score_names().len() {
+                let value = |model: usize| {
+                    let replicates = panel.replicates(model);
+                    let of = |rows: &[Vec<f64>]| rows.iter().map(|scores| scores[score]).collect::<Vec<_>>();
+                    let (mean, deviation) = match replicates.len() {
+                        0 => return None,
+                        1 => mean_and_deviation(&of(&panel.cells(model))),
+                        _ => mean_and_deviation(&of(&replicates)),
+                    };
+                    let difference = (model > 0).then(|| resampled.difference(score, model, 0)).flatten();
+                    Some(Value { mean, deviation, best: false, difference, corrected: None })
                 };
-                let values = means.iter().zip(&differences).map(value).collect();
-                columns.push(Column { task, score: number, values });
+                let mut values: Vec<Option<Value>> = (0..results.models.len()).map(value).collect();
+                let means = || values.iter().flatten().map(|value| value.mean);
+                let highest = means().fold(f64::NEG_INFINITY, f64::max);
+                let lowest = means().fold(f64::INFINITY, f64::min);
+                for value in values.iter_mut().flatten() {
+                    value.best = value.mean == highest && highest > lowest;
+                }
+                columns.push(Column { test: tests.len(), score, values });
             }
-            sizes.push((task, models[0].len(), models[0].first().map_or(0, Vec::len)));
+            let first = test.models.iter().flatten().next();
+            tests.push(Test {
+                name: test.name.clone(),
+                task: test.task,
+                limit: test.limit,
+                train: test.train,
+                replicates: test.models.iter().map(Vec::len).max().unwrap_or(0),
+                splits: first.map_or(0, Vec::len),
+                seeds: first.and_then(|splits| splits.first()).map_or(0, Vec::len),
+                examples: first.and_then(|splits| splits.first()?.first()).map_or(0, Vec::len),
+                documents: panel.documents(),
+            });
         }
-        Ok(Self { models: cells.models.clone(), columns, sizes })
+        let mut table = Self { models: results.models.clone(), tests, columns, missing: results.missing.clone() };
+        table.correct();
+        Ok(table)
     }
 
-    /// One row a model and score.
+    /// Corrects the p values of all deciding scores of the main table together.
+    fn correct(&mut self) {
+        let main: Vec<usize> = (0..self.columns.len()).filter(|&at| self.is_deciding(&self.columns[at])).collect();
+        let mut values: Vec<&mut Value> = Vec::new();
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            if main.contains(&at) {
+                values.extend(column.values.iter_mut().flatten().filter(|value| value.difference.is_some()));
+            }
+        }
+        let p: Vec<f64> = values.iter().filter_map(|value| value.difference).map(|difference| difference.p).collect();
+        values.iter_mut().zip(holm(&p)).for_each(|(value, corrected)| value.corrected = Some(corrected));
+    }
+
+    /// Whether a column is of all training examples: the last limit of its test.
+    fn is_main(&self, column: &Column) -> bool {
+        self.tests.get(column.test + 1).is_none_or(|next| next.name != self.tests[column.test].name)
+    }
+
+    fn is_deciding(&self, column: &Column) -> bool {
+        self.is_main(column) && column.score == self.tests[column.test].task.deciding()
+    }
+
+    fn main(&self) -> impl Iterator<Item = (&Column, &Test)> {
+        self.columns.iter().filter(|column| self.is_main(column)).map(|column| (column, &self.tests[column.test]))
+    }
+
+    fn deciding(&self) -> impl Iterator<Item = (&Column, &Test)> {
+        self.main().filter(|(column, _)| self.is_deciding(column))
+    }
+
+    /// One row per model, test, limit and score.
     pub fn csv(&self) -> String {
         let mut csv = String::from(
-            "model,task,score,mean,standard_deviation,seeds,test_examples,difference_from_first,difference_low,difference_high,p\n",
+            "model,test,task,limit,train_examples,score,mean,standard_deviation,replicates,splits,seeds,test_examples,documents,difference_from_first,difference_low,difference_high,p,p_holm\n",
         );
         for (row, model) in self.models.iter().enumerate() {
             for column in &self.columns {
-                let value = column.values[row];
-                let (_, seeds, examples) =
-                    self.sizes.iter().find(|(task, ..)| *task == column.task).copied().unwrap_or((column.task, 0, 0));
+                let (Some(value), test) = (column.values[row], &self.tests[column.test]) else { continue };
                 let number = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
                 let difference = value.difference;
                 let _ = writeln!(
                     csv,
-                    "\"{}\",{},{},{:.6},{},{seeds},{examples},{},{},{},{}",
+                    "\"{}\",{},{},{},{},{},{:.6},{},{},{},{},{},{},{},{},{},{},{}",
                     model.replace('"', "\"\""),
-                    column.task,
-                    column.task.score_names()[column.score],
+                    test.name,
+                    test.task,
+                    test.limit.map(|limit| limit.to_string()).unwrap_or_default(),
+                    test.train,
+                    test.task.score_names()[column.score],
                     value.mean,
                     number(value.deviation),
+                    test.replicates,
+                    test.splits,
+                    test.seeds,
+                    test.examples,
+                    test.documents,
                     number(difference.map(|d| d.value)),
                     number(difference.map(|d| d.low)),
                     number(difference.map(|d| d.high)),
                     number(difference.map(|d| d.p)),
+                    number(value.corrected),
                 );
             }
         }
         csv
     }
 
-    /// The paper's layout.
+    /// The paper's layout, then differences with their intervals, learning curves, and missing cells.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("| model |");
-        for column in &self.columns {
-            let _ =
-                write!(text, " {} {} |", column.task.as_str().to_uppercase(), column.task.score_heads()[column.score]);
+        let scores: Vec<String> = self
+            .main()
+            .map(|(column, test)| format!("{} {}", test.name.to_uppercase(), test.task.score_heads()[column.score]))
+            .collect();
+        let bold = |value: Option<Value>| match value {
+            Some(value) if value.best => format!("**{}**", value.text()),
+            value => value.map_or("–".to_owned(), Value::text),
+        };
+        let mut text = self.rows(&scores, |row| self.main().map(|(column, _)| bold(column.values[row])).collect());
+        text += &format!("\n{}\n", self.caption());
+        if self.models.len() > 1 {
+            let heads: Vec<String> = self.deciding().map(|(column, test)| test.deciding_name(column)).collect();
+            let _ = write!(text, "\nDifference from {} in points, 95% interval:\n\n", self.models[0]);
+            let cells = |row: usize| self.deciding().map(|(column, _)| difference_text(column.values[row])).collect();
+            text += &self.rows(&heads, cells);
         }
-        text += "\n|---|";
-        self.columns.iter().for_each(|_| text += "---|");
-        text.push('\n');
+        for test in self.curves() {
+            let heads: Vec<String> = test.iter().map(|(_, test)| test.train.to_string()).collect();
+            let _ = write!(text, "\n{} by training examples:\n\n", test[0].1.deciding_name(test[0].0));
+            text += &self.rows(&heads, |row| test.iter().map(|(column, _)| bold(column.values[row])).collect());
+        }
+        if !self.missing.is_empty() {
+            let _ = write!(text, "\n{} cells are missing:\n\n", self.missing.len());
+            self.missing.iter().for_each(|cell| text += &format!("* {cell}\n"));
+        }
+        text
+    }
+
+    /// A table with a row for each model.
+    fn rows(&self, heads: &[String], cells: impl Fn(usize) -> Vec<String>) -> String {
+        let mut text = format!("| model | {} |\n|---|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
         for (row, model) in self.models.iter().enumerate() {
-            let _ = write!(text, "| {} |", model.replace('|', "\\|"));
-            for column in &self.columns {
-                let value = column.values[row];
-                let shown = value.text();
-                let _ = write!(text, " {} |", if value.best { format!("**{shown}**") } else { shown });
-            }
-            text.push('\n');
+            let _ = writeln!(text, "| {} | {} |", model.replace('|', "\\|"), cells(row).join(" | "));
         }
-        text + "\n" + &self.caption() + "\n"
+        text
+    }
+
+    /// The deciding scores of each test with several limits, by limit.
+    fn curves(&self) -> Vec<Vec<(&Column, &Test)>> {
+        let deciding = self.columns.iter().map(|column| (column, &self.tests[column.test]));
+        let deciding: Vec<_> = deciding.filter(|(column, test)| column.score == test.task.deciding()).collect();
+        let of_test = deciding.chunk_by(|(_, a), (_, b)| a.name == b.name);
+        of_test.filter(|columns| columns.len() > 1).map(<[_]>::to_vec).collect()
+    }
+
+    /// Figures: file name and content.
+    pub fn figures(&self) -> Vec<(&'static str, String)> {
+        let mut figures = Vec::new();
+        let panels: Vec<(String, Vec<Interval>)> = self
+            .deciding()
+            .map(|(column, test)| {
+                let rows = self.models.iter().enumerate().filter_map(|(row, model)| {
+                    let difference = column.values[row]?.difference?;
+                    let [value, low, high] = [difference.value, difference.low, difference.high].map(|d| 100.0 * d);
+                    Some(Interval { name: model.clone(), colour: row, value, low, high })
+                });
+                (format!("{}, points from {}", test.deciding_name(column), self.models[0]), rows.collect())
+            })
+            .filter(|(_, rows): &(_, Vec<_>)| !rows.is_empty())
+            .collect();
+        if !panels.is_empty() {
+            figures.push(("differences.svg", figures::intervals("Differences with 95% intervals", &panels)));
+        }
+        let curves: Vec<(String, Vec<Line>)> = self
+            .curves()
+            .into_iter()
+            .map(|columns| {
+                let line = |(row, model): (usize, &String)| {
+                    let point = |(column, test): &(&Column, &Test)| {
+                        Some((test.train.max(1) as f64, 100.0 * column.values[row]?.mean))
+                    };
+                    Line { name: model.clone(), colour: row, points: columns.iter().filter_map(point).collect() }
+                };
+                let title = format!("{} by training examples", columns[0].1.deciding_name(columns[0].0));
+                (title, self.models.iter().enumerate().map(line).collect())
+            })
+            .collect();
+        if !curves.is_empty() {
+            figures.push(("learning-curves.svg", figures::curves("Learning curves", &curves)));
+        }
+        figures
     }
 
     fn caption(&self) -> String {
-        let each = self
-            .sizes
-            .iter()
-            .map(|(task, _, examples)| format!("{} {examples} {}", task.as_str().to_uppercase(), task.examples()));
-        let seeds = match self.sizes.first().map_or(0, |(_, seeds, _)| *seeds) {
-            1 => "one seed".to_owned(),
-            seeds => format!("{seeds} seeds"),
+        let mut each: Vec<String> = Vec::new();
+        for (_, test) in self.deciding() {
+            each.push(format!("{} {} {}", test.name.to_uppercase(), test.documents, test.task.documents()));
+        }
+        let most = |of: fn(&Test) -> usize| self.tests.iter().map(of).max().unwrap_or(0);
+        let of = |count: usize, name: &str| match count {
+            1 => format!("1 {name}"),
+            count => format!("{count} {name}s"),
         };
         format!(
-            "Test scores in percent, mean ± standard deviation over seeds; the best is bold; † differs from {} (paired bootstrap, {RESAMPLES} resamples, p < 0.05). Of {seeds}. Tested on: {}.",
+            "Test scores in percent: mean ± standard deviation, over {}, {} and {}. The best is bold. † differs from {} (bootstrap of replicates and documents, {RESAMPLES} resamples, p < 0.05 after Holm's correction over all models and tests). Tested on: {}.",
+            of(most(|test| test.replicates), "replicate"),
+            of(most(|test| test.splits), "split"),
+            of(most(|test| test.seeds), "seed"),
             self.models.first().map_or("", String::as_str),
-            each.collect::<Vec<_>>().join(", ")
+            each.join(", ")
         )
     }
 
     fn html(&self) -> String {
         let mut head = String::from("<tr><th rowspan=\"2\">model</th>");
-        for (task, ..) in &self.sizes {
-            let _ = write!(head, "<th class=\"task\" colspan=\"{}\">{}</th>", task.score_names().len(), task.title());
+        for (_, test) in self.deciding() {
+            let _ =
+                write!(head, "<th class=\"task\" colspan=\"{}\">{}</th>", test.task.score_names().len(), test.title());
         }
         head += "</tr>\n<tr>";
-        for column in &self.columns {
-            let _ = write!(head, "<th{}>{}</th>", column.class(), column.task.score_heads()[column.score]);
+        for (column, test) in self.main() {
+            let _ = write!(head, "<th{}>{}</th>", column.class(), test.task.score_heads()[column.score]);
         }
         let mut rows = String::new();
         for (row, model) in self.models.iter().enumerate() {
             let _ = write!(rows, "<tr><th>{}</th>", escape(model));
-            for column in &self.columns {
-                let value = column.values[row];
+            for (column, _) in self.main() {
+                let Some(value) = column.values[row] else {
+                    let _ = write!(rows, "<td{}>–</td>", column.class());
+                    continue;
+                };
                 let title = value.difference.map_or(String::new(), |d| {
                     format!(
                         " title=\"{:+.2} from the first, 95% of resamples from {:+.2} to {:+.2}, p = {:.4}\"",
@@ -216,11 +371,40 @@ impl Table {
             }
             rows += "</tr>\n";
         }
-        format!(
+        let mut html = format!(
             "<table class=\"scores\"><thead>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n<p>{}</p>\n",
             escape(&self.caption())
-        )
+        );
+        self.figures().iter().for_each(|(_, svg)| html += &format!("<figure>\n{svg}</figure>\n"));
+        if !self.missing.is_empty() {
+            let cells = escape(&self.missing.join(" · "));
+            let _ = writeln!(html, "<p>{} cells are missing: {cells}</p>", self.missing.len());
+        }
+        html
     }
+}
+
+impl Test {
+    /// `AE F1`.
+    fn deciding_name(&self, column: &Column) -> String {
+        format!("{} {}", self.name.to_uppercase(), self.task.score_heads()[column.score])
+    }
+
+    /// The task, with the test's name if it has one of its own.
+    fn title(&self) -> String {
+        if self.name == self.task.as_str() {
+            self.task.title().to_owned()
+        } else {
+            format!("{} ({})", self.task.title(), self.name)
+        }
+    }
+}
+
+/// `+1.20 [0.30, 2.10]†`, in points.
+fn difference_text(value: Option<Value>) -> String {
+    let Some(Value { difference: Some(d), .. }) = value else { return "–".to_owned() };
+    let dagger = value.map_or("", Value::dagger);
+    format!("{:+.2} [{:.2}, {:.2}]{dagger}", 100.0 * d.value, 100.0 * d.low, 100.0 * d.high)
 }
 
 impl Column {
@@ -233,9 +417,13 @@ impl Column {
 impl Value {
     /// `66.71†` and `± 0.20`.
     fn parts(self) -> (String, Option<String>) {
-        let dagger = if self.difference.is_some_and(|difference| difference.p < 0.05) { "†" } else { "" };
+        let dagger = self.dagger();
         let deviation = self.deviation.map(|deviation| format!("± {:.2}", 100.0 * deviation));
         (format!("{:.2}{dagger}", 100.0 * self.mean), deviation)
+    }
+
+    fn dagger(self) -> &'static str {
+        if self.corrected.is_some_and(|p| p < 0.05) { "†" } else { "" }
     }
 
     /// `66.71† ± 0.20`.
@@ -345,7 +533,10 @@ fn fields(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Gold, predictions::Prediction};
+    use crate::{
+        Gold,
+        predictions::{Judged, Prediction},
+    };
 
     fn judged(right: usize, of: usize) -> Vec<Judged> {
         let each = (0..of).map(|at| Judged {
@@ -357,26 +548,57 @@ mod tests {
         each.collect()
     }
 
+    fn asc(models: Vec<Vec<Replicate>>, limit: Option<usize>) -> TestResults {
+        TestResults { name: "asc".into(), task: Task::Asc, limit, train: limit.unwrap_or(900), models }
+    }
+
+    fn results(tests: Vec<TestResults>) -> Results {
+        Results { models: vec!["BERT-Raw".into(), "E-BERT \"x\"".into()], tests, missing: Vec::new() }
+    }
+
     #[test]
     fn the_table_has_the_papers_layout() {
-        let cells = Cells {
-            models: vec!["BERT-Raw".into(), "E-BERT \"x\"".into()],
-            tasks: vec![(
-                Task::Asc,
-                vec![vec![judged(40, 100), judged(42, 100)], vec![judged(60, 100), judged(60, 100)]],
-            )],
-        };
-        let table = Table::of(&cells).unwrap();
+        let one = |seeds: Vec<Vec<Judged>>| vec![vec![seeds]];
+        let models = vec![one(vec![judged(40, 100), judged(42, 100)]), one(vec![judged(60, 100), judged(60, 100)])];
+        let table = Table::of(&results(vec![asc(models, None)])).unwrap();
         let markdown = table.markdown();
         let lines: Vec<&str> = markdown.lines().collect();
         assert_eq!(lines[0], "| model | ASC Acc | ASC MaF1 |");
         assert!(lines[2].starts_with("| BERT-Raw | 41.00 ± 1.41 | "), "{markdown}");
         assert!(lines[3].starts_with("| E-BERT \"x\" | **60.00† ± 0.00** | "), "{markdown}");
-        assert!(lines[5].ends_with("Of 2 seeds. Tested on: ASC 100 aspects."), "{markdown}");
+        assert!(
+            lines[5].contains("over 1 replicate, 1 split and 2 seeds.")
+                && lines[5].ends_with("ASC 100 different sentences.")
+        );
+        assert!(markdown.contains("\n| E-BERT \"x\" | +19.00 ["), "{markdown}");
         let csv = table.csv();
-        assert!(csv.contains("\n\"BERT-Raw\",asc,accuracy,0.410000,0.014142,2,100,,,,\n"), "{csv}");
-        assert!(csv.contains("\n\"E-BERT \"\"x\"\"\",asc,accuracy,0.600000,0.000000,2,100,0.190000,"), "{csv}");
-        assert!(table.html().contains("<th>E-BERT &quot;x&quot;</th><td class=\"task\" title=\"+19.00 from the first"));
+        assert!(csv.contains("\n\"BERT-Raw\",asc,asc,,900,accuracy,0.410000,0.014142,1,1,2,100,100,,,,,\n"), "{csv}");
+        assert!(
+            csv.contains("\n\"E-BERT \"\"x\"\"\",asc,asc,,900,accuracy,0.600000,0.000000,1,1,2,100,100,0.190000,"),
+            "{csv}"
+        );
+        let html = table.html();
+        assert!(
+            html.contains("<th>E-BERT &quot;x&quot;</th><td class=\"task\" title=\"+19.00 from the first"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn replicates_limits_and_missing_cells_are_shown() {
+        let replicates = |right: [usize; 3]| right.map(|right| vec![vec![judged(right, 100)]]).to_vec();
+        let few = vec![replicates([30, 31, 32]), replicates([40, 41, 42])];
+        let all = vec![replicates([60, 61, 62]), Vec::new()];
+        let mut results = results(vec![asc(few, Some(64)), asc(all, None)]);
+        results.missing.push("E-BERT, asc, seed 0, replicate 3".to_owned());
+        let table = Table::of(&results).unwrap();
+        let markdown = table.markdown();
+        // The main table is of all examples; the deviation is that of replicates.
+        assert!(markdown.contains("\n| BERT-Raw | 61.00 ± 1.00 | "), "{markdown}");
+        assert!(markdown.contains("\n| E-BERT \"x\" | – | – |"), "{markdown}");
+        assert!(markdown.contains("ASC Acc by training examples:\n\n| model | 64 | 900 |"), "{markdown}");
+        assert!(markdown.ends_with("1 cells are missing:\n\n* E-BERT, asc, seed 0, replicate 3\n"), "{markdown}");
+        assert_eq!(table.figures().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["learning-curves.svg"]);
     }
 
     #[test]
