@@ -99,3 +99,36 @@ fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text_of(&output).contains("wanted i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
 }
+
+#[test]
+fn replicates_splits_and_limits_are_cells_of_their_own() {
+    let place = Place::new();
+    make_model(&place.path("other"), 2);
+    make_model(&place.path("third"), 3);
+    let text = "summary = \"a test\"\nresults = \"out\"\n\
+        [[model]]\nname = \"BERT-Raw\"\nfolder = \"bert\"\n\
+        [[model]]\nname = \"E-BERT\"\nfolder = [\"other\", \"third\"]\n\
+        [task.titles]\ntask = \"pc\"\ndata = [\"titles.jsonl\"]\nlearning_rates = [1e-3, 5e-3]\nepochs = [1, 2]\nmin_titles = 2\n\
+        limit = [30, 0]\nsplit_seeds = [0, 1]\n";
+    fs::write(place.path("grid.toml"), text).unwrap();
+    let output = place.run(&["report", "grid.toml", "--threads", "1", "--device", "cpu"]);
+    let text = text_of(&output);
+    assert!(output.status.success() && text.contains("cells     12 made, 0 up to date"), "{text}");
+    assert!(text.contains("E-BERT, titles, seed 0, replicate 2, split 1, limit 30"), "{text}");
+    assert!(text.contains("over 2 replicates, 2 splits and 1 seed."), "{text}");
+    assert!(text.contains("\n| model | 30 | "), "{text}");
+    for figure in ["differences.svg", "learning-curves.svg"] {
+        assert!(fs::read_to_string(place.path("out").join(figure)).unwrap().starts_with("<svg"), "{figure}");
+    }
+    let metrics = fs::read_to_string(place.path("out/cells/e-bert/titles/seed-0-split-1/metrics.json")).unwrap();
+    let metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();
+    assert_eq!(metrics["trials"].as_array().map(Vec::len), Some(4));
+    // Other splits are other tests.
+    let ids = |cell: &str| {
+        let path = place.path("out/cells/e-bert/titles").join(cell).join("predictions.jsonl");
+        let id = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].clone();
+        fs::read_to_string(path).unwrap().lines().map(id).collect::<Vec<_>>()
+    };
+    assert_ne!(ids("seed-0"), ids("seed-0-split-1"));
+    assert_eq!(ids("seed-0"), ids("seed-0-replicate-2-limit-30"));
+}

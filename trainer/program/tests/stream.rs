@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use ebert_tasks::contamination::{Contamination, FEWEST, RUN, contamination};
 use schemas::DocumentId;
 use support::{Place, document_id, ids, text_id};
 use trainer::{
@@ -295,4 +296,41 @@ fn held_out_documents_are_the_same_for_every_batch_size() {
         held(10, sequences).sets[1].batches.iter().flat_map(|(_, batch)| batch.input_ids.clone()).collect()
     };
     assert_eq!(row(3), row(8));
+}
+
+/// Of texts as they are found in tests, those that occur in what is trained on: by a search for every run in every document.
+#[test]
+fn contamination_is_what_a_naive_search_finds() {
+    let place = Place::new();
+    let (shards, _) = open(&place);
+    let mut trained: Vec<Vec<u16>> = Vec::new();
+    for corpus in BOTH {
+        shards.each_trained_segment(corpus, |segment| trained.push(segment.input_ids.to_vec())).unwrap();
+    }
+    let held_out = texts().into_values().filter(|text| !trained.contains(text));
+    let mut tests: Vec<Vec<u16>> = held_out.collect();
+    for (number, text) in trained.iter().enumerate() {
+        // A part of a text, one with other tokens around it, and one that is changed in the middle.
+        tests.push(text[..text.len().min(number % 30)].to_vec());
+        tests.push([&[7, 7, 9][..], text, &[8]].concat());
+        let mut changed = text.clone();
+        changed[text.len() / 2] = 60;
+        tests.push(changed);
+    }
+    let mut wanted = Contamination::default();
+    for text in &tests {
+        if text.len() < FEWEST {
+            wanted.short += 1;
+            continue;
+        }
+        let runs = text.windows(text.len().min(RUN));
+        let occurs = |run: &[u16]| trained.iter().any(|text| text.windows(run.len()).any(|window| window == run));
+        let (all, seen) = (runs.len(), runs.filter(|run| occurs(run)).count());
+        wanted.texts += 1;
+        wanted.shared += usize::from(seen > 0);
+        wanted.mostly += usize::from(2 * seen >= all);
+    }
+    assert!(wanted.mostly < wanted.shared && wanted.shared < wanted.texts && wanted.short > 0, "{wanted:?}");
+    let found = contamination(&shards, &[Vec::new(), tests]).unwrap();
+    assert_eq!(found, [Contamination::default(), wanted]);
 }

@@ -326,14 +326,23 @@ impl Shards {
     /// When one of them cannot be read.
     pub fn trained_tokens(&self, corpus: Corpus) -> Result<u64, DataError> {
         let mut tokens = 0;
+        self.each_trained_segment(corpus, |segment| tokens += segment.input_ids.len() as u64 + 2)?;
+        Ok(tokens)
+    }
+
+    /// Visits every segment of a corpus that is trained on. The segments of a document follow one another.
+    ///
+    /// # Errors
+    /// When a shard cannot be read.
+    pub fn each_trained_segment(&self, corpus: Corpus, mut visit: impl FnMut(&Segment<'_>)) -> Result<(), DataError> {
         for &chunk in self.chunks(corpus) {
             self.each_segment(chunk, |_, segment| {
                 if !self.is_held_out(segment.text_id) {
-                    tokens += segment.input_ids.len() as u64 + 2;
+                    visit(segment);
                 }
             })?;
         }
-        Ok(tokens)
+        Ok(())
     }
 
     /// Pairs; one with a held-out product is held out.

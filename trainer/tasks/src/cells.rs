@@ -3,19 +3,20 @@
 //! A cell is finished when its `metrics.json` was made from the same model, data, options and rules. So a grid that was stopped resumes,
 //! and one whose data changed remakes what they change. Several processes may make cells of one grid at once: each has a
 //! [`Share`] of them, and waits for a cell that another process is making. Paths are relative to the working directory.
-use std::{fs, path::PathBuf, time::Instant};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Instant};
 
-use ebert_bert::{BertConfig, BertForMaskedLm, weights};
+use ebert_bert::{BertConfig, BertForMaskedLm, tokens, weights};
 use ebert_kernels::device::Wish;
 use schemas::{StoreError, Task as Share};
-use trainer::{init::folder_of, log};
+use trainer::{data::Shards, init::folder_of, log};
 
 use crate::{
     TaskFileError,
     cell::{self, Metrics, Outcome, PREDICTIONS},
+    contamination::{self, Contamination, ContaminationError},
     cross_attention::CrossAttention,
     finetune::Voice,
-    grid::{Cell, Grid},
+    grid::{Cell, Grid, TrainingText},
     identity::{self, Identity},
     predictions::{self, PredictionsError},
     read, read_all,
@@ -46,6 +47,9 @@ pub enum GridError {
     /// A cell's predictions.
     #[error(transparent)]
     Predictions(#[from] PredictionsError),
+    /// The training text.
+    #[error(transparent)]
+    Contamination(#[from] ContaminationError),
     /// The tables.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -240,5 +244,26 @@ fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, Grid
         tests.push(TestResults { name, task, limit, train, models });
     }
     let models = grid.model.iter().map(|model| model.name.clone()).collect();
-    Ok(Results { models, tests, missing })
+    Ok(Results { models, tests, missing, contamination: contamination_of(grid)? })
+}
+
+/// The texts of each test that occur in the training text, where the grid names it. Of a test that has no file of its own, these are all
+/// texts: some split tests on each.
+fn contamination_of(grid: &Grid) -> Result<Vec<(String, Contamination)>, GridError> {
+    let Some(TrainingText { shards, held_out }) = &grid.contamination else { return Ok(Vec::new()) };
+    let shards = Shards::open(shards, *held_out, |_| {}).map_err(ContaminationError::from)?;
+    let tokenizer = tokens::tokenizer(shards.folder()).map_err(ContaminationError::from)?;
+    let mut texts = Vec::new();
+    for test in &grid.tests {
+        let files = test.test.as_ref().map_or(&test.data[..], std::slice::from_ref);
+        let examples = read_all(test.task, files)?.examples;
+        let distinct: BTreeSet<&str> = examples.iter().map(|example| example.input.longest()).collect();
+        let encode = |text: &str| {
+            let encoding = tokenizer.encode(text, false).map_err(|source| ContaminationError::Encode { source })?;
+            Ok(encoding.get_ids().iter().map(|&id| id as u16).collect())
+        };
+        texts.push(distinct.into_iter().map(encode).collect::<Result<Vec<_>, ContaminationError>>()?);
+    }
+    let found = contamination::contamination(&shards, &texts).map_err(ContaminationError::from)?;
+    Ok(grid.tests.iter().map(|test| test.name.clone()).zip(found).collect())
 }

@@ -32,9 +32,22 @@ pub struct Grid {
     /// The tests, in the order of Table 2's tasks, then of their names.
     #[serde(rename = "task", deserialize_with = "tests")]
     pub tests: Vec<TestEntry>,
+    /// The training text, in which the texts of the tests are looked for.
+    #[serde(default)]
+    pub contamination: Option<TrainingText>,
     /// Further content of the page.
     #[serde(default)]
     pub figures: Figures,
+}
+
+/// The text that the models were post-trained on.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingText {
+    /// The folder of the shards.
+    pub shards: PathBuf,
+    /// The share of documents that was held out: `data.held_out` of the recipe.
+    pub held_out: f64,
 }
 
 fn seeds() -> Vec<u64> {

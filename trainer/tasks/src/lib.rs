@@ -4,7 +4,7 @@
 //! [`tokens`](ebert_bert::tokens) and [`sequence`] turn them into token ids; [`heads`] puts a task's head on the encoder; [`finetune`] is the loop;
 //! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares models; [`evaluate`] scores a file of predictions. [`request`] is the input of one
 //! fine-tuning, [`cell`] its folder, [`identity`] what decides its numbers. [`grid`] is a file that names many of them, [`cells`] makes them, [`table`] and
-//! [`figures`] show their scores.
+//! [`figures`] show their scores; [`contamination`] finds test texts that a model was post-trained on.
 //!
 //! ```
 //! use ebert_tasks::Task;
@@ -13,6 +13,7 @@
 pub mod bootstrap;
 pub mod cell;
 pub mod cells;
+pub mod contamination;
 pub mod cross_attention;
 pub mod decode;
 pub mod evaluate;
@@ -157,6 +158,22 @@ pub enum Input {
     Text(String),
     /// Two: a question and a review, or a sentence and its aspect.
     Pair(String, String),
+}
+
+impl Input {
+    /// The longer text: of a question and a review the review, of a sentence and an aspect the sentence.
+    pub fn longest(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Pair(first, second) => {
+                if first.len() > second.len() {
+                    first
+                } else {
+                    second
+                }
+            }
+        }
+    }
 }
 
 /// What is right.

@@ -15,6 +15,7 @@ use schemas::StoreError;
 use super::{
     Task,
     bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, holm, mean_and_deviation},
+    contamination::{Contamination, RUN},
     figures::{self, Interval, Line},
     grid::Grid,
 };
@@ -33,6 +34,8 @@ pub struct Results {
     pub tests: Vec<TestResults>,
     /// Names of cells that are not finished.
     pub missing: Vec<String>,
+    /// For each name of a test, its texts that occur in the training text, where that is known.
+    pub contamination: Vec<(String, Contamination)>,
 }
 
 /// The predictions for one test.
@@ -114,6 +117,7 @@ pub struct Table {
     tests: Vec<Test>,
     columns: Vec<Column>,
     missing: Vec<String>,
+    contamination: Vec<(String, Contamination)>,
 }
 
 impl Table {
@@ -160,7 +164,13 @@ impl Table {
                 documents: panel.documents(),
             });
         }
-        let mut table = Self { models: results.models.clone(), tests, columns, missing: results.missing.clone() };
+        let mut table = Self {
+            models: results.models.clone(),
+            tests,
+            columns,
+            missing: results.missing.clone(),
+            contamination: results.contamination.clone(),
+        };
         table.correct();
         Ok(table)
     }
@@ -254,6 +264,25 @@ impl Table {
             let heads: Vec<String> = test.iter().map(|(_, test)| test.train.to_string()).collect();
             let _ = write!(text, "\n{} by training examples:\n\n", test[0].1.deciding_name(test[0].0));
             text += &self.rows(&heads, |row| test.iter().map(|(column, _)| bold(column.values[row])).collect());
+        }
+        if !self.contamination.is_empty() {
+            let _ = write!(
+                text,
+                "\nTest texts that occur in the training text, by runs of {RUN} tokens (shorter texts as a whole):\n\n\
+                 | test | texts | share a run | at least half of their runs | too short to judge |\n|---|---|---|---|---|\n"
+            );
+            for (name, found) in &self.contamination {
+                let part = |count: usize| format!("{count} ({:.1}%)", 100.0 * count as f64 / found.texts.max(1) as f64);
+                let _ = writeln!(
+                    text,
+                    "| {} | {} | {} | {} | {} |",
+                    name.to_uppercase(),
+                    found.texts,
+                    part(found.shared),
+                    part(found.mostly),
+                    found.short
+                );
+            }
         }
         if !self.missing.is_empty() {
             let _ = write!(text, "\n{} cells are missing:\n\n", self.missing.len());
@@ -553,7 +582,12 @@ mod tests {
     }
 
     fn results(tests: Vec<TestResults>) -> Results {
-        Results { models: vec!["BERT-Raw".into(), "E-BERT \"x\"".into()], tests, missing: Vec::new() }
+        Results {
+            models: vec!["BERT-Raw".into(), "E-BERT \"x\"".into()],
+            tests,
+            missing: Vec::new(),
+            contamination: Vec::new(),
+        }
     }
 
     #[test]
