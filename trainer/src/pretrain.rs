@@ -178,6 +178,7 @@ impl Drawn {
             epoch: batch.epoch,
             mode: self.mode,
             loss: None,
+            boundary_loss: None,
             neighbor_loss: None,
             alpha: self.adaptive.map(|adaptive| adaptive.alpha),
             word_loss: None,
@@ -216,6 +217,7 @@ impl Launched {
         let mut record = self.record;
         let numbers = self.pending.finish()?;
         [record.loss, record.neighbor_loss] = numbers.losses;
+        record.boundary_loss = numbers.auxiliary;
         [record.masked_gradient_norm, record.neighbor_gradient_norm] =
             numbers.norms.map_or([None; 2], |norms| norms.map(Some));
         record.gradient_norm = numbers.gradient_norm;

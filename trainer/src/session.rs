@@ -62,9 +62,22 @@ pub struct Session<M> {
     pub world: World,
 }
 
-/// Adds the gradients of a loss to those of the parameters, and gives this process's part of the loss, a scalar on the
-/// device. `None` if there is nothing to learn from.
-pub type Objective<'a, M> = Box<dyn FnOnce(&M, &World) -> Option<Tensor> + 'a>;
+/// This process's part of a loss, scalars on the device.
+pub struct StepLoss {
+    /// The loss.
+    pub loss: Tensor,
+    /// A loss whose gradient was added, reported apart from it.
+    pub auxiliary: Option<Tensor>,
+}
+
+impl From<Tensor> for StepLoss {
+    fn from(loss: Tensor) -> Self {
+        Self { loss, auxiliary: None }
+    }
+}
+
+/// Adds the gradients of a loss to those of the parameters, and returns the loss. `None` if there is nothing to learn from.
+pub type Objective<'a, M> = Box<dyn FnOnce(&M, &World) -> Option<StepLoss> + 'a>;
 
 impl<M: Trainable> Session<M> {
     /// A model with a fresh optimizer.
@@ -100,8 +113,12 @@ impl<M: Trainable> Session<M> {
 
         let device = self.model.device();
         let stop = upload(&[i32::from(stop)], device).to_kind(Kind::Float);
-        let scalar = |loss: &Option<Tensor>| loss.as_ref().map_or_else(|| stop.zeros_like(), |loss| loss.view([1]));
-        let sums = Tensor::cat(&[scalar(&loss), scalar(&second_loss), stop.shallow_clone()], 0);
+        let auxiliary = loss.as_ref().and_then(|loss| loss.auxiliary.as_ref());
+        let [loss, second_loss] = [&loss, &second_loss].map(|loss| loss.as_ref().map(|loss| &loss.loss));
+        let losses = [loss, second_loss, auxiliary];
+        let scalar = |loss: Option<&Tensor>| loss.map_or_else(|| stop.zeros_like(), |loss| loss.view([1]));
+        let [first_sum, second_sum, auxiliary_sum] = losses.map(scalar);
+        let sums = Tensor::cat(&[first_sum, second_sum, auxiliary_sum, stop.shallow_clone()], 0);
         let gradients = self.optimizer.gradients();
         let mut all: Vec<Tensor> = gradients.iter().map(Tensor::shallow_clone).collect();
         all.extend(first.iter().flatten().map(Tensor::shallow_clone));
@@ -118,15 +135,15 @@ impl<M: Trainable> Session<M> {
         };
         let norm = self.optimizer.step(learning_rate)?;
         let reading = Reading::start(&Tensor::cat(&[sums, norms, norm.view([1])], 0))?;
-        Ok(Pending { reading, has_loss: [loss.is_some(), second_loss.is_some()], has_norms: first.is_some() })
+        Ok(Pending { reading, has_loss: losses.map(|loss| loss.is_some()), has_norms: first.is_some() })
     }
 }
 
 /// The numbers of a step that the device may still be at.
 #[derive(Debug)]
 pub struct Pending {
-    reading: Reading<6>,
-    has_loss: [bool; 2],
+    reading: Reading<7>,
+    has_loss: [bool; 3],
     has_norms: bool,
 }
 
@@ -135,6 +152,8 @@ pub struct Pending {
 pub struct Numbers {
     /// The loss of each objective, over all processes.
     pub losses: [Option<f64>; 2],
+    /// The auxiliary loss of the first objective, over all processes.
+    pub auxiliary: Option<f64>,
     /// The norm of each objective's gradient, if there are two.
     pub norms: Option<[f64; 2]>,
     /// The norm of the sum of the gradients, before clipping. Without a finite one, the step was skipped.
@@ -149,9 +168,11 @@ impl Pending {
     /// # Errors
     /// If libtorch refuses.
     pub fn finish(self) -> Result<Numbers, TorchError> {
-        let [loss, second, stopped, norm, second_norm, gradient_norm] = self.reading.finish()?;
+        let [loss, second, auxiliary, stopped, norm, second_norm, gradient_norm] = self.reading.finish()?;
+        let [has_loss, has_second, has_auxiliary] = self.has_loss;
         Ok(Numbers {
-            losses: [self.has_loss[0].then_some(loss), self.has_loss[1].then_some(second)],
+            losses: [has_loss.then_some(loss), has_second.then_some(second)],
+            auxiliary: has_auxiliary.then_some(auxiliary),
             norms: self.has_norms.then_some([norm, second_norm]),
             gradient_norm,
             stopped: stopped > 0.0,
@@ -172,7 +193,7 @@ mod tests {
             let packed = Packed::new(&[2, 5, 6, 7, 3], &[5], Device::Cpu);
             let loss = model.bert.loss_at(&packed, &[1, 3], &[8, 9], Phase::Evaluate);
             loss.backward();
-            Some(loss.detach())
+            Some(loss.detach().into())
         };
         session.step(Box::new(objective), None, 0.01, false).unwrap().finish().unwrap();
     }

@@ -9,14 +9,14 @@ use crate::{
     masking::MaskMode,
     model::PretrainingModel,
     neighbor::NeighborOptions,
-    session::Trainable,
+    session::{StepLoss, Trainable},
     world::World,
 };
 use ebert_bert::{BertForMaskedLm, Packed, Phase, upload};
 
-/// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and gives this process's share of that loss,
-/// in nats, a scalar on the device. The span boundary objective, if there is one, adds its gradient, and is not in
-/// the loss. `None` where nothing of the whole batch was selected. At most `micro_batch` tokens go through the model
+/// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and returns this process's part of that loss,
+/// in nats. The loss of the span boundary objective, if there is one, is the auxiliary loss; its gradient is added, too.
+/// `None` where nothing of the whole batch was selected. At most `micro_batch` tokens go through the model
 /// at once (0: any number).
 pub fn masked_gradients(
     model: &PretrainingModel,
@@ -24,7 +24,7 @@ pub fn masked_gradients(
     mode: MaskMode,
     micro_batch: usize,
     world: &World,
-) -> Option<Tensor> {
+) -> Option<StepLoss> {
     let selected = batch.in_mode(mode).selected.len();
     let indices = world.indices_of_rank(batch.lengths.len());
     let parts = batch.parts(mode, indices, micro_batch).into_iter().filter(|(_, part)| !part.selected.is_empty());
@@ -38,14 +38,14 @@ pub fn masked_gradients(
 }
 
 /// Adds the weighted gradient of Neighbor Product Reconstruction (eq. 12) of a batch of pairs, and gives this process's share of its
-/// mean over the pairs, unweighted, a scalar on the device.
+/// mean over the pairs, unweighted.
 pub fn neighbor_gradients(
     model: &PretrainingModel,
     pairs: &PairBatch,
     options: &NeighborOptions,
     micro_batch: usize,
     world: &World,
-) -> Tensor {
+) -> StepLoss {
     let (encoder, all) = (model.bert.encoder(), pairs.pairs.len() as f64);
     let losses = pairs.parts(world.indices_of_rank(pairs.groups()), micro_batch).into_iter().map(|part| {
         let packed = Packed::new(&part.input_ids, &part.lengths, encoder.device());
@@ -55,16 +55,21 @@ pub fn neighbor_gradients(
     });
     // A weight of 0 leaves nothing to learn, and nothing to tell.
     let weight = if options.weight == 0.0 { 1.0 } else { options.weight };
-    backward(model.device(), losses) / weight
+    StepLoss::from(backward(model.device(), losses).loss / weight)
 }
 
-/// Runs each loss, with what is added to it, backward before the next is computed, and gives the sum of the losses
-/// alone.
-fn backward(device: Device, losses: impl Iterator<Item = (Tensor, Option<Tensor>)>) -> Tensor {
-    let mut sum = Tensor::zeros([], (Kind::Float, device));
-    for (loss, added) in losses {
-        added.map_or_else(|| loss.shallow_clone(), |added| &loss + added).backward();
-        sum += loss.detach();
+/// Runs each loss, with its auxiliary loss, backward before the next is computed, and returns the sums.
+fn backward(device: Device, losses: impl Iterator<Item = (Tensor, Option<Tensor>)>) -> StepLoss {
+    let zero = || Tensor::zeros([], (Kind::Float, device));
+    let mut sum = StepLoss::from(zero());
+    for (loss, auxiliary) in losses {
+        auxiliary.as_ref().map_or_else(|| loss.shallow_clone(), |auxiliary| &loss + auxiliary).backward();
+        sum.loss += loss.detach();
+        if let Some(auxiliary) = auxiliary {
+            let mut all = sum.auxiliary.take().unwrap_or_else(zero);
+            all += auxiliary.detach();
+            sum.auxiliary = Some(all);
+        }
     }
     sum
 }

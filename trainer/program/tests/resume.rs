@@ -87,6 +87,21 @@ fn weights_of_objectives_resume_and_are_not_exported() {
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     };
     finish("whole");
+    let losses = |run: &str| -> Vec<f64> {
+        let lines = place.metrics(run);
+        let boundary =
+            |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap()["boundary_loss"].as_f64();
+        lines.iter().filter_map(boundary).collect()
+    };
+    let boundary = losses("whole");
+    assert_eq!(boundary.len(), 420);
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    assert!(
+        mean(&boundary[320..]) < 0.85 * mean(&boundary[..5]),
+        "{} {}",
+        mean(&boundary[320..]),
+        mean(&boundary[..5])
+    );
     for (name, line) in [("-TERM", 70), ("-KILL", 200)] {
         let mut child = command("cut").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         place.wait_for("cut", line, &mut child);

@@ -49,6 +49,9 @@ pub struct StepRecord {
     /// Mean cross entropy over the selected tokens, in nats; absent when none was selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
+    /// The loss of the span boundary objective, as `loss`; absent without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary_loss: Option<f64>,
     /// Mean over the pairs, unweighted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neighbor_loss: Option<f64>,
@@ -128,6 +131,7 @@ struct Recent {
     word: Option<f64>,
     phrase: Option<f64>,
     other: Option<f64>,
+    boundary: Option<f64>,
     neighbor: Option<f64>,
     /// That of the last measurement.
     mrr: Option<f64>,
@@ -186,6 +190,7 @@ impl Journal {
         };
         let optional = [
             (loss, record.loss),
+            ("loss/boundary", record.boundary_loss),
             ("loss/neighbor", record.neighbor_loss),
             ("switch/alpha", record.alpha),
             ("switch/eta_word", record.eta_word),
@@ -214,6 +219,7 @@ impl Journal {
             },
             record.loss,
         );
+        blend(&mut self.recent.boundary, record.boundary_loss);
         blend(&mut self.recent.neighbor, record.neighbor_loss);
         blend(&mut self.recent.tokens_per_second, Some(tokens as f64 / record.seconds));
         let message = self.message(record);
@@ -234,6 +240,7 @@ impl Journal {
             ("word", recent.word.map(|v| format!("{v:.3}"))),
             ("phrase", recent.phrase.map(|v| format!("{v:.3}"))),
             (record.mode.as_str(), recent.other.map(|v| format!("{v:.3}"))),
+            ("boundary", recent.boundary.map(|v| format!("{v:.3}"))),
             ("neighbor", recent.neighbor.map(|v| format!("{v:.3}"))),
             ("MRR", recent.mrr.map(|v| format!("{v:.3}"))),
             ("alpha", record.alpha.map(|v| format!("{v:.2}"))),

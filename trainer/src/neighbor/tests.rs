@@ -122,8 +122,15 @@ fn further_negatives_add_to_the_mean_of_a_pairs_hinges() {
 
 #[test]
 fn gradients_are_those_of_small_steps() {
+    let alone = |states| check_gradients(states, &[6, 5, 4], (&[[0, 1, 2]], &[]));
+    // Three pairs, whose neighbors are negatives of one another: a title has gradients as neighbor and as negative.
+    let in_batch = |states| {
+        let further = [vec![1, 2], vec![], vec![0]];
+        check_gradients(states, &[6, 5, 4, 3, 7, 5, 4, 4, 6], (&[[0, 3, 5], [4, 1, 2], [8, 6, 7]], &further));
+    };
     for states in [States::Raw, States::Normalized] {
-        check_gradients(states);
+        alone(states);
+        in_batch(states);
     }
 }
 
@@ -206,31 +213,38 @@ fn the_spread_is_the_plain_ratio_of_variances() {
     assert!(Spread::within(&sums).abs() < 1e-9);
 }
 
-fn check_gradients(states: States) {
+/// Compares the gradient of the mean hinge of pairs, with these further negatives, with small steps of the plain
+/// equations in float64.
+fn check_gradients(states: States, lengths: &[usize], (pairs, further): (&[[usize; 3]], &[Vec<usize>])) {
     let _alone = ebert_kernels::generator();
-    let lengths = [6, 5, 4];
     let (scale, reduction) = (Scale::SqrtD, Reduction::Mean);
     let options = NeighborOptions { scale, reduction, states, ..Default::default() };
-    let hidden = hidden(15, 4).set_requires_grad(true);
-    let pairs = [[0, 1, 2]];
-    PairStates { hidden: &hidden, lengths: &lengths, pairs: &pairs, further_negatives: &[] }.loss(&options).backward();
+    let tokens = lengths.iter().sum::<usize>();
+    let hidden = hidden(tokens as i64, 4).set_requires_grad(true);
+    PairStates { hidden: &hidden, lengths, pairs, further_negatives: further }.loss(&options).backward();
     let gradient = hidden.grad();
-    let starts = [0, 6, 11];
+    let starts = starts(lengths);
     let plain = |hidden: &Tensor| {
         let content = |s: usize| rows(hidden, starts[s] + 1, starts[s] + lengths[s] - 1);
-        let near = plain_distance(&content(0), &content(1), &options);
-        (near - plain_distance(&content(0), &content(2), &options) + 1.0).max(0.0)
-    };
-    for row in 0..15 {
-        for column in 0..4 {
-            let moved = |by: f64| {
-                let moved = hidden.detach().to_kind(Kind::Double).copy();
-                let _ = moved.get(row).get(column).g_add_scalar_(by);
-                plain(&moved)
+        let mean_hinge = |(number, &[anchor, neighbor, negative]): (usize, &[usize; 3])| {
+            let others = further.get(number).into_iter().flatten().map(|&pair| pairs[pair][1]);
+            let negatives: Vec<usize> = [negative].into_iter().chain(others).collect();
+            let near = plain_distance(&content(anchor), &content(neighbor), &options);
+            let hinge = |&negative: &usize| {
+                (near - plain_distance(&content(anchor), &content(negative), &options) + 1.0).max(0.0)
             };
-            let wanted = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            let found = gradient.double_value(&[row, column]);
-            assert!((found - wanted).abs() < 1e-5, "{row} {column}: {found} {wanted}");
-        }
+            negatives.iter().map(hinge).sum::<f64>() / negatives.len() as f64
+        };
+        pairs.iter().enumerate().map(mean_hinge).sum::<f64>() / pairs.len() as f64
+    };
+    for (row, column) in (0..tokens as i64).flat_map(|row| (0..4).map(move |column| (row, column))) {
+        let moved = |by: f64| {
+            let moved = hidden.detach().to_kind(Kind::Double).copy();
+            let _ = moved.get(row).get(column).g_add_scalar_(by);
+            plain(&moved)
+        };
+        let wanted = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+        let found = gradient.double_value(&[row, column]);
+        assert!((found - wanted).abs() < 1e-5, "{row} {column}: {found} {wanted}");
     }
 }

@@ -256,6 +256,7 @@ fn body(runs: &[Told]) -> String {
                         [&|r| loss_of(r, &|m| m == MaskMode::Word), &|r| loss_of(r, &|m| m != MaskMode::Word)],
                     ),
                 ),
+                chart("Span boundary loss", "nats", &each(&|r| r.of_steps(|s| s.boundary_loss))),
                 chart("Neighbor loss", "hinge, mean of pairs", &each(&|r| r.of_steps(|s| s.neighbor_loss))),
                 chart("Alpha, the probability of word mode", "", &each(&|r| r.of_steps(|s| s.alpha))),
                 chart(

@@ -197,7 +197,7 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
                 let objective = |model: &&TaskModel, _: &World| {
                     let loss = model.loss(&batch, Phase::Train);
                     loss.backward();
-                    Some(loss.detach())
+                    Some(loss.detach().into())
                 };
                 let pending =
                     session.step(Box::new(objective), None, schedule.learning_rate_at(step, total, 0), false)?;

@@ -286,8 +286,15 @@ pub(crate) fn numbers(place: &Place, run: &str) -> Vec<(u64, String, Vec<f64>)> 
     let lines = place.metrics(run);
     let read = |line: &String| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
-        let keys =
-            ["loss", "neighbor_loss", "gradient_norm", "masked_gradient_norm", "neighbor_gradient_norm", "alpha"];
+        let keys = [
+            "loss",
+            "boundary_loss",
+            "neighbor_loss",
+            "gradient_norm",
+            "masked_gradient_norm",
+            "neighbor_gradient_norm",
+            "alpha",
+        ];
         let mut numbers: Vec<f64> = keys.iter().filter_map(|key| value[key].as_f64()).collect();
         for measured in value["held_out"].as_array().into_iter().flatten() {
             numbers.extend(["loss", "accuracy", "whole"].map(|key| measured[key].as_f64().unwrap()));
