@@ -13,6 +13,7 @@
 pub mod bootstrap;
 pub mod cell;
 pub mod cells;
+pub mod claims;
 pub mod contamination;
 pub mod cross_attention;
 pub mod decode;
