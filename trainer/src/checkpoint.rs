@@ -84,7 +84,7 @@ fn damaged(folder: &Path, error: &dyn std::error::Error) -> CheckpointError {
 const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// Weights that training alone has, if a recipe has such.
-const OBJECTIVES: &str = "objectives.safetensors";
+pub const OBJECTIVES: &str = "objectives.safetensors";
 
 /// The folder's name of a step's checkpoint.
 fn name_of(step: u64) -> String {

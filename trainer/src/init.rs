@@ -237,6 +237,20 @@ impl Candidate {
         let added = tokens::added(folder)?;
         Ok(Self { folder: folder.to_owned(), config, vocabulary, added, head, notes })
     }
+
+    /// Whether its masked-LM head is stored.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Checks that token ids mean the same to the model and the shards. Gives what a person should know.
+    ///
+    /// # Errors
+    /// When a token, or what is made of a text before, differs.
+    pub fn fits(&self, shards: &Shards) -> Result<Vec<String>, InitError> {
+        let of_vocabulary = fits(&self.folder, &self.config, self.vocabulary.as_ref(), shards.vocabulary())?;
+        Ok(of_vocabulary.into_iter().chain(reads_alike(&self.folder, shards)?).collect())
+    }
 }
 
 /// The start of a run, checked against the shards.
@@ -281,9 +295,10 @@ impl Start {
                 let (dropout, head) = (recipe.dropout, Head::Loaded);
                 Self { config, dropout, from: None, head, added: Vec::new(), notes: Vec::new() }
             }
-            (Some(Candidate { folder, config, vocabulary: tokens, mut added, head, mut notes }), _) => {
-                notes.extend(fits(&folder, &config, tokens, vocabulary)?);
-                notes.extend(reads_alike(&folder, shards)?);
+            (Some(candidate), _) => {
+                let fit = candidate.fits(shards)?;
+                let Candidate { folder, config, mut added, head, mut notes, .. } = candidate;
+                notes.extend(fit);
                 // Those alone that the model has embeddings of.
                 let beyond = vocabulary.len() as i64..config.vocab_size;
                 added.retain(|added| beyond.contains(&i64::from(added.id)));
@@ -401,7 +416,7 @@ fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitErr
 fn fits(
     folder: &Path,
     config: &BertConfig,
-    tokens: Option<(PathBuf, Vec<String>)>,
+    tokens: Option<&(PathBuf, Vec<String>)>,
     vocabulary: &Vocabulary,
 ) -> Result<Option<String>, InitError> {
     let wanted = vocabulary.tokens();
@@ -423,7 +438,7 @@ fn fits(
         None => Ok(None),
         Some((id, wanted)) => {
             let found = tokens.get(id).map_or_else(|| "absent".to_owned(), |token| format!("`{token}`"));
-            Err(InitError::Vocabulary { file, id, found, wanted: format!("`{wanted}`") })
+            Err(InitError::Vocabulary { file: file.clone(), id, found, wanted: format!("`{wanted}`") })
         }
     }
 }

@@ -11,6 +11,7 @@
 mod boundary;
 pub mod card;
 pub mod checkpoint;
+pub mod cloze;
 pub mod data;
 pub mod differences;
 pub mod estimate;

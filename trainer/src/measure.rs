@@ -1,19 +1,17 @@
 //! What is measured on held-out documents and pairs, with fixed masks, and noted.
-use std::collections::BTreeMap;
-
 use tch::{Kind, Tensor};
 
 use crate::{
-    data::{Frequency, MaskedSet, Retrieval},
-    log::{HeldOutRecord, Measured, MeasuredPairs, MeasuredPart, MeasuredRetrieval},
-    masking::{MaskMode, TakenAs},
+    cloze::{Cloze, Predicted},
+    data::Retrieval,
+    log::{HeldOutRecord, MeasuredPairs, MeasuredRetrieval},
+    masking::MaskMode,
     neighbor::{Spread, pooled},
     run::{Run, RunError},
     session::Trainable,
     state::Best,
-    step::predict,
 };
-use ebert_bert::{Packed, Phase, cross_entropy, indices};
+use ebert_bert::{Packed, Phase, indices};
 use ebert_kernels::{Reading, TorchError};
 
 /// Measures on the held-out documents and pairs, and notes it. Gives whether the mean of the masked-LM losses is the
@@ -21,37 +19,16 @@ use ebert_kernels::{Reading, TorchError};
 pub(crate) fn measure(run: &mut Run) -> Result<bool, RunError> {
     let mut measured = Vec::new();
     for set in &run.held_out.sets {
-        let mut sums = [[0.0; Sums::FIELDS]; Sums::PARTS.len()];
+        let mut cloze = Cloze::default();
         for number in run.session.world.indices_of_rank(set.batches.len()) {
-            let (lengths, batch) = &set.batches[number];
-            let predicted = tch::no_grad(|| predict(&run.session.model.bert, batch, lengths));
-            let Some((scores, labels)) = predicted else { continue };
-            let hits = scores.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Int64);
-            let hits = Vec::<i64>::try_from(hits.to_device(tch::Device::Cpu)).map_err(|e| TorchError(e.to_string()))?;
-            for (sums, part) in sums.iter_mut().zip(Sums::PARTS) {
-                Sums::add(sums, part.of(set, number), &batch.units, &scores, &labels, &hits);
+            if let Some(predicted) = Predicted::of(&run.session.model.bert, set, number)? {
+                cloze.add(set, number, &predicted, predicted.all());
             }
         }
-        let device = run.session.model.device();
-        let all = Tensor::from_slice(sums.as_flattened()).to_device(device);
+        let all = Tensor::from_slice(cloze.sums().as_flattened()).to_device(run.session.model.device());
         run.session.world.all_reduce(&[all.shallow_clone()], "measured held-out documents")?;
-        let all = Reading::<{ Sums::FIELDS * Sums::PARTS.len() }>::start(&all)?.finish()?;
-        let (all, _) = all.as_chunks::<{ Sums::FIELDS }>();
-        if let Some(MeasuredPart { loss, accuracy, tokens, whole, units }) = Sums::finish(all[0]) {
-            let part = |part: usize| if set.mode == MaskMode::Phrase { Sums::finish(all[part]) } else { None };
-            measured.push(Measured {
-                mode: set.mode,
-                loss,
-                accuracy,
-                tokens,
-                whole,
-                units,
-                pool_phrases: part(1),
-                noun_phrases: part(2),
-                rare_phrases: part(3),
-                frequent_phrases: part(4),
-            });
-        }
+        let cloze = Cloze::of_flattened(&Reading::<{ Cloze::NUMBERS }>::start(&all)?.finish()?);
+        measured.extend(cloze.finish(set.mode));
     }
     let mean = measured.iter().map(|m| m.loss).sum::<f64>() / measured.len().max(1) as f64;
     let step = run.state.step;
@@ -75,81 +52,6 @@ pub(crate) fn measure(run: &mut Run) -> Result<bool, RunError> {
     run.state.last_measured_pairs = held_out_pairs;
     run.note_held_out(&HeldOutRecord { step, held_out: measured, held_out_pairs })?;
     Ok(best)
-}
-
-/// Some of the tokens of a held-out batch.
-#[derive(Clone, Copy, Debug)]
-enum Part {
-    All,
-    TakenAs(TakenAs),
-    Frequency(Frequency),
-}
-
-impl Part {
-    /// Which of the selected tokens of a batch belong to it.
-    fn of(self, set: &MaskedSet, batch: usize) -> Vec<usize> {
-        let (_, masked) = &set.batches[batch];
-        let frequency = |index: usize| set.frequencies.get(batch).and_then(|batch| batch[index]);
-        let belongs = |&index: &usize| match self {
-            Self::All => true,
-            Self::TakenAs(taken_as) => masked.taken_as[index] == taken_as,
-            Self::Frequency(wanted) => frequency(index) == Some(wanted),
-        };
-        (0..masked.selected.len()).filter(belongs).collect()
-    }
-}
-
-/// Sums over held-out tokens: loss, tokens, tokens that are right, words or phrases, those that are right as a whole.
-struct Sums;
-
-impl Sums {
-    const FIELDS: usize = 5;
-    /// What is measured, in the order of the fields of [`Measured`].
-    const PARTS: [Part; 5] = [
-        Part::All,
-        Part::TakenAs(TakenAs::PoolPhrase),
-        Part::TakenAs(TakenAs::NounPhrase),
-        Part::Frequency(Frequency::Rare),
-        Part::Frequency(Frequency::Frequent),
-    ];
-
-    /// Adds some of the selected tokens of a batch. `hits` is 1 for each token that is right.
-    fn add(
-        sums: &mut [f64; Self::FIELDS],
-        indices: Vec<usize>,
-        units: &[Option<u32>],
-        scores: &Tensor,
-        labels: &Tensor,
-        hits: &[i64],
-    ) {
-        if indices.is_empty() {
-            return;
-        }
-        let loss = if indices.len() == hits.len() {
-            cross_entropy(scores, labels)
-        } else {
-            let rows = Tensor::from_slice(&indices.iter().map(|&index| index as i64).collect::<Vec<_>>());
-            let rows = rows.to_device(scores.device());
-            cross_entropy(&scores.index_select(0, &rows), &labels.index_select(0, &rows))
-        };
-        let units: Vec<Option<u32>> = indices.iter().map(|&index| units[index]).collect();
-        let hits: Vec<i64> = indices.iter().map(|&index| hits[index]).collect();
-        let (units, whole) = whole_units(&units, &hits);
-        let right = hits.iter().sum::<i64>();
-        let more = [loss.double_value(&[]), hits.len() as f64, right as f64, units as f64, whole as f64];
-        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-    }
-
-    /// `None` without a token.
-    fn finish([loss, tokens, right, units, whole]: [f64; Self::FIELDS]) -> Option<MeasuredPart> {
-        (tokens > 0.0).then(|| MeasuredPart {
-            loss: loss / tokens,
-            accuracy: right / tokens,
-            tokens: tokens as u64,
-            whole: whole / units.max(1.0),
-            units: units as u64,
-        })
-    }
 }
 
 /// Measures on pairs whose anchor is held out; `None` if there are none.
@@ -220,28 +122,4 @@ fn measure_retrieval(retrieval: &Retrieval, means: &Tensor) -> Result<MeasuredRe
         tf_idf: retrieval.tf_idf,
         candidates: retrieval.candidates().len() as u64,
     })
-}
-
-/// How many words or phrases there are, and of how many every token was hit (1, not 0).
-fn whole_units(units: &[Option<u32>], hits: &[i64]) -> (u64, u64) {
-    let mut of: BTreeMap<u32, bool> = BTreeMap::new();
-    for (unit, hit) in units.iter().zip(hits) {
-        if let Some(unit) = unit {
-            *of.entry(*unit).or_insert(true) &= *hit == 1;
-        }
-    }
-    (of.len() as u64, of.values().filter(|whole| **whole).count() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_unit_is_right_when_all_of_it_is() {
-        let units = [Some(0), Some(0), None, Some(4), Some(9), Some(9)];
-        assert_eq!(whole_units(&units, &[1, 1, 0, 0, 1, 0]), (3, 1));
-        assert_eq!(whole_units(&units, &[1, 1, 0, 1, 1, 1]), (3, 3));
-        assert_eq!(whole_units(&[], &[]), (0, 0));
-    }
 }

@@ -5,6 +5,9 @@ use tch::{Device, Tensor};
 
 use crate::{boundary::BoundaryHead, data::MaskedBatch, neighbor, recipe::Recipe, session::Trainable};
 
+/// The name of the weights of NPR's projection, `[d, d]`.
+pub const PROJECTION: &str = "neighbor.projection.weight";
+
 /// The model in pre-training.
 #[derive(Debug)]
 pub struct PretrainingModel {
@@ -28,8 +31,7 @@ impl PretrainingModel {
         let seed = Draws::new(recipe.seed, "weights of objectives", b"").next_u64();
         let mut builder = Builder::new(&mut objectives, &config, seed, bert.encoder().device());
         let width = config.hidden_size;
-        let projection =
-            recipe.neighbor.projection.then(|| builder.zeros("neighbor.projection.weight", &[width, width]));
+        let projection = recipe.neighbor.projection.then(|| builder.zeros(PROJECTION, &[width, width]));
         let boundary = recipe.masking.span_boundary.then(|| BoundaryHead::new(&mut builder));
         let parameters = Parameters::joined(&[bert.parameters(), &objectives]);
         Self { bert, projection, boundary, objectives, parameters }

@@ -230,6 +230,26 @@ impl PairStates<'_> {
     }
 }
 
+/// <a, b> of the contents of a product and of each of many others, `[others]`: `[tokens, d]` each, special tokens left
+/// out. Others go through at once by similar length.
+pub fn distances_from(anchor: &Tensor, others: &[Tensor], options: &NeighborOptions) -> Tensor {
+    const AT_ONCE: usize = 64;
+    let anchor = Contents::whole(anchor, options.states);
+    let mut order: Vec<usize> = (0..others.len()).collect();
+    order.sort_by_key(|&other| others[other].size()[0]);
+    let distances = Tensor::zeros([others.len() as i64], (Kind::Float, anchor.states.device()));
+    for at_once in order.chunks(AT_ONCE) {
+        let row = Tensor::cat(&at_once.iter().map(|&other| &others[other]).collect::<Vec<_>>(), 0);
+        let lengths: Vec<usize> = at_once.iter().map(|&other| others[other].size()[0] as usize).collect();
+        let places: Vec<(usize, usize)> = starts(&lengths).into_iter().zip(lengths).collect();
+        let found =
+            distance(&anchor.repeated(at_once.len()), &Contents::beside(&row, &places, options.states), options);
+        let rows: Vec<i64> = at_once.iter().map(|&other| other as i64).collect();
+        let _ = distances.shallow_clone().index_copy_(0, &Tensor::from_slice(&rows).to_device(found.device()), &found);
+    }
+    distances
+}
+
 impl PairBatch {
     /// The batch with the states of its row that are compared, `[T, d]`.
     pub fn with_states<'a>(&'a self, states: &'a Tensor) -> PairStates<'a> {
@@ -310,16 +330,27 @@ struct Contents {
 }
 
 impl Contents {
-    /// Of one sequence, `[tokens, d]`.
+    /// Of one sequence, `[tokens, d]`, special tokens counted.
     fn alone(sequence: &Tensor, states: States) -> Self {
-        let tokens = sequence.size()[0] - 2;
+        Self::whole(&sequence.narrow(0, 1, sequence.size()[0] - 2), states)
+    }
+
+    /// Of the content of one sequence, `[tokens, d]`.
+    fn whole(content: &Tensor, states: States) -> Self {
+        let tokens = content.size()[0];
         assert!(tokens > 0, "a product has content");
-        let device = sequence.device();
+        let device = content.device();
         Self {
-            states: states.of(sequence.narrow(0, 1, tokens).unsqueeze(0).to_kind(Kind::Float)),
+            states: states.of(content.unsqueeze(0).to_kind(Kind::Float)),
             here: Tensor::ones([1, tokens, 1], (Kind::Float, device)),
             tokens: upload(&[tokens as i32], device),
         }
+    }
+
+    /// The same product in several pairs.
+    fn repeated(&self, pairs: usize) -> Self {
+        let expand = |of: &Tensor| of.expand([&[pairs as i64], &of.size()[1..]].concat(), false);
+        Self { states: expand(&self.states), here: expand(&self.here), tokens: expand(&self.tokens) }
     }
 
     /// Of sequences that start there in the row and have so many tokens.

@@ -2,6 +2,7 @@
 mod bench;
 mod failure;
 mod options;
+mod probe;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Finetune(options) => finetune(options),
+        Command::Probe(options) => probe::probe(options),
         Command::Evaluate { task, data, predictions, min_titles, trained_on } => {
             evaluate(task, &data, &predictions, (min_titles, &trained_on))
         }

@@ -50,6 +50,15 @@ pub(crate) enum Command {
     /// Documents are split 7 : 1 : 2 into training, validation and test by key, unless the test has a file of its own. The result
     /// is a folder with scores, predictions, and a model that `transformers` loads.
     Finetune(Finetune),
+    /// Score what models know without fine-tuning: a table with a column for each model
+    ///
+    /// Weights stay as they are. From OUT: masked words and phrases of held-out documents (cloze), the rank of a held-out
+    /// product's neighbor among 1,000 products (retrieval, with word overlap, tf-idf and BM25 as baselines), and substitute
+    /// or complement (relations). From files: categories of titles, matching offers, and aspects, by linear models on
+    /// hidden states, cross-validated by document or on the files' own parts.
+    ///
+    /// A model like BERT-tiny takes minutes on one core. docs/probe.md explains every score and the file that is written.
+    Probe(crate::probe::Probe),
     /// Score a file of predictions, whoever made it
     ///
     /// A line is {"id": …, "prediction": …}: the text of an answer (rqa), places [[from, to], …] in characters (ae), a class (asc;

@@ -4,10 +4,10 @@ use std::{
     ops::Range,
 };
 
-use schemas::{Draws, PhraseId, Segment, SegmentName};
+use schemas::{DocumentId, Draws, PhraseId, Segment, SegmentName};
 
 use super::{
-    batch::{MaskedBatch, PairBatch, Texts},
+    batch::{MaskedBatch, PairBatch, Texts, starts},
     order::Position,
     pairs::{KnownNeighbors, PairBlock, PairSide, Related},
     retrieval::Retrieval,
@@ -37,6 +37,20 @@ pub struct MaskedSet {
     /// For each batch, how frequent the pool phrase is that each selected token was taken with; `None` if it was not
     /// taken with one.
     pub frequencies: Vec<Vec<Option<Frequency>>>,
+    /// For each batch, the document of each sequence.
+    documents: Vec<Vec<DocumentId>>,
+}
+
+impl MaskedSet {
+    /// The document of each sequence of a batch, and which of the selected tokens are in it.
+    pub fn documents(&self, batch: usize) -> impl Iterator<Item = (DocumentId, Range<usize>)> {
+        let (lengths, masked) = &self.batches[batch];
+        let up_to = |token: usize| masked.selected.partition_point(|&at| (at as usize) < token);
+        let of_sequence = move |((start, length), document): ((usize, &usize), &DocumentId)| {
+            (*document, up_to(start)..up_to(start + length))
+        };
+        starts(lengths).into_iter().zip(lengths).zip(&self.documents[batch]).map(of_sequence)
+    }
 }
 
 /// How often a pool phrase occurs in the shards.
@@ -91,7 +105,8 @@ impl HeldOut {
                 || rows.chunks(sequences.max(1)).zip(&batches).map(|(rows, (_, batch))| phrases_taken(rows, batch));
             let phrases: Vec<Vec<Option<PhraseId>>> =
                 if mode == MaskMode::Phrase { taken().collect() } else { Vec::new() };
-            MaskedSet { mode, batches, frequencies: frequencies(&phrases, &counts) }
+            let documents = rows.chunks(sequences.max(1)).map(|rows| rows.iter().map(|t| t.segment.document).collect());
+            MaskedSet { mode, batches, frequencies: frequencies(&phrases, &counts), documents: documents.collect() }
         });
         Ok(Self { sets: sets.into(), segments: block.len() })
     }
@@ -195,7 +210,7 @@ impl HeldOutPairs {
 
 #[cfg(test)]
 mod tests {
-    use schemas::{DocumentId, PhraseSpan, TextId, TokenRange};
+    use schemas::{PhraseSpan, TextId, TokenRange};
 
     use super::*;
     use crate::vocabulary::tests::small;

@@ -12,6 +12,7 @@ mod relations;
 mod retrieval;
 mod shards;
 mod text_pair;
+mod words;
 
 pub use batch::{
     Batch, Batches, MaskedBatch, PairBatch, PairPlan, SegmentPlan, Texts, pack, pair_batches, segment_batches, starts,
@@ -19,5 +20,6 @@ pub use batch::{
 pub use held_out::{Frequency, HeldOut, HeldOutPairs, MaskedSet};
 pub use order::{Order, Position, StepSize};
 pub use relations::RelationRatios;
-pub use retrieval::{Ranks, Retrieval};
+pub use retrieval::{Ranks, Retrieval, rank};
 pub use shards::{Corpus, DataError, Shards, Split};
+pub use words::Bags;

@@ -1,9 +1,15 @@
 //! Retrieval of a product's neighbor among held-out products: ranks, and two baselines that need no model.
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::pairs::{KnownNeighbors, PairBlock};
+use super::{
+    pairs::{KnownNeighbors, PairBlock, PairSide},
+    words::Bags,
+};
 use crate::vocabulary::Vocabulary;
 
 /// Whose neighbors are to be found, and among which products.
@@ -65,16 +71,18 @@ impl Retrieval {
         };
         let queries = (0..sides.len() / 3).map(query).collect();
         let mut retrieval = Self { queries, candidates, ..Self::default() };
-        let words = words(sides.iter().map(|side| side.input_ids), vocabulary);
+        let words = |side: &PairSide<'_>| {
+            side.input_ids.chunk_by(|_, &next| vocabulary.continues(next)).map(<[u16]>::to_vec).collect::<Vec<_>>()
+        };
+        let bags = Bags::of(sides.iter().map(words));
         let similarities = |similarity: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
             let of_query = |query: &Query| -> Vec<f32> {
                 retrieval.candidates.iter().map(|&candidate| similarity(query.anchor, candidate) as f32).collect()
             };
             retrieval.queries.iter().flat_map(of_query).collect()
         };
-        let by_overlap = similarities(&|a, b| overlap(&words[a], &words[b]));
-        let vectors = tf_idf(&words);
-        let by_tf_idf = similarities(&|a, b| dot(&vectors[a], &vectors[b]));
+        let by_overlap = similarities(&|a, b| bags.overlap(a, b));
+        let by_tf_idf = similarities(&|a, b| bags.tf_idf(a, b));
         [retrieval.word_overlap, retrieval.tf_idf] = [by_overlap, by_tf_idf].map(|s| retrieval.ranks(&s));
         retrieval
     }
@@ -91,75 +99,40 @@ impl Retrieval {
 
     /// The ranks by similarities `[queries, candidates]`.
     pub fn ranks(&self, similarities: &[f32]) -> Ranks {
-        let mut sums = Ranks::default();
-        for (query, similarities) in self.queries.iter().zip(similarities.chunks_exact(self.candidates.len().max(1))) {
-            let rank = query.rank(similarities);
-            sums.mrr += 1.0 / rank;
-            sums.recall_at_1 += f64::from(u8::from(rank <= 1.0));
-            sums.recall_at_10 += f64::from(u8::from(rank <= 10.0));
-        }
-        let many = self.queries.len().max(1) as f64;
-        Ranks { mrr: sums.mrr / many, recall_at_1: sums.recall_at_1 / many, recall_at_10: sums.recall_at_10 / many }
+        let each = self.queries.iter().zip(similarities.chunks_exact(self.candidates.len().max(1)));
+        Ranks::of(&each.map(|(query, similarities)| query.rank(similarities)).collect::<Vec<_>>())
     }
+}
+
+impl Ranks {
+    /// Of ranks from 1; zeros if there are none.
+    pub fn of(ranks: &[f64]) -> Self {
+        let mean =
+            |value: &dyn Fn(f64) -> f64| ranks.iter().map(|&rank| value(rank)).sum::<f64>() / ranks.len().max(1) as f64;
+        let within = |most: f64| mean(&|rank| f64::from(u8::from(rank <= most)));
+        Self { mrr: mean(&|rank| 1.0 / rank), recall_at_1: within(1.0), recall_at_10: within(10.0) }
+    }
+}
+
+/// The rank of a similarity among others, from 1. Among equal ones it is the middle one. What is not a number is like
+/// everything.
+pub fn rank<T: PartialOrd>(similarity: T, others: impl Iterator<Item = T>) -> f64 {
+    let above = others.map(|other| match other.partial_cmp(&similarity) {
+        Some(Ordering::Greater) => 1.0,
+        Some(Ordering::Less) => 0.0,
+        _ => 0.5,
+    });
+    1.0 + above.sum::<f64>()
 }
 
 impl Query {
-    /// The rank of the neighbor, from 1. What is not a number is like everything.
+    /// The rank of the neighbor.
     fn rank(&self, similarities: &[f32]) -> f64 {
-        let wanted = similarities[self.neighbor];
         let counts =
             |&(candidate, _): &(usize, &f32)| candidate != self.neighbor && !self.left_out.contains(&candidate);
-        let others = similarities.iter().enumerate().filter(counts).map(|(_, similarity)| match similarity {
-            more if *more > wanted => 1.0,
-            less if *less < wanted => 0.0,
-            _ => 0.5,
-        });
-        1.0 + others.sum::<f64>()
+        let others = similarities.iter().enumerate().filter(counts);
+        rank(similarities[self.neighbor], others.map(|(_, similarity)| *similarity))
     }
-}
-
-/// How often each word occurs in each text, by a number of the word.
-fn words<'a>(texts: impl Iterator<Item = &'a [u16]>, vocabulary: &Vocabulary) -> Vec<HashMap<usize, f64>> {
-    let mut numbers: HashMap<&[u16], usize> = HashMap::new();
-    let of_text = |text: &'a [u16]| {
-        let mut counts = HashMap::new();
-        for word in text.chunk_by(|_, &next| vocabulary.continues(next)) {
-            let next = numbers.len();
-            *counts.entry(*numbers.entry(word).or_insert(next)).or_insert(0.0) += 1.0;
-        }
-        counts
-    };
-    texts.map(of_text).collect()
-}
-
-/// The ratio of common words (Jaccard).
-fn overlap(a: &HashMap<usize, f64>, b: &HashMap<usize, f64>) -> f64 {
-    let common = a.keys().filter(|word| b.contains_key(word)).count();
-    common as f64 / (a.len() + b.len() - common).max(1) as f64
-}
-
-/// Vectors of length 1: a word weighs its count times ln((1 + texts) / (1 + texts with it)) + 1.
-fn tf_idf(words: &[HashMap<usize, f64>]) -> Vec<HashMap<usize, f64>> {
-    let mut texts_with: HashMap<usize, f64> = HashMap::new();
-    words.iter().flat_map(HashMap::keys).for_each(|&word| *texts_with.entry(word).or_default() += 1.0);
-    let texts = words.len() as f64;
-    let weigh = |counts: &HashMap<usize, f64>| {
-        let weight =
-            |(&word, count): (&usize, &f64)| (word, count * (((1.0 + texts) / (1.0 + texts_with[&word])).ln() + 1.0));
-        let weights: HashMap<usize, f64> = counts.iter().map(weight).collect();
-        let mut squares: Vec<f64> = weights.values().map(|w| w * w).collect();
-        // In an order of its own: sums of floats depend on it.
-        squares.sort_by(f64::total_cmp);
-        let length = squares.iter().sum::<f64>().sqrt();
-        weights.into_iter().map(|(word, weight)| (word, weight / length)).collect()
-    };
-    words.iter().map(weigh).collect()
-}
-
-fn dot(a: &HashMap<usize, f64>, b: &HashMap<usize, f64>) -> f64 {
-    let mut products: Vec<f64> = a.iter().filter_map(|(word, x)| Some(x * b.get(word)?)).collect();
-    products.sort_by(f64::total_cmp);
-    products.iter().sum()
 }
 
 #[cfg(test)]
@@ -167,7 +140,7 @@ mod tests {
     use schemas::{PairProduct, TextId};
 
     use super::*;
-    use crate::{data::pairs::PairSide, vocabulary::tests::small};
+    use crate::vocabulary::tests::small;
 
     #[test]
     fn ranks_are_those_of_a_plain_count() {
@@ -180,22 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn baselines_are_those_of_the_equations() {
-        // Words of one token: 1, 2 and 3 are in the texts.
-        let words: Vec<HashMap<usize, f64>> = [vec![1, 1, 2], vec![1, 3], vec![3]]
-            .map(|text| {
-                text.into_iter().fold(HashMap::new(), |mut counts, word| {
-                    *counts.entry(word).or_insert(0.0) += 1.0;
-                    counts
-                })
-            })
-            .into();
-        assert_eq!([overlap(&words[0], &words[1]), overlap(&words[0], &words[2])], [1.0 / 3.0, 0.0]);
-        let idf = |texts: f64| (4.0f64 / (1.0 + texts)).ln() + 1.0;
-        let lengths = [(2.0 * idf(2.0)).hypot(idf(1.0)), idf(2.0).hypot(idf(2.0))];
-        let wanted = 2.0 * idf(2.0) * idf(2.0) / lengths[0] / lengths[1];
-        let vectors = tf_idf(&words);
-        assert!((dot(&vectors[0], &vectors[1]) - wanted).abs() < 1e-12);
+    fn means_are_over_all_ranks() {
+        let ranks = Ranks::of(&[1.0, 2.0, 20.0]);
+        assert!((ranks.mrr - 1.55 / 3.0).abs() < 1e-12);
+        assert_eq!([ranks.recall_at_1, ranks.recall_at_10], [1.0 / 3.0, 2.0 / 3.0]);
+        assert_eq!(Ranks::of(&[]), Ranks::default());
     }
 
     #[test]

@@ -43,6 +43,23 @@ fn rows(hidden: &Tensor, from: usize, to: usize) -> Matrix {
 }
 
 #[test]
+fn distances_from_one_product_are_those_of_the_equations() {
+    let _alone = ebert_kernels::generator();
+    let hidden = hidden(20, 6);
+    let contents = [(0, 4), (4, 5), (5, 12), (12, 20)];
+    let content = |(start, end): (i64, i64)| hidden.narrow(0, start, end - start);
+    for (reduction, states) in [(Reduction::Sum, States::Raw), (Reduction::Mean, States::Normalized)] {
+        let options = NeighborOptions { reduction, states, ..Default::default() };
+        let others: Vec<Tensor> = contents[1..].iter().map(|&at| content(at)).collect();
+        let found = Vec::<f64>::try_from(distances_from(&content(contents[0]), &others, &options)).unwrap();
+        for (found, &(start, end)) in found.into_iter().zip(&contents[1..]) {
+            let wanted = plain_distance(&rows(&hidden, 0, 4), &rows(&hidden, start as usize, end as usize), &options);
+            assert!((found - wanted).abs() < 1e-4 * wanted, "{found} is not {wanted}");
+        }
+    }
+}
+
+#[test]
 fn ragged_pairs_have_the_loss_of_the_equations() {
     let _alone = ebert_kernels::generator();
     let lengths = [9, 7, 7, 5, 4, 3];

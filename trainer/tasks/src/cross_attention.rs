@@ -3,7 +3,7 @@
 //! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where w_i and o_j are the
 //! last hidden states of each title by itself. Neighbor Product Reconstruction rebuilds w_i from the o_j by just
 //! these shares.
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use tch::{Device, Kind, Tensor};
 
@@ -13,11 +13,9 @@ use ebert_bert::{
     weights,
     weights::WeightsError,
 };
-use trainer::{
-    data::pack,
-    neighbor::{NeighborOptions, Scale},
-    report::chart::escape,
-};
+use trainer::{data::pack, neighbor::Scale, report::chart::escape};
+
+use crate::trained::Trained;
 
 /// The figure cannot be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -178,13 +176,7 @@ impl Titles {
 
 /// How the recipe in a model's folder scales e_ij; as the paper prints it where there is none.
 pub fn scale_of(folder: &Path) -> Scale {
-    #[derive(serde::Deserialize)]
-    struct Part {
-        #[serde(default)]
-        neighbor: NeighborOptions,
-    }
-    let text = fs::read_to_string(folder.join("recipe.toml")).unwrap_or_default();
-    toml::from_str::<Part>(&text).map(|part| part.neighbor.scale).unwrap_or_default()
+    Trained::read(folder).neighbor.scale
 }
 
 #[cfg(test)]

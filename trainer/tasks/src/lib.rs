@@ -26,6 +26,7 @@ pub mod identity;
 pub mod metrics;
 pub mod options;
 pub mod predictions;
+pub mod probe;
 pub mod products;
 pub mod request;
 pub mod semeval;
@@ -33,6 +34,7 @@ pub mod sequence;
 pub mod split;
 pub mod squad;
 pub mod table;
+pub mod trained;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,0 +1,48 @@
+//! How the model in a folder was trained, as the recipe beside its weights says.
+use std::{fs, path::Path};
+
+use ebert_bert::weights::{self, WeightsError};
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+use trainer::{checkpoint::OBJECTIVES, model::PROJECTION, neighbor::NeighborOptions};
+
+/// What a model's `recipe.toml` says; the paper's values for a model without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+pub struct Trained {
+    /// Neighbor Product Reconstruction.
+    #[serde(default)]
+    pub neighbor: NeighborOptions,
+    #[serde(default)]
+    data: Data,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+struct Data {
+    held_out: Option<f64>,
+}
+
+impl Trained {
+    /// Of a Hugging Face folder.
+    pub fn read(folder: &Path) -> Self {
+        let text = fs::read_to_string(folder.join("recipe.toml")).unwrap_or_default();
+        toml::from_str(&text).unwrap_or_default()
+    }
+
+    /// The ratio of documents that it was not trained on, if it has a recipe.
+    pub fn held_out(&self) -> Option<f64> {
+        self.data.held_out
+    }
+
+    /// The weights of NPR's projection in that folder, `[d, d]`, if the recipe has one.
+    ///
+    /// # Errors
+    /// When the file that should have them cannot be read.
+    pub fn projection(&self, folder: &Path, device: Device) -> Result<Option<Tensor>, WeightsError> {
+        if !self.neighbor.projection {
+            return Ok(None);
+        }
+        let stored = weights::read(&folder.join(OBJECTIVES))?;
+        let found = stored.into_iter().find(|(name, _)| name == PROJECTION);
+        Ok(found.map(|(_, weights)| weights.to_device(device).to_kind(Kind::Float)))
+    }
+}
