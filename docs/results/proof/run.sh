@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Repeats the runs of docs/results/claims.md: shards, the common start, all arms and replicates.
+# Repeats the runs of docs/results/claims.md: shards, the common start, all arms and replicates, and their probes.
 #
 #     docs/results/proof/run.sh REAL BERT WORK [JOBS]
 #
-# REAL: folder with amazon/, more-reviews/, baskets/ and vocab/. BERT: the start model's folder.
+# REAL: folder with amazon/, more-reviews/, baskets/, downstream/ and vocab/. BERT: the start model's folder.
 # WORK: folder of everything that is written. JOBS: runs at once, one thread each (default 1).
 # Finished parts are kept and stopped runs resume, so the command can be repeated.
 set -euo pipefail
 real=$(realpath "$1") bert=$(realpath "$2") jobs=${4:-1}
 here=$(realpath "$(dirname "$0")")
 bin=${BIN:-$(realpath "$here/../../../target/release")}
-mkdir -p "$3/corpus" "$3/runs" && cd "$3"
+mkdir -p "$3/corpus" "$3/runs" "$3/probes" "$3/aspects" && cd "$3"
 
 # Text of all dumps; one user of Beauty per line becomes rows of ratings, a day apart.
 ln -sfn "$real/amazon" corpus/amazon
@@ -50,10 +50,31 @@ mean_alpha() { # of all steps of the three adaptive runs
     jq -s '[.[].alpha | numbers] | add / length * 1000 | round / 1000' runs/e-bert-ahm-[123]/metrics.jsonl
 }
 
-export bin && export -f pretrain arm mean_alpha
+sentences() { # NAME FILE... : all sentences of files as one
+    local name=$1
+    shift
+    { echo '<sentences>' && sed -E '/<\/?sentences>|<\?xml/d' "$@" && echo '</sentences>'; } >"aspects/$name.xml"
+}
+
+probe() { # NAME
+    local model=runs/$1/model record=probes/$1.json
+    [ -e "$record" ] || ! [ -e "$model" ] || "$bin/trainer" probe "$model" --out data --held-out 0.05 --threads 1 \
+        --titles data/titles.jsonl --aspects aspects/*.xml --output "$record" >"probes/$1.log" 2>&1
+}
+
+export bin && export -f pretrain arm mean_alpha probe
 pretrain start "$bert" --recipe "$here/start.toml"
 each() { # arms of the arguments, three replicates, JOBS at once
     printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
 }
 each e-bert-ahm e-bert e-bert-products bert
 each mixed e-bert-dp bert-np spanbert
+
+"$bin/pipeline" titles data
+sentences laptops "$real"/downstream/Laptop{_Train_v2,s_Test_Gold}.xml
+for domain in electronics home fashion; do
+    sentences "$domain" "$real/downstream/dmaste/$domain-"{train,test}.xml
+done
+probe start
+probes=$(cd runs && ls -d ./*-[123])
+printf '%s\n' $probes | xargs -P "$jobs" -n 1 basename | xargs -P "$jobs" -n 1 bash -euo pipefail -c 'probe "$1"' probe
