@@ -92,6 +92,6 @@ pub(crate) fn probe(options: Probe) -> anyhow::Result<ExitCode> {
         record.models.push(prober.probe(&name, (folder, &hash), device, export.as_deref(), &say)?);
     }
     file.write(serde_json::to_string(&record)?.as_bytes())?;
-    write!(io::stdout(), "{}record    {}\n", record.table(), output.display())?;
+    writeln!(io::stdout(), "{}record    {}", record.table(), output.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -171,7 +171,7 @@ fn offers(pairs: usize) -> String {
         format!("COL title VAL {words} COL price VAL {}", number % 3)
     };
     let line = |pair: u64| {
-        let same = pair % 3 == 0;
+        let same = pair.is_multiple_of(3);
         let other = if same { pair } else { pair + 1 };
         format!("{}\t{}\t{}\n", offer(pair), offer(other), u8::from(same))
     };
