@@ -25,6 +25,7 @@ pub mod heads;
 pub mod identity;
 pub mod metrics;
 pub mod options;
+pub mod paper_order;
 pub mod predictions;
 pub mod probe;
 pub mod products;

@@ -14,10 +14,11 @@ use schemas::StoreError;
 
 use super::{
     Task,
-    bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, holm, mean_and_deviation},
+    bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, Resampled, holm, mean_and_deviation},
     contamination::{Contamination, RUN},
     figures::{self, Interval, Line},
     grid::Grid,
+    paper_order,
 };
 use crate::cross_attention::{AttentionError, CrossAttention, scale_of};
 use trainer::{
@@ -118,6 +119,8 @@ pub struct Table {
     columns: Vec<Column>,
     missing: Vec<String>,
     contamination: Vec<(String, Contamination)>,
+    /// The mean rank correlation with the paper's scores, if its rows and tasks are there.
+    order: Option<Difference>,
 }
 
 impl Table {
@@ -126,7 +129,7 @@ impl Table {
     /// # Errors
     /// When the models of a test were not tested on the same examples.
     pub fn of(results: &Results) -> Result<Self, TableError> {
-        let (mut columns, mut tests) = (Vec::new(), Vec::new());
+        let (mut columns, mut tests, mut of_paper) = (Vec::new(), Vec::new(), Vec::new());
         for test in &results.tests {
             let panel = Panel::of_task(test.task, &test.models)?;
             let resampled = panel.resampled(RESAMPLES);
@@ -163,13 +166,18 @@ impl Table {
                 examples: first.and_then(|splits| splits.first()?.first()).map_or(0, Vec::len),
                 documents: panel.documents(),
             });
+            if test.name == test.task.as_str() && test.limit.is_none() {
+                of_paper.push((test.task, resampled));
+            }
         }
+        let of_paper: Vec<(Task, &Resampled)> = of_paper.iter().map(|(task, resampled)| (*task, resampled)).collect();
         let mut table = Self {
             models: results.models.clone(),
             tests,
             columns,
             missing: results.missing.clone(),
             contamination: results.contamination.clone(),
+            order: paper_order::correlation(&results.models, &of_paper),
         };
         table.correct();
         Ok(table)
@@ -259,6 +267,12 @@ impl Table {
             let _ = write!(text, "\nDifference from {} in points, 95% interval:\n\n", self.models[0]);
             let cells = |row: usize| self.deciding().map(|(column, _)| difference_text(column.values[row])).collect();
             text += &self.rows(&heads, cells);
+        }
+        if let Some(Difference { value, low, high, .. }) = self.order {
+            let _ = write!(
+                text,
+                "\nRank correlation with the paper's Table 2, mean over tasks: {value:.2}, 95% interval {low:.2} to {high:.2}.\n"
+            );
         }
         for test in self.curves() {
             let heads: Vec<String> = test.iter().map(|(_, test)| test.train.to_string()).collect();
