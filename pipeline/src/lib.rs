@@ -8,7 +8,7 @@
 //!
 //! This crate never links libtorch.
 /// The command that messages name when something has to be rebuilt.
-pub const REMAKE: &str = "make shards";
+pub const REMAKE: &str = "ebert shards";
 
 pub mod corpus;
 pub mod engine;

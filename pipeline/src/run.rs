@@ -1,12 +1,12 @@
-//! `make shards`: the steps from raw dumps to sealed shards.
+//! The steps from raw dumps to sealed shards.
 //!
 //! Each step compares the key of its output with the key that the current inputs, options and rules give. A finished
 //! step is skipped, a stopped run resumes, and a changed input or option rebuilds the steps that depend on it.
+mod error;
 mod left_out;
 mod links;
 
 use std::{
-    io,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -17,14 +17,13 @@ use schemas::{
 };
 
 use crate::{
-    corpus::{self, CorpusError},
+    corpus,
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{NEW, Outcome, Progress, STOPPED, count_of, older_format, quoted, short, thousands},
+        progress::{Facts, NEW, Outcome, Progress, STOPPED, count_of, older_format, quoted, short, thousands},
     },
     graph::{GraphError, associations, given},
-    hint::Hint,
     phrase::pool::{self, PoolError},
     settings::{Settings, StepSettings},
     shard::{
@@ -32,109 +31,18 @@ use crate::{
         encode::{self, Encoded},
         pairs, seal,
     },
-    text::{Tokenizer, TokenizerError},
+    text::Tokenizer,
 };
-use ebert_dumps::{FindError, find};
+use ebert_dumps::find;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A step failed.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The tokenizer file.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// The corpus folder.
-    #[error("{error}{}", left_out::hint(error))]
-    Find {
-        /// The error of the search.
-        #[from]
-        error: FindError,
-    },
-    /// The corpus.
-    #[error(transparent)]
-    Corpus(#[from] CorpusError),
-    /// The pool.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// The graph.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// The shards or pairs.
-    #[error(transparent)]
-    Shards(#[from] ShardError),
-    /// A manifest.
-    #[error("{}{}", .0, .0.hint())]
-    Manifest(#[from] ManifestError),
-    /// The manifest of an earlier step is missing or unreadable.
-    #[error("{source}{}", source.hint_of(command))]
-    EarlierStep {
-        /// The command of that step.
-        command: &'static str,
-        /// The cause.
-        source: ManifestError,
-    },
-    /// A file.
-    #[error("{}{}", .0, .0.hint())]
-    Store(#[from] StoreError),
-    /// Segments that no word fits.
-    #[error(
-        "--max-tokens is {max_tokens}, wanted at least {least}: a word of this tokenizer can have that many tokens, and words are never cut"
-    )]
-    ShortSegments {
-        /// The option.
-        max_tokens: u16,
-        /// The least value that is possible.
-        least: usize,
-    },
-    /// The output would be read as raw files.
-    #[error("CORPUS and OUT are both `{}`\nhint: choose another OUT= folder, such as `{}`", folder.display(), quoted(&folder.join("work")))]
-    SameFolder {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Raw files lie in an output folder.
-    #[error("CORPUS `{}` is in `{}`, which is an output folder of this program\nhint: move the raw files elsewhere, or choose another OUT= folder", corpus.display(), folder.display())]
-    InsideOut {
-        /// The folder of raw files.
-        corpus: PathBuf,
-        /// The folder of a step.
-        folder: PathBuf,
-    },
-    /// A file and another source of associations.
-    #[error("--associations names a file, but --association-source is {}\nhint: omit one of them", wanted.as_str())]
-    Associations {
-        /// The option.
-        wanted: AssociationSource,
-    },
-    /// Another run works in the same folder.
-    #[error("another run is working in `{}`\nhint: wait for it, or choose another OUT= folder", out.display())]
-    Busy {
-        /// The folder.
-        out: PathBuf,
-    },
-    /// The summary cannot be written.
-    #[error("cannot write the summary")]
-    Report(#[from] io::Error),
-}
-
-impl RunError {
-    /// Whether the command line is at fault.
-    pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::ShortSegments { .. }
-                | Self::SameFolder { .. }
-                | Self::InsideOut { .. }
-                | Self::Associations { .. }
-                | Self::Shards(ShardError::Task(_))
-        )
-    }
-}
+pub use error::RunError;
 
 /// One run over an `OUT` folder: settings, tokenizer, and the known hashes of its files.
 pub struct Run<'a> {
     settings: &'a Settings,
-    tokenizer: Tokenizer,
+    /// Absent if the settings name none.
+    tokenizer: Option<Tokenizer>,
     hashes: Hashes,
     progress: Progress,
     /// Held during the run: exclusive, or shared by the tasks of one step.
@@ -154,9 +62,10 @@ impl Drop for Run<'_> {
 impl<'a> Run<'a> {
     /// Loads the tokenizer and locks the folder. Tasks share the lock.
     pub fn new(settings: &'a Settings, progress: Progress, task: Option<Task>) -> Result<Self, RunError> {
-        let tokenizer = Tokenizer::load(&settings.tokenizer)?;
-        if usize::from(settings.max_tokens) < tokenizer.longest_word() {
-            let least = tokenizer.longest_word();
+        let tokenizer = settings.tokenizer.as_deref().map(Tokenizer::load).transpose()?;
+        if let Some(least) = tokenizer.as_ref().map(Tokenizer::longest_word)
+            && usize::from(settings.max_tokens) < least
+        {
             return Err(RunError::ShortSegments { max_tokens: settings.max_tokens, least });
         }
         let source = settings.association_options().source;
@@ -186,7 +95,7 @@ impl<'a> Run<'a> {
         let corpus = self.corpus()?;
         let pool = self.pool()?;
         let graph = self.graph(&corpus)?;
-        let before = self.shard_reason(&corpus, &pool, &graph);
+        let before = self.shard_reason(&corpus, &pool, &graph)?;
         let since = Instant::now();
         let encoded = self.encode(&corpus, &pool)?;
         self.draw_pairs(&corpus, &pool, &graph)?;
@@ -204,13 +113,17 @@ impl<'a> Run<'a> {
         let files = find(&self.settings.corpus, &self.settings.out)?;
         self.skipped_files(&files)?;
         let (manifest, outcome) =
-            corpus::make(step_settings(self.settings, &self.tokenizer), &files, &mut self.hashes, &self.progress)?;
+            corpus::make(step_settings(self.settings, &self.tokenizer)?, &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));
         let ratings =
             if counts.ratings > 0 { format!("   ratings {}", thousands(counts.ratings)) } else { String::new() };
-        let holds = format!("products {products}   reviews {reviews}{ratings}   {text} of text");
+        let holds = Facts::new("step", format!("products {products}   reviews {reviews}{ratings}   {text} of text"))
+            .with("products", counts.products)
+            .with("reviews", counts.reviews)
+            .with("ratings", counts.ratings)
+            .with("text_bytes", counts.text_bytes);
         self.step("corpus", &holds, "corpus", &outcome)?;
         Ok(manifest)
     }
@@ -222,16 +135,18 @@ impl<'a> Run<'a> {
             Some(file) => pool::Source::Import(file),
             None => {
                 corpus = self.corpus_made()?;
+                self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
                 pool::Source::Mine(pool::Mining { corpus: &corpus, settings: self.settings, progress: &self.progress })
             }
         };
-        let settings = step_settings(self.settings, &self.tokenizer);
+        let settings = step_settings(self.settings, &self.tokenizer)?;
         let pool::Made { manifest, outcome, summary } = pool::make(settings, &source, &mut self.hashes)?;
         let body = &manifest.body;
-        let holds = format!("{} phrases, lowest score {:.4}", thousands(body.phrases), body.lowest_score);
+        let text = format!("{} phrases, lowest score {:.4}", thousands(body.phrases), body.lowest_score);
+        let holds = Facts::new("step", text).with("phrases", body.phrases).with("lowest_score", body.lowest_score);
         self.step("pool", &holds, "pool", &outcome)?;
-        for (heading, text) in summary {
-            self.progress.detail(&heading, &text)?;
+        for (heading, facts) in summary {
+            self.progress.detail(heading, &facts)?;
         }
         Ok(manifest)
     }
@@ -247,11 +162,11 @@ impl<'a> Run<'a> {
         )?;
         let body = &manifest.body;
         let edges: u64 = body.edges.values().sum();
-        let holds = format!(
-            "{}   {}",
-            count_of(body.products, "product", "products"),
-            count_of(edges, "association", "associations")
-        );
+        let (products, associations) =
+            (count_of(body.products, "product", "products"), count_of(edges, "association", "associations"));
+        let holds = Facts::new("step", format!("{products}   {associations}"))
+            .with("products", body.products)
+            .with("associations", edges);
         self.step("graph", &holds, "graph", &outcome)?;
         self.note_sources(body)?;
         self.note_links(corpus, body)?;
@@ -263,7 +178,7 @@ impl<'a> Run<'a> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
         self.sealed()?;
-        let settings = step_settings(self.settings, &self.tokenizer);
+        let settings = step_settings(self.settings, &self.tokenizer)?;
         let task = self.task.unwrap_or(Task::ALL);
         Ok(encode::encode(settings, task, corpus, pool, &mut self.hashes, &self.progress)?)
     }
@@ -275,7 +190,7 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
     ) -> Result<(), RunError> {
-        let seal::Plan { shards, .. } = seal::plan(step_settings(self.settings, &self.tokenizer), corpus, pool, graph);
+        let seal::Plan { shards, .. } = seal::plan(step_settings(self.settings, &self.tokenizer)?, corpus, pool, graph);
         let out = &self.settings.out;
         self.sealed()?;
         let ledger = Ledger::open(out, "shards")?;
@@ -293,7 +208,8 @@ impl<'a> Run<'a> {
         self.step("pairs", &counts.described(), "shards", &outcome)?;
         let relations = counts.relations.iter().map(|(relation, &pairs)| format!("{relation} {}", thousands(pairs)));
         if counts.rows > 0 {
-            self.progress.detail("relations", &relations.collect::<Vec<_>>().join(", "))?;
+            let text = relations.collect::<Vec<_>>().join(", ");
+            self.progress.detail("relations", &Facts::new("pair_relations", text).with_counts(&counts.relations))?;
         }
         Ok(())
     }
@@ -306,18 +222,18 @@ impl<'a> Run<'a> {
         graph: &Manifest<GraphBody>,
         tasks: Option<u32>,
     ) -> Result<(Manifest<ShardsBody>, Outcome), RunError> {
-        let settings = step_settings(self.settings, &self.tokenizer);
+        let settings = step_settings(self.settings, &self.tokenizer)?;
         Ok(seal::make(settings, corpus, pool, graph, tasks, &mut self.hashes)?)
     }
 
     /// Reads the manifest of the corpus in `OUT`.
     pub fn corpus_made(&self) -> Result<Manifest<CorpusBody>, RunError> {
-        self.earlier_step("corpus", "pipeline corpus")
+        self.earlier_step("corpus", "ebert corpus")
     }
 
     /// Reads the manifest of the pool. A pool that was mined from another corpus is an error.
     pub fn pool_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
-        let pool: Manifest<PoolBody> = self.earlier_step("pool", "pipeline pool")?;
+        let pool: Manifest<PoolBody> = self.earlier_step("pool", "ebert pool")?;
         match &pool.body.source {
             PoolSource::Mined(mined) => self.same_corpus("pool", &mined.corpus, corpus)?,
             PoolSource::Import { .. } => {}
@@ -327,7 +243,7 @@ impl<'a> Run<'a> {
 
     /// Reads the manifest of the graph. A graph of another corpus is an error.
     pub fn graph_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
-        let graph: Manifest<GraphBody> = self.earlier_step("graph", "pipeline graph")?;
+        let graph: Manifest<GraphBody> = self.earlier_step("graph", "ebert graph")?;
         self.same_corpus("graph", &graph.body.corpus, corpus)?;
         Ok(graph)
     }
@@ -360,15 +276,23 @@ impl<'a> Run<'a> {
         outcome: &Outcome,
     ) -> Result<(), RunError> {
         let counts = &sealed.body.counts.of_segments;
-        let mut holds = format!(
+        let mut text = format!(
             "{}   {} tokens   {} phrase spans",
             count_of(sealed.files.len() as u64, "file", "files"),
             short(counts.tokens),
             short(counts.phrase_spans)
         );
+        let mut rate = None;
         if let (Outcome::Made { seconds, .. }, true) = (outcome, encoded.shards > 0) {
-            holds += &format!("   {} tokens/s", short((encoded.counts.tokens as f64 / seconds.max(1e-3)) as u64));
+            let tokens_per_second = (encoded.counts.tokens as f64 / seconds.max(1e-3)) as u64;
+            text += &format!("   {} tokens/s", short(tokens_per_second));
+            rate = Some(tokens_per_second);
         }
+        let holds = Facts::new("step", text)
+            .with("files", sealed.files.len())
+            .with("tokens", counts.tokens)
+            .with("phrase_spans", counts.phrase_spans)
+            .with("tokens_per_second", rate);
         self.step("shards", &holds, "shards", outcome)
     }
 
@@ -378,49 +302,49 @@ impl<'a> Run<'a> {
         corpus: &Manifest<CorpusBody>,
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
-    ) -> Option<String> {
+    ) -> Result<Option<String>, RunError> {
         let old = match self.sealed() {
             Ok(Previous::Sealed(old)) => old.body,
-            Ok(Previous::OlderFormat(found)) => return Some(older_format(found)),
-            _ if self.settings.out.join("shards").exists() => return Some(STOPPED.to_owned()),
-            _ => return Some(NEW.to_owned()),
+            Ok(Previous::OlderFormat(found)) => return Ok(Some(older_format(found))),
+            _ if self.settings.out.join("shards").exists() => return Ok(Some(STOPPED.to_owned())),
+            _ => return Ok(Some(NEW.to_owned())),
         };
-        let settings = self.settings;
+        let settings = step_settings(self.settings, &self.tokenizer)?;
         if old.corpus.blake3 != corpus.data_blake3() {
-            return Some("the corpus has changed".to_owned());
+            return Ok(Some("the corpus has changed".to_owned()));
         }
-        if let Some(why) = encode::rules(settings.finds_nouns()).changed_since(&old.rules) {
-            return Some(why);
+        if let Some(why) = encode::rules(settings.nouns).changed_since(&old.rules) {
+            return Ok(Some(why));
         }
-        if old.tokenizer.blake3 != self.tokenizer.blake3() {
-            return Some("the tokenizer has changed".to_owned());
+        if old.tokenizer.blake3 != settings.tokenizer.blake3() {
+            return Ok(Some("the tokenizer has changed".to_owned()));
         }
         if old.pool.blake3 != pool.data_blake3() {
-            return Some("the pool has changed".to_owned());
+            return Ok(Some("the pool has changed".to_owned()));
         }
         if old.max_tokens != settings.max_tokens {
-            return Some(format!("--max-tokens was {} and is {}", old.max_tokens, settings.max_tokens));
+            return Ok(Some(format!("`--max-tokens` was {} and is {}", old.max_tokens, settings.max_tokens)));
         }
-        if old.options.nouns != settings.finds_nouns() {
+        if old.options.nouns != settings.nouns {
             let name = |on| if on { "on" } else { "off" };
-            return Some(format!("NOUNS was {} and is {}", name(old.options.nouns), name(settings.finds_nouns())));
+            return Ok(Some(format!("`--nouns` was {} and is {}", name(old.options.nouns), name(settings.nouns))));
         }
         if old.options.tagger != settings.shard_options().tagger {
-            return Some("the tagger has changed".to_owned());
+            return Ok(Some("the tagger has changed".to_owned()));
         }
         if old.graph.blake3 != graph.data_blake3() {
-            return Some("the graph has changed: only pairs are drawn again".to_owned());
+            return Ok(Some("the graph has changed: only pairs are drawn again".to_owned()));
         }
         if let Some(why) = pairs::rules().changed_since(&old.rules) {
-            return Some(format!("{why}: only pairs are drawn again"));
+            return Ok(Some(format!("{why}: only pairs are drawn again")));
         }
         if old.seed != settings.seed {
-            return Some(format!("SEED was {} and is {}: only pairs are drawn again", old.seed, settings.seed));
+            return Ok(Some(format!("`--seed` was {} and is {}: only pairs are drawn again", old.seed, settings.seed)));
         }
         if old.options != self.settings.shard_options() {
-            return Some("the options of the pairs have changed: only pairs are drawn again".to_owned());
+            return Ok(Some("the options of the pairs have changed: only pairs are drawn again".to_owned()));
         }
-        None
+        Ok(None)
     }
 
     /// The manifest of sealed shards, if there are any.
@@ -428,22 +352,31 @@ impl<'a> Run<'a> {
         Manifest::read_previous(&self.settings.out.join("shards"))
     }
 
-    fn same_tokenizer(&self, step: &str, found: &str) -> Result<(), ShardError> {
-        let wanted = self.tokenizer.blake3();
+    fn same_tokenizer(&self, step: &str, found: &str) -> Result<(), RunError> {
+        let wanted = step_settings(self.settings, &self.tokenizer)?.tokenizer.blake3();
         if found == wanted {
             return Ok(());
         }
-        Err(ShardError::Tokenizer { folder: self.settings.out.join(step), found: found.to_owned(), wanted })
+        let folder = self.settings.out.join(step);
+        Err(ShardError::Tokenizer { folder, found: found.to_owned(), wanted }.into())
     }
 
-    fn step(&self, step: &str, holds: &str, folder: &str, outcome: &Outcome) -> Result<(), RunError> {
+    fn step(&self, step: &str, holds: &Facts, folder: &str, outcome: &Outcome) -> Result<(), RunError> {
         let place = self.settings.out.join(folder);
         Ok(self.progress.step(step, holds, &place.display().to_string(), outcome)?)
     }
 
     /// Prints the commands that follow a single step.
-    pub fn say_next(&self, steps: &str) -> Result<(), RunError> {
-        Ok(self.progress.note("next", &format!("{steps}, with the same options"))?)
+    pub fn say_next(&self, commands: &[&str], condition: &str) -> Result<(), RunError> {
+        let out = self.out_option();
+        let commands: Vec<String> = commands.iter().map(|command| format!("ebert {command}{out}")).collect();
+        Ok(self.progress.next(&commands, &format!("    with the same options{condition}"))?)
+    }
+
+    /// The option for the output folder, after a space, unless it is the default.
+    fn out_option(&self) -> String {
+        let out = &self.settings.out;
+        if out == Path::new(WORK) { String::new() } else { format!(" --out {}", quoted(out)) }
     }
 
     /// Prints the records that were left out, and the next command.
@@ -453,20 +386,34 @@ impl<'a> Run<'a> {
         self.say_inspect()
     }
 
-    /// Prints the command that follows the last step.
+    /// Prints the commands that follow the last step.
     pub fn say_inspect(&self) -> Result<(), RunError> {
-        let out = if self.settings.out == Path::new("data/work") {
-            String::new()
+        let out = &self.settings.out;
+        let [folder, shards] = if out == Path::new(WORK) {
+            [String::new(), String::new()]
         } else {
-            format!(" OUT={}", quoted(&self.settings.out))
+            [format!(" {}", quoted(out)), format!(" --shards {}", quoted(out))]
         };
-        Ok(self.progress.note("next", &format!("make inspect{out}"))?)
+        // The default recipe is for the sample.
+        let recipe = if self.settings.tokenizer == Settings::default().tokenizer {
+            ""
+        } else {
+            " --recipe e-bert --init bert-base-uncased"
+        };
+        let commands = [format!("ebert inspect{folder}"), format!("ebert pretrain{shards}{recipe}")];
+        Ok(self.progress.next(&commands, "")?)
     }
 }
 
-fn step_settings<'a>(settings: &'a Settings, tokenizer: &'a Tokenizer) -> StepSettings<'a> {
-    StepSettings { settings, tokenizer }
+fn step_settings<'a>(settings: &'a Settings, tokenizer: &'a Option<Tokenizer>) -> Result<StepSettings<'a>, RunError> {
+    match tokenizer {
+        Some(tokenizer) => Ok(StepSettings { settings, tokenizer }),
+        None => Err(RunError::NoTokenizer { corpus: settings.corpus.clone() }),
+    }
 }
+
+/// The default output folder.
+const WORK: &str = "data/work";
 
 /// The folders that steps create in `OUT`.
 const FOLDERS: [&str; 6] = ["corpus", "spill", "pool", "graph", "shards", ".made"];
@@ -497,7 +444,7 @@ fn lock(out: &Path, task: Option<Task>, progress: &Progress) -> Result<Lock, Run
     };
     if let Some(why) = lock.unsupported() {
         let text = format!("cannot lock `{}` ({why}): run no other command on it meanwhile", out.display());
-        progress.note("warning", &text)?;
+        progress.note("warning", &Facts::new("warning", text.clone()).with("message", text))?;
     }
     Ok(lock)
 }

@@ -22,7 +22,7 @@ use schemas::{
     manifest::{CorpusBody, GraphBody, ShardsBody},
     open_graph_edges, open_pairs,
 };
-use support::{assert_same, gzip, pipeline, real_data, said, succeed};
+use support::{TOKENIZER, assert_same, ebert, gzip, real_data, said, succeed};
 use tempfile::TempDir;
 
 /// Both ends, relation, weight.
@@ -76,8 +76,9 @@ impl Shop {
     }
 
     fn command(&self, step: &str, out: &str, options: &[&str]) -> std::process::Command {
-        let mut command = pipeline([step, "--nouns", "off", "--bucket-mib", "1"]);
-        command.arg("--corpus").arg(self.path("corpus")).arg("--pool").arg(self.path("pool.txt"));
+        let [corpus, pool] = ["corpus", "pool.txt"].map(|name| self.path(name).display().to_string());
+        let all = ["--nouns", "off", "--bucket-mib", "1", "--corpus", &corpus, "--pool", &pool];
+        let mut command = support::step(step, &[&all[..], &TOKENIZER].concat());
         command.args(options).arg("--out").arg(self.path(out));
         command
     }
@@ -128,7 +129,7 @@ fn lists(users: usize, products: usize) -> Vec<Vec<usize>> {
 fn a_dump_of_2023_without_associations_has_pairs() {
     let shop = Shop::new(200);
     shop.write_reviews(&lists(2_000, 200));
-    let printed = succeed(&mut shop.command("run", "out", &[]));
+    let printed = succeed(&mut shop.command("shards", "out", &[]));
     assert!(printed.contains("co_reviewed"), "{printed}");
     let body = graph(&shop.path("out"));
     assert_eq!((body.found, body.edges.len()), (0, 1));
@@ -140,10 +141,10 @@ fn a_dump_of_2023_without_associations_has_pairs() {
     best.sort_by(|a, b| b.1.partial_cmp(a.1).unwrap());
     let within = best[..500].iter().filter(|((a, b, _), _)| a[..3] == b[..3]).count();
     assert!(within > 450, "{within}");
-    let inspected = succeed(pipeline(["inspect", "--rows", "2"]).arg(shop.path("out")));
+    let inspected = succeed(ebert(["inspect", "--rows", "2"]).arg(shop.path("out")));
     let wanted = ["AUC 0.", "co_reviewed, weight 0.", " users reviewed both\n    Tea "];
     assert!(wanted.iter().all(|text| inspected.contains(text)), "{inspected}");
-    let reported = succeed(pipeline(["report", "associations"]).arg(shop.path("out")));
+    let reported = succeed(ebert(["report", "associations"]).arg(shop.path("out")));
     assert!(reported.starts_with("Tea ") && reported.contains("   co_reviewed "), "{reported}");
     assert!(fs::read_to_string(shop.path("out/report/associations.csv")).unwrap().contains("\n\"Tea\",200,0.0000,"));
     // The pairs know relation and weight.
@@ -166,12 +167,12 @@ fn any_number_of_threads_and_any_kill_give_the_same_bytes() {
     let shop = Shop::new(200);
     shop.write_reviews(&lists(6_000, 200));
     let since = Instant::now();
-    succeed(&mut shop.command("run", "whole", &["--threads", "1"]));
+    succeed(&mut shop.command("shards", "whole", &["--threads", "1"]));
     let takes = since.elapsed();
     let corpus: Manifest<CorpusBody> = Manifest::read(&shop.path("whole/corpus")).unwrap();
     assert!(corpus.files.iter().filter(|file| file.name.starts_with("interactions-")).count() > 2);
     for threads in ["2", "5"] {
-        succeed(&mut shop.command("run", threads, &["--threads", threads]));
+        succeed(&mut shop.command("shards", threads, &["--threads", threads]));
         assert_same(&shop.path("whole"), &shop.path(threads), threads);
     }
     // The graph step alone, killed at several moments.
@@ -186,7 +187,7 @@ fn any_number_of_threads_and_any_kill_give_the_same_bytes() {
         stopped += u32::from(!child.wait().unwrap().success());
     }
     assert!(stopped > 0, "no kill was in time");
-    succeed(&mut shop.command("run", "killed", &[]));
+    succeed(&mut shop.command("shards", "killed", &[]));
     assert_same(&shop.path("whole"), &shop.path("killed"), "killed");
 }
 
@@ -209,7 +210,7 @@ fn the_source_is_chosen() {
         let found = edges(&shop.path("out"));
         assert!(found.keys().eq(wanted), "{source}: {found:?}");
         assert!(found.iter().all(|((.., relation), weight)| weight.is_some() == (relation == "co_reviewed")));
-        assert!(source == "auto" || printed.contains("--association-source was"), "{printed}");
+        assert!(source == "auto" || printed.contains("`--association-source` was"), "{printed}");
         let again = succeed(&mut shop.command("graph", "out", &["--association-source", source]));
         assert!(again.contains("up to date"), "{again}");
     }
@@ -221,7 +222,7 @@ fn the_source_is_chosen() {
     }
     // Without interactions there is nothing to derive from.
     succeed(&mut shop.command("corpus", "none", &["--no-interactions"]));
-    let refused = shop.command("graph", "none", &["--association-source", "reviews", "--no-interactions"]).output();
+    let refused = shop.command("graph", "none", &["--association-source", "reviews"]).output();
     let text = said(&refused.unwrap(), &[]);
     assert!(text.starts_with("exit 1") && text.contains("has no table of interactions\nhint: "), "{text}");
     let both = shop.command("graph", "out", &["--association-source", "dump", "--associations", "own.csv"]).output();
@@ -397,7 +398,7 @@ fn a_file_that_is_something_else_is_named() {
 fn ratings_are_interactions() {
     let shop = Shop::new(30);
     shop.write("corpus/ratings.csv", "U1,P001,5.0,1500000000\nU1,P002,4.0,1500000001\nU2,P002,1.0,1500000000\nU2,P001,3.0,1500000009\nU3,P003,3.0,1500000009\n");
-    let printed = succeed(&mut shop.command("run", "out", &[]));
+    let printed = succeed(&mut shop.command("shards", "out", &[]));
     assert!(printed.contains("ratings 5"), "{printed}");
     let corpus: Manifest<CorpusBody> = Manifest::read(&shop.path("out/corpus")).unwrap();
     let counts = &corpus.body.counts;

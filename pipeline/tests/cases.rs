@@ -15,7 +15,7 @@ use schemas::{
     open_corpus_associations, open_corpus_interactions, open_corpus_products, open_corpus_reviews, open_graph_edges,
     open_pairs,
 };
-use support::{pipeline, said, shared};
+use support::{ebert, said, shared};
 use tempfile::TempDir;
 
 /// A product as the corpus holds it.
@@ -42,7 +42,8 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let pool = folder.path().join("pool.txt");
         fs::write(&pool, "0.9\tgift card\n0.9\twatch band\n").unwrap();
-        let mut command = pipeline(["run", "--nouns", "off"]);
+        let mut command = ebert(["shards", "--nouns", "off"]);
+        command.args(support::tokenizer_unless_in(options));
         command.arg("--corpus").arg(corpus).arg("--pool").arg(&pool).arg("--out").arg(folder.path().join("out"));
         let said = said(&command.args(options).output().unwrap(), &[]);
         Some(Self { folder, said })

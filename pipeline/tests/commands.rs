@@ -4,7 +4,7 @@ mod support;
 use std::fs;
 
 use insta::assert_snapshot;
-use support::{assert_same, gzip, pipeline, said, succeed};
+use support::{TOKENIZER, assert_same, ebert, gzip, said, succeed};
 
 const PRODUCT: &str = r#"{"asin": "B01", "title": "Stainless steel kettle", "also_buy": ["B02"], "also_view": []}"#;
 const OTHER: &str =
@@ -32,7 +32,8 @@ impl Raw {
 
     /// Runs all steps over it and gives what was said.
     fn run(&self, more: &[&str]) -> String {
-        let mut command = pipeline(["run", "--threads", "2"]);
+        let mut command = ebert(["shards", "--threads", "2"]);
+        command.args(support::tokenizer_unless_in(more));
         command.arg("--corpus").arg(self.path("raw")).arg("--pool").arg(self.path("pool.txt"));
         command.arg("--out").arg(self.path("out")).args(more);
         let text = said(&command.output().unwrap(), &[(self.folder.path(), "DIR")]);
@@ -96,21 +97,27 @@ fn a_corpus_in_a_folder_that_is_written_is_refused_and_kept() {
         let link = raw.path(&format!("link to {step}"));
         std::os::unix::fs::symlink(&folder, &link).unwrap();
         for corpus in [&folder, &folder.join("mine"), &folder.join("mine/meta.json"), &link] {
-            for command in ["run", "corpus"] {
-                let output = pipeline([command, "--corpus"]).arg(corpus).arg("--out").arg(raw.path("out")).output();
+            for command in ["shards", "corpus"] {
+                let output =
+                    ebert([command, "--corpus"]).arg(corpus).args(TOKENIZER).arg("--out").arg(raw.path("out")).output();
                 let text = said(&output.unwrap(), &[(raw.folder.path(), "DIR")]);
                 assert!(text.starts_with("exit 2") && text.contains("hint: move the raw files"), "{text}");
             }
         }
         assert_eq!(fs::read(folder.join("mine/meta.json")).unwrap(), mine);
     }
-    let output =
-        pipeline(["corpus", "--corpus"]).arg(raw.path("link to pool")).arg("--out").arg(raw.path("out")).output();
+    let output = ebert(["corpus", "--corpus"])
+        .arg(raw.path("link to pool"))
+        .args(TOKENIZER)
+        .arg("--out")
+        .arg(raw.path("out"))
+        .output();
     assert_snapshot!("corpus_in_out", said(&output.unwrap(), &[(raw.folder.path(), "DIR")]));
     // The other way round: a step's folder that is a link to raw files.
     fs::create_dir(raw.path("other")).unwrap();
     std::os::unix::fs::symlink(raw.path("raw"), raw.path("other/corpus")).unwrap();
-    let output = pipeline(["run", "--corpus"]).arg(raw.path("raw")).arg("--out").arg(raw.path("other")).output();
+    let output =
+        ebert(["shards", "--corpus"]).arg(raw.path("raw")).args(TOKENIZER).arg("--out").arg(raw.path("other")).output();
     let text = said(&output.unwrap(), &[]);
     assert!(text.starts_with("exit 2") && text.contains("other/corpus"), "{text}");
 }
@@ -140,13 +147,14 @@ fn links_to_nothing_are_named_and_paths_are_quoted() {
     std::os::unix::fs::symlink("gone.json", raw.path("raw/lost.json")).unwrap();
     std::os::unix::fs::symlink(".", raw.path("raw/around")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(raw.path("raw/socket")).unwrap();
-    let mut command = pipeline(["run", "--max-unreadable", "0.034", "--corpus"]);
-    command.arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt")).arg("--out").arg(raw.path("my out"));
+    let mut command = ebert(["shards", "--max-unreadable", "0.034", "--corpus"]);
+    command.arg(raw.path("raw")).args(TOKENIZER).arg("--pool").arg(raw.path("pool.txt"));
+    command.arg("--out").arg(raw.path("my out"));
     let text = said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")]);
     for line in ["2 of 3 files are not dumps\n", " `lost.json`: a link to nothing\n", " `socket`: not a file\n"] {
         assert!(text.contains(line), "{text}");
     }
-    assert!(text.contains("limit 3.4%") && text.contains("make inspect OUT='DIR/my out'"), "{text}");
+    assert!(text.contains("limit 3.4%") && text.contains("ebert inspect 'DIR/my out'"), "{text}");
 }
 
 #[test]
@@ -267,7 +275,7 @@ fn a_changed_byte_is_refused_by_name_and_the_hint_works() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&path, bytes).unwrap();
-        let verify = pipeline(["verify"]).arg(&out).output().unwrap();
+        let verify = ebert(["verify"]).arg(&out).output().unwrap();
         let run = raw.run(&[]);
         for text in [String::from_utf8_lossy(&verify.stderr).into_owned(), run] {
             assert!(text.contains(name.rsplit('/').next().unwrap()) && text.contains("hint:"), "{name}: {text}");
@@ -278,7 +286,7 @@ fn a_changed_byte_is_refused_by_name_and_the_hint_works() {
         assert!(again.starts_with("exit 0"), "{name}: {again}");
         assert_same(&copy, &out, name);
     }
-    let report = succeed(pipeline(["verify"]).arg(&out));
+    let report = succeed(ebert(["verify"]).arg(&out));
     assert!(report.contains("files are as they were sealed"), "{report}");
 }
 
@@ -331,9 +339,9 @@ fn shards_of_another_format_are_refused_before_anything_is_made() {
     }
     // Shards of format 1 are refused by those who read them, and rebuilt by a run.
     fs::write(&path, ours.replace("\"format\": 2", "\"format\": 1")).unwrap();
-    let inspected = pipeline(["inspect"]).arg(raw.path("out")).output().unwrap();
+    let inspected = ebert(["inspect"]).arg(raw.path("out")).output().unwrap();
     let said = said(&inspected, &[(raw.folder.path(), "DIR")]);
-    let hint = "hint: run `make shards OUT=DIR/out` with all else as it was; it rebuilds the folder";
+    let hint = "hint: run `ebert shards --out DIR/out` with all other options as before; it rebuilds the folder";
     assert!(said.starts_with("exit 1") && said.contains("has format 1") && said.contains(hint), "{said}");
     let said = raw.run(&[]);
     assert!(said.starts_with("exit 0") && said.contains("again: the format was 1 and is 2"), "{said}");
@@ -399,7 +407,7 @@ fn phrases_are_found_whatever_case_a_tokenizer_keeps() {
     fs::write(raw.path("pool.txt"), "0.9\tStainless Steel\n0.95\tkettle\n0.7\tcafé OLÉ\n").unwrap();
     let cased = raw.run(&["--tokenizer", raw.path("cased.json").to_str().unwrap()]);
     assert!(cased.starts_with("exit 0") && cased.contains("3 phrase spans"), "{cased}");
-    let shown = succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    let shown = succeed(ebert(["inspect"]).arg(raw.path("out")));
     assert!(shown.contains("stainless steel") && shown.contains("cafe ole"), "{shown}");
 }
 
@@ -407,18 +415,23 @@ fn phrases_are_found_whatever_case_a_tokenizer_keeps() {
 fn a_reader_that_goes_away_is_no_error() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);
-    let program = pipeline([""]).get_program().to_owned();
+    let program = ebert([""]).get_program().to_owned();
     let piped = |command: String| {
         let script = format!("{program:?} {command} | true; exit ${{PIPESTATUS[0]}}");
         let mut bash = std::process::Command::new("bash");
-        bash.current_dir(pipeline([""]).get_current_dir().unwrap_or(std::path::Path::new("."))).args(["-c", &script]);
+        bash.current_dir(ebert([""]).get_current_dir().unwrap_or(std::path::Path::new("."))).args(["-c", &script]);
         bash.status().unwrap().code()
     };
     let out = raw.path("out");
     assert_eq!(piped(format!("inspect {out:?}")), Some(0));
     // What works on files does all of it.
     let anew = raw.path("anew");
-    let run = format!("run --corpus {:?} --pool {:?} --out {anew:?}", raw.path("raw"), raw.path("pool.txt"));
+    let run = format!(
+        "shards --corpus {:?} --pool {:?} --out {anew:?} {}",
+        raw.path("raw"),
+        raw.path("pool.txt"),
+        TOKENIZER.join(" ")
+    );
     assert_eq!(piped(run), Some(0));
     assert_same(&out, &anew, "a run whose reader has gone");
     let shard = out.join("shards/products-00000.parquet");
@@ -433,10 +446,10 @@ fn a_reader_that_goes_away_is_no_error() {
 fn shards_that_are_out_of_date_are_not_called_damaged() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);
-    let mut command = pipeline(["pool", "--min-score", "0.92"]);
-    command.arg("--corpus").arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt"));
+    let mut command = ebert(["pool", "--min-score", "0.92"]);
+    command.arg("--pool").arg(raw.path("pool.txt"));
     succeed(command.arg("--out").arg(raw.path("out")));
-    let said = said(&pipeline(["verify"]).arg(raw.path("out")).output().unwrap(), &[]);
+    let said = said(&ebert(["verify"]).arg(raw.path("out")).output().unwrap(), &[]);
     assert!(said.starts_with("exit 1") && said.contains("older than what they are made from: pool changed"), "{said}");
     assert!(!said.contains("delete"), "{said}");
 }
@@ -447,13 +460,14 @@ fn steps_of_another_corpus_are_refused() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT]))]);
     raw.run(&[]);
     fs::write(raw.path("raw/more.json"), lines(&[OTHER])).unwrap();
+    let [corpus, pool] = ["raw", "pool.txt"].map(|name| raw.path(name).display().to_string());
+    let options = [&["--threads", "1", "--corpus", &corpus, "--pool", &pool][..], &TOKENIZER].concat();
     let step = |name| {
-        let mut command = pipeline([name, "--threads", "1"]);
-        command.arg("--corpus").arg(raw.path("raw")).arg("--pool").arg(raw.path("pool.txt"));
+        let mut command = support::step(name, &options);
         command.arg("--out").arg(raw.path("out"));
         said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")])
     };
-    for name in ["corpus", "shards"] {
+    for name in ["corpus", "encode"] {
         let said = step(name);
         assert!(said.starts_with("exit 0"), "{said}");
     }
@@ -463,13 +477,13 @@ fn steps_of_another_corpus_are_refused() {
             said.starts_with("exit 1") && said.contains("`DIR/out/graph` was built from an older corpus"),
             "{said}"
         );
-        assert!(said.contains("hint: run `pipeline graph --out DIR/out`"), "{said}");
+        assert!(said.contains("hint: run `ebert graph --out DIR/out`"), "{said}");
     }
     for name in ["graph", "pairs", "seal"] {
         let said = step(name);
         assert!(said.starts_with("exit 0"), "{said}");
     }
-    let pairs = succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    let pairs = succeed(ebert(["inspect"]).arg(raw.path("out")));
     assert!(pairs.contains("kettle"), "{pairs}");
 }
 
@@ -481,7 +495,7 @@ fn a_stricter_limit_leaves_what_is_there() {
     let said = raw.run(&["--max-unreadable", "0.1"]);
     assert!(said.starts_with("exit 1") && said.contains("1 of 3 records cannot be read"), "{said}");
     assert!(said.contains("malformed: `meta.json` line 2: EOF while parsing a value at column 8"), "{said}");
-    let report = succeed(pipeline(["verify"]).arg(raw.path("out")));
+    let report = succeed(ebert(["verify"]).arg(raw.path("out")));
     assert!(report.contains("files are as they were sealed") && !raw.path("out/spill").exists(), "{report}");
 
     let cut = gzip(&lines(&[PRODUCT, OTHER]));
@@ -500,7 +514,7 @@ fn inspect_shows_what_is_there() {
         &lines(&[PRODUCT, OTHER, PRODUCT, "{\"asin\": \"B09\", \"title\": \"\", \"also_buy\": []}"]),
     )]);
     raw.run(&[]);
-    let text = succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    let text = succeed(ebert(["inspect"]).arg(raw.path("out")));
     // The size on disk may change with the versions of the libraries.
     let text: Vec<&str> = text.lines().filter(|l| !l.contains("bytes on disk")).collect();
     assert_snapshot!("inspect", text.join("\n"));
@@ -533,7 +547,7 @@ fn inspect_shows_nothing_of_damaged_files() {
         let damaged = whole.replacen(from, to, 1);
         assert!(damaged != whole);
         fs::write(&path, damaged).unwrap();
-        let output = pipeline(["inspect"]).arg(raw.path("out")).output().unwrap();
+        let output = ebert(["inspect"]).arg(raw.path("out")).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(name) && text.contains("hint:"), "{text}");
@@ -541,7 +555,7 @@ fn inspect_shows_nothing_of_damaged_files() {
     }
     // A copy of the shards and the pool is enough.
     fs::remove_dir_all(raw.path("out/corpus")).unwrap();
-    succeed(pipeline(["inspect"]).arg(raw.path("out")));
+    succeed(ebert(["inspect"]).arg(raw.path("out")));
 }
 
 #[test]
@@ -554,7 +568,7 @@ fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
     let raw = Raw::new(&[("meta.json", &lines(&[&kitchen, &garden]))]);
     assert!(raw.run(&[]).starts_with("exit 0"));
     let out = raw.path("out");
-    let report = succeed(pipeline(["report", "overlap"]).arg(&out));
+    let report = succeed(ebert(["report", "overlap"]).arg(&out));
     assert!(report.contains("overlap.svg") && report.contains("overlap.csv"), "{report}");
     let table = fs::read_to_string(out.join("report/overlap.csv")).unwrap();
     // Both phrases are noun phrases of the kitchen; in the garden, `stainless steel` is only a part of one.
@@ -567,19 +581,19 @@ fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
 
     fs::write(raw.path("pool.txt"), "0.9\tblue pen\n").unwrap();
     assert!(raw.run(&[]).starts_with("exit 0"));
-    let refused = said(&pipeline(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
+    let refused = said(&ebert(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
     assert!(refused.contains("no product that names a category has a phrase of the pool"), "{refused}");
     // Without noun phrases there is nothing to draw, and turning them off makes the shards again.
     let off = raw.run(&["--nouns", "off"]);
-    assert!(off.starts_with("exit 0") && off.contains("again: NOUNS was on and is off"), "{off}");
+    assert!(off.starts_with("exit 0") && off.contains("again: `--nouns` was on and is off"), "{off}");
     let manifest: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(out.join("shards/manifest.json")).unwrap()).unwrap();
     assert_eq!(
         (&manifest["counts"]["noun_phrases"], &manifest["options"]["tagger"]),
         (&0.into(), &serde_json::Value::Null)
     );
-    let refused = said(&pipeline(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
-    assert!(refused.starts_with("exit 1") && refused.contains("hint: make them with NOUNS=on"), "{refused}");
+    let refused = said(&ebert(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
+    assert!(refused.starts_with("exit 1") && refused.contains("hint: run `ebert shards --nouns on`"), "{refused}");
 }
 
 #[test]
@@ -590,7 +604,7 @@ fn titles_are_the_products_with_a_title_and_a_category() {
     let script = r#"{"asin": "B04", "title": "var aPageStart = (new Date()).getTime();\nvar ue_t0;", "description": ["A pot"], "category": ["Food"]}"#;
     let raw = Raw::new(&[("meta.json", &lines(&[tea, no_title, no_category, script]))]);
     assert!(raw.run(&[]).starts_with("exit 0"));
-    let report = succeed(pipeline(["titles"]).arg(raw.path("out")));
+    let report = succeed(ebert(["titles"]).arg(raw.path("out")));
     assert!(report.contains("titles    1 products   2 labels"), "{report}");
     assert!(report.contains("left out  2 without a title, 1 without a category"), "{report}");
     let titles = fs::read_to_string(raw.path("out/titles.jsonl")).unwrap();
@@ -599,25 +613,25 @@ fn titles_are_the_products_with_a_title_and_a_category() {
     // A link stays one.
     fs::write(raw.path("named.jsonl"), "old").unwrap();
     std::os::unix::fs::symlink("named.jsonl", raw.path("link")).unwrap();
-    succeed(pipeline(["titles"]).arg(raw.path("out")).arg("--output").arg(raw.path("link")));
+    succeed(ebert(["titles"]).arg(raw.path("out")).arg("--out").arg(raw.path("link")));
     assert!(raw.path("link").is_symlink() && fs::read_to_string(raw.path("named.jsonl")).unwrap() == titles);
 
     let raw = Raw::new(&[("meta.json", &lines(&[no_category, OTHER]))]);
     assert!(raw.run(&[]).starts_with("exit 0"));
-    let refused = said(&pipeline(["titles"]).arg(raw.path("out")).output().unwrap(), &[]);
+    let refused = said(&ebert(["titles"]).arg(raw.path("out")).output().unwrap(), &[]);
     assert!(refused.starts_with("exit 1") && refused.contains("has a title and a category"), "{refused}");
 }
 
 #[test]
 fn wrong_usage_ends_with_2() {
     for arguments in
-        [&["run", "--threads", "0"][..], &["shards", "--task", "3/3"], &["run", "--corpsu", "x"], &["mine"]]
+        [&["shards", "--threads", "0"][..], &["encode", "--part", "3/3"], &["shards", "--corpsu", "x"], &["mine"]]
     {
-        let output = pipeline(arguments.iter().copied()).output().unwrap();
+        let output = ebert(arguments.iter().copied()).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
-    let help = succeed(&mut pipeline(["run", "--help"]));
-    assert!(help.contains("Folder of raw dumps"));
+    let help = succeed(&mut ebert(["shards", "--help"]));
+    assert!(help.contains("Folder of raw files"));
 }
 
 #[test]
@@ -637,6 +651,6 @@ fn a_corpus_without_interactions_has_no_table_of_them_left() {
     // What a killed run leaves behind is removed, too.
     fs::write(raw.path("out/.made/corpus/interactions-00000.parquet.json.0123456789abcdef.tmp"), "{").unwrap();
     let said = raw.run(&["--no-interactions"]);
-    assert!(said.starts_with("exit 0") && said.contains("again: --no-interactions has changed"), "{said}");
+    assert!(said.starts_with("exit 0") && said.contains("again: `--no-interactions` has changed"), "{said}");
     assert_eq!(tables(), [""; 0]);
 }

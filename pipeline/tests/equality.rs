@@ -4,13 +4,13 @@ mod support;
 
 use std::{fs, path::Path, process::Stdio, thread, time::Duration};
 
-use support::{assert_same, pipeline, real_arguments, real_data, said, succeed};
+use support::{assert_same, ebert, real_arguments, real_data, said, succeed};
 
 /// Small buckets: the sample has several.
-const RUN: [&str; 3] = ["run", "--bucket-mib", "1"];
+const RUN: [&str; 3] = ["shards", "--bucket-mib", "1"];
 
 fn run_into(out: &Path, more: &[&str]) {
-    succeed(pipeline(RUN).args(more).arg("--out").arg(out));
+    succeed(ebert(RUN).args(more).arg("--out").arg(out));
 }
 
 #[test]
@@ -25,18 +25,16 @@ fn any_number_of_threads_gives_the_same_bytes() {
 
 /// Makes `one` in one run; and beside it `tasks`, up to the shards.
 fn before_the_shards(folder: &Path, arguments: &[String]) {
-    succeed(pipeline(["run", "--bucket-mib", "1"]).args(arguments).arg("--out").arg(folder.join("one")));
+    succeed(ebert(["shards", "--bucket-mib", "1"]).args(arguments).arg("--out").arg(folder.join("one")));
     for step in ["corpus", "pool", "graph"] {
-        task(folder, arguments, &[step]);
+        task(folder, arguments, step);
     }
 }
 
 /// One step in `tasks`, as a scheduler would start it.
-fn task(folder: &Path, arguments: &[String], step: &[&str]) {
+fn task(folder: &Path, arguments: &[String], step: &str) {
     succeed(
-        pipeline(step.iter().copied())
-            .args(["--bucket-mib", "1"])
-            .args(arguments)
+        support::step(step, &[arguments, &["--bucket-mib".to_owned(), "1".to_owned()]].concat())
             .arg("--out")
             .arg(folder.join("tasks")),
     );
@@ -49,8 +47,8 @@ fn tasks_are_one_run(folder: &Path, arguments: &[String]) {
         let mut children = Vec::new();
         for i in (0..n).rev() {
             for _ in 0..if i % 2 == 0 { 2 } else { 1 } {
-                let mut command = pipeline(["shards", "--bucket-mib", "1", "--threads", "1", "--task"]);
-                command.arg(format!("{i}/{n}")).args(arguments).arg("--out").arg(folder.join("tasks"));
+                let mut command = support::step("encode", arguments);
+                command.args(["--threads", "1", "--part", &format!("{i}/{n}"), "--out"]).arg(folder.join("tasks"));
                 children.push(command.stdout(Stdio::null()).spawn().unwrap());
             }
             // Two tasks and their doubles at a time.
@@ -60,8 +58,8 @@ fn tasks_are_one_run(folder: &Path, arguments: &[String]) {
                 }
             }
         }
-        task(folder, arguments, &["pairs"]);
-        task(folder, arguments, &["seal"]);
+        task(folder, arguments, "pairs");
+        task(folder, arguments, "seal");
         assert_same(&folder.join("one"), &folder.join("tasks"), &format!("{n} tasks"));
         for step in ["shards", ".made/shards"] {
             fs::remove_dir_all(folder.join("tasks").join(step)).unwrap();
@@ -91,21 +89,21 @@ fn a_scheduler_says_which_task_and_the_seal_says_what_is_missing() {
     before_the_shards(folder.path(), &arguments);
     let out = folder.path().join("tasks");
     let step = |step: &[&str], variables: &[(&str, &str)]| {
-        let mut command = pipeline(step.iter().copied());
-        command.args(["--bucket-mib", "1"]).args(&arguments).arg("--out").arg(&out).envs(variables.iter().copied());
+        let mut command = ebert(step.iter().copied());
+        command.arg("--out").arg(&out).envs(variables.iter().copied());
         said(&command.output().unwrap(), &[(folder.path(), "DIR")])
     };
     let array = [("SLURM_ARRAY_TASK_COUNT", "3"), ("SLURM_ARRAY_TASK_MIN", "1"), ("SLURM_ARRAY_TASK_MAX", "3")];
     let slurm = |id| [&array[..], &[("SLURM_ARRAY_TASK_ID", id)]].concat();
-    assert!(step(&["shards"], &slurm("1")).starts_with("exit 0"));
-    assert!(step(&["shards", "--tasks", "3"], &[("JOB_COMPLETION_INDEX", "2")]).starts_with("exit 0"));
+    assert!(step(&["encode"], &slurm("1")).starts_with("exit 0"));
+    assert!(step(&["encode", "--parts", "3"], &[("JOB_COMPLETION_INDEX", "2")]).starts_with("exit 0"));
     insta::assert_snapshot!("seal_names_missing_buckets", step(&["seal"], &[]));
-    insta::assert_snapshot!("seal_names_missing_tasks", step(&["seal", "--tasks", "3"], &[]));
+    insta::assert_snapshot!("seal_names_missing_tasks", step(&["seal", "--parts", "3"], &[]));
     insta::assert_snapshot!("pairs_name_missing_tasks", step(&["pairs"], &[]));
     insta::assert_snapshot!(
         "an_array_with_gaps",
         step(
-            &["shards"],
+            &["encode"],
             &[
                 ("SLURM_ARRAY_TASK_ID", "7"),
                 ("SLURM_ARRAY_TASK_COUNT", "2"),
@@ -114,10 +112,10 @@ fn a_scheduler_says_which_task_and_the_seal_says_what_is_missing() {
             ]
         )
     );
-    assert!(step(&["shards", "--task", "1/3"], &slurm("1")).starts_with("exit 0"));
+    assert!(step(&["encode", "--part", "1/3"], &slurm("1")).starts_with("exit 0"));
     insta::assert_snapshot!("seal_names_missing_pairs", step(&["seal"], &[]));
-    task(folder.path(), &arguments, &["pairs"]);
-    task(folder.path(), &arguments, &["seal"]);
+    task(folder.path(), &arguments, "pairs");
+    task(folder.path(), &arguments, "seal");
     assert_same(&folder.path().join("one"), &out, "scheduled");
 }
 
@@ -126,10 +124,13 @@ fn few_open_files_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &str| folder.path().join(name);
     run_into(&out("many"), &[]);
-    let program = pipeline(RUN);
+    let program = ebert(RUN);
     // 54 open files leave room for two spill files of each kind, for more buckets than that.
-    let script =
-        format!("ulimit -n 54; exec {:?} run --bucket-mib 1 --threads 2 --out {:?}", program.get_program(), out("few"));
+    let script = format!(
+        "ulimit -n 54; exec {:?} shards --bucket-mib 1 --threads 2 --out {:?}",
+        program.get_program(),
+        out("few")
+    );
     succeed(std::process::Command::new("bash").args(["-c", &script]).current_dir(support::workspace()));
     assert_same(&out("many"), &out("few"), "few open files");
 }
@@ -144,8 +145,9 @@ fn a_change_makes_the_affected_steps_again_and_no_others() {
     }
     let out = folder.path().join("out");
     let made = |more: &[&str], out: &Path| -> Vec<String> {
-        let mut command = pipeline(["run", "--log", "json"]);
-        let said = succeed(command.args(more).arg("--corpus").arg(&corpus).arg("--out").arg(out));
+        let mut command = ebert(["shards", "--log", "json"]);
+        let said =
+            succeed(command.args(more).args(support::TOKENIZER).arg("--corpus").arg(&corpus).arg("--out").arg(out));
         said.lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .filter(|line| line["event"] == "step" && line["state"] == "made")
@@ -187,8 +189,8 @@ fn a_change_makes_the_affected_steps_again_and_no_others() {
 /// Runs with a limit of open files and kills the run when `until` is there. Gives whether it was stopped early.
 fn stop_when(out: &Path, open_files: u32, until: &Path) -> bool {
     let script = format!(
-        "ulimit -n {open_files}; exec {:?} run --bucket-mib 1 --threads 1 --out {out:?}",
-        pipeline(RUN).get_program()
+        "ulimit -n {open_files}; exec {:?} shards --bucket-mib 1 --threads 1 --out {out:?}",
+        ebert(RUN).get_program()
     );
     let mut child = std::process::Command::new("bash")
         .args(["-c", &script])
@@ -229,7 +231,7 @@ fn going_back_to_earlier_options_after_a_kill_gives_their_bytes() {
     let out = folder.path().join("out");
     run_into(&out, &[]);
     for kill in 0..8u64 {
-        let mut child = pipeline(RUN)
+        let mut child = ebert(RUN)
             .args(["--max-tokens", "128", "--out"])
             .arg(&out)
             .stdout(Stdio::null())
@@ -274,7 +276,7 @@ fn a_copy_without_hidden_files_is_finished() {
     }
     fs::remove_dir_all(copy.join(".made")).unwrap();
     let shards = |said: String| said.lines().find(|line| line.starts_with("shards")).unwrap_or_default().to_owned();
-    let line = shards(succeed(pipeline(RUN).arg("--out").arg(&copy)));
+    let line = shards(succeed(ebert(RUN).arg("--out").arg(&copy)));
     assert!(line.contains("up to date"), "{line}");
     assert_same(&whole.join("shards"), &copy.join("shards"), "the hidden files were removed");
     assert_same(&whole.join(".made/shards"), &copy.join(".made/shards"), "the records were removed");
@@ -295,8 +297,8 @@ fn spans_are_stored_or_counted_as_cut() {
     fs::write(&pool, "0.9\tred blue\n0.9\tblue green\n0.9\tgreen red\n").unwrap();
     for (max_tokens, segments) in [("100", 6), ("300", 2), ("510", 2)] {
         let out = folder.path().join(max_tokens);
-        let mut command = pipeline(["run", "--nouns", "off", "--max-tokens", max_tokens, "--corpus"]);
-        succeed(command.arg(&raw).arg("--pool").arg(&pool).arg("--out").arg(&out));
+        let mut command = ebert(["shards", "--nouns", "off", "--max-tokens", max_tokens, "--corpus"]);
+        succeed(command.arg(&raw).args(support::TOKENIZER).arg("--pool").arg(&pool).arg("--out").arg(&out));
         let manifest = fs::read(out.join("shards/manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
         let count = |name: &str| manifest["counts"][name].as_u64().unwrap();

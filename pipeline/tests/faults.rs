@@ -18,7 +18,7 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 use schemas::Draws;
-use support::{assert_same, contents, gzip, pipeline, real_arguments, real_data, said, succeed, workspace};
+use support::{assert_same, contents, ebert, gzip, real_arguments, real_data, said, succeed, workspace};
 
 fn tries(few: u64) -> u64 {
     std::env::var("EBERT_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
@@ -57,7 +57,7 @@ impl Subject {
     }
 
     fn run(&self, out: &str) -> Command {
-        let mut command = pipeline(["run", "--bucket-mib", "1"]);
+        let mut command = ebert(["shards", "--bucket-mib", "1"]);
         command.args(&self.arguments).arg("--out").arg(self.path(out));
         command
     }
@@ -243,9 +243,9 @@ fn killed_while_reading_and_resumed_gives_the_bytes_of_an_undisturbed_run() {
     let raw = folder.path().join("raw");
     raw_files_of_every_form(&raw);
     let run = |out: &str, checkpoint_mib: u64, threads: u64| {
-        let mut command = pipeline(["corpus", "--bucket-mib", "4", "--max-unreadable", "1", "--allow-damaged"]);
+        let mut command = ebert(["corpus", "--bucket-mib", "4", "--max-unreadable", "1", "--allow-damaged"]);
         command.args(["--checkpoint-mib", &checkpoint_mib.to_string(), "--threads", &threads.to_string()]);
-        command.arg("--corpus").arg(&raw).arg("--out").arg(folder.path().join(out));
+        command.args(support::TOKENIZER).arg("--corpus").arg(&raw).arg("--out").arg(folder.path().join(out));
         command
     };
     succeed(&mut run("whole", 1024, 2));
@@ -321,9 +321,9 @@ fn a_raw_file_that_changes_while_it_is_read_is_refused_by_name() {
     let raw = folder.path().join("raw");
     raw_files_of_every_form(&raw);
     let run = |out: &str| {
-        let mut command = pipeline(["corpus", "--bucket-mib", "4", "--max-unreadable", "1", "--allow-damaged"]);
+        let mut command = ebert(["corpus", "--bucket-mib", "4", "--max-unreadable", "1", "--allow-damaged"]);
         command.args(["--checkpoint-mib", "1", "--threads", "1"]);
-        command.arg("--corpus").arg(&raw).arg("--out").arg(folder.path().join(out));
+        command.args(support::TOKENIZER).arg("--corpus").arg(&raw).arg("--out").arg(folder.path().join(out));
         command
     };
     // The last file is hashed before reading begins, and read after the others.
@@ -454,7 +454,7 @@ fn a_byte_that_changes_in_any_file_is_noticed() {
                 fs::write(out.join(name), changed).unwrap();
                 let short = name.rsplit('/').next().unwrap();
                 // By what looks at all files; and, at the first place, by what goes on from there.
-                let verify = said(&pipeline(["verify"]).arg(&out).output().unwrap(), &[]);
+                let verify = said(&ebert(["verify"]).arg(&out).output().unwrap(), &[]);
                 let run = if place == 0 { said(&subject.run("whole").output().unwrap(), &[]) } else { verify.clone() };
                 for text in [verify, run] {
                     assert!(

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
-use support::{pipeline, succeed, workspace};
+use support::{ebert, succeed, workspace};
 
 /// Each step with the folder and the files that it writes, the steps that it reads, and where its rules numbers are.
 const STEPS: [Step; 5] = [
@@ -111,7 +111,7 @@ fn verdict(step: &Step, old: Option<&Golden>, new: &Golden, inputs_changed: bool
 #[test]
 fn the_rows_of_the_sample_change_only_with_the_rules() {
     let out = tempfile::tempdir().unwrap();
-    succeed(pipeline(["run", "--corpus", "data/sample", "--out"]).arg(out.path()).current_dir(workspace()));
+    succeed(ebert(["shards", "--corpus", "data/sample", "--out"]).arg(out.path()).current_dir(workspace()));
     let file = workspace().join("pipeline/tests/golden.json");
     let old: BTreeMap<String, Golden> = fs::read(&file).map_or_else(
         |_| BTreeMap::new(),
@@ -164,7 +164,7 @@ fn age(manifest: &Path, rule: &str) {
 #[test]
 fn an_upgrade_rebuilds_what_it_affects_and_says_why() {
     let out = tempfile::tempdir().unwrap();
-    let run = || succeed(pipeline(["run", "--corpus", "data/sample", "--out"]).arg(out.path()));
+    let run = || succeed(ebert(["shards", "--corpus", "data/sample", "--out"]).arg(out.path()));
     run();
     let fresh = support::contents(out.path());
     for (folder, rule, step) in [

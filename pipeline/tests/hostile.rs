@@ -10,7 +10,7 @@ use std::{
 };
 
 use schemas::{CorpusProductRows, Manifest, manifest::CorpusBody, open_corpus_products};
-use support::{contents, gzip, pipeline, succeed};
+use support::{contents, ebert, gzip, succeed};
 
 const KETTLE: &str = r#"{"asin": "B01", "title": "Stainless steel kettle", "also_buy": ["B02"], "also_view": []}"#;
 const TEA: &str = r#"{"asin": "B02", "title": "Green tea", "description": [], "also_buy": []}"#;
@@ -41,7 +41,8 @@ impl Hostile {
     fn run(&self, more: &[&str]) -> (ExitStatus, u64, String) {
         let log = self.folder.path().join("log");
         let file = fs::File::create(&log).unwrap();
-        let mut command = pipeline(["run", "--threads", "2", "--max-unreadable", "1"]);
+        let mut command = ebert(["shards", "--threads", "2", "--max-unreadable", "1"]);
+        command.args(support::TOKENIZER);
         command.arg("--corpus").arg(self.folder.path().join("raw")).arg("--pool");
         command.arg(self.folder.path().join("pool.txt")).arg("--out").arg(self.out()).args(more);
         let child = command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap();
@@ -201,8 +202,8 @@ fn ids_that_are_paths_and_quotes_stay_values() {
     for id in ids.iter().filter(|id| **id != " ") {
         assert!(stored.iter().any(|s| s == id.trim()), "{id:?} is not in the corpus");
     }
-    succeed(pipeline(["verify"]).arg(hostile.out()));
-    succeed(pipeline(["inspect"]).arg(hostile.out()));
+    succeed(ebert(["verify"]).arg(hostile.out()));
+    succeed(ebert(["inspect"]).arg(hostile.out()));
 }
 
 fn listing(folder: &Path) -> Vec<String> {

@@ -10,7 +10,7 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 use insta::assert_snapshot;
-use support::{pipeline, real_data, said, succeed, workspace};
+use support::{ebert, real_data, said, succeed, workspace};
 
 /// The reviews of the sample, one a line, and some good phrases of it.
 fn sample(folder: &Path) -> (PathBuf, PathBuf) {
@@ -32,7 +32,7 @@ fn sample(folder: &Path) -> (PathBuf, PathBuf) {
 }
 
 fn mine(text: &Path, more: &[&str]) -> String {
-    let mut command = pipeline(["mine"]);
+    let mut command = ebert(["mine"]);
     succeed(command.arg(text).args(more))
 }
 
@@ -58,7 +58,7 @@ fn any_number_of_threads_mines_the_same() {
     // Rare ones are not found, and a file gets what standard output would.
     assert_eq!(score("nobody says this"), 0.0);
     let out = folder.path().join("phrases.txt");
-    mine(&text, &["--quality-list", list, "--output", out.to_str().unwrap()]);
+    mine(&text, &["--quality-list", list, "--out", out.to_str().unwrap()]);
     assert_eq!(fs::read_to_string(out).unwrap(), one);
 }
 
@@ -93,7 +93,7 @@ fn what_cannot_be_mined_is_said_with_a_hint() {
         ("other", "absent"),
         ("other", ""),
     ] {
-        let mut command = pipeline(["mine"]);
+        let mut command = ebert(["mine"]);
         command.arg(path(text));
         if !list.is_empty() {
             command.arg("--quality-list").arg(path(list));
@@ -111,7 +111,7 @@ fn phrases_go_where_they_are_sent() {
     fs::write(path("text"), "a blue pen and a red pen\n".repeat(10)).unwrap();
     fs::write(path("list"), "blue pen\n").unwrap();
     let mine = |output: &str| {
-        let mut command = pipeline(["mine", "text", "--quality-list", "list", "--output", output]);
+        let mut command = ebert(["mine", "text", "--quality-list", "list", "--out", output]);
         command.current_dir(folder.path()).output().unwrap()
     };
     // A bare name, and a link to a file, which stays a link.
@@ -130,7 +130,7 @@ fn phrases_go_where_they_are_sent() {
     assert!(mine("pipe").status.success());
     assert!(reader.join().unwrap() == wanted);
     // Where nobody hears of them they are written all the same.
-    let mut unheard = pipeline(["mine", "text", "--quality-list", "list", "--output", "unheard"]);
+    let mut unheard = ebert(["mine", "text", "--quality-list", "list", "--out", "unheard"]);
     let mut unheard = unheard.current_dir(folder.path()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(unheard.stderr.take());
     assert!(unheard.wait().unwrap().success() && fs::read(path("unheard")).unwrap() == wanted);
@@ -147,10 +147,10 @@ fn phrases_go_where_they_are_sent() {
 fn a_list_from_a_pipe_is_refused_where_it_is_read_twice() {
     let folder = tempfile::tempdir().unwrap();
     let (out, pipe) = (folder.path().join("out"), folder.path().join("pipe"));
-    succeed(pipeline(["corpus", "--out"]).arg(&out));
+    succeed(ebert(["corpus", "--out"]).arg(&out));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     // Nobody writes to it: it is refused before it is opened, which would wait.
-    let output = pipeline(["pool", "--out"]).arg(&out).arg("--quality-list").arg(&pipe).output().unwrap();
+    let output = ebert(["pool", "--out"]).arg(&out).arg("--quality-list").arg(&pipe).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("not a regular file"), "{said}");
 }
@@ -163,7 +163,7 @@ fn a_text_in_another_language_is_mined_with_a_warning() {
     let line = |i: usize| format!("{} красивая машина {}\n", words[i % 8], words[i / 8 % 8]);
     fs::write(&text, (0..640).map(line).collect::<String>()).unwrap();
     fs::write(&list, "Красивая машина\n").unwrap();
-    let output = pipeline(["mine"]).arg(&text).arg("--quality-list").arg(&list).output().unwrap();
+    let output = ebert(["mine"]).arg(&text).arg("--quality-list").arg(&list).output().unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("hardly any English"), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("\tкрасивая машина\n"), "{output:?}");
@@ -176,11 +176,11 @@ fn a_pool_is_made_again_when_what_decides_it_changes() {
     fs::write(&list, "cast iron\nlitter box\nphone case\n").unwrap();
     let list = list.to_str().unwrap();
     let why = |more: &[&str]| -> String {
-        let said = succeed(pipeline(["pool", "--log", "json", "--out"]).arg(&out).args(more));
+        let said = succeed(ebert(["pool", "--log", "json", "--out"]).arg(&out).args(more));
         let step: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
-        step["why"].as_str().unwrap_or("up to date").to_owned()
+        step["reason"].as_str().unwrap_or("up to date").to_owned()
     };
-    succeed(pipeline(["corpus", "--out"]).arg(&out));
+    succeed(ebert(["corpus", "--out"]).arg(&out));
     let import = folder.path().join("pool.txt");
     fs::write(&import, "0.9\tcast iron\n").unwrap();
     let import = import.to_str().unwrap();
@@ -189,9 +189,9 @@ fn a_pool_is_made_again_when_what_decides_it_changes() {
         (vec!["--seed", "7", "--threads", "1"], "up to date"),
         (vec!["--quality-list", list], "the lists or options of mining have changed"),
         (vec!["--quality-list", list, "--min-support", "20"], "the lists or options of mining have changed"),
-        (vec!["--pool", import], "it was mined, and POOL is given"),
+        (vec!["--pool", import], "it was mined, and `--pool` is given"),
         (vec!["--pool", import], "up to date"),
-        (vec![], "it was imported, and no POOL is given"),
+        (vec![], "it was imported, and no `--pool` is given"),
     ] {
         assert_eq!(why(&options), wanted, "{options:?}");
     }

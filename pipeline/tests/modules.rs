@@ -12,9 +12,10 @@ use std::{
 
 use support::workspace;
 
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "schemas",
     "pipeline",
+    "pipeline/commands",
     "pipeline/dumps",
     "pipeline/english",
     "pipeline/mining",

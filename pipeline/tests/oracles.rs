@@ -22,7 +22,7 @@ use schemas::{
     open_corpus_products, open_corpus_reviews, open_graph_edges, open_pairs, open_segments,
     store::verify_file,
 };
-use support::{pipeline, real_arguments, real_data, succeed, workspace};
+use support::{ebert, real_arguments, real_data, succeed, workspace};
 use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 fn sample_tokenizer() -> Tokenizer {
@@ -541,7 +541,7 @@ fn check_negatives_of_categories(out: &Path) -> BTreeMap<String, u64> {
 #[test]
 fn negatives_of_a_category_are_exact() {
     let out = tempfile::tempdir().unwrap();
-    let said = succeed(pipeline(["run", "--negatives", "category"]).arg("--out").arg(out.path()));
+    let said = succeed(ebert(["shards", "--negatives", "category"]).arg("--out").arg(out.path()));
     let shards = Manifest::<ShardsBody>::read(&out.path().join("shards")).unwrap();
     check_pairs(out.path(), shards.body.counts.pairs);
     let found = check_negatives_of_categories(out.path());
@@ -552,7 +552,7 @@ fn negatives_of_a_category_are_exact() {
 #[test]
 fn the_samples_shards_are_exact() {
     let out = tempfile::tempdir().unwrap();
-    succeed(pipeline(["run", "--bucket-mib", "1"]).arg("--out").arg(out.path()));
+    succeed(ebert(["shards", "--bucket-mib", "1"]).arg("--out").arg(out.path()));
     check_shards(out.path(), 1);
 }
 
@@ -560,6 +560,6 @@ fn the_samples_shards_are_exact() {
 fn the_real_files_shards_are_exact() {
     let Some(data) = real_data() else { return };
     let out = tempfile::tempdir().unwrap();
-    succeed(pipeline(["run"]).args(real_arguments(&data)).arg("--out").arg(out.path()));
+    succeed(ebert(["shards"]).args(real_arguments(&data)).arg("--out").arg(out.path()));
     check_shards(out.path(), 7);
 }

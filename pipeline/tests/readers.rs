@@ -1,10 +1,10 @@
-//! The shards as their users open them: every DuckDB query and polars snippet of the README, run as printed with
+//! The shards as their users open them: every DuckDB query and polars snippet of docs/files.md, run as printed with
 //! the real libraries. `make test` makes the Python environment that this needs.
 mod support;
 
 use std::{fs, path::PathBuf, process::Command};
 
-use support::{pipeline, succeed, workspace};
+use support::{ebert, succeed, workspace};
 
 /// Python with duckdb and polars, or the reason for skipping printed.
 fn python() -> Option<PathBuf> {
@@ -15,21 +15,21 @@ fn python() -> Option<PathBuf> {
     python
 }
 
-/// The code blocks of a language in the README.
+/// The code blocks of a language in docs/files.md.
 fn blocks(language: &str) -> Vec<String> {
-    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let page = fs::read_to_string(workspace().join("docs/files.md")).unwrap();
     let fence = format!("```{language}\n");
-    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+    page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn the_readmes_queries_run_as_printed() {
+fn the_pages_queries_run_as_printed() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    succeed(pipeline(["run", "--out"]).arg(folder.path().join("data/work")));
+    succeed(ebert(["shards", "--out"]).arg(folder.path().join("data/work")));
     let sql = blocks("sql");
     let queries: Vec<&str> = sql.iter().flat_map(|b| b.split(";\n")).map(str::trim).filter(|q| !q.is_empty()).collect();
-    assert!(queries.len() >= 3, "the README has {} queries", queries.len());
+    assert!(queries.len() >= 3, "docs/files.md has {} queries", queries.len());
     for query in queries {
         let code =
             format!("import duckdb\nrows = duckdb.sql({query:?}).fetchall()\nassert rows, 'no row'\nprint(rows)");
@@ -47,7 +47,7 @@ fn the_readmes_queries_run_as_printed() {
 fn duckdb_and_polars_read_every_value() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    succeed(pipeline(["run", "--bucket-mib", "1", "--out"]).arg(folder.path()));
+    succeed(ebert(["shards", "--bucket-mib", "1", "--out"]).arg(folder.path()));
     let code = r###"
 import duckdb, glob, json, polars as pl
 manifest = json.load(open("shards/manifest.json"))

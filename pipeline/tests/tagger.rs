@@ -9,7 +9,7 @@ use ebert_english::{
     evaluate::evaluate,
     treebank::{self, Sentence},
 };
-use support::{pipeline, real_data, said, succeed, workspace};
+use support::{ebert, real_data, said, succeed, workspace};
 
 /// A treebank of a few sentences, with chunks.
 fn small() -> String {
@@ -28,11 +28,11 @@ fn training_gives_the_same_bytes_and_learns() {
     fs::write(path("small.txt"), small()).unwrap();
     fs::write(path("web.txt"), "my\tPRP$\nkettle\tNN\n\n".repeat(30)).unwrap();
     for model in ["a.bin", "b.bin"] {
-        let mut command = pipeline(["train-tagger"]);
-        succeed(command.args([path("small.txt"), path("web.txt")]).arg("--model").arg(path(model)));
+        let mut command = ebert(["train-tagger"]);
+        succeed(command.args([path("small.txt"), path("web.txt")]).arg("--out").arg(path(model)));
     }
     assert_eq!(fs::read(path("a.bin")).unwrap(), fs::read(path("b.bin")).unwrap());
-    let mut command = pipeline(["evaluate-tagger"]);
+    let mut command = ebert(["evaluate-tagger"]);
     let report = succeed(command.arg(path("small.txt")).arg("--model").arg(path("a.bin")));
     assert!(report.contains("100.00% right") && report.contains("F1 100.00"), "{report}");
 }
@@ -42,8 +42,8 @@ fn what_a_model_cannot_hold_or_learn_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let train = |bank: &str| {
-        let mut command = pipeline(["train-tagger"]);
-        command.arg(path(bank)).arg("--model").arg(path("model.bin"));
+        let mut command = ebert(["train-tagger"]);
+        command.arg(path(bank)).arg("--out").arg(path("model.bin"));
         said(&command.output().unwrap(), &[])
     };
     let lines = |tags: usize| (0..tags).map(|tag| format!("kettle\tT{tag}\n\n")).collect::<String>();
@@ -69,10 +69,10 @@ fn what_is_no_treebank_or_model_is_refused_by_name() {
         ("empty.txt", "holds no sentence"),
         ("gone.txt", "cannot read the treebank"),
     ] {
-        let text = said(&pipeline(["evaluate-tagger"]).arg(path(name)).output().unwrap(), &[(folder.path(), "DIR")]);
+        let text = said(&ebert(["evaluate-tagger"]).arg(path(name)).output().unwrap(), &[(folder.path(), "DIR")]);
         assert!(text.starts_with("exit 1") && text.contains(wanted) && text.contains(name), "{text}");
     }
-    let mut command = pipeline(["evaluate-tagger"]);
+    let mut command = ebert(["evaluate-tagger"]);
     let text = said(&command.arg(path("small.txt")).arg("--model").arg(path("prose.txt")).output().unwrap(), &[]);
     assert!(
         text.starts_with("exit 1") && text.contains("not a model of this version") && text.contains("hint:"),
@@ -94,9 +94,9 @@ fn training_gives_the_projects_model() {
     let Some(data) = real_data() else { return };
     let folder = tempfile::tempdir().unwrap();
     let names = ["conll2000-train", "ewt-answers", "ewt-email", "ewt-newsgroup", "ewt-weblog", "ewt-reviews-train"];
-    let mut command = pipeline(["train-tagger"]);
+    let mut command = ebert(["train-tagger"]);
     command.args(names.map(|name| data.join(format!("chunking/{name}.txt.gz"))));
-    succeed(command.arg("--model").arg(folder.path().join("english.bin")));
+    succeed(command.arg("--out").arg(folder.path().join("english.bin")));
     let ours = fs::read(workspace().join("pipeline/english/models/english.bin")).unwrap();
     assert!(fs::read(folder.path().join("english.bin")).unwrap() == ours, "the notice says how the model was made");
 }

@@ -36,7 +36,7 @@ impl FromStr for Task {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(index, of)| Self::new(index.parse().ok()?, of.parse().ok()?));
-        numbers.ok_or_else(|| format!("`{text}` is no task; wanted i/n with 0 <= i < n, such as 0/4"))
+        numbers.ok_or_else(|| format!("`{text}` is not a part; wanted i/n with 0 <= i < n, such as 0/4"))
     }
 }
 

@@ -58,7 +58,7 @@ pub enum CheckpointError {
         source: serde_json::Error,
     },
     /// It was written by another version.
-    #[error("`{}` has format {found}, this build reads format {FORMAT}\nhint: use the release that wrote it, or another folder with RUN=", path.display())]
+    #[error("`{}` has format {found}, this build reads format {FORMAT}\nhint: use the release that wrote it, or choose another folder with `--out RUN`", path.display())]
     Format {
         /// The file.
         path: PathBuf,

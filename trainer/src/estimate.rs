@@ -1,4 +1,4 @@
-//! What a run will take: `trainer pretrain --dry-run` does a step or two of each stage, keeps nothing, and reckons from there.
+//! What a run will take: `ebert pretrain --dry-run` does a step or two of each stage, keeps nothing, and reckons from there.
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -27,7 +27,7 @@ pub enum FetchError {
         "the hub's model `{id}` has neither model.safetensors nor model.safetensors.index.json\n\
          hint: python -c 'from transformers import AutoModelForMaskedLM as M, AutoTokenizer as T; \
          M.from_pretrained(\"{id}\").save_pretrained(\"model\"); T.from_pretrained(\"{id}\").save_pretrained(\"model\")', \
-         then name that folder: INIT=model"
+         then name that folder"
     )]
     NoWeights {
         /// The id.

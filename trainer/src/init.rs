@@ -23,7 +23,7 @@ pub enum InitError {
     /// The recipe post-trains, and nothing was named to start from.
     #[error(
         "recipe `{recipe}` post-trains a model, and none is named\n\
-         hint: make pretrain RECIPE={recipe} INIT=bert-base-uncased, or the folder of a Hugging Face BERT; RECIPE=sample starts afresh"
+         hint: `ebert pretrain --recipe {recipe} --init bert-base-uncased`, or the folder of a Hugging Face BERT; the recipe `sample` starts from scratch"
     )]
     Wanted {
         /// The recipe.
@@ -87,7 +87,7 @@ pub enum InitError {
     /// It has fewer or more rows than the shards have tokens, and no vocabulary to compare.
     #[error(
         "`{}` has {found} word embeddings, and the shards {wanted} tokens\n\
-         hint: make shards with the model's own vocabulary: make shards TOKENIZER=vocab.txt OUT=another folder",
+         hint: build shards with the model's own vocabulary: `ebert shards --tokenizer vocab.txt --out DIR`, another folder",
         folder.display()
     )]
     VocabularySize {
@@ -113,7 +113,7 @@ pub enum InitError {
     /// Its positions do not reach.
     #[error(
         "the model has {positions} positions, and segments of the shards need {wanted} ({tokens} tokens, [CLS] and [SEP])\n\
-         hint: make shards ARGS=\"--max-tokens {}\" OUT=another folder",
+         hint: `ebert shards --max-tokens {} --out DIR`, another folder",
         *positions - 2
     )]
     Positions {
@@ -127,7 +127,7 @@ pub enum InitError {
     /// It has no second token type.
     #[error(
         "data.text_pairs is {fraction}, and the model has {types} token type\n\
-         hint: --set data.text_pairs=0, or start from a model with two token types, such as bert-base-uncased"
+         hint: `--set data.text_pairs=0`, or start from a model with two token types, such as bert-base-uncased"
     )]
     Types {
         /// As the recipe says.
@@ -371,25 +371,25 @@ const PROBE: &str = "Café 東京";
 /// What an uncased BERT's makes of it.
 const UNCASED: &str = "cafe  東  京 ";
 
-/// How to make shards that fit a model.
+/// How to build shards that fit a model.
 fn shards_of(folder: &Path) -> String {
     let file = folder.join("tokenizer.json");
-    let make = format!("make shards TOKENIZER={} OUT=another folder", file.display());
+    let make = format!("`ebert shards --tokenizer {} --out DIR`, another folder", file.display());
     if file.is_file() {
-        return format!("make shards with the model's own tokenizer: {make}");
+        return format!("build shards with the model's own tokenizer: {make}");
     }
     let vocabulary = folder.join("vocab.txt");
     if vocabulary.is_file()
         && tokens::normalized(folder, PROBE).is_ok_and(|read| read.is_none_or(|read| read == UNCASED))
     {
         return format!(
-            "make shards with the model's own vocabulary: make shards TOKENIZER={} OUT=another folder",
+            "build shards with the model's own vocabulary: `ebert shards --tokenizer {} --out DIR`, another folder",
             vocabulary.display()
         );
     }
     let folder = folder.display();
     format!(
-        "make shards with the model's own tokenizer, which `transformers` writes as one file: \
+        "build shards with the model's own tokenizer, which `transformers` writes as one file: \
          AutoTokenizer.from_pretrained(\"{folder}\").save_pretrained(\"{folder}\"), then {make}"
     )
 }

@@ -32,9 +32,7 @@ pub enum Reduction {
 
 /// What e_ij is divided by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "clap", value(rename_all = "snake_case"))]
 pub enum Scale {
     /// Nothing, as printed.
     #[default]

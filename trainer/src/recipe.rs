@@ -280,7 +280,7 @@ pub enum RecipeError {
     },
     /// An override that is none.
     #[error(
-        "`--set {text}`: {what}\nhint: key=value, such as --set optimizer.learning_rate=5e-5 or --set stage.0.epochs=1"
+        "`--set {text}`: {what}\nhint: key=value, such as `--set optimizer.learning_rate=5e-5` or `--set stage.0.epochs=1`"
     )]
     Override {
         /// What was given.

@@ -146,7 +146,7 @@ impl Schedule {
         let (steps, all) = (stage.head_until, self.steps());
         Some(format!(
             "head      the masked-LM head starts fresh, and trains alone for {steps} of {all} steps; \
-             --set fresh_head_steps=0 turns this off"
+             `--set fresh_head_steps=0` turns this off"
         ))
     }
 

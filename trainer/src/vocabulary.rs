@@ -78,7 +78,7 @@ pub enum VocabularyError {
     #[error(transparent)]
     Added(#[from] TokensError),
     /// It is another one than the manifest says.
-    #[error("`{}` does not fit the manifest beside it: {what}\nhint: run `make shards` again", path.display())]
+    #[error("`{}` does not fit the manifest beside it: {what}\nhint: run `ebert shards` again", path.display())]
     OtherThanStated {
         /// The file.
         path: PathBuf,

@@ -45,7 +45,7 @@ pub enum WorldError {
     /// A variable of the environment is missing or wrong.
     #[error(
         "{name} is {found}, wanted {wanted}\n\
-         hint: start the processes with `torchrun --no-python --nproc-per-node=N -- trainer pretrain …`, or set RANK, WORLD_SIZE, MASTER_ADDR \
+         hint: start the processes with `torchrun --no-python --nproc-per-node=N -- ebert pretrain …`, or set RANK, WORLD_SIZE, MASTER_ADDR \
          and MASTER_PORT for each"
     )]
     Environment {

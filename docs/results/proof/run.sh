@@ -20,13 +20,13 @@ ln -sfn "$real/more-reviews" corpus/more-reviews
         for (i = 2; i <= NF; i++) printf "%s,%s,5.0,%d\n", $1, $i, 1300000000 + (i - 2) * 86400
     }' >corpus/ratings.partial && mv corpus/ratings.partial corpus/ratings.csv
 }
-"$bin/pipeline" run --corpus corpus --out data --association-source both \
+"$bin/ebert" shards --corpus corpus --out data --association-source both \
     --tokenizer "$real/vocab/bert-base-uncased-vocab.txt"
 
 pretrain() { # NAME INIT OPTIONS...
     local run=runs/$1 init=$2
     shift 2
-    "$bin/trainer" pretrain --out data --run "$run" --init "$init" --threads 1 "$@" >"$run.log" 2>&1 ||
+    "$bin/ebert" pretrain --shards data --out "$run" --init "$init" --threads 1 "$@" >"$run.log" 2>&1 ||
         { echo "$run failed: $(tail -n 3 "$run.log")" >&2 && return 1; }
     echo "$run  $(tail -n 1 "$run.log")"
 }
@@ -58,8 +58,8 @@ sentences() { # NAME FILE... : all sentences of files as one
 
 probe() { # NAME
     local model=runs/$1/model record=probes/$1.json
-    [ -e "$record" ] || ! [ -e "$model" ] || "$bin/trainer" probe "$model" --out data --held-out 0.05 --threads 1 \
-        --titles data/titles.jsonl --aspects aspects/*.xml --output "$record" >"probes/$1.log" 2>&1
+    [ -e "$record" ] || ! [ -e "$model" ] || "$bin/ebert" probe "$model" --shards data --held-out 0.05 --threads 1 \
+        --titles data/titles.jsonl --aspects aspects/*.xml --out "$record" >"probes/$1.log" 2>&1
 }
 
 export bin && export -f pretrain arm mean_alpha probe

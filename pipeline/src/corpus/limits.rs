@@ -81,7 +81,7 @@ impl<'a> Flaws<'a> {
             "fix the files; none of their records can be read".to_owned()
         } else {
             let suggested = ((share * 100.0).ceil() / 100.0).min(1.0);
-            format!("fix the files, or raise the limit with ARGS=\"--max-unreadable {suggested}\"")
+            format!("fix the files, or raise the limit with `--max-unreadable {suggested}`")
         }
     }
 }

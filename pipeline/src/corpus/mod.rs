@@ -27,6 +27,7 @@ mod bucket;
 mod checkpoint;
 mod frame;
 mod limits;
+mod origin;
 mod plan;
 mod read;
 mod records;
@@ -148,12 +149,26 @@ pub enum CorpusError {
     /// Raw files are cut short or corrupt.
     #[error(
         "{} of the raw files cannot be read to the end; the records before the damage are kept\n{}\n\
-         hint: fetch the files again, or continue without the rest with ARGS=--allow-damaged",
+         hint: fetch the files again, or continue without the rest with `--allow-damaged`",
         files.len(), files.join("\n")
     )]
     Damaged {
         /// The files, each with its damage.
         files: Vec<String>,
+    },
+    /// The output folder has the corpus of other raw files.
+    #[error(
+        "`{}` has a corpus of other raw files: {found}, not `{}`\n\
+         hint: choose another output folder with `--out DIR`, name those files with `--corpus DIR`, or replace the corpus with `--force`",
+        out.display(), corpus.display()
+    )]
+    Other {
+        /// Output folder of all steps.
+        out: PathBuf,
+        /// The folder or files that it is of.
+        found: String,
+        /// The folder of raw files.
+        corpus: PathBuf,
     },
     /// A raw file was written to while it was hashed or read.
     #[error(
@@ -199,7 +214,7 @@ pub enum CorpusError {
     },
     /// The number of a bucket has at most five digits.
     #[error(
-        "the corpus would have {buckets} buckets, more than {most}\nhint: make buckets larger with ARGS=\"--bucket-mib {suggested}\""
+        "the corpus would have {buckets} buckets, more than {most}\nhint: make buckets larger with `--bucket-mib {suggested}`"
     )]
     TooManyBuckets {
         /// Number of buckets that was asked for.
@@ -236,9 +251,11 @@ pub(crate) fn make(
         Status::UpToDate(manifest) => return Ok((*manifest, Outcome::UpToDate)),
         Status::Outdated(why) => why,
     };
+    origin::check(&settings, &inputs)?;
     let plan = CorpusPlan::new(settings, &inputs, files)?;
     let spill = spill_folder(&settings);
     spill.refuse_foreign()?;
+    origin::note(&settings)?;
     open_folder(&folder(&settings))?;
     let ledger = Ledger::open(&settings.out, "corpus")?;
 

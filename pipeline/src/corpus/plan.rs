@@ -173,24 +173,20 @@ fn changed(settings: StepSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<Corpu
     }
     let (then, wanted) = (&was.options, options(settings));
     if then.bucket_mib != wanted.bucket_mib {
-        return Some(format!("--bucket-mib was {} and is {}", then.bucket_mib, wanted.bucket_mib));
+        return Some(format!("`--bucket-mib` was {} and is {}", then.bucket_mib, wanted.bucket_mib));
     }
     if then.copies != wanted.copies {
-        return Some(format!("--copies was {} and is {}", then.copies.as_str(), wanted.copies.as_str()));
+        return Some(format!("`--copies` was {} and is {}", then.copies.as_str(), wanted.copies.as_str()));
     }
     if then.interactions != wanted.interactions {
-        return Some("--no-interactions has changed".to_owned());
+        return Some("`--no-interactions` has changed".to_owned());
     }
     None
 }
 
 /// The options that decide the content of a corpus.
 pub(crate) fn options(settings: StepSettings<'_>) -> CorpusOptions {
-    CorpusOptions {
-        bucket_mib: settings.bucket_mib,
-        copies: settings.copies.into(),
-        interactions: settings.interactions(),
-    }
+    CorpusOptions { bucket_mib: settings.bucket_mib, copies: settings.copies, interactions: settings.interactions }
 }
 
 /// How to make a corpus.

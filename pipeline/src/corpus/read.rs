@@ -127,10 +127,7 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
-    use crate::{
-        corpus::plan::Inputs,
-        engine::{hashes::Hashes, progress::Log},
-    };
+    use crate::{corpus::plan::Inputs, engine::hashes::Hashes};
 
     /// File and line of each record, with its bytes; then file and damage.
     type Seen = (Vec<(u32, u64, Vec<u8>)>, Vec<(u32, String)>);
@@ -173,7 +170,7 @@ mod tests {
         fs::write(folder.path().join("c.json.gz"), &damaged[..damaged.len() / 2]).unwrap();
         let files = find(folder.path(), Path::new("nowhere")).unwrap();
         let mut hashes = Hashes::load(Path::new("nowhere"));
-        let inputs = Inputs::hash(&files, &mut hashes, &Progress::new(Log::Json)).unwrap();
+        let inputs = Inputs::hash(&files, &mut hashes, &Progress::silent()).unwrap();
         let inputs = &inputs.files;
 
         let whole = read_on(inputs, &Checkpoint::default(), 1);

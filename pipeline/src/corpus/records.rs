@@ -77,7 +77,7 @@ impl<'a> RecordSorter<'a> {
             inputs,
             words: Words::new(settings.tokenizer),
             layout,
-            interactions: settings.interactions(),
+            interactions: settings.interactions,
             documents: DocumentBuilder::default(),
             removals: Removals::default(),
         }

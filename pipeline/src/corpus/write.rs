@@ -91,8 +91,8 @@ impl<'a> BucketWriter<'a> {
             layout: checkpoint.layout,
             made_from,
             threads: plan.settings.threads(),
-            copies: plan.settings.copies.into(),
-            interactions: plan.settings.interactions(),
+            copies: plan.settings.copies,
+            interactions: plan.settings.interactions,
             sort_memory: SORT_MEMORY,
         }
     }
@@ -213,11 +213,8 @@ mod tests {
     use schemas::{DocumentId, Draws, Relation, ReviewerId, TextId};
 
     use super::*;
-    use crate::{
-        corpus::frame::{
-            Frame, FrameKey, GroupId, InteractionFields, Position, ProductFields, ReviewFields, VariantFields,
-        },
-        engine::progress::Log,
+    use crate::corpus::frame::{
+        Frame, FrameKey, GroupId, InteractionFields, Position, ProductFields, ReviewFields, VariantFields,
     };
 
     /// Products and reviews, many of them several times.
@@ -280,7 +277,7 @@ mod tests {
         let spill = &folder;
         let ledger = &ledger;
         let writer = BucketWriter { spill, ledger, layout, made_from, threads, copies, interactions, sort_memory };
-        writer.write_all(&mut Hashes::load(out), &Progress::new(Log::Json)).unwrap()
+        writer.write_all(&mut Hashes::load(out), &Progress::silent()).unwrap()
     }
 
     #[test]

@@ -4,33 +4,41 @@
 //! functions at the end format numbers ([`thousands`], [`short`], [`percent`]).
 use std::{
     fmt,
-    io::{self, Write},
-    path::Path,
+    io::{self, IsTerminal, Write},
+    thread,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+pub use facts::Facts;
+pub use numbers::{count_of, percent, quoted, short, thousands};
+use position::{Position, Unit};
+
+mod facts;
+mod numbers;
+mod position;
+
 /// The format of a run's output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Log {
-    /// For a person: bars on a terminal, and a table of steps
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For a person: bars on a terminal, lines elsewhere, and a table of steps
     #[default]
     Text,
     /// For a program: one JSON object per line
     Json,
 }
 
-/// A path as it can be pasted into a shell: in quotation marks if it needs them.
-pub fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
-    if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
-}
-
-/// A ratio in percent, rounded to 6 decimals: `100.0 * 0.034` is 3.4000000000000004.
-pub fn percent(share: f64) -> f64 {
-    (share * 1e8).round() / 1e6
+/// How much is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings and errors
+    Quiet,
+    /// Progress, results, and the first entries of long lists
+    #[default]
+    Normal,
+    /// Progress more often, and complete lists
+    Verbose,
 }
 
 /// Standard output that ignores a closed pipe. A run works on files, so it continues when `head`
@@ -55,94 +63,165 @@ impl Write for Stdout {
 }
 
 /// Reports the progress and the results of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    log: Log,
+    format: Format,
+    verbosity: Verbosity,
+    words: fn(&str) -> String,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new(Format::Text, Verbosity::Normal)
+    }
 }
 
 impl Progress {
     /// Reports in this format.
-    pub fn new(log: Log) -> Self {
-        Self { log }
+    pub fn new(format: Format, verbosity: Verbosity) -> Self {
+        Self { format, verbosity, words: str::to_owned }
     }
 
-    /// A bar over this many bytes. Like all bars, hidden unless standard error is a terminal.
+    /// Reports nothing.
+    pub fn silent() -> Self {
+        Self::new(Format::Text, Verbosity::Quiet)
+    }
+
+    /// Passes text for a person through `words`, which may change commands and options.
+    pub fn with_words(self, words: fn(&str) -> String) -> Self {
+        Self { words, ..self }
+    }
+
+    /// Whether lists are printed as a whole.
+    pub fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    /// Progress over this many bytes: a bar on a terminal, a line now and then elsewhere.
     pub fn bytes(&self, step: &'static str, total: u64) -> ProgressBar {
-        self.bar(step, total, "{prefix:9} {bar:32} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {eta} left")
+        let template = "{prefix:9} {bar:32} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {eta} left";
+        self.bar(step, Some((total, Unit::Bytes)), template)
     }
 
-    /// A bar over this many items.
+    /// Progress over this many items.
     pub fn count(&self, step: &'static str, total: u64) -> ProgressBar {
-        self.bar(step, total, COUNT)
+        self.bar(step, Some((total, Unit::Items)), COUNT)
     }
 
-    /// A line for a step without a known end.
+    /// Progress of a step without a known end.
     pub fn spinner(&self, step: &'static str) -> ProgressBar {
-        let spinner = self.bar(step, 0, "{prefix:9} {spinner} {msg}   {elapsed}");
-        spinner.enable_steady_tick(Duration::from_millis(125));
+        let spinner = self.bar(step, None, "{prefix:9} {spinner} {msg}   {elapsed}");
+        if !spinner.is_hidden() {
+            spinner.enable_steady_tick(Duration::from_millis(125));
+        }
         spinner
     }
 
-    fn bar(&self, step: &'static str, total: u64, template: &str) -> ProgressBar {
-        if self.log == Log::Json {
+    fn bar(&self, step: &'static str, total: Option<(u64, Unit)>, template: &str) -> ProgressBar {
+        if self.verbosity == Verbosity::Quiet {
             return ProgressBar::hidden();
         }
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-        bar.set_style(style(template));
-        bar.set_prefix(step);
+        let length = total.map(|(total, _)| total);
+        if self.format == Format::Text && io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(8));
+            bar.set_style(style(template));
+            bar.set_prefix(step);
+            return bar;
+        }
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+        self.print_lines(&bar, step, total.map(|(_, unit)| unit));
         bar
+    }
+
+    /// Prints a line now and then until the bar is finished or dropped.
+    fn print_lines(&self, bar: &ProgressBar, step: &'static str, unit: Option<Unit>) {
+        let (bar, format) = (bar.downgrade(), self.format);
+        let between = Duration::from_secs(if self.is_verbose() { 2 } else { 20 });
+        thread::spawn(move || {
+            let started = Instant::now();
+            loop {
+                thread::sleep(between);
+                let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else { return };
+                let at = Position { step, unit, bar: &bar, elapsed: started.elapsed() };
+                // A reader that has gone is not a reason to stop.
+                let _ = match format {
+                    Format::Text => writeln!(io::stderr(), "{}", at.text()),
+                    Format::Json => writeln!(Stdout, "{}", at.facts().json()),
+                };
+            }
+        });
     }
 
     /// Prints the line of a step: its name, what its output holds, where that is, and the time it
     /// took.
-    pub fn step(&self, step: &str, holds: &str, place: &str, outcome: &Outcome) -> io::Result<()> {
-        let mut out = Stdout;
-        match self.log {
-            Log::Text => {
+    pub fn step(&self, step: &str, holds: &Facts, place: &str, outcome: &Outcome) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet {
+            return Ok(());
+        }
+        match self.format {
+            Format::Text => {
                 let time = match outcome {
                     Outcome::UpToDate => "up to date".to_owned(),
                     Outcome::Made { seconds, why } if why == NEW => format!("{seconds:.1} s"),
-                    Outcome::Made { seconds, why } => format!("{seconds:.1} s   again: {why}"),
+                    Outcome::Made { seconds, why } => format!("{seconds:.1} s   again: {}", (self.words)(why)),
                 };
-                writeln!(out, "{step:9} {holds:<56}  {place:24}  {time}")
+                writeln!(Stdout, "{step:9} {:<56}  {place:24}  {time}", holds.text())
             }
-            Log::Json => {
-                let (state, seconds, why) = match outcome {
-                    Outcome::UpToDate => ("up to date", 0.0, None),
-                    Outcome::Made { seconds, why } => ("made", *seconds, Some(why)),
+            Format::Json => {
+                let mut line = Facts::new("step", "").with("step", step).with("place", place);
+                line = match outcome {
+                    Outcome::UpToDate => line.with("state", "up_to_date").with("seconds", 0.0),
+                    Outcome::Made { seconds, why } => {
+                        line.with("state", "made").with("seconds", *seconds).with("reason", why.as_str())
+                    }
                 };
-                let line = serde_json::json!({
-                    "event": "step", "step": step, "state": state, "holds": holds, "place": place,
-                    "seconds": seconds, "why": why,
-                });
-                writeln!(out, "{line}")
+                line.fields.extend(holds.fields.clone());
+                writeln!(Stdout, "{}", line.json())
             }
         }
     }
 
     /// Prints a line of the summary.
-    pub fn note(&self, heading: &str, text: &str) -> io::Result<()> {
-        writeln!(Stdout, "{}", self.line("", heading, text))
+    pub fn note(&self, heading: &str, facts: &Facts) -> io::Result<()> {
+        self.print("", heading, facts)
     }
 
     /// Prints an indented line about the last step.
-    pub fn detail(&self, heading: &str, text: &str) -> io::Result<()> {
-        writeln!(Stdout, "{}", self.line("          ", heading, text))
+    pub fn detail(&self, heading: &str, facts: &Facts) -> io::Result<()> {
+        self.print("          ", heading, facts)
+    }
+
+    fn print(&self, indent: &str, heading: &str, facts: &Facts) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet {
+            Ok(())
+        } else {
+            writeln!(Stdout, "{}", self.line(indent, heading, facts))
+        }
     }
 
     /// Prints a warning that stands out from the summary.
     pub fn warn(&self, text: &str) -> io::Result<()> {
-        match self.log {
-            Log::Text => writeln!(Stdout, "\nWARNING   {text}\n"),
-            Log::Json => self.note("warning", text),
+        match self.format {
+            Format::Text => writeln!(Stdout, "\nWARNING   {}\n", (self.words)(text)),
+            Format::Json => writeln!(Stdout, "{}", Facts::new("warning", "").with("message", text).json()),
         }
     }
 
+    /// Prints the commands that come next, and a condition for them.
+    pub fn next(&self, commands: &[String], condition: &str) -> io::Result<()> {
+        let words = |command: &String| (self.words)(&format!("`{command}`")).trim_matches('`').to_owned();
+        let text = commands.iter().map(words).collect::<Vec<_>>().join("    ") + condition;
+        self.note("next", &Facts::new("next", text).with("commands", commands))
+    }
+
     /// A line of the summary in this format.
-    pub fn line(&self, indent: &str, heading: &str, text: &str) -> String {
-        match self.log {
-            Log::Text => format!("{indent}{heading:9} {text}"),
-            Log::Json => serde_json::json!({"event": "note", "heading": heading, "text": text}).to_string(),
+    pub fn line(&self, indent: &str, heading: &str, facts: &Facts) -> String {
+        match self.format {
+            Format::Text => {
+                let text = (self.words)(facts.text()).replace('\n', &format!("\n{indent}{:10}", ""));
+                format!("{indent}{heading:9} {text}")
+            }
+            Format::Json => facts.json(),
         }
     }
 }
@@ -196,137 +275,5 @@ impl Outcome {
     }
 }
 
-/// A number with thousands separators: `602,257`.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A count with its noun: `1 file`, `1,204 files`.
-pub fn count_of(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(number), if number == 1 { one } else { many })
-}
-
-/// A rounded number: `4.9 M`.
-pub fn short(number: u64) -> String {
-    match number {
-        0..10_000 => thousands(number),
-        // 999,950 rounds to 1.0 M, not to 1000.0 K.
-        10_000..999_950 => format!("{:.1} K", number as f64 / 1e3),
-        999_950..999_950_000 => format!("{:.1} M", number as f64 / 1e6),
-        _ => format!("{:.1} G", number as f64 / 1e9),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use indicatif::TermLike;
-
-    use super::*;
-
-    /// A terminal that records what is written to it.
-    #[derive(Clone, Debug, Default)]
-    struct Paper(Arc<Mutex<String>>);
-
-    impl TermLike for Paper {
-        fn width(&self) -> u16 {
-            100
-        }
-
-        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn write_line(&self, text: &str) -> io::Result<()> {
-            self.write_str(text)
-        }
-
-        fn write_str(&self, text: &str) -> io::Result<()> {
-            self.0.lock().unwrap().push_str(text);
-            Ok(())
-        }
-
-        fn clear_line(&self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn flush(&self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_bar_says_how_far_and_how_fast() {
-        let paper = Paper::default();
-        let bar = ProgressBar::with_draw_target(
-            Some(14_999_898),
-            ProgressDrawTarget::term_like_with_hz(Box::new(paper.clone()), 255),
-        );
-        bar.set_style(style(COUNT));
-        bar.set_prefix("encoding");
-        bar.set_position(110_050);
-        std::thread::sleep(Duration::from_millis(20));
-        bar.inc(1);
-        bar.tick();
-        let drawn = paper.0.lock().unwrap().clone();
-        let last = drawn.rsplit("encoding").next().unwrap();
-        assert!(last.contains("110,051 of 14,999,898"), "{drawn}");
-        let rate = last.split("/s").next().unwrap().rsplit("  ").next().unwrap().trim().to_owned();
-        let of_a_rate = |c: char| c.is_ascii_digit() || ",. KMG".contains(c);
-        assert!((1..=8).contains(&rate.len()) && rate.chars().all(of_a_rate), "{drawn}");
-    }
-
-    #[test]
-    fn paths_are_quoted_where_a_shell_would_split_them() {
-        for (path, wanted) in [
-            ("data/work", "data/work"),
-            ("/tmp/a b", "'/tmp/a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$HOME;x", "'$HOME;x'"),
-            ("größe", "größe"),
-        ] {
-            assert_eq!(quoted(Path::new(path)), wanted);
-        }
-    }
-
-    #[test]
-    fn percents_have_the_digits_that_were_written() {
-        for (share, wanted) in [(0.034, "3.4"), (0.01, "1"), (0.00005, "0.005"), (0.07, "7"), (1.0, "100")] {
-            assert_eq!(percent(share).to_string(), wanted);
-        }
-    }
-
-    #[test]
-    fn numbers_read_well() {
-        for (number, apart, brief) in [
-            (0, "0", "0"),
-            (999, "999", "999"),
-            (1_204, "1,204", "1,204"),
-            (131_900_000, "131,900,000", "131.9 M"),
-            (23_456, "23,456", "23.5 K"),
-        ] {
-            assert_eq!((thousands(number).as_str(), short(number).as_str()), (apart, brief));
-        }
-    }
-}
+mod tests;

@@ -156,12 +156,12 @@ fn changed(
     if let Some(was) = &old.file
         && was.unreadable as f64 > options.max_unreadable * was.rows as f64
     {
-        return Some(format!("it has more unreadable rows than --max-unreadable {}", options.max_unreadable));
+        return Some(format!("it has more unreadable rows than `--max-unreadable {}`", options.max_unreadable));
     }
     match (old.file.as_ref().map(|file| file.blake3.as_str()), file) {
         (None, None) if old.source != options.source => {
             let (was, is) = (old.source.as_str(), options.source.as_str());
-            Some(format!("--association-source was {was} and is {is}"))
+            Some(format!("`--association-source` was {was} and is {is}"))
         }
         (was, is) if was != is => Some("the file of associations has changed".to_owned()),
         _ => None,

@@ -20,8 +20,8 @@ pub enum GraphError {
     },
     /// Reviews cannot be read without interactions.
     #[error(
-        "--association-source is {}, but the corpus `{}` has no table of interactions\n\
-         hint: run all steps without --no-interactions, or with --association-source dump",
+        "`--association-source` is {}, but the corpus `{}` has no table of interactions\n\
+         hint: run all steps without `--no-interactions`, or with `--association-source dump`",
         wanted.as_str(),
         folder.display()
     )]

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What a hint says about the files that are read.
-const EXPECTED: &str = "ASSOCIATIONS= names a table in text (plain, .gz or .zst) or Parquet. Its columns are \
+const EXPECTED: &str = "`--associations` names a table in text (plain, .gz or .zst) or Parquet. Its columns are \
     `product_a,product_b,relation`, or `order,product`. Without a header, each row holds two products and their \
     relation, or all products of an order";
 

@@ -1,4 +1,4 @@
-//! `pipeline report associations`: degrees and relations of products by category.
+//! `ebert report associations`: degrees and relations of products by category.
 //!
 //! The degree of a product is the number of its associations. Memory holds the degrees of the products with
 //! associations, about 100 bytes each.
@@ -43,7 +43,7 @@ pub enum AssociationsError {
     #[error("the graph was made from another corpus than `{}`\nhint: run `{REMAKE}` to make it from this one", folder.display())]
     OtherCorpus { folder: PathBuf },
     #[error(
-        "no product has an association, so there is nothing to draw\nhint: ASSOCIATIONS= of `make shards` reads a file of your own"
+        "no product has an association, so there is nothing to draw\nhint: `ebert shards --associations FILE` reads a file of your own"
     )]
     NoAssociations,
     #[error("cannot write the report")]

@@ -1,4 +1,4 @@
-//! `pipeline inspect`: prints what the shards contain.
+//! `ebert inspect`: prints what the shards contain.
 mod pairs;
 mod print;
 mod summary;

@@ -1,4 +1,4 @@
-//! `pipeline inspect --leaks`: held-out documents that are nearly the same as a training document.
+//! `ebert inspect --leaks`: held-out documents that are nearly the same as a training document.
 //!
 //! Equal texts are held out together. Texts that differ in a few words are not, and a model that has
 //! seen one is measured too well on the other. Two texts count as near duplicates if the Jaccard
@@ -48,7 +48,7 @@ pub enum LeaksError {
     Store(#[from] StoreError),
     /// The shards were made from another corpus.
     #[error(
-        "`{}` was built from another corpus than `{}`\nhint: run `make shards` with the options of these shards",
+        "`{}` was built from another corpus than `{}`\nhint: run `ebert shards` with the options of these shards",
         out.join("shards").display(), out.join("corpus").display()
     )]
     OtherCorpus { out: PathBuf },

@@ -1,4 +1,4 @@
-//! `pipeline report overlap`: which pool phrases are also noun phrases (the paper's Figure 6).
+//! `ebert report overlap`: which pool phrases are also noun phrases (the paper's Figure 6).
 //!
 //! A category's pool phrases are those that occur in its products. Its noun phrases are the spans
 //! that were found as both a pool phrase and a noun phrase; other noun phrases do not matter here.
@@ -33,10 +33,10 @@ pub enum OverlapError {
     Query(#[from] PolarsError),
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
-    #[error("the shards in `{}` have no noun phrases\nhint: make them with NOUNS=on", folder.display())]
+    #[error("the shards in `{}` have no noun phrases\nhint: run `ebert shards --nouns on` with all other options as before", folder.display())]
     NoNouns { folder: PathBuf },
     #[error(
-        "no product that names a category has a phrase of the pool, so there is nothing to draw\nhint: a pool of this corpus: POOL= of `make shards`, or none, so that it is mined"
+        "no product that names a category has a phrase of the pool, so there is nothing to draw\nhint: run `ebert shards` without a pool, so that one is mined, or with `ebert shards --pool FILE`, a pool of this corpus"
     )]
     NoPhrases,
     #[error("cannot write the report")]

@@ -1,4 +1,4 @@
-//! `pipeline report phrases`: the phrases that tell categories apart (the paper's Table 1).
+//! `ebert report phrases`: the phrases that tell categories apart (the paper's Table 1).
 //!
 //! Of a category's pool phrases of several words, those come first that are frequent there and rare
 //! elsewhere: by sqrt(n) ln((n / N) / (m / M)), where n of the category's N products have the

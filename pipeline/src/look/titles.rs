@@ -1,4 +1,4 @@
-//! `pipeline titles`: the products of the corpus as examples of product classification (the paper's
+//! `ebert titles`: the products of the corpus as examples of product classification (the paper's
 //! fourth task).
 //!
 //! A line is `{"id", "labels", "title"}`: product id, all categories that the product's record
@@ -15,7 +15,7 @@ use schemas::{Manifest, ManifestError, StoreError, columns, manifest::CorpusBody
 use crate::{
     engine::{
         frames::{FrameError, KeyCounts, filter_text, read_sealed, semi_join},
-        progress::{quoted, thousands},
+        progress::thousands,
     },
     hint::Hint,
 };
@@ -78,7 +78,6 @@ pub fn titles(out: &Path, file: &Path, report: &mut dyn io::Write) -> Result<(),
         let (no_title, no_label) = (thousands(no_title as u64), thousands(no_label as u64));
         writeln!(report, "left out  {no_title} without a title, {no_label} without a category")?;
     }
-    writeln!(report, "next      make finetune TASK=pc DATA={} MODEL=bert-base-uncased", quoted(file))?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `pipeline verify`: compares the hash of every sealed file with its manifest.
+//! `ebert verify`: compares the hash of every sealed file with its manifest.
 use std::{collections::BTreeSet, fs, io, path::Path};
 
 use schemas::{
@@ -15,7 +15,7 @@ use crate::{engine::progress::thousands, hint::Hint};
 pub enum VerifyError {
     #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
-    #[error("{} of {checked} files are not as they were sealed\n{}\nhint: delete those that are there and run `make shards` again, with OUT= and all else as before; what is whole is kept", problems.len(), problems.join("\n"))]
+    #[error("{} of {checked} files were modified or are missing\n{}\nhint: delete the modified ones and run `ebert shards` again, with all options as before; complete files are kept", problems.len(), problems.join("\n"))]
     Damaged {
         /// One line per file.
         problems: Vec<String>,
@@ -24,7 +24,7 @@ pub enum VerifyError {
     },
     #[error(
         "all files are as they were sealed, but the shards are older than what they are made from: {} changed since\n\
-         hint: run `make shards` to bring them up to date",
+         hint: run `ebert shards` to bring them up to date",
         steps.join(" and ")
     )]
     Stale {

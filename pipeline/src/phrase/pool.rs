@@ -107,7 +107,7 @@ pub enum PoolError {
     #[error(
         "cannot read the phrase pool `{}`\nhint: {}",
         path.display(),
-        unreadable(source, "POOL= names a file of `score<TAB>phrase` lines, plain, .gz or .zst")
+        unreadable(source, "`--pool` names a file of `score<TAB>phrase` lines, plain, .gz or .zst")
     )]
     Read {
         /// The file.
@@ -150,7 +150,7 @@ pub enum PoolError {
     /// Nothing passes the thresholds.
     #[error(
         "none of the {entries} entries of the phrase pool `{}` reaches the least score, {min_score} or {min_score_single} for single words\n\
-         hint: lower MIN_SCORE= and MIN_SCORE_SINGLE=",
+         hint: lower `--min-score` and `--min-score-single`",
         path.display()
     )]
     NothingKept {
@@ -169,7 +169,7 @@ pub enum PoolError {
     /// None of the mined phrases passes the thresholds.
     #[error(
         "none of {entries} mined phrases reaches the least score, {min_score} or {min_score_single} for single words\n\
-         hint: lower MIN_SCORE= and MIN_SCORE_SINGLE=, or give a larger corpus"
+         hint: lower `--min-score` and `--min-score-single`, or give a larger corpus"
     )]
     NothingMined {
         /// How many.
@@ -263,10 +263,13 @@ fn changed(settings: StepSettings<'_>, rules: &Rules, source: &PoolSource, was: 
         (PoolSource::Import { blake3: old, entries }, PoolSource::Import { blake3, .. }) => {
             let malformed = was.rejected.get("malformed").copied().unwrap_or(0);
             if malformed as f64 > settings.max_unreadable * *entries as f64 {
-                return Some(format!("it has more malformed lines than --max-unreadable {}", settings.max_unreadable));
+                return Some(format!(
+                    "it has more malformed lines than `--max-unreadable {}`",
+                    settings.max_unreadable
+                ));
             }
             if old != blake3 {
-                return Some("POOL is another file".to_owned());
+                return Some("`--pool` is another file".to_owned());
             }
         }
         (PoolSource::Mined(old), PoolSource::Mined(new)) => {
@@ -277,9 +280,11 @@ fn changed(settings: StepSettings<'_>, rules: &Rules, source: &PoolSource, was: 
                 return Some("the lists or options of mining have changed".to_owned());
             }
         }
-        (PoolSource::Mined(_), PoolSource::Import { .. }) => return Some("it was mined, and POOL is given".to_owned()),
+        (PoolSource::Mined(_), PoolSource::Import { .. }) => {
+            return Some("it was mined, and `--pool` is given".to_owned());
+        }
         (PoolSource::Import { .. }, PoolSource::Mined(_)) => {
-            return Some("it was imported, and no POOL is given".to_owned());
+            return Some("it was imported, and no `--pool` is given".to_owned());
         }
     }
     if let Some(why) = rules.changed_since(&was.rules) {
@@ -289,11 +294,11 @@ fn changed(settings: StepSettings<'_>, rules: &Rules, source: &PoolSource, was: 
         return Some("the tokenizer has changed".to_owned());
     }
     for (name, then, now) in [
-        ("MIN_SCORE", was.min_score, settings.min_score),
-        ("MIN_SCORE_SINGLE", was.min_score_single, settings.min_score_single),
+        ("min-score", was.min_score, settings.min_score),
+        ("min-score-single", was.min_score_single, settings.min_score_single),
     ] {
         if then != now {
-            return Some(format!("{name} was {then} and is {now}"));
+            return Some(format!("`--{name}` was {then} and is {now}"));
         }
     }
     None

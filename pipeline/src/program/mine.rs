@@ -1,4 +1,4 @@
-//! `pipeline mine`: scored phrases of a text.
+//! `ebert mine`: scored phrases of a text.
 use std::{
     fs,
     io::{self, Write},
@@ -33,6 +33,8 @@ pub(crate) struct MineCommand<'a> {
     pub threads: Threads,
     /// A file for the phrases, instead of standard output.
     pub output: Option<&'a Path>,
+    /// Whether to print warnings alone.
+    pub quiet: bool,
 }
 
 /// Why the command failed.
@@ -41,8 +43,8 @@ pub(crate) enum CommandError {
     /// No quality list is given.
     #[error(
         "no list of good phrases is given, so there is nothing to learn from\n\
-         hint: --quality-list names a file of some, one per line, such as titles of an encyclopedia; \
-         `make shards` learns from the categories and brands of its corpus instead"
+         hint: `--quality-list FILE` names a file of some, one per line, such as titles of an encyclopedia; \
+         `ebert shards` learns from the categories and brands of its corpus instead"
     )]
     NoList,
     /// The text or a list.
@@ -77,9 +79,9 @@ pub(crate) fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), 
         None => io::stdout().lock().write_all(&lines)?,
     }
     let summary = summary::lines(&mined, text.left_out, command.thresholds);
-    for (heading, text) in summary {
+    for (heading, facts) in summary.into_iter().filter(|(heading, _)| !command.quiet || *heading == "warning") {
         // The phrases are written, so a closed standard error is not a failure.
-        let _ = writeln!(io::stderr(), "{}", progress.line("", &heading, &text));
+        let _ = writeln!(io::stderr(), "{}", progress.line("", heading, &facts));
     }
     Ok(())
 }

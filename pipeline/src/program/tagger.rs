@@ -1,4 +1,4 @@
-//! `pipeline train-tagger` and `pipeline evaluate-tagger`.
+//! `ebert train-tagger` and `ebert evaluate-tagger`.
 use std::{
     fs,
     io::{self, Read},
@@ -51,7 +51,7 @@ pub(crate) enum TaggerError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// What is in the model's file.
-    #[error("`{}` cannot be read as a tagger: {source}\nhint: make it with `pipeline train-tagger`", path.display())]
+    #[error("`{}` cannot be read as a tagger: {source}\nhint: make it with `ebert train-tagger`", path.display())]
     Model {
         /// The file.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub(crate) fn train(
         &blake3::hash(&bytes).to_hex()[..16],
         model.display()
     )?;
-    writeln!(report, "next      pipeline evaluate-tagger --model {} TREEBANK", model.display())?;
+    writeln!(report, "next      ebert evaluate-tagger --model {} TREEBANK", model.display())?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use schemas::{
 use super::{Run, RunError, bytes};
 use crate::{
     corpus,
-    engine::progress::{count_of, percent, thousands},
+    engine::progress::{Facts, count_of, percent, thousands},
 };
 use ebert_dumps::{FindError, RawFiles, Skipped};
 
@@ -23,7 +23,7 @@ const FILES_NAMED: usize = 3;
 pub(super) fn hint(error: &FindError) -> String {
     match error {
         FindError::NoFolder { .. } | FindError::Empty { .. } => {
-            "\nhint: CORPUS= names a folder of raw Amazon dumps (.json or .jsonl, plain, .gz or .zst)".to_owned()
+            "\nhint: `--corpus` names a folder of raw Amazon dumps (.json or .jsonl, plain, .gz or .zst)".to_owned()
         }
         FindError::NothingRecognised { files, .. } => format!(
             "{}\n\
@@ -67,53 +67,74 @@ impl<'a> SkippedGroup<'a> {
     }
 
     /// One line for the files and the reason, and one for what to do.
-    fn lines(&self) -> Vec<String> {
-        let (named, more) = self.files.split_at(self.files.len().min(FILES_NAMED));
+    fn facts(&self, most: usize) -> Facts {
+        let (named, more) = self.files.split_at(self.files.len().min(most));
         let named: Vec<String> = named.iter().map(|file| format!("`{}`", file.name)).collect();
         let more = if more.is_empty() { String::new() } else { format!(" and {} more", thousands(more.len() as u64)) };
-        let mut lines = vec![format!("{}{more}: {}", named.join(", "), self.reason)];
-        lines.extend(self.files[0].hint().map(|hint| format!("  hint: {hint}")));
-        lines
+        let hint = self.files[0].hint();
+        let hint_line = hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+        Facts::new("skipped_file", format!("{}{more}: {}{hint_line}", named.join(", "), self.reason))
+            .with("files", self.files.len())
+            .with("first", self.files[0].name.to_string())
+            .with("reason", self.reason.as_str())
     }
 }
+
+/// The largest number of unreadable records that are named for one reason.
+const PLACES_NAMED: usize = 3;
 
 /// The rules that a summary names.
 const RULES_NAMED: usize = 4;
 
 /// How much text of the shop's pages was removed, and the rules that removed most pieces.
-fn removed_in_words(counts: &CorpusCounts) -> Option<String> {
+fn removed(counts: &CorpusCounts, most: usize) -> Option<Facts> {
     let mut rules: Vec<_> = counts.removed.iter().collect();
     rules.sort_by_key(|(rule, removed)| (Reverse(removed.pieces), *rule));
     let (pieces, size) = rules.iter().fold((0, 0), |(pieces, size), (_, r)| (pieces + r.pieces, size + r.bytes));
     let named: Vec<String> = rules
         .iter()
-        .take(RULES_NAMED)
+        .take(most)
         .map(|(rule, removed)| format!("{} {}", rule.replace('_', " "), thousands(removed.pieces)))
         .collect();
-    let more = if rules.len() > RULES_NAMED { ", …; all in `make inspect`" } else { "" };
+    let more = if rules.len() > most { ", …; all in `ebert inspect`" } else { "" };
     let pieces_of = count_of(pieces, "piece", "pieces");
-    (pieces > 0).then(|| format!("{pieces_of} of page text, {}: {}{more}", bytes(size), named.join(", ")))
+    let text = || format!("{pieces_of} of page text, {}: {}{more}", bytes(size), named.join(", "));
+    let by_rule: Counts = rules.iter().map(|(rule, removed)| ((*rule).clone(), removed.pieces)).collect();
+    let facts = || Facts::new("removed_page_text", text()).with("pieces", pieces).with("bytes", size);
+    (pieces > 0).then(|| facts().with("rules", serde_json::json!(by_rule)))
 }
 
 /// One line per field with values that could not be read.
-fn unread_lines(counts: &CorpusCounts) -> Vec<String> {
+fn unread(counts: &CorpusCounts) -> Vec<Facts> {
     let line = |(field, reasons): (&String, &Counts)| {
-        let reasons: Vec<String> = reasons.iter().map(|(reason, n)| format!("{reason} {}", thousands(*n))).collect();
-        format!("values of `{field}`: {}", reasons.join(", "))
+        let named: Vec<String> = reasons.iter().map(|(reason, n)| format!("{reason} {}", thousands(*n))).collect();
+        Facts::new("unread_values", format!("values of `{field}`: {}", named.join(", ")))
+            .with("field", field.as_str())
+            .with("reasons", serde_json::json!(reasons))
     };
     counts.unread.iter().map(line).collect()
 }
 
-/// The lines that list skipped files.
+/// The lines that list skipped files, in an error.
 fn skipped_lines(files: &[Skipped]) -> Vec<String> {
+    skipped_facts(files, REASONS_LISTED, FILES_NAMED)
+        .iter()
+        .flat_map(|facts| facts.text().lines())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Skipped files by reason, at most so many reasons and names per reason.
+fn skipped_facts(files: &[Skipped], reasons: usize, names: usize) -> Vec<Facts> {
     let groups = SkippedGroup::of(files);
-    let (listed, rest) = groups.split_at(groups.len().min(REASONS_LISTED));
-    let mut lines: Vec<String> = listed.iter().flat_map(SkippedGroup::lines).collect();
+    let (listed, rest) = groups.split_at(groups.len().min(reasons));
+    let mut all: Vec<Facts> = listed.iter().map(|group| group.facts(names)).collect();
     let more: usize = rest.iter().map(|group| group.files.len()).sum();
     if more > 0 {
-        lines.push(format!("and {}", count_of(more as u64, "more file", "more files")));
+        let text = format!("and {}", count_of(more as u64, "more file", "more files"));
+        all.push(Facts::new("skipped_more_files", text).with("files", more));
     }
-    lines
+    all
 }
 
 impl Run<'_> {
@@ -127,9 +148,12 @@ impl Run<'_> {
         let skipped = files.skipped.len() as u64;
         let are = if skipped == 1 { "is not a dump" } else { "are not dumps" };
         let text = format!("{} of {} {are}", thousands(skipped), count_of(all, "file", "files"));
-        self.progress.note("skipped", &text)?;
-        for line in skipped_lines(&files.skipped) {
-            self.progress.note("", &line)?;
+        self.progress
+            .note("skipped", &Facts::new("skipped_files", text).with("skipped", skipped).with("files", all))?;
+        let (reasons, names) =
+            if self.progress.is_verbose() { (usize::MAX, usize::MAX) } else { (REASONS_LISTED, FILES_NAMED) };
+        for facts in skipped_facts(&files.skipped, reasons, names) {
+            self.progress.note("", &facts)?;
         }
         Ok(())
     }
@@ -141,34 +165,49 @@ impl Run<'_> {
         let unreadable = corpus::unreadable(&counts.rejected);
         let normal = |reason: &str| counts.rejected.get(reason).copied().unwrap_or(0);
         let (empty, duplicate, copy) = (normal("empty"), normal("duplicate"), normal("copy"));
-        self.progress.note(
-            "skipped",
-            &format!(
-                "{} of {} records: empty {}, duplicate {}, copy {}, unreadable {} ({:.3}%, limit {}%)",
-                thousands(empty + duplicate + copy + unreadable),
-                thousands(counts.records),
-                thousands(empty),
-                thousands(duplicate),
-                thousands(copy),
-                thousands(unreadable),
-                100.0 * unreadable as f64 / counts.records.max(1) as f64,
-                percent(self.settings.max_unreadable),
-            ),
-        )?;
+        let text = format!(
+            "{} of {} records: empty {}, duplicate {}, copy {}, unreadable {} ({:.3}%, limit {}%)",
+            thousands(empty + duplicate + copy + unreadable),
+            thousands(counts.records),
+            thousands(empty),
+            thousands(duplicate),
+            thousands(copy),
+            thousands(unreadable),
+            100.0 * unreadable as f64 / counts.records.max(1) as f64,
+            percent(self.settings.max_unreadable),
+        );
+        let facts = Facts::new("skipped_records", text)
+            .with("records", counts.records)
+            .with("empty", empty)
+            .with("duplicate", duplicate)
+            .with("copy", copy)
+            .with("unreadable", unreadable)
+            .with("max_unreadable", self.settings.max_unreadable);
+        self.progress.note("skipped", &facts)?;
+        let named = if self.progress.is_verbose() { usize::MAX } else { PLACES_NAMED };
         for (reason, places) in &body.places {
-            for place in places.iter().take(3) {
-                self.progress.note("", &format!("{reason}: `{}` line {}: {}", place.path, place.line, place.found))?;
+            for place in places.iter().take(named) {
+                let text = format!("{reason}: `{}` line {}: {}", place.path, place.line, place.found);
+                let facts = Facts::new("unreadable_record", text)
+                    .with("reason", reason.as_str())
+                    .with("path", place.path.as_str())
+                    .with("line", place.line);
+                self.progress.note("", &facts)?;
             }
         }
-        if let Some(text) = removed_in_words(counts) {
-            self.progress.note("removed", &text)?;
+        let named = if self.progress.is_verbose() { usize::MAX } else { RULES_NAMED };
+        if let Some(facts) = removed(counts, named) {
+            self.progress.note("removed", &facts)?;
         }
-        for line in unread_lines(counts) {
-            self.progress.note("unread", &line)?;
+        for facts in unread(counts) {
+            self.progress.note("unread", &facts)?;
         }
         for file in body.inputs.iter().filter(|f| f.damage.is_some()) {
             let damage = file.damage.as_deref().unwrap_or_default();
-            self.progress.note("damaged", &format!("`{}` {damage}", file.path))?;
+            let facts = Facts::new("damaged_file", format!("`{}` {damage}", file.path))
+                .with("path", file.path.as_str())
+                .with("damage", damage);
+            self.progress.note("damaged", &facts)?;
         }
         Ok(())
     }
@@ -179,8 +218,8 @@ impl Run<'_> {
         if rejected > 0 {
             let reasons: Vec<String> =
                 pool.body.rejected.iter().map(|(reason, n)| format!("{reason} {}", thousands(*n))).collect();
-            self.progress
-                .note("", &format!("{} of the pool: {}", count_of(rejected, "entry", "entries"), reasons.join(", ")))?;
+            let text = format!("{} of the pool: {}", count_of(rejected, "entry", "entries"), reasons.join(", "));
+            self.progress.note("", &Facts::new("removed_phrases", text).with_counts(&pool.body.rejected))?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use schemas::{
 };
 
 use super::{Run, RunError};
-use crate::engine::progress::{count_of, thousands};
+use crate::engine::progress::{Facts, count_of, thousands};
 
 impl Run<'_> {
     /// Reports the relations, and what they were derived from.
@@ -17,7 +17,8 @@ impl Run<'_> {
             format!("{relation} {}{weights}", thousands(edges))
         });
         if !graph.edges.is_empty() {
-            self.progress.detail("relations", &relations.collect::<Vec<_>>().join(", "))?;
+            let facts = Facts::new("relations", relations.collect::<Vec<_>>().join(", ")).with_counts(&graph.edges);
+            self.progress.detail("relations", &facts)?;
         }
         if let Some(lists) = graph.lists {
             let users = count_of(lists.users, "reviewer", "reviewers");
@@ -27,7 +28,13 @@ impl Run<'_> {
             for (count, what) in [(lists.without_time, "without a time"), (lists.too_long, "lists too long")] {
                 text += &if count > 0 { format!(", {} {what}", thousands(count)) } else { String::new() };
             }
-            self.progress.detail("derived", &text)?;
+            let facts = Facts::new("derived_associations", text)
+                .with("reviewers", lists.users)
+                .with("interactions", lists.interactions)
+                .with("interactions_of_unknown_products", lists.unknown_products)
+                .with("without_time", lists.without_time)
+                .with("too_long", lists.too_long);
+            self.progress.detail("derived", &facts)?;
         }
         if let Some(file) = &graph.file {
             let (rows, ids, unknown) = (thousands(file.rows), thousands(file.ids), thousands(file.unknown_products));
@@ -36,7 +43,14 @@ impl Run<'_> {
             for (count, what) in [(file.unreadable, "rows unreadable"), (file.too_long, "orders too long")] {
                 text += &if count > 0 { format!(", {} {what}", thousands(count)) } else { String::new() };
             }
-            self.progress.detail("file", &text)?;
+            let facts = Facts::new("given_associations", text)
+                .with("holds", file.holds.to_string())
+                .with("rows", file.rows)
+                .with("product_ids", file.ids)
+                .with("unknown_product_ids", file.unknown_products)
+                .with("unreadable", file.unreadable)
+                .with("too_long", file.too_long);
+            self.progress.detail("file", &facts)?;
         }
         Ok(())
     }
@@ -48,13 +62,22 @@ impl Run<'_> {
             let found = thousands(graph.named_products);
             let missing = thousands(graph.named_ids - graph.named_products);
             let text = format!("associations name {named}: {found} in the corpus, {missing} not found");
-            self.progress.detail("ids", &text)?;
+            let facts = Facts::new("associated_ids", text)
+                .with("product_ids", graph.named_ids)
+                .with("in_corpus", graph.named_products);
+            self.progress.detail("ids", &facts)?;
         }
         let (without, unknown) = (graph.reviews_without_product, graph.reviews_of_unknown_products);
         if without + unknown > 0 {
-            let (without, unknown) = (thousands(without), thousands(unknown));
-            let text = format!("{without} without a product id, {unknown} of products that are not in the corpus");
-            self.progress.detail("reviews", &text)?;
+            let text = format!(
+                "{} without a product id, {} of products that are not in the corpus",
+                thousands(without),
+                thousands(unknown)
+            );
+            let facts = Facts::new("unlinked_reviews", text)
+                .with("without_product_id", without)
+                .with("of_unknown_products", unknown);
+            self.progress.detail("reviews", &facts)?;
         }
         for warning in warnings(corpus, graph) {
             self.progress.warn(&warning)?;
@@ -75,21 +98,23 @@ fn warnings(corpus: &Manifest<CorpusBody>, graph: &GraphBody) -> Vec<String> {
                 count_of(file.rows, "row", "rows")
             ),
             (None, Some(lists)) if lists.interactions > 0 => "no two products have two reviewers in common; \
-                 ASSOCIATIONS= reads a file of your own"
+                 `--associations` reads a file of your own"
                 .to_owned(),
             (None, Some(_)) => "no review of a product of the corpus has a reviewer and a time; \
-                 ASSOCIATIONS= reads a file of your own"
+                 `--associations` reads a file of your own"
                 .to_owned(),
             (None, None) if counts.associations > 0 => format!(
-                "none of the {} joins two products of the corpus; CORPUS needs the metadata of the products that they name",
+                "none of the {} joins two products of the corpus; the corpus needs the metadata of the products that they name",
                 count_of(counts.associations, "association", "associations")
             ),
             (None, None) if !corpus.body.options.interactions => "the products name no associations, and there are no \
-                 interactions to derive some from; omit --no-interactions, or name a file with ASSOCIATIONS="
+                 interactions to derive some from; omit `--no-interactions`, or name a file with `--associations`"
                 .to_owned(),
-            (None, None) => "the products name no associations; try --association-source reviews, or name a file with \
-                 ASSOCIATIONS="
-                .to_owned(),
+            (None, None) => {
+                "the products name no associations; try `--association-source reviews`, or name a file with \
+                 `--associations`"
+                    .to_owned()
+            }
         };
         warnings.push(format!("there are no pairs to train on: {why}"));
     }

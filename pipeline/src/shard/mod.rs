@@ -22,7 +22,7 @@ pub enum ShardError {
     Rows(#[source] arrow_schema::ArrowError),
     /// A pool that no automaton can hold.
     #[error(
-        "the pool is too large to search for\nhint: raise MIN_SCORE= or MIN_SCORE_SINGLE=; fewer phrases are kept then"
+        "the pool is too large to search for\nhint: raise `--min-score` or `--min-score-single`; fewer phrases are kept then"
     )]
     Matcher(#[source] aho_corasick::BuildError),
     /// Options that cannot be written.
@@ -31,7 +31,7 @@ pub enum ShardError {
     /// An earlier step used another tokenizer.
     #[error(
         "`{}` was made with another tokenizer\n  blake3 found {found}, wanted {wanted}\n\
-         hint: give the same TOKENIZER= to every step, or run `make shards`, which rebuilds what has changed",
+         hint: name its tokenizer with `--tokenizer FILE`, or run `ebert shards`, which rebuilds what has changed",
         folder.display()
     )]
     Tokenizer {
@@ -45,7 +45,7 @@ pub enum ShardError {
     /// A step is older than the corpus.
     #[error(
         "`{}` was built from an older corpus\n\
-         hint: run `pipeline {step} --out {}` with the options of the other steps, and then this again",
+         hint: run `ebert {step} --out {}` with the options of the other steps, and then this again",
         out.join(step).display(), quoted(out)
     )]
     OtherCorpus {
@@ -94,7 +94,7 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
     let out = format!("--out {}", quoted(out));
     if buckets.is_empty() {
         let first = pairs.first().map_or("pairs", |name| name.as_str());
-        return format!("`{first}` is missing\nhint: run `pipeline pairs {out}` with the options of the other steps");
+        return format!("`{first}` is missing\nhint: run `ebert pairs {out}` with the options of the other steps");
     }
     let list = |numbers: &BTreeSet<u32>| {
         let some: Vec<String> = numbers.iter().take(20).map(u32::to_string).collect();
@@ -104,20 +104,20 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
         Some(n) => {
             let tasks: BTreeSet<u32> = buckets.iter().map(|b| b % n).collect();
             let (which, i) = match tasks.first() {
-                Some(only) if tasks.len() == 1 => ("task", only.to_string()),
-                _ => ("tasks", "i".to_owned()),
+                Some(only) if tasks.len() == 1 => ("part", only.to_string()),
+                _ => ("parts", "i".to_owned()),
             };
             format!(
-                "{which} {} of {n} did not finish: run `pipeline shards {out} --task {i}/{n}` with the options of the other steps",
+                "{which} {} of {n} did not finish: run `ebert encode {out} --part {i}/{n}` with the options of the other steps",
                 list(&tasks)
             )
         }
-        None => format!("run `pipeline shards {out}` with the options of the other steps; it encodes only those"),
+        None => format!("run `ebert encode {out}` with the options of the other steps; it encodes only those"),
     };
     let verb = if shards.len() == 1 { "is" } else { "are" };
     let noun = if buckets.len() == 1 { "bucket" } else { "buckets" };
     format!(
-        "{} of {planned} shards {verb} missing: {noun} {}\nhint: {made}; then `pipeline pairs` and `pipeline seal`",
+        "{} of {planned} shards {verb} missing: {noun} {}\nhint: {made}; then `ebert pairs` and `ebert seal`",
         shards.len(),
         list(&buckets)
     )

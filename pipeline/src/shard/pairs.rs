@@ -30,7 +30,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{NEW, Outcome, Progress, thousands},
+        progress::{Facts, NEW, Outcome, Progress, thousands},
     },
     settings::Settings,
     shard::{ShardError, encode},
@@ -68,7 +68,7 @@ pub struct PairCounts {
 
 impl PairCounts {
     /// One line for the summary.
-    pub(crate) fn described(&self) -> String {
+    pub(crate) fn described(&self) -> Facts {
         let pairs = format!("{} pairs", thousands(self.rows));
         let dropped = self.dropped.iter().map(|(reason, n)| format!("{} left out ({reason})", thousands(*n)));
         let mut parts: Vec<String> = std::iter::once(pairs).chain(dropped).collect();
@@ -76,7 +76,10 @@ impl PairCounts {
             let counts = self.negatives.iter().map(|(from, n)| format!("{from} {}", thousands(*n)));
             parts.push(format!("negatives {}", counts.collect::<Vec<_>>().join(", ")));
         }
-        parts.join("   ")
+        Facts::new("step", parts.join("   "))
+            .with("pairs", self.rows)
+            .with("left_out", serde_json::json!(self.dropped))
+            .with("negatives", serde_json::json!(self.negatives))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Which part of the buckets a process encodes, so that many machines can share one folder.
 //!
-//! `--task i/n` gives it, or the scheduler that started the process: a Slurm array or a Kubernetes indexed Job.
+//! `--part i/n` gives it, or the scheduler that started the process: a Slurm array or a Kubernetes indexed Job.
 use schemas::Task;
 
 /// The task of a process cannot be determined.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
     /// A variable of the scheduler is not a number.
-    #[error("{variable} is `{found}`, wanted a number\nhint: give the task with --task i/n")]
+    #[error("{variable} is `{found}`, wanted a number\nhint: give the part with `--part i/n`")]
     NotANumber {
         /// Its name.
         variable: &'static str,
@@ -17,7 +17,7 @@ pub enum TaskError {
     /// The numbers of a Slurm array have gaps, so they do not determine the parts.
     #[error(
         "the Slurm array has {count} tasks numbered {min} to {max}, with gaps, or SLURM_ARRAY_TASK_MIN and _MAX are missing\n\
-         hint: add --tasks with the number of tasks of the whole array; task {id} is then task {id} of it"
+         hint: add `--parts` with the number of tasks of the whole array; task {id} is then part {id} of it"
     )]
     Gaps {
         /// `SLURM_ARRAY_TASK_COUNT`
@@ -30,7 +30,7 @@ pub enum TaskError {
         id: u32,
     },
     /// The index is not below the number of tasks.
-    #[error("{variable} is {index}, wanted a number below {of}, that of --tasks\nhint: number the tasks from 0")]
+    #[error("{variable} is {index}, wanted a number below {of}, that of `--parts`\nhint: number the tasks from 0")]
     Outside {
         /// The variable with the index.
         variable: &'static str,
@@ -42,7 +42,7 @@ pub enum TaskError {
     /// The scheduler gives the task, but not the number of tasks.
     #[error(
         "{variable} is {index}, but the number of tasks is unknown\n\
-         hint: add --tasks with the size of the whole array, or the completions of the Job"
+         hint: add `--parts` with the size of the whole array, or the completions of the Job"
     )]
     OfHowMany {
         /// The variable with the index.
@@ -50,10 +50,10 @@ pub enum TaskError {
         /// Its value.
         index: u32,
     },
-    /// `--tasks` gives the number of tasks, but the task is unknown.
+    /// `--parts` gives the number of tasks, but the task is unknown.
     #[error(
-        "--tasks is {of}, but the task of this process is unknown\n\
-         hint: start it in a Slurm array (SLURM_ARRAY_TASK_ID) or a Kubernetes indexed Job (JOB_COMPLETION_INDEX), or give --task i/{of}"
+        "`--parts` is {of}, but the part of this process is unknown\n\
+         hint: start it in a Slurm array (SLURM_ARRAY_TASK_ID) or a Kubernetes indexed Job (JOB_COMPLETION_INDEX), or give `--part i/{of}`"
     )]
     Which {
         /// The number of tasks.
@@ -139,7 +139,7 @@ mod tests {
             (None, &[("JOB_COMPLETION_INDEX", "2")], "JOB_COMPLETION_INDEX is 2, but the number of tasks is unknown"),
             (None, &[("SLURM_ARRAY_TASK_ID", "3")], "SLURM_ARRAY_TASK_ID is 3, but the number of tasks is unknown"),
             (None, &[("SLURM_ARRAY_TASK_ID", "0")], "SLURM_ARRAY_TASK_ID is 0, but the number of tasks is unknown"),
-            (Some(2), &[], "the task of this process is unknown"),
+            (Some(2), &[], "the part of this process is unknown"),
         ] {
             let error = task(tasks, variables).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");

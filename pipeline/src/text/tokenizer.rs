@@ -46,14 +46,14 @@ const MAX_ENTRIES: usize = 1 << 16;
 /// Why a tokenizer file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
-    #[error("cannot read tokenizer `{}`\nhint: TOKENIZER= names a `vocab.txt` (uncased) or a `tokenizer.json`", path.display())]
+    #[error("cannot read tokenizer `{}`\nhint: `--tokenizer` names a `vocab.txt` (uncased) or a `tokenizer.json`", path.display())]
     Read {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
     /// Neither a `vocab.txt` nor a `tokenizer.json`.
-    #[error("tokenizer `{}` cannot be loaded: {found}\nhint: TOKENIZER= names a `vocab.txt` (uncased, one entry a line) or a `tokenizer.json` of Hugging Face tokenizers", path.display())]
+    #[error("tokenizer `{}` cannot be loaded: {found}\nhint: `--tokenizer` names a `vocab.txt` (uncased, one entry a line) or a `tokenizer.json` of Hugging Face tokenizers", path.display())]
     Malformed {
         path: PathBuf,
         /// The loader's message.
@@ -79,7 +79,7 @@ pub enum TokenizerError {
         found: &'static str,
     },
     /// Another file of a model's folder.
-    #[error("`{}` is {found}\nhint: TOKENIZER= names the `vocab.txt` (uncased) or `tokenizer.json` of a BERT model", path.display())]
+    #[error("`{}` is {found}\nhint: `--tokenizer` names the `vocab.txt` (uncased) or `tokenizer.json` of a BERT model", path.display())]
     AnotherFile {
         path: PathBuf,
         /// What the file is.

@@ -15,10 +15,32 @@ pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace is there")
 }
 
-/// A `pipeline` command.
-pub(crate) fn pipeline<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
-    command.current_dir(workspace()).args(arguments).env("NO_COLOR", "1");
+/// A command of `ebert`.
+pub(crate) fn ebert<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebert"));
+    command.current_dir(workspace()).args(arguments).env("NO_COLOR", "1").env_remove("EBERT_MAKE");
+    command
+}
+
+/// The option for the sample's tokenizer, which other corpora must name.
+pub(crate) const TOKENIZER: [&str; 2] = ["--tokenizer", "data/sample/tokenizer.json"];
+
+/// The same, unless the options name one.
+pub(crate) fn tokenizer_unless_in(options: &[&str]) -> &'static [&'static str] {
+    if options.contains(&TOKENIZER[0]) { &[] } else { &TOKENIZER }
+}
+
+/// One step, with those options of a whole run that it has. Each option has a value.
+pub(crate) fn step<S: AsRef<str>>(name: &str, options: &[S]) -> Command {
+    let line = ebert_commands::ebert();
+    let known = line.find_subcommand(name).expect("a step");
+    let mut command = ebert([name]);
+    for option in options.chunks_exact(2) {
+        let [long, value] = [0, 1].map(|i| option[i].as_ref());
+        if known.get_opts().any(|known| known.get_long() == long.strip_prefix("--")) {
+            command.args([long, value]);
+        }
+    }
     command
 }
 

@@ -12,7 +12,6 @@ pub const TORCH_VERSION: &str = env!("EBERT_TORCH_VERSION");
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Wish {
     /// A GPU where there is one.
     #[default]
@@ -29,14 +28,14 @@ pub enum DeviceError {
     /// libtorch is of another version.
     #[error(
         "libtorch is {found}, wanted {TORCH_VERSION}\n\
-         hint: point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`; `trainer doctor` says what is found"
+         hint: point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`; `ebert doctor` shows what is found"
     )]
     Version {
         /// Its version.
         found: String,
     },
     /// A GPU was asked for.
-    #[error("no GPU can be used: {why}\nhint: `trainer doctor` says what is found; --device cpu goes without")]
+    #[error("no GPU can be used: {why}\nhint: `ebert doctor` shows what is found; `--device cpu` trains on the CPU")]
     NoGpu {
         /// Why not.
         why: String,

@@ -1,6 +1,6 @@
 """What a user of Hugging Face `transformers` would write to post-train a BERT.
 
-Trains on the batches that `trainer bench --export` wrote, and prints one JSON object. Logits are
+Trains on the batches that `ebert bench --export` wrote, and prints one JSON object. Logits are
 computed at every token, as BertForMaskedLM does. On a GPU it uses bfloat16 by autocast and fused
 AdamW, on a CPU float32. There are two layouts:
 
@@ -61,7 +61,7 @@ def packed(batches, length, micro, device):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folder", type=pathlib.Path, help="what `trainer bench --export` wrote")
+    options.add_argument("folder", type=pathlib.Path, help="what `ebert bench --export` wrote")
     options.add_argument("--warm", type=int, default=5)
     options.add_argument("--micro", type=int, default=32)
     options.add_argument("--pad", type=int, default=0)

@@ -1,10 +1,10 @@
 """How fast is training, what bounds it, and how much faster is it than Hugging Face `transformers`?
 
-Runs `trainer bench` and peer.py (where this Python has torch and transformers) in turn, as whole
+Runs `ebert bench` and peer.py (where this Python has torch and transformers) in turn, as whole
 processes, on the same documents. Appends a row of medians with their range to a CSV. Needs neither
 network nor cargo: take the two programs of the trainer, shards and this folder to a GPU machine and run
 
-    python3 train.py --trainer ./trainer --out shards-folder --shape bert-base --set optimizer.tokens=65536
+    python3 train.py --ebert ./ebert --shards folder --shape bert-base --set optimizer.tokens=65536
 """
 
 import argparse
@@ -34,8 +34,8 @@ def call(command, environment=None):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--trainer", default="target/release/trainer")
-    options.add_argument("--out", default="data/work", help="the folder that `make shards` made")
+    options.add_argument("--ebert", default="target/release/ebert")
+    options.add_argument("--shards", default="data/work", help="output folder of `ebert shards`")
     options.add_argument("--shape", default="mini-lm", help="bert-base, mini-lm or sample")
     options.add_argument("--set", action="append", default=[], help="a value of the recipe, such as optimizer.tokens=65536")
     options.add_argument("--steps", default=5, type=int)
@@ -56,7 +56,7 @@ def main():
     threads = ["--threads", str(a.threads)] if a.threads else []
     ours, peers = [], {}
     with tempfile.TemporaryDirectory() as folder:
-        command = [a.trainer, "bench", "--out", a.out, "--shape", a.shape, "--steps", a.steps, "--warm", a.warm, "--log", "json", *threads]
+        command = [a.ebert, "bench", "--shards", a.shards, "--shape", a.shape, "--steps", a.steps, "--warm", a.warm, "--log", "json", *threads]
         command += [word for value in a.set for word in ("--set", value)]
         for number in range(a.rounds):
             ours.append(call([*map(str, command), "--export", folder], environment))

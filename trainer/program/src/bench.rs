@@ -1,15 +1,18 @@
-//! How fast training is, and what bounds it: `trainer bench`, which `make bench-train` runs beside `transformers`.
+//! How fast training is, and what bounds it: `ebert bench`, which `make bench-train` compares with `transformers`.
 //!
 //! The floor of a step is what its matrix products take at the rate of one large product on the same device, measured in the same run. All
 //! else that a step does (softmax, norms, activations, dropout, the optimiser) is bound by memory and counts as loss.
 use std::{
     fmt,
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::Path,
+    process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use ebert_commands::{BenchArgs, Console};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::StoreError;
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor};
@@ -19,15 +22,17 @@ use ebert_kernels::device::Machine;
 use trainer::{
     data::{Batch, DataError, Position, SegmentPlan, segment_batches},
     estimate::peak_memory,
-    log::brief,
+    log::{Talk, brief},
     masking::{MaskMode, Masking},
     model::PretrainingModel,
     optimizer::Optimizer,
     run::{Plan, Request, RunError},
     session::{self, Session},
     step::masked_gradients,
-    world::World,
+    world::{Ranks, World},
 };
+
+use crate::{arguments, pretrain::checking_bar};
 
 /// What to measure.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +101,55 @@ fn forward_flop(config: &BertConfig, lengths: &[usize], selected: usize) -> [f64
     // Four projections and two halves of the feed-forward layer, 2 FLOP a weight; scores and their use, 2 h each for a pair of tokens.
     let encoder = layers * (tokens * (8.0 * h * h + 4.0 * h * inner) + 4.0 * h * squares);
     [encoder, selected as f64 * (2.0 * h * h + 2.0 * h * config.vocab_size as f64)]
+}
+
+/// Measures and prints.
+pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
+    let shape = if options.init.is_some() { Vec::new() } else { arguments::shape(options.shape) };
+    let request = Request {
+        shards: arguments::shards(&options.shards),
+        recipe: options.recipe,
+        overrides: [shape, options.overrides].concat(),
+        init: options.init,
+        run: None,
+        resume: false,
+        extend: false,
+        device: arguments::device(options.compute.device),
+        threads: options.compute.threads,
+        talk: arguments::talk(Console { log: options.log, ..Console::default() }),
+        ranks: Ranks::alone(),
+    };
+    let bar = checking_bar(&request);
+    let mut plan = Plan::make(&request, |bytes| bar.inc(bytes))?;
+    bar.finish_and_clear();
+    let what =
+        Measure { steps: options.steps as usize, warm: options.warm as usize, export: options.export.as_deref() };
+    let steps = u64::from(options.warm + options.steps);
+    let bar = match request.talk {
+        _ if request.talk.is_for_person() => {
+            ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4))
+        }
+        _ => ProgressBar::hidden(),
+    };
+    if let Ok(style) = ProgressStyle::with_template("measure   {bar:24} {pos}/{len}  {eta} left") {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar.tick();
+    let mut said = Instant::now();
+    let measured = bench(&mut plan, &request, what, |step| {
+        bar.set_position(step as u64);
+        // Where there is no bar, a line now and then.
+        if request.talk.is_for_person() && bar.is_hidden() && said.elapsed() > request.talk.silence() {
+            said = Instant::now();
+            let _ = writeln!(io::stderr(), "measure   step {step} of {steps}");
+        }
+    })?;
+    bar.finish_and_clear();
+    match request.talk {
+        Talk::Text | Talk::Verbose | Talk::Quiet => write!(io::stdout(), "{measured}")?,
+        Talk::Json => writeln!(io::stdout(), "{}", serde_json::to_string(&measured)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Measures training in word mode on the batches that a run would have; `done` hears of each step, those before the measured ones too.

@@ -48,7 +48,7 @@ fn explain(text: &str) -> String {
 
 /// Prints an error with its causes.
 pub(crate) fn tell(error: &anyhow::Error) {
-    let _ = write!(io::stderr(), "{}", schemas::explain(error.as_ref()));
+    let _ = write!(io::stderr(), "{}", crate::words(&schemas::explain(error.as_ref())));
 }
 
 #[cfg(test)]

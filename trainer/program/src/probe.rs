@@ -1,13 +1,12 @@
-//! `trainer probe`: what models know without fine-tuning.
+//! `ebert probe`: what models know without fine-tuning.
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::Path,
     process::ExitCode,
     time::Instant,
 };
 
-use clap::ArgGroup;
-use ebert_kernels::device::Wish;
+use ebert_commands::ProbeArgs;
 use ebert_tasks::{
     identity,
     probe::{ProbeData, Prober, matching::MatchingFiles},
@@ -15,48 +14,13 @@ use ebert_tasks::{
 };
 use trainer::{init::folder_of, session};
 
-/// The options.
-#[derive(clap::Args)]
-#[command(group(ArgGroup::new("data").required(true).multiple(true)))]
-pub(crate) struct Probe {
-    /// Models: Hugging Face folders, folders of runs, or ids on the hub. Each is a column of the table
-    #[arg(required = true, value_name = "MODEL")]
-    models: Vec<PathBuf>,
-    /// The folder that `make shards` made: its held-out documents for cloze, retrieval of neighbors, and relations
-    #[arg(long, group = "data")]
-    out: Option<PathBuf>,
-    /// The ratio of documents that the models were not trained on: data.held_out of their recipe
-    #[arg(long, default_value_t = 0.01, value_name = "RATIO")]
-    held_out: f64,
-    /// Titles with their categories, a file of `pipeline titles`
-    #[arg(long, value_name = "FILE", group = "data")]
-    titles: Option<PathBuf>,
-    /// Pairs of offers in Ditto's form: to fit, to validate and to test. May be given several times
-    #[arg(long, num_args = 3, value_names = ["TRAIN", "VALID", "TEST"], group = "data")]
-    matching: Vec<PathBuf>,
-    /// Sentences with their aspects, SemEval 2014 XML. Each FILE is a data set
-    #[arg(long, num_args = 1.., value_name = "FILE", group = "data")]
-    aspects: Vec<PathBuf>,
-    /// Seed of folds and draws
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Where scores and the result of each item are written
-    #[arg(long, short, default_value = "probe.json")]
-    output: PathBuf,
-    /// Write features and predictions to this folder, one model's at a time, to check scores with other programs
-    #[arg(long, value_name = "FOLDER")]
-    export: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
-    device: Wish,
-    /// Threads of the CPU [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-}
+use crate::arguments;
 
 /// Probes the models, prints the table and writes the record.
-pub(crate) fn probe(options: Probe) -> anyhow::Result<ExitCode> {
-    let Probe { models, out, held_out, titles, matching, aspects, seed, output, export, device, threads } = options;
+pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
+    let ProbeArgs { models, shards, held_out, titles, matching, aspects, seed, out: output, export, compute } = options;
+    // The corpus and the graph are next to the shards.
+    let out = shards.map(|folder| arguments::shards(&folder).parent().unwrap_or(Path::new(".")).to_owned());
     let files = matching.chunks_exact(3).map(|files| MatchingFiles {
         train: files[0].clone(),
         validation: files[1].clone(),
@@ -65,7 +29,7 @@ pub(crate) fn probe(options: Probe) -> anyhow::Result<ExitCode> {
     let data = ProbeData { out, held_out, titles, matching: files.collect(), aspects, seed };
     let folders = models.iter().map(|model| folder_of(model, true)).collect::<Result<Vec<_>, _>>()?;
     let file = schemas::store::Output::at(&output)?;
-    let device = session::prepare(device, 0, threads)?;
+    let device = session::prepare(arguments::device(compute.device), 0, compute.threads)?;
     let started = Instant::now();
     let say = |what: &str| {
         // A reader that has gone is no reason to stop.

@@ -22,7 +22,7 @@ fn a_dry_run_says_what_would_be_trained() {
 fn a_dry_run_for_a_program_is_one_object() {
     let output = Place::new().run(&["--recipe", "tiny.toml", "--dry-run", "--log", "json"]);
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&line["event"], &line["stages"][0]["neighbor"]), (&"dry run".into(), &false.into()), "{line}");
+    assert_eq!((&line["event"], &line["stages"][0]["neighbor"]), (&"dry_run".into(), &false.into()), "{line}");
     assert_eq!(line["switch_warmup_steps"], 8);
     assert!(line["recipe"]["optimizer"]["learning_rate"].is_f64() && line["estimate"]["tokens"].is_f64(), "{line}");
 }
@@ -33,7 +33,7 @@ fn what_is_no_result_of_a_run_stays() {
     let model = place.path("own/model");
     std::fs::create_dir_all(&model).unwrap();
     std::fs::write(model.join("config.json"), "{}").unwrap();
-    let output = place.run(&["--recipe", "tiny.toml", "--run", "own"]);
+    let output = place.run(&["--recipe", "tiny.toml", "--out", "own"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text_of(&output).contains("own/model` is there, and no pre-training made it"), "{}", text_of(&output));
     assert!(model.join("config.json").is_file());
@@ -173,7 +173,7 @@ fn a_checkpoint_can_be_started_from() {
         "tiny.toml",
         "--init",
         "runs/tiny/model",
-        "--run",
+        "--out",
         "second",
         "--set",
         "stage.0.steps=3",
@@ -198,7 +198,7 @@ fn a_pooler_goes_along_untrained() {
         text_of(&output)
     };
     let stored = |folder: &str| weights::read(&place.path(folder).join("model.safetensors")).unwrap();
-    run(&["--run", "without"]);
+    run(&["--out", "without"]);
     assert!(stored("without/model").iter().all(|(name, _)| !name.contains("pooler")));
 
     fs::create_dir(place.path("start")).unwrap();
@@ -212,7 +212,7 @@ fn a_pooler_goes_along_untrained() {
     let named = without.iter().map(|(name, tensor)| (name.clone(), tensor));
     let named = named.chain(pooler.iter().map(|(name, tensor)| ((*name).to_owned(), tensor)));
     weights::write(&place.path("start/model.safetensors"), named).unwrap();
-    let text = run(&["--run", "with", "--init", "start"]);
+    let text = run(&["--out", "with", "--init", "start"]);
     assert!(text.contains("note      the pooler is not trained; checkpoints have it as it is"), "{text}");
     let with = stored("with/model");
     for (name, tensor) in &pooler {
@@ -227,7 +227,7 @@ fn a_pooler_goes_along_untrained() {
     // Resumed, the checkpoint is the same, byte for byte.
     let whole = place.weights("with");
     fs::remove_dir_all(place.path("with/checkpoints/step-00000006")).unwrap();
-    run(&["--run", "with", "--init", "start"]);
+    run(&["--out", "with", "--init", "start"]);
     assert!(place.weights("with") == whole);
 }
 
@@ -312,7 +312,7 @@ const BAD: &[Case] = &[
     ("nothing to resume", |_| vec!["--recipe", "tiny.toml", "--resume"]),
     ("a changed recipe", |place| {
         model(place, |_| ());
-        vec!["--recipe", "tiny.toml", "--run", "first", "--resume", "--set", "seed=5", "--set", "neighbor.pairs=2"]
+        vec!["--recipe", "tiny.toml", "--out", "first", "--resume", "--set", "seed=5", "--set", "neighbor.pairs=2"]
     }),
     ("no GPU", |_| vec!["--recipe", "tiny.toml", "--device", "cuda"]),
 ];
@@ -320,7 +320,7 @@ const BAD: &[Case] = &[
 /// A model's folder `model`, with a change to its configuration.
 fn model(place: &Place, change: fn(&mut serde_json::Value)) {
     let steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1"];
-    let output = place.run(&[["--recipe", "tiny.toml", "--run", "first"].as_slice(), &steps].concat());
+    let output = place.run(&[["--recipe", "tiny.toml", "--out", "first"].as_slice(), &steps].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     fs::create_dir(place.path("model")).unwrap();
     for file in fs::read_dir(place.path("first/model")).unwrap() {
@@ -343,8 +343,8 @@ fn bad_input_is_refused_with_a_hint() {
         // The last --device counts.
         let arguments: Vec<&str> = arguments.into_iter().collect();
         if arguments.contains(&"--device") {
-            command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-            command.args(["pretrain", "--out", "."]).current_dir(place.folder.path());
+            command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
+            command.args(["pretrain", "--shards", "."]).current_dir(place.folder.path());
             // Even where there is one.
             if std::path::Path::new("/proc/driver/nvidia/gpus").exists() {
                 continue;
@@ -369,14 +369,50 @@ fn hide_hashes(text: &str) -> String {
 #[test]
 fn usage_errors_end_with_2() {
     for arguments in [&["pretrain", "--resum"][..], &["pretrain", "--threads", "0"], &[]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_trainer")).args(arguments).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_ebert-trainer")).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", text_of(&output));
     }
 }
 
+/// A program of another build is refused by both versions, before anything is loaded.
+#[test]
+fn another_version_of_the_front_program_is_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
+    let output = command.arg("doctor").env("EBERT_VERSION", "0.0.9").output().unwrap();
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("`ebert` is version 0.0.9, but `ebert-trainer` is 0.") && text.contains("hint: "), "{text}");
+}
+
+/// Shards of other data than the sample have no default recipe.
+#[test]
+fn shards_need_a_recipe_by_name() {
+    let output = Place::new().run(&[]);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("no recipe is named for `./shards`") && text.contains("hint: `--recipe e-bert"), "{text}");
+}
+
+#[test]
+fn quiet_runs_print_nothing_and_programs_read_how_a_run_ended() {
+    let place = Place::new();
+    let run = |more: &[&str]| {
+        let steps = ["--recipe", "tiny.toml", "--set", "stage.0.steps=2", "--set", "stage.1.steps=1"];
+        let output = place.run(&[&steps[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+        text_of(&output)
+    };
+    assert_eq!(run(&["-q", "-o", "quiet"]), "");
+    let last = run(&["--log", "json", "-o", "told"]);
+    let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["step"]), (&"finished".into(), &3.into()), "{last}");
+    assert_eq!(last["result"], "told/model");
+    assert!(run(&["--log", "json", "-o", "told"]).contains("\"event\":\"up_to_date\""));
+}
+
 #[test]
 fn the_doctor_says_what_was_found() {
-    let output = Command::new(env!("CARGO_BIN_EXE_trainer")).arg("doctor").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ebert-trainer")).arg("doctor").output().unwrap();
     let text = text_of(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     for part in ["libtorch  2.", "libtorch_cpu.so", "cpu ", "gpu ", "cuda "] {
@@ -417,7 +453,7 @@ fn checkpoints_keep_the_dropout_of_the_start_model() {
         ["hidden_dropout_prob", "attention_probs_dropout_prob"].map(|key| config[key].as_f64().unwrap())
     };
     let steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1", "--set", "dropout=0"];
-    let output = place.run(&[["--recipe", "tiny.toml", "--run", "fresh"].as_slice(), &steps].concat());
+    let output = place.run(&[["--recipe", "tiny.toml", "--out", "fresh"].as_slice(), &steps].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     assert_eq!(dropout_of("fresh"), [0.1, 0.1]);
 
@@ -426,7 +462,7 @@ fn checkpoints_keep_the_dropout_of_the_start_model() {
         fs::read_to_string(&file).unwrap().replace("\"hidden_dropout_prob\": 0.1", "\"hidden_dropout_prob\": 0.25");
     fs::write(&file, text).unwrap();
     let output =
-        place.run(&[["--recipe", "tiny.toml", "--init", "fresh", "--run", "next"].as_slice(), &steps].concat());
+        place.run(&[["--recipe", "tiny.toml", "--init", "fresh", "--out", "next"].as_slice(), &steps].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     assert_eq!(dropout_of("next"), [0.25, 0.1]);
 }

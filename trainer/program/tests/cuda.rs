@@ -27,7 +27,7 @@ fn without_gpu() -> bool {
 /// Runs to the end, and gives what was said.
 fn run(place: &Place, device: &str, run: &str, more: &[&str]) -> String {
     let mut command = place.command_on(device, &RUN);
-    let output = command.args(["--run", run]).args(more).output().unwrap();
+    let output = command.args(["--out", run]).args(more).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     text_of(&output)
 }
@@ -69,7 +69,7 @@ fn a_stopped_run_goes_on() {
     let place = Place::new();
     run(&place, "cuda", "whole", &["--set", "compute=float32"]);
     let mut command = place.command_on("cuda", &RUN);
-    command.args(["--run", "cut", "--set", "compute=float32", "--set", "checkpoint.every=10"]);
+    command.args(["--out", "cut", "--set", "compute=float32", "--set", "checkpoint.every=10"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     place.wait_for("cut", 30, &mut child);
     child.kill().unwrap();
@@ -177,7 +177,7 @@ fn fused_dropout_is_the_same_both_ways() {
 /// NCCL needs a GPU for each process, so this group has one: the library loads, joins and exchanges.
 #[test]
 fn nccl_reduces_and_broadcasts() {
-    let library = Path::new(env!("CARGO_BIN_EXE_trainer")).with_file_name("libebert_nccl.so");
+    let library = Path::new(env!("CARGO_BIN_EXE_ebert-trainer")).with_file_name("libebert_nccl.so");
     if without_gpu() || !library.is_file() {
         println!("skipped: this needs a build with NCCL");
         return;

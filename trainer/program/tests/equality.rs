@@ -39,7 +39,7 @@ fn begin(place: &Place, which: (&str, usize, usize), port: u16, more: &[&str]) -
 /// The command of one of them.
 fn command_of(place: &Place, (run, rank, size): (&str, usize, usize), port: u16, more: &[&str]) -> Command {
     let mut command: Command = place.command(&RUN);
-    command.args(["--run", run]).args(more).envs([
+    command.args(["--out", run]).args(more).envs([
         ("RANK", rank.to_string()),
         ("WORLD_SIZE", size.to_string()),
         ("MASTER_ADDR", "127.0.0.1".to_owned()),
@@ -69,7 +69,7 @@ fn parts_of_a_step_give_the_losses_of_the_whole() {
         ("parts", &["--set", "optimizer.micro_batch_tokens=40"]),
         ("tokens", &["--set", "optimizer.tokens=1024", "--set", "stage.0.steps=6", "--set", "stage.1.steps=3"]),
     ] {
-        let output = place.command(&RUN).args(["--run", name]).args(more).output().unwrap();
+        let output = place.command(&RUN).args(["--out", name]).args(more).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     }
     assert_alike(&place, "parts", "whole", 2e-3);
@@ -77,7 +77,7 @@ fn parts_of_a_step_give_the_losses_of_the_whole() {
         let micro_batch = format!("optimizer.micro_batch_tokens={micro_batch}");
         let output = place
             .command(&RUN)
-            .args(["--run", name, "--set", &micro_batch])
+            .args(["--out", name, "--set", &micro_batch])
             .args(WHOLE_NEIGHBOR)
             .args(BOUNDARY)
             .output()
@@ -102,7 +102,7 @@ fn bfloat16_stays_near_float32() {
     for compute in ["float32", "bfloat16"] {
         let compute_in = format!("compute={compute}");
         let slowly = ["--set", &compute_in, "--set", "optimizer.learning_rate=1e-3"];
-        let output = place.command(&RUN).args(["--run", compute]).args(slowly).output().unwrap();
+        let output = place.command(&RUN).args(["--out", compute]).args(slowly).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     }
     assert_bfloat16_is_near(&place, "bfloat16", "float32");
@@ -149,9 +149,9 @@ fn two_processes_give_the_losses_of_one_while_a_fresh_head_trains_alone() {
 fn pairs_of_texts_give_the_same_losses_in_parts_on_threads_and_in_processes() {
     let place = Place::new();
     let pairs = |name: &str, more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-        command.args(["pretrain", "--device", "cpu", "--out", "."]).args(RUN).current_dir(place.folder.path());
-        let output = command.args(["--run", name, "--set", "data.text_pairs=0.5"]).args(more).output().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
+        command.args(["pretrain", "--device", "cpu", "--shards", "."]).args(RUN).current_dir(place.folder.path());
+        let output = command.args(["--out", name, "--set", "data.text_pairs=0.5"]).args(more).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     };
     pairs("whole", &["--threads", "1"]);
@@ -164,7 +164,7 @@ fn pairs_of_texts_give_the_same_losses_in_parts_on_threads_and_in_processes() {
         assert_alike(&place, "two", "whole", 2e-3);
     }
     // They are other sequences.
-    let output = place.command(&RUN).args(["--run", "none"]).output().unwrap();
+    let output = place.command(&RUN).args(["--out", "none"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     assert_ne!(numbers(&place, "none")[1].1, numbers(&place, "whole")[1].1);
 }

@@ -27,7 +27,7 @@ fn scores_are_those_of_the_usual_programs() {
             assert!((found - wanted).abs() < 1e-12, "{task} {name}: found {found}, wanted {wanted}");
             said.push(format!("{} {:.2}", name.replace('_', " "), 100.0 * wanted));
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
         command.args(["evaluate", "--task", task.as_str(), "--min-titles", "1", "--data"]).arg(fixture.join(data));
         let output = command.arg("--predictions").arg(&file).output().unwrap();
         assert!(text_of(&output).contains(&said.join("   ")), "{}", text_of(&output));

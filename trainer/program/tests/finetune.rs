@@ -85,7 +85,7 @@ fn sequences_longer_than_those_of_training_are_noted() {
         let run = format!("run-{trained_on}");
         let output = place.run(
             &[
-                &["finetune", "--model", "bert", "--task", "rqa", "--data", "rqa.json", "--run", &run, "--limit", "20"]
+                &["finetune", "--model", "bert", "--task", "rqa", "--data", "rqa.json", "--out", &run, "--limit", "20"]
                     [..],
                 &["--epochs", "1", "--threads", "1", "--device", "cpu"],
             ]
@@ -98,7 +98,7 @@ fn sequences_longer_than_those_of_training_are_noted() {
     let (text, count) = tune(20);
     let count = count.unwrap();
     assert!(text.contains(&format!("note      {count} of ")), "{text}");
-    let wanted = " sequences are longer than the 20 tokens of the model's training sequences, up to 48\nhint: --max-tokens 20, or";
+    let wanted = " sequences are longer than the 20 tokens of the model's training sequences, up to 48\nhint: `--max-tokens 20`, or";
     assert!(text.contains(wanted), "{text}");
     let (text, count) = tune(48);
     assert!(!text.contains("note  ") && count.is_none(), "{text}");
@@ -133,7 +133,7 @@ fn heads_of_whole_sequences_read_the_mean_or_a_fresh_pooler_if_asked() {
     assert_eq!(weights("cls").len(), 4);
     let again = |more: &[&str]| {
         let arguments =
-            ["finetune", "--model", "cls/model", "--task", "pc", "--data", "titles.jsonl", "--run", "again"];
+            ["finetune", "--model", "cls/model", "--task", "pc", "--data", "titles.jsonl", "--out", "again"];
         let options = ["--min-titles", "2", "--epochs", "1", "--threads", "1", "--device", "cpu"];
         let output = place.run(&[&arguments[..], &options, more].concat());
         (output.status.code(), text_of(&output))
@@ -156,7 +156,7 @@ fn labels_start_at_their_share() {
         serde_json::json!({"id": number.to_string(), "title": title, "labels": labels}).to_string() + "\n"
     };
     fs::write(place.path("all.jsonl"), (0..60).map(line).collect::<String>()).unwrap();
-    let arguments = ["finetune", "--model", "bert", "--task", "pc", "--data", "all.jsonl", "--run", "all"];
+    let arguments = ["finetune", "--model", "bert", "--task", "pc", "--data", "all.jsonl", "--out", "all"];
     let options = ["--min-titles", "2", "--learning-rate", "1e-9", "--threads", "1", "--device", "cpu"];
     let output = place.run(&[&arguments[..], &options].concat());
     assert!(output.status.success(), "{}", text_of(&output));
@@ -175,7 +175,7 @@ fn a_search_keeps_what_validates_best() {
         "asc",
         "--data",
         "aspects.xml",
-        "--run",
+        "--out",
         "searched",
         "--search",
         "--limit",
@@ -221,7 +221,7 @@ fn a_model_is_that_of_its_scores() {
              [task.asc]\ndata = [\"aspects.xml\"]\nlearning_rate = 5e-3\nepochs = {epochs}\nlimit = 8\n"
         );
         fs::write(place.path("grid.toml"), text).unwrap();
-        let output = place.run(&["report", "grid.toml", "--threads", "1", "--device", "cpu"]);
+        let output = place.run(&["grid", "grid.toml", "--threads", "1", "--device", "cpu"]);
         assert!(output.status.success(), "{}", text_of(&output));
         fs::read(place.path("out/cells/a/asc/seed-0-limit-8/model/model.safetensors")).ok()
     };
@@ -300,7 +300,7 @@ fn a_gpu_fine_tunes_as_a_cpu_does() {
         ];
         let model = "[[model]]\nname = \"BERT\"\nfolder = \"bert\"\n";
         fs::write(place.path("gpu.toml"), format!("results = \"{results}\"\n{model}{}", tasks.concat())).unwrap();
-        let output = place.run(&["report", "gpu.toml", "--threads", "1", "--device", device]);
+        let output = place.run(&["grid", "gpu.toml", "--threads", "1", "--device", device]);
         assert!(output.status.success(), "{}", text_of(&output));
         results
     };
@@ -367,7 +367,7 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
     fs::write(place.path("predictions.jsonl"), "{\"id\":\"other\",\"prediction\":[\"x\"]}\n").unwrap();
     note("predictions of other data", evaluate("titles.jsonl"));
     fs::write(place.path("grid.toml"), grid("out").replace("epochs", "epoch")).unwrap();
-    note("a grid's key", place.run(&["report", "grid.toml"]));
+    note("a grid's key", place.run(&["grid", "grid.toml"]));
     fs::write(place.path("grid.toml"), grid("out").replace("\"other\"", "\"./other\"")).unwrap();
     let run = "folder = \"bert\"\nrun = \"nothere\"\n";
     fs::write(
@@ -375,18 +375,18 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
         grid("out").replace("\"other\"", "\"bert\"").replacen("folder = \"bert\"\n", run, 1),
     )
     .unwrap();
-    note("a grid's run", place.run(&["report", "drawn.toml"]));
-    note("a grid's model", place.run(&["report", "grid.toml"]));
+    note("a grid's run", place.run(&["grid", "drawn.toml"]));
+    note("a grid's model", place.run(&["grid", "grid.toml"]));
     let long = grid("out").replace("\"other\"", "\"bert\"").replace("new soap set", &"soap ".repeat(50));
     fs::write(place.path("long.toml"), long).unwrap();
-    note("a title that the model cannot read", place.run(&["report", "long.toml"]));
+    note("a title that the model cannot read", place.run(&["grid", "long.toml"]));
     assert!(place.finetune("pc", "titles.jsonl", "run", &["--min-titles", "2", "--limit", "20"]).status.success());
     note("another result", place.finetune("pc", "titles.jsonl", "run", &["--min-titles", "2", "--limit", "21"]));
     insta::assert_snapshot!("task_errors", said);
 
     for usage in [
         &["finetune", "--model", "bert", "--task", "ner", "--data", "x"][..],
-        &["report", "grid.toml", "--output", "page.html"],
+        &["grid", "grid.toml", "--out", "page.html"],
     ] {
         let output = place.run(usage);
         assert_eq!(output.status.code(), Some(2), "{}", text_of(&output));

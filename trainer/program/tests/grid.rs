@@ -21,7 +21,7 @@ fn with_grids(results: [&str; 2]) -> Place {
 #[test]
 fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
     let place = with_grids(["whole", "killed"]);
-    let arguments = |file| ["report", file, "--threads", "1", "--device", "cpu"];
+    let arguments = |file| ["grid", file, "--threads", "1", "--device", "cpu"];
     let output = place.run(&arguments("whole.toml"));
     assert!(output.status.success(), "{}", text_of(&output));
     let text = text_of(&output);
@@ -66,7 +66,7 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
 fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
     let place = with_grids(["one", "shared"]);
     let report = |file: &str, task: &[&str]| {
-        place.command(&[&["report", file, "--threads", "1", "--device", "cpu"], task].concat())
+        place.command(&[&["grid", file, "--threads", "1", "--device", "cpu"], task].concat())
     };
     let ended = |output: Output| {
         assert!(output.status.success(), "{}", text_of(&output));
@@ -75,11 +75,11 @@ fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
     ended(report("one.toml", &[]).output().unwrap());
 
     // Three tasks at once, one of them twice: the second waits for each cell, and finds it made.
-    let start = |task| report("shared.toml", &["--task", task]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let start = |part| report("shared.toml", &["--part", part]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let children = ["0/3", "1/3", "2/3", "1/3"].map(start);
     let said = children.map(|child| ended(child.wait_with_output().unwrap()));
     for text in &said {
-        assert!(text.ends_with("next      when all tasks are done: make report GRID=shared.toml\n"), "{text}");
+        assert!(text.ends_with("next      when all parts are done: ebert grid shared.toml\n"), "{text}");
     }
     assert!(said[0].contains("cells     3 made, 0 up to date"), "{}", said[0]);
     assert!(said[2].contains("cells     2 made, 0 up to date"), "{}", said[2]);
@@ -95,7 +95,7 @@ fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
         let [one, shared] = ["one", "shared"].map(|results| fs::read(place.path(results).join(table)).unwrap());
         assert!(one == shared, "{table}");
     }
-    let output = report("shared.toml", &["--task", "3/3"]).output().unwrap();
+    let output = report("shared.toml", &["--part", "3/3"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text_of(&output).contains("wanted i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
 }
@@ -111,7 +111,7 @@ fn replicates_splits_and_limits_are_cells_of_their_own() {
         [task.titles]\ntask = \"pc\"\ndata = [\"titles.jsonl\"]\nlearning_rates = [1e-3, 5e-3]\nepochs = [1, 2]\nmin_titles = 2\n\
         limit = [30, 0]\nsplit_seeds = [0, 1]\n";
     fs::write(place.path("grid.toml"), text).unwrap();
-    let output = place.run(&["report", "grid.toml", "--threads", "1", "--device", "cpu"]);
+    let output = place.run(&["grid", "grid.toml", "--threads", "1", "--device", "cpu"]);
     let text = text_of(&output);
     assert!(output.status.success() && text.contains("cells     12 made, 0 up to date"), "{text}");
     assert!(text.contains("E-BERT, titles, seed 0, replicate 2, split 1, limit 30"), "{text}");

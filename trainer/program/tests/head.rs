@@ -36,7 +36,7 @@ fn place() -> Place {
 
 /// Runs to the end, and gives what was printed.
 fn run(place: &Place, name: &str, more: &[&str]) -> String {
-    let output = place.command(&RUN).args(["--run", name]).args(more).output().unwrap();
+    let output = place.command(&RUN).args(["--out", name]).args(more).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     text_of(&output)
 }
@@ -128,7 +128,7 @@ fn stopped_runs_end_as_if_they_never_were() {
     // While the head trains alone, and shortly after.
     for line in [10, 36] {
         let mut command = place.command(&RUN);
-        let mut child = command.args(["--run", "stopped"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.args(["--out", "stopped"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         place.wait_for("stopped", line, &mut child);
         let term = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert!(term.success());

@@ -58,11 +58,11 @@ fn answer(folder: &Path, stream: &mut TcpStream) -> std::io::Result<()> {
 fn a_model_is_fetched_by_its_id_and_then_kept() {
     let place = Place::new();
     let steps = ["--set", "stage.0.steps=2", "--set", "stage.1.steps=1"];
-    let first = place.run(&[["--recipe", "tiny.toml", "--run", "first"].as_slice(), &steps].concat());
+    let first = place.run(&[["--recipe", "tiny.toml", "--out", "first"].as_slice(), &steps].concat());
     assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
     let hub = serve(place.path("first/model"));
     let fetch = |id: &str, run: &str, hub: &str| {
-        let mut command = place.command(&["--recipe", "tiny.toml", "--init", id, "--run", run]);
+        let mut command = place.command(&["--recipe", "tiny.toml", "--init", id, "--out", run]);
         command.args(steps).env("HF_ENDPOINT", hub).env("HF_HOME", place.path("cache")).env_remove("HF_TOKEN");
         command.output().unwrap()
     };
@@ -98,11 +98,11 @@ fn a_model_is_fetched_by_its_id_and_then_kept() {
 fn private_models_and_other_revisions_are_fetched() {
     let place = Place::new();
     let steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1"];
-    let first = place.run(&[["--recipe", "tiny.toml", "--run", "first"].as_slice(), &steps].concat());
+    let first = place.run(&[["--recipe", "tiny.toml", "--out", "first"].as_slice(), &steps].concat());
     assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
     let hub = serve(place.path("first/model"));
     let fetch = |id: &str, run: &str, token: Option<&str>| {
-        let mut command = place.command(&["--recipe", "tiny.toml", "--init", id, "--run", run]);
+        let mut command = place.command(&["--recipe", "tiny.toml", "--init", id, "--out", run]);
         command.args(steps).env("HF_ENDPOINT", &hub).env("HF_HOME", place.path("cache")).env_remove("HF_TOKEN");
         command.envs(token.map(|token| ("HF_TOKEN", token))).output().unwrap()
     };

@@ -99,7 +99,7 @@ fn a_shared_prefix_changes_nothing() {
     let place = Place::new();
     for (run, prefix) in [("plain", ""), ("wrapped", "_orig_mod.module.")] {
         start(&place, 0, |name| Some(format!("{prefix}{name}")));
-        let (code, text) = from_start(&place, &["--run", run]);
+        let (code, text) = from_start(&place, &["--out", run]);
         assert!(code == 0 && !text.contains("note"), "{text}");
     }
     assert_eq!(place.metrics("plain"), place.metrics("wrapped"));
@@ -110,12 +110,12 @@ fn a_missing_head_is_noted_for_a_start_and_refused_in_a_checkpoint() {
     let place = Place::new();
     start(&place, 0, |name| (!name.starts_with("cls.")).then(|| name.to_owned()));
     let note = "note      5 of the masked-LM head's 5 weights are not in `start`, and start fresh";
-    for more in [&["--dry-run"][..], &["--run", "headless"]] {
+    for more in [&["--dry-run"][..], &["--out", "headless"]] {
         let (code, text) = from_start(&place, more);
         assert_eq!((code, text.contains(note)), (0, true), "{text}");
     }
     // As if the run had been stopped, and its checkpoint had lost a weight.
-    let run: [&str; 4] = ["--recipe", "tiny.toml", "--run", "resumed"];
+    let run: [&str; 4] = ["--recipe", "tiny.toml", "--out", "resumed"];
     let output =
         place.run(&[&run[..], &STEPS, &["--set", "checkpoint.every=2", "--set", "checkpoint.keep=9"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
@@ -142,10 +142,10 @@ fn checkpoints_say_how_long_their_training_sequences_were() {
         let text = fs::read_to_string(place.path(run).join("model/config.json")).unwrap();
         serde_json::from_str::<Value>(&text).unwrap()["trained_sequence_length"].clone()
     };
-    assert_eq!(from_start(&place, &["--run", "trained"]).0, 0);
+    assert_eq!(from_start(&place, &["--out", "trained"]).0, 0);
     // The segments of the shards have up to 30 tokens.
     assert_eq!(length("trained"), json!(32));
-    let output = place.run(&["--recipe", "bert-raw", "--init", "start", "--run", "raw"]);
+    let output = place.run(&["--recipe", "bert-raw", "--init", "start", "--out", "raw"]);
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     assert_eq!(length("raw"), Value::Null);
     // A model that was trained on longer sequences before knows them.
@@ -153,7 +153,7 @@ fn checkpoints_say_how_long_their_training_sequences_were() {
     let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     config["trained_sequence_length"] = 48.into();
     fs::write(&path, config.to_string()).unwrap();
-    assert_eq!(from_start(&place, &["--run", "again"]).0, 0);
+    assert_eq!(from_start(&place, &["--out", "again"]).0, 0);
     assert_eq!(length("again"), json!(48));
 }
 
@@ -185,7 +185,7 @@ fn added_tokens_are_kept() {
     // The model has no embedding of the third.
     fs::write(place.path("start/added_tokens.json"), r#"{"[PRICE]": 64, "wii": 66, "xbox": 65}"#).unwrap();
     fs::write(place.path("start/special_tokens_map.json"), r#"{"additional_special_tokens": ["[PRICE]"]}"#).unwrap();
-    let (code, text) = from_start(&place, &["--run", "kept"]);
+    let (code, text) = from_start(&place, &["--out", "kept"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("added tokens that the shards do not have, kept in checkpoints: [PRICE], xbox\n"), "{text}");
     let model = place.path("kept/model");
@@ -196,7 +196,7 @@ fn added_tokens_are_kept() {
     let config: Value = serde_json::from_slice(&fs::read(model.join("tokenizer_config.json")).unwrap()).unwrap();
     assert_eq!(config["added_tokens_decoder"]["65"]["content"], "xbox");
     // The checkpoint is a start model with the same tokens.
-    let output = place.run(&[&["--recipe", "tiny.toml", "--init", "kept", "--run", "again"][..], &STEPS].concat());
+    let output = place.run(&[&["--recipe", "tiny.toml", "--init", "kept", "--out", "again"][..], &STEPS].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     let tokenizer = |run: &str| fs::read(place.path(run).join("model/tokenizer.json")).unwrap();
     assert!(tokenizer("again") == tokenizer("kept"));

@@ -30,7 +30,7 @@ fn scores_gradients_and_steps_are_those_of_transformers() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("ours.safetensors");
     // `cargo test` builds the examples, too.
-    let program = Path::new(env!("CARGO_BIN_EXE_trainer")).with_file_name("examples").join("parity");
+    let program = Path::new(env!("CARGO_BIN_EXE_ebert-trainer")).with_file_name("examples").join("parity");
     let status = Command::new(program).args([&fixture, &fixture.join("batch.json"), &out]).status().unwrap();
     assert!(status.success());
     let (ours, wanted) = (read(&out), read(&fixture.join("wanted.safetensors")));

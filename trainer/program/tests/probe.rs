@@ -14,7 +14,7 @@ use support::{Place, tasks, text_id, text_of};
 use tch::Device;
 
 fn probe(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
     command.args(["probe", "--threads", "1", "--device", "cpu"]).args(arguments).current_dir(folder).output().unwrap()
 }
 
@@ -95,9 +95,9 @@ fn with_products(place: &Place) {
 fn the_cloze_of_a_run_is_what_its_training_measured() {
     let place = Place::new();
     with_products(&place);
-    let output = place.run(&[&support::RUN[..], &["--run", "run"]].concat());
+    let output = place.run(&[&support::RUN[..], &["--out", "run"]].concat());
     assert!(output.status.success(), "{}", text_of(&output));
-    let output = probe(place.folder.path(), &["run", "--out", ".", "--held-out", "0.1", "--export", "exported"]);
+    let output = probe(place.folder.path(), &["run", "--shards", ".", "--held-out", "0.1", "--export", "exported"]);
     assert!(output.status.success(), "{}", text_of(&output));
     let found = record(&place.path("probe.json"));
     let scores = &found["models"][0]["probes"]["cloze"]["scores"];
@@ -135,7 +135,7 @@ fn the_cloze_of_a_run_is_what_its_training_measured() {
         compare(&python, &place.path("probe.json"), &place.path("exported"));
     }
     // A ratio above that of the recipe is told.
-    let output = probe(place.folder.path(), &["run", "run", "--out", ".", "--held-out", "0.2"]);
+    let output = probe(place.folder.path(), &["run", "run", "--shards", ".", "--held-out", "0.2"]);
     assert!(text_of(&output).contains("note: `run` held out 0.1 of the documents"), "{}", text_of(&output));
     let [first, second] = [0, 1].map(|model| record(&place.path("probe.json"))["models"][model]["probes"].clone());
     for probe in ["cloze", "retrieval", "relations"] {
@@ -148,7 +148,7 @@ fn a_model_of_another_vocabulary_has_no_cloze() {
     let place = Place::new();
     with_products(&place);
     tasks::make_model(&place.path("bert"), 1);
-    let output = probe(place.folder.path(), &["bert", "--out", ".", "--held-out", "0.3", "--export", "exported"]);
+    let output = probe(place.folder.path(), &["bert", "--shards", ".", "--held-out", "0.3", "--export", "exported"]);
     assert!(output.status.success(), "{}", text_of(&output));
     let text = text_of(&output);
     assert!(text.contains("cloze is left out: `bert` has 44 word embeddings, and the shards 64 tokens"), "{text}");

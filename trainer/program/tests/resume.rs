@@ -15,7 +15,7 @@ use support::{Place, WHOLE_NEIGHBOR, text_of};
 const STEPS: [&str; 4] = ["--set", "stage.0.steps=400", "--set", "stage.1.steps=200"];
 
 fn start(place: &Place, run: &str) -> Child {
-    let mut command = place.command(&["--recipe", "tiny.toml", "--run", run]);
+    let mut command = place.command(&["--recipe", "tiny.toml", "--out", run]);
     command.args(STEPS).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
 }
 
@@ -24,7 +24,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 fn finish(place: &Place, run: &str) -> String {
-    let output = place.command(&["--recipe", "tiny.toml", "--run", run]).args(STEPS).output().unwrap();
+    let output = place.command(&["--recipe", "tiny.toml", "--out", run]).args(STEPS).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     text_of(&output)
 }
@@ -78,7 +78,7 @@ fn weights_of_objectives_resume_and_are_not_exported() {
     let steps = ["--set", "stage.0.steps=20", "--set", "stage.1.steps=400", "--set", "checkpoint.every=30"];
     let span = ["--set", "scheme=span", "--set", "masking.span_boundary=true"];
     let command = |run: &str| {
-        let mut command = place.command(&["--recipe", "tiny.toml", "--run", run]);
+        let mut command = place.command(&["--recipe", "tiny.toml", "--out", run]);
         command.args(steps).args(WHOLE_NEIGHBOR).args(span);
         command
     };
@@ -121,7 +121,7 @@ fn weights_of_objectives_resume_and_are_not_exported() {
     assert!(of(&cut) == of(&whole));
     // All of them have learned.
     let first = place
-        .command(&["--recipe", "tiny.toml", "--run", "first"])
+        .command(&["--recipe", "tiny.toml", "--out", "first"])
         .args(WHOLE_NEIGHBOR)
         .args(span)
         .args(["--set", "stage.0.steps=1", "--set", "stage.1.steps=1", "--set", "optimizer.learning_rate=1e-30"])
@@ -140,7 +140,7 @@ fn another_process_in_the_same_folder_is_refused() {
     let place = Place::new();
     let mut child = start(&place, "busy");
     place.wait_for("busy", 5, &mut child);
-    let output = place.command(&["--recipe", "tiny.toml", "--run", "busy"]).args(STEPS).output().unwrap();
+    let output = place.command(&["--recipe", "tiny.toml", "--out", "busy"]).args(STEPS).output().unwrap();
     signal(&child, "-KILL");
     child.wait().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -157,7 +157,7 @@ fn a_full_disk_leaves_the_checkpoint_before() {
     let before = place.weights("full");
     // No file may grow past 20 KB, and going there is an error, not a signal.
     let script = "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\"";
-    let trainer = place.command(&["--recipe", "tiny.toml", "--run", "full"]);
+    let trainer = place.command(&["--recipe", "tiny.toml", "--out", "full"]);
     let arguments: Vec<_> = trainer.get_args().map(|a| a.to_owned()).collect();
     let output = Command::new("bash")
         .args(["-c", script])
@@ -179,7 +179,7 @@ fn a_full_disk_leaves_the_checkpoint_before() {
 fn when_to_save_and_measure_may_change() {
     let place = Place::new();
     let run = |name: &str, more: &[&str]| {
-        let arguments = [&["--recipe", "tiny.toml", "--run", name][..], more].concat();
+        let arguments = [&["--recipe", "tiny.toml", "--out", name][..], more].concat();
         place.command(&arguments).args(STEPS).output().unwrap()
     };
     let output = run("whole", &["--set", "measure.every=0"]);
@@ -203,7 +203,7 @@ fn when_to_save_and_measure_may_change() {
 fn pairs_of_texts_come_again_after_a_stop() {
     let place = Place::new();
     let start = |run: &str| {
-        let mut command = place.command(&["--recipe", "tiny.toml", "--run", run, "--set", "data.text_pairs=0.5"]);
+        let mut command = place.command(&["--recipe", "tiny.toml", "--out", run, "--set", "data.text_pairs=0.5"]);
         command.args(["--set", "checkpoint.every=7"]).stdout(std::process::Stdio::null()).spawn().unwrap()
     };
     assert!(start("whole").wait().unwrap().success());
@@ -220,7 +220,7 @@ fn a_run_is_extended_if_asked() {
     let place = Place::new();
     let run = |steps: [&str; 2], more: &[&str]| {
         let [first, second] = steps.map(|steps| steps.to_owned());
-        let mut command = place.command(&["--recipe", "tiny.toml", "--run", "longer"]);
+        let mut command = place.command(&["--recipe", "tiny.toml", "--out", "longer"]);
         command.args(["--set", &format!("stage.0.steps={first}"), "--set", &format!("stage.1.steps={second}")]);
         command.args(more).output().unwrap()
     };
@@ -230,11 +230,11 @@ fn a_run_is_extended_if_asked() {
     let output = run(["20", "25"], &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = text_of(&output);
-    assert!(text.contains("stage.1.steps: it was 10, now 25\nhint: --extend continues it"), "{text}");
+    assert!(text.contains("stage.1.steps: it was 10, now 25\nhint: `--extend` continues it"), "{text}");
 
     let output = run(["25", "25"], &["--extend"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text_of(&output).contains("--extend cannot change stage 1: step 30"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("`--extend` cannot change stage 1: step 30"), "{}", text_of(&output));
 
     let output = run(["20", "25"], &["--extend"]);
     succeeds(&output);

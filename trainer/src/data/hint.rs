@@ -4,12 +4,12 @@ use schemas::{ManifestError, StoreError};
 /// The hint that ends a message about a file of the shards; empty where there is none.
 pub(super) fn of_store(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Missing { .. } => "\nhint: run `make shards` again, with all options as before",
+        StoreError::Missing { .. } => "\nhint: run `ebert shards` again, with all options as before",
         StoreError::Damaged { .. } => {
-            "\nhint: delete the file and run `make shards` again, with OUT= and all else as before; what is whole is kept"
+            "\nhint: delete the file and run `ebert shards` again, with all options as before; complete files are kept"
         }
         StoreError::Columns { .. } => {
-            "\nhint: another version wrote it: run `make shards` again, with all options as before"
+            "\nhint: another version wrote it: run `ebert shards` again, with all options as before"
         }
         _ => "",
     }
@@ -18,14 +18,16 @@ pub(super) fn of_store(error: &StoreError) -> &'static str {
 /// The hint that ends a message about the manifest of the shards; empty where there is none.
 pub(super) fn of_manifest(error: &ManifestError) -> &'static str {
     match error {
-        ManifestError::Absent { .. } => "\nhint: run `make shards` to finish it, with all else as it was meant",
+        ManifestError::Absent { .. } => "\nhint: run `ebert shards` to finish it, with all options as intended",
         ManifestError::Malformed { .. } | ManifestError::Changed { .. } => {
-            "\nhint: delete it and run `make shards` again; finished files are kept"
+            "\nhint: delete it and run `ebert shards` again; finished files are kept"
         }
         ManifestError::Format { found, .. } if *found < u64::from(schemas::FORMAT) => {
-            "\nhint: run `make shards` again with OUT= and all else as it was; it rebuilds the folder"
+            "\nhint: run `ebert shards` again with all options as before; it rebuilds the folder"
         }
-        ManifestError::Format { .. } => "\nhint: use another OUT folder, or the release that wrote this one",
+        ManifestError::Format { .. } => {
+            "\nhint: use the release that wrote this one, or build the shards again in another folder"
+        }
         ManifestError::Store(error) => of_store(error),
     }
 }
@@ -42,6 +44,6 @@ mod tests {
     fn a_table_of_another_version_is_refused_with_the_command_that_rebuilds_it() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/tests/v2/pairs-without-weight.parquet");
         let error = DataError::from(open_pairs(&file).err().unwrap()).to_string();
-        assert!(error.contains("hint: another version wrote it: run `make shards` again"), "{error}");
+        assert!(error.contains("hint: another version wrote it: run `ebert shards` again"), "{error}");
     }
 }

@@ -39,7 +39,7 @@ pub enum DataError {
     /// The shards are not made, or not to the end.
     #[error(
         "`{}` has no manifest, so it is not a finished data set\n\
-         hint: make shards OUT={} with the CORPUS= and POOL= that are meant; what is finished is kept",
+         hint: run `ebert shards --out {}` with the corpus and options that you want; finished files are kept",
         folder.display(),
         out_of(folder)
     )]
@@ -75,7 +75,7 @@ pub enum DataError {
         source: UnknownRelation,
     },
     /// An id that the vocabulary does not have.
-    #[error("shard `{}` holds the token id {id}; the vocabulary has {size} tokens\nhint: run `make shards` again", path.display())]
+    #[error("shard `{}` holds the token id {id}; the vocabulary has {size} tokens\nhint: run `ebert shards` again", path.display())]
     Id {
         /// The shard.
         path: PathBuf,
@@ -85,7 +85,7 @@ pub enum DataError {
         size: usize,
     },
     /// More tokens than the manifest says.
-    #[error("shard `{}` holds a text of {found} tokens; its manifest says at most {most}\nhint: run `make shards` again", path.display())]
+    #[error("shard `{}` holds a text of {found} tokens; its manifest says at most {most}\nhint: run `ebert shards` again", path.display())]
     Length {
         /// The shard.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub enum DataError {
         most: u16,
     },
     /// A product of a pair has no text.
-    #[error("shard `{}` holds a pair with a product that has no tokens\nhint: run `make shards` again", path.display())]
+    #[error("shard `{}` holds a pair with a product that has no tokens\nhint: run `ebert shards` again", path.display())]
     EmptyPair {
         /// The shard.
         path: PathBuf,
@@ -295,7 +295,7 @@ impl Shards {
             folder: self.folder.clone(),
             what: if corpora == [Corpus::Products] { "product segments" } else { "segments" },
             held_out: splits.iter().map(|split| split.held_out).sum(),
-            hint: "was CORPUS the right folder? `make inspect` says what the shards hold",
+            hint: "check what the shards hold with `ebert inspect`",
         })
     }
 
@@ -475,7 +475,7 @@ fn sides<'a>(pair: &Pair<'a>) -> [PairProduct<'a>; 3] {
     [pair.anchor, pair.neighbor, pair.negative]
 }
 
-/// The OUT of a folder of shards, as a user would type it.
+/// The output folder of a folder of shards, as a user would type it.
 fn out_of(shards: &Path) -> String {
     match shards.parent().map(|out| out.display().to_string()) {
         Some(out) if !out.is_empty() => out,

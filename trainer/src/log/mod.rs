@@ -23,13 +23,28 @@ use tensorboard::EventFile;
 
 /// For whom the run talks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Talk {
     /// A person: a bar on a terminal, a line now and then elsewhere.
     #[default]
     Text,
-    /// A program: one JSON object a line.
+    /// A person who wants to see more lines.
+    Verbose,
+    /// Nobody: warnings and errors only.
+    Quiet,
+    /// A program: one JSON object per line.
     Json,
+}
+
+impl Talk {
+    /// Whether a person reads along.
+    pub fn is_for_person(self) -> bool {
+        matches!(self, Self::Text | Self::Verbose)
+    }
+
+    /// The time between two lines where there is no bar.
+    pub fn silence(self) -> Duration {
+        if self == Self::Verbose { Duration::from_secs(2) } else { SILENCE }
+    }
 }
 
 /// What there is to say of a step: a line of `metrics.jsonl`.
@@ -139,7 +154,7 @@ struct Recent {
 }
 
 /// Seconds between two lines where there is no bar.
-pub const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(20);
 
 pub const METRICS: &str = "metrics.jsonl";
 
@@ -152,7 +167,7 @@ impl Journal {
         let metrics =
             OpenOptions::new().append(true).create(true).open(&path).map_err(StoreError::io("open", &path))?;
         let events = EventFile::create(run, step).map_err(StoreError::io("write events in", run))?;
-        let bar = if talk == Talk::Text {
+        let bar = if talk.is_for_person() {
             ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4))
         } else {
             ProgressBar::hidden()
@@ -225,7 +240,7 @@ impl Journal {
         let message = self.message(record);
         self.bar.set_message(message.clone());
         self.bar.set_position(record.step);
-        if self.talk == Talk::Text && self.bar.is_hidden() && self.said.elapsed() > SILENCE {
+        if self.talk.is_for_person() && self.bar.is_hidden() && self.said.elapsed() > self.talk.silence() {
             self.said = Instant::now();
             let done = (record.step - self.first).max(1);
             let left = self.started.elapsed().mul_f64((self.steps - record.step) as f64 / done as f64);
@@ -260,7 +275,7 @@ impl Journal {
         let retrieval = record.held_out_pairs.and_then(|pairs| pairs.retrieval);
         self.recent.mrr = retrieval.map(|retrieval| retrieval.model.mrr);
         self.events(record.step, &record.scalars())?;
-        if self.talk == Talk::Text {
+        if self.talk.is_for_person() {
             self.say(&format!("step {:<8} held out: {}", record.step, describe(&record.held_out)));
             if let Some(pairs) = &record.held_out_pairs {
                 self.say(&format!("{:23}{}", "", describe_pairs(pairs)));
@@ -274,7 +289,7 @@ impl Journal {
 
     /// Says a line to a person, beside the bar.
     pub fn say(&self, text: &str) {
-        if self.talk == Talk::Json {
+        if !self.talk.is_for_person() {
             return;
         }
         if self.bar.is_hidden() || !io::stdout().is_terminal() {

@@ -45,7 +45,7 @@ pub enum RunError {
     /// The folder holds another run.
     #[error(
         "`{}` holds a run that is not this one\n{}\n\
-         hint: ask for what it was, name another folder with RUN=, or delete this one",
+         hint: use the original settings, choose another folder with `--out RUN`, or delete this one",
         run.display(),
         differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
     )]
@@ -58,7 +58,7 @@ pub enum RunError {
     /// The run has another number of steps now.
     #[error(
         "`{}` holds a run with another number of steps\n{}\n\
-         hint: --extend continues it with the new number; the learning rate of the steps to come follows the new schedule",
+         hint: `--extend` continues it with the new number; the learning rate of the steps to come follows the new schedule",
         run.display(),
         differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
     )]
@@ -70,7 +70,7 @@ pub enum RunError {
     },
     /// The steps done do not fit into the new schedule.
     #[error(
-        "--extend cannot change stage {stage}: step {step} of the run is done, and the stage ended with step {before}, now with step {now}\n\
+        "`--extend` cannot change stage {stage}: step {step} of the run is done, and the stage ended with step {before}, now with step {now}\n\
          hint: change only stages that are not finished, to at least the steps that are done"
     )]
     Extend {
@@ -86,7 +86,7 @@ pub enum RunError {
     /// The processes would train different things.
     #[error(
         "rank {rank} would train something else than rank 0\n{}\n\
-         hint: start all processes with the same recipe, shards and INIT",
+         hint: start all processes with the same recipe, shards and start model",
         differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
     )]
     Ranks {
@@ -97,7 +97,7 @@ pub enum RunError {
     },
     /// Its result would take the place of what is no result of a run.
     #[error(
-        "`{}` is there, and no pre-training made it: the result would take its place\nhint: name another folder with RUN=",
+        "`{}` is there, and no pre-training made it: the result would take its place\nhint: choose another folder with `--out RUN`",
         path.display()
     )]
     Occupied {
@@ -105,13 +105,13 @@ pub enum RunError {
         path: PathBuf,
     },
     /// `--resume`, and there is no run.
-    #[error("`{}` holds no run to resume\nhint: without --resume a new one starts", run.display())]
+    #[error("`{}` holds no run to resume\nhint: without `--resume` a new one starts", run.display())]
     NothingToResume {
         /// The folder.
         run: PathBuf,
     },
     /// Another process trains there.
-    #[error("another process is training in `{}`\nhint: wait for it, or name another folder with RUN=", run.display())]
+    #[error("another process is training in `{}`\nhint: wait for it, or choose another folder with `--out RUN`", run.display())]
     Busy {
         /// The folder.
         run: PathBuf,

@@ -2,7 +2,7 @@
 use std::{
     fs,
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -33,15 +33,15 @@ const PAIRS_AT_ONCE: usize = 16;
 /// What a user asks for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The folder that `make shards` made.
-    pub out: PathBuf,
+    /// The folder of the shards.
+    pub shards: PathBuf,
     /// Name or path of a recipe.
     pub recipe: String,
     /// Overrides of it.
     pub overrides: Vec<String>,
     /// A Hugging Face folder to start from, or an id on the hub.
     pub init: Option<PathBuf>,
-    /// The run's folder, if not `OUT/runs/<recipe>`.
+    /// The run's folder, if not `runs/<recipe>` next to the shards.
     pub run: Option<PathBuf>,
     /// Whether there must be something to resume.
     pub resume: bool,
@@ -94,10 +94,10 @@ impl Plan {
         if recipe.model.is_none() && request.init.is_none() {
             return Err(InitError::Wanted { recipe: name }.into());
         }
-        let talk = request.talk == Talk::Text && request.ranks.is_main() && io::stderr().is_terminal();
+        let talk = request.talk.is_for_person() && request.ranks.is_main() && io::stderr().is_terminal();
         let init = request.init.as_deref().map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
-        let (folder, data) = (request.out.join("shards"), recipe.data);
-        let shards = Arc::new(Shards::open_with_relations(&folder, data.held_out, data.relations, progress)?);
+        let data = recipe.data;
+        let shards = Arc::new(Shards::open_with_relations(&request.shards, data.held_out, data.relations, progress)?);
         for stage in &recipe.stage {
             shards.require_segments(&stage.corpora)?;
             if stage.neighbor {
@@ -107,17 +107,21 @@ impl Plan {
         let body = &shards.manifest().body;
         let modes = recipe.scheme.modes();
         if modes.contains(&MaskMode::Noun) && !body.options.nouns {
-            return Err(RunError::NoSpans { what: "noun phrases", hint: "make shards NOUNS=on" });
+            return Err(RunError::NoSpans {
+                what: "noun phrases",
+                hint: "build shards with `ebert shards --nouns on`",
+            });
         }
         if modes.contains(&MaskMode::Phrase) && body.counts.of_segments.phrase_spans == 0 {
             return Err(RunError::NoSpans {
                 what: "phrases",
-                hint: "make shards with a phrase pool of this corpus: POOL=file",
+                hint: "build shards with a phrase pool of this corpus: `ebert shards --pool FILE`",
             });
         }
         let start = Start::choose(&recipe, &name, init, &shards)?;
         let schedule = Schedule::new(&recipe, &shards, start.head)?;
-        let folder = request.run.clone().unwrap_or_else(|| request.out.join("runs").join(&name));
+        let next_to = request.shards.parent().unwrap_or(Path::new("."));
+        let folder = request.run.clone().unwrap_or_else(|| next_to.join("runs").join(&name));
         let recipe_text = recipe.to_toml();
         let identity = Identity {
             // The summary decides nothing.

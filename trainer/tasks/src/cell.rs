@@ -371,7 +371,7 @@ fn note_long(data: &Data, longest: usize, voice: Voice, notes: &mut Tally) {
     if long > 0 {
         voice.say(&format!(
             "note      {long} of {all} sequences are longer than the {longest} tokens of the model's training sequences, up to {most}\n\
-             hint: --max-tokens {longest}, or train the model on longer segments: make shards ARGS=\"--max-tokens {}\"",
+             hint: `--max-tokens {longest}`, or train the model on longer segments: `ebert shards --max-tokens {}`",
             most - 2
         ));
     }

@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum GridError {
     /// A file that its page draws is not there.
-    #[error("the page of the grid draws `{}`, which is not there\nhint: run = names a pre-training run, and figures what `pipeline report` wrote", path.display())]
+    #[error("the page of the grid draws `{}`, which is not there\nhint: run = names a pre-training run, and figures what `ebert report` wrote", path.display())]
     Missing {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! Claims about training recipes, tested on what probes found of their models.
 //!
 //! A file in TOML names records of `ebert probe`, arms (recipes with their replicates) and claims. A claim says that one arm has higher
-//! scores than another at one or more endpoints. [`Tested::of`] compares them by the bootstrap of [`bootstrap`](super::bootstrap).
+//! scores than another at one or more endpoints. [`Claims::test`] compares them by the bootstrap of [`bootstrap`](super::bootstrap).
 //! A claim with several endpoints has the largest p of them, and Holm's correction covers all claims.
 use std::{
     collections::{BTreeMap, HashMap},

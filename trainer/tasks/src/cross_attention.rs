@@ -1,4 +1,4 @@
-//! `trainer attention`: how the tokens of two products' titles attend to each other (the paper's Figure 8).
+//! `ebert attention`: how the tokens of two products' titles attend to each other (the paper's Figure 8).
 //!
 //! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where w_i and o_j are the
 //! last hidden states of each title by itself. Neighbor Product Reconstruction rebuilds w_i from the o_j by just

@@ -92,7 +92,7 @@ pub enum FinetuneError {
     /// Gradients stay infinite.
     #[error(
         "no finite gradient in the last steps up to step {step} of learning rate {learning_rate}; the last batch held {}\n\
-         hint: a smaller --learning-rate; are the weights of the model finite?",
+         hint: a smaller `--learning-rate`; are the weights of the model finite?",
         examples.join(", ")
     )]
     NotFinite {

@@ -174,9 +174,9 @@ fn tests<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<TestEntry>, D::Error>
 pub struct Figures {
     /// Pairs of titles: how their tokens attend to each other, by the first and the last model (the paper's Figure 8).
     pub titles: Vec<[String; 2]>,
-    /// The figure of `pipeline report overlap` (Figure 6).
+    /// The figure of `ebert report overlap` (Figure 6).
     pub overlap: Option<PathBuf>,
-    /// The table of `pipeline report phrases` (Table 1).
+    /// The table of `ebert report phrases` (Table 1).
     pub phrases: Option<PathBuf>,
 }
 

@@ -48,12 +48,11 @@ use serde::{Deserialize, Serialize};
 
 /// A task of the paper's Table 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// Review question answering: a span of the review answers a question (SQuAD 1.1 JSON)
     Rqa,
-    /// Product classification: a title to the categories that it is in (JSON lines of `pipeline titles`)
+    /// Product classification: a title to the categories that it is in (JSON lines of `ebert titles`)
     Pc,
     /// Review aspect extraction: which words of a sentence name an aspect (SemEval 2014 Task 4 XML)
     Ae,
@@ -140,7 +139,7 @@ impl Task {
                 "any SQuAD 1.1 file; the paper's kind of data is SQuADShifts' amazon_reviews_v1.0.json \
                  (Miller et al. 2020, modestyachts.github.io/squadshifts-website)"
             }
-            Self::Pc => "`pipeline titles OUT` writes one from the corpus that `make shards` made",
+            Self::Pc => "`ebert titles DIR` writes one from the corpus that `ebert shards` built",
             Self::Ae | Self::Asc => {
                 "SemEval 2014 Task 4, laptops: Laptop_Train_v2.xml, and Laptops_Test_Gold.xml as the test \
                  (Pontiki et al. 2014, alt.qcri.org/semeval2014/task4)"

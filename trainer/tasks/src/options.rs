@@ -10,7 +10,6 @@ pub const EPOCHS: [u32; 4] = [2, 3, 4, 5];
 
 /// What a head for whole sequences reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// The pooler over the hidden state of `[CLS]`, as `transformers` does
@@ -22,78 +21,57 @@ pub enum Pooling {
 
 /// One fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Highest learning rate; it rises over the first steps (--warmup) and then falls to 0. Of several, separated by commas, the best on
     /// the validation part is kept
-    #[cfg_attr(feature = "clap", arg(long = "learning-rate", value_name = "LEARNING_RATE", value_delimiter = ',', default_values_t = Self::default().learning_rates))]
     #[serde(alias = "learning_rate", deserialize_with = "one_or_more")]
     pub learning_rates: Vec<f64>,
     /// How often to go through the examples. Of several, separated by commas, the best on the validation part is kept; the learning rate
     /// falls as it does in the longest
-    #[cfg_attr(feature = "clap", arg(long, value_delimiter = ',', default_values_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1000)))]
     #[serde(deserialize_with = "one_or_more")]
     pub epochs: Vec<u32>,
     /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs, and the best after 2, 3, 4 or 5 of them.
     /// Not with --learning-rate or --epochs
-    #[cfg_attr(feature = "clap", arg(long, conflicts_with_all = ["learning_rates", "epochs"]))]
     pub search: bool,
     /// Sequences in a step
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().sequences))]
     pub sequences: usize,
     /// Train on at most N examples, a random sample that is the same each time
-    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Validate on at most N examples, likewise
-    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_limit: Option<usize>,
     /// Test on at most N examples, likewise
-    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
     /// Seed of what training draws: the fresh weights of the head, the order of examples, dropout
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().seed))]
     pub seed: u64,
     /// Seed of what is trained on, validated on and tested on; the same for all models that are compared
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().split_seed))]
     pub split_seed: u64,
     /// The longest sequence in tokens, special tokens counted; less where the model has fewer positions. Longer reviews are read in
     /// windows, other texts are cut
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().max_tokens))]
     pub max_tokens: usize,
     /// rqa: tokens of a review from the start of one window to that of the next
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().stride))]
     pub stride: usize,
     /// rqa: the most tokens of an answer
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().max_answer))]
     pub max_answer: usize,
     /// pc: the least number of titles of a label, in the whole file; rarer labels are no part of the task
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().min_titles))]
     pub min_titles: usize,
     /// pc: the least probability of a label that is predicted
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().threshold))]
     pub threshold: f64,
     /// asc, pc: what the head reads
-    #[cfg_attr(feature = "clap", arg(long, value_enum, default_value_t = Self::default().pooling))]
     pub pooling: Pooling,
     /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves
     /// the states that it reads, so models compare better if all of them start with a fresh one
-    #[cfg_attr(feature = "clap", arg(long))]
     pub fresh_pooler: bool,
     /// AdamW's decay of weights; biases and layer norms have none
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().weight_decay))]
     pub weight_decay: f64,
     /// The share of steps over which the step size rises
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().warmup))]
     pub warmup: f64,
     /// The largest norm of the gradient; 0: no limit
-    #[cfg_attr(feature = "clap", arg(long, default_value_t = Self::default().clip))]
     pub clip: f64,
     /// The kind of number that layers compute in
-    #[cfg_attr(feature = "clap", arg(skip))]
     pub compute: Compute,
 }
 

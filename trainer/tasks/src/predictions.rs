@@ -132,7 +132,7 @@ pub enum PredictionsError {
     },
     /// One is of an example that the data do not have.
     #[error(
-        "`{}` predicts `{id}`, which is not in the data ({unknown} of {all} predictions are not)\nhint: name the file that was predicted with --data",
+        "`{}` predicts `{id}`, which is not in the data ({unknown} of {all} predictions are not)\nhint: name the file that was predicted with `--data`",
         path.display()
     )]
     Unknown {

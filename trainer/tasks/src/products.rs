@@ -1,4 +1,4 @@
-//! Product classification: JSON lines `{"id", "title", "labels": [...]}`, as `pipeline titles` writes them.
+//! Product classification: JSON lines `{"id", "title", "labels": [...]}`, as `ebert titles` writes them.
 //!
 //! Titles that are equal but for case and spaces stay together: many products are one article in several sizes.
 //!

@@ -68,7 +68,7 @@ pub enum CellError {
     #[error(transparent)]
     File(#[from] TaskFileError),
     /// No file was named.
-    #[error("no data is named for {}\nhint: --data FILE: {}", task.title(), task.where_found())]
+    #[error("no data is named for {}\nhint: `--data FILE`: {}", task.title(), task.where_found())]
     NoData {
         /// The task.
         task: Task,
@@ -103,7 +103,7 @@ pub enum CellError {
     Split(#[from] SplitError),
     /// All labels are rare.
     #[error(
-        "no label has at least {least} titles\nhint: a larger file, or a smaller --min-titles (min_titles in a grid)"
+        "no label has at least {least} titles\nhint: a larger file, or a smaller `--min-titles` (min_titles in a grid)"
     )]
     NoLabels {
         /// As many as were asked for.
@@ -130,7 +130,7 @@ pub enum CellError {
     Store(#[from] StoreError),
     /// The folder holds a model that is not a result of this.
     #[error(
-        "`{}` is there, and no fine-tuning made it: its result would take its place\nhint: name another folder with --run (RUN=)",
+        "`{}` is there, and no fine-tuning made it: its result would take its place\nhint: choose another folder with `--out DIR`",
         path.display()
     )]
     Occupied {
@@ -139,7 +139,7 @@ pub enum CellError {
     },
     /// The folder holds another result.
     #[error(
-        "`{}` holds a result that is not this one\n{}\nhint: ask for what it was, name another folder with --run (RUN=), or delete this one",
+        "`{}` holds a result that is not this one\n{}\nhint: use the original settings, choose another folder with `--out DIR`, or delete this one",
         run.display(),
         differences.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n")
     )]

@@ -36,7 +36,7 @@ pub const IN_TEST: &str = "examples of a document that is in the test file too: 
     "{documents} {}{} are too few for a {part} part\nhint: name {}",
     task.documents(),
     if *in_test > 0 { format!(", without {in_test} that are in the test file too,") } else { String::new() },
-    if *in_test > 0 { "files that share less" } else { "a larger file, or another --split-seed" }
+    if *in_test > 0 { "files that share less" } else { "a larger file, or another `--split-seed`" }
 )]
 pub struct SplitError {
     task: Task,

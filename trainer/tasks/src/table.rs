@@ -533,7 +533,7 @@ fn read(path: &Path) -> Result<String, StoreError> {
     fs::read_to_string(path).map_err(StoreError::io("read", path))
 }
 
-/// The paper's Table 1 of the lines that `pipeline report phrases` writes: category, products, phrase, and more. A row for each category.
+/// The paper's Table 1 of the lines that `ebert report phrases` writes: category, products, phrase, and more. A row for each category.
 fn phrase_table(csv: &str) -> String {
     let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
     for line in csv.lines().skip(1) {

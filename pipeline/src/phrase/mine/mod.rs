@@ -77,17 +77,17 @@ impl From<MineError> for MiningError {
 fn hint(error: &MineError) -> &'static str {
     match error {
         MineError::NothingFrequent { .. } => {
-            "\nhint: phrases are mined from millions of words; for less, lower --min-support"
+            "\nhint: phrases are mined from millions of words; for less, lower `--min-support`"
         }
         MineError::NoPositives { .. } => {
-            "\nhint: QUALITY_LIST= (--quality-list) names a file of good phrases in the text's language, one per line, such as titles of an encyclopedia; \
-             without it they are the categories, brands and attributes of the corpus' products, and POOL= imports a pool instead"
+            "\nhint: `--quality-list` names a file of good phrases in the text's language, one per line, such as titles of an encyclopedia; \
+             without it they are the categories, brands and attributes of the corpus' products, and `--pool` imports a pool instead"
         }
         MineError::NoNegatives { .. } => {
-            "\nhint: --quality-list and --entity-list name some phrases; most sequences of words are in neither"
+            "\nhint: `--quality-list` and `--entity-list` name some phrases; most sequences of words are in neither"
         }
         MineError::TooManyWords => "\nhint: a text in a natural language has far fewer; check that the file is text",
-        MineError::TooManyCandidates => "\nhint: raise --min-support",
+        MineError::TooManyCandidates => "\nhint: raise `--min-support`",
         _ => "",
     }
 }

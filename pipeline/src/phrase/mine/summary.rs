@@ -2,13 +2,13 @@
 use ebert_mining::{Mined, MinedPhrase};
 
 use super::read::LeftOut;
-use crate::engine::progress::{count_of, thousands};
+use crate::engine::progress::{Facts, count_of, thousands};
 
 /// Phrases shown from the top and from the end.
 const SHOWN: usize = 20;
 
-/// A heading and its text.
-pub type Line = (String, String);
+/// A heading and what it reports.
+pub type Line = (&'static str, Facts);
 
 /// The least score of a phrase that is kept.
 #[derive(Clone, Copy, Debug)]
@@ -23,58 +23,64 @@ pub struct Thresholds {
 /// last ones.
 pub fn lines(mined: &Mined, left_out: LeftOut, thresholds: Thresholds) -> Vec<Line> {
     let counts = &mined.counts;
-    let by_length = |numbers: &mut dyn Iterator<Item = u64>| -> String {
-        let numbers: Vec<String> = (1..).zip(numbers).map(|(words, n)| format!("{words}: {}", thousands(n))).collect();
-        numbers.join("   ")
+    let by_length = |numbers: &[u64]| -> String {
+        let numbers: Vec<String> = (1..).zip(numbers).map(|(words, n)| format!("{words}: {}", thousands(*n))).collect();
+        format!("by words   {}", numbers.join("   "))
     };
     let threshold = |words: u32| if words > 1 { thresholds.phrases } else { thresholds.words };
     let longest = mined.phrases.iter().map(|p| p.words).max().unwrap_or(0);
-    let mut kept = (1..=longest)
-        .map(|words| mined.phrases.iter().filter(|p| p.words == words && p.score >= threshold(words)).count() as u64);
+    let kept: Vec<u64> = (1..=longest)
+        .map(|words| mined.phrases.iter().filter(|p| p.words == words && p.score >= threshold(words)).count() as u64)
+        .collect();
+    let frequent: Vec<u64> = counts.candidates.to_vec();
     let longer: Vec<&MinedPhrase> =
         mined.phrases.iter().filter(|p| p.words > 1 && p.score >= thresholds.phrases).collect();
+    let best = &longer[..SHOWN.min(longer.len())];
     let last = &longer[SHOWN.max(longer.len().saturating_sub(SHOWN)).min(longer.len())..];
-    let texts = |phrases: &[&MinedPhrase]| -> String {
-        let texts: Vec<String> = phrases.iter().map(|p| brief(&p.text)).collect();
-        texts.join(" · ")
-    };
+    let texts = |phrases: &[&MinedPhrase]| -> Vec<String> { phrases.iter().map(|p| brief(&p.text)).collect() };
+    let documents = count_of(counts.documents, "document", "documents");
+    let (words, distinct) = (thousands(counts.words), thousands(counts.distinct_words));
+    let (phrases, single) =
+        (count_of(counts.positives, "phrase", "phrases"), count_of(counts.positive_words, "word", "words"));
     let mut lines = vec![
         (
             "text",
-            format!(
-                "{} words in {}, {} distinct",
-                thousands(counts.words),
-                count_of(counts.documents, "document", "documents"),
-                thousands(counts.distinct_words)
-            ),
+            Facts::new("mined_text", format!("{words} words in {documents}, {distinct} distinct"))
+                .with("words", counts.words)
+                .with("documents", counts.documents)
+                .with("distinct_words", counts.distinct_words),
         ),
-        ("frequent", format!("by words   {}", by_length(&mut counts.candidates.iter().copied()))),
+        ("frequent", Facts::new("frequent_phrases", by_length(&frequent)).with("by_words", frequent.clone())),
         (
             "named",
-            format!(
-                "{} and {} in a list of {}",
-                count_of(counts.positives, "phrase", "phrases"),
-                count_of(counts.positive_words, "word", "words"),
-                thousands(counts.list_entries)
-            ),
+            Facts::new(
+                "named_phrases",
+                format!("{phrases} and {single} in a list of {}", thousands(counts.list_entries)),
+            )
+            .with("phrases", counts.positives)
+            .with("words", counts.positive_words)
+            .with("list_entries", counts.list_entries),
         ),
-        ("kept", format!("by words   {}", by_length(&mut kept))),
-        ("best", texts(&longer[..SHOWN.min(longer.len())])),
+        ("kept", Facts::new("kept_phrases", by_length(&kept)).with("by_words", kept.clone())),
+        ("best", Facts::new("best_phrases", texts(best).join(" · ")).with("phrases", texts(best))),
     ];
     if !last.is_empty() {
-        lines.push(("last", format!("{}   (threshold {})", texts(last), thresholds.phrases)));
+        let text = format!("{}   (threshold {})", texts(last).join(" · "), thresholds.phrases);
+        let facts = Facts::new("last_phrases", text).with("phrases", texts(last)).with("min_score", thresholds.phrases);
+        lines.push(("last", facts));
     }
     if left_out != LeftOut::default() {
-        lines.push(("skipped", left_out.to_string()));
+        let facts = Facts::new("skipped_lines", left_out.to_string())
+            .with("invalid_utf8", left_out.invalid_utf8)
+            .with("too_long", left_out.too_long);
+        lines.push(("skipped", facts));
     }
     if counts.looks_foreign() {
-        lines.push((
-            "warning",
-            "hardly any English stop word was found, and mining assumes English; --stop-words takes another list"
-                .to_owned(),
-        ));
+        let text =
+            "hardly any English stop word was found, and mining assumes English; `--stop-words` takes another list";
+        lines.push(("warning", Facts::new("warning", text).with("message", text)));
     }
-    lines.into_iter().map(|(heading, text)| (heading.to_owned(), text)).collect()
+    lines
 }
 
 /// A text, cut to the length of a line.

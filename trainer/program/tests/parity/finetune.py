@@ -1,4 +1,4 @@
-"""Aspect sentiment with `transformers`, fine-tuned as `trainer finetune --task asc` does, for comparison: same model, files, options, seeds.
+"""Aspect sentiment with `transformers`, fine-tuned as `ebert finetune --task asc` does, for comparison: same model, files, options, seeds.
 
     python finetune.py MODEL TRAIN.xml TEST.xml [--limit N] [--epochs 3] [--learning-rate 2e-5] [--seeds 0 1 2]
 

@@ -1,6 +1,6 @@
-"""Compare the scores of `trainer probe` with scikit-learn, on the features that the model gave.
+"""Compare the scores of `ebert probe` with scikit-learn, on the features that the model gave.
 
-    trainer probe MODEL --titles FILE … --output probe.json --export exported
+    ebert probe MODEL --titles FILE … --out probe.json --export exported
     python scikit.py probe.json exported [--labels 20] [--questions 50]
 
 Every file of the folder is checked that is there. Prints one JSON object: for each probe the largest differences, and

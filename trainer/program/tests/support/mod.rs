@@ -209,15 +209,15 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// `trainer pretrain` over the shards, with these arguments. One thread: several run at once.
+    /// `ebert pretrain` over the shards, with these arguments. One thread: several run at once.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_on("cpu", arguments)
     }
 
     /// The same on a device.
     pub(crate) fn command_on(&self, device: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-        command.args(["pretrain", "--threads", "1", "--device", device, "--out", "."]).args(arguments);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
+        command.args(["pretrain", "--threads", "1", "--device", device, "--shards", "."]).args(arguments);
         command.current_dir(self.folder.path());
         command
     }

@@ -40,7 +40,7 @@ impl Place {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
         command.args(arguments).current_dir(self.folder.path());
         command
     }
@@ -50,7 +50,7 @@ impl Place {
     }
 
     pub(crate) fn finetune(&self, task: &str, data: &str, run: &str, more: &[&str]) -> Output {
-        let arguments = ["finetune", "--model", "bert", "--task", task, "--data", data, "--run", run];
+        let arguments = ["finetune", "--model", "bert", "--task", task, "--data", data, "--out", run];
         // Enough for a model this small with most seeds.
         let epochs = match task {
             "rqa" => "20",

@@ -1,4 +1,4 @@
-"""Predictions for all four tasks with the scores that the usual programs give: what `trainer evaluate` must say of them.
+"""Predictions for all four tasks with the scores that the usual programs give: what `ebert evaluate` must say of them.
 
     python reference.py FOLDER
 

@@ -43,7 +43,7 @@ pub enum ProbeError {
     Kernels(#[from] TorchError),
     /// Hidden states are not numbers.
     #[error(
-        "the model's hidden states are not finite\nhint: did its training diverge? `trainer report` draws its losses"
+        "the model's hidden states are not finite\nhint: did its training diverge? `ebert curves` draws its losses"
     )]
     NotFinite,
     /// A regression.
@@ -57,7 +57,7 @@ pub enum ProbeError {
         iterations: usize,
     },
     /// A relation that this version does not know.
-    #[error("`{}` has a relation that this version does not know\nhint: rebuild it with `make shards`", path.display())]
+    #[error("`{}` has a relation that this version does not know\nhint: rebuild it with `ebert shards`", path.display())]
     Relation {
         /// The graph.
         path: PathBuf,

@@ -45,11 +45,11 @@ use record::{Outcome, Probed, Record};
 /// What models are probed with. What is not given is not probed.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ProbeData {
-    /// The folder that `make shards` made: held-out documents, products and associations.
+    /// The output folder of `ebert shards`: held-out documents, products and associations.
     pub out: Option<PathBuf>,
     /// The held-out ratio of documents.
     pub held_out: f64,
-    /// A file of `pipeline titles`.
+    /// A file of `ebert titles`.
     pub titles: Option<PathBuf>,
     /// Data sets of offers.
     pub matching: Vec<MatchingFiles>,

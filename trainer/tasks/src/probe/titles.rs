@@ -35,7 +35,7 @@ pub struct Titles {
 }
 
 impl Titles {
-    /// Reads a file of `pipeline titles`.
+    /// Reads a file of `ebert titles`.
     ///
     /// # Errors
     /// When it cannot be used.

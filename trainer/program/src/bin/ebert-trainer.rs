@@ -2,7 +2,7 @@
 //!
 //! A program that is linked to libtorch cannot start without it, so it could not say what is missing either. This one
 //! is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH` and where libtorch lay when it was built, checks the version
-//! and becomes `trainer-libtorch`, which stands beside it.
+//! and becomes `ebert-trainer-libtorch`, which is next to it.
 use std::{
     env,
     ffi::OsString,
@@ -19,12 +19,24 @@ const WANTED: &str = env!("EBERT_TORCH_VERSION");
 const BUILT_WITH: &str = env!("EBERT_TORCH_FOLDER");
 
 fn main() -> ExitCode {
-    let error = match find() {
+    let error = match same_version().and_then(|()| find()) {
         Ok(lib) => start(&lib),
         Err(error) => error,
     };
     eprintln!("error: {error}");
     ExitCode::FAILURE
+}
+
+/// Checks that `ebert`, if it started this program, has the same version.
+fn same_version() -> Result<(), String> {
+    match env::var_os(ebert_commands::VERSION_VARIABLE) {
+        Some(found) if found != ebert_commands::VERSION => Err(format!(
+            "`ebert` is version {}, but `ebert-trainer` is {}\nhint: install both from one build: `make trainer`",
+            found.display(),
+            ebert_commands::VERSION
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The folder of libtorch's libraries.
@@ -71,7 +83,7 @@ fn hint() -> String {
 /// Becomes the trainer; returns what kept it from doing so.
 fn start(lib: &Path) -> String {
     let program = match env::current_exe() {
-        Ok(me) => me.with_file_name("trainer-libtorch"),
+        Ok(me) => me.with_file_name("ebert-trainer-libtorch"),
         Err(error) => return format!("cannot find this program's own folder: {error}"),
     };
     let mut path = OsString::from(lib);
@@ -82,7 +94,7 @@ fn start(lib: &Path) -> String {
     let error = Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).exec();
     match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "`{}` is missing; it stands beside `trainer`\nhint: run `make trainer`, and copy both",
+            "`{}` is missing; it belongs next to `ebert-trainer`\nhint: build both with `make trainer`, and copy both",
             program.display()
         ),
         _ => format!("cannot start `{}`: {error}", program.display()),

@@ -1,0 +1,85 @@
+//! Options that several commands have.
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::{WORK, values};
+
+/// The format of progress and results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For a person
+    #[default]
+    Text,
+    /// For a program: one JSON object per line
+    Json,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// A GPU if there is one
+    #[default]
+    Auto,
+    /// The CPU
+    Cpu,
+    /// A GPU
+    Cuda,
+}
+
+/// What a command prints.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Messages")]
+pub struct Console {
+    /// Print warnings and errors only
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print complete lists, and progress every 2 seconds instead of 20
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Format of progress and results
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log: LogFormat,
+}
+
+/// The folder that a step works in, and how.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Run")]
+pub struct Work {
+    /// Output folder of all steps
+    #[arg(long, short, value_name = "DIR", default_value = WORK)]
+    pub out: PathBuf,
+    /// Worker threads [default: one per core]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// What it prints.
+    #[command(flatten)]
+    pub console: Console,
+}
+
+/// The tokenizer of a step.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Input")]
+pub struct TokenizerOption {
+    /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model [default for the sample: its own]
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// How many flaws of the input are accepted.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitOptions {
+    /// The ratio of input lines that may be unreadable: 0.01 is 1%. Above it the run stops
+    #[arg(long, value_name = "RATIO", default_value_t = 0.01, value_parser = values::ratio)]
+    pub max_unreadable: f64,
+}
+
+/// The seed of a step.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Run")]
+pub struct SeedOptions {
+    /// Seed of every random draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}

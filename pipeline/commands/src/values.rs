@@ -1,0 +1,76 @@
+//! Values of options.
+use clap::ValueEnum;
+
+/// Whether noun phrases are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Nouns {
+    /// Faster; for recipes that mask no noun phrases
+    Off,
+    /// Find them
+    #[default]
+    On,
+}
+
+/// Which associations of products become pairs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AssociationSource {
+    /// `dump` if any of its associations joins two products of the corpus, otherwise `reviews`
+    #[default]
+    Auto,
+    /// Those that the products name
+    Dump,
+    /// Products that the same users reviewed one soon after the other
+    Reviews,
+    /// Both
+    Both,
+}
+
+/// What happens to reviews with the text of an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Copies {
+    /// The first is kept
+    #[default]
+    Remove,
+    /// All are kept
+    Keep,
+}
+
+/// Which products the negative of a pair is drawn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Negatives {
+    /// All products with an association
+    #[default]
+    Random,
+    /// Products of the anchor's most specific category with at least 8 candidates, or all if no category has as many
+    Category,
+}
+
+/// Parses a ratio.
+pub(crate) fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("expected a ratio from 0 to 1, such as 0.01".to_owned()),
+    }
+}
+
+/// Parses a score.
+pub(crate) fn score(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(score) if f64::is_finite(score) => Ok(score),
+        _ => Err("expected a number, such as 0.5".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert_eq!((ratio("0.01"), score("-1e3")), (Ok(0.01), Ok(-1000.0)));
+        for wrong in ["", "1.5", "-0.1", "nan", "one"] {
+            assert!(ratio(wrong).is_err(), "{wrong}");
+        }
+        assert!(score("inf").is_err() && score("nan").is_err());
+    }
+}

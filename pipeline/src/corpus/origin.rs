@@ -1,0 +1,76 @@
+//! Which raw files the corpus in an output folder is of, so that another corpus does not replace it unasked.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use schemas::{
+    Manifest, Previous, StoreError,
+    manifest::{CorpusBody, RawFile},
+    store,
+};
+
+use super::{
+    CorpusError,
+    plan::{Inputs, RawInput},
+};
+use crate::settings::Settings;
+
+/// The record in `OUT/.made`: the folder that raw files were read from.
+fn record(out: &Path) -> PathBuf {
+    out.join(".made/raw-folder")
+}
+
+/// Fails if the corpus in `OUT` is of other raw files, unless the settings say to replace it. It is the same corpus if it
+/// was read from the same folder, or has one of the raw files.
+pub(super) fn check(settings: &Settings, inputs: &Inputs<'_>) -> Result<(), CorpusError> {
+    if settings.force {
+        return Ok(());
+    }
+    let path = record(&settings.out);
+    let read_from = match fs::read_to_string(&path) {
+        Ok(folder) => Some(PathBuf::from(folder.trim_end_matches('\n'))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(StoreError::io("read", &path)(error).into()),
+    };
+    if read_from.as_deref() == Some(&real(&settings.corpus)) {
+        return Ok(());
+    }
+    let found: Vec<RawFile> = match Manifest::<CorpusBody>::read_previous(&settings.out.join("corpus"))? {
+        Previous::Sealed(old) => old.body.inputs,
+        // A run that was stopped; its folder is all that is known.
+        Previous::None if read_from.is_some() => Vec::new(),
+        Previous::None | Previous::OlderFormat(_) => return Ok(()),
+    };
+    // With a record, equal names in another folder are other files.
+    let same = |old: &RawFile, new: &RawInput<'_>| {
+        old.blake3 == new.blake3 || read_from.is_none() && old.path == new.found.name.as_str()
+    };
+    if found.iter().any(|old| inputs.files.iter().any(|new| same(old, new))) {
+        return Ok(());
+    }
+    let (out, corpus) = (settings.out.clone(), settings.corpus.clone());
+    Err(CorpusError::Other { out, found: described(read_from.as_deref(), &found), corpus })
+}
+
+/// Writes down where the raw files are.
+pub(super) fn note(settings: &Settings) -> Result<(), StoreError> {
+    let path = record(&settings.out);
+    fs::create_dir_all(settings.out.join(".made")).map_err(StoreError::io("create", &path))?;
+    store::write_file(&path, format!("{}\n", real(&settings.corpus).display()).as_bytes()).map(drop)
+}
+
+/// The folder of a corpus, links resolved.
+fn real(corpus: &Path) -> PathBuf {
+    fs::canonicalize(corpus).unwrap_or_else(|_| corpus.to_owned())
+}
+
+/// The folder, or the first raw files.
+fn described(folder: Option<&Path>, files: &[RawFile]) -> String {
+    match (folder, files) {
+        (Some(folder), _) => format!("`{}`", folder.display()),
+        (None, []) => "no raw file".to_owned(),
+        (None, [only]) => format!("`{}`", only.path),
+        (None, [first, rest @ ..]) => format!("`{}` and {} more", first.path, rest.len()),
+    }
+}

@@ -1,0 +1,203 @@
+//! Options of the command line as settings of the pipeline.
+use std::path::{Path, PathBuf};
+
+use ebert_commands::{
+    AssociationSource, Console, Copies, CorpusArgs, CorpusOptions, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions,
+    InputOptions, LogFormat, MiningOptions, Negatives, Nouns, PairOptions, PairsArgs, PoolArgs, PoolOptions, SAMPLE,
+    SAMPLE_TOKENIZER, ShardsArgs, TokenizerOption, Work,
+};
+use ebert_dumps::FindError;
+use pipeline::{
+    engine::progress::{Format, Progress, Verbosity},
+    run::RunError,
+    settings::{MiningSettings, Settings},
+};
+use schemas::manifest;
+
+/// The settings of `ebert shards`.
+pub(crate) fn of_shards(args: &ShardsArgs) -> Result<Settings, RunError> {
+    let mut settings = of_work(&args.work);
+    input(&mut settings, &args.input, &args.tokenizer)?;
+    corpus(&mut settings, &args.corpus);
+    pool(&mut settings, &args.pool);
+    graph(&mut settings, &args.graph);
+    encode(&mut settings, &args.encode);
+    pairs(&mut settings, &args.pairs);
+    (settings.max_unreadable, settings.seed) = (args.limits.max_unreadable, args.seed.seed);
+    Ok(settings)
+}
+
+/// The settings of `ebert corpus`.
+pub(crate) fn of_corpus(args: &CorpusArgs) -> Result<Settings, RunError> {
+    let mut settings = of_work(&args.work);
+    input(&mut settings, &args.input, &args.tokenizer)?;
+    corpus(&mut settings, &args.corpus);
+    settings.max_unreadable = args.limits.max_unreadable;
+    Ok(settings)
+}
+
+/// The settings of `ebert pool`.
+pub(crate) fn of_pool(args: &PoolArgs) -> Settings {
+    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    pool(&mut settings, &args.pool);
+    (settings.max_unreadable, settings.seed) = (args.limits.max_unreadable, args.seed.seed);
+    settings
+}
+
+/// The settings of `ebert graph`.
+pub(crate) fn of_graph(args: &GraphArgs) -> Settings {
+    let mut settings = Settings { tokenizer: None, ..of_work(&args.work) };
+    graph(&mut settings, &args.graph);
+    settings.max_unreadable = args.limits.max_unreadable;
+    settings
+}
+
+/// The settings of `ebert encode`.
+pub(crate) fn of_encode(args: &EncodeArgs) -> Settings {
+    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    encode(&mut settings, &args.encode);
+    settings
+}
+
+/// The settings of `ebert pairs` and `ebert seal`.
+pub(crate) fn of_pairs(args: &PairsArgs) -> Settings {
+    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    encode(&mut settings, &args.encode);
+    pairs(&mut settings, &args.pairs);
+    settings.seed = args.seed.seed;
+    settings
+}
+
+/// The settings of phrase mining.
+pub(crate) fn of_mining(options: &MiningOptions) -> MiningSettings {
+    let MiningOptions { quality_list, entity_list, stop_words, min_support, max_words } = options.clone();
+    MiningSettings { quality_list, entity_list, stop_words, min_support, max_words }
+}
+
+/// How progress is reported.
+pub(crate) fn progress(console: Console) -> Progress {
+    let format = match console.log {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let verbosity = match console {
+        Console { quiet: true, .. } => Verbosity::Quiet,
+        Console { verbose: true, .. } => Verbosity::Verbose,
+        Console { .. } => Verbosity::Normal,
+    };
+    Progress::new(format, verbosity).with_words(super::words)
+}
+
+fn of_work(work: &Work) -> Settings {
+    Settings { out: work.out.clone(), threads: work.threads, ..Settings::default() }
+}
+
+/// The corpus and its tokenizer. Only the sample has a default tokenizer.
+fn input(settings: &mut Settings, input: &InputOptions, option: &TokenizerOption) -> Result<(), RunError> {
+    // Before its tokenizer is missed.
+    if matches!(input.corpus.try_exists(), Ok(false)) {
+        return Err(FindError::NoFolder { folder: input.corpus.clone() }.into());
+    }
+    settings.corpus.clone_from(&input.corpus);
+    settings.force = input.force;
+    settings.tokenizer = option.tokenizer.clone().or_else(|| is_sample(&input.corpus).then(|| SAMPLE_TOKENIZER.into()));
+    match settings.tokenizer {
+        Some(_) => Ok(()),
+        None => Err(RunError::NoTokenizer { corpus: input.corpus.clone() }),
+    }
+}
+
+/// The tokenizer of a later step. It must be that of the corpus, which the step checks.
+fn tokenizer(option: &TokenizerOption) -> Option<PathBuf> {
+    Some(option.tokenizer.clone().unwrap_or_else(|| SAMPLE_TOKENIZER.into()))
+}
+
+fn is_sample(corpus: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    corpus == Path::new(SAMPLE) || real(corpus).is_some_and(|corpus| real(Path::new(SAMPLE)) == Some(corpus))
+}
+
+fn corpus(settings: &mut Settings, options: &CorpusOptions) {
+    settings.bucket_mib = options.bucket_mib;
+    settings.copies = match options.copies {
+        Copies::Remove => manifest::Copies::Remove,
+        Copies::Keep => manifest::Copies::Keep,
+    };
+    settings.interactions = !options.no_interactions;
+    settings.allow_damaged = options.allow_damaged;
+    settings.checkpoint_mib = options.checkpoint_mib;
+}
+
+fn pool(settings: &mut Settings, options: &PoolOptions) {
+    settings.pool.clone_from(&options.pool);
+    settings.mining = of_mining(&options.mining);
+    (settings.min_score, settings.min_score_single) = (options.min_score, options.min_score_single);
+}
+
+fn graph(settings: &mut Settings, options: &GraphOptions) {
+    settings.association_source = match options.association_source {
+        AssociationSource::Auto => manifest::AssociationSource::Auto,
+        AssociationSource::Dump => manifest::AssociationSource::Dump,
+        AssociationSource::Reviews => manifest::AssociationSource::Reviews,
+        AssociationSource::Both => manifest::AssociationSource::Both,
+    };
+    settings.associations.clone_from(&options.associations);
+}
+
+fn encode(settings: &mut Settings, options: &EncodeOptions) {
+    (settings.max_tokens, settings.nouns) = (options.max_tokens, options.nouns == Nouns::On);
+}
+
+fn pairs(settings: &mut Settings, options: &PairOptions) {
+    (settings.max_per_product, settings.draws) = (options.max_per_product, options.draws);
+    settings.negatives = match options.negatives {
+        Negatives::Random => manifest::Negatives::Random,
+        Negatives::Category => manifest::Negatives::Category,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use ebert_commands::{Command, DataCommand, TextCommand, parse_from};
+    use ebert_english::train::Epochs;
+
+    use super::*;
+
+    fn data(arguments: &[&str]) -> DataCommand {
+        match parse_from(std::iter::once(&"ebert").chain(arguments)) {
+            Ok(Command::Data(command)) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults_of_the_command_line_are_those_of_the_library() {
+        // Tests run in the folder of the package.
+        let sample = ["shards", "--corpus", "../data/sample", "--tokenizer", SAMPLE_TOKENIZER];
+        let DataCommand::Shards(args) = data(&sample) else { panic!() };
+        assert_eq!(of_shards(&args).unwrap(), Settings { corpus: sample[2].into(), ..Settings::default() });
+        let DataCommand::Shards(args) = data(&["shards"]) else { panic!() };
+        assert_eq!(args.input.corpus, Settings::default().corpus);
+        let DataCommand::Seal(args) = data(&["seal"]) else { panic!() };
+        assert_eq!(of_pairs(&args.pairs), Settings::default());
+        let Ok(Command::Text(TextCommand::TrainTagger(args))) = parse_from(["ebert", "train-tagger", "bank"]) else {
+            panic!()
+        };
+        let Epochs { tagger, chunker } = Epochs::default();
+        assert_eq!((args.tagger_epochs, args.chunker_epochs), (tagger, chunker));
+    }
+
+    #[test]
+    fn only_the_sample_has_a_tokenizer_of_its_own() {
+        let DataCommand::Shards(args) = data(&["shards", "--corpus", "src"]) else { panic!() };
+        assert!(matches!(of_shards(&args), Err(RunError::NoTokenizer { .. })));
+        let DataCommand::Shards(args) = data(&["shards", "--corpus", "none"]) else { panic!() };
+        assert!(matches!(of_shards(&args), Err(RunError::Find { .. })));
+        let DataCommand::Corpus(args) = data(&["corpus", "--corpus", "src", "--tokenizer", "vocab.txt"]) else {
+            panic!()
+        };
+        assert_eq!(of_corpus(&args).unwrap().tokenizer, Some("vocab.txt".into()));
+        let DataCommand::Graph(args) = data(&["graph"]) else { panic!() };
+        assert_eq!(of_graph(&args).tokenizer, None);
+    }
+}

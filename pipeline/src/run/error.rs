@@ -1,0 +1,116 @@
+//! Why a run fails.
+use std::{io, path::PathBuf};
+
+use ebert_dumps::FindError;
+use schemas::{ManifestError, StoreError, manifest::AssociationSource};
+
+use crate::{
+    corpus::CorpusError, engine::progress::quoted, graph::GraphError, hint::Hint, phrase::pool::PoolError,
+    shard::ShardError, text::TokenizerError,
+};
+
+/// A step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The tokenizer file.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The corpus folder.
+    #[error("{error}{}", super::left_out::hint(error))]
+    Find {
+        /// The error of the search.
+        #[from]
+        error: FindError,
+    },
+    /// The corpus.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The pool.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The shards or pairs.
+    #[error(transparent)]
+    Shards(#[from] ShardError),
+    /// A manifest.
+    #[error("{}{}", .0, .0.hint())]
+    Manifest(#[from] ManifestError),
+    /// The manifest of an earlier step is missing or unreadable.
+    #[error("{source}{}", source.hint_of(command))]
+    EarlierStep {
+        /// The command of that step.
+        command: &'static str,
+        /// The cause.
+        source: ManifestError,
+    },
+    /// A file.
+    #[error("{}{}", .0, .0.hint())]
+    Store(#[from] StoreError),
+    /// Segments that no word fits.
+    #[error(
+        "`--max-tokens` is {max_tokens}, wanted at least {least}: a word of this tokenizer can have that many tokens, and words are never cut"
+    )]
+    ShortSegments {
+        /// The option.
+        max_tokens: u16,
+        /// The least value that is possible.
+        least: usize,
+    },
+    /// The output would be read as raw files.
+    #[error("the raw files and the output are both in `{}`\nhint: choose another output folder, such as `--out {}`", folder.display(), quoted(&folder.join("work")))]
+    SameFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// No tokenizer is named.
+    #[error(
+        "no tokenizer is named for the corpus `{}`\n\
+         hint: `--tokenizer FILE` names the `vocab.txt` (uncased) or `tokenizer.json` of the BERT model that you will start from",
+        corpus.display()
+    )]
+    NoTokenizer {
+        /// The folder of raw files.
+        corpus: PathBuf,
+    },
+    /// Raw files lie in an output folder.
+    #[error("the corpus `{}` is in `{}`, which is an output folder of this program\nhint: move the raw files elsewhere, or choose another output folder with `--out DIR`", corpus.display(), folder.display())]
+    InsideOut {
+        /// The folder of raw files.
+        corpus: PathBuf,
+        /// The folder of a step.
+        folder: PathBuf,
+    },
+    /// A file and another source of associations.
+    #[error("`--associations` names a file, but `--association-source` is {}\nhint: omit one of them", wanted.as_str())]
+    Associations {
+        /// The option.
+        wanted: AssociationSource,
+    },
+    /// Another run works in the same folder.
+    #[error("another run is working in `{}`\nhint: wait for it, or choose another output folder with `--out DIR`", out.display())]
+    Busy {
+        /// The folder.
+        out: PathBuf,
+    },
+    /// The summary cannot be written.
+    #[error("cannot write the summary")]
+    Report(#[from] io::Error),
+}
+
+impl RunError {
+    /// Whether the command line is at fault.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::ShortSegments { .. }
+                | Self::NoTokenizer { .. }
+                | Self::Corpus(CorpusError::Other { .. })
+                | Self::SameFolder { .. }
+                | Self::InsideOut { .. }
+                | Self::Associations { .. }
+                | Self::Shards(ShardError::Task(_))
+        )
+    }
+}

@@ -1,0 +1,165 @@
+//! Options of the command line as types of the trainer.
+use std::path::{Path, PathBuf};
+
+use ebert_commands::{self as commands, Console, FinetuneOptions, LogFormat, NlpTask, SAMPLE_RECIPE};
+use ebert_kernels::device::Wish;
+use ebert_tasks::{
+    Task,
+    options::{Options, Pooling},
+};
+use schemas::{
+    Manifest,
+    manifest::{CorpusBody, MANIFEST},
+};
+use trainer::{log::Talk, neighbor::Scale};
+
+/// The device.
+pub(crate) fn device(device: commands::Device) -> Wish {
+    match device {
+        commands::Device::Auto => Wish::Auto,
+        commands::Device::Cpu => Wish::Cpu,
+        commands::Device::Cuda => Wish::Cuda,
+    }
+}
+
+/// Who reads what is printed.
+pub(crate) fn talk(console: Console) -> Talk {
+    match console {
+        Console { quiet: true, .. } => Talk::Quiet,
+        Console { log: LogFormat::Json, .. } => Talk::Json,
+        Console { verbose: true, .. } => Talk::Verbose,
+        Console { .. } => Talk::Text,
+    }
+}
+
+/// The task.
+pub(crate) fn task(task: NlpTask) -> Task {
+    match task {
+        NlpTask::Rqa => Task::Rqa,
+        NlpTask::Pc => Task::Pc,
+        NlpTask::Ae => Task::Ae,
+        NlpTask::Asc => Task::Asc,
+    }
+}
+
+/// What logits are divided by.
+pub(crate) fn scale(scale: commands::Scale) -> Scale {
+    match scale {
+        commands::Scale::None => Scale::None,
+        commands::Scale::SqrtD => Scale::SqrtD,
+    }
+}
+
+/// The recipe's values for a shape.
+pub(crate) fn shape(shape: commands::Shape) -> Vec<String> {
+    let [layers, hidden, heads] = match shape {
+        commands::Shape::BertBase => [12, 768, 12],
+        commands::Shape::MiniLm => [6, 384, 12],
+        commands::Shape::Sample => [2, 128, 2],
+    };
+    let values = [("layers", layers), ("hidden_size", hidden), ("heads", heads), ("intermediate_size", 4 * hidden)];
+    values.map(|(key, value)| format!("model.{key}={value}")).into()
+}
+
+/// How to fine-tune.
+pub(crate) fn finetune(options: &FinetuneOptions) -> Options {
+    let FinetuneOptions { learning_rates, epochs, search, sequences, limit, validation_limit, test_limit, .. } =
+        options.clone();
+    let FinetuneOptions { seed, split_seed, max_tokens, stride, max_answer, min_titles, threshold, .. } = *options;
+    let FinetuneOptions { pooling, fresh_pooler, weight_decay, warmup, clip, .. } = *options;
+    let pooling = match pooling {
+        commands::Pooling::Cls => Pooling::Cls,
+        commands::Pooling::Mean => Pooling::Mean,
+    };
+    Options {
+        learning_rates,
+        epochs,
+        search,
+        sequences,
+        limit,
+        validation_limit,
+        test_limit,
+        seed,
+        split_seed,
+        max_tokens,
+        stride,
+        max_answer,
+        min_titles,
+        threshold,
+        pooling,
+        fresh_pooler,
+        weight_decay,
+        warmup,
+        clip,
+        compute: Options::default().compute,
+    }
+}
+
+/// The folder of shards that a user names: itself, or an output folder of `ebert shards`.
+pub(crate) fn shards(folder: &Path) -> PathBuf {
+    let within = folder.join("shards");
+    if folder.join(MANIFEST).is_file() && !within.exists() { folder.to_owned() } else { within }
+}
+
+/// Shards need a recipe by name.
+#[derive(Debug)]
+pub(crate) struct NoRecipe {
+    shards: PathBuf,
+}
+
+impl std::fmt::Display for NoRecipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shards = self.shards.display();
+        write!(
+            f,
+            "no recipe is named for `{shards}`, which are not the shards of the sample\n\
+             hint: `--recipe e-bert --init bert-base-uncased` is the paper's; `ebert pretrain --help` lists all recipes"
+        )
+    }
+}
+
+impl std::error::Error for NoRecipe {}
+
+/// The recipe: as named, or the default if the shards are the sample's.
+pub(crate) fn recipe(named: Option<String>, shards: &Path) -> Result<String, NoRecipe> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let corpus = shards.parent().unwrap_or(Path::new(".")).join("corpus");
+    let is_sample = Manifest::<CorpusBody>::read(&corpus)
+        .is_ok_and(|corpus| commands::is_sample(corpus.body.inputs.iter().map(|file| file.path.as_str())));
+    // Shards that are not there are another error, which comes later.
+    if is_sample || !shards.join(MANIFEST).is_file() {
+        return Ok(SAMPLE_RECIPE.to_owned());
+    }
+    Err(NoRecipe { shards: shards.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use ebert_commands::{Command, TrainCommand, parse_from};
+
+    use super::*;
+
+    #[test]
+    fn defaults_of_the_command_line_are_those_of_the_library() {
+        let line = ["ebert", "finetune", "--model", "m", "--task", "pc", "--data", "d"];
+        let Ok(Command::Train(TrainCommand::Finetune(args))) = parse_from(line) else { panic!() };
+        assert_eq!(finetune(&args.options), Options::default());
+        let line = ["ebert", "evaluate", "--task", "pc", "--data", "d", "--predictions", "p"];
+        let Ok(Command::Train(TrainCommand::Evaluate(args))) = parse_from(line) else { panic!() };
+        assert_eq!(args.min_titles, Options::default().min_titles);
+    }
+
+    #[test]
+    fn shards_are_named_by_their_folder_or_the_one_above() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().join("shards");
+        assert_eq!(shards(out.path()), folder);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(MANIFEST), "{}").unwrap();
+        assert_eq!((shards(out.path()), shards(&folder)), (folder.clone(), folder.clone()));
+        assert!(recipe(None, &folder).is_err());
+        assert_eq!(recipe(Some("e-bert".into()), &folder).unwrap(), "e-bert");
+    }
+}
