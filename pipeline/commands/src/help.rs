@@ -7,7 +7,7 @@ use clap::Command;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Data", &["shards", "mine", "titles"]),
     ("Training", &["pretrain", "finetune", "grid", "bench", "doctor"]),
-    ("Use", &["probe", "evaluate", "attention"]),
+    ("Use", &["probe", "claims", "evaluate", "attention"]),
     ("Inspect", &["inspect", "verify", "report", "curves"]),
     ("Single steps of `ebert shards`", &["corpus", "pool", "graph", "encode", "pairs", "seal"]),
     ("Other", &["train-tagger", "evaluate-tagger", "completions", "man", "help"]),

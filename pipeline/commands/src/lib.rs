@@ -39,8 +39,8 @@ pub use inspect::{Categories, Color, Figure, InspectArgs, LookCommand};
 pub use mining::{EvaluateTaggerArgs, MineArgs, MiningOptions, TextCommand, TrainTaggerArgs};
 pub use shared::{Console, Device, LimitOptions, LogFormat, SeedOptions, TokenizerOption, Work};
 pub use train::{
-    AttentionArgs, BenchArgs, Compute, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, NlpTask, PretrainArgs,
-    ProbeArgs, Scale, Shape, TrainCommand,
+    AttentionArgs, BenchArgs, ClaimsArgs, Compute, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, NlpTask,
+    PretrainArgs, ProbeArgs, Scale, Shape, TrainCommand,
 };
 pub use values::{AssociationSource, Copies, Negatives, Nouns};
 pub use wording::Wording;

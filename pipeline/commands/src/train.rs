@@ -45,6 +45,12 @@ pub enum TrainCommand {
     ///
     /// A model like BERT-tiny takes minutes on one core. docs/probe.md explains every score and the file that is written.
     Probe(Box<ProbeArgs>),
+    /// Test claims about recipes on records of `ebert probe`
+    ///
+    /// A file of claims is a .toml file: records, arms (a recipe with its replicates), and claims that one arm has higher
+    /// scores than another. docs/results/proof/claims.toml is one. A bootstrap of replicates and documents gives the intervals,
+    /// and Holm's correction covers all claims. Writes FILE.md, FILE.csv and FILE.svg next to the file.
+    Claims(ClaimsArgs),
     /// Score predictions from any model
     ///
     /// A line is {"id": …, "prediction": …}: the text of an answer (rqa), places [[from, to], …] in characters (ae), a class
@@ -71,6 +77,7 @@ impl TrainCommand {
             Self::Bench(_) => "bench",
             Self::Doctor => "doctor",
             Self::Probe(_) => "probe",
+            Self::Claims(_) => "claims",
             Self::Evaluate(_) => "evaluate",
             Self::Attention(_) => "attention",
             Self::Curves(_) => "curves",
@@ -202,6 +209,9 @@ pub struct GridArgs {
     /// A part of the grid's cells, such as 0/4 [default: all]
     #[arg(long, value_name = "I/N")]
     pub part: Option<Task>,
+    /// Fine-tune nothing: write the tables of the finished cells, and list the missing ones
+    #[arg(long, conflicts_with = "part")]
+    pub finished: bool,
     /// Where to compute.
     #[command(flatten)]
     pub compute: Compute,
@@ -296,6 +306,14 @@ pub struct EvaluateArgs {
     /// pc: where to count them, if not in the data: the training data, if the test had a file of its own
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub trained_on: Vec<PathBuf>,
+}
+
+/// Options of `ebert claims`.
+#[derive(Args, Clone, Debug)]
+pub struct ClaimsArgs {
+    /// The file of claims
+    #[arg(value_name = "FILE")]
+    pub claims: PathBuf,
 }
 
 /// Options of `ebert attention`.

@@ -13,11 +13,14 @@ use std::{
 };
 
 use ebert_bert::{BertConfig, Compute, Decision, DeviceFacts};
-use ebert_commands::{AttentionArgs, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, TrainCommand, Wording};
+use ebert_commands::{
+    AttentionArgs, ClaimsArgs, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, TrainCommand, Wording,
+};
 use ebert_kernels::device::{Machine, Wish};
 use ebert_tasks::{
     cell::{self, Outcome},
     cells::{self, Place},
+    claims::Claims,
     cross_attention::{AttentionError, CrossAttention, scale_of},
     finetune::Voice,
     grid::Grid,
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         TrainCommand::Evaluate(options) => evaluate(&options),
         TrainCommand::Attention(options) => attention(&options),
         TrainCommand::Curves(options) => curves(options),
+        TrainCommand::Claims(options) => claims(&options),
     });
     match outcome {
         Ok(Ok(code)) => code,
@@ -133,9 +137,20 @@ fn grid(options: &GridArgs) -> anyhow::Result<ExitCode> {
         writeln!(io::stdout(), "next      when all parts are done: {}", command.trim_matches('`'))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let table = cells::run(&grid, place, say)?;
+    let table = if options.finished { cells::tables(&grid, place)? } else { cells::run(&grid, place, say)? };
     let results = grid.results.display();
     writeln!(io::stdout(), "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn claims(ClaimsArgs { claims }: &ClaimsArgs) -> anyhow::Result<ExitCode> {
+    let findings = Claims::read(claims)?.test()?;
+    let markdown = findings.markdown();
+    for (ending, text) in [("md", &markdown), ("csv", &findings.csv()), ("svg", &findings.svg())] {
+        schemas::store::write_file(&claims.with_extension(ending), text.as_bytes())?;
+    }
+    let place = claims.with_extension("").display().to_string();
+    writeln!(io::stdout(), "{markdown}\nwritten   {place}.md, {place}.csv, {place}.svg")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -131,4 +131,12 @@ fn replicates_splits_and_limits_are_cells_of_their_own() {
     };
     assert_ne!(ids("seed-0"), ids("seed-0-split-1"));
     assert_eq!(ids("seed-0"), ids("seed-0-replicate-2-limit-30"));
+
+    // Without a cell, its replicate does not count, and the cell is listed.
+    fs::remove_file(place.path("out/cells/e-bert/titles/seed-0-replicate-2-split-1/metrics.json")).unwrap();
+    let output = place.run(&["grid", "grid.toml", "--finished", "--threads", "1", "--device", "cpu"]);
+    let text = text_of(&output);
+    assert!(output.status.success() && !text.contains("cells     "), "{text}");
+    assert!(text.contains("1 cell is missing:\n\n* E-BERT, titles, seed 0, replicate 2, split 1\n"), "{text}");
+    assert!(!place.path("out/cells/e-bert/titles/seed-0-replicate-2-split-1/metrics.json").exists());
 }

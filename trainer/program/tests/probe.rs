@@ -141,6 +141,18 @@ fn the_cloze_of_a_run_is_what_its_training_measured() {
     for probe in ["cloze", "retrieval", "relations"] {
         assert_eq!(first[probe]["results"], second[probe]["results"]);
     }
+    // A model is not better than itself.
+    let claims = "probes = [\"probe.json\"]\n[[arm]]\nname = \"a\"\nmodels = [\"run\"]\n[[arm]]\nname = \"b\"\nmodels = [\"run\"]\n\
+        [[claim]]\nclaim = \"b is better\"\narm = \"b\"\ncontrol = \"a\"\nendpoints = [\"words\", \"retrieval\"]\n";
+    fs::write(place.path("claims.toml"), claims).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
+    let text = text_of(&command.args(["claims", "claims.toml"]).current_dir(place.folder.path()).output().unwrap());
+    assert!(
+        text.contains("| b is better: b − a | words right | +0.00 [0.00, 0.00] | 1.0000 | 1.0000 | open |"),
+        "{text}"
+    );
+    assert!(text.ends_with("written   claims.md, claims.csv, claims.svg\n"), "{text}");
+    assert!(fs::read_to_string(place.path("claims.svg")).unwrap().starts_with("<svg"));
 }
 
 #[test]

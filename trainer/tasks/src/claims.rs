@@ -454,7 +454,9 @@ impl Findings {
             "\nIn percent, mean ± standard deviation of replicates. Intervals are of a bootstrap of replicates and documents, {RESAMPLES} resamples. Figures show differences from {first}.\n"
         );
         if !self.missing.is_empty() {
-            let _ = write!(text, "\n{} models are missing: {}\n", self.missing.len(), self.missing.join(", "));
+            let (count, names) = (self.missing.len(), self.missing.join(", "));
+            let are = if count == 1 { "model is" } else { "models are" };
+            let _ = write!(text, "\n{count} {are} missing: {names}\n");
         }
         text
     }
@@ -597,7 +599,7 @@ endpoints = ["titles"]
         assert_eq!((of(Endpoint::Aspects)[1].replicates, of(Endpoint::Aspects)[2].mean), (3, None));
         let markdown = findings.markdown();
         assert!(markdown.contains("| text helps: bert − start | F1 of aspects | +"), "{markdown}");
-        assert!(markdown.contains("\n1 models are missing: l1\n"), "{markdown}");
+        assert!(markdown.contains("\n1 model is missing: l1\n"), "{markdown}");
         assert!(
             findings.csv().contains("\"later\",micro-F1 of titles,,,0,,,,\n") && findings.svg().starts_with("<svg")
         );

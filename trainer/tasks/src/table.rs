@@ -299,7 +299,7 @@ impl Table {
             }
         }
         if !self.missing.is_empty() {
-            let _ = write!(text, "\n{} cells are missing:\n\n", self.missing.len());
+            let _ = write!(text, "\n{}:\n\n", self.are_missing());
             self.missing.iter().for_each(|cell| text += &format!("* {cell}\n"));
         }
         text
@@ -358,6 +358,13 @@ impl Table {
             figures.push(("learning-curves.svg", figures::curves("Learning curves", &curves)));
         }
         figures
+    }
+
+    fn are_missing(&self) -> String {
+        match self.missing.len() {
+            1 => "1 cell is missing".to_owned(),
+            cells => format!("{cells} cells are missing"),
+        }
     }
 
     fn caption(&self) -> String {
@@ -421,7 +428,7 @@ impl Table {
         self.figures().iter().for_each(|(_, svg)| html += &format!("<figure>\n{svg}</figure>\n"));
         if !self.missing.is_empty() {
             let cells = escape(&self.missing.join(" · "));
-            let _ = writeln!(html, "<p>{} cells are missing: {cells}</p>", self.missing.len());
+            let _ = writeln!(html, "<p>{}: {cells}</p>", self.are_missing());
         }
         html
     }
@@ -645,7 +652,7 @@ mod tests {
         assert!(markdown.contains("\n| BERT-Raw | 61.00 ± 1.00 | "), "{markdown}");
         assert!(markdown.contains("\n| E-BERT \"x\" | – | – |"), "{markdown}");
         assert!(markdown.contains("ASC Acc by training examples:\n\n| model | 64 | 900 |"), "{markdown}");
-        assert!(markdown.ends_with("1 cells are missing:\n\n* E-BERT, asc, seed 0, replicate 3\n"), "{markdown}");
+        assert!(markdown.ends_with("1 cell is missing:\n\n* E-BERT, asc, seed 0, replicate 3\n"), "{markdown}");
         assert_eq!(table.figures().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["learning-curves.svg"]);
     }
 
