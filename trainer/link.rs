@@ -1,4 +1,5 @@
-//! The build script of the crates above `ebert-kernels`: their programs and tests find libtorch where it was at build time.
+//! The build script of the crates above `ebert-kernels`: their programs and tests find libtorch
+//! where it was at build time.
 use std::env;
 
 fn main() {

@@ -78,7 +78,7 @@ pub(crate) fn check_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What to do about a file of the user's that cannot be read. `expected` says what it should be.
+/// What to do about a file of the user's that cannot be read. `expected` names what it should be.
 pub(crate) fn unreadable(error: &io::Error, expected: &'static str) -> &'static str {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => "the file is damaged: fetch or compress it again",

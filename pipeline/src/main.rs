@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 /// Sets the thread count and creates the progress output.
 fn prepare(work: &Work) -> Progress {
-    // polars starts its own threads, as many as this says when it is first used.
+    // polars starts its own threads, as many as this sets when it is first used.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("POLARS_MAX_THREADS", settings::threads(work.threads).get().to_string()) };
     arguments::progress(work.console)

@@ -426,7 +426,7 @@ fn refuse_overlap(corpus: &Path, out: &Path) -> Result<(), RunError> {
         return Err(RunError::SameFolder { folder: corpus.to_owned() });
     }
     for folder in FOLDERS.map(|name| out.join(name)) {
-        // All of `OUT` is excluded from the raw files, so a folder below both is no problem.
+        // All of `OUT` is excluded from the raw files, so a folder below both is fine.
         let clash = |made: PathBuf| raw.starts_with(&made) || made.starts_with(&raw) && !made.starts_with(&whole);
         if real(&folder).is_some_and(clash) {
             return Err(RunError::InsideOut { corpus: corpus.to_owned(), folder });
@@ -443,7 +443,8 @@ fn lock(out: &Path, task: Option<Task>, progress: &Progress) -> Result<Lock, Run
         return Err(RunError::Busy { out: out.to_owned() });
     };
     if let Some(why) = lock.unsupported() {
-        let text = format!("cannot lock `{}` ({why}): run no other command on it meanwhile", out.display());
+        let text =
+            format!("cannot lock `{}` ({why}): do not run another command on it at the same time", out.display());
         progress.note("warning", &Facts::new("warning", text.clone()).with("message", text))?;
     }
     Ok(lock)

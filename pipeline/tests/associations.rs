@@ -352,7 +352,7 @@ fn a_file_that_is_something_else_is_named() {
         (
             "relation.csv",
             Some(rows("P001,P002,sibling\n").into()),
-            "line 22: relation `sibling` is not known; wanted `substitute`",
+            "line 22: relation `sibling` is not known; expected `substitute`",
         ),
         (
             "weight.csv",

@@ -30,14 +30,14 @@ impl Raw {
         self.folder.path().join(name)
     }
 
-    /// Runs all steps over it and gives what was said.
+    /// Runs all steps over it and returns the output.
     fn run(&self, more: &[&str]) -> String {
         let mut command = ebert(["shards", "--threads", "2"]);
         command.args(support::tokenizer_unless_in(more));
         command.arg("--corpus").arg(self.path("raw")).arg("--pool").arg(self.path("pool.txt"));
         command.arg("--out").arg(self.path("out")).args(more);
         let text = said(&command.output().unwrap(), &[(self.folder.path(), "DIR")]);
-        // Times differ, and with them the width of what is said.
+        // Times differ, and with them the width of the output.
         text.lines()
             .map(|line| {
                 // `… 3.6 M tokens/s   PLACE`: the rate differs.
@@ -441,7 +441,7 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(piped(format!("verify {out:?}")), Some(1));
 }
 
-/// A step that was done again leaves shards that are whole, and older than it.
+/// A step that was rebuilt leaves shards that are complete, and older than it.
 #[test]
 fn shards_that_are_out_of_date_are_not_called_damaged() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
@@ -487,7 +487,7 @@ fn steps_of_another_corpus_are_refused() {
     assert!(pairs.contains("kettle"), "{pairs}");
 }
 
-/// What the manifest says of the raw files is more than is allowed now: nothing is read or touched.
+/// The manifest counts more unreadable records than are allowed now: nothing is read or touched.
 #[test]
 fn a_stricter_limit_leaves_what_is_there() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, "{\"asin\": ", OTHER]))]);

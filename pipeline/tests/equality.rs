@@ -1,5 +1,5 @@
-//! Same input, options and seed: the same bytes. For any number of threads and tasks, in steps or at once, with
-//! few open files, and when a run goes on under other options or limits. `faults` has kills and full disks.
+//! Same input, options and seed: the same bytes, for any number of threads and tasks, in steps or at once. Runs with
+//! few open files and runs that resume under other options or limits are included. `faults` has kills and full disks.
 mod support;
 
 use std::{fs, path::Path, process::Stdio, thread, time::Duration};
@@ -23,7 +23,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
     }
 }
 
-/// Makes `one` in one run; and beside it `tasks`, up to the shards.
+/// Makes `one` in one run, and next to it `tasks`, up to the shards.
 fn before_the_shards(folder: &Path, arguments: &[String]) {
     succeed(ebert(["shards", "--bucket-mib", "1"]).args(arguments).arg("--out").arg(folder.join("one")));
     for step in ["corpus", "pool", "graph"] {
@@ -266,7 +266,7 @@ fn a_table_that_vanishes_from_a_stopped_run_is_made_again() {
     panic!("no run was stopped while it wrote buckets");
 }
 
-/// As a copy without hidden files leaves it: what is sealed says enough.
+/// As a copy without hidden files leaves it: the sealed files suffice.
 #[test]
 fn a_copy_without_hidden_files_is_finished() {
     let folder = tempfile::tempdir().unwrap();

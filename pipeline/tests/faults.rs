@@ -1,7 +1,7 @@
-//! Whatever stops a run, the next one goes on and ends with the bytes of an undisturbed run: kills at any moment, no
-//! room at any moment, input that stalls. And a byte that changes in any file is noticed.
+//! Whatever stops a run, the next one resumes and ends with the bytes of an undisturbed run. Faults are kills and full
+//! disks at any moment, and input that stalls. A byte that changes in any file is noticed.
 //!
-//! Each fault is tried a few times in every test run, and EBERT_FAULTS times when that is set; run with `--nocapture`
+//! Each fault is tried a few times in every test run, and EBERT_FAULTS times when that is set. Run with `--nocapture`
 //! to see the counts.
 mod support;
 
@@ -71,7 +71,7 @@ impl Subject {
         command
     }
 
-    /// Finishes what was disturbed and compares; a finished table must not be made again.
+    /// Finishes what was disturbed and compares; a finished table must not be rebuilt.
     fn finish(&self, out: &str, what: &str) {
         let before = self.finished(out);
         succeed(&mut self.run(out));
@@ -105,7 +105,7 @@ impl Subject {
     fn assert_kept(&self, before: &BTreeMap<String, SystemTime>, out: &str) {
         let now = self.times(out);
         for (name, time) in before {
-            assert_eq!(now.get(name), Some(time), "{}: `{name}` was made again", self.name);
+            assert_eq!(now.get(name), Some(time), "{}: `{name}` was rebuilt", self.name);
         }
     }
 }
@@ -115,7 +115,7 @@ fn killed_and_continued_gives_the_bytes_of_an_undisturbed_run() {
     for subject in Subject::all() {
         let (kills, mut stopped, mut finished) = (tries(6), 0, 0);
         for kill in 0..kills {
-            // Later moments are reached by going on: each run starts where the last one was stopped.
+            // Later moments are reached by resuming: each run starts where the last one was stopped.
             let share = 0.02 + 0.6 * Draws::new(7, "kill", &kill.to_le_bytes()).unit();
             let before = subject.finished("killed");
             let mut child = subject.run("killed").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -145,7 +145,7 @@ fn a_full_disk_is_said_and_gone_on_from() {
             let limit = largest.powf(0.3 + 0.7 * Draws::new(7, "room", &fault.to_le_bytes()).unit()) as u64;
             let output = subject.run_below(&format!("ulimit -f {limit}"), "full").output().unwrap();
             let text = said(&output, &[]);
-            let failed = text.starts_with("exit 1") && text.contains("there is no room left");
+            let failed = text.starts_with("exit 1") && text.contains("free some disk space");
             assert!(failed || text.starts_with("exit 0"), "{}: {limit}: {text}", subject.name);
             full += u64::from(failed);
             subject.finish("full", &format!("{limit} KiB"));
@@ -183,7 +183,7 @@ fn a_small_mount_that_fills_up_is_said_and_gone_on_from() {
             command.args(["--mount", "bash", "-c", &script, "bash"]).arg(run.get_program()).args(run.get_args());
             let fitted = succeed(command.current_dir(workspace())).contains("fitted");
             let log = fs::read_to_string(subject.path("log")).unwrap();
-            assert!(fitted || log.contains("there is no room left"), "{}: {size} bytes: {log}", subject.name);
+            assert!(fitted || log.contains("free some disk space"), "{}: {size} bytes: {log}", subject.name);
             full += u64::from(!fitted);
             assert_same(&subject.path("whole"), &subject.path("copy"), &format!("{size} bytes"));
             fs::remove_dir_all(subject.path("copy")).unwrap();
@@ -229,7 +229,7 @@ fn raw_files_of_every_form(folder: &Path) {
     }
 }
 
-/// Raw files and lines that are in the spill files; `None` before the first checkpoint.
+/// Raw files and lines that are in the spill files. `None` before the first checkpoint.
 fn reading_position(out: &Path) -> Option<(bool, u64, u64)> {
     let checkpoint = fs::read(out.join("spill/checkpoint.json")).ok()?;
     let checkpoint: serde_json::Value = serde_json::from_slice(&checkpoint).unwrap();
@@ -453,7 +453,7 @@ fn a_byte_that_changes_in_any_file_is_noticed() {
                 changed[at] ^= 1 << draws.below(8);
                 fs::write(out.join(name), changed).unwrap();
                 let short = name.rsplit('/').next().unwrap();
-                // By what looks at all files; and, at the first place, by what goes on from there.
+                // By a command that checks all files, and at the first place by one that resumes from there.
                 let verify = said(&ebert(["verify"]).arg(&out).output().unwrap(), &[]);
                 let run = if place == 0 { said(&subject.run("whole").output().unwrap(), &[]) } else { verify.clone() };
                 for text in [verify, run] {

@@ -100,7 +100,7 @@ fn verdict(step: &Step, old: Option<&Golden>, new: &Golden, inputs_changed: bool
     match old {
         Some(old) if old.rows != new.rows && old.rules == new.rules && !inputs_changed => Err(format!(
             "the rows of the {} step have changed although its inputs and rules have not\n\
-             hint: if the change is meant, raise one of its `RULES` ({}) beside the code that changed",
+             hint: if the change is intended, raise one of its `RULES` ({}) next to the code that changed",
             step.name,
             step.rules.join(", ")
         )),

@@ -15,7 +15,7 @@ use support::{contents, ebert, gzip, succeed};
 const KETTLE: &str = r#"{"asin": "B01", "title": "Stainless steel kettle", "also_buy": ["B02"], "also_view": []}"#;
 const TEA: &str = r#"{"asin": "B02", "title": "Green tea", "description": [], "also_buy": []}"#;
 
-/// Raw files in a folder of their own, with a pool beside them.
+/// Raw files in a folder of their own, with a pool next to them.
 struct Hostile {
     folder: tempfile::TempDir,
 }
@@ -36,8 +36,8 @@ impl Hostile {
         self.folder.path().join("out")
     }
 
-    /// Runs all steps; peak memory in MiB, and what was said.
-    #[allow(clippy::zombie_processes, reason = "wait4 waits for it, and says how much memory it took")]
+    /// Runs all steps; peak memory in MiB, and the output.
+    #[allow(clippy::zombie_processes, reason = "wait4 waits for it, and returns how much memory it took")]
     fn run(&self, more: &[&str]) -> (ExitStatus, u64, String) {
         let log = self.folder.path().join("log");
         let file = fs::File::create(&log).unwrap();
@@ -60,7 +60,7 @@ impl Hostile {
         let (status, peak, said) = self.run(&[]);
         assert!(status.success(), "{said}");
         println!("peak {peak} MiB");
-        assert!(peak < most, "{peak} MiB, wanted less than {most}");
+        assert!(peak < most, "{peak} MiB, expected less than {most}");
         let counts = Manifest::<CorpusBody>::read(&self.out().join("corpus")).unwrap().body;
         let of = &counts.counts;
         assert_eq!(of.records, of.products + of.reviews + of.rejected.values().sum::<u64>(), "{of:?}");
@@ -93,7 +93,7 @@ fn a_line_of_two_gigabytes() {
 #[test]
 fn gzip_bombs() {
     let hostile = Hostile::new();
-    // One line of 2 GiB in two megabytes; a member of blank lines; and records that are the same a million times.
+    // One line of 2 GiB in two megabytes, a member of blank lines, and a million equal records.
     let mut line = Vec::new();
     zeros(&mut line, 64);
     let (line, blank) = (gzip(&line), gzip(&vec![b'\n'; 64 << 20]));

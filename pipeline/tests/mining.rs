@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use insta::assert_snapshot;
 use support::{ebert, real_data, said, succeed, workspace};
 
-/// The reviews of the sample, one a line, and some good phrases of it.
+/// The reviews of the sample, one per line, and some good phrases of it.
 fn sample(folder: &Path) -> (PathBuf, PathBuf) {
     let bytes = fs::read(workspace().join("data/sample/Sample_5.json.gz")).unwrap();
     let mut lines = String::new();
@@ -129,12 +129,12 @@ fn phrases_go_where_they_are_sent() {
     });
     assert!(mine("pipe").status.success());
     assert!(reader.join().unwrap() == wanted);
-    // Where nobody hears of them they are written all the same.
+    // They are written even if nobody reads the messages.
     let mut unheard = ebert(["mine", "text", "--quality-list", "list", "--out", "unheard"]);
     let mut unheard = unheard.current_dir(folder.path()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(unheard.stderr.take());
     assert!(unheard.wait().unwrap().success() && fs::read(path("unheard")).unwrap() == wanted);
-    // What cannot be written is said before the work, and nothing is left.
+    // An output that cannot be written is refused before the work, and nothing is left.
     for output in ["absent/file", "."] {
         let output = mine(output);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

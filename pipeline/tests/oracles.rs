@@ -51,7 +51,7 @@ fn ids_by_library(tokenizer: &Tokenizer, text: &str) -> Vec<u16> {
     tokenizer.oracle().encode(text, false).unwrap().get_ids().iter().map(|&id| id as u16).collect()
 }
 
-/// Pre-tokens of the normalised text by the library alone: word, start, end.
+/// Pre-tokens of the normalized text by the library alone: word, start, end.
 fn words_by_library(tokenizer: &Tokenizer, text: &str) -> Vec<(String, usize, usize)> {
     let mut normalized = NormalizedString::from(text);
     tokenizer.oracle().get_normalizer().unwrap().normalize(&mut normalized).unwrap();
@@ -152,7 +152,7 @@ fn ids_equal_the_librarys_on_hard_text() {
 fn words_know_where_they_are_in_the_text() {
     let tokenizer = sample_tokenizer();
     let mut words = pipeline::text::Words::new(&tokenizer);
-    // Each word is written as itself, in capitals or with accents that normalising takes away.
+    // Each word is written as itself, in capitals or with accents that normalizing takes away.
     let long = "Wi-Fi, café\u{301} (NAÏVE) don't — “quoted” 中文 x\u{301}\u{316}y end. ".repeat(40);
     for text in ["Stainless STEEL", " a\tb\nc ", "e\u{301}\u{316}A b", &long] {
         words.find(text);

@@ -98,7 +98,10 @@ fn training_gives_the_projects_model() {
     command.args(names.map(|name| data.join(format!("chunking/{name}.txt.gz"))));
     succeed(command.arg("--out").arg(folder.path().join("english.bin")));
     let ours = fs::read(workspace().join("pipeline/english/models/english.bin")).unwrap();
-    assert!(fs::read(folder.path().join("english.bin")).unwrap() == ours, "the notice says how the model was made");
+    assert!(
+        fs::read(folder.path().join("english.bin")).unwrap() == ours,
+        "the notice has the command that made the model"
+    );
 }
 
 fn conll2000_test(data: &Path) -> Vec<Sentence> {

@@ -25,7 +25,7 @@ pub struct GraphEdge<'a> {
     pub product_b: &'a str,
     /// How the two are associated.
     pub relation: Relation,
-    /// How strong a derived association is; `None` for those that a dump states.
+    /// How strong a derived association is. `None` for those that a dump states.
     pub weight: Option<f32>,
 }
 

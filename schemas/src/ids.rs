@@ -112,7 +112,7 @@ fn letters_and_digits(text: &str) -> Vec<u8> {
 
 /// The number of ASCII bytes at the start.
 fn ascii_run(bytes: &[u8]) -> usize {
-    // `is_ascii` of a block is vectorised, and most text has few other bytes.
+    // `is_ascii` of a block is vectorized, and most text has few other bytes.
     const BLOCK: usize = 64;
     let blocks = bytes.chunks_exact(BLOCK).take_while(|block| block.is_ascii()).count() * BLOCK;
     let rest = &bytes[blocks..];

@@ -146,7 +146,7 @@ impl PairBuilder {
         self.sides[0].ends.len()
     }
 
-    /// Whether there is no row yet.
+    /// Whether it has no rows yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

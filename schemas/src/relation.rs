@@ -38,7 +38,7 @@ impl fmt::Display for Relation {
 
 /// This is not the name of a relation.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("relation `{0}` is not known; wanted `substitute`, `complement`, `co_reviewed` or `co_purchased`")]
+#[error("relation `{0}` is not known; expected `substitute`, `complement`, `co_reviewed` or `co_purchased`")]
 pub struct UnknownRelation(String);
 
 impl FromStr for Relation {

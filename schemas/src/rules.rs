@@ -43,7 +43,7 @@ impl Rules {
         format!("rules {}; {}", numbers.join(", "), self.writer)
     }
 
-    /// In words, how these differ from those of an older folder, which may name more steps; `None` if they do not.
+    /// In words, how these differ from those of an older folder, which may name more steps. `None` if they do not.
     pub fn changed_since(&self, old: &Self) -> Option<String> {
         let changed: Vec<&str> = self
             .numbers

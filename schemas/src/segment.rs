@@ -73,7 +73,7 @@ pub fn columns() -> SchemaRef {
         Field::new("input_ids", list(DataType::UInt16), false),
         Field::new("phrases", list(DataType::Struct(phrase_span())), false),
         Field::new("noun_phrases", list(DataType::Struct(noun_phrase())), false),
-        // Null for WordPiece, whose vocabulary tells.
+        // Null for WordPiece, whose vocabulary marks them.
         Field::new("word_starts", list(DataType::UInt16), true),
     ])
 }
@@ -227,7 +227,7 @@ impl SegmentBuilder {
         self.documents.len()
     }
 
-    /// Whether there is no row yet.
+    /// Whether it has no rows yet.
     pub fn is_empty(&self) -> bool {
         self.documents.is_empty()
     }

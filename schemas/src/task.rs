@@ -15,7 +15,7 @@ impl Task {
     /// The only task: its share is every item.
     pub const ALL: Self = Self { index: 0, of: 1 };
 
-    /// Task `index` of `of`; `None` unless the index is below the number of tasks.
+    /// Task `index` of `of`. `None` unless the index is below the number of tasks.
     pub fn new(index: u32, of: u32) -> Option<Self> {
         (index < of).then_some(Self { index, of })
     }
@@ -36,7 +36,7 @@ impl FromStr for Task {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(index, of)| Self::new(index.parse().ok()?, of.parse().ok()?));
-        numbers.ok_or_else(|| format!("`{text}` is not a part; wanted i/n with 0 <= i < n, such as 0/4"))
+        numbers.ok_or_else(|| format!("`{text}` is not a part; expected i/n with 0 <= i < n, such as 0/4"))
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     fn what_is_no_task_is_refused() {
         assert_eq!("2/7".parse(), Ok(Task { index: 2, of: 7 }));
         for text in ["", "2", "7/7", "0/0", "-1/2", "a/b"] {
-            assert!(text.parse::<Task>().is_err_and(|error| error.contains("wanted i/n")), "{text}");
+            assert!(text.parse::<Task>().is_err_and(|error| error.contains("expected i/n")), "{text}");
         }
     }
 }

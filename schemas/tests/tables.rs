@@ -148,5 +148,5 @@ fn a_table_of_other_columns_is_refused() {
     let path = folder.path().join("edges.parquet");
     create_graph_edges(&path).unwrap().finish().unwrap().commit().unwrap();
     let error = open_corpus_reviews(&path).map(drop).unwrap_err().to_string();
-    assert!(error.contains("found  product_a Utf8, ") && error.contains("wanted review_id UInt64, "), "{error}");
+    assert!(error.contains("found    product_a Utf8, ") && error.contains("expected review_id UInt64, "), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Compiles the C++ files against libtorch, and tells the linker where libtorch lies.
+//! Compiles the C++ files against libtorch, and passes libtorch's folder to the linker.
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -22,7 +22,7 @@ fn main() {
     };
     match libtorch::version_of(&libtorch) {
         Some(found) if found == wanted => {}
-        Some(found) => panic!("libtorch in {} is {found}, wanted {wanted}", libtorch.display()),
+        Some(found) => panic!("libtorch in {} is {found}, expected {wanted}", libtorch.display()),
         None => panic!("no libtorch in {}\nhint: run `make libtorch`, which installs it", libtorch.display()),
     }
     let lib = libtorch.join("lib");
@@ -65,11 +65,12 @@ fn compiler(libtorch: &Path) -> cc::Build {
     build
 }
 
-/// Makes `libebert_nccl.so`, which needs libtorch's CUDA part and so is loaded where there is a GPU only. It stands beside the programs.
+/// Builds `libebert_nccl.so`, which needs libtorch's CUDA part, so it is loaded only where there is
+/// a GPU. It belongs next to the programs.
 fn nccl_library(libtorch: &Path) {
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let Some(programs) = out.ancestors().nth(3) else { panic!("no folder of programs above {}", out.display()) };
-    // The wheels lie beside torch's: nvidia/nccl/include, nvidia/cu13/include.
+    // The wheels are next to torch's: nvidia/nccl/include, nvidia/cu13/include.
     let wheels =
         libtorch.canonicalize().ok().and_then(|torch| Some(torch.parent()?.join("nvidia"))).unwrap_or_default();
     let folders = fs::read_dir(&wheels).into_iter().flatten().flatten().map(|entry| entry.path().join("include"));

@@ -1,5 +1,6 @@
-//! The span boundary objective of SpanBERT (Joshi et al. 2020, section 3.2): each token of a masked span is predicted
-//! from the hidden states of the two tokens beside the span, and from its place in the span.
+//! The span boundary objective of SpanBERT (Joshi et al. 2020, section 3.2). It predicts each token
+//! of a masked span from its position, and from the hidden states of the two tokens next to the
+//! span.
 //!
 //! ```text
 //! h0 = [x_(s-1); x_(e+1); p_(i-s+1)]
@@ -7,8 +8,8 @@
 //! L_SBO = -log softmax(E y_i + b)  at token i
 //! ```
 //!
-//! E are the word embeddings. The loss is added to that of the masked-LM head. Spans that touch are one, so that the
-//! tokens beside a span are never masked themselves.
+//! E are the word embeddings. The loss is added to that of the masked-LM head. Spans that touch are
+//! one, so that the tokens next to a span are never masked themselves.
 use ebert_bert::{BertForMaskedLm, Builder, LayerNorm, Linear, indices, upload};
 use tch::Tensor;
 
@@ -20,8 +21,8 @@ const PLACE_WIDTH: i64 = 200;
 /// How the names of its weights begin.
 pub(crate) const SPAN_BOUNDARY: &str = "span_boundary.";
 
-/// What predicts tokens from the boundaries of their span. It is trained with the model, and is not a part of the
-/// result.
+/// What predicts tokens from the boundaries of their span. It is trained with the model, and is not
+/// a part of the result.
 #[derive(Debug)]
 pub(crate) struct BoundaryHead {
     places: Tensor,
@@ -45,8 +46,8 @@ impl BoundaryHead {
         }
     }
 
-    /// The sum of the cross entropies at the selected tokens of a row with their labels, in nats, a scalar. `hidden`
-    /// `[T, d]` are the hidden states of the row.
+    /// The sum of the cross entropies at the selected tokens of a row with their labels, in nats, a
+    /// scalar. `hidden` `[T, d]` are the hidden states of the row.
     pub(crate) fn loss(&self, bert: &BertForMaskedLm, hidden: &Tensor, selected: &[u32], labels: &[u16]) -> Tensor {
         let (device, kind) = (hidden.device(), hidden.kind());
         let Boundaries { left, right, place } = Boundaries::of(selected);
@@ -59,7 +60,8 @@ impl BoundaryHead {
     }
 }
 
-/// For each selected token of a row, the tokens beside its span, and its place in the span, from 0.
+/// For each selected token of a row, the tokens next to the span, and its position in the span,
+/// from 0.
 #[derive(Debug, PartialEq, Eq)]
 struct Boundaries {
     left: Vec<u32>,
@@ -68,8 +70,8 @@ struct Boundaries {
 }
 
 impl Boundaries {
-    /// Of tokens in ascending order. `[CLS]` and `[SEP]` are never selected, so that no span reaches into another
-    /// sequence.
+    /// Of tokens in ascending order. `[CLS]` and `[SEP]` are never selected, so that no span
+    /// reaches into another sequence.
     fn of(selected: &[u32]) -> Self {
         let (mut left, mut right, mut place) = (Vec::new(), Vec::new(), Vec::new());
         for span in selected.chunk_by(|before, after| before + 1 == *after) {
@@ -100,7 +102,8 @@ mod tests {
 
     type Row = Vec<f64>;
 
-    /// The equations once more, plainly, in float64. `parameters` are those of the head, `words` the word embeddings.
+    /// The equations once more, plainly, in float64. `parameters` are those of the head, `words`
+    /// the word embeddings.
     fn plain_loss(
         parameters: &Parameters,
         words: &Tensor,

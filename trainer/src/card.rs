@@ -1,4 +1,5 @@
-//! The model card of a checkpoint: what it is, what it was made from, how good it is, and whose licences matter.
+//! The model card of a checkpoint: what it is, what it was made from, how good it is, and whose
+//! licenses matter.
 use std::fmt::Write as _;
 
 use schemas::{Manifest, manifest::ShardsBody};
@@ -34,7 +35,7 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
         state.steps,
         brief(state.tokens as f64)
     );
-    text += "## On held-out documents\n\nMean cross entropy in nats a masked token, and what is predicted right.\n\n| | |\n|---|---|\n";
+    text += "## On held-out documents\n\nMean cross entropy in nats per masked token, and what is predicted right.\n\n| | |\n|---|---|\n";
     let _ = writeln!(text, "| before the first step | {} |", describe(&state.first_measured));
     if state.step > 0 && !state.last_measured.is_empty() {
         let _ = writeln!(text, "| last measured | {} |", describe(&state.last_measured));
@@ -56,10 +57,10 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
             best.loss, best.step
         );
     }
-    text += "\n## What it was made from\n\n| | BLAKE3 |\n|---|---|\n";
+    text += "\n## Inputs\n\n| | BLAKE3 |\n|---|---|\n";
     match started {
-        Some(hash) => _ = writeln!(text, "| weights that it started from | `{hash}` |"),
-        None => text += "| weights that it started from | none |\n",
+        Some(hash) => _ = writeln!(text, "| weights of the start model | `{hash}` |"),
+        None => text += "| weights of the start model | none |\n",
     }
     for (what, hash) in [
         ("recipe (`recipe.toml`)", &state.identity.recipe_blake3),
@@ -77,7 +78,7 @@ pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, recipe: &str) -
         "\nSegments of at most {} tokens, special tokens not counted. {} documents, {} tokens, {} phrases in the pool, {} product pairs.\n",
         body.max_tokens, counts.documents, counts.tokens, body.pool.phrases, body.counts.pairs
     );
-    text += "\n## Licences\n\nThe program's own licence does not cover these weights. They follow from the weights that training started from and from the corpus: \
+    text += "\n## Licenses\n\nThe program's own license does not cover these weights. They follow from the weights that training started from and from the corpus: \
              look at the terms of both before you use or share them. The Amazon review dumps, for one, are given out for research.\n";
     text
 }

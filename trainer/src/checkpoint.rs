@@ -1,10 +1,11 @@
-//! Checkpoints: Hugging Face folders that also hold what a run needs to go on.
+//! Checkpoints: Hugging Face folders that also hold what a run needs to resume.
 //!
-//! `RUN/checkpoints/step-00000600/` has `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`
-//! and `vocab.txt`, which `transformers` loads, a model card (`README.md`), and `trainer_state.json`,
-//! `optimizer.safetensors` and `recipe.toml`. `objectives.safetensors` has weights that training alone needs, if
-//! there are such. A checkpoint is complete or absent: it is written under another name, synced and renamed.
-//! `RUN/model` is a link to the newest, `RUN/best` to the one with the lowest held-out loss; it is kept, too.
+//! `RUN/checkpoints/step-00000600/` has `config.json`, `model.safetensors`, `tokenizer.json`,
+//! `tokenizer_config.json` and `vocab.txt`, which `transformers` loads, a model card (`README.md`),
+//! and `trainer_state.json`, `optimizer.safetensors` and `recipe.toml`. `objectives.safetensors`
+//! has weights that training alone needs, if there are such. A checkpoint is complete or absent: it
+//! is written under another name, synced and renamed. `RUN/model` is a link to the newest,
+//! `RUN/best` to the one with the lowest held-out loss; it is kept, too.
 use std::{
     collections::HashMap,
     fs, io,
@@ -37,11 +38,11 @@ pub enum CheckpointError {
     /// A file.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Weights or the optimiser's state.
+    /// Weights or the optimizer's state.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// A file of it is gone or cut.
-    #[error("the checkpoint `{}` cannot be used: {what}\nhint: delete this folder; the run goes on from the checkpoint before", folder.display())]
+    #[error("the checkpoint `{}` cannot be used: {what}\nhint: delete this folder; the run resumes from the checkpoint before it", folder.display())]
     Damaged {
         /// The folder.
         folder: PathBuf,
@@ -49,7 +50,7 @@ pub enum CheckpointError {
         what: String,
     },
     /// It is not what was written.
-    #[error("`{}` is not a trainer's state\nhint: delete the checkpoint's folder; the run goes on from the one before", path.display())]
+    #[error("`{}` is not a trainer's state\nhint: delete the checkpoint's folder; the run resumes from the one before it", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -146,7 +147,7 @@ impl Checkpoints {
         Ok(Some((serde_json::from_slice(&bytes).map_err(malformed)?, folder)))
     }
 
-    /// Takes up the weights and the optimiser's state of a checkpoint.
+    /// Loads the weights and the optimizer's state of a checkpoint.
     pub fn restore(
         folder: &Path,
         state: &TrainerState,
@@ -176,8 +177,8 @@ impl Checkpoints {
         optimizer.restore(stored, state.optimizer_steps()).map_err(mismatch)
     }
 
-    /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. If this fails, the ones before stay as they are.
-    /// `carried` is what it has of the start model as it was.
+    /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. If this fails, the
+    /// ones before stay as they are. `carried` is what it has of the start model as it was.
     pub fn save(
         &self,
         state: &TrainerState,
@@ -308,8 +309,9 @@ fn keep_added(tokenizer: &mut Value, carried: &Carried) -> serde_json::Result<()
     Ok(())
 }
 
-/// What `transformers` makes its tokenizer from. `BertTokenizer` builds its own parts from these values, and cleans text, takes words of up to
-/// 100 characters and knows `[UNK]` without asking; any other tokenizer is taken from its file as it is.
+/// The values from which `transformers` builds its tokenizer. `BertTokenizer` builds its own parts
+/// from these values. It cleans text, takes words of up to 100 characters and always knows `[UNK]`.
+/// Any other tokenizer is read from its file unchanged.
 fn tokenizer_config(tokenizer: &Value, positions: i64) -> Value {
     let normalizer = &tokenizer["normalizer"];
     let bert = normalizer["type"] == "BertNormalizer"

@@ -94,7 +94,8 @@ impl Cloze {
         cloze
     }
 
-    /// Adds these of the selected tokens of a batch. A word or phrase is never split over two calls.
+    /// Adds these of the selected tokens of a batch. A word or phrase is never split over two
+    /// calls.
     pub fn add(&mut self, set: &MaskedSet, batch: usize, predicted: &Predicted, selected: Range<usize>) {
         let (_, masked) = &set.batches[batch];
         for (sums, part) in self.0.iter_mut().zip(Self::PARTS) {

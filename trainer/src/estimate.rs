@@ -1,4 +1,5 @@
-//! What a run will take: `ebert pretrain --dry-run` does a step or two of each stage, keeps nothing, and reckons from there.
+//! What a run will take: `ebert pretrain --dry-run` does a step or two of each stage, keeps
+//! nothing, and estimates from there.
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -23,11 +24,12 @@ pub struct Estimate {
     pub tokens: f64,
     /// Wall time of all steps.
     pub time: Duration,
-    /// The most memory that the process had, in bytes, where the system says it. A GPU's is not in it.
+    /// The most memory that the process had, in bytes, where the system reports it. It does not
+    /// include a GPU's.
     pub memory: Option<u64>,
 }
 
-/// A first step that took longer is not done again: it is warm enough.
+/// A first step that took longer is not repeated: it is warm enough.
 const LONG: Duration = Duration::from_secs(5);
 /// Steps that are averaged.
 const STEPS: u32 = 3;

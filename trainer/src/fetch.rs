@@ -38,11 +38,12 @@ pub enum FetchError {
     Weights(#[from] weights::WeightsError),
 }
 
-/// Fetches the files of a model that the cache lacks, and gives its folder. The configuration comes first, so that a model
-/// that is not a BERT is refused before its weights are downloaded.
+/// Fetches the files of a model that the cache lacks, and returns its folder. The configuration
+/// comes first, so that a model that is not a BERT is refused before its weights are downloaded.
 ///
 /// # Errors
-/// If the hub has no such model or cannot be reached, or the model is not a BERT or has no safetensors weights.
+/// If the hub has no such model or cannot be reached, or the model is not a BERT or has no
+/// safetensors weights.
 pub fn fetch(id: &str, progress: Progress) -> Result<PathBuf, FetchError> {
     let repository = Repository::model(id, progress)?;
     let config = repository.file("config.json")?.ok_or_else(|| FetchError::Unknown { id: id.to_owned() })?;

@@ -29,7 +29,7 @@ pub enum InitError {
         /// The recipe.
         recipe: String,
     },
-    /// It is no folder.
+    /// It is not a folder.
     #[error(
         "`{}` is not a folder, nor can it be a model's id\nhint: name {}",
         path.display(),
@@ -155,8 +155,8 @@ pub enum InitError {
     Store(#[from] StoreError),
 }
 
-/// The folder of what a user names as a model: a Hugging Face folder, a run's folder, whose `model` it is, or a model's id on the hub,
-/// which is then fetched. `talk` shows bars.
+/// The folder of what a user names as a model: a Hugging Face folder, a run's folder, whose `model`
+/// it is, or a model's id on the hub, which is then fetched. `talk` shows bars.
 ///
 /// # Errors
 /// When it is none of them.
@@ -174,7 +174,8 @@ pub fn folder_of(model: &Path, talk: bool) -> Result<PathBuf, InitError> {
     }
 }
 
-/// What is wrong with the folder of a TensorFlow checkpoint, which has no config.json, or with the name of the checkpoint in it.
+/// What is wrong with the folder of a TensorFlow checkpoint, which has no config.json, or with the
+/// name of the checkpoint in it.
 fn published_by_google(model: &Path) -> Option<WeightsError> {
     let named = model.file_name().is_some_and(|name| name.to_string_lossy().contains(".ckpt"));
     let folder = if named && !model.is_dir() { model.parent()? } else { model };
@@ -182,8 +183,8 @@ fn published_by_google(model: &Path) -> Option<WeightsError> {
     Some(WeightsError::Absent { folder: folder.to_owned(), foreign: Some(foreign) })
 }
 
-/// A model to start from, checked as far as it can be without shards: configuration, files, names and shapes of weights,
-/// tokenizer. No weight is read.
+/// A model to start from, checked as far as it can be without shards: configuration, files, names
+/// and shapes of weights, tokenizer. No weight is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     folder: PathBuf,
@@ -226,7 +227,7 @@ impl Candidate {
             notes.push("the pooler is not trained; checkpoints have it as it is".to_owned());
         }
         if !unused.is_empty() {
-            notes.push(format!("left out, as the model has no place for them: {}", unused.join(", ")));
+            notes.push(format!("left out, because the model has no place for them: {}", unused.join(", ")));
         }
         let vocabulary = tokens_of_model(folder)?;
         let tokens = vocabulary.as_ref().map(|(_, tokens)| tokens.len());
@@ -243,7 +244,8 @@ impl Candidate {
         self.head
     }
 
-    /// Checks that token ids mean the same to the model and the shards. Gives what a person should know.
+    /// Checks that token ids mean the same to the model and the shards. Returns what a person should
+    /// know.
     ///
     /// # Errors
     /// When a token, or what is made of a text before, differs.
@@ -264,13 +266,15 @@ pub struct Start {
     pub from: Option<(PathBuf, String)>,
     /// Whether its masked-LM head is behind the encoder.
     pub head: Head,
-    /// Tokens that were added to the model's vocabulary after those of the shards; checkpoints keep them.
+    /// Tokens that were added to the model's vocabulary after those of the shards; checkpoints keep
+    /// them.
     pub added: Vec<Added>,
     /// What a person should know about it.
     pub notes: Vec<String>,
 }
 
-/// What checkpoints carry on from the start model unchanged, so that tasks find it as they would there.
+/// What checkpoints carry on from the start model unchanged, so that tasks find it as they would
+/// there.
 #[derive(Debug)]
 pub struct Carried {
     /// Its configuration, with its own dropout.
@@ -394,8 +398,9 @@ fn shards_of(folder: &Path) -> String {
     )
 }
 
-/// Checks that the model and the shards make the same of a text before they look for tokens. A folder that
-/// says nothing of case and accents passes; so does one whose tokenizer cannot be read, with a note.
+/// Checks that the model and the shards make the same of a text before they look for tokens. A
+/// folder that says nothing of case and accents passes; so does one whose tokenizer cannot be read,
+/// with a note.
 fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitError> {
     let found = tokens::normalized(folder, PROBE);
     let wanted = tokenizers::Tokenizer::from_bytes(shards.tokenizer())
@@ -406,7 +411,7 @@ fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitErr
         }
         (Ok(_), Ok(_)) => Ok(None),
         _ => Ok(Some(format!(
-            "`{}` is taken to read text as the shards do: its tokenizer cannot be read",
+            "cannot read the tokenizer of `{}`; assuming that it reads text as the shards do",
             folder.display()
         ))),
     }
@@ -429,7 +434,7 @@ fn fits(
             return Err(sizes);
         }
         return Ok(Some(format!(
-            "`{}` has no vocabulary; as it has as many word embeddings as the shards have tokens, it is taken to be the same",
+            "`{}` has no vocabulary; assuming the shards', which has as many tokens as the model has word embeddings",
             folder.display()
         )));
     };

@@ -1,11 +1,14 @@
 //! Training shards to an E-BERT checkpoint.
 //!
-//! In the order of the data flow: [`data`] (shards, order, batches), [`masking`] (section 3.2 of the paper), [`neighbor`]
-//! (section 3.3), [`optimizer`], [`step`] (losses and gradients), [`session`] (a model in training), [`schedule`], [`pretrain`] (the loop), [`checkpoint`] with its [`card`], [`log`]
-//! and [`report`]. [`recipe`] is one run as a file, [`run`] its folder, [`init`] and [`fetch`] the model that it starts from.
+//! In the order of the data flow: [`data`] has shards, order and batches, [`masking`] section 3.2
+//! of the paper, and [`neighbor`] section 3.3. [`optimizer`], [`step`] (losses and gradients) and
+//! [`session`] (a model in training) follow. [`pretrain`] is the loop, with its [`schedule`],
+//! [`checkpoint`] and [`card`], [`log`] and [`report`]. [`recipe`] is one run as a file, [`run`]
+//! its folder, [`init`] and [`fetch`] the model that it starts from.
 //!
-//! Training never sees raw text, phrase strings or the graph: only the rows of shards and their manifest. The model is in
-//! `ebert_bert`, everything that is not safe Rust in `ebert_kernels`, fine-tuning in `ebert_tasks`.
+//! Training never sees raw text, phrase strings or the graph: only the rows of shards and their
+//! manifest. The model is in `ebert_bert`, everything that is not safe Rust in `ebert_kernels`,
+//! fine-tuning in `ebert_tasks`.
 #![forbid(unsafe_code)]
 
 mod boundary;

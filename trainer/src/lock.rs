@@ -1,4 +1,4 @@
-//! What is said where a folder cannot be locked.
+//! The warning where a folder cannot be locked.
 use std::{
     io::{self, Write},
     path::Path,
@@ -12,7 +12,7 @@ pub fn warn(lock: &Lock, folder: &Path) {
     static WARNED: Once = Once::new();
     if let Some(why) = lock.unsupported() {
         WARNED.call_once(|| {
-            // A reader that has gone is no reason to stop.
+            // Continue if nobody reads the output anymore.
             let _ = writeln!(
                 io::stderr(),
                 "warning   cannot lock `{}` ({why}): start nothing twice that writes there",

@@ -14,8 +14,8 @@ use crate::{
 use ebert_bert::{Packed, Phase, indices};
 use ebert_kernels::{Reading, TorchError};
 
-/// Measures on the held-out documents and pairs, and notes it. Gives whether the mean of the masked-LM losses is the
-/// lowest so far in the last stage.
+/// Measures on the held-out documents and pairs, and notes it. Returns whether the mean of the
+/// masked-LM losses is the lowest so far in the last stage.
 pub(crate) fn measure(run: &mut Run) -> Result<bool, RunError> {
     let mut measured = Vec::new();
     for set in &run.held_out.sets {
@@ -62,7 +62,8 @@ fn measure_pairs(run: &Run) -> Result<Option<MeasuredPairs>, RunError> {
     let (encoder, options) = (run.session.model.bert.encoder(), &run.recipe.neighbor);
     let device = encoder.device();
     let width = encoder.config().hidden_size;
-    // Hinge, near, far, pairs whose neighbor is nearer, pairs; then the sums of the spread. And the mean state of every product.
+    // Hinge, near, far, pairs whose neighbor is nearer, pairs; then the sums of the spread. And the
+    // mean state of every product.
     let means = Tensor::zeros([3 * run.held_out_pairs.len() as i64, width], (Kind::Float, device));
     let sums = tch::no_grad(|| {
         let mut sums = Tensor::zeros([5 + width + 3], (Kind::Double, device));
@@ -105,7 +106,8 @@ fn measure_pairs(run: &Run) -> Result<Option<MeasuredPairs>, RunError> {
     }))
 }
 
-/// How well neighbors are found by the cosine of the mean states of all held-out products, `[products, d]`.
+/// How well neighbors are found by the cosine of the mean states of all held-out products,
+/// `[products, d]`.
 fn measure_retrieval(retrieval: &Retrieval, means: &Tensor) -> Result<MeasuredRetrieval, RunError> {
     let lengths = means.square().sum_dim_intlist([1i64].as_slice(), true, Kind::Float).sqrt();
     let means = means / lengths.clamp_min(1e-12);

@@ -1,4 +1,5 @@
-//! The model in pre-training: BERT with its masked-LM head, and weights that an objective needs in training alone.
+//! The model in pre-training: BERT with its masked-LM head, and weights that an objective needs in
+//! training alone.
 use ebert_bert::{BertForMaskedLm, Builder, Packed, Parameters, Phase};
 use schemas::Draws;
 use tch::{Device, Tensor};
@@ -17,7 +18,8 @@ pub struct PretrainingModel {
     projection: Option<Tensor>,
     /// The span boundary objective.
     boundary: Option<BoundaryHead>,
-    /// The weights of objectives alone. A checkpoint has them in a file of their own, for the run to resume.
+    /// The weights of objectives alone. A checkpoint has them in a file of their own, for the run
+    /// to resume.
     objectives: Parameters,
     /// All weights: BERT's first.
     parameters: Parameters,
@@ -42,8 +44,8 @@ impl PretrainingModel {
         &self.objectives
     }
 
-    /// The sum of the cross entropies of the masked-LM head at the selected tokens of sequences, in nats, a scalar;
-    /// and that of the span boundary objective, if there is one.
+    /// The sum of the cross entropies of the masked-LM head at the selected tokens of sequences, in
+    /// nats, a scalar. Also that of the span boundary objective, if there is one.
     pub fn masked_losses(&self, packed: &Packed, batch: &MaskedBatch) -> (Tensor, Option<Tensor>) {
         let MaskedBatch { selected, labels, .. } = batch;
         let hidden = self.bert.encoder().encode(packed, Phase::Train);

@@ -1,6 +1,7 @@
 //! Neighbor Product Reconstruction (section 3.3 of the paper, eqs. 8-12).
 //!
-//! The content of a product is rebuilt from that of its neighbor, and worse from that of a product that is none:
+//! The content of a product is rebuilt from that of its neighbor, and worse from that of a product
+//! that is none:
 //!
 //! ```text
 //! e_ij = w_i . o_j          alpha_ij = softmax over j          beta_ji = softmax over i
@@ -11,8 +12,9 @@
 //!
 //! w_i and o_j are the last hidden states at the content tokens of both, special tokens left out.
 //!
-//! With a margin that is never met, the hinge pulls for ever, and the cheapest way to follow is to make all tokens of a title
-//! alike. [`Spread`] shows it: the part of the variance of the hidden states that lies within titles.
+//! With a margin that is never met, the hinge pulls forever. The cheapest way to follow is to make
+//! all tokens of a title alike. [`Spread`] shows it: the part of the variance of the hidden states
+//! that lies within titles.
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -23,7 +25,8 @@ use ebert_bert::upload;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reduction {
-    /// As printed: over hundreds of tokens and hidden units, beside which a margin of 1 is nothing.
+    /// As printed: over hundreds of tokens and hidden units. Compared with such a sum, a margin of
+    /// 1 is nothing.
     #[default]
     Sum,
     /// The mean over the tokens of both products, and of raw states over the hidden units, too.
@@ -59,8 +62,9 @@ pub enum Negatives {
     /// The negative of its row, as in the paper.
     #[default]
     Pairs,
-    /// That, and the neighbors of the other pairs of its group. Left out is a product that a row of the same step
-    /// associates with the anchor, or that has the product id, text id or tokens of such a product or of the anchor.
+    /// That, and the neighbors of the other pairs of its group. Left out is a product that a row of
+    /// the same step associates with the anchor. So is one with the product id, text id or tokens
+    /// of such a product or of the anchor.
     InBatch,
 }
 
@@ -74,20 +78,21 @@ pub struct NeighborOptions {
     pub scale: Scale,
     /// Which states are compared.
     pub states: States,
-    /// Of the loss, beside the masked-LM loss.
+    /// Of the loss, relative to the masked-LM loss.
     pub weight: f64,
-    /// By how much a neighbor shall be nearer.
+    /// How much nearer than the negative a neighbor must be.
     pub margin: f64,
     /// Pairs in a step.
     pub pairs: usize,
     /// Which products are negatives. The loss of a pair is its mean over them.
     pub negatives: Negatives,
-    /// Whether a linear layer is between the encoder and the states that are compared, so that the states that the
-    /// masked-LM head reads need not become alike. It starts as the identity, is trained with the model, and is not a
-    /// part of the result.
+    /// Whether a linear layer is between the encoder and the states that are compared. With it, the
+    /// states that the masked-LM head reads need not become alike. It starts as the identity, is
+    /// trained with the model, and is not a part of the result.
     pub projection: bool,
-    /// Pairs in a group of `in_batch`, by the order of rows in a step; the last group may be smaller. A group is
-    /// never split over processes or micro-batches, so that its negatives are the same for any number of them.
+    /// Pairs in a group of `in_batch`, by the order of rows in a step; the last group may be
+    /// smaller. A group is never split over processes or micro-batches, so that its negatives are
+    /// the same for any number of them.
     pub group: usize,
 }
 
@@ -120,22 +125,24 @@ impl NeighborOptions {
 
 /// Hidden states of a batch of pairs.
 ///
-/// A GPU computes all distances at once, as rectangles whose places of no token weigh nothing; a CPU one after
-/// another. A distance depends on its two sequences alone.
+/// A GPU computes all distances at once, as rectangles whose places of no token weigh nothing; a
+/// CPU one after another. A distance depends on its two sequences alone.
 #[derive(Clone, Copy, Debug)]
 pub struct PairStates<'a> {
     /// The states of all sequences in one row, `[T, d]`: those of the encoder, or their projection.
     pub hidden: &'a Tensor,
     /// Tokens of each sequence, `[CLS]` and `[SEP]` at the ends counted. Each has content.
     pub lengths: &'a [usize],
-    /// For each pair, which sequences its anchor, neighbor and negative are. There is at least one pair.
+    /// For each pair, which sequences its anchor, neighbor and negative are. There is at least one
+    /// pair.
     pub pairs: &'a [[usize; 3]],
-    /// For each pair, other pairs whose neighbors are further negatives of its anchor. May be empty.
+    /// For each pair, other pairs whose neighbors are further negatives of its anchor. May be
+    /// empty.
     pub further_negatives: &'a [Vec<usize>],
 }
 
-/// The projection of hidden states `[T, d]` by weights `[d, d]`: `h + h W^T`, in float32. So weights of zero are the
-/// identity.
+/// The projection of hidden states `[T, d]` by weights `[d, d]`: `h + h W^T`, in float32. So
+/// weights of zero are the identity.
 pub fn project(hidden: &Tensor, weights: &Tensor) -> Tensor {
     let hidden = hidden.to_kind(Kind::Float);
     hidden.linear::<Tensor>(weights, None) + hidden
@@ -190,7 +197,8 @@ impl PairStates<'_> {
 
     /// One distance after another: rectangles cost a CPU several times what they hold.
     fn distances_in_turn(&self, options: &NeighborOptions) -> Distances {
-        // The row is cut at once, as each cut by itself would make its backward pass add a row of zeros.
+        // The row is cut in one call. If each part were cut alone, its backward pass would add a
+        // row of zeros.
         let lengths: Vec<i64> = self.lengths.iter().map(|&length| length as i64).collect();
         let sequences = self.hidden.split_with_sizes(&lengths, 0);
         let contents: Vec<Contents> =
@@ -228,8 +236,8 @@ impl PairStates<'_> {
     }
 }
 
-/// <a, b> of the contents of a product and of each of many others, `[others]`: `[tokens, d]` each, special tokens left
-/// out. Others go through at once by similar length.
+/// <a, b> of the contents of a product and of each of many others, `[others]`: `[tokens, d]` each,
+/// special tokens left out. Others go through at once by similar length.
 pub fn distances_from(anchor: &Tensor, others: &[Tensor], options: &NeighborOptions) -> Tensor {
     const AT_ONCE: usize = 64;
     let anchor = Contents::whole(anchor, options.states);
@@ -265,11 +273,12 @@ pub fn pooled(hidden: &Tensor, lengths: &[usize]) -> Tensor {
     Tensor::stack(&starts(lengths).into_iter().zip(lengths).map(of_sequence).collect::<Vec<_>>(), 0)
 }
 
-/// Sums over the tokens of some titles, from which the spread of their hidden states follows. Sums of several batches add up.
+/// Sums over the tokens of some titles, from which the spread of their hidden states follows. Sums
+/// of several batches add up.
 #[derive(Debug)]
 pub struct Spread {
-    /// `[d + 3]`, float64: the sum of all states; then the number of tokens, the sum of the squared lengths of states, and that
-    /// of |sum of a title's states|^2 / tokens of the title.
+    /// `[d + 3]`, float64: the sum of all states, the number of tokens, the sum of the squared
+    /// lengths of states, and that of |sum of a title's states|^2 / tokens of the title.
     pub sums: Tensor,
 }
 
@@ -291,8 +300,8 @@ impl Spread {
         Self { sums }
     }
 
-    /// The part of the variance of the states that lies within titles: 0 where all tokens of a title are alike, 1 where titles
-    /// have the same mean.
+    /// The part of the variance of the states that lies within titles: 0 where all tokens of a
+    /// title are alike, 1 where titles have the same mean.
     pub fn within(sums: &[f64]) -> f64 {
         let (sum, rest) = sums.split_at(sums.len() - 3);
         let [tokens, squares, of_titles] = [rest[0], rest[1], rest[2]];

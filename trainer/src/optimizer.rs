@@ -15,13 +15,13 @@ pub enum Trains {
     /// All of them.
     #[default]
     All,
-    /// Those of the masked-LM head alone, and of the span boundary objective. The encoder and its embeddings stay as
-    /// they are, to the bit.
+    /// Those of the masked-LM head alone, and of the span boundary objective. The encoder and its
+    /// embeddings stay as they are, to the bit.
     Head,
 }
 
-/// Whether a weight is of a head: the masked-LM head, or that of the span boundary objective, which always starts
-/// fresh.
+/// Whether a weight is of a head: the masked-LM head, or that of the span boundary objective, which
+/// always starts fresh.
 pub(crate) fn is_of_head(name: &str) -> bool {
     name.starts_with(MASKED_LM_HEAD) || name.starts_with(SPAN_BOUNDARY)
 }
@@ -38,21 +38,22 @@ impl Trains {
     }
 }
 
-/// The recipe's part of the optimiser.
+/// The recipe's part of the optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerOptions {
-    /// The highest step size.
+    /// The highest learning rate.
     pub learning_rate: f64,
     /// Sequences in a step. Either this or `tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequences: Option<usize>,
-    /// Tokens in a step, special tokens counted: a sequence belongs to the step in which its first token falls.
+    /// Tokens in a step, special tokens counted: a sequence belongs to the step in which its first
+    /// token falls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,
-    /// The most tokens that go through the model at once, if a sequence has not more; the gradients of the parts of a step
-    /// add up. It bounds the memory. When dropout is off it changes no more than rounding; otherwise each part draws
-    /// dropout of its own. 0: the whole step.
+    /// The most tokens that go through the model at once, if no sequence has more. The gradients of
+    /// the parts of a step add up. It bounds the memory. Without dropout it changes no more than
+    /// rounding. With dropout, each part draws its own. 0: the whole step.
     #[serde(default)]
     #[serde(alias = "tokens_at_once")]
     pub micro_batch_tokens: usize,
@@ -65,7 +66,7 @@ pub struct OptimizerOptions {
     /// Added to the root.
     #[serde(default = "epsilon")]
     pub epsilon: f64,
-    /// The share of steps over which the step size rises.
+    /// The ratio of all steps in which the learning rate rises.
     #[serde(default = "warmup")]
     pub warmup: f64,
     /// The largest norm of the gradient; 0 for any.
@@ -128,8 +129,9 @@ impl OptimizerOptions {
         }
     }
 
-    /// The learning rate of a step, counted from 0, of so many: a linear rise, then a linear fall towards 0. The rise
-    /// begins at `rises_from`: 0, or the step in which the encoder starts to train.
+    /// The learning rate of a step, counted from 0, of so many: a linear rise, then a linear fall
+    /// toward 0. The rise begins at `rises_from`: 0, or the step in which the encoder starts to
+    /// train.
     pub fn learning_rate_at(&self, step: u64, steps: u64, rises_from: u64) -> f64 {
         let rising = (self.warmup * steps as f64).ceil() as u64;
         let rise = (step - rises_from + 1) as f64 / rising.max(1) as f64;
@@ -147,8 +149,8 @@ pub struct Optimizer {
     steps: Steps<Tensor>,
 }
 
-/// Steps that were taken. Adam corrects its moving averages by their number, which is smaller for weights that were
-/// frozen.
+/// Steps that were taken. Adam corrects its moving averages by their number, which is smaller for
+/// weights that were frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps<N> {
     /// Of the heads.
@@ -171,14 +173,14 @@ struct Group {
 
 /// The state does not fit the model.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the state of the optimiser {what} {name}")]
+#[error("the state of the optimizer {what} {name}")]
 pub struct StateMismatch {
     what: &'static str,
     name: String,
 }
 
 impl Optimizer {
-    /// An optimiser at its start. Every parameter has a gradient from then on.
+    /// An optimizer at its start. Every parameter has a gradient from then on.
     pub fn new(parameters: &Parameters, options: OptimizerOptions, device: Device) -> Self {
         let group = |decayed: bool, is_head: bool| {
             let plain = |name: &str| name.ends_with(".bias") || name.contains("LayerNorm");
@@ -218,7 +220,8 @@ impl Optimizer {
         self.trains
     }
 
-    /// Which weights the next steps change. Gradients of the others are left alone, and must be zero.
+    /// Which weights the next steps change. Gradients of the others are left alone, and must be
+    /// zero.
     pub fn set_trains(&mut self, trains: Trains) {
         self.trains = trains;
     }
@@ -247,8 +250,8 @@ impl Optimizer {
         Ok(aside)
     }
 
-    /// Clips the gradients, takes a step against them, and forgets them. Gives their norm before clipping, a scalar on the device; where
-    /// that is not a number no step is taken.
+    /// Clips the gradients, takes a step against them, and forgets them. Returns their norm before
+    /// clipping, a scalar on the device; where that is not a number no step is taken.
     pub fn step(&mut self, learning_rate: f64) -> Result<Tensor, TorchError> {
         let _no_grad = tch::no_grad_guard();
         let gradients = self.gradients();
@@ -309,7 +312,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Every tensor that a step changes besides the weights, in an order that does not change.
+    /// Every tensor that a step changes in addition to the weights, in an order that does not
+    /// change.
     pub fn tensors(&self) -> Vec<Tensor> {
         let averages = self.groups.iter().flat_map(|group| group.averages.iter().chain(&group.squares));
         averages.chain([&self.steps.head, &self.steps.others]).map(Tensor::shallow_clone).collect()
@@ -341,7 +345,7 @@ mod tests {
         assert!((rates[1] - 0.1).abs() < 1e-12 && rates.windows(2).skip(1).all(|w| w[1] < w[0]) && rates[9] > 0.0);
         assert_eq!(OptimizerOptions { warmup: 0.0, ..options() }.learning_rate_at(0, 10, 0), 0.1);
         assert_eq!(OptimizerOptions { warmup: 1.0, ..options() }.learning_rate_at(4, 10, 0), 0.05);
-        // It rises anew when the encoder starts to train.
+        // It rises again when the encoder starts to train.
         let slow = OptimizerOptions { warmup: 0.2, ..options() };
         assert_eq!([5, 6, 8].map(|step| slow.learning_rate_at(step, 10, 5) / 0.1), [0.3125, 0.5, 0.25]);
     }

@@ -1,7 +1,7 @@
 //! The pre-training loop: batch, mode, losses, step, log, measure, save.
 //!
-//! Nothing in a step waits for the device: what a step gave is read while the next is under way, and so the switch learns it one
-//! step late, on every device alike.
+//! Nothing in a step waits for the device: what a step gave is read while the next is under way,
+//! and so the switch learns it one step late, on every device alike.
 use std::{
     collections::VecDeque,
     sync::atomic::{AtomicBool, Ordering},
@@ -28,7 +28,7 @@ use crate::{
 pub enum Ended {
     /// All steps are done.
     Finished,
-    /// It was told to stop, and has saved.
+    /// It was asked to stop, and has saved.
     Stopped,
 }
 
@@ -38,8 +38,9 @@ pub const MOST_SKIPPED: u32 = 10;
 /// Trains until the schedule ends or `stop` is set; the state is saved either way.
 ///
 /// # Errors
-/// If data cannot be read, a checkpoint or the metrics cannot be written, libtorch refuses, another process is lost, or gradients
-/// are not finite for [`MOST_SKIPPED`] steps in a row. Earlier checkpoints stay as they are.
+/// If data cannot be read, a checkpoint or the metrics cannot be written, libtorch refuses, or
+/// another process is lost. Also if gradients are not finite for [`MOST_SKIPPED`] steps in a row.
+/// Earlier checkpoints stay as they are.
 pub fn pretrain(run: &mut Run, stop: &AtomicBool) -> Result<Ended, RunError> {
     if run.state.step == 0 {
         measure(run)?;
@@ -212,7 +213,8 @@ struct Launched {
 }
 
 impl Launched {
-    /// Waits for the step, tells the switch its loss, and logs it. Gives whether some process was asked to stop.
+    /// Waits for the step, passes its loss to the switch, and logs it. Returns whether some process
+    /// was asked to stop.
     fn note(self, run: &mut Run) -> Result<bool, RunError> {
         let mut record = self.record;
         let numbers = self.pending.finish()?;

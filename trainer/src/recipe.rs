@@ -1,8 +1,9 @@
 //! A recipe: one pre-training run as a TOML file. Nothing of the paper's numbers is hidden in code.
 //!
-//! [`Recipe::load`] takes the name of a recipe of the project or the path of a file. A file with `base = "e-bert"` holds only what differs
-//! from that recipe. What is in neither has the default that stands here; [`Recipe::to_toml`] has every value, and is kept beside what
-//! a run makes.
+//! [`Recipe::load`] takes the name of a recipe of the project or the path of a file. A file with
+//! `base = "e-bert"` holds only what differs from that recipe. What is in neither has the default
+//! that is defined here. [`Recipe::to_toml`] has every value, and is written next to the output of
+//! a run.
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -36,7 +37,8 @@ pub struct Recipe {
     /// Dropout of hidden states and attention weights.
     #[serde(default = "dropout")]
     pub dropout: f64,
-    /// Steps at the start in which the masked-LM head trains alone, if the start model lacks it; 0 for none.
+    /// Steps at the start in which the masked-LM head trains alone, if the start model lacks it; 0
+    /// for none.
     #[serde(default = "fresh_head_steps")]
     pub fresh_head_steps: u64,
     /// The kind of number that layers compute in; weights are always float32.
@@ -127,11 +129,12 @@ pub struct ModelShape {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataOptions {
-    /// The share of documents that is never trained on.
+    /// The ratio of documents that are never trained on.
     pub held_out: f64,
     /// Row groups that are shuffled together.
     pub mix: usize,
-    /// The fraction of segments that are fed as two texts: cut at a word near the middle, with token types 0 and 1.
+    /// The fraction of segments that are fed as two texts: cut at a word near the middle, with
+    /// token types 0 and 1.
     pub text_pairs: f64,
     /// The ratio of pairs that are used, by relation.
     pub relations: RelationRatios,
@@ -266,7 +269,7 @@ pub enum RecipeError {
     },
     /// A value that cannot be.
     #[error(
-        "recipe `{name}`: {key} is {found}, wanted {wanted}\nhint: trainer/recipes/e-bert.toml says what every value is"
+        "recipe `{name}`: {key} is {found}, expected {wanted}\nhint: trainer/recipes/e-bert.toml explains every value"
     )]
     Value {
         /// Its name.
@@ -295,11 +298,11 @@ fn known() -> String {
 }
 
 impl Recipe {
-    /// The recipe of that name, or in that file, with overrides such as `optimizer.sequences=16` or `stage.0.steps=100`
-    /// (stages count from 0 there).
+    /// The recipe of that name, or in that file, with overrides such as `optimizer.sequences=16` or
+    /// `stage.0.steps=100` (stages count from 0 there).
     ///
     /// # Errors
-    /// When there is no such recipe, a key is unknown, or a value cannot be.
+    /// When the recipe does not exist, a key is unknown, or a value is not allowed.
     pub fn load(name: &str, overrides: &[String]) -> Result<Self, RecipeError> {
         let text = match text_of(name) {
             Some(text) => text.to_owned(),
@@ -378,7 +381,7 @@ impl Recipe {
             return Err(bad("dropout", "a probability below 1"));
         }
         if !(0.0..1.0).contains(&self.data.held_out) {
-            return Err(bad("data.held_out", "a share below 1"));
+            return Err(bad("data.held_out", "a ratio below 1"));
         }
         if !(0.0..=1.0).contains(&self.data.text_pairs) {
             return Err(bad("data.text_pairs", "a fraction, from 0 to 1"));
@@ -449,7 +452,8 @@ impl ModelShape {
         }
     }
 
-    /// The configuration of a fresh model with a vocabulary of this size; the rest is as in BERT-base.
+    /// The configuration of a fresh model with a vocabulary of this size; the rest is as in
+    /// BERT-base.
     pub fn config(&self, vocabulary: usize) -> BertConfig {
         BertConfig {
             hidden_size: self.hidden_size,
@@ -462,8 +466,9 @@ impl ModelShape {
     }
 }
 
-/// Puts the values of a table over those of another; tables within are merged, lists replaced, and keys go that one of the new keys
-/// excludes. Of two new keys that exclude each other both stay, to be refused.
+/// Puts the values of a table over those of another. Tables within are merged, and lists replaced.
+/// A key that one of the new keys excludes is removed. Of two new keys that exclude each other both
+/// stay, to be refused.
 fn merge(whole: &mut toml::Table, over: toml::Table) {
     for excluded in over.keys().filter_map(|key| excluded_by(key)).filter(|key| !over.contains_key(*key)) {
         whole.remove(excluded);
@@ -495,7 +500,8 @@ fn excluded_by(key: &str) -> Option<&'static str> {
     }
 }
 
-/// Sets `a.b=value` in a table; a number after a dot is an index, as in `stage.0.epochs=1`. An error is what is wrong with the text.
+/// Sets `a.b=value` in a table; a number after a dot is an index, as in `stage.0.epochs=1`. An
+/// error is what is wrong with the text.
 fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
     let no_override = || "is not an override".to_owned();
     let (path, value) = text.split_once('=').ok_or_else(no_override)?;

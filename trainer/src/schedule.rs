@@ -134,7 +134,8 @@ impl Schedule {
         }
     }
 
-    /// The step from which the learning rate of a step rises: 0, or the last one at which the encoder started to train.
+    /// The step from which the learning rate of a step rises: 0, or the last one at which the
+    /// encoder started to train.
     pub fn rises_from(&self, step: u64) -> u64 {
         let starts = self.stages.iter().filter(|stage| stage.head_until > stage.steps.start).map(|s| s.head_until);
         starts.filter(|&start| start <= step).max().unwrap_or(0)
@@ -181,24 +182,24 @@ mod tests {
             let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
             let recipe = Recipe::load("e-bert", &overrides).unwrap();
             let schedule = Schedule::of(&recipe, &[3_200, 320], head);
-            let told = schedule.about_head(&recipe);
-            (schedule.stages.iter().map(|stage| stage.head_until).collect::<Vec<_>>(), told, schedule)
+            let printed = schedule.about_head(&recipe);
+            (schedule.stages.iter().map(|stage| stage.head_until).collect::<Vec<_>>(), printed, schedule)
         };
-        let (until, told, schedule) = plan(&[], Head::Fresh);
+        let (until, printed, schedule) = plan(&[], Head::Fresh);
         assert_eq!(until, [100, 500]);
-        assert!(told.unwrap().contains("trains alone for 100 of 550 steps"));
+        assert!(printed.unwrap().contains("trains alone for 100 of 550 steps"));
         let [first, second] = schedule.stages.as_slice() else { panic!("two stages") };
         assert_eq!([99, 100].map(|step| first.trains_at(step)), [Trains::Head, Trains::All]);
         assert_eq!(second.trains_at(500), Trains::All);
         assert_eq!([0, 99, 100, 549].map(|step| schedule.rises_from(step)), [0, 0, 100, 100]);
         assert_eq!(plan(&["stage.0.steps=30"], Head::Fresh).0, [30, 30]);
         for (overrides, head) in [(&[][..], Head::Loaded), (&["fresh_head_steps=0"], Head::Fresh)] {
-            let (until, told, schedule) = plan(overrides, head);
-            assert_eq!((until, told, schedule.rises_from(549)), (vec![0, 500], None, 0), "{overrides:?}");
+            let (until, printed, schedule) = plan(overrides, head);
+            assert_eq!((until, printed, schedule.rises_from(549)), (vec![0, 500], None, 0), "{overrides:?}");
         }
         // A stage that the recipe names is as long as it says, and stands for itself.
-        let (until, told, schedule) = plan(&["stage.0.trains=head", "stage.0.steps=40"], Head::Fresh);
-        assert_eq!((until, told, schedule.rises_from(40)), (vec![40, 40], None, 40));
+        let (until, printed, schedule) = plan(&["stage.0.trains=head", "stage.0.steps=40"], Head::Fresh);
+        assert_eq!((until, printed, schedule.rises_from(40)), (vec![40, 40], None, 40));
     }
 
     #[test]
@@ -211,8 +212,8 @@ mod tests {
         };
         let short = ["stage.0.steps=400", "stage.1.steps=200"];
         assert_eq!(schedule(&short), (60, "switch    alpha is 0.75 for 60 of 600 steps (T1)".to_owned()));
-        let (t1, told) = schedule(&[short[0], short[1], "switch.warmup_epochs=20"]);
-        assert!(t1 == 1_200 && told.starts_with("warning   alpha stays 0.75: T1 is 1200 steps"), "{told}");
+        let (t1, printed) = schedule(&[short[0], short[1], "switch.warmup_epochs=20"]);
+        assert!(t1 == 1_200 && printed.starts_with("warning   alpha stays 0.75: T1 is 1200 steps"), "{printed}");
         assert_eq!(schedule(&["stage.0.steps=40000"]).0, 1_000);
         assert!(schedule(&["stage.0.epochs=0.5"]).1.starts_with("warning"));
         assert_eq!(schedule(&["scheme=mixed"]), (u64::MAX, "switch    alpha is 0.75 at every step".to_owned()));

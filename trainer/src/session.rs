@@ -1,7 +1,7 @@
 //! A model in training: what pre-training, its estimate, its benchmark and fine-tuning share.
 //!
-//! [`Session::step`] takes one step. It does not wait for the device: what the step gave is in [`Pending`], and is read
-//! while the next step runs.
+//! [`Session::step`] takes one step. It does not wait for the device: what the step gave is in
+//! [`Pending`], and is read while the next step runs.
 use ebert_bert::{Parameters, upload};
 use ebert_kernels::{
     Reading, TorchError,
@@ -43,10 +43,11 @@ pub enum StepError {
     World(#[from] WorldError),
 }
 
-/// Sets the threads of the CPU, if given, and chooses the device. `local` is the process among those of its machine.
+/// Sets the threads of the CPU, if given, and chooses the device. `local` is the process among
+/// those of its machine.
 ///
 /// # Errors
-/// If libtorch is of another version, or there is no such GPU.
+/// If libtorch is of another version, or the GPU does not exist.
 pub fn prepare(wish: Wish, local: usize, threads: Option<u16>) -> Result<Device, DeviceError> {
     if let Some(threads) = threads {
         tch::set_num_threads(i32::from(threads));
@@ -76,7 +77,8 @@ impl From<Tensor> for StepLoss {
     }
 }
 
-/// Adds the gradients of a loss to those of the parameters, and returns the loss. `None` if there is nothing to learn from.
+/// Adds the gradients of a loss to those of the parameters, and returns the loss. `None` if there
+/// is nothing to learn from.
 pub type Objective<'a, M> = Box<dyn FnOnce(&M, &World) -> Option<StepLoss> + 'a>;
 
 impl<M: Trainable> Session<M> {
@@ -94,9 +96,10 @@ impl<M: Trainable> Session<M> {
         }
     }
 
-    /// One step against the sum of the gradients of one or two objectives, summed over all processes. The objectives run one
-    /// after another, so that the graph of the first is freed before that of the second is made. `stop` tells the others that
-    /// this process was asked to stop.
+    /// One step against the sum of the gradients of one or two objectives, summed over all
+    /// processes. The objectives run one after another, so that the graph of the first is freed
+    /// before that of the second is built. `stop` lets the others know that this process was asked
+    /// to stop.
     ///
     /// # Errors
     /// If libtorch refuses, or another process is lost.
@@ -156,7 +159,8 @@ pub struct Numbers {
     pub auxiliary: Option<f64>,
     /// The norm of each objective's gradient, if there are two.
     pub norms: Option<[f64; 2]>,
-    /// The norm of the sum of the gradients, before clipping. Without a finite one, the step was skipped.
+    /// The norm of the sum of the gradients, before clipping. Without a finite one, the step was
+    /// skipped.
     pub gradient_norm: f64,
     /// Whether some process was asked to stop.
     pub stopped: bool,

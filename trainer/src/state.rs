@@ -1,4 +1,4 @@
-//! Where a run is, besides its weights, and what it is.
+//! The position of a run, without its weights, and what the run is.
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 /// The version of `trainer_state.json`.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Where a run is, besides its weights.
+/// The position of a run, without its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
     /// 1.
@@ -22,7 +22,7 @@ pub struct TrainerState {
     pub steps: u64,
     /// Tokens trained on, special tokens and pairs counted.
     pub tokens: u64,
-    /// Steps of the optimiser.
+    /// Steps of the optimizer.
     pub optimizer_steps: u64,
     /// Of these, the ones that changed the masked-LM head alone.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -63,7 +63,7 @@ pub struct Best {
     pub loss: f64,
 }
 
-/// What decides the numbers of a run. A run goes on only as what it was.
+/// What decides the numbers of a run. A run resumes only if all of it is equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Hash of the resolved recipe.
@@ -100,12 +100,12 @@ impl TrainerState {
         }
     }
 
-    /// Steps of the optimiser.
+    /// Steps of the optimizer.
     pub(crate) fn optimizer_steps(&self) -> Steps<u64> {
         Steps { head: self.optimizer_steps, others: self.optimizer_steps - self.head_steps }
     }
 
-    /// Notes the steps of the optimiser.
+    /// Notes the steps of the optimizer.
     pub(crate) fn set_optimizer_steps(&mut self, Steps { head, others }: Steps<u64>) {
         self.optimizer_steps = head;
         self.head_steps = head - others;

@@ -1,7 +1,8 @@
-//! What a step computes: losses and their gradients, for this process's share of a batch.
+//! What a step computes: losses and their gradients, for this process's part of a batch.
 //!
-//! Gradients add up: over the parts that go through the model at once, over both losses, and, in [`World`], over the processes.
-//! Each share is divided by what the whole batch holds, so that the sum is the mean over the batch, however it is cut.
+//! Gradients add up: over the parts that go through the model at once, over both losses, and, in
+//! [`World`], over the processes. Each share is divided by what the whole batch holds, so that the
+//! sum is the mean over the batch, however it is cut.
 use tch::{Device, Kind, Tensor};
 
 use crate::{
@@ -14,10 +15,10 @@ use crate::{
 };
 use ebert_bert::{BertForMaskedLm, Packed, Phase, upload};
 
-/// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and returns this process's part of that loss,
-/// in nats. The loss of the span boundary objective, if there is one, is the auxiliary loss; its gradient is added, too.
-/// `None` where nothing of the whole batch was selected. At most `micro_batch` tokens go through the model
-/// at once (0: any number).
+/// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and returns this process's
+/// part of that loss, in nats. The loss of the span boundary objective, if there is one, is the
+/// auxiliary loss; its gradient is added, too. `None` where nothing of the whole batch was
+/// selected. At most `micro_batch` tokens go through the model at once (0: any number).
 pub fn masked_gradients(
     model: &PretrainingModel,
     batch: &Batch,
@@ -37,8 +38,8 @@ pub fn masked_gradients(
     (selected > 0).then(|| backward(model.device(), losses))
 }
 
-/// Adds the weighted gradient of Neighbor Product Reconstruction (eq. 12) of a batch of pairs, and gives this process's share of its
-/// mean over the pairs, unweighted.
+/// Adds the weighted gradient of Neighbor Product Reconstruction (eq. 12) of a batch of pairs, and
+/// returns this process's part of its mean over the pairs, unweighted.
 pub fn neighbor_gradients(
     model: &PretrainingModel,
     pairs: &PairBatch,
@@ -58,7 +59,8 @@ pub fn neighbor_gradients(
     StepLoss::from(backward(model.device(), losses).loss / weight)
 }
 
-/// Runs each loss, with its auxiliary loss, backward before the next is computed, and returns the sums.
+/// Runs each loss, with its auxiliary loss, backward before the next is computed, and returns the
+/// sums.
 fn backward(device: Device, losses: impl Iterator<Item = (Tensor, Option<Tensor>)>) -> StepLoss {
     let zero = || Tensor::zeros([], (Kind::Float, device));
     let mut sum = StepLoss::from(zero());
@@ -79,8 +81,8 @@ fn pack(batch: &MaskedBatch, lengths: &[usize], device: Device) -> Packed {
     if batch.types.is_empty() { packed } else { packed.with_types(&batch.types) }
 }
 
-/// Logits at the selected tokens of sequences of these lengths, `[N, vocab_size]`, without dropout, and the labels, `[N]`; `None`
-/// if none is selected.
+/// Logits at the selected tokens of sequences of these lengths, `[N, vocab_size]`, without dropout,
+/// and the labels, `[N]`; `None` if none is selected.
 pub fn predict(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) -> Option<(Tensor, Tensor)> {
     if batch.selected.is_empty() {
         return None;

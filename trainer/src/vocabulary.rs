@@ -1,5 +1,5 @@
-//! The vocabulary of the shards: which ids are special, which continue a word, and how they are spelt in
-//! a checkpoint.
+//! The vocabulary of the shards: which ids are special, which continue a word, and how they are
+//! spelled in a checkpoint.
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -22,7 +22,7 @@ pub struct Vocabulary {
     pub special: SpecialIds,
 }
 
-/// Ids of the tokens that are no text.
+/// Ids of the special tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialIds {
     /// `[PAD]`.
@@ -47,8 +47,8 @@ pub enum VocabularyError {
         #[source]
         source: io::Error,
     },
-    /// It is no tokenizer file.
-    #[error("`{}` is not a tokenizer file\nhint: a Hugging Face `tokenizer.json` with a WordPiece model is wanted", path.display())]
+    /// It is not a tokenizer file.
+    #[error("`{}` is not a tokenizer file\nhint: use a Hugging Face `tokenizer.json` with a WordPiece model", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum VocabularyError {
         source: serde_json::Error,
     },
     /// A token that sequences are made with is not in it.
-    #[error("`{}` has no token {token}\nhint: BERT's tokens [PAD], [UNK], [CLS], [SEP] and [MASK] are wanted", path.display())]
+    #[error("`{}` has no token {token}\nhint: BERT's tokens [PAD], [UNK], [CLS], [SEP] and [MASK] are required", path.display())]
     NoToken {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum VocabularyError {
     #[error(transparent)]
     Added(#[from] TokensError),
     /// It is another one than the manifest says.
-    #[error("`{}` does not fit the manifest beside it: {what}\nhint: run `ebert shards` again", path.display())]
+    #[error("`{}` does not match the manifest next to it: {what}\nhint: run `ebert shards` again", path.display())]
     OtherThanStated {
         /// The file.
         path: PathBuf,
@@ -110,18 +110,18 @@ struct WordPiece {
 pub(crate) const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 impl Vocabulary {
-    /// The vocabulary that the manifest of `shards` names, and the bytes of its file beside them.
+    /// The vocabulary that the manifest of `shards` names, and the bytes of its file.
     pub(super) fn of_shards(shards: &Path, entry: &TokenizerEntry) -> Result<(Self, Vec<u8>), VocabularyError> {
         let path = shards.join(&entry.file);
         let other = |what: String| VocabularyError::OtherThanStated { path: path.clone(), what };
         let bytes = fs::read(&path).map_err(|source| VocabularyError::Io { path: path.clone(), source })?;
         let found = blake3::hash(&bytes).to_hex().to_string();
         if found != entry.blake3 {
-            return Err(other(format!("blake3 found {found}, wanted {}", entry.blake3)));
+            return Err(other(format!("blake3 found {found}, expected {}", entry.blake3)));
         }
         let (tokens, added) = parse_tokenizer(&path, &bytes)?;
         if tokens.len() != entry.vocab_size as usize {
-            return Err(other(format!("{} tokens found, wanted {}", tokens.len(), entry.vocab_size)));
+            return Err(other(format!("{} tokens found, expected {}", tokens.len(), entry.vocab_size)));
         }
         let continues =
             entry.continuations().ok_or_else(|| other("its table of continuations has another size".to_owned()))?;
@@ -187,8 +187,8 @@ fn parse_tokenizer(path: &Path, bytes: &[u8]) -> Result<(Vec<String>, Vec<u16>),
     Ok((by_id.into_values().collect(), special))
 }
 
-/// The tokens by id of a model's folder: of `tokenizer.json` or else `vocab.txt`, and those that were added to it; `None`
-/// when it has neither.
+/// The tokens by id of a model's folder: of `tokenizer.json` or else `vocab.txt`, and those that
+/// were added to it; `None` when it has neither.
 pub fn tokens_of_model(folder: &Path) -> Result<Option<(PathBuf, Vec<String>)>, VocabularyError> {
     let mut path = folder.join("tokenizer.json");
     // A stand-in of Git LFS is named here.
@@ -221,7 +221,8 @@ pub fn tokens_of_model(folder: &Path) -> Result<Option<(PathBuf, Vec<String>)>, 
 pub(crate) mod tests {
     use super::*;
 
-    /// `[PAD] [UNK] [CLS] [SEP] [MASK]`, then words `w5 w6 …`, of which every fourth continues a word.
+    /// `[PAD] [UNK] [CLS] [SEP] [MASK]`, then words `w5 w6 …`, of which every fourth continues a
+    /// word.
     pub(crate) fn small(size: usize) -> Vocabulary {
         let token = |id: usize| match SPECIAL.get(id) {
             Some(token) => (*token).to_owned(),

@@ -1,9 +1,11 @@
-//! Several processes that train one model: the rank of this process, and the exchange between ranks.
+//! Several processes that train one model: the rank of this process, and the exchange between
+//! ranks.
 //!
-//! They are started by `torchrun --no-python`, or by anything else that sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT (and
-//! LOCAL_RANK on a machine with several GPUs). Every rank draws the same global batches and computes its part of each.
-//! Gradients and losses are summed over the ranks before anything depends on them, so all ranks hold the same state. Only rank
-//! 0 writes files and prints.
+//! They are started by `torchrun --no-python`, or by anything else that sets RANK, WORLD_SIZE,
+//! MASTER_ADDR and MASTER_PORT (and LOCAL_RANK on a machine with several GPUs). Every rank draws
+//! the same global batches and computes its part of each. Gradients and losses are summed over the
+//! ranks before anything depends on them, so all ranks hold the same state. Only rank 0 writes
+//! files and prints.
 use std::{env, path::PathBuf, time::Duration};
 
 use tch::{Device, Kind, Tensor};
@@ -33,7 +35,7 @@ struct Store {
     port: u16,
     /// Whether rank 0 serves it; `torchrun` may do so itself.
     own: bool,
-    /// Prefix of its keys, which tells a restart of `torchrun` from the start before.
+    /// Prefix of its keys, which differs between restarts of `torchrun`.
     prefix: String,
     /// Time that an exchange may take.
     exchange_timeout: Duration,
@@ -44,7 +46,7 @@ struct Store {
 pub enum WorldError {
     /// A variable of the environment is missing or wrong.
     #[error(
-        "{name} is {found}, wanted {wanted}\n\
+        "{name} is {found}, expected {wanted}\n\
          hint: start the processes with `torchrun --no-python --nproc-per-node=N -- ebert pretrain …`, or set RANK, WORLD_SIZE, MASTER_ADDR \
          and MASTER_PORT for each"
     )]
@@ -85,7 +87,7 @@ pub enum WorldError {
     /// Another process has ended or hangs.
     #[error(
         "rank {rank} of {size} lost another rank while it {doing}\n\
-         hint: the other processes' messages say why; if none failed, give them more time with EBERT_RANK_SECONDS; the same command \
+         hint: the other processes' messages show why; if none failed, give them more time with EBERT_RANK_SECONDS; the same command \
          resumes from the last checkpoint, with any number of processes"
     )]
     Lost {
@@ -103,8 +105,8 @@ pub enum WorldError {
 
 /// Time until all processes must have joined.
 const JOIN: Duration = Duration::from_secs(300);
-/// Time that an exchange may take before another rank counts as lost. EBERT_RANK_SECONDS sets it. It must be longer than rank 0
-/// needs to save a checkpoint, since the other ranks wait for that.
+/// Time that an exchange may take before another rank counts as lost. EBERT_RANK_SECONDS sets it.
+/// It must be longer than rank 0 needs to save a checkpoint, since the other ranks wait for that.
 const EXCHANGE: Duration = Duration::from_secs(600);
 
 impl Ranks {
@@ -196,7 +198,7 @@ impl World {
             let library = nccl_library();
             Some(library.ok_or(WorldError::NoBackend {
                 backend: "NCCL",
-                hint: "build with `make` where torch's CUDA wheels are installed; libebert_nccl.so stands beside the program",
+                hint: "build with `make` where torch's CUDA wheels are installed; libebert_nccl.so belongs next to the program",
             })?)
         } else if group::has_gloo() {
             None
@@ -273,7 +275,7 @@ impl World {
         })
     }
 
-    /// Gives all ranks the text of rank 0. Each `key` is used once.
+    /// Sends the text of rank 0 to all ranks. Each `key` is used once.
     ///
     /// # Errors
     /// As [`World::all_reduce`].
@@ -286,8 +288,8 @@ impl World {
         .map(|received| received.unwrap_or(text))
     }
 
-    /// Sends the text of every rank to rank 0, and gives all ranks the text that `decide` makes of those of the other ranks. Each
-    /// `key` is used once.
+    /// Sends the text of every rank to rank 0, and gives all ranks the text that `decide` makes of
+    /// those of the other ranks. Each `key` is used once.
     ///
     /// # Errors
     /// As [`World::all_reduce`].
@@ -313,7 +315,8 @@ impl World {
 
     /// Leaves the group, once all ranks are done. Nothing is exchanged after it.
     pub fn finish(&mut self) {
-        // All work is done: a rank that has left already, or takes long, is not a failure of this one.
+        // All work is done: a rank that has left already, or takes long, is not a failure of this
+        // one.
         let _ = self.group.take().map(Group::shutdown);
     }
 
@@ -341,8 +344,8 @@ mod tests {
 
     use super::*;
 
-    /// Runs `body` as each rank of a group in threads of this process, and gives the results by rank. `None` if this build has no
-    /// Gloo.
+    /// Runs `body` as each rank of a group in threads of this process, and gives the results by
+    /// rank. `None` if this build has no Gloo.
     fn with_ranks<T: Send>(size: usize, body: impl Fn(World) -> T + Sync) -> Option<Vec<T>> {
         if !group::has_gloo() {
             println!("skipped: built without Gloo");
@@ -427,13 +430,13 @@ mod tests {
         assert!(found.local_rank == 1 && !found.store.unwrap().own);
         for (variables, message) in [
             (vec![("WORLD_SIZE", "two")], "WORLD_SIZE is `two`"),
-            (vec![("WORLD_SIZE", "0")], "WORLD_SIZE is `0`, wanted a number of processes"),
+            (vec![("WORLD_SIZE", "0")], "WORLD_SIZE is `0`, expected a number of processes"),
             (
                 [&four[..], &[("EBERT_RANK_SECONDS", "abc")]].concat(),
-                "EBERT_RANK_SECONDS is `abc`, wanted a number of sec",
+                "EBERT_RANK_SECONDS is `abc`, expected a number of sec",
             ),
             (vec![("WORLD_SIZE", "2")], "RANK is not set"),
-            (vec![("WORLD_SIZE", "2"), ("RANK", "2")], "RANK is `2`, wanted a number from 0 to 1"),
+            (vec![("WORLD_SIZE", "2"), ("RANK", "2")], "RANK is `2`, expected a number from 0 to 1"),
             (vec![("WORLD_SIZE", "2"), ("RANK", "1")], "MASTER_ADDR is not set"),
         ] {
             let error = ranks(&variables).unwrap_err();

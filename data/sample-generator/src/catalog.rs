@@ -41,14 +41,14 @@ impl Choices {
         &self.0[draws.below(self.0.len() as u64) as usize]
     }
 
-    /// Draws an entry that differs from `taken`; `taken` where there is no such entry.
+    /// Draws an entry that differs from `taken`; `taken` if no other entry exists.
     pub(crate) fn draw_other<'a>(&'a self, taken: &'a str, draws: &mut Draws) -> &'a str {
         let others: Vec<&str> = self.iter().filter(|&entry| entry != taken).collect();
         draw_from(&others, draws).copied().unwrap_or(taken)
     }
 }
 
-/// Draws one element evenly; `None` for an empty slice, which takes no draw.
+/// Draws one element evenly. `None` for an empty slice, which takes no draw.
 pub(crate) fn draw_from<'a, T>(items: &'a [T], draws: &mut Draws) -> Option<&'a T> {
     if items.is_empty() { None } else { items.get(draws.below(items.len() as u64) as usize) }
 }
@@ -146,7 +146,7 @@ pub(crate) struct Department {
     pub(crate) details: Vec<Detail>,
     /// Sentences of descriptions.
     pub(crate) pitches: Choices,
-    /// Sentences of reviews without a judgement.
+    /// Sentences of reviews without a judgment.
     pub(crate) stories: Choices,
     /// Aspects that all types of the department share.
     pub(crate) aspects: Vec<Aspect>,

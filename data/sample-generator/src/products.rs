@@ -105,7 +105,7 @@ impl<'c> Product<'c> {
     }
 }
 
-/// Draws a product id: `B0` and eight of `[0-9A-Z]`.
+/// Draws the id of a product: `B0` and eight of `[0-9A-Z]`.
 pub(crate) fn draw_asin(draws: &mut Draws) -> String {
     let mut id = String::from("B0");
     for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! What customers write: stars, a summary, and a text whose judgements follow the stars.
+//! What customers write: stars, a summary, and a text whose judgments follow the stars.
 use schemas::Draws;
 
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) struct Review {
 enum Length {
     /// One of the whole short reviews.
     Short,
-    Judgements(u64),
+    Judgments(u64),
     Essay,
 }
 
@@ -31,7 +31,7 @@ enum Length {
 struct Customer<'c, 's> {
     voice: Voice<'c, 's>,
     aspects: Vec<&'c Aspect>,
-    /// The aspect under judgement, modulo their number.
+    /// The aspect under judgment, modulo their number.
     aspect: usize,
 }
 
@@ -79,10 +79,10 @@ fn review(shop: &Shop, index: ProductIndex, draws: &mut Draws) -> Review {
     let stars = draw_stars(product, draws);
     let length = match draws.below(100) {
         0..=16 => Length::Short,
-        17..=44 => Length::Judgements(1),
-        45..=66 => Length::Judgements(2),
-        67..=84 => Length::Judgements(4),
-        85..=96 => Length::Judgements(7),
+        17..=44 => Length::Judgments(1),
+        45..=66 => Length::Judgments(2),
+        67..=84 => Length::Judgments(4),
+        85..=96 => Length::Judgments(7),
         _ => Length::Essay,
     };
     let substitute = draw_from(&product.substitutes, draws).map(|&i| &shop.products[i]);
@@ -114,7 +114,7 @@ fn draw_stars(product: &Product, draws: &mut Draws) -> u8 {
     }
 }
 
-/// All aspects in the order of judgement: up to four of the type first, then the general ones.
+/// All aspects in the order of judgment: up to four of the type first, then the general ones.
 fn draw_aspects<'c>(catalog: &'c Catalog, product: &Product<'c>, draws: &mut Draws) -> Vec<&'c Aspect> {
     let mut specific: Vec<&Aspect> = product.product_type.aspects.iter().collect();
     let mut general: Vec<&Aspect> = product.department.aspects.iter().chain(&catalog.reviews.aspects).collect();
@@ -144,16 +144,16 @@ fn body(
     let mut worse = Deck::new(&templates.worse);
 
     let is_essay = length == Length::Essay;
-    let judgements = match length {
-        Length::Judgements(count) => count,
+    let judgments = match length {
+        Length::Judgments(count) => count,
         _ => 14 + draws.below(3),
     };
     let mut paragraphs: Vec<Vec<String>> = Vec::new();
     let mut paragraph = Vec::new();
-    if judgements > 1 || draws.below(2) == 0 {
+    if judgments > 1 || draws.below(2) == 0 {
         paragraph.push(sentence(openers.draw(draws), customer, draws));
     }
-    for i in 0..judgements {
+    for i in 0..judgments {
         let asides = if is_essay { 2 } else { u64::from(draws.below(3) == 0) };
         for _ in 0..asides {
             let template = match draws.below(4) {
@@ -172,22 +172,22 @@ fn body(
             2 => draws.below(5) == 0,
             _ => draws.below(25) == 0,
         };
-        let judgement = match (is_pleased, stars) {
+        let judgment = match (is_pleased, stars) {
             (true, _) => &mut praise,
             (false, 4 | 5) => &mut niggles,
             (false, _) => &mut blame,
         };
-        let mut template = judgement.draw(draws);
+        let mut template = judgment.draw(draws);
         while i == 0 && templates.connectives.iter().any(|start| template.starts_with(start)) {
-            template = judgement.draw(draws);
+            template = judgment.draw(draws);
         }
-        if judgements >= 7 && i > 0 && i % 4 == 0 {
+        if judgments >= 7 && i > 0 && i % 4 == 0 {
             paragraphs.push(std::mem::take(&mut paragraph));
         }
         paragraph.push(sentence(template, customer, draws));
         customer.aspect += 1;
     }
-    if judgements > 1 || draws.below(3) == 0 {
+    if judgments > 1 || draws.below(3) == 0 {
         let ending = templates.of_stars(stars).endings.draw(draws);
         if is_essay {
             paragraphs.push(std::mem::take(&mut paragraph));

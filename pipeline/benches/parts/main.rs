@@ -1,8 +1,8 @@
-//! What each part of the stream takes, on one core, beside the libraries that people use for it.
+//! Times each part of the stream on one core, compared with the libraries that people use for it.
 //!
-//! `parts RAW POOL TOKENIZER ROUNDS`: RAW is a gz file of reviews. Rates are marginal, from two amounts of the same text, so that
-//! caches that fill and tables that are built are not in them; the parts alternate, and medians are given. Prints one JSON object.
-//! Before anything is timed, ids and matches are compared one by one.
+//! `parts RAW POOL TOKENIZER ROUNDS`: RAW is a gz file of reviews. Prints one JSON object. Rates are marginal, from two
+//! amounts of the same text. So the time to fill caches and build tables is not in them. The parts alternate, and the rates
+//! are medians. Before anything is timed, ids and matches are compared one by one.
 use std::{
     collections::BTreeMap,
     hint::black_box,
@@ -68,7 +68,7 @@ struct Part<'a> {
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [raw, pool, tokenizer_file, rounds] = &arguments[..] else {
-        return Err(anyhow!("wanted RAW POOL TOKENIZER ROUNDS"));
+        return Err(anyhow!("expected RAW POOL TOKENIZER ROUNDS"));
     };
     let rounds: usize = rounds.parse().context("ROUNDS is a number")?;
     let tokenizer = Tokenizer::load(Path::new(tokenizer_file))?;

@@ -149,7 +149,7 @@ pub struct EncodeArgs {
     /// Which part of the buckets to encode, such as 0/4 [default: the part of the scheduler, or all]
     #[arg(long, value_name = "I/N", conflicts_with = "parts", help_heading = "Run")]
     pub part: Option<Task>,
-    /// Number of parts; the scheduler decides which one this is
+    /// Number of parts. The scheduler decides which one this is
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Run")]
     pub parts: Option<u32>,
     /// The folder.
@@ -183,7 +183,7 @@ pub struct SealArgs {
     /// Those of the pairs, which the seal checks.
     #[command(flatten)]
     pub pairs: PairsArgs,
-    /// Number of parts that encoded the shards; an error then names those that did not finish
+    /// Number of parts that encoded the shards. An error then names those that did not finish
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Run")]
     pub parts: Option<u32>,
 }
@@ -204,7 +204,7 @@ pub struct InputOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Corpus")]
 pub struct CorpusOptions {
-    /// MiB of raw files per bucket, that is per file of products and per file of reviews; compressed files count four-fold.
+    /// MiB of raw files per bucket, that is per file of products and per file of reviews. Compressed files count four-fold.
     /// Fewer MiB give more files, which more machines can share
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub bucket_mib: u64,
@@ -219,7 +219,7 @@ pub struct CorpusOptions {
     /// Continue past truncated or corrupt files, using the records before the damage
     #[arg(long)]
     pub allow_damaged: bool,
-    /// MiB of raw text between two checkpoints; tests lower it
+    /// MiB of raw text between two checkpoints. Tests lower it
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 30), hide = true)]
     pub checkpoint_mib: u64,
 }
@@ -250,7 +250,7 @@ pub struct GraphOptions {
     #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
     pub association_source: AssociationSource,
     /// Your own associations instead: a table with two product ids and a relation, rows of order and product, or one
-    /// order per row. CSV or other text (plain, gz or zst), or Parquet; docs/associations.md has examples
+    /// order per row. CSV or other text (plain, gz or zst), or Parquet. Examples are in docs/associations.md
     #[arg(long, value_name = "FILE")]
     pub associations: Option<PathBuf>,
 }
@@ -259,7 +259,7 @@ pub struct GraphOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Segments")]
 pub struct EncodeOptions {
-    /// Longest segment in tokens; the trainer adds `[CLS]` and `[SEP]`
+    /// Longest segment in tokens. The trainer adds `[CLS]` and `[SEP]`
     #[arg(long, value_name = "N", default_value_t = 254, value_parser = clap::value_parser!(u16).range(1..=510))]
     pub max_tokens: u16,
     /// Whether to find noun phrases, which take most of the time of this step

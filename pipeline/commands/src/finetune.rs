@@ -7,7 +7,7 @@ pub enum Pooling {
     /// The pooler over the hidden state of `[CLS]`, as `transformers` does
     #[default]
     Cls,
-    /// The mean of the hidden states of all tokens; there is no pooler
+    /// The mean of the hidden states of all tokens, without a pooler
     Mean,
 }
 
@@ -15,16 +15,16 @@ pub enum Pooling {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fine-tuning")]
 pub struct FinetuneOptions {
-    /// Highest learning rate; it rises over the first steps (--warmup) and then falls to 0. Of several, separated by commas,
+    /// Highest learning rate. It rises over the first steps (--warmup) and then falls to 0. Of several, separated by commas,
     /// the best on the validation part is kept
     #[arg(long = "learning-rate", value_name = "RATE", value_delimiter = ',', default_values_t = [2e-5])]
     pub learning_rates: Vec<f64>,
-    /// Epochs over the examples. Of several, separated by commas, the best on the validation part is kept; the learning rate
+    /// Epochs over the examples. Of several, separated by commas, the best on the validation part is kept. The learning rate
     /// falls as it does in the longest
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [3], value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub epochs: Vec<u32>,
-    /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs, and the best after 2, 3, 4 or 5
-    /// of them. Not with --learning-rate or --epochs
+    /// Search as the paper does. Learning rates: 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs. The best is kept after 2, 3, 4
+    /// or 5 of them. Not with --learning-rate or --epochs
     #[arg(long, conflicts_with_all = ["learning_rates", "epochs"])]
     pub search: bool,
     /// Sequences per step
@@ -33,19 +33,19 @@ pub struct FinetuneOptions {
     /// Train on at most N examples, a random sample that is the same each time
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Validate on at most N examples, likewise
+    /// Validate on at most N examples, a random sample likewise
     #[arg(long, value_name = "N")]
     pub validation_limit: Option<usize>,
-    /// Test on at most N examples, likewise
+    /// Test on at most N examples, a random sample likewise
     #[arg(long, value_name = "N")]
     pub test_limit: Option<usize>,
     /// Seed of training: the fresh weights of the head, the order of examples, dropout
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Seed of the split into training, validation and test; use the same for all models that are compared
+    /// Seed of the split into training, validation and test. Use the same for all models that are compared
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub split_seed: u64,
-    /// Longest sequence in tokens, special tokens included; less if the model has fewer positions. Longer reviews are read in
+    /// Longest sequence in tokens, special tokens included, or less if the model has fewer positions. Longer reviews are read in
     /// windows, other texts are cut
     #[arg(long, value_name = "N", default_value_t = 384)]
     pub max_tokens: usize,
@@ -55,7 +55,7 @@ pub struct FinetuneOptions {
     /// rqa: maximum length of an answer in tokens
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub max_answer: usize,
-    /// pc: minimum number of titles of a label in the whole file; rarer labels are not part of the task
+    /// pc: minimum number of titles of a label in the whole file. Rarer labels are not part of the task
     #[arg(long, value_name = "N", default_value_t = Self::MIN_TITLES)]
     pub min_titles: usize,
     /// pc: probability from which a label is predicted
@@ -65,16 +65,16 @@ pub struct FinetuneOptions {
     #[arg(long, value_enum, default_value_t)]
     pub pooling: Pooling,
     /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves the
-    /// states that it reads, so models compare better if all of them start with a fresh one
+    /// states that it reads. So models compare better if all of them start with a fresh pooler
     #[arg(long)]
     pub fresh_pooler: bool,
-    /// Weight decay of AdamW; biases and layer norms have none
+    /// Weight decay of AdamW. Biases and layer norms have none
     #[arg(long, value_name = "X", default_value_t = 0.01)]
     pub weight_decay: f64,
     /// The ratio of steps over which the learning rate rises
     #[arg(long, value_name = "RATIO", default_value_t = 0.1)]
     pub warmup: f64,
-    /// Maximum gradient norm; 0 is no limit
+    /// Maximum gradient norm; 0 disables the limit
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub clip: f64,
 }

@@ -30,7 +30,7 @@ pub struct InspectArgs {
     /// Rows to show of products and of reviews
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub rows: usize,
-    /// Shards to read of products and of reviews; each is a random sample
+    /// Shards to read of products and of reviews. Each is a random sample
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub shards: usize,
     /// Whether to use colors

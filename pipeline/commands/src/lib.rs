@@ -77,7 +77,7 @@ pub enum Command {
     /// From raw files to shards.
     #[command(flatten)]
     Data(DataCommand),
-    /// Training; `ebert-trainer` runs these.
+    /// Training. `ebert-trainer` runs these.
     #[command(flatten)]
     Train(TrainCommand),
     /// What there is.

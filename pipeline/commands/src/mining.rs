@@ -30,10 +30,10 @@ pub enum TextCommand {
 #[command(next_help_heading = "Phrases")]
 pub struct MiningOptions {
     /// Good phrases to learn from, one per line, plain, gz or zst. For a corpus the default is its categories, brands and
-    /// attributes; `ebert mine` needs a list
+    /// attributes. `ebert mine` needs a list
     #[arg(long, value_name = "FILE")]
     pub quality_list: Option<PathBuf>,
-    /// Names of things, one per line; none of them becomes a negative example
+    /// Names of things, one per line. None of them becomes a negative example
     #[arg(long, value_name = "FILE")]
     pub entity_list: Option<PathBuf>,
     /// Words with little meaning of their own, one per line [default: English ones]

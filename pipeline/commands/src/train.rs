@@ -27,8 +27,8 @@ pub enum TrainCommand {
     /// A grid is a .toml file: models, tasks and seeds. trainer/grids/table2.toml has every key. What is missing of it is
     /// fine-tuned, so an interrupted grid resumes. Then table2.csv, table2.md and table2.html are written.
     ///
-    /// With --part i/n, fine-tunes the cells c (counted from 0) with c mod n = i and writes no table, so that n processes
-    /// can share a grid. When all are done, the command without --part writes the tables.
+    /// With --part i/n, n processes can share a grid. Each fine-tunes the cells c (counted from 0) with c mod n = i, and
+    /// writes no table. When all are done, the command without --part writes the tables.
     Grid(GridArgs),
     /// Measure training speed and what limits it: tokens/s, model FLOP utilization, time per part of a step
     ///
@@ -38,10 +38,10 @@ pub enum TrainCommand {
     Doctor,
     /// Score what models know without fine-tuning: a table with a column for each model
     ///
-    /// Weights stay as they are. From the shards: masked words and phrases of held-out documents (cloze), the rank of a
-    /// held-out product's neighbor among 1,000 products (retrieval, with word overlap, tf-idf and BM25 as baselines), and
-    /// substitute or complement (relations). From files: categories of titles, matching offers, and aspects, by linear
-    /// models on hidden states, cross-validated by document or on the files' own parts.
+    /// Weights stay as they are. The shards have three probes. Cloze: masked words and phrases of held-out documents.
+    /// Retrieval: the rank of a held-out product's neighbor among 1,000 products. Its baselines are word overlap, tf-idf
+    /// and BM25. Relations: substitute or complement. Files have three more: categories of titles, matching offers, and
+    /// aspects. Linear models on hidden states learn these, cross-validated by document or on the files' own parts.
     ///
     /// A model like BERT-tiny takes minutes on one core. docs/probe.md explains every score and the file that is written.
     Probe(Box<ProbeArgs>),
@@ -53,8 +53,9 @@ pub enum TrainCommand {
     Claims(ClaimsArgs),
     /// Score predictions from any model
     ///
-    /// A line is {"id": …, "prediction": …}: the text of an answer (rqa), places [[from, to], …] in characters (ae), a class
-    /// (asc; ids are sentence#from-to) or labels (pc). Examples without a prediction are counted and skipped.
+    /// A line is {"id": …, "prediction": …}. A prediction is the text of an answer (rqa), a list of spans [[from, to], …] in
+    /// characters (ae), a class (asc), or a list of labels (pc). Ids of asc are sentence#from-to. Examples without a
+    /// prediction are counted and skipped.
     Evaluate(EvaluateArgs),
     /// Draw how the tokens of two titles attend to each other (Figure 8 of the paper)
     ///
@@ -145,7 +146,7 @@ pub struct PretrainArgs {
     /// A BERT to start from: a Hugging Face folder, or an id on the hub such as bert-base-uncased
     #[arg(long, value_name = "MODEL", help_heading = "Input")]
     pub init: Option<PathBuf>,
-    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1; may be given several times.
+    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1. May be given several times.
     /// The keys are those of trainer/recipes/e-bert.toml
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Input")]
     pub overrides: Vec<String>,
@@ -300,7 +301,7 @@ pub struct EvaluateArgs {
     /// The predictions
     #[arg(long, value_name = "FILE")]
     pub predictions: PathBuf,
-    /// pc: minimum number of titles of a label in the whole data; rarer labels are not part of the task
+    /// pc: minimum number of titles of a label in the whole data. Rarer labels are not part of the task
     #[arg(long, value_name = "N", default_value_t = FinetuneOptions::MIN_TITLES)]
     pub min_titles: usize,
     /// pc: where to count them, if not in the data: the training data, if the test had a file of its own
@@ -328,7 +329,7 @@ pub struct AttentionArgs {
     /// The title that they are rebuilt from: columns
     #[arg(value_name = "OTHER TITLE")]
     pub second: String,
-    /// What logits are divided by before the softmax; give it when models are compared [default: as in the model's
+    /// What logits are divided by before the softmax. Set it to compare models [default: as in the model's
     /// recipe.toml; none without one]
     #[arg(long, value_enum)]
     pub scale: Option<Scale>,

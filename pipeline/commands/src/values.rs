@@ -4,7 +4,7 @@ use clap::ValueEnum;
 /// Whether noun phrases are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Nouns {
-    /// Faster; for recipes that mask no noun phrases
+    /// Faster, for recipes that do not mask noun phrases
     Off,
     /// Find them
     #[default]

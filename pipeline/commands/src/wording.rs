@@ -2,7 +2,7 @@
 //! make. Libraries write the former in backticks. [`Wording`] turns them into the latter at the edge of a program.
 use std::borrow::Cow;
 
-/// The variable with which the Makefile tells the programs that they run under make.
+/// The variable that the Makefile sets when it runs the programs.
 const MAKE: &str = "EBERT_MAKE";
 
 /// A command that a target of the Makefile runs.
@@ -122,7 +122,7 @@ impl Wording {
     }
 }
 
-/// Arguments as variables of make; those without one are in `ARGS`.
+/// Arguments as variables of make. Those without one are in `ARGS`.
 fn variables(target: &Target, arguments: &str) -> String {
     let (mut variables, mut others) = (Vec::new(), Vec::new());
     let mut argument = target.argument;
@@ -147,7 +147,7 @@ fn variables(target: &Target, arguments: &str) -> String {
     variables.join(" ")
 }
 
-/// Words of a shell; those in single quotes may have spaces, and keep the quotes.
+/// Words of a shell. Those in single quotes may have spaces, and keep the quotes.
 fn split(text: &str) -> Vec<&str> {
     let mut quoted = false;
     let between = |c: char| {

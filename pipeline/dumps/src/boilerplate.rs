@@ -128,7 +128,7 @@ pub enum Rule {
     /// Stays: `Shipping Weight`, `Price Range`.
     DetailNotices,
     /// The position of a switch among the details: `Not Enabled` of `X Ray`, `No` of `Batteries
-    /// Required?`. Without its name it says nothing. Four such values are in 5% of the products of
+    /// Required?`. Without its name it has no meaning. Four such values are in 5% of the products of
     /// 2023, and `No` is in 28%.
     ///
     /// Stays: `Yes Please`, `1`, and `No` in a feature.

@@ -30,7 +30,7 @@
 //!
 //! Reviews have markup of Amazon's own. `[[ASIN:B000UJGRLW Ribose]]` becomes the name of the
 //! product, `[[VIDEOID:…]]` becomes nothing. Many titles of the 2018 dump are the beginning of a
-//! page's script instead of a title; [`is_script`] recognises them.
+//! page's script instead of a title; [`is_script`] recognizes them.
 //!
 //! # Text that was encoded twice
 //!

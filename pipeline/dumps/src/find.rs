@@ -26,7 +26,7 @@ use walk::Walk;
 
 use super::{open::Compression, record::RecordType};
 
-/// Lines at the start of a file among which a record must be recognised.
+/// Lines at the start of a file among which a record must be recognized.
 const LINES_TRIED: usize = 100;
 
 /// The files below a folder, in the order of their names.
@@ -49,7 +49,7 @@ pub struct DumpFile {
     pub bytes: u64,
     /// Whether it is compressed.
     pub compressed: bool,
-    /// The most frequent type among its first records; `None` if damage comes before the first, or if the file is a
+    /// The most frequent type among its first records. `None` if damage comes before the first, or if the file is a
     /// table of ratings.
     pub holds: Option<RecordType>,
     /// How its lines are read, if it is a table of ratings.
@@ -95,7 +95,7 @@ impl Skipped {
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// It does not exist.
-    #[error("there is no corpus folder `{}`", folder.display())]
+    #[error("corpus folder `{}` does not exist", folder.display())]
     NoFolder {
         /// The folder as it was given.
         folder: PathBuf,
@@ -107,7 +107,7 @@ pub enum FindError {
         folder: PathBuf,
     },
     /// No file holds a record.
-    #[error("no file below `{}` holds a recognisable record in its first {LINES_TRIED} lines", folder.display())]
+    #[error("no file below `{}` holds a recognizable record in its first {LINES_TRIED} lines", folder.display())]
     NothingRecognised {
         /// The folder as it was given.
         folder: PathBuf,
@@ -132,10 +132,10 @@ impl FindError {
     }
 }
 
-/// Finds and recognises the files below `folder`, which may also be a single file.
+/// Finds and recognizes the files below `folder`, which may also be a single file.
 ///
-/// Links are followed. Hidden files are left out, and so is the folder `output`, in which a program
-/// writes what it makes from these files; it need not exist.
+/// Links are followed. Hidden files are left out. So is the folder `output`, which a program fills
+/// with what it makes from these files. It need not exist.
 ///
 /// # Errors
 /// If a file or folder cannot be read, or no file holds a record.

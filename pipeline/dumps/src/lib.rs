@@ -1,11 +1,11 @@
 //! Records of the Amazon review dumps of 2014, 2018 and 2023.
 //!
 //! The dumps are files of one record per line: the metadata of a product, or a review. This crate
-//! finds the files, decompresses them, splits them into lines, parses each line into a [`Record`]
-//! with the same interface for all generations, and turns raw text into [clean] text.
+//! finds the files, decompresses them and splits them into lines. It parses each line into a
+//! [`Record`] with the same interface for all generations, and turns raw text into [clean] text.
 //!
-//! A file is recognised by its contents, not its name: the compression (none, gzip or zstd) by its
-//! first bytes, and the type of its records by their fields. The comma after a record and the
+//! A file is recognized by its contents, not its name. Its first bytes show the compression (none,
+//! gzip or zstd), and the fields of its records their type. The comma after a record and the
 //! brackets of an array with one record per line are left out. Any other file is named for what it
 //! is, such as a web page, an archive or a table.
 //!
@@ -17,10 +17,10 @@
 //! | 2018 | `asin`, `title`, `description`, `feature`, `category`, `brand`, `details` | `also_buy` are complements, `also_view` are substitutes | as 2014 |
 //! | 2023 | `parent_asin`, `title`, `subtitle`, `author`, `features`, `description`, `categories` or else `main_category`, `store`, `details` | `bought_together` are complements | `parent_asin` or `asin`, `user_id`, `title`, `text`, `rating`, `timestamp` |
 //!
-//! The dumps are described in McAuley et al. 2015 (2014 dump; also the source of complements and
-//! substitutes), Ni, Li and McAuley 2019 (2018 dump) and Hou et al. 2024 (2023 dump).
+//! The dumps are described in McAuley et al. 2015 (2014 dump), Ni, Li and McAuley 2019 (2018 dump)
+//! and Hou et al. 2024 (2023 dump). The first also defines complements and substitutes.
 //!
-//! Tables of ratings without text (user, product, stars, time) are recognised, too: [`RatingTable`] reads their lines.
+//! Tables of ratings without text (user, product, stars, time) are recognized, too: [`RatingTable`] reads their lines.
 //!
 //! # Fields in another shape
 //!
@@ -36,14 +36,14 @@
 //! | extended JSON, or the `repr` of its types | `{"$numberInt": "5"}`, `Int64(5)`, `ObjectId('65a1')` | the scalar |
 //! | a date in a time | `{"$date": …}`, `"2009-09-13 00:00:00"` | the number of the dump |
 //!
-//! Text stays text: `[Sealed] tea tin` is no list. A value that is present and cannot be read is in
+//! Text stays text: `[Sealed] tea tin` is not a list. A value that is present and cannot be read is in
 //! [`Record::unread`], with its field and an [`UnreadReason`].
 //!
 //! # Main types
 //!
 //! * [`find()`] returns [`RawFiles`]: each [`DumpFile`] below a folder with its [`RecordType`], and
 //!   the files that are skipped, with a [`SkipReason`].
-//! * [`Skipped::hint`] tells what to do about a file that is not a dump: the command that decompresses,
+//! * [`Skipped::hint`] has the fix for a file that is not a dump: the command that decompresses,
 //!   converts or fetches it.
 //! * [`open()`] decompresses a file, and [`LineReader`] splits it into a [`LineBatch`] after another.
 //! * [`parse`] reads one line into a [`Record`].
@@ -73,7 +73,7 @@
 //!                 Ok(id) => assert_eq!(id.as_deref(), Some("B0")),
 //!                 Err(error) => {
 //!                     assert_eq!(line.number, 2);
-//!                     assert_eq!(error.to_string(), "no JSON object or Python dict, but `hello`");
+//!                     assert_eq!(error.to_string(), "found `hello`, expected a JSON object or Python dict");
 //!                 }
 //!             }
 //!         }

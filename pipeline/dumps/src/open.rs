@@ -38,11 +38,11 @@ impl Compression {
 pub struct OpenFile {
     /// The decompressed bytes. All bytes before a damaged place are given, then the error.
     pub bytes: Box<dyn Read + Send>,
-    /// How the file on disk is compressed; `None` for a plain file.
+    /// How the file on disk is compressed. `None` for a plain file.
     pub compression: Option<Compression>,
 }
 
-/// Opens a file and recognises its compression from its first bytes. `read_from_disk` grows by each
+/// Opens a file and recognizes its compression from its first bytes. `read_from_disk` grows by each
 /// byte that is read from the disk, for a progress bar.
 ///
 /// # Errors

@@ -50,7 +50,7 @@ pub const MAX_DEPTH: usize = 127;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PythonLiteralError {
     /// Another character than the grammar allows, or the end of the line.
-    #[error("found {} at byte {at}, wanted {wanted}", quoted(*found))]
+    #[error("found {} at byte {at}, expected {wanted}", quoted(*found))]
     Unexpected {
         /// The position of the character.
         at: usize,
@@ -60,7 +60,7 @@ pub enum PythonLiteralError {
         wanted: &'static str,
     },
     /// A word that is not a constant such as `true` or `None`.
-    #[error("found the name `{name}` at byte {at}, wanted a value")]
+    #[error("found the name `{name}` at byte {at}, expected a value")]
     Name {
         /// The position of its first character.
         at: usize,
@@ -68,7 +68,7 @@ pub enum PythonLiteralError {
         name: String,
     },
     /// Not a number of either language, or an integer with a base that does not fit 128 bits.
-    #[error("found `{number}` at byte {at}, wanted a number")]
+    #[error("found `{number}` at byte {at}, expected a number")]
     Number {
         /// The position of its sign or first digit.
         at: usize,
@@ -90,7 +90,7 @@ pub enum PythonLiteralError {
         escape: String,
     },
     /// A key of a dict that Python could not hash.
-    #[error("found a dict or a list as a key at byte {at}, wanted a string, a number or a tuple")]
+    #[error("found a dict or a list as a key at byte {at}, expected a string, a number or a tuple")]
     Key {
         /// The position of its opening bracket.
         at: usize,

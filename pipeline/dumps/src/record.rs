@@ -68,11 +68,14 @@ pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, M
         Err(error) => error,
     };
     if !text.starts_with('{') {
-        return Err(MalformedRecord::Malformed(format!("no JSON object or Python dict, but `{}`", beginning(text))));
+        return Err(MalformedRecord::Malformed(format!(
+            "found `{}`, expected a JSON object or Python dict",
+            beginning(text)
+        )));
     }
     let json = python_to_json(text).map_err(|lenient| {
-        // A double-quoted key looks like JSON, so the error of the JSON parser is the better one,
-        // unless the Python parser came further or found a call such as `ObjectId(…)`.
+        // A double-quoted key looks like JSON, so the error of the JSON parser is the better one. There are two
+        // exceptions: the Python parser came further, or found a call such as `ObjectId(…)`.
         let is_json = text[1..].trim_start().starts_with('"')
             && lenient.at() <= strict.column()
             && !matches!(lenient, PythonLiteralError::Name { .. });

@@ -1,7 +1,7 @@
 //! A direct-mapped cache of score sums.
 //!
 //! Many features follow from one key that recurs: a word, whatever its context, or a few tags in a
-//! row. [`ScoreCache`] keeps the sum of their weights for the most frequent keys. `DESIGN.md` says
+//! row. [`ScoreCache`] keeps the sum of their weights for the most frequent keys. `DESIGN.md` has
 //! what that saves.
 use ebert_prefetch::prefetch;
 

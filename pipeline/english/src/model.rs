@@ -30,7 +30,7 @@ pub struct Model {
 #[non_exhaustive]
 pub enum ModelError {
     /// The first line is missing or names another version.
-    #[error("not a model of this version, wanted the first line `{}`", MAGIC.trim_end())]
+    #[error("not a model of this version, expected the first line `{}`", MAGIC.trim_end())]
     FirstLine,
     /// The content after the first line is damaged or too large.
     #[error("its content cannot be decompressed")]
@@ -48,7 +48,7 @@ pub enum ModelError {
     #[error("it has a number of more than 32 bits, or a padded number")]
     Number,
     /// There are no tags, or too many.
-    #[error("it has {found} tags, wanted 1 to {MOST_TAGS}")]
+    #[error("it has {found} tags, expected 1 to {MOST_TAGS}")]
     TagCount {
         /// The number of tags.
         found: u32,
@@ -73,7 +73,7 @@ pub enum ModelError {
         labels: usize,
     },
     /// A feature has no weights, or more than there are labels.
-    #[error("it has a feature with {found} weights, wanted 1 to {labels}")]
+    #[error("it has a feature with {found} weights, expected 1 to {labels}")]
     RowLength {
         /// The number of weights.
         found: u8,

@@ -1,7 +1,7 @@
 //! Part-of-speech tags: a greedy perceptron, from left to right.
 //!
 //! A dictionary gives the tags of words that nearly always have the same one. The other words are
-//! scored by their form, their neighbours and the two tags before them. A label is a tag's index.
+//! scored by their form, their neighbors and the two tags before them. A label is a tag's index.
 use hashbrown::HashMap;
 
 use crate::{
@@ -48,11 +48,11 @@ fn word_features(word: &WordForm) -> [Feature; 12] {
     ]
 }
 
-/// Offsets from a word to the tokens whose tags [`neighbour_features`] are for.
-const NEIGHBOURS: [isize; 5] = [-2, -1, -1, 1, 2];
+/// Offsets from a word to the tokens whose tags [`neighbor_features`] are for.
+const NEIGHBORS: [isize; 5] = [-2, -1, -1, 1, 2];
 
-/// Features of a word for the tags of its neighbours.
-fn neighbour_features(word: &WordForm) -> [Feature; NEIGHBOURS.len()] {
+/// Features of a word for the tags of its neighbors.
+fn neighbor_features(word: &WordForm) -> [Feature; NEIGHBORS.len()] {
     [
         Feature::new(16, word.lower, 0),
         Feature::new(15, word.lower, 0),
@@ -62,7 +62,7 @@ fn neighbour_features(word: &WordForm) -> [Feature; NEIGHBOURS.len()] {
     ]
 }
 
-/// Features of a word with one of its neighbours, for its own tag.
+/// Features of a word with one of its neighbors, for its own tag.
 fn pair_features(forms: &[WordForm], i: usize) -> [Feature; 4] {
     let (before, here, after) = (form_at(forms, i, -1), form_at(forms, i, 0), form_at(forms, i, 1));
     [
@@ -112,9 +112,9 @@ fn tag_and_word_features(forms: &[WordForm], i: usize, last: u8) -> [Feature; 3]
 #[cfg(any(test, feature = "train"))]
 pub(crate) fn features(forms: &[WordForm], i: usize, tags: TagsBefore) -> impl Iterator<Item = Feature> {
     let word = word_features(form_at(forms, i, 0)).into_iter();
-    let neighbours = NEIGHBOURS.iter().enumerate();
-    let neighbours = neighbours.map(move |(at, offset)| neighbour_features(form_at(forms, i, -offset))[at]);
-    word.chain(neighbours)
+    let neighbors = NEIGHBORS.iter().enumerate();
+    let neighbors = neighbors.map(move |(at, offset)| neighbor_features(form_at(forms, i, -offset))[at]);
+    word.chain(neighbors)
         .chain(pair_features(forms, i))
         .chain(tag_features(tags))
         .chain(tag_and_word_features(forms, i, tags.last))
@@ -141,17 +141,17 @@ fn key_of(form: &WordForm) -> WordKey {
 #[derive(Clone, Debug)]
 #[repr(C)]
 struct WordSums {
-    /// Rows of [`neighbour_features`].
-    neighbours: [Row; NEIGHBOURS.len()],
+    /// Rows of [`neighbor_features`].
+    neighbors: [Row; NEIGHBORS.len()],
     /// The sum of [`word_features`].
     own: LabelScores,
 }
 
 impl WordSums {
-    const BLANK: Self = Self { neighbours: [Row::EMPTY; NEIGHBOURS.len()], own: [0; MOST_LABELS] };
+    const BLANK: Self = Self { neighbors: [Row::EMPTY; NEIGHBORS.len()], own: [0; MOST_LABELS] };
 
     fn of(word: &WordForm, weights: &Weights) -> Self {
-        let mut sums = Self { neighbours: weights.find_all(neighbour_features(word)), ..Self::BLANK };
+        let mut sums = Self { neighbors: weights.find_all(neighbor_features(word)), ..Self::BLANK };
         weights.find_all(word_features(word)).iter().for_each(|row| weights.add(*row, &mut sums.own));
         sums
     }
@@ -222,7 +222,7 @@ impl<'m> TagScorer<'m> {
         }
     }
 
-    /// Adds the features of each word for its own tag and for those of its neighbours.
+    /// Adds the features of each word for its own tag and for those of its neighbors.
     fn add_words(&mut self, forms: &[WordForm]) {
         let Self { tagger: Tagger { weights, .. }, words, known, scores, .. } = self;
         let outside = [WordForm::OUTSIDE; OUTSIDE];
@@ -235,29 +235,29 @@ impl<'m> TagScorer<'m> {
                 let i = at.checked_add_signed(offset - OUTSIDE as isize)?;
                 (known.get(i) == Some(&None)).then_some(i)
             };
-            let (here, neighbours) = (scored(0), NEIGHBOURS.map(scored));
-            if here.is_none() && neighbours == [None; NEIGHBOURS.len()] {
+            let (here, neighbors) = (scored(0), NEIGHBORS.map(scored));
+            if here.is_none() && neighbors == [None; NEIGHBORS.len()] {
                 continue;
             }
             let rows = match words.get(word.word, key_of(word), || WordSums::of(word, weights)) {
                 Some(sums) => {
                     here.iter().for_each(|i| add(&mut scores[*i], &sums.own));
-                    sums.neighbours
+                    sums.neighbors
                 }
                 None => {
                     here.iter().for_each(|i| {
                         weights.find_all(word_features(word)).iter().for_each(|row| weights.add(*row, &mut scores[*i]));
                     });
-                    weights.find_all(neighbour_features(word))
+                    weights.find_all(neighbor_features(word))
                 }
             };
-            for (i, row) in neighbours.iter().zip(rows) {
+            for (i, row) in neighbors.iter().zip(rows) {
                 i.iter().for_each(|i| weights.add(row, &mut scores[*i]));
             }
         }
     }
 
-    /// Adds the features of each word with one of its neighbours.
+    /// Adds the features of each word with one of its neighbors.
     fn add_pairs(&mut self, forms: &[WordForm]) {
         let weights = &self.tagger.weights;
         // Each pass over a block gives memory the time to answer the pass before.

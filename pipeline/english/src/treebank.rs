@@ -19,7 +19,7 @@ pub struct Sentence {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TreebankError {
     /// A line has other columns.
-    #[error("line {line}: found `{found}`, wanted a word and a tag")]
+    #[error("line {line}: found `{found}`, expected a word and a tag")]
     Malformed {
         /// The line's number, from 1.
         line: usize,
@@ -27,7 +27,7 @@ pub enum TreebankError {
         found: String,
     },
     /// There are no sentences.
-    #[error("it holds no sentence")]
+    #[error("it has no sentences")]
     Empty,
 }
 

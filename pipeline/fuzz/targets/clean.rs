@@ -1,4 +1,4 @@
-//! HTML cleaning: any text, in bounded time, gives tidy lines; cleaning them once more changes nothing, unless
+//! HTML cleaning: any text gives tidy lines in bounded time. To clean them once more changes nothing, unless
 //! markup was nested or escaped deeper than the rounds go.
 #![no_main]
 use ebert_dumps::clean::{clean, clean_line};

@@ -1,5 +1,5 @@
 //! The reader of manifests: any bytes, with the hash set right where there is a place for one, are read or refused.
-//! What is read says the same after it was written again.
+//! A manifest reads the same after it was written again.
 #![no_main]
 use std::{fs, path::PathBuf, sync::LazyLock};
 

@@ -1,4 +1,4 @@
-//! The matcher beside a naive one: a pool and a text over few words, every length tried everywhere.
+//! The matcher compared with a naive one: a pool and a text over few words, every length tried everywhere.
 #![no_main]
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ const WORDS: [&str; 14] =
     ["a", "b", "c", "wi", "fi", "stainless", "steel", "-", "é", "中", "unforeseeable", "x1", "q", "zz"];
 
 fuzz_target!(|data: &[u8]| {
-    // The pool, phrases separated by 255; then 254; then the text.
+    // The phrases of the pool, separated by 255, then 254, then the text.
     let end = data.iter().position(|b| *b == 254).unwrap_or(data.len());
     let mut phrases: BTreeMap<String, u8> = BTreeMap::new();
     for phrase in data[..end].split(|b| *b == 255) {

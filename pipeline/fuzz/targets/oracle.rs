@@ -10,7 +10,7 @@ pub static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
     Tokenizer::load(&file).expect("the sample's tokenizer")
 });
 
-/// The words of a text by the library alone, each with its bytes in the normalised text.
+/// The words of a text by the library alone, each with its bytes in the normalized text.
 pub fn words_of(text: &str) -> Vec<(String, usize, usize)> {
     let mut normalized = NormalizedString::from(text);
     TOKENIZER.oracle().get_normalizer().expect("BERT's").normalize(&mut normalized).expect("plain text");

@@ -11,7 +11,7 @@ use serde_json::Value;
 mod repr;
 use repr::repr;
 
-/// What a record says, in full.
+/// All values of a record.
 fn describe(record: &Record<'_>) -> String {
     let pieces: Vec<&str> = record.review_pieces().collect();
     format!("{:?} {:?} {:?} {pieces:?} {record:?}", record.record_type(), record.product_id(), record.brand())

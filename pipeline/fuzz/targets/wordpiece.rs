@@ -1,4 +1,4 @@
-//! WordPiece beside Hugging Face's `tokenizers`: the same ids and the same words for any text.
+//! WordPiece compared with Hugging Face's `tokenizers`: the same ids and the same words for any text.
 #![no_main]
 use std::sync::LazyLock;
 

@@ -4,7 +4,7 @@
 //! no network. The environment decides the rest: `HF_TOKEN` gives access to private repositories, and `HF_ENDPOINT` names
 //! another hub.
 //!
-//! [`is_id`] tells the id of a repository from a path, and [`Repository::file`] fetches one file:
+//! [`is_id`] distinguishes the id of a repository from a path, and [`Repository::file`] fetches one file:
 //!
 //! ```no_run
 //! let model = ebert_hub::Repository::model("google-bert/bert-base-uncased", ebert_hub::Progress::Hidden)?;

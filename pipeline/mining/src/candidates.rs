@@ -11,7 +11,7 @@ use crate::{
 /// The candidates as a trie.
 ///
 /// Words are the first nodes, by their number. Longer candidates follow, by length, then by the
-/// candidate that they extend, then by their last word. So the children of a node are neighbours,
+/// candidate that they extend, then by their last word. So the children of a node are neighbors,
 /// and the trie needs no pointers to them: 16 bytes per candidate without its count.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
@@ -150,13 +150,13 @@ impl Candidates {
         }
     }
 
-    /// The candidate without its last word; `None` for a word.
+    /// The candidate without its last word. `None` for a word.
     #[inline]
     pub(crate) fn parent(&self, node: NodeId) -> Option<NodeId> {
         node.index().checked_sub(self.words).map(|at| self.parent[at])
     }
 
-    /// The candidate without its first word; `None` for a word.
+    /// The candidate without its first word. `None` for a word.
     pub(crate) fn suffix(&self, node: NodeId) -> Option<NodeId> {
         node.index().checked_sub(self.words).map(|at| self.suffix[at])
     }

@@ -29,7 +29,7 @@ pub enum MineError {
     /// The lists name every candidate.
     #[error(
         "the lists name all of the {candidates} candidates of several words, \
-         so there is nothing to tell good phrases from"
+         so no negative examples are left"
     )]
     NoNegatives {
         /// Candidates of several words.

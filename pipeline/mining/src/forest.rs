@@ -1,7 +1,7 @@
 //! An ensemble of regression trees that learns from noisy labels (section E of the specification).
 //!
 //! Each tree is grown to purity on few positives and as many of the far more numerous negatives.
-//! Some negatives are wrong, but so few that most trees are right, and the score is the mean over a
+//! Some negatives are wrong, but so few that most trees are right. The score is the mean over a
 //! thousand trees (Shang et al. 2018). Nothing here knows of phrases: rows of numbers go in, scores
 //! come out.
 use std::ops::Range;
@@ -49,7 +49,7 @@ pub(crate) struct Examples {
 }
 
 impl Examples {
-    /// Whether there are no positives or no negatives.
+    /// Whether positives or negatives are missing.
     pub(crate) fn is_one_sided(&self) -> bool {
         let none = |groups: &[Vec<u32>]| groups.iter().all(Vec::is_empty);
         none(&self.positives) || none(&self.negatives)

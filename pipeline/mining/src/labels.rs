@@ -1,4 +1,4 @@
-//! Labels by distant supervision: lists of names tell which candidates are good (section C of the
+//! Labels by distant supervision: lists of names mark the good candidates (section C of the
 //! specification).
 use crate::{
     candidates::Candidates,

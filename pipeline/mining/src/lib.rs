@@ -57,7 +57,7 @@
 //! 5. The text is segmented into words and phrases of high quality. A phrase then counts only where
 //!    it is a piece of the segmentation. Quality is learned a second time from these counts.
 //!
-//! Differences from AutoPhrase are listed in `docs/mining.md`. Optimisations are explained in
+//! Differences from AutoPhrase are listed in `docs/mining.md`. Optimizations are explained in
 //! `DESIGN.md`.
 //!
 //! # Determinism

@@ -1,4 +1,4 @@
-//! Lists of names that tell good phrases, and stop words.
+//! Lists of names to learn good phrases from, and stop words.
 use std::{collections::HashSet, sync::LazyLock};
 
 /// Names, one per line of one string: an encyclopedia has hundreds of thousands.
@@ -37,7 +37,7 @@ pub enum QualityList {
     /// What the products of a corpus name.
     ///
     /// Phrases are learned from both lists with equal weight. Single words are learned from brands
-    /// alone, against frequent words of which half are stop words: names of kinds are common words
+    /// alone, against frequent words of which half are stop words. Names of kinds are common words
     /// (`Shirts`), and would teach that common words are good.
     Products {
         /// Names of kinds of products and of their attributes.
@@ -47,7 +47,7 @@ pub enum QualityList {
     },
 }
 
-/// What tells good phrases from other word sequences.
+/// What distinguishes good phrases from other word sequences.
 #[derive(Clone, Debug)]
 pub struct Lists<'a> {
     /// Good phrases.

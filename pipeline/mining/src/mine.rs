@@ -21,7 +21,7 @@ use crate::{
 /// How often quality and segmentation alternate.
 const ROUNDS: u32 = 2;
 
-/// What decides the phrases, besides the text and the lists.
+/// What decides the phrases, in addition to the text and the lists.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// A phrase occurs at least this often in the text.

@@ -65,7 +65,7 @@ impl Pieces {
     }
 }
 
-/// δ in the specification: how likely two neighbours are in one piece, by their
+/// δ in the specification: how likely two neighbors are in one piece, by their
 /// [pair of tags](crate::tokens::Tokens::tag_pair).
 pub(crate) struct Transitions(Vec<f64>);
 
@@ -74,10 +74,10 @@ impl Transitions {
         Self(vec![probability; TAGS * TAGS])
     }
 
-    /// Estimates probabilities by how often neighbours are in one piece. Pairs that do not occur
+    /// Estimates probabilities by how often neighbors are in one piece. Pairs that do not occur
     /// keep theirs.
-    pub(crate) fn update(&mut self, joined: &[u64], neighbours: &[u64]) {
-        for ((transition, &joined), &all) in self.0.iter_mut().zip(joined).zip(neighbours) {
+    pub(crate) fn update(&mut self, joined: &[u64], neighbors: &[u64]) {
+        for ((transition, &joined), &all) in self.0.iter_mut().zip(joined).zip(neighbors) {
             if all > 0 {
                 *transition = joined as f64 / all as f64;
             }
@@ -88,7 +88,7 @@ impl Transitions {
 /// The logarithms that segmentation adds up.
 pub(crate) struct Costs<'p> {
     pub(crate) pieces: &'p Pieces,
-    /// Of two neighbours in one piece, by tag pair.
+    /// Of two neighbors in one piece, by tag pair.
     pub(crate) inside: Vec<f64>,
     /// Of a piece that ends between them.
     pub(crate) end: Vec<f64>,

@@ -2,7 +2,7 @@
 //!
 //! Words are those of Unicode's UAX #29, in lower case: apostrophes stay inside, hyphens and colons
 //! split, `1,000` is one word. The characters between words are punctuation. Some of them end a
-//! segment, which no phrase crosses; others are noted at the words beside them.
+//! segment, which no phrase crosses; others are noted at the words next to them.
 use ebert_english::{Tagger, Tagging};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;

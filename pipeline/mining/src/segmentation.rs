@@ -36,7 +36,7 @@ pub(crate) struct Segmentation<'a> {
     /// The chunks on which transitions are estimated.
     sample: Vec<Range<usize>>,
     /// How often each pair of tags occurs within a segment of the sample.
-    neighbours: Vec<u64>,
+    neighbors: Vec<u64>,
     transitions: Transitions,
 }
 
@@ -45,11 +45,11 @@ impl<'a> Segmentation<'a> {
     pub(crate) fn new(tokens: &'a Tokens, longest: &'a [NodeId]) -> Self {
         let chunks = tokens.chunks_of_segments();
         let sample = spread(&chunks, MAX_SAMPLED_CHUNKS);
-        let neighbours = count_neighbours(tokens, &sample);
+        let neighbors = count_neighbors(tokens, &sample);
         let mut seen = [false; TAGS];
         tokens.annotations.iter().for_each(|annotation| seen[annotation.tag()] = true);
         let tags = seen.iter().filter(|seen| **seen).count().max(1);
-        Self { tokens, longest, chunks, sample, neighbours, transitions: Transitions::uniform(1.0 / tags as f64) }
+        Self { tokens, longest, chunks, sample, neighbors, transitions: Transitions::uniform(1.0 / tags as f64) }
     }
 
     /// Estimates the transitions, pass by pass. `on_pass` is called with the number of each pass.
@@ -58,7 +58,7 @@ impl<'a> Segmentation<'a> {
         for pass in 1..=MAX_PASSES {
             on_pass(pass);
             let Pass { likelihood, joined } = self.pass(pieces);
-            self.transitions.update(&joined, &self.neighbours);
+            self.transitions.update(&joined, &self.neighbors);
             if (likelihood - last).abs() < TOLERANCE * last.abs() {
                 break;
             }
@@ -232,7 +232,7 @@ fn spread(chunks: &[Range<usize>], most: usize) -> Vec<Range<usize>> {
 }
 
 /// How often each pair of tags occurs within a segment.
-fn count_neighbours(tokens: &Tokens, chunks: &[Range<usize>]) -> Vec<u64> {
+fn count_neighbors(tokens: &Tokens, chunks: &[Range<usize>]) -> Vec<u64> {
     let zero = || vec![0u64; TAGS * TAGS];
     chunks
         .par_iter()

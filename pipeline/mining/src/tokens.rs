@@ -69,8 +69,8 @@ pub(crate) enum Pruning {
     Excluded,
 }
 
-/// What is known of an occurrence of a word besides the word: its tag, its capitals, and the
-/// punctuation beside it.
+/// What is known of an occurrence of a word in addition to the word: its tag, its capitals, and the
+/// punctuation next to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Annotation(u16);
@@ -218,7 +218,7 @@ impl Tokens {
 /// over them.
 const CHUNK: usize = 1 << 18;
 
-/// Ranges of about [`CHUNK`] words that end where `ends` says.
+/// Ranges of about [`CHUNK`] words that end where `ends` is true.
 fn chunks(words: usize, ends: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
     let mut chunks = Vec::new();
     let mut start = 0;

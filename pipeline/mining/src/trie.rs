@@ -72,7 +72,7 @@ impl<'c> Trie<'c> {
         candidate.or_else(|| self.has_extra[node.index()].then(|| self.extra.get(&(node, word)).copied()).flatten())
     }
 
-    /// The node without its last word; `None` for a word.
+    /// The node without its last word. `None` for a word.
     #[inline]
     pub(crate) fn parent(&self, node: NodeId) -> Option<NodeId> {
         match node.index().checked_sub(self.candidates.len()) {

@@ -305,7 +305,7 @@ impl FrameReader {
         Ok(Self { path: path.to_owned(), file: BufReader::with_capacity(1 << 18, file), frame: Vec::new() })
     }
 
-    /// The next frame, verified; `None` at the end.
+    /// The next frame, verified. `None` at the end.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame<'_>>, StoreError> {
         let error = |e| StoreError::io("read", &self.path)(e);
         self.frame.resize(HEAD, 0);

@@ -196,7 +196,7 @@ pub enum CorpusError {
     },
     /// No record has text.
     #[error(
-        "none of the {records} records has text\nhint: see what the files hold: the fields title, description, reviewText or text"
+        "none of the {records} records has text\nhint: check that the files have the fields title, description, reviewText or text"
     )]
     NoDocument {
         /// Number of records that were read.

@@ -1,4 +1,4 @@
-//! What a corpus is made from, whether that has changed, and the key that tells.
+//! What a corpus is made from, whether that has changed, and the key that shows it.
 //!
 //! One key, [`CorpusPlan::made_from`], covers the raw files, the options and the rules. The spill files
 //! and the tables carry it.
@@ -109,7 +109,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// The corpus in `OUT/corpus`, compared with what is wanted.
+/// The corpus in `OUT/corpus`, compared with the one that the settings ask for.
 pub(crate) enum Status {
     UpToDate(Box<Manifest<CorpusBody>>),
     /// With the reason, for the summary.

@@ -64,7 +64,7 @@ struct RawReader<'a> {
     inputs: &'a [RawInput<'a>],
     /// Number of the current file.
     file: u32,
-    /// Its lines; `None` before it is opened.
+    /// Its lines. `None` before it is opened.
     lines: Option<LineReader>,
     /// Its lines up to this one are in the spill files already.
     skip_lines: u64,

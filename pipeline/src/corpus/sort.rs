@@ -62,12 +62,12 @@ struct SortKey {
 
 /// Frames one after another, sorted; their checksums were verified.
 pub(crate) trait SortedFrames {
-    /// The bytes of the next frame; `None` at the end.
+    /// The bytes of the next frame. `None` at the end.
     fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError>;
 }
 
 /// Sorts the frames of a spill file. Runs of frames that do not fit in memory together are written
-/// beside it.
+/// next to it.
 pub(crate) fn sort(spill: &Path, by: SortBy, limits: SortLimits) -> Result<Box<dyn SortedFrames>, StoreError> {
     let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
     let mut reader = FrameReader::open(spill)?;
@@ -88,9 +88,9 @@ pub(crate) struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    /// Runs are written beside this file, under its name and an ending.
-    pub(crate) fn new(beside: &'a Path, by: SortBy, limits: SortLimits) -> Self {
-        let runs = Runs { beside, by, paths: VecDeque::new(), written: 0 };
+    /// Runs are written next to this file, under its name and an ending.
+    pub(crate) fn new(next_to: &'a Path, by: SortBy, limits: SortLimits) -> Self {
+        let runs = Runs { next_to, by, paths: VecDeque::new(), written: 0 };
         Self { by, limits, buffer: FrameBuffer::default(), runs }
     }
 
@@ -175,7 +175,7 @@ impl SortedFrames for FrameBuffer {
 
 /// Sorted runs on disk.
 struct Runs<'a> {
-    beside: &'a Path,
+    next_to: &'a Path,
     by: SortBy,
     paths: VecDeque<PathBuf>,
     /// Runs that were ever written: the number of the next one.
@@ -184,8 +184,8 @@ struct Runs<'a> {
 
 impl Runs<'_> {
     fn write(&mut self, frames: &mut impl SortedFrames) -> Result<(), StoreError> {
-        let name = self.beside.file_name().unwrap_or_default().to_string_lossy();
-        let path = self.beside.with_file_name(format!("{name}.run{}", self.written));
+        let name = self.next_to.file_name().unwrap_or_default().to_string_lossy();
+        let path = self.next_to.with_file_name(format!("{name}.run{}", self.written));
         self.written += 1;
         let error = |e| StoreError::io("write", &path)(e);
         let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);

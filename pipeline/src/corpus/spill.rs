@@ -63,7 +63,7 @@ impl SpillFolder {
         Ok(Checkpoint { spilled_from: spilled_from.to_owned(), layout, ..Default::default() })
     }
 
-    /// Whether the spill files are at least as long as the checkpoint says.
+    /// Whether the spill files are at least as long as in the checkpoint.
     fn holds(&self, checkpoint: &Checkpoint) -> bool {
         let length_of = |name: &str| fs::metadata(self.path.join(name)).map_or(0, |about| about.len());
         checkpoint.lengths.iter().all(|(name, length)| length_of(name) >= *length)

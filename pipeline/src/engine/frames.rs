@@ -1,8 +1,8 @@
 //! Sealed tables as polars data frames.
 //!
 //! The reports are eager queries over one file at a time. (The lazy engine of polars
-//! would add 170 packages to the build.) [`KeyCounts`] merge the partial counts of many files, so
-//! that memory grows with one file and with the number of distinct keys, not with the corpus.
+//! would add 170 packages to the build.) [`KeyCounts`] merge the partial counts of many files. So
+//! memory grows with one file and with the number of distinct keys, not with the corpus.
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -45,7 +45,7 @@ pub(crate) fn read_sealed(
 /// # Errors
 /// When the file's columns are not those of `schema`, too.
 pub(crate) fn read(path: &Path, schema: &SchemaRef, columns: &[&str]) -> Result<DataFrame, FrameError> {
-    // Its message lists the columns found and wanted.
+    // Its message lists the columns found and expected.
     TableReader::open(path, schema)?;
     let file = File::open(path).map_err(StoreError::io("open", path))?;
     let columns = columns.iter().map(|&column| column.to_owned()).collect();
@@ -68,7 +68,7 @@ pub(crate) fn count_by(frame: &DataFrame, keys: &[&str]) -> PolarsResult<DataFra
 /// The sum of [`COUNT`] of each distinct key.
 pub(crate) fn sum_by(counts: &DataFrame, keys: &[&str]) -> PolarsResult<DataFrame> {
     let groups = counts.group_by(keys)?.select([COUNT]);
-    #[expect(deprecated, reason = "in favour of the lazy engine, which this build does not have")]
+    #[expect(deprecated, reason = "in favor of the lazy engine, which this build does not have")]
     let mut sums = groups.sum()?;
     sums.rename("count_sum", COUNT.into())?;
     Ok(sums)

@@ -1,9 +1,9 @@
 //! Remembers the hashes of files that have not changed since they were hashed.
 //!
-//! What a step is made from, and whether a sealed file is whole, is a question of content. So that asking
-//! it again costs a look at each file's size, times and inode instead of a read of terabytes, the answers
-//! are kept in the user's cache folder (`$XDG_CACHE_HOME/ebert` or `~/.cache/ebert`), one file for each
-//! `OUT`. Without it, or without a home, files are hashed anew; deleting it is safe.
+//! Hashes show what a step is made from, and whether a sealed file is complete. They are kept in the
+//! user's cache folder (`$XDG_CACHE_HOME/ebert` or `~/.cache/ebert`), one file for each `OUT`. To ask
+//! again then costs a look at each file's size, times and inode instead of a read of terabytes.
+//! Without the cache, or without a home, files are hashed again. Deleting it is safe.
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -76,7 +76,7 @@ impl Hashes {
             && fs::create_dir_all(folder).is_ok()
             && let Ok(json) = serde_json::to_vec(kept)
         {
-            // A cache that cannot be written is no error: the next run hashes again.
+            // A cache that cannot be written is not an error: the next run hashes again.
             let _ = store::write_file(path, &json);
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! A manifest describes a whole folder and is written last. A [`FinishedTable`] describes one
 //! table: a hash of everything that determined its content, its counts, and the file's hash when it
-//! was written. So a stopped run knows which tables are finished, a changed option rebuilds only
-//! the tables that it affects, and a table that was damaged meanwhile is refused by name.
+//! was written. So a stopped run knows which tables are finished, and a changed option rebuilds
+//! only the tables that it affects. A table that was damaged meanwhile is refused by name.
 //!
-//! [`Ledger::commit`] writes a table and its record; [`Ledger::finished`] looks a table up.
+//! [`Ledger::commit`] writes a table and its record. [`Ledger::finished`] looks a table up.
 use std::{
     collections::{HashMap, HashSet},
     fs, io,

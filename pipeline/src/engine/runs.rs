@@ -47,7 +47,7 @@ pub(crate) fn long_number(bytes: &[u8]) -> u64 {
 /// Collects records to sort them in a bounded amount of memory.
 pub(crate) struct RunSorter<R> {
     /// The temporary file gets the name of this file and an ending.
-    beside: PathBuf,
+    next_to: PathBuf,
     /// Records that fit in memory.
     capacity: usize,
     buffer: Vec<R>,
@@ -55,10 +55,10 @@ pub(crate) struct RunSorter<R> {
 }
 
 impl<R: FixedRecord> RunSorter<R> {
-    /// The temporary file is created beside a file, whose name it begins with. `memory` is in bytes.
-    pub(crate) fn new(beside: &Path, memory: usize) -> Self {
+    /// The temporary file is created next to a file, whose name it begins with. `memory` is in bytes.
+    pub(crate) fn new(next_to: &Path, memory: usize) -> Self {
         let capacity = (memory / size_of::<R>()).max(2);
-        Self { beside: beside.to_owned(), capacity, buffer: Vec::new(), runs: None }
+        Self { next_to: next_to.to_owned(), capacity, buffer: Vec::new(), runs: None }
     }
 
     pub(crate) fn push(&mut self, record: R) -> Result<(), StoreError> {
@@ -95,7 +95,7 @@ impl<R: FixedRecord> RunSorter<R> {
                 runs.push(RunReader { at: start, end, bytes: Vec::new(), next: 0, longest: records * R::BYTES });
                 start = end;
             }
-            sorted.runs = Some(OpenRuns { path: self.beside, file: file.file, runs });
+            sorted.runs = Some(OpenRuns { path: self.next_to, file: file.file, runs });
             for run in 0..file.ends.len() {
                 sorted.advance(run)?;
             }
@@ -110,10 +110,10 @@ impl<R: FixedRecord> RunSorter<R> {
     }
 
     fn write_run(&mut self) -> Result<(), StoreError> {
-        let error = |e| StoreError::io("write", &self.beside)(e);
+        let error = |e| StoreError::io("write", &self.next_to)(e);
         let runs = match &mut self.runs {
             Some(runs) => runs,
-            none => none.insert(RunFile::create(&self.beside)?),
+            none => none.insert(RunFile::create(&self.next_to)?),
         };
         let mut writer = BufWriter::with_capacity(1 << 18, &runs.file);
         let mut bytes = Vec::with_capacity(R::BYTES);
@@ -141,13 +141,13 @@ struct RunFile {
 }
 
 impl RunFile {
-    fn create(beside: &Path) -> Result<Self, StoreError> {
-        // As the temporary files of `schemas::store` are called, so that `sweep` removes what is left by a process
-        // that is killed between the next two calls.
+    fn create(next_to: &Path) -> Result<Self, StoreError> {
+        // Named as the temporary files of `schemas::store`. So `sweep` removes what is left if the process is killed
+        // between the next two calls.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff;
-        let name = beside.file_name().unwrap_or_default().to_string_lossy();
-        let path = beside.with_file_name(format!("{name}.{number:016x}.tmp"));
+        let name = next_to.file_name().unwrap_or_default().to_string_lossy();
+        let path = next_to.with_file_name(format!("{name}.{number:016x}.tmp"));
         let open = File::options().read(true).write(true).create_new(true).open(&path);
         let file = open.map_err(StoreError::io("create", &path))?;
         fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;

@@ -39,7 +39,7 @@ fn rules() -> Rules {
 
 const NAME: &str = "associations.parquet";
 
-/// Which associations are wanted.
+/// Which associations to use.
 #[derive(Clone, Copy, Debug)]
 pub struct AssociationOptions<'a> {
     /// Of the corpus.
@@ -94,7 +94,7 @@ pub fn make(
     let given = match (options.file, &file) {
         (Some(path_of_file), Some(blake3)) => {
             let AssociationOptions { max_unreadable, .. } = options;
-            let given = GivenFile { path: path_of_file, blake3, max_unreadable, beside: &path, memory: SORT_MEMORY };
+            let given = GivenFile { path: path_of_file, blake3, max_unreadable, next_to: &path, memory: SORT_MEMORY };
             Some(given::read(given, &products, &mut edges)?)
         }
         _ => None,
@@ -140,7 +140,7 @@ pub fn make(
     Ok((manifest, Outcome::made(since, why)))
 }
 
-/// What differs between a graph and what is wanted now.
+/// What differs between a graph and the one that the settings ask for.
 fn changed(
     old: &GraphBody,
     corpus: &Manifest<CorpusBody>,

@@ -33,7 +33,7 @@ use crate::{
     hint::{Hint, check_file, unreadable},
 };
 
-/// What a hint says about the files that are read.
+/// What a hint expects of the files that are read.
 const EXPECTED: &str = "`--associations` names a table in text (plain, .gz or .zst) or Parquet. Its columns are \
     `product_a,product_b,relation`, or `order,product`. Without a header, each row holds two products and their \
     relation, or all products of an order";
@@ -67,7 +67,7 @@ pub enum GivenError {
     Store(#[from] StoreError),
 }
 
-/// Fails if there is no such file, or it cannot be read twice: it is hashed first.
+/// Fails if the file does not exist, or cannot be read twice: it is hashed first.
 pub fn check_readable(path: &Path) -> Result<(), GivenError> {
     check_file(path).map_err(|source| GivenError::Read { path: path.to_owned(), source })
 }
@@ -80,8 +80,8 @@ pub(crate) struct GivenFile<'a> {
     pub(crate) blake3: &'a str,
     /// The ratio of rows that may be unreadable.
     pub(crate) max_unreadable: f64,
-    /// Temporary files are created beside this one.
-    pub(crate) beside: &'a Path,
+    /// Temporary files are created next to this one.
+    pub(crate) next_to: &'a Path,
     /// Bytes of memory of a sorter.
     pub(crate) memory: usize,
 }
@@ -92,7 +92,7 @@ pub(crate) fn read(
     products: &ProductTable,
     edges: &mut RunSorter<Edge>,
 ) -> Result<AssociationFile, GivenError> {
-    let unrecognised = |found: &str, hint: &str| {
+    let unrecognized = |found: &str, hint: &str| {
         Err(GivenError::Unrecognised { path: file.path.to_owned(), found: found.to_owned(), hint: hint.to_owned() })
     };
     let error = |source| GivenError::Read { path: file.path.to_owned(), source };
@@ -104,14 +104,14 @@ pub(crate) fn read(
         ([b'P', b'A', b'R', b'1', ..], None) => parquet::read(file, &mut rows)?,
         ([b'P', b'A', b'R', b'1', ..], Some(compression)) => {
             let hint = format!("decompress it: `{} -d {}`", compression.program(), file.path.display());
-            return unrecognised("a compressed Parquet file", &hint);
+            return unrecognized("a compressed Parquet file", &hint);
         }
-        ([b'{' | b'[', ..], _) => return unrecognised("JSON", EXPECTED),
+        ([b'{' | b'[', ..], _) => return unrecognized("JSON", EXPECTED),
         (start, _) if start.contains(&0) => {
             let hint = "for UTF-16, run `iconv -f UTF-16 -t UTF-8`. A workbook is saved as CSV";
-            return unrecognised("a binary file, or text in UTF-16", hint);
+            return unrecognized("a binary file, or text in UTF-16", hint);
         }
-        (start, _) if start.trim_ascii().is_empty() => return unrecognised("no rows", EXPECTED),
+        (start, _) if start.trim_ascii().is_empty() => return unrecognized("no rows", EXPECTED),
         _ => text::read(file, Box::new(io::Cursor::new(start).chain(opened.bytes)), &mut rows)?,
     }
     rows.finish()
@@ -122,7 +122,7 @@ struct Rows<'a> {
     file: GivenFile<'a>,
     products: &'a ProductTable,
     edges: &'a mut RunSorter<Edge>,
-    /// Of rows with whole orders.
+    /// Of rows with complete orders.
     pairs: PairCounter<'a>,
     /// Of rows with an order and a product.
     order_products: RunSorter<OrderProduct>,
@@ -173,8 +173,8 @@ impl<'a> Rows<'a> {
             file,
             products,
             edges,
-            pairs: PairCounter::new(products.len(), file.beside, file.memory),
-            order_products: RunSorter::new(file.beside, file.memory),
+            pairs: PairCounter::new(products.len(), file.next_to, file.memory),
+            order_products: RunSorter::new(file.next_to, file.memory),
             counts,
             places: Vec::new(),
         }
@@ -261,7 +261,7 @@ impl<'a> Rows<'a> {
             let (path, places) = (self.file.path.to_owned(), self.places.join("\n"));
             return Err(GivenError::Malformed { path, bad, rows, places });
         }
-        let empty = RunSorter::new(self.file.beside, self.file.memory);
+        let empty = RunSorter::new(self.file.next_to, self.file.memory);
         let mut order = (None, Vec::new());
         for row in std::mem::replace(&mut self.order_products, empty).finish()? {
             let OrderProduct { order: of, product } = row?;
@@ -269,7 +269,7 @@ impl<'a> Rows<'a> {
                 let (_, complete) = std::mem::replace(&mut order, (Some(of), Vec::new()));
                 self.add_order(complete)?;
             }
-            // One more than an order may have tells that it is too long.
+            // One more than an order may have shows that it is too long.
             if order.1.len() <= LONGEST_ORDER {
                 order.1.push(product);
             }

@@ -18,7 +18,7 @@
 //! The products of an order have no order: all pairs have the distance 1, and an order counts as a user.
 //!
 //! Pairs, the best of each product, and the edges go through sorted runs on disk. Memory holds three numbers per
-//! product. A contribution is a whole number of 2⁻³² units, and all else is square roots and quotients, so the result
+//! product. A contribution is a whole number of 2⁻³² units, and all else is square roots and quotients. So the result
 //! depends neither on the order of additions nor on the machine.
 use std::{cmp::Reverse, path::Path};
 
@@ -55,7 +55,7 @@ fn contribution(distance: usize, length: usize) -> u64 {
 
 /// The pairs of many lists.
 pub(crate) struct PairCounter<'a> {
-    beside: &'a Path,
+    next_to: &'a Path,
     memory: usize,
     pairs: RunSorter<ListedPair>,
     /// Lists with each product.
@@ -162,9 +162,9 @@ fn read_numbers(from: &[u8]) -> [u32; 3] {
 }
 
 impl<'a> PairCounter<'a> {
-    /// Temporary files are created beside a file. `memory` is in bytes; at most three sorters hold that much.
-    pub(crate) fn new(products: usize, beside: &'a Path, memory: usize) -> Self {
-        Self { beside, memory, pairs: RunSorter::new(beside, memory), lists: vec![0; products] }
+    /// Temporary files are created next to a file. `memory` is in bytes. At most three sorters hold that much.
+    pub(crate) fn new(products: usize, next_to: &'a Path, memory: usize) -> Self {
+        Self { next_to, memory, pairs: RunSorter::new(next_to, memory), lists: vec![0; products] }
     }
 
     /// Adds what a user reviewed, in order of time, without repetitions.
@@ -195,9 +195,9 @@ impl<'a> PairCounter<'a> {
 
     /// Adds the edges to `edges`.
     pub(crate) fn finish(self, relation: Relation, edges: &mut RunSorter<Edge>) -> Result<(), StoreError> {
-        let Self { beside, memory, pairs, lists } = self;
-        let mut supported = RunSorter::new(beside, memory);
-        let mut ranked = RunSorter::new(beside, memory);
+        let Self { next_to, memory, pairs, lists } = self;
+        let mut supported = RunSorter::new(next_to, memory);
+        let mut ranked = RunSorter::new(next_to, memory);
         for pair in pairs.finish()? {
             let ListedPair { a, b, users, sum } = pair?;
             if users < LEAST_USERS {
@@ -214,7 +214,7 @@ impl<'a> PairCounter<'a> {
             strength[pair.of.index()] += f32::from_bits(pair.by.0);
             Ok(())
         })?;
-        let mut ranked = RunSorter::new(beside, memory);
+        let mut ranked = RunSorter::new(next_to, memory);
         for pair in supported.finish()? {
             let SupportedPair { a, b, evidence } = pair?;
             let both = f64::from(strength[a.index()]) * f64::from(strength[b.index()]);

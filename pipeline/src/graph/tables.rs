@@ -73,7 +73,7 @@ impl CorpusTables<'_> {
         Ok(products.finish())
     }
 
-    /// Counts the associations of the dump, and adds those among products to `edges`, if they are wanted.
+    /// Counts the associations of the dump, and adds those among products to `edges` on request.
     pub(super) fn stated(
         &mut self,
         products: &ProductTable,

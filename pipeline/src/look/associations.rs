@@ -40,7 +40,7 @@ pub enum AssociationsError {
     Relation(#[from] UnknownRelation),
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
-    #[error("the graph was made from another corpus than `{}`\nhint: run `{REMAKE}` to make it from this one", folder.display())]
+    #[error("the graph was made from another corpus than `{}`\nhint: run `{REMAKE}` to rebuild it from this one", folder.display())]
     OtherCorpus { folder: PathBuf },
     #[error(
         "no product has an association, so there is nothing to draw\nhint: `ebert shards --associations FILE` reads a file of your own"

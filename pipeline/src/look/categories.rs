@@ -25,7 +25,7 @@ pub enum ProductsError {
     Segments(#[from] SegmentsError),
     #[error("cannot join the segments of products with their categories")]
     Query(#[from] PolarsError),
-    #[error("the shards were made from another corpus than `{}`\nhint: run `{REMAKE}` to make them from this one", folder.display())]
+    #[error("the shards were made from another corpus than `{}`\nhint: run `{REMAKE}` to rebuild them from this one", folder.display())]
     OtherCorpus { folder: PathBuf },
     #[error(
         "no product of the corpus names a category, so there is nothing to compare\nhint: metadata files of the dumps have `category` or `categories`"

@@ -51,7 +51,7 @@ pub struct InspectOptions {
     pub rows: usize,
     /// Shards to read of products and of reviews. Each is a random sample of the whole.
     pub shards: usize,
-    /// Whether to use colours.
+    /// Whether to use colors.
     pub colour: bool,
 }
 
@@ -63,12 +63,12 @@ pub fn inspect(out: &Path, options: InspectOptions, report: &mut dyn io::Write) 
     let manifest = Manifest::<ShardsBody>::read(&out.join("shards"))?;
     let pool = pool::of_shards(out, &manifest.body)?;
     let tokenizer = tokenizer_of_shards(out, &manifest.body)?;
-    let summary = summarise(out, &manifest, &pool, options)?;
+    let summary = summarize(out, &manifest, &pool, options)?;
     let paint = print::Paint { on: options.colour };
     Ok(print::print(&summary, &tokenizer, paint, report)?)
 }
 
-/// Loads the copy of the tokenizer that lies beside the shards.
+/// Loads the copy of the tokenizer in the folder of the shards.
 fn tokenizer_of_shards(out: &Path, shards: &ShardsBody) -> Result<Tokenizer, InspectError> {
     let path = out.join("shards").join(&shards.tokenizer.file);
     let tokenizer = Tokenizer::load(&path)?;
@@ -80,7 +80,7 @@ fn tokenizer_of_shards(out: &Path, shards: &ShardsBody) -> Result<Tokenizer, Ins
 }
 
 /// Reads the shards, one at a time.
-fn summarise(
+fn summarize(
     out: &Path,
     manifest: &Manifest<ShardsBody>,
     pool: &pool::Pool,
@@ -108,7 +108,7 @@ fn summarise(
     });
     let corpus = made_from::<CorpusBody>(&out.join("corpus"), &manifest.body.corpus)?;
     let pairs = match &corpus {
-        Some(corpus) => pairs::summarise(out, manifest, corpus, options.rows)?,
+        Some(corpus) => pairs::summarize(out, manifest, corpus, options.rows)?,
         None => None,
     };
     Ok(Summary {

@@ -6,7 +6,7 @@
 //!
 //! The search is exact. It holds the shingles of the held-out documents in memory (8 bytes per word)
 //! and streams the training documents. Two sets as similar as this share one of the first
-//! [`prefix`] elements in any common order, here that of the hashes, so only these are indexed and
+//! [`prefix`] elements in any common order, here that of the hashes. So only these are indexed and
 //! looked up.
 use std::{
     collections::HashMap,
@@ -149,8 +149,8 @@ fn shingles(text: &str) -> Vec<u64> {
     shingles
 }
 
-/// How many of the first elements of a set of this size must be compared: of two sets with at least
-/// the wanted similarity, each has at most this many less one that the other lacks.
+/// How many of the first elements of a set of this size must be compared. Of two sets with at least
+/// [`LEAST_SIMILARITY`], each has at most this many less one that the other lacks.
 fn prefix(size: usize) -> usize {
     size - (LEAST_SIMILARITY * size as f64).ceil() as usize + usize::from(size > 0)
 }

@@ -1,9 +1,12 @@
-//! Commands that read the output: [`inspect`](inspect::inspect) prints what the shards contain,
-//! [`leaks`](leaks::leaks) looks for held-out documents that are nearly trained on,
-//! [`verify`](verify::verify) checks every file, [`phrases`](phrases::phrases) and
-//! [`overlap`](overlap::overlap) make the paper's Table 1 and Figure 6,
-//! [`associations`](associations::associations) plots degrees and relations, and
-//! [`titles`](titles::titles) exports the products' titles.
+//! Commands that read the output:
+//!
+//! * [`inspect`](inspect::inspect) prints what the shards contain,
+//! * [`leaks`](leaks::leaks) looks for held-out documents that are nearly trained on,
+//! * [`verify`](verify::verify) checks every file,
+//! * [`phrases`](phrases::phrases) and [`overlap`](overlap::overlap) make the paper's Table 1 and
+//!   Figure 6,
+//! * [`associations`](associations::associations) plots degrees and relations,
+//! * [`titles`](titles::titles) exports the products' titles.
 //!
 //! These modules know the sealed folders, and nothing of the steps that make them.
 pub mod associations;

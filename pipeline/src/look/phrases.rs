@@ -1,9 +1,9 @@
-//! `ebert report phrases`: the phrases that tell categories apart (the paper's Table 1).
+//! `ebert report phrases`: the phrases that distinguish categories (the paper's Table 1).
 //!
 //! Of a category's pool phrases of several words, those come first that are frequent there and rare
-//! elsewhere: by sqrt(n) ln((n / N) / (m / M)), where n of the category's N products have the
-//! phrase, and m of all M. (By n instead of its root, phrases such as `high quality` come first in
-//! half of all categories.)
+//! elsewhere. They are ranked by sqrt(n) ln((n / N) / (m / M)), where n of the category's N products
+//! have the phrase, and m of all M. By n instead of its root, phrases such as `high quality` come
+//! first in half of all categories.
 use std::{fmt::Write as _, io, path::Path};
 
 use polars::prelude::*;
@@ -37,7 +37,7 @@ pub enum PhrasesError {
     Report(#[from] io::Error),
 }
 
-/// The phrases that tell a category apart, best first.
+/// The phrases that distinguish a category, best first.
 struct TypicalPhrases<'a> {
     category: CategorySize,
     phrases: Vec<TypicalPhrase<'a>>,
@@ -85,8 +85,8 @@ fn phrases_of_products(segments: &DataFrame) -> PolarsResult<DataFrame> {
     spans.unique::<(), ()>(Some(&key), UniqueKeepStrategy::Any, None)?.select(["category", "phrase_id"])
 }
 
-/// The phrases that tell the largest categories apart. `having` counts products by category and
-/// phrase; `sizes` has all categories, the largest first.
+/// The phrases that distinguish the largest categories. `having` counts products by category and
+/// phrase. `sizes` has all categories, the largest first.
 fn typical<'a>(
     having: &DataFrame,
     sizes: &[CategorySize],

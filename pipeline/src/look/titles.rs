@@ -100,8 +100,8 @@ impl Examples {
         let categories = products.explode(["categories"], options)?;
         let labels = filter_text(&categories, "categories", |category| !category.trim().is_empty())?;
         let labels = semi_join(&labels, &titled, &["row"])?;
-        let labelled = labels.column("row")?.n_unique()?;
-        let (no_title, no_label) = (products.height() - titled.height(), titled.height() - labelled);
+        let labeled = labels.column("row")?.n_unique()?;
+        let (no_title, no_label) = (products.height() - titled.height(), titled.height() - labeled);
         Ok(Self { labels, no_title, no_label })
     }
 }

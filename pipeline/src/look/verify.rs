@@ -131,7 +131,7 @@ impl Verification {
     fn compare_file(&mut self, path: &Path, wanted: &str) {
         let problem = match hash_file(path) {
             Ok(found) if found == wanted => return,
-            Ok(found) => format!("  `{}`: blake3 found {found}, wanted {wanted}", path.display()),
+            Ok(found) => format!("  `{}`: blake3 found {found}, expected {wanted}", path.display()),
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 format!("  `{}` is missing", path.display())
             }

@@ -184,10 +184,10 @@ impl Matcher {
                     continue;
                 }
             }
-            // The automaton is in the state after this word alone, or in the start state: go on
+            // The automaton is in the state after this word alone, or in the start state. Continue
             // only if this word and the next one may start a phrase.
-            let goes_on = known.starts_phrases && self.first_pairs.may_contain(pair_of(pair[0], pair[1]));
-            state = if goes_on { known.state } else { self.start };
+            let may_start = known.starts_phrases && self.first_pairs.may_contain(pair_of(pair[0], pair[1]));
+            state = if may_start { known.state } else { self.start };
         }
         found.sort_unstable();
     }

@@ -78,7 +78,7 @@ impl Source<'_> {
         }
     }
 
-    /// What decides the phrases, as the manifest says it. The lines of a file are counted when it is read.
+    /// What decides the phrases, as the manifest records it. The lines of a file are counted when it is read.
     fn describe(&self, hashes: &mut Hashes) -> Result<PoolSource, PoolError> {
         match self {
             Self::Import(file) => {
@@ -116,9 +116,9 @@ pub enum PoolError {
         #[source]
         source: std::io::Error,
     },
-    /// Lines that are no entries.
+    /// Lines that are not entries.
     #[error(
-        "{bad} of {entries} lines of the phrase pool `{}` are no entries\n{places}\n\
+        "{bad} of {entries} lines of the phrase pool `{}` are not entries\n{places}\n\
          hint: each line is a score, a tab and a phrase, such as `0.9312<TAB>stainless steel`",
         path.display()
     )]
@@ -149,7 +149,7 @@ pub enum PoolError {
     },
     /// Nothing passes the thresholds.
     #[error(
-        "none of the {entries} entries of the phrase pool `{}` reaches the least score, {min_score} or {min_score_single} for single words\n\
+        "none of the {entries} entries of the phrase pool `{}` reaches the minimum score, {min_score} or {min_score_single} for single words\n\
          hint: lower `--min-score` and `--min-score-single`",
         path.display()
     )]
@@ -168,7 +168,7 @@ pub enum PoolError {
     Mine(#[from] MiningError),
     /// None of the mined phrases passes the thresholds.
     #[error(
-        "none of {entries} mined phrases reaches the least score, {min_score} or {min_score_single} for single words\n\
+        "none of {entries} mined phrases reaches the minimum score, {min_score} or {min_score_single} for single words\n\
          hint: lower `--min-score` and `--min-score-single`, or give a larger corpus"
     )]
     NothingMined {
@@ -253,7 +253,7 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
     Ok(Made { manifest, outcome: Outcome::made(since, why), summary })
 }
 
-/// Fails when there is no such file, or it is none. What comes from a pipe cannot be read twice, and it is hashed first.
+/// Fails if the path does not exist or is not a file. A pipe cannot be read twice, and a pool is hashed first.
 pub fn check_readable(file: &Path) -> Result<(), PoolError> {
     check_file(file).map_err(|source| PoolError::Read { path: file.to_owned(), source })
 }
@@ -332,7 +332,7 @@ pub enum PoolOfShardsError {
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// It is not the one that their spans refer to.
-    #[error("the shards were made with another pool than `{}`\nhint: run `{REMAKE}` to make them with this one", folder.display())]
+    #[error("the shards were made with another pool than `{}`\nhint: run `{REMAKE}` to rebuild them with this one", folder.display())]
     Other {
         /// The folder.
         folder: PathBuf,
@@ -349,7 +349,7 @@ pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsEr
     Ok(load(out, &manifest)?)
 }
 
-/// Reads the pool of `out`, after checking that it is whole.
+/// Reads the pool of `out`, after checking that it is complete.
 pub fn load(out: &Path, manifest: &Manifest<PoolBody>) -> Result<Pool, StoreError> {
     let folder = out.join("pool");
     for entry in &manifest.files {

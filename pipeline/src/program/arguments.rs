@@ -107,7 +107,7 @@ fn input(settings: &mut Settings, input: &InputOptions, option: &TokenizerOption
     }
 }
 
-/// The tokenizer of a later step. It must be that of the corpus, which the step checks.
+/// The tokenizer of a later step. The step checks that it equals the tokenizer of the corpus.
 fn tokenizer(option: &TokenizerOption) -> Option<PathBuf> {
     Some(option.tokenizer.clone().unwrap_or_else(|| SAMPLE_TOKENIZER.into()))
 }

@@ -43,7 +43,7 @@ pub(crate) enum CommandError {
     /// No quality list is given.
     #[error(
         "no list of good phrases is given, so there is nothing to learn from\n\
-         hint: `--quality-list FILE` names a file of some, one per line, such as titles of an encyclopedia; \
+         hint: `--quality-list FILE` names a file of good phrases, one per line, such as titles of an encyclopedia. \
          `ebert shards` learns from the categories and brands of its corpus instead"
     )]
     NoList,

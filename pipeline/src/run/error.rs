@@ -50,7 +50,7 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// Segments that no word fits.
     #[error(
-        "`--max-tokens` is {max_tokens}, wanted at least {least}: a word of this tokenizer can have that many tokens, and words are never cut"
+        "`--max-tokens` is {max_tokens}, expected at least {least}: a word of this tokenizer can have that many tokens, and words are never cut"
     )]
     ShortSegments {
         /// The option.
@@ -67,7 +67,7 @@ pub enum RunError {
     /// No tokenizer is named.
     #[error(
         "no tokenizer is named for the corpus `{}`\n\
-         hint: `--tokenizer FILE` names the `vocab.txt` (uncased) or `tokenizer.json` of the BERT model that you will start from",
+         hint: `--tokenizer FILE` names the `vocab.txt` (uncased) or `tokenizer.json` of your start model, a BERT",
         corpus.display()
     )]
     NoTokenizer {

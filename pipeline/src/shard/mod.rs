@@ -30,7 +30,7 @@ pub enum ShardError {
     Options(#[source] toml::ser::Error),
     /// An earlier step used another tokenizer.
     #[error(
-        "`{}` was made with another tokenizer\n  blake3 found {found}, wanted {wanted}\n\
+        "`{}` was made with another tokenizer\n  blake3 found {found}, expected {wanted}\n\
          hint: name its tokenizer with `--tokenizer FILE`, or run `ebert shards`, which rebuilds what has changed",
         folder.display()
     )]
@@ -112,7 +112,7 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
                 list(&tasks)
             )
         }
-        None => format!("run `ebert encode {out}` with the options of the other steps; it encodes only those"),
+        None => format!("run `ebert encode {out}` with the options of the other steps to encode only those"),
     };
     let verb = if shards.len() == 1 { "is" } else { "are" };
     let noun = if buckets.len() == 1 { "bucket" } else { "buckets" };

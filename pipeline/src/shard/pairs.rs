@@ -2,8 +2,8 @@
 //!
 //! There is one row per association and draw. All draws are keyed by the association: its direction, its position in
 //! the order, which rows of a hub stay, and its negative. Memory holds the edges ([`BYTES_PER_EDGE`] bytes each, and
-//! 40 per further draw), the ids of their products, and the first segments of these (2 bytes per token, and 48 per
-//! product). Drawing negatives from categories takes 16 more bytes per product, and about 150 per category.
+//! 40 per further draw), and the ids and first segments of their products (48 bytes per product, and 2 per token).
+//! Drawing negatives from categories takes 16 more bytes per product, and about 150 per category.
 mod categories;
 mod graph;
 mod negatives;
@@ -36,8 +36,8 @@ use crate::{
     shard::{ShardError, encode},
 };
 
-/// Memory of an edge: itself (20), its two entries in the neighbor lists (16, and 8 to keep), its key (16), its row
-/// (16), and what is drawn for it (24).
+/// Bytes of memory of an edge. It takes 20, its entries in the two neighbor lists 24, its key 16, its row 16, and its
+/// draws 24.
 pub const BYTES_PER_EDGE: u64 = 100;
 
 /// Rows of one file.

@@ -7,7 +7,7 @@ use schemas::Task;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
     /// A variable of the scheduler is not a number.
-    #[error("{variable} is `{found}`, wanted a number\nhint: give the part with `--part i/n`")]
+    #[error("{variable} is `{found}`, expected a number\nhint: give the part with `--part i/n`")]
     NotANumber {
         /// Its name.
         variable: &'static str,
@@ -30,7 +30,9 @@ pub enum TaskError {
         id: u32,
     },
     /// The index is not below the number of tasks.
-    #[error("{variable} is {index}, wanted a number below {of}, that of `--parts`\nhint: number the tasks from 0")]
+    #[error(
+        "{variable} is {index}, expected a number below {of}, the value of `--parts`\nhint: number the tasks from 0"
+    )]
     Outside {
         /// The variable with the index.
         variable: &'static str,
@@ -64,11 +66,11 @@ pub enum TaskError {
 const SLURM: &str = "SLURM_ARRAY_TASK_ID";
 const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
 
-/// The task that the scheduler gave this process; `None` without a scheduler. `variable` reads the
+/// The task that the scheduler gave this process. `None` without a scheduler. `variable` reads the
 /// environment, `tasks` is the number of tasks, if it was given.
 ///
-/// A Slurm array needs no number: its tasks are counted from its lowest index, if they have no gaps. (An array
-/// of which some tasks are sent again has gaps, or counts fewer tasks.)
+/// A Slurm array needs no number: its tasks are counted from its lowest index, if they have no gaps. An array
+/// of which some tasks are sent again has gaps, or counts fewer tasks.
 pub fn of_scheduler(tasks: Option<u32>, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Task>, TaskError> {
     let number = |name: &'static str| match variable(name) {
         None => Ok(None),
@@ -133,9 +135,9 @@ mod tests {
             (None, &slurm("4294967295", "4294967295", "0", "4294967295"), "with gaps"),
             (None, &slurm("0", "0", "0", "4294967295"), "with gaps"),
             (None, &[("SLURM_ARRAY_TASK_ID", "5"), ("SLURM_ARRAY_TASK_MAX", "4294967295")], "with gaps"),
-            (None, &slurm("two", "4", "0", "12"), "`two`, wanted a number"),
-            (Some(7), &slurm("7", "7", "1", "7"), "wanted a number below 7"),
-            (Some(2), &[("JOB_COMPLETION_INDEX", "2")], "wanted a number below 2"),
+            (None, &slurm("two", "4", "0", "12"), "`two`, expected a number"),
+            (Some(7), &slurm("7", "7", "1", "7"), "expected a number below 7"),
+            (Some(2), &[("JOB_COMPLETION_INDEX", "2")], "expected a number below 2"),
             (None, &[("JOB_COMPLETION_INDEX", "2")], "JOB_COMPLETION_INDEX is 2, but the number of tasks is unknown"),
             (None, &[("SLURM_ARRAY_TASK_ID", "3")], "SLURM_ARRAY_TASK_ID is 3, but the number of tasks is unknown"),
             (None, &[("SLURM_ARRAY_TASK_ID", "0")], "SLURM_ARRAY_TASK_ID is 0, but the number of tasks is unknown"),

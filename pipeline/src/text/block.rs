@@ -1,13 +1,13 @@
 //! Printable ASCII, 64 bytes at a time: lower case, and the words as bit masks.
 //!
-//! A [`Block`] does for 64 bytes what BERT's uncased normaliser and pre-tokenizer do for each of
+//! A [`Block`] does for 64 bytes what BERT's uncased normalizer and pre-tokenizer do for each of
 //! them. Bit `i` of a mask is byte `i` of the block. `pipeline/DESIGN.md` explains why this is
 //! fast.
 
 /// The first bytes of a text, at most 64. A block ends before the first byte that is neither
 /// printable ASCII nor white space.
 pub(super) struct Block {
-    /// Normalised bytes: letters in lower case, white space as `' '`. Only the first `length`
+    /// Normalized bytes: letters in lower case, white space as `' '`. Only the first `length`
     /// count.
     pub(super) text: [u8; Self::BYTES],
     pub(super) length: usize,
@@ -39,7 +39,7 @@ impl Block {
             &padded
         });
         let (mut text, mut letters, mut spaces, mut others) = ([0; 64], [0; 64], [0; 64], [0; 64]);
-        // No branches, so that the compiler vectorises the loop.
+        // No branches, so that the compiler vectorizes the loop.
         for i in 0..Self::BYTES {
             let byte = raw[i];
             let lower = byte | u8::from(byte.is_ascii_uppercase()) << 5;

@@ -43,7 +43,7 @@ fn pad(word: &str) -> Vec<u8> {
 
 /// How many words an encoder remembers in addition to those of the pool. Enough for nearly all
 /// words of any text, and few enough for the cache. When the limit is reached, they are dropped and
-/// learnt anew.
+/// learned again.
 const NEW_WORDS: usize = 1 << 16;
 
 /// Encodes texts. Each thread needs its own.

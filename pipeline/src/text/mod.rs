@@ -1,14 +1,14 @@
 //! Text to words, WordPiece ids and noun phrases.
 //!
 //! * [`Tokenizer`] is a loaded `vocab.txt` or `tokenizer.json`.
-//! * [`Words`] normalises a text and finds its words.
-//! * [`Lexicon`] numbers the words of the phrase pool, and [`Encoder`] turns a text into a
-//!   [`Document`]: the ids of the text, and for each word its first token and its number in the
-//!   lexicon.
+//! * [`Words`] normalizes a text and finds its words.
+//! * [`Lexicon`] numbers the words of the phrase pool.
+//! * [`Encoder`] turns a text into a [`Document`]: the ids of the text, and for each word its first
+//!   token and its number in the lexicon.
 //! * [`nouns::NounFinder`] finds the noun phrases of a document, as ranges of its tokens.
 //!
 //! Hugging Face's `tokenizers` is the authority and the oracle of the tests: it loads the file and
-//! says what each character becomes. It is too slow to encode a corpus, so each word is cut into
+//! decides what each character becomes. It is too slow to encode a corpus, so each word is cut into
 //! pieces once and then looked up. `pipeline/DESIGN.md` explains how.
 //!
 //! ```

@@ -101,8 +101,8 @@ fn hash(packed: u128, length: usize) -> u64 {
 }
 
 /// Words with their entries. The slots are an open-addressing table with linear probing, at most
-/// half full. `HashTable` of `hashbrown` is as fast for a pool of 25,000 words, but needs two reads
-/// per look-up and is a quarter slower for one of 500,000.
+/// half full. `HashTable` of `hashbrown` is as fast for a pool of 25,000 words. It needs two reads
+/// per look-up, and is a quarter slower for 500,000 words.
 #[derive(Clone)]
 pub(super) struct WordTable {
     /// A power of two.

@@ -29,10 +29,10 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     json: Vec<u8>,
     vocabulary: Vec<String>,
-    /// Whether normaliser and pre-tokenizer are BERT's, so that characters can be looked up one by
+    /// Whether normalizer and pre-tokenizer are BERT's, so that characters can be looked up one by
     /// one.
     by_character: bool,
-    /// Whether normalised text may have upper case or accents.
+    /// Whether normalized text may have upper case or accents.
     cased: bool,
     pieces: WordPiece,
 }
@@ -53,16 +53,16 @@ pub enum TokenizerError {
         source: std::io::Error,
     },
     /// Neither a `vocab.txt` nor a `tokenizer.json`.
-    #[error("tokenizer `{}` cannot be loaded: {found}\nhint: `--tokenizer` names a `vocab.txt` (uncased, one entry a line) or a `tokenizer.json` of Hugging Face tokenizers", path.display())]
+    #[error("tokenizer `{}` cannot be loaded: {found}\nhint: `--tokenizer` names a `vocab.txt` (uncased, one entry per line) or a `tokenizer.json` of Hugging Face tokenizers", path.display())]
     Malformed {
         path: PathBuf,
         /// The loader's message.
         found: String,
     },
-    /// A `vocab.txt` of a cased BERT, which would be read as that of an uncased one.
+    /// A `vocab.txt` of a cased BERT, which would be read as the vocabulary of an uncased one.
     #[error(
-        "tokenizer `{}` has {found} entries with capitals, such as `{entry}`: a vocab.txt by itself is read as that of an uncased BERT\n\
-         hint: name a cased model's tokenizer.json; in Python AutoTokenizer.from_pretrained(folder, do_lower_case=False).save_pretrained(folder) writes it",
+        "tokenizer `{}` has {found} entries with capitals, such as `{entry}`: a vocab.txt alone is read as the vocabulary of an uncased BERT\n\
+         hint: name a cased model's tokenizer.json. In Python, AutoTokenizer.from_pretrained(folder, do_lower_case=False).save_pretrained(folder) writes it",
         path.display()
     )]
     Cased {
@@ -72,7 +72,7 @@ pub enum TokenizerError {
         /// The first of these entries.
         entry: String,
     },
-    #[error("tokenizer `{}` is {found}, wanted WordPiece\nhint: E-BERT post-trains BERT; use the tokenizer of a BERT model", path.display())]
+    #[error("tokenizer `{}` is {found}, expected WordPiece\nhint: E-BERT post-trains BERT; use the tokenizer of a BERT model", path.display())]
     NotWordPiece {
         path: PathBuf,
         /// Kind of the model.
@@ -99,7 +99,7 @@ pub enum TokenizerError {
     #[error("tokenizer `{}` has the id {id} twice, for `{first}` and `{second}`\nhint: fetch the tokenizer again", path.display())]
     SameId { path: PathBuf, id: u32, first: String, second: String },
     /// Ids do not fit in 16 bits.
-    #[error("tokenizer `{}` has {found} entries, wanted at most {MAX_ENTRIES}: ids are stored as 16-bit numbers", path.display())]
+    #[error("tokenizer `{}` has {found} entries, expected at most {MAX_ENTRIES}: ids are stored as 16-bit numbers", path.display())]
     TooLarge {
         path: PathBuf,
         /// Number of entries, or the highest id + 1.
@@ -209,29 +209,29 @@ impl Tokenizer {
     }
 
     /// A text as phrases are compared: in lower case and without accents, as BERT's uncased
-    /// normaliser writes it, even if this tokenizer is cased.
+    /// normalizer writes it, even if this tokenizer is cased.
     pub fn fold<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if !self.cased || text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
             return Cow::Borrowed(text);
         }
         let mut folded = NormalizedString::from(text);
-        // BERT's normaliser returns no errors.
+        // BERT's normalizer returns no errors.
         let _ = BertNormalizer::new(false, false, Some(true), true).normalize(&mut folded);
         Cow::Owned(folded.get().to_owned())
     }
 
-    /// The normalised text, with the raw bytes that each part came from.
+    /// The normalized text, with the raw bytes that each part came from.
     pub(super) fn normalize(&self, text: &str) -> NormalizedString {
         let mut normalized = NormalizedString::from(text);
         if let Some(normalizer) = self.inner.get_normalizer() {
-            // No normaliser of the library returns errors for plain text.
+            // No normalizer of the library returns errors for plain text.
             let _ = normalizer.normalize(&mut normalized);
         }
         normalized
     }
 
-    /// Appends the words of a normalised text to `text`, and their positions to `words`. Words that
-    /// touch in the normalised text touch in `text`; others have a space between them. The words
+    /// Appends the words of a normalized text to `text`, and their positions to `words`. Words that
+    /// touch in the normalized text touch in `text`; others have a space between them. The words
     /// are copied because a pre-tokenizer may change them, as `Metaspace` does. (BERT's does not.)
     pub(super) fn pre_tokenize(&self, normalized: &str, text: &mut Vec<u8>, words: &mut Vec<PreToken>) {
         let mut split = PreTokenizedString::from(normalized);
@@ -265,7 +265,7 @@ pub(super) struct PreToken {
     /// Its bytes in the text that it was appended to.
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Its first byte in the normalised text.
+    /// Its first byte in the normalized text.
     pub(super) normalized_start: usize,
 }
 

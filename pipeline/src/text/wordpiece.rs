@@ -44,8 +44,8 @@ impl WordPiece {
         Some(pieces)
     }
 
-    /// Appends the ids of a word: those of its pieces, or the unknown token's if the word is too
-    /// long or cannot be cut into pieces. The word must not begin with `##`.
+    /// Appends the ids of a word's pieces, or of the unknown token if the word is too long or cannot
+    /// be cut into pieces. The word must not begin with `##`.
     pub(super) fn encode(&self, word: &str, ids: &mut Vec<u16>) {
         let before = ids.len();
         let mut rest = word;

@@ -1,15 +1,15 @@
-//! Finds the words of a text: BERT's pre-tokens of the normalised text.
+//! Finds the words of a text: BERT's pre-tokens of the normalized text.
 //!
-//! [`Words`] normalises a text and lists its words as [`WordRange`]s. Hugging Face's `tokenizers`
-//! says what a character becomes and which characters make a word. It is slow, so it is asked as
+//! [`Words`] normalizes a text and lists its words as [`WordRange`]s. Hugging Face's `tokenizers`
+//! decides what a character becomes and which characters make a word. It is slow, so it is asked as
 //! seldom as possible. There are three ways, the fastest first:
 //!
 //! 1. Printable ASCII goes through in blocks of 64 bytes ([`Block`]).
 //! 2. Other characters are looked up in a table that asks the library once per character. This is
-//!    exact because BERT's normaliser works character by character, with one exception: canonical
+//!    exact because BERT's normalizer works character by character, with one exception: canonical
 //!    reordering of the combining marks that accent stripping leaves.
 //! 3. A *run* (the text between two ASCII spaces) with such a mark goes to the library as a whole,
-//!    and so does any text of a tokenizer whose normaliser or pre-tokenizer is not BERT's.
+//!    and so does any text of a tokenizer whose normalizer or pre-tokenizer is not BERT's.
 use std::ops::Range;
 
 use hashbrown::HashMap;
@@ -21,7 +21,7 @@ use super::{
     block::{Block, BlockByte},
 };
 
-/// A word: a byte range of the normalised text.
+/// A word: a byte range of the normalized text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WordRange {
     pub(super) start: u32,
@@ -31,17 +31,17 @@ pub struct WordRange {
 }
 
 impl WordRange {
-    /// The bytes of the normalised text.
+    /// The bytes of the normalized text.
     pub(super) fn bytes(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
 
-/// Bytes after the normalised text that may be read, so that a short word can be loaded with one
+/// Bytes after the normalized text that may be read, so that a short word can be loaded with one
 /// read. Their values mean nothing.
 pub(super) const SLACK: usize = 16;
 
-/// Normalises texts and finds their words. Each thread needs its own. Buffers are reused from text
+/// Normalizes texts and finds their words. Each thread needs its own. Buffers are reused from text
 /// to text.
 pub struct Words<'t> {
     tokenizer: &'t Tokenizer,
@@ -58,7 +58,7 @@ impl<'t> Words<'t> {
         Self { tokenizer, ascii: AsciiTable::new(tokenizer), others: HashMap::new(), found: Found::default() }
     }
 
-    /// Normalises a text and finds its words. Those of the last text are dropped.
+    /// Normalizes a text and finds its words. Those of the last text are dropped.
     pub fn find(&mut self, raw: &str) {
         let Self { tokenizer, ascii, others, found } = self;
         found.clear();
@@ -84,7 +84,7 @@ impl<'t> Words<'t> {
         &self.found.ranges
     }
 
-    /// The normalised text, followed by [`SLACK`] more bytes.
+    /// The normalized text, followed by [`SLACK`] more bytes.
     pub(super) fn padded(&self) -> &[u8] {
         &self.found.text
     }
@@ -108,7 +108,7 @@ impl<'t> Words<'t> {
     }
 }
 
-/// What a character of normalised text does to words.
+/// What a character of normalized text does to words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     /// Belongs to a word.
@@ -117,13 +117,13 @@ enum Class {
     Space,
     /// Is a word alone.
     Punctuation,
-    /// Normalising removes it.
+    /// Normalizing removes it.
     Removed,
     /// Not ASCII: has to be looked up as a character.
     Other,
 }
 
-/// What normalising makes of ASCII, by byte.
+/// What normalizing makes of ASCII, by byte.
 struct AsciiTable {
     bytes: [AsciiByte; 256],
     /// Whether a [`Block`] does the same.
@@ -169,10 +169,10 @@ impl AsciiTable {
     }
 }
 
-/// What normalising makes of one character.
+/// What normalizing makes of one character.
 struct Normalized {
     characters: Vec<(char, Class)>,
-    /// Takes part in canonical reordering, so the result depends on its neighbours.
+    /// Takes part in canonical reordering, so the result depends on its neighbors.
     reorders: bool,
 }
 
@@ -284,7 +284,7 @@ impl Scan<'_> {
     }
 }
 
-/// Normalised text and its words so far.
+/// Normalized text and its words so far.
 ///
 /// `ranges` are in order, do not overlap, and have ascending origins. Only whole characters are
 /// pushed to `text`, so words begin and end at characters. Between two words that do not touch,
@@ -327,7 +327,7 @@ impl Found {
         }
     }
 
-    /// Appends a normalised character that comes from byte `origin` of the raw text.
+    /// Appends a normalized character that comes from byte `origin` of the raw text.
     fn push(&mut self, c: char, class: Class, origin: usize) {
         match class {
             Class::Letter => self.begin_word(origin),
@@ -377,7 +377,7 @@ impl Found {
         self.ranges.extend(words.iter().map(|word| {
             let first_byte = word.normalized_start..word.normalized_start + 1;
             let original = normalized.convert_offsets(NormalizedRange::Normalized(first_byte));
-            // Canonical reordering may move a character before its neighbour. Origins stay in
+            // Canonical reordering may move a character before its neighbor. Origins stay in
             // order.
             origin = original.map_or(origin, |range| origin.max(at + range.start));
             WordRange { start: word.start as u32, end: word.end as u32, origin: origin as u32 }
@@ -416,7 +416,7 @@ mod tests {
                 Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/sample/tokenizer.json")).unwrap());
             TOKENIZER.with(|tokenizer| {
                 let [mut by_block, mut by_byte, mut by_library] = [0; 3].map(|_| Words::new(tokenizer));
-                prop_assert!(by_block.ascii.as_ref().unwrap().blockwise, "BERT's uncased normaliser");
+                prop_assert!(by_block.ascii.as_ref().unwrap().blockwise, "BERT's uncased normalizer");
                 by_byte.ascii.as_mut().unwrap().blockwise = false;
                 by_library.ascii = None;
                 let found = words_of(&mut by_block, &text);

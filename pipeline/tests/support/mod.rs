@@ -52,7 +52,7 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// What a command says, for a snapshot: exit code, standard output and error. `hide` are paths that differ
+/// The output of a command, for a snapshot: exit code, standard output and error. `hide` are paths that differ
 /// from run to run.
 pub(crate) fn said(output: &Output, hide: &[(&Path, &str)]) -> String {
     let mut text = format!(
@@ -67,12 +67,12 @@ pub(crate) fn said(output: &Output, hide: &[(&Path, &str)]) -> String {
     text
 }
 
-/// The optional folder of real data beside the workspace, or the reason for skipping printed.
+/// The optional folder of real data next to the workspace, or the reason for skipping printed.
 pub(crate) fn real_data() -> Option<PathBuf> {
     shared("data")
 }
 
-/// A folder of the optional data beside the workspace, or the reason for skipping printed.
+/// A folder of the optional data next to the workspace, or the reason for skipping printed.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("EBERT_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from);
     let folder = folder.join(name);

@@ -24,7 +24,7 @@ pub struct CorpusInteraction<'a> {
     pub reviewer: ReviewerId,
     /// What. It need not be a product of the corpus.
     pub product_id: &'a str,
-    /// When first, in seconds since 1970, where a record tells.
+    /// The earliest time, in seconds since 1970, if a record has one.
     pub time: Option<i64>,
 }
 

@@ -18,7 +18,7 @@ pub struct CorpusBody {
     pub tokenizer: Hash,
     /// The raw files that were read, by relative path.
     pub inputs: Vec<RawFile>,
-    /// The files that hold no recognisable record.
+    /// The files that hold no recognizable record.
     pub skipped: Vec<SkippedFile>,
     /// What was found.
     pub counts: CorpusCounts,
@@ -76,7 +76,7 @@ pub struct RawFile {
     pub damage: Option<String>,
 }
 
-/// A raw file that holds no recognisable record in its first lines.
+/// A raw file that holds no recognizable record in its first lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedFile {
     /// Path below the corpus folder, with `/`.

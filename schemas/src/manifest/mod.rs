@@ -95,7 +95,7 @@ pub enum ManifestError {
         found: u64,
     },
     /// It was changed after it was written.
-    #[error("`{}` was changed after it was written\n  blake3 found {found}, wanted {wanted}", path.display())]
+    #[error("`{}` was changed after it was written\n  blake3 found {found}, expected {wanted}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -166,7 +166,7 @@ impl<B: Serialize + DeserializeOwned> Manifest<B> {
     /// Reads what an earlier run left in a folder that is to be written.
     ///
     /// # Errors
-    /// As [`Manifest::read`], but an older format is no error: its folder is rebuilt.
+    /// As [`Manifest::read`], but an older format is not an error: its folder is rebuilt.
     pub fn read_previous(folder: &Path) -> Result<Previous<B>, ManifestError> {
         match Self::read(folder) {
             Ok(manifest) => Ok(Previous::Sealed(Box::new(manifest))),

@@ -48,7 +48,7 @@ pub struct TokenizerEntry {
 }
 
 impl TokenizerEntry {
-    /// Whether each id continues a word; `None` when the table does not fit the vocabulary.
+    /// Whether each id continues a word. `None` when the table does not fit the vocabulary.
     pub fn continuations(&self) -> Option<Vec<bool>> {
         let size = self.vocab_size as usize;
         let hex = self.continuation_ids.as_bytes();

@@ -126,7 +126,7 @@ pub fn sweep(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<(), StoreErro
     Ok(())
 }
 
-/// The final name of a temporary file; `None` if [`AtomicFile`] never gives such a temporary name.
+/// The final name of a temporary file. `None` if [`AtomicFile`] never gives such a temporary name.
 pub fn file_of_temporary(name: &str) -> Option<&str> {
     let (file, process) = name.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
     (process.len() == 16 && process.bytes().all(|b| b.is_ascii_hexdigit())).then_some(file)

@@ -53,13 +53,13 @@ pub enum StoreError {
         source: parquet::errors::ParquetError,
     },
     /// A file that the manifest names does not exist.
-    #[error("`{}` is missing; the manifest beside it names it", path.display())]
+    #[error("`{}` is missing; the manifest in its folder lists it", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
     },
     /// A file is not the one that the manifest names.
-    #[error("`{}` does not match the manifest\n  blake3 found {found}, wanted {wanted}", path.display())]
+    #[error("`{}` does not match the manifest\n  blake3 found {found}, expected {wanted}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -69,13 +69,13 @@ pub enum StoreError {
         wanted: String,
     },
     /// A folder that would be emptied holds a file that this program did not write.
-    #[error("`{}` is no file of this program, in a folder that it would empty", path.display())]
+    #[error("`{}` is not a file of this program, in a folder that it would empty", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// A table has other columns than this build reads.
-    #[error("`{}` does not have the columns that this build reads\n  found  {found}\n  wanted {wanted}", path.display())]
+    #[error("`{}` does not have the columns that this build reads\n  found    {found}\n  expected {wanted}", path.display())]
     Columns {
         /// The file.
         path: PathBuf,
@@ -101,7 +101,7 @@ impl StoreError {
 fn no_space_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "\nhint: there is no room left; make some and run the same command again, finished files are kept"
+            "\nhint: free some disk space and run the same command again; finished files are kept"
         }
         // EMFILE has no kind of its own.
         _ if error.raw_os_error() == Some(24) => "\nhint: too many files are open; raise the limit with `ulimit -n`",

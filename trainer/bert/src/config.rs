@@ -41,8 +41,8 @@ pub struct BertConfig {
     /// Added to the variance in a layer norm.
     #[serde(default = "epsilon")]
     pub layer_norm_eps: f64,
-    /// The longest sequence that this program trained the model on, special tokens counted; `transformers` has no
-    /// such entry.
+    /// The longest sequence that this program trained the model on, special tokens counted;
+    /// `transformers` has no such entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_sequence_length: Option<usize>,
 }
@@ -94,7 +94,7 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
-    /// It is no configuration of a BERT.
+    /// It is not the configuration of a BERT.
     #[error("`{}` is not the configuration of a BERT", path.display())]
     Malformed {
         /// The file.
@@ -105,7 +105,7 @@ pub enum ConfigError {
     },
     /// A model that is not BERT, or a BERT that this build does not know.
     #[error(
-        "`{}` has {key} {found}, wanted {wanted}{}",
+        "`{}` has {key} {found}, expected {wanted}{}",
         path.display(),
         match *key {
             "model_type" | "architectures" | "is_decoder" => "\nhint: name a BERT, such as bert-base-uncased",
@@ -237,7 +237,7 @@ mod tests {
         };
         for entry in [r#""model_type": "roberta""#, r#""model_type": "modernbert""#] {
             let text = error(entry);
-            assert!(text.contains(", wanted bert\nhint: name a BERT"), "{text}");
+            assert!(text.contains(", expected bert\nhint: name a BERT"), "{text}");
         }
         assert!(error(r#""architectures": ["RobertaForMaskedLM"]"#).contains("has architectures RobertaForMaskedLM"));
         assert!(error(r#""model_type": "bert", "is_decoder": true"#).contains("has is_decoder true"));

@@ -45,7 +45,8 @@ impl Parameters {
         self.named.iter().map(|(_, tensor)| tensor.numel() as i64).sum()
     }
 
-    /// Lets backward passes give gradients to some of the parameters alone; the others keep theirs as they are.
+    /// Lets backward passes give gradients to some of the parameters alone; the others keep theirs
+    /// as they are.
     pub fn require_gradients(&self, of: impl Fn(&str) -> bool) {
         for (name, parameter) in self.iter() {
             let _ = parameter.set_requires_grad(of(name));
@@ -82,7 +83,8 @@ fn gradient(parameter: &Tensor) -> Tensor {
     parameter.grad()
 }
 
-/// Adds the parts of a model to its parameters, fresh: normal weights, zero biases, as `transformers` starts them.
+/// Adds the parts of a model to its parameters, fresh: normal weights, zero biases, as
+/// `transformers` starts them.
 #[derive(Debug)]
 pub struct Builder<'a> {
     parameters: &'a mut Parameters,
@@ -254,8 +256,8 @@ impl Encoder {
         phase.dropout(x, self.config.hidden_dropout_prob, self.decision.path)
     }
 
-    /// The last hidden states by fused layers, which add the gradients of their parameters themselves: [`Parameters::gradients`] must have
-    /// made these before.
+    /// The last hidden states by fused layers, which add the gradients of their parameters
+    /// themselves: [`Parameters::gradients`] must have made these before.
     fn fused(
         &self,
         kernels: &FusedKernels,

@@ -16,14 +16,15 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// `x` `[.., in]` to `[.., out]`, in the kind of `x`: the weights are cast, and stay as they are.
+    /// `x` `[.., in]` to `[.., out]`, in the kind of `x`: the weights are cast, and stay as they
+    /// are.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
         x.linear(&self.weight.to_kind(kind), Some(&self.bias.to_kind(kind)))
     }
 }
 
-/// Layer normalisation over the last dimension.
+/// Layer normalization over the last dimension.
 #[derive(Debug)]
 pub struct LayerNorm {
     pub(crate) weight: Tensor,
@@ -32,7 +33,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// `x` `[.., width]`, normalised, in its kind.
+    /// `x` `[.., width]`, normalized, in its kind.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
         let [weight, bias] = [&self.weight, &self.bias].map(|t| t.to_kind(kind));
@@ -53,7 +54,8 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// One layer over the hidden states `x` `[T, hidden_size]` of packed sequences, operator by operator (Devlin et al. 2019).
+    /// One layer over the hidden states `x` `[T, hidden_size]` of packed sequences, operator by
+    /// operator (Devlin et al. 2019).
     pub(crate) fn forward(&self, x: &Tensor, packed: &Packed, config: &BertConfig, phase: Phase, path: Path) -> Tensor {
         let dropout = |x: Tensor| phase.dropout(x, config.hidden_dropout_prob, path);
         let [q, k, v] = [&self.query, &self.key, &self.value].map(|projection| projection.forward(x));
@@ -63,7 +65,8 @@ impl Layer {
         self.output_norm.forward(&(dropout(self.output.forward(&inner)) + x))
     }
 
-    /// Its parameters in the order of [`FusedKernels::layer`](ebert_kernels::fused::FusedKernels::layer).
+    /// Its parameters in the order of
+    /// [`FusedKernels::layer`](ebert_kernels::fused::FusedKernels::layer).
     pub(crate) fn parameters(&self) -> [&Tensor; PARAMETERS] {
         let [q, k, v, mix] = [&self.query, &self.key, &self.value, &self.attention_output];
         let (widen, narrow, first, second) =
@@ -89,7 +92,8 @@ impl Layer {
     }
 }
 
-/// Attention of each sequence to itself. Queries, keys and values are `[T, hidden_size]`; so is the result.
+/// Attention of each sequence to itself. Queries, keys and values are `[T, hidden_size]`; so is the
+/// result.
 fn attention(qkv: [&Tensor; 3], packed: &Packed, config: &BertConfig, phase: Phase, path: Path) -> Tensor {
     let heads = config.num_attention_heads;
     let dropout = phase.probability(config.attention_probs_dropout_prob);

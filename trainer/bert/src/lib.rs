@@ -1,10 +1,11 @@
 //! BERT, as `transformers` has it: the same configuration, names of weights and numbers.
 //!
-//! [`Encoder`] is BERT without a head, [`BertForMaskedLm`] has the masked-LM head. Sequences are packed in one row
-//! ([`Packed`]); no token is padding. [`weights`] reads and writes Hugging Face folders.
+//! [`Encoder`] is BERT without a head, [`BertForMaskedLm`] has the masked-LM head. Sequences are
+//! packed in one row ([`Packed`]); no token is padding. [`weights`] reads and writes Hugging Face
+//! folders.
 //!
-//! [`Decision`] says how a model computes. Layers exist twice: plain, as operators of libtorch on any device, and fast, in
-//! `ebert_kernels`. Nothing outside this crate knows which of them runs.
+//! [`Decision`] names how a model computes. Layers exist twice: plain, as operators of libtorch on
+//! any device, and fast, in `ebert_kernels`. Nothing outside this crate knows which of them runs.
 #![forbid(unsafe_code)]
 
 mod config;

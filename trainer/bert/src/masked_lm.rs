@@ -9,7 +9,8 @@ use crate::{
     path::{Decision, Path},
 };
 
-/// How the names of the head's own weights begin. Its decoder is the word embedding, which belongs to the encoder.
+/// How the names of the head's own weights begin. Its decoder is the word embedding, which belongs
+/// to the encoder.
 pub const MASKED_LM_HEAD: &str = "cls.predictions.";
 
 /// BERT with a masked-LM head whose decoder is the word embedding.
@@ -58,17 +59,17 @@ impl BertForMaskedLm {
         &self.parameters
     }
 
-    /// Logits of every token of the vocabulary for these hidden states `[N, hidden_size]`, in their kind: `[N,
-    /// vocab_size]`.
+    /// Logits of every token of the vocabulary for these hidden states `[N, hidden_size]`, in their
+    /// kind: `[N, vocab_size]`.
     fn logits(&self, hidden: &Tensor) -> Tensor {
         let activation = self.encoder.config().hidden_act;
         let x = self.transform_norm.forward(&activation.of(&self.transform.forward(hidden)));
         self.decode(&x, &self.decoder_bias)
     }
 
-    /// The products of states `[N, hidden_size]` with the word embeddings, and a bias `[vocab_size]`. On the fused
-    /// path the vocabulary is padded to a multiple of 8 with logits of minus infinity. Otherwise the product takes
-    /// three times as long.
+    /// The products of states `[N, hidden_size]` with the word embeddings, and a bias
+    /// `[vocab_size]`. On the fused path the vocabulary is padded to a multiple of 8 with logits of
+    /// minus infinity. Otherwise the product takes three times as long.
     fn decode(&self, x: &Tensor, bias: &Tensor) -> Tensor {
         let kind = x.kind();
         let [mut words, mut bias] = [self.encoder.words(), bias].map(|t| t.to_kind(kind));
@@ -80,7 +81,8 @@ impl BertForMaskedLm {
         x.linear(&words, Some(&bias))
     }
 
-    /// The hidden states of some tokens of the row: the head works at these alone, since it costs as much as several layers.
+    /// The hidden states of some tokens of the row: the head works at these alone, since it costs
+    /// as much as several layers.
     fn at(&self, hidden: &Tensor, selected: &[u32]) -> Tensor {
         hidden.index_select(0, &indices(selected, self.encoder.device()))
     }
@@ -91,7 +93,8 @@ impl BertForMaskedLm {
         logits.narrow(1, 0, self.encoder.config().vocab_size).to_kind(Kind::Float)
     }
 
-    /// The sum of the cross entropies at some tokens of the row with their labels, in nats, a scalar.
+    /// The sum of the cross entropies at some tokens of the row with their labels, in nats, a
+    /// scalar.
     pub fn loss_at(&self, packed: &Packed, selected: &[u32], labels: &[u16], phase: Phase) -> Tensor {
         self.loss_of(&self.encoder.encode(packed, phase), selected, labels)
     }

@@ -4,7 +4,8 @@ use std::cell::OnceCell;
 use ebert_kernels::fused::Sequences;
 use tch::{Device, Tensor};
 
-/// Sequences packed in one row: no token is padding. Everything but attention works on the row as it is.
+/// Sequences packed in one row: no token is padding. Everything but attention works on the row as
+/// it is.
 #[derive(Debug)]
 pub struct Packed {
     /// Token ids, `[T]`.
@@ -39,7 +40,7 @@ impl Packed {
         }
     }
 
-    /// Gives each token of the row a token type: 0 for a first text, 1 for a second one.
+    /// Sets the token type of each token of the row: 0 for a first text, 1 for a second one.
     ///
     /// # Panics
     /// If there are not as many as tokens.
@@ -93,8 +94,8 @@ pub(crate) struct Rectangle {
     sequences: i64,
     /// The longest.
     length: i64,
-    /// For each place of the rectangle, which token of the row stands there, `[sequences * length]`. Places of no token
-    /// repeat the sequence's first one.
+    /// For each place of the rectangle, which token of the row stands there, `[sequences *
+    /// length]`. Places of no token repeat the sequence's first one.
     spread: Tensor,
     /// For each token, its place in the rectangle, `[tokens]`.
     gather: Tensor,
@@ -123,7 +124,8 @@ impl Rectangle {
         }
     }
 
-    /// Attention of each sequence to itself by libtorch. Queries, keys and values are `[T, heads * size]`; so is the result.
+    /// Attention of each sequence to itself by libtorch. Queries, keys and values are `[T, heads *
+    /// size]`; so is the result.
     pub(crate) fn attention(&self, qkv: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
         let width = qkv[0].size()[1];
         let [q, k, v] = qkv.map(|x| {
@@ -158,8 +160,9 @@ mod tests {
 
     use super::*;
 
-    /// How far the forward pass and the two backward passes of some attention are from dropping the same, of their size. For O = P V
-    /// and the sum of O's squares, <dO, O> = <dV, V>; <dQ, Q> and <dK, K> both are the sum of all scores times their gradients.
+    /// How far the forward pass and the two backward passes of some attention are from dropping the
+    /// same logits, relative to their size. For O = P V and the sum of O's squares, <dO, O> = <dV,
+    /// V>. <dQ, Q> and <dK, K> are both the sum of all logits times their gradients.
     fn unlike_both_ways([q, k, v]: &[Tensor; 3], [seen, dq, dk, dv]: &[Tensor; 4]) -> f64 {
         let product = |a: &Tensor, b: &Tensor| (a.to_kind(Kind::Double) * b.to_kind(Kind::Double)).sum(Kind::Double);
         let apart = |[a, b]: [Tensor; 2]| {
@@ -216,7 +219,8 @@ mod tests {
                 .collect();
             Tensor::cat(&seen, 0)
         };
-        // Scores of some units, and of thousands, where a probability is next to 1 or to 0 and no sum is exact: as far off as libtorch's at most.
+        // Scores of some units, and of thousands, where a probability is next to 1 or to 0 and no
+        // sum is exact: as far off as libtorch's at most.
         for (size, exact) in [(1.0, true), (40.0, false)] {
             let drawn = |kind| {
                 let [q, k, v] = drawn(tokens as i64, kind);
@@ -266,7 +270,8 @@ mod tests {
             let wanted = (moved(step) - moved(-step)) / (2.0 * step);
             assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1.0), "{i}: {found} {wanted}");
         }
-        // With values of one each query sees what is kept of its attention: one on average, and nothing that is not kept.
+        // With values of one each query sees what is kept of its attention: one on average, and
+        // nothing that is not kept.
         let ones = Tensor::ones([74, 8], (Kind::Double, Device::Cpu));
         let kept = attention([&qkv[0].detach(), &qkv[1].detach(), &ones]);
         assert!((kept.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.1, "{kept}");

@@ -1,6 +1,7 @@
 //! How a model computes: decided once, from facts about the device and the model.
 //!
-//! Two starts of one command, and all ranks of one run, come to the same decision, because nothing is timed.
+//! Two starts of one command, and all ranks of one run, come to the same decision, because nothing
+//! is timed.
 use std::fmt;
 
 use ebert_kernels::{
@@ -80,8 +81,8 @@ pub struct CannotCompute {
 const BFLOAT16: ComputeCapability = ComputeCapability { major: 8, minor: 0 };
 
 impl Decision {
-    /// Decides for a model. A GPU below compute capability 8.0 has no bfloat16 and no flash attention, which also needs heads of a multiple
-    /// of 8 numbers, up to 256.
+    /// Decides for a model. A GPU below compute capability 8.0 has neither bfloat16 nor flash
+    /// attention. Flash attention also needs heads of a multiple of 8 numbers, up to 256.
     ///
     /// # Errors
     /// If bfloat16 is demanded of a GPU that lacks it.
@@ -110,7 +111,7 @@ impl Decision {
         }
         let size = config.hidden_size / config.num_attention_heads;
         if size % 8 != 0 || size > 256 {
-            let reason = format!("flash attention has no heads of {size} numbers: wanted a multiple of 8, up to 256");
+            let reason = format!("flash attention has no heads of {size} numbers: expected a multiple of 8, up to 256");
             return plain(if demanded { Kind::BFloat16 } else { Kind::Float }, reason);
         }
         let widths = widths_of(config);
@@ -118,7 +119,7 @@ impl Decision {
             let (Widths { hidden, inner, .. }, activation) = (widths, config.hidden_act);
             return plain(
                 Kind::BFloat16,
-                format!("there are no fused layers for widths of {hidden} and {inner} with {activation:?}"),
+                format!("no fused layers exist for widths of {hidden} and {inner} with {activation:?}"),
             );
         }
         Ok(Self { kind: Kind::BFloat16, path: Path::Fused, reason: None })
@@ -142,7 +143,8 @@ impl Decision {
         Self { kind, path: Path::Plain, reason: Some("as asked".to_owned()) }
     }
 
-    /// The kernels of fused layers on a device, if that is the path. If they cannot be compiled, the path becomes the plain one.
+    /// The kernels of fused layers on a device, if that is the path. If they cannot be compiled,
+    /// the path becomes the plain one.
     pub(crate) fn kernels(&mut self, config: &BertConfig, device: Device) -> Option<FusedKernels> {
         let (Path::Fused, Device::Cuda(gpu)) = (self.path, device) else { return None };
         match FusedKernels::compile(widths_of(config), gpu) {
@@ -193,7 +195,7 @@ mod tests {
         let (bf16, f32) = (Kind::BFloat16, Kind::Float);
         use {Compute::*, DeviceFacts::Cpu, Path::*};
         for (device, compute, [hidden, inner, heads], activation, wanted) in [
-            // A CPU computes in float32 unless told otherwise.
+            // A CPU computes in float32 by default.
             (Cpu, Auto, base, "gelu", Some((f32, FastCpu))),
             (Cpu, Float32, base, "gelu", Some((f32, FastCpu))),
             (Cpu, Bfloat16, base, "gelu", Some((bf16, FastCpu))),

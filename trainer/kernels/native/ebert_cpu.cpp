@@ -64,7 +64,7 @@ private:
   Lanes state[4];
 
   static uint32_t threshold_of(double probability) {
-    TORCH_CHECK(probability >= 0.0 && probability <= 1.0, "wanted a probability from 0 to 1, found ", probability);
+    TORCH_CHECK(probability >= 0.0 && probability <= 1.0, "expected a probability from 0 to 1, found ", probability);
     return static_cast<uint32_t>(std::lround(probability * 65536.0));
   }
 
@@ -142,7 +142,7 @@ template <typename T> void drop(const Dropout &dropout, const at::Tensor &from, 
 }
 
 at::Tensor drop(const Dropout &dropout, const at::Tensor &given) {
-  TORCH_CHECK(given.is_cpu(), "wanted a tensor on the CPU");
+  TORCH_CHECK(given.is_cpu(), "expected a tensor on the CPU");
   at::Tensor from = given.contiguous(), to = at::empty_like(from);
   if (from.numel() > 0)
     AT_DISPATCH_FLOATING_TYPES(from.scalar_type(), "dropout", [&] { drop<scalar_t>(dropout, from, to); });
@@ -190,7 +190,7 @@ inline float power_of_two(float x) {
   return y * power;
 }
 
-// Compilers do not vectorise the maximum of a row, but that of columns.
+// Compilers do not vectorize the maximum of a row, but that of columns.
 template <typename T> WIDE T highest(const T *row, int64_t count) {
   constexpr int64_t COLUMNS = 16;
   T tops[COLUMNS];
@@ -204,8 +204,8 @@ template <typename T> WIDE T highest(const T *row, int64_t count) {
   return *std::max_element(tops, tops + COLUMNS);
 }
 
-// Replaces logits by scale * (logit - top), at least -126. This is a loop of its own, because
-// compilers turn the bound into a branch if it is in the next one, and then vectorise neither.
+// Replaces logits by scale * (logit - top), at least -126. This is a separate loop: if the bound is
+// in the next one, compilers turn it into a branch, and then vectorize neither.
 template <typename T> WIDE void exponents(T *row, int64_t count, T scale, T top) {
   for (int64_t i = 0; i < count; ++i)
     row[i] = std::max(scale * (row[i] - top), T(-126));
@@ -364,7 +364,7 @@ private:
       tokens += length;
       longest = std::max(longest, length);
     }
-    TORCH_CHECK(tokens == row.size(0), "wanted lengths that add up to the row");
+    TORCH_CHECK(tokens == row.size(0), "expected lengths that add up to the row");
     if (tokens == 0)
       return;
     int64_t tasks = heads * static_cast<int64_t>(lengths.size());
@@ -386,8 +386,8 @@ struct AttentionNode : torch::autograd::Function<AttentionNode> {
                             const Attention &attention) {
     for (const at::Tensor *x : {&q, &k, &v})
       TORCH_CHECK(x->is_cpu() && x->dim() == 2 && x->sizes() == q.sizes() && x->scalar_type() == q.scalar_type(),
-                  "wanted queries, keys and values of one shape and kind, on the CPU");
-    TORCH_CHECK(attention.heads > 0 && q.size(1) % attention.heads == 0, "wanted whole heads");
+                  "expected queries, keys and values of one shape and kind, on the CPU");
+    TORCH_CHECK(attention.heads > 0 && q.size(1) % attention.heads == 0, "expected whole heads");
     std::array<at::Tensor, 3> qkv = {q.contiguous(), k.contiguous(), v.contiguous()};
     std::array<at::Tensor, 2> made;
     AT_DISPATCH_FLOATING_TYPES(q.scalar_type(), "attention", [&] { made = attention.forward<scalar_t>(qkv); });

@@ -145,7 +145,7 @@ struct ebert_fused_kernels {
     // All work is on libtorch's default stream.
     c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
     TORCH_CHECK(guard.getStream({c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(device)}).id() == 0,
-                "wanted the default stream");
+                "expected the default stream");
     void *pointers[] = {static_cast<void *>(&arguments)...};
     driver.check(driver.launch(function, blocks[0], blocks[1], blocks[2], threads[0], threads[1], threads[2], 0, nullptr,
                                pointers, nullptr),
@@ -200,7 +200,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 void *data(const at::Tensor &tensor) {
-  TORCH_CHECK(tensor.is_contiguous(), "wanted a contiguous tensor");
+  TORCH_CHECK(tensor.is_contiguous(), "expected a contiguous tensor");
   return tensor.data_ptr();
 }
 
@@ -316,7 +316,7 @@ struct Layer : torch::autograd::Function<Layer> {
     const auto held = context->saved_data["call"].toCapsule();
     const Call &call = *static_cast<const Held *>(held.get())->call;
     const auto &w = call.weights;
-    TORCH_CHECK(call.gradients.size() == PARAMETERS, "wanted gradients to add to");
+    TORCH_CHECK(call.gradients.size() == PARAMETERS, "expected gradients to add to");
     int64_t tokens = x.size(0), width = x.size(1);
 
     auto [dmiddle, dnarrow] = call.residual_norm_backward(given[0].contiguous(), second_total, second_moments, NARROW_BIAS,
@@ -357,11 +357,11 @@ void check_layer(const ebert_fused_kernels &kernels, const at::Tensor &x, at::Te
     return tensor.defined() && tensor.scalar_type() == kind && tensor.sizes() == shape && tensor.is_contiguous() &&
            tensor.is_cuda() && tensor.get_device() == kernels.device;
   };
-  TORCH_CHECK(matches(x, at::kBFloat16, {sequences.tokens, hidden}), "wanted hidden states [", sequences.tokens, ", ", hidden,
+  TORCH_CHECK(matches(x, at::kBFloat16, {sequences.tokens, hidden}), "expected hidden states [", sequences.tokens, ", ", hidden,
               "] in bfloat16 on GPU ", kernels.device);
   TORCH_CHECK(heads > 0 && hidden % heads == 0 && hidden / heads % 8 == 0 && hidden / heads <= 256,
-              "wanted heads of a multiple of 8, up to 256");
-  TORCH_CHECK(gradient_count == 0 || gradient_count == PARAMETERS, "wanted a gradient for each parameter, or none");
+              "expected heads of a multiple of 8, up to 256");
+  TORCH_CHECK(gradient_count == 0 || gradient_count == PARAMETERS, "expected a gradient for each parameter, or none");
   for (int i = 0; i < PARAMETERS; ++i) {
     std::vector<int64_t> shape = {i == WIDEN_BIAS ? inner : hidden};
     if (i < QUERY_BIAS)
@@ -379,10 +379,10 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
                             const ebert_fused_kernels *kernels) {
     TORCH_CHECK(logits.is_cuda() && logits.get_device() == kernels->device && labels.is_cuda() &&
                     labels.get_device() == kernels->device,
-                "wanted logits and labels on GPU ", kernels->device);
+                "expected logits and labels on GPU ", kernels->device);
     TORCH_CHECK(logits.dim() == 2 && logits.size(1) % 8 == 0 && logits.scalar_type() == at::kBFloat16 &&
                     labels.scalar_type() == at::kInt && labels.numel() == logits.size(0),
-                "wanted bfloat16 logits in rows of a multiple of 8, and an int32 label for each row");
+                "expected bfloat16 logits in rows of a multiple of 8, and an int32 label for each row");
     at::Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat)), log_sums = at::empty_like(losses);
     kernels->launch(kernels->cross_entropy, {static_cast<unsigned>(logits.size(0)), 1, 1}, {256, 1, 1}, data(logits),
                     data(labels), data(losses), data(log_sums), static_cast<int>(logits.size(1)));

@@ -87,7 +87,7 @@ int ebert_reading_finish(ebert_reading *reading, double *numbers, size_t count, 
   return guarded(error, [&] {
     if (owned->arrived)
       owned->arrived->synchronize();
-    TORCH_CHECK(owned->numbers.numel() == static_cast<int64_t>(count), "wanted ", count, " numbers, found ",
+    TORCH_CHECK(owned->numbers.numel() == static_cast<int64_t>(count), "expected ", count, " numbers, found ",
                 owned->numbers.numel());
     std::copy_n(owned->numbers.const_data_ptr<double>(), count, numbers);
   });

@@ -15,8 +15,8 @@ struct ebert_error {
 };
 
 // One step of AdamW, in place, as torch.optim.AdamW(fused=True). `step`, `divisor` and `skip` are
-// float32 scalars on the parameters' device: the number of this step, from 1; what gradients are
-// divided by; and 1 to skip the step. All lists have `count` tensors.
+// float32 scalars on the parameters' device. `step` is the number of this step, from 1. Gradients
+// are divided by `divisor`. If `skip` is 1, the step is skipped. All lists have `count` tensors.
 int ebert_fused_adamw(at::Tensor *const *parameters, at::Tensor *const *gradients, at::Tensor *const *averages,
                       at::Tensor *const *squares, const at::Tensor *step, const at::Tensor *divisor,
                       const at::Tensor *skip, size_t count, double learning_rate, double beta1, double beta2,
@@ -68,13 +68,13 @@ struct ebert_sequences {
   int64_t longest, tokens;
 };
 
-// One layer over a packed row x, [tokens, hidden], in bfloat16. The 16 weights are, in bfloat16:
-// the matrices of query, key, value, attention output, intermediate and output, [out, in], and
-// the biases of query, key and value. Then, in float32: the bias of the attention output, weight
-// and bias of its layer norm, the biases of intermediate and output, weight and bias of the last
-// layer norm. `gradients`, none or one per weight, are float32, and the backward pass adds to
-// them. The two `seeds` are for dropout before each layer norm; libtorch draws that of attention.
-// Autograd sees x alone.
+// One layer over a packed row x, [tokens, hidden], in bfloat16. It has 16 weights. In bfloat16: the
+// matrices of query, key, value, attention output, intermediate and output, [out, in], then the
+// biases of query, key and value. In float32: the bias of the attention output, weight and bias of
+// its layer norm, the biases of intermediate and output, weight and bias of the last layer norm.
+// `gradients`, none or one per weight, are float32, and the backward pass adds to them. The two
+// `seeds` are for dropout before each layer norm. libtorch draws that of attention. Autograd sees x
+// alone.
 int ebert_fused_layer(const ebert_fused_kernels *kernels, const at::Tensor *x, at::Tensor *const *weights,
                       at::Tensor *const *gradients, size_t gradient_count, const ebert_sequences *sequences, int64_t heads,
                       double dropout, double attention_dropout, double epsilon, const int64_t *seeds, at::Tensor **out,

@@ -104,9 +104,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 // Rows per block and iteration in the backward pass.
 constexpr int ROWS = 4;
 
-// From the gradient of y, computes those of `total` (which is that of the residual) and of x, and
-// partial sums for those of weight, shift and bias, [blocks, 3, HIDDEN]. A thread has four
-// columns.
+// From the gradient of y, computes the gradients of `total` (the same as the residual's) and of x.
+// It also computes partial sums for those of weight, shift and bias, [blocks, 3, HIDDEN]. A thread
+// has four columns.
 extern "C" __global__ void __launch_bounds__(HIDDEN / 4)
     residual_norm_backward(const bfloat16 *__restrict__ dy, const bfloat16 *__restrict__ total,
                            const float2 *__restrict__ moments, const float *__restrict__ weight,
@@ -119,7 +119,7 @@ extern "C" __global__ void __launch_bounds__(HIDDEN / 4)
   __shared__ float2 shared[2][ROWS][EACH];
   bool second = false;
   for (int first = ROWS * blockIdx.x; first < rows; first += ROWS * gridDim.x, second = !second) {
-    // The gradient of the normalised row, and the normalised row.
+    // The gradient of the normalized row, and the normalized row.
     float4 g[ROWS], n[ROWS];
     float inverse[ROWS];
 #pragma unroll

@@ -27,7 +27,7 @@ pub enum Wish {
 pub enum DeviceError {
     /// libtorch is of another version.
     #[error(
-        "libtorch is {found}, wanted {TORCH_VERSION}\n\
+        "libtorch is {found}, expected {TORCH_VERSION}\n\
          hint: point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`; `ebert doctor` shows what is found"
     )]
     Version {
@@ -45,7 +45,7 @@ pub enum DeviceError {
 /// What there is to compute on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// Version of the libtorch that is loaded, if it says so.
+    /// Version of the loaded libtorch, if it is known.
     pub torch: Option<String>,
     /// The file that `libtorch_cpu` was loaded from.
     pub torch_file: Option<PathBuf>,
@@ -128,7 +128,7 @@ fn gpus() -> Vec<String> {
     names
 }
 
-/// The version that the loaded libtorch says it has.
+/// The version that the loaded libtorch reports.
 fn torch_version() -> Option<String> {
     let settings = crate::build_settings().ok()?;
     let (_, rest) = settings.split_once("TORCH_VERSION=")?;
@@ -150,8 +150,8 @@ fn load(file: &Path) -> Result<(), String> {
         return Err(format!("`{}` is not there: this libtorch is for the CPU alone", file.display()));
     }
     let name = CString::new(file.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
-    // SAFETY: the name ends with a zero. libtorch's initialisers run, as they do in a program
-    // that is linked to it.
+    // SAFETY: the name ends with a zero. libtorch's initializers run, as they do in a program that
+    // is linked to it.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if !handle.is_null() {
         return Ok(());
@@ -170,7 +170,7 @@ impl fmt::Display for Machine {
         let file = self.torch_file.as_ref().map_or("not found".into(), |file| file.display().to_string());
         let version = self.torch.as_deref().unwrap_or("of an unknown version");
         let verdict = if self.torch.as_deref() == Some(TORCH_VERSION) { "" } else { "   wrong" };
-        writeln!(f, "libtorch  {version} (wanted {TORCH_VERSION}){verdict}   {file}")?;
+        writeln!(f, "libtorch  {version} (expected {TORCH_VERSION}){verdict}   {file}")?;
         writeln!(f, "cpu       {} threads", self.threads)?;
         match self.gpus.as_slice() {
             [] => writeln!(f, "gpu       none that this process sees")?,

@@ -176,12 +176,11 @@ impl FusedKernels {
     /// first time takes about a second.
     ///
     /// # Errors
-    /// If there are no kernels for the widths, there is no such GPU, or its driver or NVRTC
-    /// refuses.
+    /// If no kernels exist for the widths, the GPU does not exist, or its driver or NVRTC refuses.
     pub fn compile(widths: Widths, gpu: usize) -> Result<Self, TorchError> {
         let Widths { hidden, inner, heads } = widths;
         if !widths.fit() {
-            return Err(TorchError(format!("there is no code for widths of {hidden} and {inner} with {heads} heads")));
+            return Err(TorchError(format!("no code exists for widths of {hidden} and {inner} with {heads} heads")));
         }
         let capability = ComputeCapability::of(gpu)?;
         let architecture = format!("sm_{}{}", capability.major, capability.minor);
@@ -204,7 +203,7 @@ impl FusedKernels {
                 error,
             )
         })?;
-        let native = NonNull::new(out.cast_mut()).ok_or_else(|| TorchError("there is no code".to_owned()))?;
+        let native = NonNull::new(out.cast_mut()).ok_or_else(|| TorchError("no code was compiled".to_owned()))?;
         Ok(Self { native, heads, gpu })
     }
 

@@ -78,7 +78,7 @@ pub struct Rendezvous<'a> {
     pub port: u16,
     /// Whether this process serves the store.
     pub serves_store: bool,
-    /// Prefix of all keys in the store, which tells one start of the group from another.
+    /// Prefix of all keys in the store, which differs between starts of the group.
     pub prefix: &'a str,
     /// Time until all ranks must have joined.
     pub join_timeout: Duration,
@@ -123,7 +123,7 @@ impl Group {
                 error,
             )
         })?;
-        NonNull::new(out).map(Self).ok_or_else(|| TorchError("there is no group".to_owned()))
+        NonNull::new(out).map(Self).ok_or_else(|| TorchError("no group was created".to_owned()))
     }
 
     /// Replaces each tensor by its sum over the ranks. All tensors have one kind and device.

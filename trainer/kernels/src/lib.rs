@@ -38,7 +38,7 @@
 //! # Ok::<(), ebert_kernels::TorchError>(())
 //! ```
 //!
-//! `DESIGN.md` explains the optimisations, what each one gained, and what it is compared with.
+//! `DESIGN.md` explains the optimizations, what each one gained, and what it is compared with.
 pub mod cpu;
 pub mod device;
 pub mod fused;
@@ -235,7 +235,7 @@ pub fn add(tensors: &[Tensor], more: &[Tensor]) -> Result<(), TorchError> {
 /// for it.
 ///
 /// # Errors
-/// If libtorch refuses, for example if there is no such GPU.
+/// If libtorch refuses, for example because the GPU does not exist.
 pub fn upload(numbers: &[i32], gpu: usize) -> Result<Tensor, TorchError> {
     let mut out = std::ptr::null_mut();
     // SAFETY: there are as many numbers as stated, and they are copied before the function returns.
@@ -299,7 +299,7 @@ impl ComputeCapability {
     /// The compute capability of a GPU.
     ///
     /// # Errors
-    /// If there is no such GPU, or the driver cannot be asked.
+    /// If the GPU does not exist, or the driver cannot be asked.
     pub fn of(gpu: usize) -> Result<Self, TorchError> {
         let (mut major, mut minor) = (0, 0);
         // SAFETY: both numbers live until the function returns.
@@ -331,7 +331,7 @@ mod tests {
         let numbers = Tensor::from_slice(&[1.5f32, -2.0, f32::INFINITY]);
         assert_eq!(Reading::<3>::start(&numbers).unwrap().finish().unwrap(), [1.5, -2.0, f64::INFINITY]);
         let error = Reading::<2>::start(&numbers).unwrap().finish().unwrap_err().to_string();
-        assert!(error.contains("wanted 2 numbers, found 3"), "{error}");
+        assert!(error.contains("expected 2 numbers, found 3"), "{error}");
         // A reading that nobody finishes ends too.
         drop(Reading::<3>::start(&numbers).unwrap());
     }

@@ -1,4 +1,5 @@
-//! Process groups on CPUs, compared with the same sums on one process. The ranks are threads of this process.
+//! Process groups on CPUs, compared with the same sums on one process. The ranks are threads of
+//! this process.
 use std::{net::TcpListener, thread, time::Duration};
 
 use ebert_kernels::group::{Group, Rendezvous, has_gloo};

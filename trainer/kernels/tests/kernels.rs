@@ -99,7 +99,7 @@ impl Gpu {
         let code = unsafe {
             (self.launch)(name.as_ptr(), blocks.as_ptr(), threads.as_ptr(), pointers.as_mut_ptr(), self.order)
         };
-        assert_eq!(code, 0, "{name:?} is no function");
+        assert_eq!(code, 0, "{name:?} is not a function");
         for tensor in
             arguments.iter().filter_map(|a| if let Argument::Tensor(tensor) = a { Some(tensor) } else { None })
         {

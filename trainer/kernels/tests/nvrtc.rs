@@ -1,8 +1,9 @@
-//! Compiles the CUDA code with NVIDIA's NVRTC, as [`FusedKernels::compile`](ebert_kernels::fused::FusedKernels::compile)
-//! does, for each architecture that the fused layers support. NVRTC needs no GPU.
+//! Compiles the CUDA code with NVIDIA's NVRTC, as
+//! [`FusedKernels::compile`](ebert_kernels::fused::FusedKernels::compile) does, for each
+//! architecture that the fused layers support. NVRTC needs no GPU.
 //!
-//! EBERT_NVRTC is the path of `libnvrtc.so.13`; `make test` sets it. Without it the tests print that they are skipped,
-//! or fail if EBERT_REQUIRE_NVRTC is 1.
+//! EBERT_NVRTC is the path of `libnvrtc.so.13`; `make test` sets it. Without it the tests print
+//! that they are skipped, or fail if EBERT_REQUIRE_NVRTC is 1.
 use std::{
     env,
     ffi::{CStr, CString, OsStr, c_char, c_int, c_void},
@@ -66,7 +67,8 @@ struct Compiled {
 }
 
 impl Nvrtc {
-    /// Loads the library that EBERT_NVRTC names. Without the variable, prints that the test is skipped.
+    /// Loads the library that EBERT_NVRTC names. Without the variable, prints that the test is
+    /// skipped.
     fn find() -> Option<Self> {
         let Some(path) = env::var_os("EBERT_NVRTC").filter(|path| !path.is_empty()).map(PathBuf::from) else {
             let required = env::var("EBERT_REQUIRE_NVRTC").is_ok_and(|value| value == "1");
@@ -100,13 +102,14 @@ impl Nvrtc {
         }
     }
 
-    /// Compiles a program, or gives the compiler's log.
+    /// Compiles a program, or returns the compiler's log.
     fn compile(&self, source: &str, options: &[String]) -> Result<Compiled, String> {
         let source = CString::new(source).unwrap();
         let options: Vec<CString> = options.iter().map(|option| CString::new(option.as_str()).unwrap()).collect();
         let options: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
         let mut program = ptr::null_mut();
-        // SAFETY: the texts end with a zero and outlive the program; each buffer has the size that NVRTC asks for.
+        // SAFETY: the texts end with a zero and outlive the program; each buffer has the size that
+        // NVRTC asks for.
         unsafe {
             let created =
                 (self.create)(&mut program, source.as_ptr(), c"fused.cu".as_ptr(), 0, ptr::null(), ptr::null());

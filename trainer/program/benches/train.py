@@ -108,7 +108,7 @@ def main():
     row["peer_memory_mb"] = round(one["memory"] / 1e6) if one.get("memory") else ""
     for name, value in row.items():
         print(f"{name:30} {value}")
-    print("one step, each part waited for          ms      floor")
+    print("one step, each part waited for          ms      bound")
     for index, part in enumerate(last["parts"]):
         seconds, floor = (1e3 * statistics.median(run["parts"][index][key] for run in ours) for key in ("seconds", "floor"))
         print(f"  {part['name']:30} {seconds:10.1f} {floor:10.1f}")

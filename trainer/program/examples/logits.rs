@@ -1,4 +1,5 @@
-//! Scores of a masked-LM folder for one sequence of token ids, for comparison with another implementation.
+//! Scores of a masked-LM folder for one sequence of token ids, for comparison with another
+//! implementation.
 //!
 //! ```text
 //! cargo run --release --example logits -- FOLDER 101 7592 103 102 > logits.f32
@@ -16,7 +17,7 @@ use tch::Device;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().context("wanted: FOLDER ID...")?);
+    let folder = PathBuf::from(arguments.next().context("expected: FOLDER ID...")?);
     let ids = arguments.map(|id| id.parse::<u16>().context(id)).collect::<Result<Vec<_>, _>>()?;
     let model = BertForMaskedLm::new(&BertConfig::read(&folder)?, 0, Device::Cpu, Decision::on_cpu());
     weights::load(&folder, model.parameters())?;

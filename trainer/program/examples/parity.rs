@@ -1,5 +1,5 @@
-//! What one batch gives: scores, loss, the gradient of every parameter, and the weights after some AdamW steps on it, for comparison with
-//! another implementation (`tests/parity/parity.py`).
+//! What one batch gives: scores, loss, the gradient of every parameter, and the weights after some
+//! AdamW steps on it, for comparison with another implementation (`tests/parity/parity.py`).
 //!
 //! ```text
 //! parity FOLDER BATCH.json OUT.safetensors [cpu|cuda]
@@ -29,11 +29,11 @@ fn main() -> anyhow::Result<()> {
     let wish = match arguments.get(3).map(|wish| wish.as_os_str().to_string_lossy().into_owned()).as_deref() {
         None | Some("cpu") => Wish::Cpu,
         Some("cuda") => Wish::Cuda,
-        Some(other) => bail!("wanted cpu or cuda, found {other}"),
+        Some(other) => bail!("expected cpu or cuda, found {other}"),
     };
     arguments.truncate(3);
     let [folder, batch, out] = arguments.as_slice() else {
-        bail!("wanted: FOLDER BATCH.json OUT.safetensors [cpu|cuda]")
+        bail!("expected: FOLDER BATCH.json OUT.safetensors [cpu|cuda]")
     };
     let device = Machine::look().device(wish, 0)?;
     let batch: Batch = serde_json::from_slice(&fs::read(batch).context("cannot read the batch")?)?;

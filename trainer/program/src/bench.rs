@@ -1,7 +1,9 @@
-//! How fast training is, and what bounds it: `ebert bench`, which `make bench-train` compares with `transformers`.
+//! How fast training is, and what bounds it: `ebert bench`, which `make bench-train` compares with
+//! `transformers`.
 //!
-//! The floor of a step is what its matrix products take at the rate of one large product on the same device, measured in the same run. All
-//! else that a step does (softmax, norms, activations, dropout, the optimiser) is bound by memory and counts as loss.
+//! The lower bound of a step's time is that of its matrix products. They run at the rate of one
+//! large product on the same device, measured in the same run. All else in a step (softmax, norms,
+//! activations, dropout, the optimizer) is bound by memory and counts as loss.
 use std::{
     fmt,
     io::{self, BufWriter, Write},
@@ -54,7 +56,7 @@ pub(crate) struct Measured {
     pub compute: String,
     /// Name of the GPU, if that is the device.
     pub gpu: Option<String>,
-    /// Version of libtorch, if it says so.
+    /// Version of libtorch, if it is known.
     pub torch: Option<String>,
     /// The most tokens of a segment, special tokens not counted.
     pub max_tokens: u16,
@@ -68,13 +70,14 @@ pub(crate) struct Measured {
     pub tokens: f64,
     /// Tokens a second.
     pub tokens_per_second: f64,
-    /// Share of the time that went by until a batch was there: the most that the device can have waited for data.
+    /// Share of the time that went by until a batch was there: the most that the device can have
+    /// waited for data.
     pub waited: f64,
     /// FLOP a second of one large matrix product.
     pub matrix_rate: f64,
     /// FLOP of the matrix products of a token, forward and backward.
     pub flop_per_token: f64,
-    /// Model FLOP utilisation: the share of the matrix rate that the steps reach.
+    /// Model FLOP utilization: the ratio of the steps' rate to the matrix rate.
     pub utilisation: f64,
     /// Most memory of the process in bytes; on a GPU, memory of the GPU.
     pub memory: Option<u64>,
@@ -89,16 +92,19 @@ pub(crate) struct Part {
     pub name: &'static str,
     /// Seconds.
     pub seconds: f64,
-    /// Seconds of its matrix products at the matrix rate; of the optimiser, of the memory that it reads and writes at the rate of a copy.
+    /// Seconds of its matrix products at the matrix rate. For the optimizer, seconds of the memory
+    /// that it reads and writes, at the rate of a copy.
     pub floor: f64,
 }
 
-/// FLOP of the matrix products of one forward pass: of the encoder over sequences of these lengths, and of the head at so many tokens.
+/// FLOP of the matrix products of one forward pass: of the encoder over sequences of these lengths,
+/// and of the head at so many tokens.
 fn forward_flop(config: &BertConfig, lengths: &[usize], selected: usize) -> [f64; 2] {
     let [h, inner, layers] = [config.hidden_size, config.intermediate_size, config.num_hidden_layers].map(|n| n as f64);
     let tokens: f64 = lengths.iter().map(|&n| n as f64).sum();
     let squares: f64 = lengths.iter().map(|&n| (n as f64).powi(2)).sum();
-    // Four projections and two halves of the feed-forward layer, 2 FLOP a weight; scores and their use, 2 h each for a pair of tokens.
+    // Four projections and two halves of the feed-forward layer, 2 FLOP a weight; scores and their
+    // use, 2 h each for a pair of tokens.
     let encoder = layers * (tokens * (8.0 * h * h + 4.0 * h * inner) + 4.0 * h * squares);
     [encoder, selected as f64 * (2.0 * h * h + 2.0 * h * config.vocab_size as f64)]
 }
@@ -138,7 +144,7 @@ pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
     let mut said = Instant::now();
     let measured = bench(&mut plan, &request, what, |step| {
         bar.set_position(step as u64);
-        // Where there is no bar, a line now and then.
+        // Without a bar, print a line now and then.
         if request.talk.is_for_person() && bar.is_hidden() && said.elapsed() > request.talk.silence() {
             said = Instant::now();
             let _ = writeln!(io::stderr(), "measure   step {step} of {steps}");
@@ -152,10 +158,12 @@ pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures training in word mode on the batches that a run would have; `done` hears of each step, those before the measured ones too.
+/// Measures training in word mode on the batches that a run would have. Calls `done` after each
+/// step, also after those before the measured ones.
 ///
 /// # Errors
-/// As training: when data or weights cannot be read, or libtorch refuses; and when the batches cannot be written.
+/// As training: when data or weights cannot be read, or libtorch refuses; and when the batches
+/// cannot be written.
 pub(crate) fn bench(
     plan: &mut Plan,
     request: &Request,
@@ -271,9 +279,10 @@ fn parts(
     timed("all, backward", 2.0 * (encoder + head) / matrix_rate, since);
     let since = Instant::now();
     let _ = optimizer.step(0.0)?;
-    // Weights, gradients and two averages are read, and all but the gradients written; the gradients are set to zero, and their norm read.
+    // Weights, gradients and two averages are read, and all but the gradients written; the
+    // gradients are set to zero, and their norm read.
     let bytes = 4.0 * model.parameters().count() as f64 * 9.0;
-    timed("optimiser", bytes / copy_rate, since);
+    timed("optimizer", bytes / copy_rate, since);
     Ok(parts)
 }
 
@@ -355,17 +364,17 @@ impl fmt::Display for Measured {
         writeln!(f, "rate      {} tokens/s", brief(self.tokens_per_second))?;
         writeln!(
             f,
-            "floor     {} tokens/s: {} FLOP a token at {} FLOP/s of one large matrix product",
+            "bound     {} tokens/s: {} FLOP per token at {} FLOP/s of one large matrix product",
             brief(self.matrix_rate / self.flop_per_token),
             brief(self.flop_per_token),
             brief(self.matrix_rate)
         )?;
-        writeln!(f, "reached   {} of it (model FLOP utilisation)", share(self.utilisation))?;
+        writeln!(f, "reached   {} of it (model FLOP utilization)", share(self.utilisation))?;
         writeln!(f, "data      waited for in {} of the time at most", share(self.waited))?;
         if let Some(memory) = self.memory {
             writeln!(f, "memory    {:.2} GB", memory as f64 / 1e9)?;
         }
-        writeln!(f, "one step, each part waited for      ms    floor")?;
+        writeln!(f, "one step, each part waited for      ms    bound")?;
         for part in &self.parts {
             writeln!(f, "          {:22} {:10.1} {:8.1}", part.name, 1e3 * part.seconds, 1e3 * part.floor)?;
         }

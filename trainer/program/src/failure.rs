@@ -1,4 +1,5 @@
-//! How a failure is told: one message with a hint, whether it came as an error or as a panic of tch.
+//! How a failure is reported: one message with a hint, whether it came as an error or as a panic of
+//! tch.
 use std::{
     io::{self, Write},
     panic,
@@ -8,8 +9,8 @@ use std::{
 /// The first panic of any thread; what follows from it says less.
 static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Keeps the first panic from now on, instead of printing it: tch reports what libtorch refuses as a panic, and it is told as an error,
-/// with the place where it happened.
+/// Keeps the first panic from now on, instead of printing it. tch reports what libtorch refuses as
+/// a panic, which is printed as an error, with the place where it happened.
 pub(crate) fn collect_panics() {
     panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("an unknown failure");
@@ -17,8 +18,8 @@ pub(crate) fn collect_panics() {
         let own = panic.location().filter(|at| at.file().starts_with("trainer"));
         let place = own.map(|at| format!(" ({at})")).unwrap_or_default();
         if let Ok(mut first) = FIRST_PANIC.lock() {
-            let told = explain(text);
-            let (what, hint) = told.split_at(told.find("\nhint:").unwrap_or(told.len()));
+            let printed = explain(text);
+            let (what, hint) = printed.split_at(printed.find("\nhint:").unwrap_or(printed.len()));
             first.get_or_insert(format!("{what}{place}{hint}"));
         }
     }));
@@ -38,7 +39,7 @@ fn explain(text: &str) -> String {
     let first: String = text[..end].trim_end().trim_end_matches("\\n").chars().take(600).collect();
     let memory = ["out of memory", "can't allocate memory", "not enough memory", "Storage size calculation overflowed"];
     if memory.iter().any(|what| first.contains(what)) {
-        return format!("{first}\nhint: fewer optimizer.sequences or neighbor.pairs, or a smaller model");
+        return format!("{first}\nhint: use fewer optimizer.sequences or neighbor.pairs, or a smaller model");
     }
     if ["illegal memory access", "misaligned address", "launch failure"].iter().any(|what| first.contains(what)) {
         return format!("{first}\nhint: this is a bug; try `compute = \"float32\"`, which uses plain layers");
@@ -59,10 +60,10 @@ mod tests {
     fn what_libtorch_says_is_told_without_its_call_stack() {
         let text = "called `Result::unwrap()` on an `Err` value: Torch(\"[enforce fail at alloc_cpu.cpp:127] err == 0. \
                     DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\\nframe #0: c10::Throw\")";
-        let told = explain(text);
+        let printed = explain(text);
         let wanted = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: \
-                      you tried to allocate 9 bytes.\nhint: fewer optimizer.sequences";
-        assert!(told.starts_with(wanted), "{told}");
+                      you tried to allocate 9 bytes.\nhint: use fewer optimizer.sequences";
+        assert!(printed.starts_with(wanted), "{printed}");
         assert_eq!(explain("CUDA error: x\nException raised from here"), "CUDA error: x");
         assert_eq!(explain("lengths add up to the row"), "lengths add up to the row");
     }

@@ -33,8 +33,9 @@ use trainer::{init::folder_of, report, run::RunError};
 
 use crate::pretrain::PAGE;
 
-/// oneDNN keeps compiled code for this many shapes, if the environment does not say. Rows of tokens differ in length from step
-/// to step: with its default of 1,024 a process grows by a gigabyte, and is no faster.
+/// oneDNN keeps compiled code for this many shapes, if the environment does not say. Rows of tokens
+/// differ in length from step to step: with its default of 1,024 a process grows by a gigabyte, and
+/// is no faster.
 const ONEDNN_SHAPES: &str = "8";
 
 /// The words for whoever ran this program.

@@ -25,7 +25,7 @@ use crate::{arguments, words};
 /// A run's own page.
 pub(crate) const PAGE: &str = "report.html";
 
-/// Trains, or says what would be trained.
+/// Trains, or prints what would be trained.
 pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
     let shards = arguments::shards(&options.shards);
     let request = Request {
@@ -118,7 +118,8 @@ pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let stop = Arc::new(AtomicBool::new(false));
-    // A second Ctrl-C ends the program at once; a second SIGTERM does nothing, since schedulers and make may send it twice.
+    // A second Ctrl-C ends the program at once; a second SIGTERM does nothing, since schedulers and
+    // make may send it twice.
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 1, stop.clone())
         .and_then(|_| signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone()))
         .and_then(|_| signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()))

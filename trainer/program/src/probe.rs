@@ -32,7 +32,7 @@ pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
     let device = session::prepare(arguments::device(compute.device), 0, compute.threads)?;
     let started = Instant::now();
     let say = |what: &str| {
-        // A reader that has gone is no reason to stop.
+        // Continue if nobody reads the output anymore.
         let _ = writeln!(io::stderr(), "probe     {:6.1} s   {what}", started.elapsed().as_secs_f64());
     };
     let reads_shards = data.out.is_some();

@@ -35,7 +35,7 @@ fn what_is_no_result_of_a_run_stays() {
     std::fs::write(model.join("config.json"), "{}").unwrap();
     let output = place.run(&["--recipe", "tiny.toml", "--out", "own"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text_of(&output).contains("own/model` is there, and no pre-training made it"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("own/model` exists and is not the output of a pre-training run"), "{}", text_of(&output));
     assert!(model.join("config.json").is_file());
 }
 
@@ -115,15 +115,15 @@ fn best_steps(place: &Place, run: &str) -> (u64, u64) {
 #[test]
 fn the_best_checkpoint_is_kept_beside_the_newest() {
     let place = Place::new();
-    // In the second stage the neighbors' gradient drowns that of the masks, so the best step of it is an early one. Steps of
-    // the first stage do not count.
+    // In the second stage the neighbors' gradient drowns that of the masks, so the best step of it
+    // is an early one. Steps of the first stage do not count.
     let mut run = vec!["--recipe", "tiny.toml", "--set", "checkpoint.keep=1", "--set", "measure.every=15"];
     run.extend(["--set", "neighbor.reduction=sum", "--set", "neighbor.scale=none", "--set", "neighbor.weight=100"]);
     let output = place.run(&run);
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     let (wanted, found) = best_steps(&place, "runs/tiny");
     assert_eq!(found, wanted);
-    assert!((101..160).contains(&wanted), "the best one is wanted to be another than the newest: {wanted}");
+    assert!((101..160).contains(&wanted), "the best one is the newest: {wanted}");
     assert_eq!(fs::read_dir(place.path("runs/tiny/checkpoints")).unwrap().count(), 2);
 }
 
@@ -140,7 +140,7 @@ fn steps_without_a_finite_gradient_are_skipped_and_counted_and_then_end_the_run(
         .iter()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["skipped"].as_u64())
         .collect();
-    // The tenth ends the run before it is told.
+    // The tenth ends the run before it is printed.
     assert!(skipped.starts_with(&[1, 2, 3]) && skipped.ends_with(&[9]), "{skipped:?}");
 }
 
@@ -231,7 +231,7 @@ fn a_pooler_goes_along_untrained() {
     assert!(place.weights("with") == whole);
 }
 
-/// Breaks something, and gives the arguments that meet it.
+/// Breaks something, and returns the arguments that meet it.
 type Case = (&'static str, fn(&Place) -> Vec<&'static str>);
 
 const BAD: &[Case] = &[
@@ -242,7 +242,7 @@ const BAD: &[Case] = &[
     }),
     ("bad value", |_| vec!["--recipe", "tiny.toml", "--set", "masking.budget=2"]),
     ("e-bert without INIT", |_| vec!["--recipe", "e-bert"]),
-    ("INIT that is no folder", |_| vec!["--recipe", "e-bert", "--init", "./bert"]),
+    ("INIT that is not a folder", |_| vec!["--recipe", "e-bert", "--init", "./bert"]),
     ("INIT without weights", |place| {
         model(place, |_| ());
         fs::remove_file(place.path("model/model.safetensors")).unwrap();
@@ -403,11 +403,11 @@ fn quiet_runs_print_nothing_and_programs_read_how_a_run_ended() {
         text_of(&output)
     };
     assert_eq!(run(&["-q", "-o", "quiet"]), "");
-    let last = run(&["--log", "json", "-o", "told"]);
+    let last = run(&["--log", "json", "-o", "logged"]);
     let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
     assert_eq!((&last["event"], &last["step"]), (&"finished".into(), &3.into()), "{last}");
-    assert_eq!(last["result"], "told/model");
-    assert!(run(&["--log", "json", "-o", "told"]).contains("\"event\":\"up_to_date\""));
+    assert_eq!(last["result"], "logged/model");
+    assert!(run(&["--log", "json", "-o", "logged"]).contains("\"event\":\"up_to_date\""));
 }
 
 #[test]
@@ -430,10 +430,10 @@ fn a_libtorch_that_is_missing_or_another_is_named() {
     let output = place.command(&["--recipe", "tiny.toml"]).env("LIBTORCH", place.path("torch")).output().unwrap();
     let text = text_of(&output);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("is 2.10.0, wanted 2.") && text.contains("hint: run `make libtorch`"), "{text}");
+    assert!(text.contains("is 2.10.0, expected 2.") && text.contains("hint: run `make libtorch`"), "{text}");
     let output = place.command(&["--recipe", "tiny.toml"]).env("LIBTORCH", place.path("nowhere")).output().unwrap();
     let text = text_of(&output);
-    assert!(text.contains("there is no lib/libtorch_cpu.so in it") && text.contains("hint:"), "{text}");
+    assert!(text.contains("which has no lib/libtorch_cpu.so") && text.contains("hint:"), "{text}");
     // One that is found by chance is passed over when it does not fit.
     let output = place
         .command(&["--recipe", "tiny.toml", "--dry-run"])
@@ -443,7 +443,8 @@ fn a_libtorch_that_is_missing_or_another_is_named() {
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
 }
 
-/// Whoever fine-tunes a checkpoint does so with the dropout of the model that training started from.
+/// Whoever fine-tunes a checkpoint does so with the dropout of the model that training started
+/// from.
 #[test]
 fn checkpoints_keep_the_dropout_of_the_start_model() {
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! A GPU compared with a CPU. Without a GPU each test prints that it is skipped, or fails if EBERT_REQUIRE_GPU is 1.
+//! A GPU compared with a CPU. Without a GPU each test prints that it is skipped, or fails if
+//! EBERT_REQUIRE_GPU is 1.
 mod support;
 
 use std::{net::TcpListener, path::Path, process::Stdio, sync::Mutex, time::Duration};
@@ -24,7 +25,7 @@ fn without_gpu() -> bool {
     true
 }
 
-/// Runs to the end, and gives what was said.
+/// Runs to the end, and returns the output.
 fn run(place: &Place, device: &str, run: &str, more: &[&str]) -> String {
     let mut command = place.command_on(device, &RUN);
     let output = command.args(["--out", run]).args(more).output().unwrap();
@@ -81,7 +82,7 @@ fn a_stopped_run_goes_on() {
 /// libtorch's generator is one for all threads: who draws from it holds this.
 static GENERATOR: Mutex<()> = Mutex::new(());
 
-/// A model with weights that are nowhere 0 or 1, and an optimiser, so that there are gradients.
+/// A model with weights that are nowhere 0 or 1, and an optimizer, so that there are gradients.
 fn model(dropout: f64, compute: Kind, fused: bool) -> BertForMaskedLm {
     let config = serde_json::json!({
         "vocab_size": 1001, "hidden_size": 384, "num_hidden_layers": 3, "num_attention_heads": 6, "intermediate_size": 1536,
@@ -160,7 +161,8 @@ fn fused_dropout_is_the_same_both_ways() {
     loss(&model).backward();
     let gradients = gradients(&model);
     let whole = gradients.iter().map(|(_, g)| length(g).powi(2)).sum::<f64>().sqrt();
-    // A step along the gradient and one against it, with the same mask: the losses differ by its length.
+    // A step along the gradient and one against it, with the same mask: the losses differ by its
+    // length.
     let step = 0.1 * first / whole;
     let [up, down] = [1.0, -2.0].map(|times| {
         for ((_, parameter), (_, gradient)) in model.parameters().iter().zip(&gradients) {
@@ -174,7 +176,8 @@ fn fused_dropout_is_the_same_both_ways() {
     assert!((found / whole - 1.0).abs() < 0.1, "{found} {whole}");
 }
 
-/// NCCL needs a GPU for each process, so this group has one: the library loads, joins and exchanges.
+/// NCCL needs a GPU for each process, so this group has one: the library loads, joins and
+/// exchanges.
 #[test]
 fn nccl_reduces_and_broadcasts() {
     let library = Path::new(env!("CARGO_BIN_EXE_ebert-trainer")).with_file_name("libebert_nccl.so");

@@ -1,5 +1,5 @@
-//! One run in several ways: in parts, in bfloat16, in several processes, with one of them lost. The losses are those of one process
-//! in float32, up to rounding, since dropout is off.
+//! One run in several ways: in parts, in bfloat16, in several processes, with one of them lost. The
+//! losses are those of one process in float32, up to rounding, since dropout is off.
 mod support;
 
 use std::{
@@ -85,7 +85,8 @@ fn parts_of_a_step_give_the_losses_of_the_whole() {
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     }
     assert_alike(&place, "parts of groups", "whole groups", 2e-3);
-    // Steps of about as many tokens as were asked for: a sequence belongs to the step in which it begins.
+    // Steps of about as many tokens as were asked for: a sequence belongs to the step in which it
+    // begins.
     let steps: Vec<u64> = numbers(&place, "tokens")
         .iter()
         .filter_map(|line| line.1.split_once('"').and_then(|_| line.1.rsplit('"').next()?.parse().ok()))
@@ -220,14 +221,14 @@ fn a_lost_process_ends_the_others_and_any_number_goes_on() {
     let step = serde_json::from_str::<serde_json::Value>(&state).unwrap()["step"].as_u64().unwrap();
     assert!(step > 20 && step < 4000);
 
-    // One process goes on where three were.
+    // One process resumes where three were.
     let mut alone = start(&place, "lost", 1, &long);
     place.wait_for("lost", step as usize + 40, &mut alone[0]);
     alone[0].kill().unwrap();
     finish(alone);
 }
 
-/// A rank that hangs keeps its connections open, so that only the time limit tells.
+/// A rank that hangs keeps its connections open, so that only the time limit detects it.
 #[test]
 fn a_process_that_hangs_is_given_up_after_the_time_limit() {
     if without_gloo() {
@@ -264,7 +265,7 @@ fn losses_across_a_cut_are_those_of_a_run_that_never_stopped() {
     let place = Place::new();
     let often = ["--set", "checkpoint.every=10"];
     run(&place, "uncut", 1, &often);
-    // Two processes, one of which is lost in either stage; then three; then one.
+    // Two processes, one of which is lost in either stage. Then three, then one.
     for (size, after) in [(2, 30), (3, 75)] {
         let mut processes = start(&place, "cut", size, &often);
         place.wait_for("cut", after, &mut processes[1]);

@@ -24,7 +24,7 @@ fn scores_are_those_of_the_usual_programs() {
         let mut said = Vec::new();
         for (name, found) in task.score_names().iter().zip(scores) {
             let wanted = wanted[task.as_str()][*name].as_f64().unwrap();
-            assert!((found - wanted).abs() < 1e-12, "{task} {name}: found {found}, wanted {wanted}");
+            assert!((found - wanted).abs() < 1e-12, "{task} {name}: found {found}, expected {wanted}");
             said.push(format!("{} {:.2}", name.replace('_', " "), 100.0 * wanted));
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
@@ -82,7 +82,7 @@ fn predictions_of_a_test_file_are_scored_as_they_were() {
     }
 }
 
-/// What the data leave out may be predicted; it is no part of the task.
+/// What the data leave out may be predicted, but is not part of the task.
 #[test]
 fn predictions_of_what_is_left_out_are_passed_over() {
     let place = Place::new();
@@ -103,5 +103,5 @@ fn predictions_of_what_is_left_out_are_passed_over() {
     let output = evaluate(["positive", "negative", "neutral"]);
     assert!(output.status.success() && text_of(&output).contains("accuracy 100.00"), "{}", text_of(&output));
     let output = evaluate(["Positive", "negative", "neutral"]);
-    assert!(text_of(&output).contains("`Positive` is no polarity"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("`Positive` is not a polarity"), "{}", text_of(&output));
 }

@@ -16,7 +16,8 @@ use support::{
     text_of,
 };
 
-/// What a command says, without what a clock decides, and scores, which another CPU may round to others.
+/// What a command says, without what a clock decides, and scores, which another CPU may round to
+/// others.
 fn timeless(text: &str) -> String {
     let scored =
         |line: &&str| line.starts_with("          ") && line.contains("e-3") || line.starts_with("test      pre");
@@ -139,9 +140,12 @@ fn heads_of_whole_sequences_read_the_mean_or_a_fresh_pooler_if_asked() {
         (output.status.code(), text_of(&output))
     };
     let (code, text) = again(&["--fresh-pooler"]);
-    assert!(code == Some(0) && text.contains("its head starts fresh, and so does the pooler, as asked\n"), "{text}");
+    assert!(
+        code == Some(0) && text.contains("its head starts fresh, and so does the pooler, as requested\n"),
+        "{text}"
+    );
     let (code, text) = again(&["--fresh-pooler", "--pooling", "mean"]);
-    assert!(code == Some(2) && text.contains("--fresh-pooler is true, wanted false with pooling mean"), "{text}");
+    assert!(code == Some(2) && text.contains("--fresh-pooler is true, expected false with pooling mean"), "{text}");
     // The same folder with other options is another result.
     let (code, text) = again(&[]);
     assert!(code == Some(1) && text.contains("options.fresh_pooler: it was true, now false"), "{text}");
@@ -202,7 +206,8 @@ fn a_search_keeps_what_validates_best() {
     assert_eq!(metrics["validation"]["accuracy"].as_f64().unwrap(), best);
 }
 
-/// Stopped between its model and its scores, a fine-tuning is begun anew; and a model goes with its scores.
+/// Stopped between its model and its scores, a fine-tuning starts again, and a model goes with its
+/// scores.
 #[test]
 fn a_model_is_that_of_its_scores() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Grids as whole commands: one that is killed goes on, and several processes share one.
+//! Grids as whole commands: one that is killed resumes, and several processes share one.
 mod support;
 
 use std::{fs, process::Output, thread, time::Duration};
@@ -25,7 +25,7 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
     let output = place.run(&arguments("whole.toml"));
     assert!(output.status.success(), "{}", text_of(&output));
     let text = text_of(&output);
-    assert!(text.contains("cells     8 made, 0 up to date"), "{text}");
+    assert!(text.contains("cells     8 computed, 0 up to date"), "{text}");
 
     let mut child = place.command(&arguments("killed.toml")).stdout(std::process::Stdio::null()).spawn().unwrap();
     let first = place.path("killed/cells/e-bert/pc/seed-0/metrics.json");
@@ -55,11 +55,11 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
     assert!(!page.contains("<script") && !place.path("whole/cells/e-bert/pc/seed-0/model").exists());
 
     let output = place.run(&arguments("whole.toml"));
-    assert!(text_of(&output).contains("cells     0 made, 8 up to date"), "{}", text_of(&output));
-    // Other data make again what they change.
+    assert!(text_of(&output).contains("cells     0 computed, 8 up to date"), "{}", text_of(&output));
+    // Other data rebuild what they change.
     fs::write(place.path("titles.jsonl"), titles(121)).unwrap();
     let output = place.run(&arguments("whole.toml"));
-    assert!(text_of(&output).contains("cells     4 made, 4 up to date"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("cells     4 computed, 4 up to date"), "{}", text_of(&output));
 }
 
 #[test]
@@ -81,23 +81,23 @@ fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
     for text in &said {
         assert!(text.ends_with("next      when all parts are done: ebert grid shared.toml\n"), "{text}");
     }
-    assert!(said[0].contains("cells     3 made, 0 up to date"), "{}", said[0]);
-    assert!(said[2].contains("cells     2 made, 0 up to date"), "{}", said[2]);
+    assert!(said[0].contains("cells     3 computed, 0 up to date"), "{}", said[0]);
+    assert!(said[2].contains("cells     2 computed, 0 up to date"), "{}", said[2]);
     let cells =
-        |text: &str| text.lines().find_map(|line| line.strip_prefix("cells     ")?.split(" made").next()?.parse().ok());
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("cells     ")?.split(" computed").next()?.parse().ok());
     let made: [Option<u32>; 2] = [cells(&said[1]), cells(&said[3])];
     assert_eq!(made[0].unwrap() + made[1].unwrap(), 3, "{} {}", said[1], said[3]);
     assert!(!place.path("shared/table2.csv").exists());
 
     let text = ended(report("shared.toml", &[]).output().unwrap());
-    assert!(text.contains("cells     0 made, 8 up to date"), "{text}");
+    assert!(text.contains("cells     0 computed, 8 up to date"), "{text}");
     for table in ["table2.csv", "table2.md", "table2.html"] {
         let [one, shared] = ["one", "shared"].map(|results| fs::read(place.path(results).join(table)).unwrap());
         assert!(one == shared, "{table}");
     }
     let output = report("shared.toml", &["--part", "3/3"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(text_of(&output).contains("wanted i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("i/n with 0 <= i < n, such as 0/4"), "{}", text_of(&output));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn replicates_splits_and_limits_are_cells_of_their_own() {
     fs::write(place.path("grid.toml"), text).unwrap();
     let output = place.run(&["grid", "grid.toml", "--threads", "1", "--device", "cpu"]);
     let text = text_of(&output);
-    assert!(output.status.success() && text.contains("cells     12 made, 0 up to date"), "{text}");
+    assert!(output.status.success() && text.contains("cells     12 computed, 0 up to date"), "{text}");
     assert!(text.contains("E-BERT, titles, seed 0, replicate 2, split 1, limit 30"), "{text}");
     assert!(text.contains("over 2 replicates, 2 splits and 1 seed."), "{text}");
     assert!(text.contains("\n| model | 30 | "), "{text}");

@@ -1,5 +1,5 @@
-//! A masked-LM head that starts fresh trains alone at first: nothing else changes by a bit, and stopped runs, parts
-//! of steps and several processes stay equal.
+//! A masked-LM head that starts fresh trains alone at first: nothing else changes by a bit, and
+//! stopped runs, parts of steps and several processes stay equal.
 mod support;
 
 use std::{collections::BTreeMap, fs, process::Stdio};
@@ -34,7 +34,7 @@ fn place() -> Place {
     place
 }
 
-/// Runs to the end, and gives what was printed.
+/// Runs to the end, and returns the output.
 fn run(place: &Place, name: &str, more: &[&str]) -> String {
     let output = place.command(&RUN).args(["--out", name]).args(more).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
@@ -63,8 +63,11 @@ fn an_estimate_of_a_head_alone_needs_no_pairs() {
 fn the_encoder_does_not_change_by_a_bit_while_the_head_trains_alone() {
     let place = place();
     let often = ["--set", "checkpoint.every=30", "--set", "checkpoint.keep=9"];
-    let told = run(&place, "run", &often);
-    assert!(told.contains("head      the masked-LM head starts fresh, and trains alone for 30 of 80 steps"), "{told}");
+    let printed = run(&place, "run", &often);
+    assert!(
+        printed.contains("head      the masked-LM head starts fresh, and trains alone for 30 of 80 steps"),
+        "{printed}"
+    );
 
     let start = tensors(&place, "start/model.safetensors");
     let [alone, after] =
@@ -102,21 +105,21 @@ fn the_encoder_does_not_change_by_a_bit_while_the_head_trains_alone() {
 fn a_stage_of_the_head_alone_is_one_of_the_recipe() {
     let place = place();
     let stage = ["--set", "stage.0.trains=head", "--set", "stage.0.steps=30", "--set", "stage.1.neighbor=false"];
-    let told = run(&place, "stage", &stage);
-    assert!(told.contains("tiny: 30 steps of the head alone on products, reviews"), "{told}");
+    let printed = run(&place, "stage", &stage);
+    assert!(printed.contains("tiny: 30 steps of the head alone on products, reviews"), "{printed}");
     let trains = values(&place, "stage", "trains");
     assert_eq!(trains.iter().filter(|trains| **trains == "head").count(), 30);
 
     let output = place.command(&RUN).args(["--set", "stage.1.trains=head"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(text_of(&output).contains("stage.1.neighbor is true, wanted false with trains"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("stage.1.neighbor is true, expected false with trains"), "{}", text_of(&output));
 }
 
 #[test]
 fn pairs_wait_until_the_encoder_trains() {
     let place = place();
-    let told = run(&place, "pairs", &["--set", "stage.0.neighbor=true"]);
-    assert!(told.contains("and pairs"), "{told}");
+    let printed = run(&place, "pairs", &["--set", "stage.0.neighbor=true"]);
+    assert!(printed.contains("and pairs"), "{printed}");
     let losses = values(&place, "pairs", "neighbor_loss");
     assert!(losses[..30].iter().all(Value::is_null) && losses[30..].iter().all(Value::is_number), "{losses:?}");
 }

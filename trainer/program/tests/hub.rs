@@ -11,7 +11,8 @@ use std::{
 
 use support::{Place, text_of};
 
-/// Serves the files of one folder as the model `owner/tiny`, for as long as the test runs. Gives the address.
+/// Serves the files of one folder as the model `owner/tiny`, for as long as the test runs. Returns
+/// the address.
 fn serve(folder: PathBuf) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

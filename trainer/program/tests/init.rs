@@ -1,4 +1,5 @@
-//! INIT: which start models are read, which are refused and when, and what of them checkpoints keep.
+//! INIT: which start models are read, which are refused and when, and what of them checkpoints
+//! keep.
 mod support;
 
 use std::fs;
@@ -45,7 +46,7 @@ fn a_start_model_is_refused_before_shards_are_hashed() {
             fs::remove_file(place.path("start/model.safetensors")).unwrap();
             fs::write(place.path("start/pytorch_model.bin.index.json"), "{}").unwrap();
         }),
-        ("has model_type \"roberta\", wanted bert\nhint: ", |place| {
+        ("has model_type \"roberta\", expected bert\nhint: ", |place| {
             let path = place.path("start/config.json");
             let text = fs::read_to_string(&path).unwrap().replace("\"bert\"", "\"roberta\"");
             fs::write(path, text).unwrap();
@@ -53,7 +54,7 @@ fn a_start_model_is_refused_before_shards_are_hashed() {
         ("lacks 16 of the weights of a BERT", |place| {
             start(place, 0, |name| (!name.contains("layer.1.")).then(|| name.to_owned()));
         }),
-        ("word_embeddings.weight has shape [69, 16], wanted [64, 16]", |place| {
+        ("word_embeddings.weight has shape [69, 16], expected [64, 16]", |place| {
             let config = fs::read(place.path("start/config.json")).unwrap();
             start(place, 5, same);
             fs::write(place.path("start/config.json"), config).unwrap();
@@ -205,7 +206,8 @@ fn added_tokens_are_kept() {
 #[test]
 fn shards_of_a_tokenizer_with_added_tokens_fit_the_older_files_of_the_model() {
     let place = Place::new();
-    // As a folder saved by a tokenizer of an older `transformers`: the last two tokens of the shards are added ones.
+    // As a folder saved by a tokenizer of an older `transformers`: the last two tokens of the
+    // shards are added ones.
     start(&place, 0, same);
     let all = tokens();
     let vocabulary: String = all[..VOCABULARY - 2].iter().map(|token| format!("{token}\n")).collect();

@@ -1,5 +1,6 @@
-//! Our BERT beside that of `transformers`, from what it gave once (`parity/parity.py --fixture`): the same weights and ragged batch give
-//! the same scores, loss, gradients by name, and weights after ten AdamW steps.
+//! Our BERT against that of `transformers`, from values that it gave once (`parity/parity.py
+//! --fixture`). The same weights and ragged batch give the same logits, loss, gradients by name,
+//! and weights after ten AdamW steps.
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use safetensors::{Dtype, SafeTensors};
@@ -50,7 +51,7 @@ fn scores_gradients_and_steps_are_those_of_transformers() {
         if name.ends_with("key.bias") {
             continue;
         }
-        assert!(difference <= bound, "{name}: {difference:e}, wanted at most {bound:e}");
+        assert!(difference <= bound, "{name}: {difference:e}, expected at most {bound:e}");
         *compared.entry(name.split(' ').next().unwrap()).or_insert(0) += 1;
     }
     // Two layers of 16 parameters, of which one is left out, 5 of the embeddings, 5 of the head.

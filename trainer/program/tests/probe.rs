@@ -1,4 +1,5 @@
-//! Probes as whole commands: scores against what training measured and against scikit-learn, and what is refused.
+//! Probes as whole commands: scores against what training measured and against scikit-learn, and
+//! what is refused.
 mod support;
 
 use std::{
@@ -32,7 +33,8 @@ fn python() -> Option<PathBuf> {
     found.then_some(python)
 }
 
-/// Compares an export with scikit-learn. Every difference is at most what tolerances and rounding give.
+/// Compares an export with scikit-learn. Every difference is at most what tolerances and rounding
+/// give.
 fn compare(python: &Path, record: &Path, exported: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probe/scikit.py");
     let output = Command::new(python).arg(script).args([record, exported]).output().unwrap();
@@ -134,7 +136,7 @@ fn the_cloze_of_a_run_is_what_its_training_measured() {
     if let Some(python) = python() {
         compare(&python, &place.path("probe.json"), &place.path("exported"));
     }
-    // A ratio above that of the recipe is told.
+    // A ratio above that of the recipe is reported.
     let output = probe(place.folder.path(), &["run", "run", "--shards", ".", "--held-out", "0.2"]);
     assert!(text_of(&output).contains("note: `run` held out 0.1 of the documents"), "{}", text_of(&output));
     let [first, second] = [0, 1].map(|model| record(&place.path("probe.json"))["models"][model]["probes"].clone());

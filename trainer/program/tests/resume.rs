@@ -168,7 +168,7 @@ fn a_full_disk_leaves_the_checkpoint_before() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text_of(&output));
-    assert!(text_of(&output).contains("there is no room left"), "{}", text_of(&output));
+    assert!(text_of(&output).contains("free some disk space"), "{}", text_of(&output));
     assert!(place.weights("full") == before);
     finish(&place, "full");
     finish(&place, "whole");

@@ -1,4 +1,4 @@
-//! The stream of batches: every row once an epoch, in an order that a position finds again.
+//! The stream of batches: every row once per epoch, in an order that a position finds again.
 mod support;
 
 use std::{
@@ -162,7 +162,8 @@ fn a_step_of_tokens_holds_the_sequences_that_begin_in_it() {
                 let tokens: usize = batch.lengths.iter().sum();
                 assert!((end..end + tokens).contains(&(number * size)) || end > number * size, "{number}");
                 end += tokens;
-                // The last of a step begins in it; where the last of all begins before the last step, that has it alone.
+                // The last of a step begins in it; where the last of all begins before the last
+                // step, that has it alone.
                 let alone = number + 2 == of_epoch.len() && of_epoch[number + 1].lengths.len() == 1;
                 assert!(end >= (number + 1) * size || number + 1 == of_epoch.len() || alone);
                 assert!(end - batch.lengths.iter().max().unwrap() < (number + 1) * size);
@@ -298,7 +299,8 @@ fn held_out_documents_are_the_same_for_every_batch_size() {
     assert_eq!(row(3), row(8));
 }
 
-/// Of texts as they are found in tests, those that occur in what is trained on: by a search for every run in every document.
+/// Of texts as they are found in tests, those that occur in what is trained on: by a search for
+/// every run in every document.
 #[test]
 fn contamination_is_what_a_naive_search_finds() {
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! Batches: sequences in one row, without padding, with their masks. They are made on a thread, a few ahead.
+//! Batches: sequences in one row, without padding, with their masks. They are made on a thread, a
+//! few ahead.
 use std::{sync::Arc, thread};
 
 use crossbeam_channel::{Receiver, bounded};
@@ -18,7 +19,8 @@ use crate::{
 /// Sequences to train on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Tokens of each sequence, `[CLS]` and `[SEP]` counted, longest first. The tokens of all of them are one row.
+    /// Tokens of each sequence, `[CLS]` and `[SEP]` counted, longest first. The tokens of all of
+    /// them are one row.
     pub lengths: Vec<usize>,
     /// The document of each sequence.
     pub documents: Vec<DocumentId>,
@@ -45,7 +47,8 @@ pub struct MaskedBatch {
     pub selected: Vec<u32>,
     /// What they were.
     pub labels: Vec<u16>,
-    /// The word or phrase that each was taken with (a word of a span by itself), by a number of its own in the batch; `None` for words that top up phrases.
+    /// The number, within the batch, of the word or phrase that each was taken with (a word of a
+    /// span alone). `None` for words that top up phrases.
     pub units: Vec<Option<u32>>,
     /// What each was taken as.
     pub taken_as: Vec<TakenAs>,
@@ -60,8 +63,8 @@ pub struct PairBatch {
     pub lengths: Vec<usize>,
     /// For each pair, which sequences its anchor, neighbor and negative are.
     pub pairs: Vec<[usize; 3]>,
-    /// For each pair, the pairs of its group whose neighbors are further negatives of its anchor. Empty if groups are
-    /// single pairs.
+    /// For each pair, the pairs of its group whose neighbors are further negatives of its anchor.
+    /// Empty if groups are single pairs.
     pub further_negatives: Vec<Vec<usize>>,
     /// Pairs of a group: a group is never split.
     group: usize,
@@ -87,8 +90,9 @@ impl Batch {
         self.lengths.iter().map(|length| length - SPECIAL).sum::<usize>() - self.text_pairs
     }
 
-    /// The input in a mode, cut into what goes through the model at once: the sequences of `share`, and at most `tokens` of them at once (0: any
-    /// number; a longer sequence goes by itself). With each part come the lengths of its sequences.
+    /// The input in a mode, cut into what goes through the model at once: the sequences of `share`,
+    /// at most `tokens` of them at once (0: any number). A longer sequence goes alone. With each
+    /// part come the lengths of its sequences.
     pub fn parts(
         &self,
         mode: MaskMode,
@@ -141,8 +145,8 @@ impl PairBatch {
         Self { input_ids, lengths, pairs, further_negatives: Vec::new(), group: 1, special, after }
     }
 
-    /// Cuts the pairs into groups of this size, in their order. Within a group, neighbors of other pairs become
-    /// negatives of an anchor unless a row of the batch says that they are related.
+    /// Cuts the pairs into groups of this size, in their order. Within a group, neighbors of other
+    /// pairs become negatives of an anchor, except where a row of the batch relates them.
     fn grouped(self, group: usize, rows: &PairBlock) -> Self {
         if group == 1 {
             return self;
@@ -159,8 +163,8 @@ impl PairBatch {
         self.pairs.len().div_ceil(self.group)
     }
 
-    /// The groups of `share`, cut into what goes through the model at once: at most `tokens` (0: any number; a larger
-    /// group goes alone).
+    /// The groups of `share`, cut into what goes through the model at once: at most `tokens` (0:
+    /// any number; a larger group goes alone).
     pub fn parts(&self, share: impl Iterator<Item = usize>, tokens: usize) -> Vec<Self> {
         let starts = starts(&self.lengths);
         let pairs_of = |group: usize| group * self.group..((group + 1) * self.group).min(self.pairs.len());
@@ -191,7 +195,8 @@ pub struct Batches<T> {
 }
 
 impl<T: Send + 'static> Batches<T> {
-    /// Calls `make` again and again on a thread; it ends when this is dropped, or with the first error.
+    /// Calls `make` again and again on a thread; it ends when this is dropped, or with the first
+    /// error.
     fn start(mut make: impl FnMut() -> Result<T, DataError> + Send + 'static) -> Self {
         let (sender, receiver) = bounded(AHEAD);
         thread::spawn(move || {
@@ -237,7 +242,7 @@ pub struct SegmentPlan {
 /// Batches of segments, from a position on.
 ///
 /// # Errors
-/// When there is no segment to train on.
+/// When no segment is left to train on.
 pub fn segment_batches(
     shards: &Arc<Shards>,
     masking: &Arc<Masking>,
@@ -282,8 +287,8 @@ pub fn segment_batches(
 pub struct PairPlan {
     /// The most pairs of a batch.
     pub pairs: usize,
-    /// Pairs whose neighbors are negatives of one another's anchors; 1 for none. The last group of a batch may be
-    /// smaller.
+    /// Pairs whose neighbors are negatives of one another's anchors; 1 for none. The last group of
+    /// a batch may be smaller.
     pub group: usize,
     /// Row groups that are shuffled together.
     pub mix: usize,
@@ -294,7 +299,7 @@ pub struct PairPlan {
 /// Batches of pairs, from a position on.
 ///
 /// # Errors
-/// When there is no pair to train on.
+/// When no pair is left to train on.
 pub fn pair_batches(shards: &Arc<Shards>, plan: PairPlan, from: Position) -> Result<Batches<PairBatch>, DataError> {
     shards.require_pairs()?;
     let mut cursor = Cursor::<PairBlock>::new(shards.clone(), Order::of_pairs(shards, plan.seed, plan.mix), from);

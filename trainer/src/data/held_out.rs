@@ -17,8 +17,8 @@ use crate::masking::{MaskKey, MaskMode, Masking, MaskingOptions, TakenAs};
 
 /// Held-out segments, masked, in batches.
 ///
-/// They depend on the shards, the held-out share and the number of segments alone, never on how a recipe masks, so that the
-/// numbers of recipes that are equal in these two compare.
+/// They depend only on the shards, the held-out ratio and the number of segments, never on how a
+/// recipe masks. So the numbers of recipes that are equal in these two can be compared.
 #[derive(Debug)]
 pub struct HeldOut {
     /// The same segments, masked in each mode.
@@ -34,8 +34,8 @@ pub struct MaskedSet {
     pub mode: MaskMode,
     /// Batches: the lengths of the sequences, and the input.
     pub batches: Vec<(Vec<usize>, MaskedBatch)>,
-    /// For each batch, how frequent the pool phrase is that each selected token was taken with; `None` if it was not
-    /// taken with one.
+    /// For each batch, how frequent the pool phrase is that each selected token was taken with;
+    /// `None` if it was not taken with one.
     pub frequencies: Vec<Vec<Option<Frequency>>>,
     /// For each batch, the document of each sequence.
     documents: Vec<Vec<DocumentId>>,
@@ -112,7 +112,8 @@ impl HeldOut {
     }
 }
 
-/// The pool phrase that each selected token of a batch of these segments, each of one text, was taken with.
+/// The pool phrase that each selected token of a batch of these segments, each of one text, was
+/// taken with.
 fn phrases_taken(texts: &[Texts<'_>], batch: &MaskedBatch) -> Vec<Option<PhraseId>> {
     let mut phrases = Vec::with_capacity(batch.selected.len());
     let (mut start, mut first) = (0, 0);
@@ -147,8 +148,8 @@ fn frequencies(phrases: &[Vec<Option<PhraseId>>], counts: &[u64]) -> Vec<Vec<Opt
     phrases.iter().map(|batch| batch.iter().map(|phrase| phrase.map(frequency)).collect()).collect()
 }
 
-/// Pairs whose anchor is held out, in batches. As [`HeldOut`], they depend on the shards, the held-out ratio and their number
-/// alone.
+/// Pairs whose anchor is held out, in batches. As [`HeldOut`], they depend on the shards, the
+/// held-out ratio and their number alone.
 #[derive(Debug)]
 pub struct HeldOutPairs {
     /// Batches.

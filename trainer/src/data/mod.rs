@@ -1,8 +1,9 @@
 //! Shards as training data.
 //!
-//! [`Shards::open`] checks a sealed folder; [`Order`] puts its rows in the order of an epoch; [`segment_batches`] and
-//! [`pair_batches`] give batches, made on a thread of their own; [`HeldOut`] has the documents that are never trained on.
-//! Nothing but the shards, their manifest and the tokenizer beside them is read.
+//! [`Shards::open`] checks a sealed folder. [`Order`] puts its rows in the order of an epoch.
+//! [`segment_batches`] and [`pair_batches`] build batches on a thread of their own. [`HeldOut`] has
+//! the documents that are never trained on. Nothing but the shards, their manifest and their
+//! tokenizer is read.
 mod batch;
 mod held_out;
 mod hint;

@@ -1,8 +1,9 @@
 //! The order of rows in an epoch.
 //!
-//! The row groups of all files are shuffled, products and reviews spread evenly; so many of them in a row make a
-//! block, and the rows of a block are shuffled. So a [`Position`] is a few numbers, and a resumed run reads one block
-//! to be where it was. What comes when depends on (seed, epoch, block) alone.
+//! The row groups of all files are shuffled, with products and reviews spread evenly. Consecutive
+//! row groups make a block, and the rows of a block are shuffled. So a [`Position`] is a few
+//! numbers, and a resumed run reads one block to restore its position. What comes when depends on
+//! (seed, epoch, block) alone.
 use std::sync::Arc;
 
 use schemas::Draws;
@@ -69,7 +70,8 @@ impl Order {
             let id = [epoch.to_le_bytes(), (kind as u32).to_le_bytes()].concat();
             Draws::new(self.seed, "row groups", &id).shuffle(&mut chunks);
             let many = chunks.len() as f64;
-            // The i-th of n stands at (i + 1/2) / n of the epoch, so that every block holds both kinds in proportion.
+            // The i-th of n stands at (i + 1/2) / n of the epoch, so that every block holds both
+            // kinds in proportion.
             keyed.extend(chunks.into_iter().enumerate().map(|(i, chunk)| ((i as f64 + 0.5) / many, kind, chunk)));
         }
         keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -113,7 +115,7 @@ impl Block for SegmentBlock {
     }
 }
 
-/// Gives the rows of one epoch after another, from a position on.
+/// Returns the rows of one epoch after another, from a position on.
 pub(super) struct Cursor<B> {
     shards: Arc<Shards>,
     order: Order,
@@ -137,10 +139,11 @@ impl<B: Block> Cursor<B> {
         self.position
     }
 
-    /// Gives the rows of a step, all of one epoch, to `visit`, and says which epoch.
+    /// Passes the rows of a step, all of one epoch, to `visit`, and returns the epoch.
     ///
-    /// A step of tokens has the rows that begin in it. The last row of an epoch that begins in one step and ends in the next is a step
-    /// by itself, so that an epoch has the tokens' steps, rounded up, whatever its last row is.
+    /// A step of tokens has the rows that begin in it. The last row of an epoch may begin in one
+    /// step and end in the next. It is then a step alone. So the number of steps of an epoch
+    /// follows from its tokens, rounded up, whatever its last row is.
     ///
     /// The shards must hold something to train on.
     pub(super) fn take(&mut self, size: StepSize, mut visit: impl FnMut(&B, usize)) -> Result<u32, DataError> {

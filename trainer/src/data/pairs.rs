@@ -11,7 +11,7 @@ use super::{
     shards::{Chunk, DataError, Flat, Shards},
 };
 
-/// What identifies a product, besides its tokens.
+/// What identifies a product, in addition to its tokens.
 #[derive(Clone, Copy, Debug)]
 struct ProductName {
     product: DocumentId,
@@ -117,7 +117,8 @@ impl<'a> KnownNeighbors<'a> {
         Related::of(associated.copied().chain([anchor]))
     }
 
-    /// The rows of `candidates` whose neighbor may be a negative of the anchor of `row`, since it is not related to it.
+    /// The rows of `candidates` whose neighbor may be a negative of the anchor of `row`, since it
+    /// is not related to it.
     pub(super) fn unrelated(&self, row: usize, candidates: Range<usize>) -> Vec<usize> {
         let related = self.related(self.block.get(row)[0]);
         candidates.filter(|&other| !related.contains(self.block.get(other)[1])).collect()
@@ -172,7 +173,7 @@ mod tests {
             [("G", 7, 7), ("F", 6, 6), other],
             // The tokens of B under another id.
             [("H", 8, 8), ("I", 9, 2), other],
-            // A as the negative says that it is not a neighbor of J.
+            // A as the negative shows that it is not a neighbor of J.
             [("J", 10, 10), ("K", 11, 11), ("A", 1, 1)],
         ];
         let block = block(&rows);

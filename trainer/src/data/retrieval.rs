@@ -1,4 +1,5 @@
-//! Retrieval of a product's neighbor among held-out products: ranks, and two baselines that need no model.
+//! Retrieval of a product's neighbor among held-out products: ranks, and two baselines that need no
+//! model.
 use std::{
     cmp::Ordering,
     collections::{HashMap, HashSet},
@@ -17,7 +18,8 @@ use crate::vocabulary::Vocabulary;
 pub struct Retrieval {
     /// One of each held-out pair.
     queries: Vec<Query>,
-    /// The sides that are candidates: neighbors and negatives of all pairs, those with the same tokens once.
+    /// The sides that are candidates: neighbors and negatives of all pairs, those with the same
+    /// tokens once.
     candidates: Vec<usize>,
     /// By the words that two products have in common, over those that either has.
     pub word_overlap: Ranks,
@@ -25,7 +27,8 @@ pub struct Retrieval {
     pub tf_idf: Ranks,
 }
 
-/// The anchor of a pair. Sides are counted over all pairs: the anchor, neighbor and negative of the first, and so on.
+/// The anchor of a pair. Sides are counted over all pairs: the anchor, neighbor and negative of the
+/// first, and so on.
 #[derive(Debug)]
 struct Query {
     anchor: usize,
@@ -50,8 +53,8 @@ pub struct Ranks {
 const MOST: usize = 1024;
 
 impl Retrieval {
-    /// Of the first [`MOST`] pairs. `known` are rows with neighbors of their anchors, which do not count as wrong
-    /// answers.
+    /// Of the first [`MOST`] pairs. `known` are rows with neighbors of their anchors, which do not
+    /// count as wrong answers.
     pub(super) fn of(pairs: &PairBlock, known: &KnownNeighbors<'_>, vocabulary: &Vocabulary) -> Self {
         let sides: Vec<_> = pairs.sides().take(3 * MOST).collect();
         let mut candidates: Vec<usize> = Vec::new();
@@ -114,8 +117,8 @@ impl Ranks {
     }
 }
 
-/// The rank of a similarity among others, from 1. Among equal ones it is the middle one. What is not a number is like
-/// everything.
+/// The rank of a similarity among others, from 1. Among equal ones it is the middle one. What is
+/// not a number is like everything.
 pub fn rank<T: PartialOrd>(similarity: T, others: impl Iterator<Item = T>) -> f64 {
     let above = others.map(|other| match other.partial_cmp(&similarity) {
         Some(Ordering::Greater) => 1.0,
@@ -185,7 +188,7 @@ mod tests {
         // Ranks 1, 3 and 2.5.
         assert!((found.mrr - (1.0 + 1.0 / 3.0 + 0.4) / 3.0).abs() < 1e-12);
         assert_eq!((found.recall_at_1, found.recall_at_10), (1.0 / 3.0, 1.0));
-        // A row that is not measured tells that E is a neighbor of A, too.
+        // A row that is not measured shows that E is a neighbor of A, too.
         let mut known = PairBlock::default();
         (0..3).for_each(|row| known.push(pairs.get(row)));
         known.push([4, 0, 3].map(side));

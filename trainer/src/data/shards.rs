@@ -85,7 +85,7 @@ pub enum DataError {
         size: usize,
     },
     /// More tokens than the manifest says.
-    #[error("shard `{}` holds a text of {found} tokens; its manifest says at most {most}\nhint: run `ebert shards` again", path.display())]
+    #[error("shard `{}` holds a text of {found} tokens; its manifest allows at most {most}\nhint: run `ebert shards` again", path.display())]
     Length {
         /// The shard.
         path: PathBuf,
@@ -170,11 +170,12 @@ pub struct Shards {
 const ROWS: usize = 1 << 12;
 
 impl Shards {
-    /// Opens the shards in `folder`, checks the hash of every file, and counts what is trained on. `held_out` is the
-    /// share of documents that is not. `progress` hears of bytes as they are checked.
+    /// Opens the shards in `folder`, checks the hash of every file, and counts what is trained on.
+    /// `held_out` is the ratio of documents that are not. `progress` receives the number of bytes
+    /// as they are checked.
     ///
     /// # Errors
-    /// When there is no manifest or one of another format, or a file is not what the manifest says.
+    /// When the manifest is missing or of another format, or a file does not match the manifest.
     pub fn open(folder: &Path, held_out: f64, progress: impl Fn(u64)) -> Result<Self, DataError> {
         Self::open_with_relations(folder, held_out, RelationRatios::default(), progress)
     }
@@ -330,7 +331,8 @@ impl Shards {
         Ok(tokens)
     }
 
-    /// Visits every segment of a corpus that is trained on. The segments of a document follow one another.
+    /// Visits every segment of a corpus that is trained on. The segments of a document follow one
+    /// another.
     ///
     /// # Errors
     /// When a shard cannot be read.
@@ -375,8 +377,8 @@ impl Shards {
         }
     }
 
-    /// Whether a text is never trained on, in any document. The key is the shards' seed, so that this is the same for
-    /// every run.
+    /// Whether a text is never trained on, in any document. The key is the shards' seed, so that
+    /// this is the same for every run.
     pub fn is_held_out(&self, text: TextId) -> bool {
         text.is_held_out(self.manifest.body.seed, self.held_out)
     }
@@ -420,7 +422,8 @@ impl Shards {
         &self.held_out_pairs
     }
 
-    /// Reads a row group of pairs, row by row: anchor, neighbor and negative, and whether it is trained on.
+    /// Reads a row group of pairs, row by row: anchor, neighbor and negative, and whether it is
+    /// trained on.
     pub(super) fn each_pair(
         &self,
         chunk: Chunk,
@@ -557,7 +560,7 @@ impl fmt::Display for Shards {
         let body = &self.manifest.body;
         writeln!(
             f,
-            "{} shards in {}: {} tokens, a vocabulary of {}, at most {} tokens a segment",
+            "{} shards in {}: {} tokens, a vocabulary of {}, at most {} tokens per segment",
             self.manifest.files.len(),
             self.folder.display(),
             body.counts.of_segments.tokens,

@@ -1,5 +1,5 @@
-//! Pairs of texts: some segments are fed as `[CLS] a [SEP] b [SEP]` with token types 0 and 1, as tasks of two texts
-//! are.
+//! Pairs of texts: some segments are fed as `[CLS] a [SEP] b [SEP]` with token types 0 and 1, as
+//! tasks of two texts are.
 use schemas::{Draws, Segment};
 
 use crate::{masking::MaskKey, vocabulary::Vocabulary};
@@ -9,8 +9,8 @@ use crate::{masking::MaskKey, vocabulary::Vocabulary};
 pub(super) struct TextPairs {
     /// The fraction of segments, drawn by key.
     pub(super) fraction: f64,
-    /// Tokens of the longest sequence, special tokens counted. A segment that has no room for another `[SEP]` stays
-    /// whole.
+    /// Tokens of the longest sequence, special tokens counted. A segment that has no room for
+    /// another `[SEP]` stays whole.
     pub(super) longest: usize,
 }
 
@@ -20,8 +20,9 @@ impl TextPairs {
 
     /// The first token of the second text, if the segment is cut.
     ///
-    /// That is the start of the word nearest to the middle that begins in no phrase and no noun phrase, so that
-    /// whatever is masked together is in one text. A segment without such a word in its middle half stays whole.
+    /// That is the start of the word nearest to the middle that begins in no phrase and no noun
+    /// phrase. So whatever is masked together is in one text. A segment without such a word in its
+    /// middle half stays whole.
     pub(super) fn cut(&self, segment: &Segment<'_>, vocabulary: &Vocabulary, key: MaskKey) -> Option<usize> {
         let tokens = segment.input_ids.len();
         if self.fraction == 0.0 || tokens + Self::SPECIAL > self.longest {

@@ -1,4 +1,5 @@
-//! What is measured on held-out documents and pairs: records, values for charts, and lines for a person.
+//! What is measured on held-out documents and pairs: records, values for charts, and lines for a
+//! person.
 use serde::{Deserialize, Serialize};
 
 use super::or_not_finite;
@@ -16,8 +17,8 @@ pub struct HeldOutRecord {
     pub held_out_pairs: Option<MeasuredPairs>,
 }
 
-/// How far held-out products are from their neighbors, with the distance of the recipe (eqs. 8-11), also where it
-/// trains on no pairs.
+/// How far held-out products are from their neighbors, with the distance of the recipe (eqs. 8-11),
+/// also where it trains on no pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredPairs {
     /// Mean of eq. 12, unweighted. `null` in a file where it is not finite.
@@ -31,8 +32,8 @@ pub struct MeasuredPairs {
     pub far: f64,
     /// The ratio of pairs whose neighbor is nearer than the negative.
     pub nearer: f64,
-    /// The part of the variance of the anchors' hidden states that lies within titles; where it falls, the tokens of
-    /// a title become alike.
+    /// The part of the variance of the anchors' hidden states that lies within titles; where it
+    /// falls, the tokens of a title become alike.
     #[serde(deserialize_with = "or_not_finite")]
     pub within: f64,
     /// Pairs that were measured.
@@ -45,7 +46,8 @@ pub struct MeasuredPairs {
 /// How well neighbors are found among held-out products, compared with what needs no model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredRetrieval {
-    /// By the cosine of the means of the hidden states of two products' tokens, special tokens left out.
+    /// By the cosine of the means of the hidden states of two products' tokens, special tokens left
+    /// out.
     pub model: Ranks,
     /// By the words that two products have in common, over those that either has.
     pub word_overlap: Ranks,
@@ -67,8 +69,8 @@ pub struct Measured {
     pub accuracy: f64,
     /// Tokens that were masked.
     pub tokens: u64,
-    /// The part of the words, or of the phrases, of which every token is predicted right. Words that top up phrases
-    /// do not count.
+    /// The part of the words, or of the phrases, of which every token is predicted right. Words
+    /// that top up phrases do not count.
     #[serde(default)]
     pub whole: f64,
     /// Words, or phrases, that were masked.
@@ -148,7 +150,8 @@ impl HeldOutRecord {
     }
 }
 
-/// `word 5.123 (12.3% of tokens, 11.0% of words right)   phrase 5.456 (9.8% of tokens, 2.1% of phrases right)`.
+/// `word 5.123 (12.3% of tokens, 11.0% of words right)   phrase 5.456 (9.8% of tokens, 2.1% of
+/// phrases right)`.
 pub fn describe(measured: &[Measured]) -> String {
     let parts: Vec<String> = measured
         .iter()
@@ -160,7 +163,8 @@ pub fn describe(measured: &[Measured]) -> String {
     if parts.is_empty() { "no documents".to_owned() } else { parts.join("   ") }
 }
 
-/// `pairs 1.204 (near 0.912, far 1.108; the neighbor is nearer in 71.1%; 64.2% of the variance within titles)`.
+/// `pairs 1.204 (near 0.912, far 1.108; the neighbor is nearer in 71.1%; 64.2% of the variance
+/// within titles)`.
 pub fn describe_pairs(pairs: &MeasuredPairs) -> String {
     let MeasuredPairs { loss, near, far, nearer, within, .. } = pairs;
     format!(
@@ -170,8 +174,8 @@ pub fn describe_pairs(pairs: &MeasuredPairs) -> String {
     )
 }
 
-/// `neighbors found MRR 0.412 (word overlap 0.398, tf-idf 0.455), among the first 10 of 512 products 61.3% (55.0%,
-/// 66.1%)`.
+/// `neighbors found MRR 0.412 (word overlap 0.398, tf-idf 0.455), among the first 10 of 512
+/// products 61.3% (55.0%, 66.1%)`.
 pub fn describe_retrieval(retrieval: &MeasuredRetrieval) -> String {
     let MeasuredRetrieval { model, word_overlap, tf_idf, candidates } = retrieval;
     let [found, by_words, by_tf_idf] = [model, word_overlap, tf_idf].map(|ranks| 100.0 * ranks.recall_at_10);

@@ -1,4 +1,4 @@
-//! What a run tells: `metrics.jsonl`, TensorBoard events, and a bar for a person.
+//! What a run reports: `metrics.jsonl`, TensorBoard events, and a bar for a person.
 mod held_out;
 mod tensorboard;
 
@@ -41,7 +41,7 @@ impl Talk {
         matches!(self, Self::Text | Self::Verbose)
     }
 
-    /// The time between two lines where there is no bar.
+    /// The time between two lines of output without a bar.
     pub fn silence(self) -> Duration {
         if self == Self::Verbose { Duration::from_secs(2) } else { SILENCE }
     }
@@ -79,16 +79,16 @@ pub struct StepRecord {
     /// Probability of word mode in this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
-    /// Recent share of the word loss's fall, before this step.
+    /// Recent part of the word loss's fall, before this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_word: Option<f64>,
-    /// Recent share of the phrase loss's fall, before this step.
+    /// Recent part of the phrase loss's fall, before this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_phrase: Option<f64>,
     /// Step size.
     pub learning_rate: f64,
-    /// 2-norm of the gradient of the weights that are trained, before clipping. `null` in the file where it is not
-    /// finite.
+    /// 2-norm of the gradient of the weights that are trained, before clipping. `null` in the file
+    /// where it is not finite.
     #[serde(deserialize_with = "or_not_finite")]
     pub gradient_norm: f64,
     /// That of the masked-LM loss alone, in a step with both.
@@ -97,7 +97,7 @@ pub struct StepRecord {
     /// That of the weighted neighbor loss alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neighbor_gradient_norm: Option<f64>,
-    /// The share of tokens that was selected.
+    /// The ratio of tokens that were selected.
     pub masked_share: f64,
     /// Of the tokens selected in phrase mode, the part in pool phrases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,8 @@ pub struct StepRecord {
     /// Steps skipped so far, since their gradient was not finite.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped: u64,
-    /// Of its wall time, what went by until its batch was there: the most that the device can have waited for data.
+    /// Of its wall time, what went by until its batch was there: the most that the device can have
+    /// waited for data.
     #[serde(default)]
     pub waited: f64,
     /// Wall time of this step.
@@ -125,7 +126,7 @@ pub fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// Writes what a run tells.
+/// Writes what a run reports.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -153,14 +154,14 @@ struct Recent {
     tokens_per_second: Option<f64>,
 }
 
-/// Seconds between two lines where there is no bar.
+/// Seconds between two lines of output without a bar.
 const SILENCE: Duration = Duration::from_secs(20);
 
 pub const METRICS: &str = "metrics.jsonl";
 
 impl Journal {
-    /// Opens the journal of a run that has done `step` of `steps`. Lines of later steps, which a stopped run wrote after its
-    /// last checkpoint, are dropped.
+    /// Opens the journal of a run that has done `step` of `steps`. Lines of later steps, which a
+    /// stopped run wrote after its last checkpoint, are dropped.
     pub fn open(run: &Path, step: u64, steps: u64, talk: Talk) -> Result<Self, StoreError> {
         let path = run.join(METRICS);
         keep_until(&path, step)?;
@@ -287,13 +288,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Says a line to a person, beside the bar.
+    /// Prints a line for a person, above the bar.
     pub fn say(&self, text: &str) {
         if !self.talk.is_for_person() {
             return;
         }
         if self.bar.is_hidden() || !io::stdout().is_terminal() {
-            // A reader that has gone is no reason to stop.
+            // Continue if nobody reads the output anymore.
             let _ = writeln!(io::stdout(), "{text}");
         } else {
             self.bar.suspend(|| writeln!(io::stdout(), "{text}")).ok();
@@ -338,7 +339,8 @@ pub fn brief(number: f64) -> String {
     }
 }
 
-/// Drops the lines of steps after `step`, and a last line that was cut. Before the first step there is nothing to keep.
+/// Drops the lines of steps after `step`, and a last line that was cut. Before the first step there
+/// is nothing to keep.
 fn keep_until(path: &Path, step: u64) -> Result<(), StoreError> {
     let text = match fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

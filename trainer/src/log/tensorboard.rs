@@ -1,7 +1,8 @@
 //! Event files for TensorBoard: TFRecord frames around `tensorflow.Event` messages.
 //!
-//! Formats: <https://www.tensorflow.org/tutorials/load_data/tfrecord> (a length and its masked crc32c, the data and
-//! theirs) and `tensorflow/core/util/event.proto`; protocol buffers are written by hand, as there are six fields.
+//! Formats: <https://www.tensorflow.org/tutorials/load_data/tfrecord> (a length and its masked
+//! crc32c, the data and theirs) and `tensorflow/core/util/event.proto`; protocol buffers are
+//! written by hand, as there are six fields.
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
@@ -17,7 +18,8 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Starts a file in a run's folder. What other files there have at `step` and later no longer counts.
+    /// Starts a file in a run's folder. What other files there have at `step` and later no longer
+    /// counts.
     pub(super) fn create(folder: &Path, step: u64) -> io::Result<Self> {
         let seconds = now();
         let path = folder.join(format!("events.out.tfevents.{}.{}.ebert", seconds as u64, std::process::id()));
@@ -26,7 +28,8 @@ impl EventFile {
         version.double(1, seconds);
         version.bytes(3, b"brain.Event:2");
         events.write(&version)?;
-        // A session that starts at this step: TensorBoard drops what an earlier one wrote from there on.
+        // A session that starts at this step: TensorBoard drops what an earlier one wrote from
+        // there on.
         let mut start = Message::default();
         start.varint(1, 1);
         let mut event = Message::default();

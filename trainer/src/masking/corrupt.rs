@@ -4,7 +4,7 @@ use schemas::Draws;
 use super::{MaskingOptions, Masks, Selection};
 use crate::vocabulary::Vocabulary;
 
-/// Draws, for each selected token by itself, what stands there in the input.
+/// Draws the input at each selected token, independently of the others.
 pub(super) fn corrupt(
     ids: &[u16],
     selection: &Selection,

@@ -1,8 +1,9 @@
-//! Adaptive Hybrid Masking: which tokens of a sequence are hidden and predicted (section 3.2 of the paper).
+//! Adaptive Hybrid Masking: which tokens of a sequence are hidden and predicted (section 3.2 of the
+//! paper).
 //!
-//! [`Masking::mask`] draws the masks of one segment in one [`MaskMode`]; [`switch`] decides which mode a step uses.
-//! What is drawn depends on the key alone: (seed, epoch, document, segment, mode). So any number of threads, and
-//! a resumed run, draw the same.
+//! [`Masking::mask`] draws the masks of one segment in one [`MaskMode`]; [`switch`] decides which
+//! mode a step uses. What is drawn depends on the key alone: (seed, epoch, document, segment,
+//! mode). So any number of threads, and a resumed run, draw the same.
 //!
 //! The budget is k = max(1, round(0.15 n)) of a segment's n tokens. Words are always taken whole.
 mod corrupt;
@@ -69,14 +70,16 @@ pub enum Fill {
     None,
 }
 
-/// Which part clean noun phrases have in phrase mode. A clean noun phrase shares no token with a pool phrase.
+/// Which part clean noun phrases have in phrase mode. A clean noun phrase shares no token with a
+/// pool phrase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NounPhrases {
     /// They are drawn together with the pool phrases, as the paper's text says.
     #[default]
     Always,
-    /// They are drawn when no pool phrase is left, which is the paper's purpose: "to ensure we have enough".
+    /// They are drawn when no pool phrase is left, which is the paper's purpose: "to ensure we have
+    /// enough".
     TopUp,
     /// They are not drawn.
     Never,
@@ -86,7 +89,7 @@ pub enum NounPhrases {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskingOptions {
-    /// The share of tokens to select.
+    /// The ratio of tokens to select.
     pub budget: f64,
     /// Divides the scores of eq. 1.
     pub temperature: f64,
@@ -94,16 +97,16 @@ pub struct MaskingOptions {
     pub nouns: NounPhrases,
     /// What tops up a sequence short of phrases.
     pub fill: Fill,
-    /// The share of selected tokens that becomes `[MASK]`.
+    /// The ratio of selected tokens that become `[MASK]`.
     pub replaced_by_mask: f64,
-    /// The share of selected tokens that becomes a random token. The rest stays.
+    /// The ratio of selected tokens that become a random token. The rest stays.
     pub replaced_at_random: f64,
     /// p of the geometric distribution of span lengths, in words.
     pub span_p: f64,
     /// The longest span, in words.
     pub span_words: u32,
-    /// Whether scheme `span` also has SpanBERT's span boundary objective, whose loss is added to that of the
-    /// masked-LM head.
+    /// Whether scheme `span` also has SpanBERT's span boundary objective, whose loss is added to
+    /// that of the masked-LM head.
     pub span_boundary: bool,
 }
 
@@ -128,7 +131,7 @@ impl MaskingOptions {
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let share = |v: f64| (0.0..=1.0).contains(&v);
         if !(self.budget > 0.0 && self.budget < 1.0) {
-            return Err(("masking.budget", "a share between 0 and 1"));
+            return Err(("masking.budget", "a ratio between 0 and 1"));
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             return Err(("masking.temperature", "a number above 0"));
@@ -137,7 +140,7 @@ impl MaskingOptions {
             || !share(self.replaced_at_random)
             || self.replaced_by_mask + self.replaced_at_random > 1.0 + 1e-12
         {
-            return Err(("masking.replaced_by_mask + masking.replaced_at_random", "shares that add up to at most 1"));
+            return Err(("masking.replaced_by_mask + masking.replaced_at_random", "ratios that add up to at most 1"));
         }
         if !(self.span_p > 0.0 && self.span_p < 1.0) || self.span_words == 0 {
             return Err(("masking.span_p, masking.span_words", "a probability between 0 and 1, and at least one word"));
@@ -163,11 +166,13 @@ pub enum TakenAs {
 /// The masks of one segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Masks {
-    /// Positions of the selected tokens, ascending, special tokens not counted. All of them are predicted.
+    /// Positions of the selected tokens, ascending, special tokens not counted. All of them are
+    /// predicted.
     pub positions: Vec<u16>,
     /// What stands there in the input.
     pub inputs: Vec<u16>,
-    /// For each position the word or phrase that it was taken with, a word of a span by itself; [`Masks::TOP_UP`] for words that top up phrases.
+    /// For each position the word or phrase that it was taken with (a word of a span alone).
+    /// [`Masks::TOP_UP`] for words that top up phrases.
     pub units: Vec<u16>,
     /// What each position was taken as.
     pub taken_as: Vec<TakenAs>,
@@ -178,7 +183,7 @@ impl Masks {
     pub const TOP_UP: u16 = u16::MAX;
 }
 
-/// What keys the draws of a segment besides the segment itself.
+/// What keys the draws of a segment in addition to the segment itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskKey {
     /// Seed of the run.
@@ -232,8 +237,8 @@ impl Masking {
         self.mask_texts(mode, segment, None, key)
     }
 
-    /// The same of a segment that is cut into two texts, the second from token `cut` on, which starts a word and is
-    /// inside of no phrase. No span continues after the cut.
+    /// The same of a segment that is cut into two texts. The second starts at token `cut`, which
+    /// starts a word and is not inside a phrase. No span continues after the cut.
     pub fn mask_texts(&self, mode: MaskMode, segment: &Segment<'_>, cut: Option<usize>, key: MaskKey) -> Masks {
         let mut draws = Draws::new(key.seed, mode.purpose(), &key.id_of(segment));
         let mut selection = Selection::new(segment.input_ids, &self.vocabulary, self.options.budget);

@@ -41,8 +41,8 @@ pub(super) fn all_nouns(segment: &Segment<'_>) -> Vec<Candidate> {
     segment.noun_phrases.iter().map(|noun| Candidate { tokens: noun.tokens(), score: 0.0 }).collect()
 }
 
-/// Draws candidates one after another with p(p_i) = exp(s_i) / sum_j exp(s_j) over those that remain, until the
-/// budget is met. This is the order of s_i + g_i for independent Gumbel g_i.
+/// Draws candidates one after another with p(p_i) = exp(s_i) / sum_j exp(s_j) over those that
+/// remain, until the budget is met. This is the order of s_i + g_i for independent Gumbel g_i.
 pub(super) fn select(selection: &mut Selection, candidates: Vec<Candidate>, temperature: f64, draws: &mut Draws) {
     let mut order: Vec<(f64, Range<usize>)> = candidates
         .into_iter()

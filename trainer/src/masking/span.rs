@@ -3,8 +3,8 @@ use schemas::Draws;
 
 use super::Selection;
 
-/// Takes spans at random starts until the budget is met. A span's length in words is geometric with parameter `p`,
-/// over 1 to `longest`; it ends early at a word that is taken or does not fit, and
+/// Takes spans at random starts until the budget is met. A span's length in words is geometric with
+/// parameter `p`, over 1 to `longest`. It ends early at a word that is taken or does not fit, and
 /// where a second text begins.
 pub(super) fn select(selection: &mut Selection, p: f64, longest: u32, draws: &mut Draws) {
     let mut starts: Vec<usize> = (0..selection.words()).collect();
@@ -39,7 +39,8 @@ mod tests {
     #[test]
     fn a_span_ends_where_a_second_text_begins() {
         let ids: Vec<u16> = (0..10).map(|word| 5 + 4 * word).collect();
-        // Spans of 1 to 10 words, equally often: how often the word before the cut is followed by the one behind it.
+        // Spans of 1 to 10 words, equally often: how often the word before the cut is followed by
+        // the one behind it.
         let crossings = |cut| {
             let crosses = |seed: u64| {
                 let mut selection = Selection::new(&ids, &small(64), 0.2);
@@ -49,7 +50,8 @@ mod tests {
             };
             (0..10_000).filter(|&seed| crosses(seed)).count()
         };
-        // In one span with probability 9/100; in two of them, 1/10 (or 1/100 if only spans of one word end before) times 1/9.
+        // In one span with probability 9/100; in two of them, 1/10 (or 1/100 if only spans of one
+        // word end before) times 1/9.
         let [whole, cut] = [None, Some(5)].map(crossings);
         assert!((800..1_100).contains(&whole) && (60..170).contains(&cut), "{whole} {cut}");
     }

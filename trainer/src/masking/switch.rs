@@ -8,10 +8,10 @@
 //! alpha = tanh(eta_word / eta_phrase)
 //! ```
 //!
-//! With the losses of single batches, a mode that did not improve once is never drawn again:
-//! see [`Rule::Literal`]. [`Rule::Smoothed`] compares two moving averages of each mode's loss.
-//! Their windows grow with the mode's updates, because the fall between them shrinks as training
-//! goes on and the noise must shrink with it. `docs/switch.md` has the reasons and a table.
+//! With the losses of single batches, a mode that did not improve once is never drawn again: see
+//! [`Rule::Literal`]. [`Rule::Smoothed`] compares two moving averages of each mode's loss. Their
+//! windows grow with the mode's updates, because the fall between them shrinks as training
+//! continues, and the noise must shrink with it. `docs/switch.md` has the reasons and a table.
 use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,7 @@ pub struct Switch {
     /// The held-out losses that the measured rule compares, word before phrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_out: Option<[HeldOutLoss; 2]>,
-    /// Losses that are known, but that no step has learnt yet.
+    /// Losses that are known, but that no step has applied yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     told: Vec<Told>,
 }
@@ -251,8 +251,8 @@ impl Switch {
         known.into_iter().for_each(|told| self.update(told.step, told.mode, told.loss));
     }
 
-    /// Begins a stage of so many steps. Other corpora change the level of a loss, not how fast it
-    /// is learnt: the averages and the first losses start anew, and alpha stays until both modes
+    /// Begins a stage of so many steps. Other corpora change the level of a loss, but not how fast
+    /// it falls. The averages and the first losses restart, and alpha stays until both modes
     /// have an eta again.
     pub fn begin_stage(&mut self, steps: u64, other_corpora: bool) {
         self.learn_for(u64::MAX);

@@ -93,7 +93,8 @@ proptest! {
                 prop_assert!(!masks.positions.is_empty());
             }
             if mode == MaskMode::Phrase && fill == Fill::None {
-                // Every selected token is in a pool phrase, or in a noun phrase that touches no pool phrase.
+                // Every selected token is in a pool phrase, or in a noun phrase that touches no
+                // pool phrase.
                 let clean = |n: &&TokenRange| !phrases.iter().any(|p| overlap(p.tokens.tokens(), n.tokens()));
                 for &position in &masks.positions {
                     let at = usize::from(position);
@@ -188,7 +189,8 @@ proptest! {
         let of_pool = masks(NounPhrases::Never);
         prop_assert!(of_pool.positions.iter().all(|&at| in_pool(usize::from(at))));
         let topped_up = masks(NounPhrases::TopUp);
-        // The pool phrases are those that are drawn without noun phrases, and noun phrases come on top.
+        // The pool phrases are those that are drawn without noun phrases, and noun phrases come on
+        // top.
         prop_assert!(of_pool.positions.iter().all(|at| topped_up.positions.contains(at)));
         let more = topped_up.positions.iter().filter(|at| !of_pool.positions.contains(at));
         prop_assert!(more.clone().all(|&at| in_clean(usize::from(at))));

@@ -140,7 +140,8 @@ fn further_negatives_add_to_the_mean_of_a_pairs_hinges() {
 #[test]
 fn gradients_are_those_of_small_steps() {
     let alone = |states| check_gradients(states, &[6, 5, 4], (&[[0, 1, 2]], &[]));
-    // Three pairs, whose neighbors are negatives of one another: a title has gradients as neighbor and as negative.
+    // Three pairs, whose neighbors are negatives of one another: a title has gradients as neighbor
+    // and as negative.
     let in_batch = |states| {
         let further = [vec![1, 2], vec![], vec![0]];
         check_gradients(states, &[6, 5, 4, 3, 7, 5, 4, 4, 6], (&[[0, 3, 5], [4, 1, 2], [8, 6, 7]], &further));
@@ -230,8 +231,8 @@ fn the_spread_is_the_plain_ratio_of_variances() {
     assert!(Spread::within(&sums).abs() < 1e-9);
 }
 
-/// Compares the gradient of the mean hinge of pairs, with these further negatives, with small steps of the plain
-/// equations in float64.
+/// Compares the gradient of the mean hinge of pairs, with these further negatives, with small steps
+/// of the plain equations in float64.
 fn check_gradients(states: States, lengths: &[usize], (pairs, further): (&[[usize; 3]], &[Vec<usize>])) {
     let _alone = ebert_kernels::generator();
     let (scale, reduction) = (Scale::SqrtD, Reduction::Mean);

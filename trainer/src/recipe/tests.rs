@@ -95,7 +95,7 @@ fn mistakes_are_named() {
     assert!(error.contains("`both`"), "{error}");
     let error = load(&|text| text.to_owned() + "\n[[stage]]\ncorpora = [\"products\"]\n");
     assert!(
-        error.contains("stage.2 is {\"corpora\":[\"products\"],\"neighbor\":false}, wanted either `epochs`, above 0"),
+        error.contains("stage.2 is {\"corpora\":[\"products\"],\"neighbor\":false}, expected either `epochs`, above 0"),
         "{error}"
     );
     // Options of an earlier switch.
@@ -106,18 +106,20 @@ fn mistakes_are_named() {
         Recipe::load("e-bert", &overrides).unwrap_err().to_string()
     };
     assert!(refused(&["switch.least_fall=0.05"]).contains("unknown field `least_fall`, expected one of `rule`"));
-    assert!(refused(&["switch.floor=0.5"]).contains("switch.floor is 0.5, wanted a number from 0"));
-    assert!(refused(&["switch.rule=measured", "measure.every=0"]).contains("measure.every is 0, wanted at least 1"));
+    assert!(refused(&["switch.floor=0.5"]).contains("switch.floor is 0.5, expected a number from 0"));
+    assert!(refused(&["switch.rule=measured", "measure.every=0"]).contains("measure.every is 0, expected at least 1"));
     assert!(
-        refused(&["stage.1.trains=head"]).contains("stage.1.neighbor is true, wanted false with trains = \"head\"")
+        refused(&["stage.1.trains=head"]).contains("stage.1.neighbor is true, expected false with trains = \"head\"")
     );
-    assert!(refused(&["data.text_pairs=2"]).contains("data.text_pairs is 2.0, wanted a fraction"));
-    assert!(refused(&["masking.span_boundary=true"]).contains("span_boundary is true, wanted false but for scheme"));
-    assert!(refused(&["neighbor.group=1"]).contains("neighbor.group is 1, wanted a number of pairs from 2"));
-    assert!(refused(&["stage.1.budget=1.5"]).contains("stage.1.budget is 1.5, wanted a part of the tokens"));
+    assert!(refused(&["data.text_pairs=2"]).contains("data.text_pairs is 2.0, expected a fraction"));
+    assert!(refused(&["masking.span_boundary=true"]).contains("span_boundary is true, expected false but for scheme"));
+    assert!(refused(&["neighbor.group=1"]).contains("neighbor.group is 1, expected a number of pairs from 2"));
+    assert!(refused(&["stage.1.budget=1.5"]).contains("stage.1.budget is 1.5, expected a part of the tokens"));
     let shape = |text: &str| Recipe::load("sample", &[text.to_owned()]).unwrap_err().to_string();
-    assert!(shape("model.heads=3").contains("model.heads is 3, wanted a divisor of hidden_size"));
-    assert!(shape("model.positions=10000000000").contains("model.positions is 10000000000, wanted a number from 1 to"));
+    assert!(shape("model.heads=3").contains("model.heads is 3, expected a divisor of hidden_size"));
+    assert!(
+        shape("model.positions=10000000000").contains("model.positions is 10000000000, expected a number from 1 to")
+    );
     assert!(Recipe::load("bart", &[]).unwrap_err().to_string().contains("recipes are bert-raw, bert, "));
     assert!(Recipe::load("no/such.toml", &[]).unwrap_err().to_string().contains("cannot read the recipe"));
 }

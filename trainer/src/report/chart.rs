@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 pub struct Series {
     /// What the legend calls it.
     pub name: String,
-    /// Number of its colour.
+    /// Number of its color.
     pub colour: usize,
     /// Whether it is dashed.
     pub dashed: bool,
@@ -17,12 +17,12 @@ pub struct Series {
 /// Colours that differ for most eyes (Okabe and Ito 2008), and black.
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#000000"];
 
-/// A colour by number.
+/// A color by number.
 pub fn colour(number: usize) -> &'static str {
     COLOURS[number % COLOURS.len()]
 }
 
-/// The most points of a line; where there are more, neighbours are averaged.
+/// The most points of a line. Where there are more, adjacent ones are averaged.
 const MOST_POINTS: usize = 300;
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 260.0;
@@ -82,16 +82,16 @@ pub fn chart(title: &str, unit: &str, series: &[Series]) -> Option<String> {
         escape(unit)
     );
     for (series, points) in &lines {
-        let (colour, dash) = (colour(series.colour), if series.dashed { " stroke-dasharray=\"5 3\"" } else { "" });
+        let (color, dash) = (colour(series.colour), if series.dashed { " stroke-dasharray=\"5 3\"" } else { "" });
         if let [(step, value)] = points[..] {
-            let _ = writeln!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>", x(step), y(value));
+            let _ = writeln!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{color}\"/>", x(step), y(value));
         }
         let path: Vec<String> = points.iter().map(|&(step, value)| format!("{:.1} {:.1}", x(step), y(value))).collect();
         if path.len() > 1 {
             let name = escape(&series.name);
             let _ = writeln!(
                 svg,
-                "<path class=\"line\" stroke=\"{colour}\"{dash} d=\"M{}\"><title>{name}</title></path>",
+                "<path class=\"line\" stroke=\"{color}\"{dash} d=\"M{}\"><title>{name}</title></path>",
                 path.join("L")
             );
         }
@@ -110,7 +110,7 @@ pub fn chart(title: &str, unit: &str, series: &[Series]) -> Option<String> {
     Some(svg)
 }
 
-/// As many points as can be told apart: means of neighbours.
+/// As many points as a reader can distinguish: means of adjacent ones.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let finite: Vec<(f64, f64)> = points.iter().copied().filter(|p| p.1.is_finite()).collect();
     let together = finite.len().div_ceil(MOST_POINTS).max(1);

@@ -1,4 +1,5 @@
-//! Runs as a page: `report.html`, drawn from `metrics.jsonl`. Several runs in one page give the paper's Figure 7.
+//! Runs as a page: `report.html`, drawn from `metrics.jsonl`. Several runs in one page give the
+//! paper's Figure 7.
 pub mod chart;
 
 use std::{
@@ -28,7 +29,7 @@ pub enum ReportError {
         source: std::io::Error,
     },
     /// A line of them.
-    #[error("line {line} of `{}` is no record of a run\nhint: only its last line may be cut short, by a run that was stopped", path.display())]
+    #[error("line {line} of `{}` is not a record of a run\nhint: only its last line may be cut short, by a run that was stopped", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -49,9 +50,9 @@ pub enum ReportError {
     Store(#[from] StoreError),
 }
 
-/// What a run told.
+/// What a run reported.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Told {
+struct RunRecords {
     name: String,
     steps: Vec<StepRecord>,
     held_out: Vec<HeldOutRecord>,
@@ -64,7 +65,7 @@ enum Line {
     Step(Box<StepRecord>),
 }
 
-impl Told {
+impl RunRecords {
     fn read(run: &Path) -> Result<Self, ReportError> {
         let path = run.join(METRICS);
         let text = fs::read_to_string(&path).map_err(|source| ReportError::Read { path: path.clone(), source })?;
@@ -75,7 +76,7 @@ impl Told {
             match serde_json::from_str(line) {
                 Ok(Line::HeldOut(record)) => told.held_out.push(record),
                 Ok(Line::Step(record)) => told.steps.push(*record),
-                // A run that goes on may be writing it.
+                // A run that continues may be writing it.
                 Err(_) if number + 1 == lines.len() && !text.ends_with('\n') => {}
                 Err(source) => return Err(ReportError::Malformed { path, line: number + 1, source }),
             }
@@ -125,24 +126,25 @@ impl Told {
 /// # Errors
 /// When a run has no metrics, or the page cannot be written.
 pub fn report(runs: &[PathBuf], page: &Path) -> Result<(), ReportError> {
-    let told: Vec<Told> = runs.iter().map(|run| Told::read(run)).collect::<Result<_, _>>()?;
+    let told: Vec<RunRecords> = runs.iter().map(|run| RunRecords::read(run)).collect::<Result<_, _>>()?;
     schemas::store::Output::at(page)?.write(html(&told).as_bytes())?;
     Ok(())
 }
 
-/// Tables and charts of runs, each under a name of the caller's, as a part of a page with [`STYLE`].
+/// Tables and charts of runs, each under a name of the caller's, as a part of a page with
+/// [`STYLE`].
 ///
 /// # Errors
 /// When a run has no metrics.
 pub fn figures(runs: &[(String, PathBuf)]) -> Result<String, ReportError> {
-    let told = runs.iter().map(|(name, run)| Ok(Told { name: name.clone(), ..Told::read(run)? }));
+    let told = runs.iter().map(|(name, run)| Ok(RunRecords { name: name.clone(), ..RunRecords::read(run)? }));
     Ok(body(&told.collect::<Result<Vec<_>, ReportError>>()?))
 }
 
 /// What is drawn of a run.
-type Points<'f> = &'f dyn Fn(&Told) -> Vec<(f64, f64)>;
+type Points<'f> = &'f dyn Fn(&RunRecords) -> Vec<(f64, f64)>;
 
-fn html(runs: &[Told]) -> String {
+fn html(runs: &[RunRecords]) -> String {
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     let title = escape(&names.join(", "));
     format!(
@@ -151,7 +153,7 @@ fn html(runs: &[Told]) -> String {
     )
 }
 
-fn body(runs: &[Told]) -> String {
+fn body(runs: &[RunRecords]) -> String {
     let each = |points: Points<'_>| -> Vec<Series> {
         let lines = runs.iter().enumerate();
         lines
@@ -170,13 +172,14 @@ fn body(runs: &[Told]) -> String {
         }
         lines
     };
-    let loss_of = |run: &Told, wanted: &dyn Fn(MaskMode) -> bool| run.of_steps(|s| s.loss.filter(|_| wanted(s.mode)));
+    let loss_of =
+        |run: &RunRecords, wanted: &dyn Fn(MaskMode) -> bool| run.of_steps(|s| s.loss.filter(|_| wanted(s.mode)));
     let sections = [
         (
             "Held-out documents, masked alike for all runs",
             vec![
-                chart("Loss, words masked", "nats a token", &each(&|r| r.measured(MaskMode::Word, |m| m.loss))),
-                chart("Loss, phrases masked", "nats a token", &each(&|r| r.measured(MaskMode::Phrase, |m| m.loss))),
+                chart("Loss, words masked", "nats per token", &each(&|r| r.measured(MaskMode::Word, |m| m.loss))),
+                chart("Loss, phrases masked", "nats per token", &each(&|r| r.measured(MaskMode::Phrase, |m| m.loss))),
                 chart(
                     "Words predicted as a whole",
                     "% right",
@@ -250,7 +253,7 @@ fn body(runs: &[Told]) -> String {
             vec![
                 chart(
                     "Loss by what is masked",
-                    "nats a token",
+                    "nats per token",
                     &pair(
                         ["words", "phrases, noun phrases or spans"],
                         [&|r| loss_of(r, &|m| m == MaskMode::Word), &|r| loss_of(r, &|m| m != MaskMode::Word)],
@@ -260,13 +263,13 @@ fn body(runs: &[Told]) -> String {
                 chart("Neighbor loss", "hinge, mean of pairs", &each(&|r| r.of_steps(|s| s.neighbor_loss))),
                 chart("Alpha, the probability of word mode", "", &each(&|r| r.of_steps(|s| s.alpha))),
                 chart(
-                    "Eta, the recent share of a loss's fall",
+                    "Eta, the recent part of a loss's fall",
                     "",
                     &pair(["words", "phrases"], [&|r| r.of_steps(|s| s.eta_word), &|r| r.of_steps(|s| s.eta_phrase)]),
                 ),
                 chart("Learning rate", "", &each(&|r| r.of_steps(|s| Some(s.learning_rate)))),
                 chart("Norm of the gradient, before clipping", "", &each(&|r| r.of_steps(|s| Some(s.gradient_norm)))),
-                chart("Speed", "tokens a second", &each(&tokens_a_second)),
+                chart("Speed", "tokens/s", &each(&tokens_per_second_of)),
             ],
         ),
     ];
@@ -280,13 +283,13 @@ fn body(runs: &[Told]) -> String {
     page
 }
 
-fn tokens_a_second(run: &Told) -> Vec<(f64, f64)> {
+fn tokens_per_second_of(run: &RunRecords) -> Vec<(f64, f64)> {
     let pairs = run.steps.windows(2).filter(|pair| pair[1].tokens > pair[0].tokens && pair[1].seconds > 0.0);
     pairs.map(|p| (p[1].step as f64, (p[1].tokens - p[0].tokens) as f64 / p[1].seconds)).collect()
 }
 
 /// The runs in numbers: how far they are, and the last and the best measurement.
-fn table(runs: &[Told]) -> String {
+fn table(runs: &[RunRecords]) -> String {
     let mut rows = String::new();
     for (at, run) in runs.iter().enumerate() {
         let last = run.steps.last();
@@ -315,7 +318,7 @@ fn table(runs: &[Told]) -> String {
         "<table><thead><tr><th rowspan=\"2\">run</th><th rowspan=\"2\">steps</th><th rowspan=\"2\">tokens</th><th rowspan=\"2\">in steps</th>\
          <th colspan=\"2\">held out, words</th><th colspan=\"2\">held out, phrases</th></tr>\
          <tr><th>first</th><th>last</th><th>first</th><th>last</th></tr></thead>\n<tbody>{rows}</tbody></table>\n\
-         <p>Loss in nats a token; then the share of tokens, and of whole words or phrases, that are predicted right.</p>\n"
+         <p>Loss in nats per token; then the ratio of tokens, and of whole words or phrases, that are predicted right.</p>\n"
     )
 }
 
@@ -362,7 +365,7 @@ mod tests {
         {
             assert!(text.contains(wanted), "{wanted}");
         }
-        // What was not told is not drawn, and nothing is fetched.
+        // What was not reported is not drawn, and nothing is fetched.
         assert!(!text.contains("Neighbor loss") && !text.contains("http") && !text.contains("<script"));
     }
 

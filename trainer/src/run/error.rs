@@ -9,7 +9,7 @@ use crate::{
     world::WorldError,
 };
 
-/// A run cannot start or go on.
+/// A run cannot start or resume.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The recipe.
@@ -34,7 +34,7 @@ pub enum RunError {
     #[error(transparent)]
     Torch(#[from] TorchError),
     /// A recipe without steps.
-    #[error("the recipe has no step to measure\nhint: any other recipe than bert-raw")]
+    #[error("the recipe has no step to measure\nhint: use another recipe than bert-raw")]
     NothingToMeasure,
     /// The other processes.
     #[error(transparent)]
@@ -95,16 +95,16 @@ pub enum RunError {
         /// In what.
         differences: Vec<String>,
     },
-    /// Its result would take the place of what is no result of a run.
+    /// Its result would replace something that is not the result of a run.
     #[error(
-        "`{}` is there, and no pre-training made it: the result would take its place\nhint: choose another folder with `--out RUN`",
+        "`{}` exists and is not the output of a pre-training run: the result would replace it\nhint: choose another folder with `--out RUN`",
         path.display()
     )]
     Occupied {
         /// What stands where the result would.
         path: PathBuf,
     },
-    /// `--resume`, and there is no run.
+    /// `--resume` without a run.
     #[error("`{}` holds no run to resume\nhint: without `--resume` a new one starts", run.display())]
     NothingToResume {
         /// The folder.
@@ -127,7 +127,7 @@ pub enum RunError {
     /// Gradients stay infinite.
     #[error(
         "no finite gradient in the last steps up to {step}; the last batch held the documents {}\n\
-         hint: a smaller optimizer.learning_rate or neighbor.weight, or compute = \"float32\"",
+         hint: try a smaller optimizer.learning_rate or neighbor.weight, or compute = \"float32\"",
         list(documents)
     )]
     NotFinite {

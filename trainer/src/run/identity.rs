@@ -42,7 +42,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks that all processes would train the same: gradients of different models, or of different batches, add up to nothing.
+    /// Checks that all processes would train the same: gradients of different models, or of
+    /// different batches, add up to nothing.
     pub(super) fn require_one_run(&self, world: &World) -> Result<(), RunError> {
         let said = serde_json::to_string(&(&self.identity, &self.recipe_text)).unwrap_or_default();
         let judgement = world.decide_on_main("run", &said, |others| {
@@ -91,7 +92,8 @@ fn brief_hash(hash: &str) -> String {
     hash.chars().take(12).collect()
 }
 
-/// Whether a value of the recipe decides the numbers of a run. The others say when to measure and to save.
+/// Whether a value of the recipe decides the numbers of a run. The others say when to measure and
+/// to save.
 fn decides(difference: &Difference) -> bool {
     !["measure.every", "checkpoint.every", "checkpoint.keep"]
         .iter()

@@ -1,6 +1,7 @@
 //! A run: its folder, what it is made of, and how it resumes after a stop.
 //!
-//! [`Plan::make`] reads and checks everything, [`Plan::open`] makes a [`Run`] of it: a new one, or one that resumes.
+//! [`Plan::make`] reads and checks everything, [`Plan::open`] makes a [`Run`] of it: a new one, or
+//! one that resumes.
 mod error;
 mod identity;
 mod plan;
@@ -91,7 +92,7 @@ impl Run {
         self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.held_out(record))
     }
 
-    /// Ends what it tells, here and to other ranks.
+    /// Ends its output, here and to other ranks.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         let finished = self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish());
         self.session.world.finish();

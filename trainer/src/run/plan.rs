@@ -83,7 +83,8 @@ pub enum Opened {
 }
 
 impl Plan {
-    /// Reads and checks the recipe, what the run starts from, and the shards, whose files are hashed last. `progress` hears of bytes of shards checked.
+    /// Reads and checks the recipe, what the run starts from, and the shards, whose files are
+    /// hashed last. `progress` receives the number of bytes of shards checked.
     ///
     /// # Errors
     /// When one of them cannot be used, or they do not fit one another.
@@ -137,12 +138,13 @@ impl Plan {
         &self.name
     }
 
-    /// Opens the run's folder: a new run, or one that goes on. Every process of the run does; rank 0 looks into the folder, and the others hear
-    /// from it where the run is.
+    /// Opens the run's folder: a new run, or one that resumes. Every process of the run calls it.
+    /// Rank 0 looks into the folder, and sends the position of the run to the others.
     ///
     /// # Errors
-    /// When the folder holds another run or is in use, there is nothing to resume and that was asked for, the device, the
-    /// weights or a checkpoint cannot be used, or the processes do not meet.
+    /// When the folder holds another run or is in use, or it holds nothing to resume and `--resume`
+    /// was given. Also when the device, the weights or a checkpoint cannot be used, or the
+    /// processes do not meet.
     pub fn open(self, request: &Request) -> Result<Opened, RunError> {
         let device = session::prepare(request.device, request.ranks.local_rank, request.threads)?;
         let world = World::join(request.ranks.clone(), device)?;

@@ -1,12 +1,15 @@
-//! How sure a difference between models is: a paired bootstrap with two levels (Efron and Tibshirani 1993; Koehn 2004).
+//! How sure a difference between models is: a paired bootstrap with two levels (Efron and
+//! Tibshirani 1993; Koehn 2004).
 //!
-//! A resample draws replicates of post-training with replacement, and then documents of the test part. All models see the same
-//! draws: models with equally many replicates are paired by their number, and all are paired by document. A model's score is the
-//! mean over its replicates, and within a replicate over its cells (fine-tuning seeds and splits).
+//! A resample draws replicates of post-training with replacement, and then documents of the test
+//! part. All models see the same draws: models with equally many replicates are paired by their
+//! number, and all are paired by document. A model's score is the mean over its replicates, and
+//! within a replicate over its cells (fine-tuning seeds and splits).
 //!
-//! Of n replicates, n - 1 are drawn: the variance of their mean is then that of the mean of n replicates without bias (Rao and
-//! Wu 1988). Drawing n of three would give two thirds of it. A single replicate has no variance that could be seen, so an interval
-//! without replicates holds for these models only.
+//! Of n replicates, n - 1 are drawn: the variance of their mean is then that of the mean of n
+//! replicates without bias (Rao and Wu 1988). Drawing n of three would give two thirds of it. A
+//! single replicate has no variance that could be seen, so an interval without replicates holds for
+//! these models only.
 use std::{collections::BTreeMap, thread};
 
 use schemas::Draws;
@@ -29,7 +32,8 @@ pub struct Difference {
     pub low: f64,
     /// Of 95% of resamples, the highest.
     pub high: f64,
-    /// Twice the smaller part of resamples in which the difference is not above, or not below, 0: small where the sign is sure.
+    /// Twice the smaller part of resamples in which the difference is not above, or not below, 0:
+    /// small where the sign is sure.
     pub p: f64,
 }
 
@@ -95,7 +99,8 @@ impl Panel {
         Ok(Self { documents, slots, scores: Box::new(move |sums| scorer.scores(sums)), models })
     }
 
-    /// Of sums that are there: for each model, its replicates. Each has the sums of all documents, by their number.
+    /// Of sums that are there: for each model, its replicates. Each has the sums of all documents,
+    /// by their number.
     pub fn of_sums(models: Vec<Vec<Vec<Sums>>>, scores: impl Fn(&[f64]) -> Vec<f64> + Send + Sync + 'static) -> Self {
         let each = || models.iter().flatten();
         let documents = each().map(Vec::len).max().unwrap_or(0);
@@ -231,8 +236,8 @@ impl Difference {
     }
 }
 
-/// The p values of several claims, corrected by Holm's method (Holm 1979): the smallest times their number, the next times one less,
-/// and so on, none below one before it.
+/// The p values of several claims, corrected by Holm's method (Holm 1979): the smallest times their
+/// number, the next times one less, and so on, none below one before it.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -326,7 +331,8 @@ mod tests {
         let wanted = (0.1f64.powi(2) / 3.0 + 0.00012).sqrt();
         assert!((deviation / wanted - 1.0).abs() < 0.25, "{few:?} {wanted}");
         assert!(few.p > 0.3, "{few:?}");
-        // A difference that every replicate has is sure, whatever their levels are: they are paired.
+        // A difference that every replicate has is sure, whatever their levels are: they are
+        // paired.
         let paired = compare([&replicates(10, &[0.65, 0.75, 0.85]), &replicates(20, &[0.6, 0.7, 0.8])], 2000);
         assert!(paired.low > 0.02 && paired.high < 0.08, "{paired:?}");
     }

@@ -1,8 +1,9 @@
 //! One fine-tuning as a folder: a model, a task, a seed.
 //!
-//! `RUN/metrics.json` has scores, sizes, options and the hashes of what they were made from, and is written last: with it the cell is
-//! finished. `RUN/predictions.jsonl` has what was predicted of the test part; `RUN/model` is a Hugging Face folder that
-//! `transformers` loads, with a file that says what it was made from: by it a model is known again that a stopped process left.
+//! `RUN/metrics.json` has scores, sizes, options and the hashes of the inputs. It is written last:
+//! with it the cell is finished. `RUN/predictions.jsonl` has the predictions of the test part.
+//! `RUN/model` is a Hugging Face folder that `transformers` loads. A file in it lists its inputs,
+//! so that a model that a stopped process left is recognized.
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -119,7 +120,8 @@ impl Outcome {
 /// Makes a cell, unless it is there. `model` is the folder and hash of its model.
 ///
 /// # Errors
-/// When the data, the model, an option or the device cannot be used, training fails, or the folder holds something else.
+/// When the data, the model, an option or the device cannot be used, training fails, or the folder
+/// holds something else.
 pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<Outcome, CellError> {
     let started = Instant::now();
     let Request { task, options, run, voice, .. } = request;
@@ -184,7 +186,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         if device.is_cuda() { "GPU" } else { "CPU" },
         match pooler {
             Pooler::Fresh => ", and so does the pooler, which the model does not have",
-            Pooler::Redrawn => ", and so does the pooler, as asked",
+            Pooler::Redrawn => ", and so does the pooler, as requested",
             Pooler::None if model.pooling() == Pooling::Mean => " and reads the mean of all tokens",
             Pooler::None | Pooler::Loaded => "",
         },
@@ -262,7 +264,8 @@ fn made_from(model: &Path) -> Option<Identity> {
     serde_json::from_slice(&fs::read(model.join(MADE_FROM)).ok()?).ok()
 }
 
-/// Whether a result may take the place of what stands there: nothing, or an earlier result, which is not the start itself.
+/// Whether a result may take the place of what stands there: nothing, or an earlier result, which
+/// is not the start itself.
 fn vacant(run: &Path, start: &Path) -> Result<(), CellError> {
     let path = run.join(MODEL);
     let Ok(there) = fs::symlink_metadata(&path) else { return Ok(()) };
@@ -276,8 +279,8 @@ fn lock(run: &Path) -> Result<Lock, CellError> {
     let lock = match Lockable::within(run)?.alone()? {
         Attempt::Locked(lock) => lock,
         Attempt::Taken(busy) => {
-            // A reader that has gone is no reason to stop.
-            let _ = writeln!(io::stdout(), "waits     for another process, which makes {}", run.display());
+            // Continue if nobody reads the output anymore.
+            let _ = writeln!(io::stdout(), "waits     for another process, which computes {}", run.display());
             busy.wait()?
         }
     };

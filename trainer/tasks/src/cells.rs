@@ -1,8 +1,9 @@
 //! Makes the cells of a [`Grid`], and then the tables.
 //!
-//! A cell is finished when its `metrics.json` was made from the same model, data, options and rules. So a grid that was stopped resumes,
-//! and one whose data changed remakes what they change. Several processes may make cells of one grid at once: each has a
-//! [`Share`] of them, and waits for a cell that another process is making. Paths are relative to the working directory.
+//! A cell is finished when its `metrics.json` was made from the same model, data, options and
+//! rules. So a grid that was stopped resumes, and one whose data changed remakes what they change.
+//! Several processes may make cells of one grid at once: each has a [`Share`] of them, and waits
+//! for a cell that another process is making. Paths are relative to the working directory.
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Instant};
 
 use ebert_bert::{BertConfig, BertForMaskedLm, tokens, weights};
@@ -76,7 +77,8 @@ struct Folder {
 /// For each model, its replicates.
 type Folders = Vec<Vec<Folder>>;
 
-/// Makes the cells of a grid that are not finished, and then its tables; returns the table as text. `say` gets a line for each cell.
+/// Makes the cells of a grid that are not finished, and then its tables; returns the table as text.
+/// `say` gets a line for each cell.
 ///
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
@@ -85,7 +87,7 @@ pub fn run(grid: &Grid, place: Place, say: impl Fn(&str)) -> Result<String, Grid
     write_tables(grid, &folders, &results(grid, &folders, place)?)
 }
 
-/// Makes the cells of a share of a grid that are not finished, and no table. `say` gets a line for each cell.
+/// Makes the unfinished cells of a part of a grid, and no table. `say` gets a line for each cell.
 ///
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
@@ -93,7 +95,8 @@ pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&str)) ->
     make(grid, |cell| share.has(cell as u64), place, say).map(drop)
 }
 
-/// Makes the tables of the cells that are finished, and returns the table as text, with the missing cells.
+/// Makes the tables of the cells that are finished, and returns the table as text, with the missing
+/// cells.
 ///
 /// # Errors
 /// When a file of the grid cannot be used.
@@ -180,7 +183,7 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
         let scores = metrics.test.describe(cell.test.task);
         say(&format!("{:3}/{all}   {:widest$}   {scores}   {how}", number + 1, cell.to_string()));
     }
-    say(&format!("cells     {made} made, {there} up to date   {:.1} s", started.elapsed().as_secs_f64()));
+    say(&format!("cells     {made} computed, {there} up to date   {:.1} s", started.elapsed().as_secs_f64()));
     Ok(folders)
 }
 
@@ -205,7 +208,8 @@ fn request(grid: &Grid, cell: &Cell<'_>, place: Place) -> Request {
     }
 }
 
-/// The predictions of all finished cells. A replicate counts when all of its cells of a test are finished.
+/// The predictions of all finished cells. A replicate counts when all of its cells of a test are
+/// finished.
 fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, GridError> {
     let mut missing = Vec::new();
     let mut finished = |cell: &Cell<'_>| -> Result<bool, GridError> {
@@ -247,8 +251,8 @@ fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, Grid
     Ok(Results { models, tests, missing, contamination: contamination_of(grid)? })
 }
 
-/// The texts of each test that occur in the training text, where the grid names it. Of a test that has no file of its own, these are all
-/// texts: some split tests on each.
+/// The texts of each test that occur in the training text, where the grid names it. Of a test that
+/// has no file of its own, these are all texts: some split tests on each.
 fn contamination_of(grid: &Grid) -> Result<Vec<(String, Contamination)>, GridError> {
     let Some(TrainingText { shards, held_out }) = &grid.contamination else { return Ok(Vec::new()) };
     let shards = Shards::open(shards, *held_out, |_| {}).map_err(ContaminationError::from)?;

@@ -1,8 +1,9 @@
 //! Claims about training recipes, tested on what probes found of their models.
 //!
-//! A file in TOML names records of `ebert probe`, arms (recipes with their replicates) and claims. A claim says that one arm has higher
-//! scores than another at one or more endpoints. [`Claims::test`] compares them by the bootstrap of [`bootstrap`](super::bootstrap).
-//! A claim with several endpoints has the largest p of them, and Holm's correction covers all claims.
+//! A file in TOML names records of `ebert probe`, arms (recipes with their replicates) and claims.
+//! A claim is that one arm has higher scores than another at one or more endpoints. [`Claims::test`]
+//! compares them by the bootstrap of [`bootstrap`](super::bootstrap). A claim with several
+//! endpoints has the largest p of them, and Holm's correction covers all claims.
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write as _,
@@ -380,7 +381,8 @@ fn tested(claims: Vec<(Claim, Vec<Option<Difference>>)>) -> Vec<Tested> {
             .map(|p| p.into_iter().fold(0.0, f64::max))
     };
     let p: Vec<Option<f64>> = claims.iter().map(|(_, differences)| largest(differences)).collect();
-    // A claim that cannot be tested yet counts with p = 1, or the others would be corrected for too few.
+    // A claim that cannot be tested yet counts with p = 1, or the others would be corrected for too
+    // few.
     let corrected = holm(&p.iter().map(|p| p.unwrap_or(1.0)).collect::<Vec<_>>());
     let each = claims.into_iter().zip(p).zip(corrected);
     each.map(|(((claim, differences), p), corrected)| {

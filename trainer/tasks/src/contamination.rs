@@ -1,7 +1,8 @@
 //! Which texts of a test occur in the text that a model was post-trained on.
 //!
-//! Texts are compared as runs of 13 tokens, so that other segments, titles or line breaks around a text do not hide it. A text of
-//! fewer tokens is compared as a whole, and one of fewer than 6 tokens is not judged: such texts occur everywhere.
+//! Texts are compared as runs of 13 tokens, so that other segments, titles or line breaks around a
+//! text do not hide it. A text of fewer tokens is compared as a whole, and one of fewer than 6
+//! tokens is not judged: such texts occur everywhere.
 use std::collections::HashMap;
 
 use ebert_bert::tokens::TokensError;
@@ -64,8 +65,8 @@ fn runs(tokens: &[u16], length: usize) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-/// Compares texts with the training text. `tests` has the token ids of each text of each test, without special tokens, by the
-/// shards' tokenizer.
+/// Compares texts with the training text. `tests` has the token ids of each text of each test,
+/// without special tokens, by the shards' tokenizer.
 ///
 /// # Errors
 /// When a shard cannot be read.

@@ -1,8 +1,9 @@
-//! `ebert attention`: how the tokens of two products' titles attend to each other (the paper's Figure 8).
+//! `ebert attention`: how the tokens of two products' titles attend to each other (the paper's
+//! Figure 8).
 //!
-//! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where w_i and o_j are the
-//! last hidden states of each title by itself. Neighbor Product Reconstruction rebuilds w_i from the o_j by just
-//! these shares.
+//! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where
+//! w_i and o_j are the last hidden states of each title alone. Neighbor Product Reconstruction
+//! rebuilds w_i from the o_j with exactly these weights.
 use std::{fmt::Write as _, path::Path};
 
 use tch::{Device, Kind, Tensor};
@@ -30,7 +31,7 @@ pub enum AttentionError {
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// A title.
-    #[error("the title `{}` has {tokens} tokens, wanted 1 to {most}\nhint: name a title of a product", short(title))]
+    #[error("the title `{}` has {tokens} tokens, expected 1 to {most}\nhint: name a title of a product", short(title))]
     Length {
         /// The title.
         title: String,
@@ -66,8 +67,8 @@ pub struct CrossAttention {
 }
 
 impl CrossAttention {
-    /// Computes it with the model in a Hugging Face folder. Shares of different scales cannot be compared: without one shares are nearly
-    /// 0 or 1.
+    /// Computes it with the model in a Hugging Face folder. Shares of different scales cannot be
+    /// compared: without one shares are nearly 0 or 1.
     ///
     /// # Errors
     /// When the folder holds no BERT with a tokenizer, or a title is empty or too long for it.
@@ -98,7 +99,8 @@ impl CrossAttention {
         Titles::read(folder, &BertConfig::read(folder)?, titles).map(drop)
     }
 
-    /// For each token of the first title the one of the second that it attends to most, with its share.
+    /// For each token of the first title the one of the second that it attends to most, with its
+    /// share.
     pub fn strongest(&self) -> impl Iterator<Item = (&str, &str, f64)> {
         self.from.iter().zip(&self.shares).filter_map(|(from, shares)| {
             let (at, share) = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;

@@ -1,8 +1,10 @@
 //! Scores of a model to predictions.
 //!
-//! * rqa: of all spans of at most so many tokens in all windows of a review, the one with the highest sum of its two scores; the answer is
-//!   cut from the review as it was written. Every span is looked at, so no list of the best starts and ends cuts the search short.
-//! * ae: the tag of a word is that of its first token; B begins an aspect, I goes on with it, or begins one after O.
+//! * rqa: the span with the highest sum of its two logits, of all spans of at most so many tokens
+//!   in all windows of a review. The answer is cut from the review as it was written. Every span is
+//!   looked at, so no list of the best starts and ends cuts the search short.
+//! * ae: the tag of a word is that of its first token. B begins an aspect. I continues it, or
+//!   begins one after O.
 //! * asc: the class with the highest score.
 //! * pc: every label of at least the threshold's probability; none is possible.
 use super::{
@@ -20,8 +22,8 @@ pub struct Decoding {
     pub threshold: f64,
 }
 
-/// Predictions of all examples, in their order, from the scores of their sequences. An example without sequences gets an
-/// empty prediction.
+/// Predictions of all examples, in their order, from the scores of their sequences. An example
+/// without sequences gets an empty prediction.
 pub fn decode(
     task: Task,
     examples: &[Example],

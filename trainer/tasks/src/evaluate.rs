@@ -38,8 +38,9 @@ pub struct Evaluation {
     pub scores: Scores,
 }
 
-/// Scores predictions of the data. For product classification, labels of fewer than `least` titles are no part of the task, neither as right
-/// nor in predictions; they are counted in `trained_on`, or in the data where that is empty.
+/// Scores predictions of the data. For product classification, labels of fewer than `least` titles
+/// are not part of the task, neither as right nor in predictions. Titles are counted in
+/// `trained_on`, or in the data where that is empty.
 ///
 /// # Errors
 /// When a file cannot be used, or one does not fit the other.
@@ -63,7 +64,7 @@ pub fn evaluate(
     }
     let (mut judged, without) = predictions::read_beside(task, predictions, &examples, &left_out)?;
     for judged in &mut judged {
-        // What is no part of the task is not wrong either.
+        // What is not part of the task is not wrong either.
         if let Prediction::Labels(predicted) = &mut judged.prediction {
             predicted.retain(|label| !labels.is_rare(label));
         }

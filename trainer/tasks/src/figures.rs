@@ -8,7 +8,7 @@ use trainer::report::chart::{colour, escape, number, ticks};
 pub struct Interval {
     /// The row.
     pub name: String,
-    /// Number of its colour.
+    /// Number of its color.
     pub colour: usize,
     /// The difference.
     pub value: f64,
@@ -23,7 +23,7 @@ pub struct Interval {
 pub struct Line {
     /// The legend's name.
     pub name: String,
-    /// Number of its colour.
+    /// Number of its color.
     pub colour: usize,
     /// (examples, score), by examples.
     pub points: Vec<(f64, f64)>,
@@ -69,10 +69,10 @@ pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
             );
         }
         for (at, row) in rows.iter().enumerate() {
-            let (y, colour) = (top + HEAD + ROW * (at as f64 + 0.5), colour(row.colour));
+            let (y, color) = (top + HEAD + ROW * (at as f64 + 0.5), colour(row.colour));
             let _ = writeln!(
                 svg,
-                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><path stroke=\"{colour}\" stroke-width=\"2\" d=\"M{:.1} {y:.1}H{:.1}\"/><circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"><title>{:+.2}, 95% from {:+.2} to {:+.2}</title></circle>",
+                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><path stroke=\"{color}\" stroke-width=\"2\" d=\"M{:.1} {y:.1}H{:.1}\"/><circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{color}\"><title>{:+.2}, 95% from {:+.2} to {:+.2}</title></circle>",
                 NAMES - 12.0,
                 y + 4.0,
                 escape(&row.name),

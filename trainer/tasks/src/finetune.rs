@@ -1,6 +1,7 @@
 //! The fine-tuning loop: epoch, batch, loss, step; measure after each epoch, keep the best.
 //!
-//! As in pre-training, nothing in a step waits for the device: what a step gave is read while the next is under way.
+//! As in pre-training, nothing in a step waits for the device: what a step gave is read while the
+//! next is under way.
 use std::{
     collections::VecDeque,
     io::{self, IsTerminal, Write},
@@ -29,8 +30,9 @@ use trainer::{
     world::World,
 };
 
-/// Version of all from examples to predictions: [`split`](crate::split), [`sequence`](crate::sequence), [`heads`](crate::heads), this
-/// loop and [`decode`](crate::decode). Raised when the same examples get other predictions.
+/// Version of all from examples to predictions: [`split`](crate::split),
+/// [`sequence`](crate::sequence), [`heads`](crate::heads), this loop and [`decode`](crate::decode).
+/// Raised when the same examples get other predictions.
 pub const RULES: u32 = 1;
 
 /// Examples and their sequences.
@@ -58,7 +60,7 @@ pub struct Data {
 /// A model after some epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// The highest step size.
+    /// The highest learning rate.
     pub learning_rate: f64,
     /// Epochs done.
     pub epoch: u32,
@@ -92,13 +94,13 @@ pub enum FinetuneError {
     /// Gradients stay infinite.
     #[error(
         "no finite gradient in the last steps up to step {step} of learning rate {learning_rate}; the last batch held {}\n\
-         hint: a smaller `--learning-rate`; are the weights of the model finite?",
+         hint: try a smaller `--learning-rate`; are the weights of the model finite?",
         examples.join(", ")
     )]
     NotFinite {
         /// The step.
         step: u64,
-        /// The highest step size.
+        /// The highest learning rate.
         learning_rate: f64,
         /// Some examples of its batch.
         examples: Vec<String>,
@@ -115,7 +117,7 @@ pub enum Voice {
 }
 
 impl Voice {
-    /// Says a line. A reader that has gone is no reason to stop.
+    /// Prints a line. Continues if nobody reads the output anymore.
     pub fn say(self, line: &str) {
         if self == Self::Full {
             let _ = writeln!(io::stdout(), "{line}");
@@ -150,8 +152,8 @@ impl Kept {
     }
 }
 
-/// Fine-tunes a model. Where several epochs or learning rates may be the result, the one whose deciding score on the
-/// validation part is highest is kept, of equal ones the first.
+/// Fine-tunes a model. With several epochs or learning rates, keeps the one with the highest
+/// deciding score on the validation part, of equal ones the first.
 ///
 /// # Errors
 /// When libtorch refuses, or gradients are not finite for [`MOST_SKIPPED`] steps in a row.

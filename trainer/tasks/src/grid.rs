@@ -1,4 +1,5 @@
-//! The file of a grid: models and their replicates, tests, seeds and splits. Each combination is a cell.
+//! The file of a grid: models and their replicates, tests, seeds and splits. Each combination is a
+//! cell.
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
@@ -21,7 +22,8 @@ pub struct Grid {
     pub summary: String,
     /// The output folder.
     pub results: PathBuf,
-    /// Fine-tuning seeds: the head, the order, dropout. What is trained and tested on is the same for all.
+    /// Fine-tuning seeds: the head, the order, dropout. What is trained and tested on is the same
+    /// for all.
     #[serde(default = "seeds")]
     pub seeds: Vec<u64>,
     /// Whether the fine-tuned models are kept.
@@ -46,7 +48,7 @@ pub struct Grid {
 pub struct TrainingText {
     /// The folder of the shards.
     pub shards: PathBuf,
-    /// The share of documents that was held out: `data.held_out` of the recipe.
+    /// The ratio of documents that were held out: `data.held_out` of the recipe.
     pub held_out: f64,
 }
 
@@ -60,7 +62,8 @@ fn seeds() -> Vec<u64> {
 pub struct ModelEntry {
     /// Its row in the table.
     pub name: String,
-    /// Its replicates: for each post-training run, a Hugging Face folder, a run's folder, or an id on the hub.
+    /// Its replicates: for each post-training run, a Hugging Face folder, a run's folder, or an id
+    /// on the hub.
     #[serde(rename = "folder", alias = "folders", deserialize_with = "one_or_more")]
     pub folders: Vec<PathBuf>,
     /// The pre-training run whose curves are drawn.
@@ -81,9 +84,11 @@ pub struct TestEntry {
     pub test: Option<PathBuf>,
     /// Seeds of splits into parts: one cell for each.
     pub split_seeds: Vec<u64>,
-    /// The most examples to train on, ascending: one cell for each. `None`, the last, is all of them.
+    /// The most examples to train on, ascending: one cell for each. `None`, the last, is all of
+    /// them.
     pub limits: Vec<Option<usize>>,
-    /// How to fine-tune: the options of the command, with underscores. Seeds and limit are those of a cell.
+    /// How to fine-tune: the options of the command, with underscores. Seeds and limit are those of
+    /// a cell.
     pub options: Options,
 }
 
@@ -168,11 +173,12 @@ fn tests<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<TestEntry>, D::Error>
     Ok(tests)
 }
 
-/// What a grid's page shows besides the table.
+/// What a grid's page shows in addition to the table.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Figures {
-    /// Pairs of titles: how their tokens attend to each other, by the first and the last model (the paper's Figure 8).
+    /// Pairs of titles: how their tokens attend to each other, by the first and the last model (the
+    /// paper's Figure 8).
     pub titles: Vec<[String; 2]>,
     /// The figure of `ebert report overlap` (Figure 6).
     pub overlap: Option<PathBuf>,
@@ -212,7 +218,7 @@ impl Grid {
         let malformed = |what: String| GridFileError::Malformed { path: file.to_owned(), what };
         let grid: Self = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         if grid.model.is_empty() || grid.seeds.is_empty() || grid.tests.is_empty() {
-            return Err(malformed("at least one model, one task and one seed are wanted".to_owned()));
+            return Err(malformed("at least one model, one task and one seed are required".to_owned()));
         }
         if let Some(seed) = twice(&grid.seeds) {
             return Err(malformed(format!("seed {seed} is there twice")));
@@ -251,8 +257,8 @@ impl Grid {
         Ok(grid)
     }
 
-    /// The cells, in the order in which they are made. All models with one seed come before the next seed, so that a table of fewer
-    /// seeds is there early.
+    /// The cells, in the order in which they are made. All models with one seed come before the
+    /// next seed, so that a table of fewer seeds is there early.
     pub fn cells(&self) -> Vec<Cell<'_>> {
         let most = |counts: &mut dyn Iterator<Item = usize>| counts.max().unwrap_or(0);
         let replicates = most(&mut self.model.iter().map(|model| model.folders.len()));
@@ -348,7 +354,9 @@ data = ["a.json"]
         assert!(error(&TEXT.replace("epochs", "epoch")).contains("unknown field `epoch`"));
         assert!(error(&TEXT.replace("epochs = 4", "seed = 4")).contains("`seed` is not a key of a test"));
         assert!(error(&TEXT.replace("data = [\"a.json\"]", "")).contains("task.rqa: missing field `data`"));
-        assert!(error(&TEXT.replace("epochs = 4", "epochs = 0")).contains("task.ae: epochs is [0], wanted at least 1"));
+        assert!(
+            error(&TEXT.replace("epochs = 4", "epochs = 0")).contains("task.ae: epochs is [0], expected at least 1")
+        );
         assert!(error(&TEXT.replace("E-BERT (ours)", "bert raw")).contains("two models are called `bert raw`"));
         assert!(error(&TEXT.replacen('\n', "\nseeds = [1, 2, 1]\n", 1)).contains("seed 1 is there twice"));
         assert!(error(&TEXT.replace("limit = 500", "split_seeds = [3, 3]")).contains("split seed 3 is there twice"));
@@ -373,7 +381,8 @@ data = ["a.json"]
         let grid = load(&text.replacen('\n', "\nseeds = [0, 5]\n", 1)).unwrap();
         assert_eq!(grid.tests[1].limits, [Some(64), Some(256), None]);
         let cells = grid.cells();
-        // Seeds; replicates of both models; one cell of rqa, two splits and three limits of laptops.
+        // Seeds. Then replicates of both models. Then one cell of rqa, two splits and three limits
+        // of laptops.
         assert_eq!(cells.len(), 2 * 4 * (1 + 2 * 3));
         let folders: BTreeSet<PathBuf> = cells.iter().map(|cell| grid.folder(cell)).collect();
         assert_eq!(folders.len(), cells.len());

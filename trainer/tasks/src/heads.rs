@@ -1,4 +1,5 @@
-//! A task's head on BERT's encoder, with the names of `transformers`, whose classes load the folder that is saved.
+//! A task's head on BERT's encoder, with the names of `transformers`, whose classes load the folder
+//! that is saved.
 //!
 //! | task | class | head |
 //! |---|---|---|
@@ -117,9 +118,10 @@ impl TaskModel {
         Ok((Self { task, classes, encoder, head, parameters }, pooler))
     }
 
-    /// Starts each label where its share of the examples trained on says: the bias of the classifier is the log odds (Lin et al. 2017,
-    /// section 4.1, of rare classes). From 0 the first thing learnt is that all labels are rare, and the pooler's tanh saturates on the
-    /// way there.
+    /// Sets each label's start from its ratio in the examples trained on: the bias of the
+    /// classifier is the log odds (Lin et al. 2017, section 4.1, of rare classes). From 0, the
+    /// model first learns that all labels are rare, and the pooler's tanh saturates on the way
+    /// there.
     pub fn start_labels(&self, sequences: &[Sequence]) {
         if matches!(self.head, Head::Tokens(_)) {
             return;
@@ -153,7 +155,8 @@ impl TaskModel {
         &self.parameters
     }
 
-    /// The class of `transformers` that loads it: without its head, `classifier`, if that reads the mean.
+    /// The class of `transformers` that loads it: without its head, `classifier`, if that reads the
+    /// mean.
     pub fn architecture(task: Task, pooling: Pooling) -> &'static str {
         match task {
             Task::Rqa => "BertForQuestionAnswering",
@@ -195,7 +198,8 @@ impl TaskModel {
         let targets = sequences.iter().map(|s| &s.target);
         match self.task {
             Task::Rqa => {
-                // Each sequence is a row of its own tokens; places behind its end have no probability.
+                // Each sequence is a row of its own tokens; places behind its end have no
+                // probability.
                 let longest = batch.lengths.iter().copied().max().unwrap_or(0);
                 let (mut places, mut outside) = (Vec::new(), Vec::new());
                 for (start, &length) in batch.starts().into_iter().zip(&batch.lengths) {
@@ -237,7 +241,8 @@ impl TaskModel {
         }
     }
 
-    /// The scores of each sequence: two or as many as tags for each of its tokens, or one for each class. No gradients.
+    /// The scores of each sequence: two or as many as tags for each of its tokens, or one for each
+    /// class. No gradients.
     pub fn predict(&self, sequences: &[&Sequence]) -> Vec<Vec<f32>> {
         let batch = Batch::of(sequences);
         let scores = tch::no_grad(|| self.scores(&batch, Phase::Evaluate)).to_device(Device::Cpu).contiguous();
@@ -276,8 +281,8 @@ impl Batch {
         }
     }
 
-    /// The mean hidden state of each sequence, `[sequences, hidden_size]` in float32, of those of the row, `[T,
-    /// hidden_size]`.
+    /// The mean hidden state of each sequence, `[sequences, hidden_size]` in float32, of those of
+    /// the row, `[T, hidden_size]`.
     fn means(&self, hidden: &Tensor) -> Tensor {
         let device = hidden.device();
         let of: Vec<u32> = (0..).zip(&self.lengths).flat_map(|(sequence, &length)| vec![sequence; length]).collect();

@@ -26,8 +26,8 @@ pub struct Hashed {
     pub blake3: String,
 }
 
-/// Versions of the code that decides numbers. Each is next to its code, and is raised when that code gives other numbers for
-/// the same files. 0 is what was not noted yet.
+/// Versions of the code that decides numbers. Each is next to its code, and is raised when that
+/// code gives other numbers for the same files. 0 is what was not noted yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rules {

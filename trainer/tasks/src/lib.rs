@@ -1,10 +1,14 @@
-//! The four tasks that a BERT is fine-tuned for (section 4 of the paper), and the grid that makes its Table 2.
+//! The four tasks that a BERT is fine-tuned for (section 4 of the paper), and the grid that makes
+//! its Table 2.
 //!
-//! A task's file is read as [`Example`]s ([`squad`], [`semeval`], [`products`]); [`split`] says which of them are trained on;
-//! [`tokens`](ebert_bert::tokens) and [`sequence`] turn them into token ids; [`heads`] puts a task's head on the encoder; [`finetune`] is the loop;
-//! [`decode`] makes predictions of scores; [`metrics`] scores them, [`bootstrap`] compares models; [`evaluate`] scores a file of predictions. [`request`] is the input of one
-//! fine-tuning, [`cell`] its folder, [`identity`] what decides its numbers. [`grid`] is a file that names many of them, [`cells`] makes them, [`table`] and
-//! [`figures`] show their scores; [`contamination`] finds test texts that a model was post-trained on.
+//! A task's file is read as [`Example`]s ([`squad`], [`semeval`], [`products`]). [`split`] selects
+//! which of them are trained on. [`tokens`](ebert_bert::tokens) and [`sequence`] turn them into
+//! token ids. [`heads`] puts a task's head on the encoder, and [`finetune`] is the loop. [`decode`]
+//! makes predictions of logits. [`metrics`] scores them, and [`bootstrap`] compares models.
+//! [`evaluate`] scores a file of predictions. [`request`] is the input of one fine-tuning, [`cell`]
+//! its folder, [`identity`] what decides its numbers. [`grid`] is a file that names many of them,
+//! [`cells`] makes them, and [`table`] and [`figures`] show their scores. [`contamination`] finds
+//! test texts that a model was post-trained on.
 //!
 //! ```
 //! use ebert_tasks::Task;
@@ -52,7 +56,8 @@ use serde::{Deserialize, Serialize};
 pub enum Task {
     /// Review question answering: a span of the review answers a question (SQuAD 1.1 JSON)
     Rqa,
-    /// Product classification: a title to the categories that it is in (JSON lines of `ebert titles`)
+    /// Product classification: a title to the categories that it is in (JSON lines of `ebert
+    /// titles`)
     Pc,
     /// Review aspect extraction: which words of a sentence name an aspect (SemEval 2014 Task 4 XML)
     Ae,
@@ -123,7 +128,8 @@ impl Task {
         }
     }
 
-    /// Which of the scores decides on the validation part. The paper does not say; these are the ones by which the tasks are known.
+    /// Which of the scores decides on the validation part. The paper does not say; these are the
+    /// ones by which the tasks are known.
     pub const fn deciding(self) -> usize {
         match self {
             Self::Rqa | Self::Ae => 2,
@@ -164,7 +170,8 @@ pub enum Input {
 }
 
 impl Input {
-    /// The longer text: of a question and a review the review, of a sentence and an aspect the sentence.
+    /// The longer text: of a question and a review the review, of a sentence and an aspect the
+    /// sentence.
     pub fn longest(&self) -> &str {
         match self {
             Self::Text(text) => text,
@@ -248,7 +255,7 @@ impl Tally {
 pub struct Read {
     /// Its examples, in the file's order.
     pub examples: Vec<Example>,
-    /// Ids of what is no part of the task, though others may predict it.
+    /// Ids of what is not part of the task, though others may predict it.
     pub left_out: Vec<String>,
     /// What was left out or is treated in a special way.
     pub tally: Tally,
@@ -257,7 +264,8 @@ pub struct Read {
 }
 
 impl Read {
-    /// Puts the name of the file before each id of a file that numbers them, as other files have the same numbers.
+    /// Puts the name of the file before each id of a file that numbers them, as other files have
+    /// the same numbers.
     pub(crate) fn name_after(&mut self, path: &Path) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let ids = self.examples.iter_mut().map(|example| &mut example.id).chain(&mut self.left_out);
@@ -279,14 +287,14 @@ pub enum TaskFileError {
         #[source]
         source: io::Error,
     },
-    /// It is no text that can be read.
+    /// It is not text that can be read.
     #[error("`{}` is not UTF-8 text\nhint: convert it first, for example with `iconv -f UTF-16 -t UTF-8`", path.display())]
     Encoding {
         /// The file.
         path: PathBuf,
     },
     /// It has another shape.
-    #[error("`{}` is not a file of {}: {found}\n  wanted {wanted}\nhint: {}", path.display(), task.title(), task.where_found())]
+    #[error("`{}` is not a file of {}: {found}\n  expected {wanted}\nhint: {}", path.display(), task.title(), task.where_found())]
     Shape {
         /// The task.
         task: Task,
@@ -356,7 +364,7 @@ pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
     if text.contains('\0') {
         return Err(TaskFileError::Encoding { path: path.to_owned() });
     }
-    // A byte order mark is no part of the text.
+    // A byte order mark is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let shape = |(found, wanted)| TaskFileError::Shape { task, path: path.to_owned(), found, wanted };
     let read = match task {
@@ -380,7 +388,8 @@ pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
     Ok(read)
 }
 
-/// Reads files of a task as one. If several of them number their sentences, ids begin with the names of the files.
+/// Reads files of a task as one. If several of them number their sentences, ids begin with the
+/// names of the files.
 ///
 /// # Errors
 /// As [`read()`], and when two files have an id in common.

@@ -1,15 +1,19 @@
 //! The scores of the paper's Table 2.
 //!
-//! * rqa: SQuAD 1.1's normalisation (lower case; no punctuation, no articles; single spaces); precision, recall and F1 of an answer's
-//!   tokens, those of the gold answer with the highest F1; exact match with any gold answer. Means over questions.
-//! * ae: an aspect is right when its place is exactly a gold one; precision, recall and F1 over all aspects.
+//! * rqa: precision, recall and F1 of an answer's tokens, those of the gold answer with the highest
+//!   F1, and exact match with any gold answer. Text is normalized as in SQuAD 1.1: lower case,
+//!   single spaces, no punctuation and no articles. Means over questions.
+//! * ae: an aspect is right when its place is exactly a gold one; precision, recall and F1 over all
+//!   aspects.
 //! * asc: accuracy, and the mean of the classes' F1.
-//! * pc: the share of titles whose labels are exactly right; F1 over all labels of all titles; the mean of the labels' F1.
+//! * pc: the ratio of titles whose labels are exactly right, F1 over all labels of all titles, and
+//!   the mean of the labels' F1.
 //!
-//! A mean over classes or labels is over those that are in the gold or in a prediction; one that is never predicted right has F1 0.
-//! These are scikit-learn's definitions with `zero_division=0`.
+//! A mean over classes or labels is over those that are in the gold or in a prediction. One that is
+//! never predicted right has F1 0. These are scikit-learn's definitions with `zero_division=0`.
 //!
-//! Each score is a function of sums over examples, [`Sums`]: so the bootstrap adds up, and does not score again.
+//! Each score is a function of sums over examples, [`Sums`]: so the bootstrap adds up, and does not
+//! score again.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
@@ -182,10 +186,12 @@ fn overlap(answer: &str, gold: &str) -> [f64; 3] {
     [precision, recall, 2.0 * precision * recall / (precision + recall)]
 }
 
-/// Lower case, without ASCII punctuation and articles, single spaces: `normalize_answer` of SQuAD 1.1's script.
+/// Lower case, without ASCII punctuation and articles, single spaces: `normalize_answer` of SQuAD
+/// 1.1's script.
 pub fn normalised(text: &str) -> String {
     let text: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
-    // The script drops an article where word boundaries stand on both sides of it, in white space or not.
+    // The script drops an article where word boundaries stand on both sides of it, in white space
+    // or not.
     let mut spaced = String::with_capacity(text.len());
     let mut word = String::new();
     for c in text.chars().chain([' ']) {

@@ -15,7 +15,7 @@ pub enum Pooling {
     /// The pooler over the hidden state of `[CLS]`, as `transformers` does
     #[default]
     Cls,
-    /// The mean of the hidden states of all tokens; there is no pooler
+    /// The mean of the hidden states of all tokens, without a pooler
     Mean,
 }
 
@@ -23,16 +23,16 @@ pub enum Pooling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// Highest learning rate; it rises over the first steps (--warmup) and then falls to 0. Of several, separated by commas, the best on
-    /// the validation part is kept
+    /// Highest learning rate; it rises over the first steps (--warmup) and then falls to 0. Of
+    /// several, separated by commas, the best on the validation part is kept
     #[serde(alias = "learning_rate", deserialize_with = "one_or_more")]
     pub learning_rates: Vec<f64>,
-    /// How often to go through the examples. Of several, separated by commas, the best on the validation part is kept; the learning rate
-    /// falls as it does in the longest
+    /// How often to go through the examples. Of several, separated by commas, the best on the
+    /// validation part is kept; the learning rate falls as it does in the longest
     #[serde(deserialize_with = "one_or_more")]
     pub epochs: Vec<u32>,
-    /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs, and the best after 2, 3, 4 or 5 of them.
-    /// Not with --learning-rate or --epochs
+    /// Search as the paper does: learning rates 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs, and
+    /// the best after 2, 3, 4 or 5 of them. Not with --learning-rate or --epochs
     pub search: bool,
     /// Sequences in a step
     pub sequences: usize,
@@ -47,27 +47,30 @@ pub struct Options {
     pub test_limit: Option<usize>,
     /// Seed of what training draws: the fresh weights of the head, the order of examples, dropout
     pub seed: u64,
-    /// Seed of what is trained on, validated on and tested on; the same for all models that are compared
+    /// Seed of what is trained on, validated on and tested on; the same for all models that are
+    /// compared
     pub split_seed: u64,
-    /// The longest sequence in tokens, special tokens counted; less where the model has fewer positions. Longer reviews are read in
-    /// windows, other texts are cut
+    /// The longest sequence in tokens, special tokens counted; less where the model has fewer
+    /// positions. Longer reviews are read in windows, other texts are cut
     pub max_tokens: usize,
     /// rqa: tokens of a review from the start of one window to that of the next
     pub stride: usize,
     /// rqa: the most tokens of an answer
     pub max_answer: usize,
-    /// pc: the least number of titles of a label, in the whole file; rarer labels are no part of the task
+    /// pc: the least number of titles of a label, in the whole file; rarer labels are not part of
+    /// the task
     pub min_titles: usize,
     /// pc: the least probability of a label that is predicted
     pub threshold: f64,
     /// asc, pc: what the head reads
     pub pooling: Pooling,
-    /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves
-    /// the states that it reads, so models compare better if all of them start with a fresh one
+    /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler
+    /// as it is but moves the states that it reads. Models compare better if all of them start with
+    /// a fresh one
     pub fresh_pooler: bool,
     /// AdamW's decay of weights; biases and layer norms have none
     pub weight_decay: f64,
-    /// The share of steps over which the step size rises
+    /// The ratio of steps in which the learning rate rises
     pub warmup: f64,
     /// The largest norm of the gradient; 0: no limit
     pub clip: f64,
@@ -104,7 +107,7 @@ impl Default for Options {
 
 /// An option has a value that it cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{option} is {found}, wanted {wanted}")]
+#[error("{option} is {found}, expected {wanted}")]
 pub struct OptionError {
     /// Which, as a grid calls it.
     pub option: &'static str,
@@ -163,7 +166,7 @@ impl Options {
         Ok(())
     }
 
-    /// The optimiser's part, with this learning rate.
+    /// The optimizer's part, with this learning rate.
     pub fn optimizer(&self, learning_rate: f64) -> OptimizerOptions {
         OptimizerOptions {
             learning_rate,
@@ -178,7 +181,8 @@ impl Options {
         }
     }
 
-    /// The learning rates to try, and how many epochs each: the longest, so that five epochs cost five and not 2 + 3 + 4 + 5.
+    /// The learning rates to try, and how many epochs each: the longest, so that five epochs cost
+    /// five and not 2 + 3 + 4 + 5.
     pub fn trials(&self) -> (Vec<f64>, u32) {
         let learning_rates = if self.search { &LEARNING_RATES[..] } else { &self.learning_rates };
         (learning_rates.to_vec(), self.may_end_after().iter().copied().max().unwrap_or(0))
@@ -218,16 +222,16 @@ mod tests {
         };
         assert_eq!(
             error(&|o| o.learning_rates = vec![1e-4, 0.0]),
-            "learning_rates is [0.0001,0.0], wanted a number above 0"
+            "learning_rates is [0.0001,0.0], expected a number above 0"
         );
-        assert_eq!(error(&|o| o.epochs = vec![]), "epochs is [], wanted one value or more");
-        assert_eq!(error(&|o| o.test_limit = Some(0)), "test_limit is 0, wanted at least 1");
-        assert_eq!(error(&|o| o.threshold = 1.0), "threshold is 1.0, wanted a probability between 0 and 1");
+        assert_eq!(error(&|o| o.epochs = vec![]), "epochs is [], expected one value or more");
+        assert_eq!(error(&|o| o.test_limit = Some(0)), "test_limit is 0, expected at least 1");
+        assert_eq!(error(&|o| o.threshold = 1.0), "threshold is 1.0, expected a probability between 0 and 1");
         assert_eq!(
             error(&|o| (o.pooling, o.fresh_pooler) = (Pooling::Mean, true)),
-            "fresh_pooler is true, wanted false with pooling mean, which has no pooler"
+            "fresh_pooler is true, expected false with pooling mean, which has no pooler"
         );
-        assert_eq!(error(&|o| o.stride = 0), "stride is 0, wanted at least 1");
+        assert_eq!(error(&|o| o.stride = 0), "stride is 0, expected at least 1");
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Whether models come in the order of the paper's Table 2: the rank correlation with its scores, over its rows.
+//! Whether models come in the order of the paper's Table 2: the rank correlation with its scores,
+//! over its rows.
 use super::{
     Task,
     bootstrap::{Difference, Resampled},
 };
 
-/// A row of the paper's Table 2, and its scores in percent: F1 of review QA, micro-F1 of product classification, F1 of aspects,
-/// macro-F1 of sentiment.
+/// A row of the paper's Table 2, and its scores in percent: F1 of review QA, micro-F1 of product
+/// classification, F1 of aspects, macro-F1 of sentiment.
 pub const ROWS: [(&str, [f64; 4]); 7] = [
     ("BERT-Raw", [60.69, 81.90, 83.90, 62.87]),
     ("BERT", [61.25, 82.38, 84.81, 64.96]),
@@ -24,8 +25,9 @@ fn score_of(task: Task) -> usize {
     }
 }
 
-/// The mean over tasks of Spearman's correlation between our scores and the paper's, with its interval and the p of no correlation.
-/// `models` are names of rows; `None` if fewer than three of them are the paper's, or one of these has no results.
+/// The mean over tasks of Spearman's correlation between our scores and the paper's, with its
+/// interval and the p of no correlation. `models` are names of rows; `None` if fewer than three of
+/// them are the paper's, or one of these has no results.
 pub fn correlation(models: &[String], tests: &[(Task, &Resampled)]) -> Option<Difference> {
     let rows: Vec<(usize, [f64; 4])> = ROWS
         .iter()
@@ -49,7 +51,8 @@ pub fn correlation(models: &[String], tests: &[(Task, &Resampled)]) -> Option<Di
     Some(Difference::of(mean(&|resampled| resampled.scores.clone())?, drawn.collect::<Option<_>>()?))
 }
 
-/// Spearman's rank correlation; equal values share the mean of their ranks. 0 if all values of a side are equal.
+/// Spearman's rank correlation; equal values share the mean of their ranks. 0 if all values of a
+/// side are equal.
 pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (ranks(a), ranks(b));
     let mean = (a.len() as f64 - 1.0) / 2.0;

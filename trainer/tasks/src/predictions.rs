@@ -1,7 +1,8 @@
 //! What a model predicts, as a file: JSON lines `{"id", "document", "prediction", "gold"}`.
 //!
-//! `prediction` is the answer's text (rqa), the aspects' places `[[from, to], …]` in characters (ae), a class (asc) or labels (pc);
-//! `gold` is the same of what is right, for rqa all answers. A file that another program wrote needs `id` and `prediction`.
+//! `prediction` is the answer's text (rqa), the aspects' positions `[[from, to], …]` in characters
+//! (ae), a class (asc) or labels (pc). `gold` has the same form for what is right, for rqa all
+//! answers. A file that another program wrote needs `id` and `prediction`.
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
@@ -53,7 +54,7 @@ impl Prediction {
             Task::Asc => match serde_json::from_value::<String>(value)? {
                 // Nothing, where nothing could be predicted.
                 class if class.is_empty() || POLARITIES.contains(&class.as_str()) => Self::Class(class),
-                other => return Err(serde::de::Error::custom(format_args!("`{other}` is no polarity"))),
+                other => return Err(serde::de::Error::custom(format_args!("`{other}` is not a polarity"))),
             },
             Task::Pc => Self::Labels(serde_json::from_value(value)?),
         })
@@ -80,7 +81,7 @@ impl Gold {
     }
 }
 
-/// A prediction beside what is right.
+/// A prediction, with what is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// Name of the example.
@@ -107,7 +108,7 @@ pub enum PredictionsError {
     },
     /// A line is none.
     #[error(
-        "line {line} of `{}` is no prediction of {task}\nhint: wanted {}",
+        "line {line} of `{}` is not a prediction of {task}\nhint: expected {}",
         path.display(),
         wanted(*task)
     )]
@@ -167,7 +168,7 @@ fn wanted(task: Task) -> &'static str {
     }
 }
 
-/// Puts predictions beside what is right.
+/// Pairs predictions with what is right.
 pub fn judged(examples: &[Example], predictions: Vec<Prediction>) -> Vec<Judged> {
     let each = examples.iter().zip(predictions);
     each.map(|(example, prediction)| Judged {
@@ -179,7 +180,7 @@ pub fn judged(examples: &[Example], predictions: Vec<Prediction>) -> Vec<Judged>
     .collect()
 }
 
-/// Writes predictions; gives the hash of the file.
+/// Writes predictions, and returns the hash of the file.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -205,7 +206,7 @@ struct Line {
 
 fn lines(path: &Path) -> Result<String, PredictionsError> {
     let text = fs::read_to_string(path).map_err(|source| PredictionsError::Io { path: path.to_owned(), source })?;
-    // A byte order mark is no part of the text.
+    // A byte order mark is not part of the text.
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
@@ -226,11 +227,13 @@ pub fn read(task: Task, path: &Path) -> Result<Vec<Judged>, PredictionsError> {
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(judged).collect()
 }
 
-/// Predictions of a file beside what the data say is right, whatever the file itself says of that. Gives, too, how many
-/// examples no prediction is of. Predictions of what was `left_out` of the data are passed over.
+/// Predictions of a file, with what is right according to the data, whatever the file itself has as
+/// gold. Also returns how many examples have no prediction. Predictions of what was `left_out` of
+/// the data are ignored.
 ///
 /// # Errors
-/// When the file cannot be read, a line is no prediction, an example is predicted twice, or is not in the data.
+/// When the file cannot be read, a line is not a prediction, an example is predicted twice, or is
+/// not in the data.
 pub fn read_beside(
     task: Task,
     path: &Path,

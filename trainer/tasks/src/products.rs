@@ -1,9 +1,11 @@
-//! Product classification: JSON lines `{"id", "title", "labels": [...]}`, as `ebert titles` writes them.
+//! Product classification: JSON lines `{"id", "title", "labels": [...]}`, as `ebert titles` writes
+//! them.
 //!
-//! Titles that are equal but for case and spaces stay together: many products are one article in several sizes.
+//! Titles that are equal but for case and spaces stay together: many products are one article in
+//! several sizes.
 //!
-//! Which labels there are is a matter of the file, not of what is trained on: [`Labels::of`] takes those of at least so many titles.
-//! Rarer ones are no part of the task.
+//! Which labels there are is a matter of the file, not of what is trained on: [`Labels::of`] takes
+//! those of at least so many titles. Rarer ones are not part of the task.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
@@ -96,8 +98,8 @@ impl Labels {
         self.rare.iter().for_each(|label| tally.add(RARE, &format!("`{label}`")));
     }
 
-    /// Takes rare labels off examples, and examples away that have no other. A label that is in neither list stays: it cannot be
-    /// predicted, and counts as missed.
+    /// Takes rare labels off examples, and examples away that have no other. A label that is in
+    /// neither list stays: it cannot be predicted, and counts as missed.
     pub fn restrict(&self, examples: Vec<Example>, tally: &mut Tally) -> Vec<Example> {
         let mut kept = Vec::new();
         for mut example in examples {

@@ -43,7 +43,7 @@ pub struct Request {
 /// What becomes of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// They are saved beside the scores.
+    /// They are saved next to the scores.
     Model,
     /// They are not: scores and predictions are.
     Scores,
@@ -54,7 +54,7 @@ pub enum Keep {
 pub enum Other {
     /// It stays, and the request is refused.
     Refuse,
-    /// It is made again.
+    /// It is rebuilt.
     Replace,
 }
 
@@ -62,7 +62,7 @@ pub enum Other {
 #[derive(Debug, thiserror::Error)]
 pub enum CellError {
     /// An option.
-    #[error("--{} is {}, wanted {}", .0.option.replace('_', "-"), .0.found, .0.wanted)]
+    #[error("--{} is {}, expected {}", .0.option.replace('_', "-"), .0.found, .0.wanted)]
     Option(#[from] OptionError),
     /// A file of the task.
     #[error(transparent)]
@@ -83,7 +83,7 @@ pub enum CellError {
     #[error(transparent)]
     Compute(#[from] CannotCompute),
     /// It is too short for any text.
-    #[error("the model in `{}` has {found} positions, wanted at least {least}", folder.display())]
+    #[error("the model in `{}` has {found} positions, expected at least {least}", folder.display())]
     Positions {
         /// The model.
         folder: PathBuf,
@@ -103,14 +103,14 @@ pub enum CellError {
     Split(#[from] SplitError),
     /// All labels are rare.
     #[error(
-        "no label has at least {least} titles\nhint: a larger file, or a smaller `--min-titles` (min_titles in a grid)"
+        "no label has at least {least} titles\nhint: name a larger file, or a smaller `--min-titles` (min_titles in a grid)"
     )]
     NoLabels {
         /// As many as were asked for.
         least: usize,
     },
-    /// Nothing can be learnt from.
-    #[error("none of the {examples} {} to train on can be learnt from{}", task.examples(), notes.lines())]
+    /// Nothing can be learned from.
+    #[error("none of the {examples} {} to train on can be learned from{}", task.examples(), notes.lines())]
     NothingToLearn {
         /// The task.
         task: Task,
@@ -130,7 +130,7 @@ pub enum CellError {
     Store(#[from] StoreError),
     /// The folder holds a model that is not a result of this.
     #[error(
-        "`{}` is there, and no fine-tuning made it: its result would take its place\nhint: choose another folder with `--out DIR`",
+        "`{}` exists and is not the output of a fine-tuning: the result would replace it\nhint: choose another folder with `--out DIR`",
         path.display()
     )]
     Occupied {

@@ -1,9 +1,11 @@
 //! Aspects of review sentences: SemEval 2014 Task 4 XML (Pontiki et al. 2014).
 //!
-//! `<sentences><sentence id="…"><text>…</text><aspectTerms><aspectTerm term="…" polarity="…" from="…" to="…"/>…`; `from` and `to`
-//! count characters. Sentences of equal text stay together, whatever their ids.
+//! `<sentences><sentence id="…"><text>…</text><aspectTerms><aspectTerm term="…" polarity="…"
+//! from="…" to="…"/>…`; `from` and `to` count characters. Sentences of equal text stay together,
+//! whatever their ids.
 //!
-//! MAMS (Jiang et al. 2019) has the same shape without ids: such a sentence gets its number in the file, counted from 1.
+//! MAMS (Jiang et al. 2019) has the same shape without ids: such a sentence gets its number in the
+//! file, counted from 1.
 use std::collections::HashSet;
 
 use roxmltree::{Document, Node};
@@ -114,7 +116,8 @@ fn parse(text: &str) -> Result<Document<'_>, (String, &'static str)> {
     Document::parse_with_options(text, options).map_err(|error| (error.to_string(), WANTED))
 }
 
-/// Sentences with the places of their aspects; those without aspects, too. An error is what was found, and what was wanted.
+/// Sentences with the places of their aspects; those without aspects, too. An error is what was
+/// found, and what was wanted.
 pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
     let (document, mut read) = (parse(text)?, Read::default());
     for Sentence { id, text, aspects } in sentences(&document, false, &mut read)? {
@@ -132,7 +135,8 @@ pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
     Ok(read)
 }
 
-/// Each aspect with its polarity; its id is the sentence's with the place. An error is what was found, and what was wanted.
+/// Each aspect with its polarity; its id is the sentence's with the place. An error is what was
+/// found, and what was wanted.
 pub fn read_sentiment(text: &str) -> Result<Read, (String, &'static str)> {
     let (document, mut read) = (parse(text)?, Read::default());
     for Sentence { id, text, aspects } in sentences(&document, true, &mut read)? {

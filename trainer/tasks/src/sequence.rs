@@ -1,4 +1,4 @@
-//! Examples as sequences of token ids, with what is to be learnt.
+//! Examples as sequences of token ids, with their targets.
 //!
 //! | task | sequence | target |
 //! |---|---|---|
@@ -12,7 +12,7 @@ use ebert_bert::tokens::{Encoded, Tokens, TokensError};
 
 use super::{Example, Gold, Input, Span, Tally, Task};
 
-/// What is to be learnt of a sequence.
+/// The target of a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Nothing: it is only predicted.
@@ -36,7 +36,7 @@ pub enum Tag {
     B = 1,
     /// A further word.
     I = 2,
-    /// A token that is not the first of its word, or special: not learnt.
+    /// A token that is not the first of its word, or special: not learned.
     Skipped = -100,
 }
 
@@ -52,7 +52,7 @@ pub struct Sequence {
     pub ids: Vec<u16>,
     /// Token types.
     pub types: Vec<u8>,
-    /// What is to be learnt.
+    /// The target.
     pub target: Target,
     /// Position of the first token of the text that is pointed into.
     pub first: usize,
@@ -158,7 +158,7 @@ pub fn sequences(
     Ok(all)
 }
 
-/// Cuts a text; says whether that was needed.
+/// Cuts a text, and returns whether that was needed.
 fn cut(text: &mut Encoded, most: usize) -> bool {
     let longer = text.ids.len() > most;
     text.ids.truncate(most);
@@ -263,7 +263,7 @@ impl Maker<'_> {
                 tally.add(NO_ANSWER_TOKENS, place);
             }
             if !review.ids.is_empty() {
-                // One window with no target is not learnt from; it says that the review has tokens.
+                // A window without a target is not trained on. It shows that the review has tokens.
                 return vec![self.window(&question, &review, 0..room.min(review.ids.len()), Target::None)];
             }
         }

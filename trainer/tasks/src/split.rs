@@ -1,7 +1,8 @@
 //! Which examples are trained on, validated on and tested on: 7 : 1 : 2, as in the paper.
 //!
-//! Where a document goes is a keyed draw of its own, so adding documents moves none, and all examples of a document go together.
-//! Where a test file is given, it is the test, and the other file is split 7 : 1; what it shares with the test is left out.
+//! Where a document goes is a keyed draw of its own, so adding documents moves none, and all
+//! examples of a document go together. Where a test file is given, it is the test, and the other
+//! file is split 7 : 1; what it shares with the test is left out.
 use std::collections::HashSet;
 
 use schemas::Draws;

@@ -1,7 +1,8 @@
 //! Review question answering: files of the shape of SQuAD 1.1 (Rajpurkar et al. 2016).
 //!
-//! `{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}`;
-//! `answer_start` counts characters. All questions of an entry of `data` stay together, and so do entries with an equal context, in whatever file.
+//! `{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text",
+//! "answer_start"}]}]}]}]}`; `answer_start` counts characters. All questions of an entry of `data`
+//! stay together, and so do entries with an equal context, in whatever file.
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
@@ -109,10 +110,11 @@ fn unused_name(name: &str, taken: &mut HashSet<String>) -> String {
     name
 }
 
-/// Makes one document of those that share a context, in these files together; it has the name of the first. Documents of several files that
-/// share a name alone get names of their own.
+/// Makes one document of those that share a context, in these files together; it has the name of
+/// the first. Documents of several files that share a name alone get names of their own.
 pub fn join_documents(files: &mut [Vec<Example>]) {
-    // Of each document of each file its number, of each number the one that it belongs to, and of each context a number.
+    // Of each document of each file its number, of each number the one that it belongs to, and of
+    // each context a number.
     let (mut numbers, mut belongs): (HashMap<(usize, String), usize>, Vec<usize>) = Default::default();
     let mut contexts: HashMap<String, usize> = HashMap::new();
     let root = |belongs: &[usize], mut number: usize| {

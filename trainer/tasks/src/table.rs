@@ -1,9 +1,11 @@
 //! The paper's Table 2 of a grid, and its page.
 //!
-//! A number is a mean in percent: over replicates of post-training, and within a replicate over splits and fine-tuning seeds. Its
-//! deviation is the sample standard deviation of replicates, or of the cells if there is one replicate. The best of a column is bold,
-//! unless all are equal. A dagger marks a deciding score that differs from the first model's: by the bootstrap of
-//! [`bootstrap`](super::bootstrap), after Holm's correction over all models and tests, p is below 0.05.
+//! A number is a mean in percent: over replicates of post-training, and within a replicate over
+//! splits and fine-tuning seeds. Its deviation is the sample standard deviation of replicates, or
+//! of the cells if there is one replicate. The best of a column is bold, unless all are equal. A
+//! dagger marks a deciding score that differs from the first model's: by the bootstrap of
+//! [`bootstrap`](super::bootstrap), after Holm's correction over all models and tests, p is below
+//! 0.05.
 use std::{
     fmt::Write as _,
     fs,
@@ -74,7 +76,7 @@ pub enum TableError {
 /// A score of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Value {
-    /// A share of 1.
+    /// A ratio of 1.
     mean: f64,
     deviation: Option<f64>,
     /// Whether no model has a higher mean, and some a lower one.
@@ -250,7 +252,8 @@ impl Table {
         csv
     }
 
-    /// The paper's layout, then differences with their intervals, learning curves, and missing cells.
+    /// The paper's layout, then differences with their intervals, learning curves, and missing
+    /// cells.
     pub fn markdown(&self) -> String {
         let scores: Vec<String> = self
             .main()
@@ -483,7 +486,8 @@ impl Value {
     }
 }
 
-/// The table with the figures that a grid names, as one page that needs nothing else. `folders` are those of the models.
+/// The table with the figures that a grid names, as one page that needs nothing else. `folders` are
+/// those of the models.
 ///
 /// # Errors
 /// When a file that it shows cannot be read.
@@ -501,15 +505,16 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result
         let _ = write!(page, "<h2>Pre-training</h2>\n{}", report::figures(&runs)?);
     }
     if !grid.figures.titles.is_empty() {
-        // One scale for all, or shares could not be compared: that of the last model, which is the whole E-BERT.
+        // One scale for all, or shares could not be compared: that of the last model, which is the
+        // whole E-BERT.
         let scale = folders.last().map_or(Scale::None, |(_, folder)| scale_of(folder));
         let divided = match scale {
             Scale::None => "",
-            Scale::SqrtD => " Scores are divided by the root of the hidden size.",
+            Scale::SqrtD => " Dot products are divided by the square root of the hidden size.",
         };
         let _ = writeln!(
             page,
-            "<h2>Cross attention of two titles</h2>\n<p>A cell is the share of the column's token with which Neighbor Product \
+            "<h2>Cross attention of two titles</h2>\n<p>A cell is the weight of the column's token with which Neighbor Product \
              Reconstruction rebuilds the row's.{divided}</p>"
         );
         for [first, second] in &grid.figures.titles {
@@ -525,13 +530,14 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result
         let _ = write!(page, "<h2>Pool phrases that are noun phrases, by category</h2>\n{}\n", read(overlap)?);
     }
     if let Some(phrases) = &grid.figures.phrases {
-        page += "<h2>Phrases that tell categories apart</h2>\n";
+        page += "<h2>Phrases that distinguish categories</h2>\n";
         page += &phrase_table(&read(phrases)?);
     }
     Ok(page + "</body></html>\n")
 }
 
-/// The models whose attention is drawn: the first and the last, before all post-training and after all of it.
+/// The models whose attention is drawn: the first and the last, before all post-training and after
+/// all of it.
 pub(super) fn drawn<T>(models: &[T]) -> impl Iterator<Item = &T> {
     models.iter().take(1).chain(models.iter().skip(1).last())
 }
@@ -540,7 +546,8 @@ fn read(path: &Path) -> Result<String, StoreError> {
     fs::read_to_string(path).map_err(StoreError::io("read", path))
 }
 
-/// The paper's Table 1 of the lines that `ebert report phrases` writes: category, products, phrase, and more. A row for each category.
+/// The paper's Table 1 of the lines that `ebert report phrases` writes: category, products, phrase,
+/// and more. A row for each category.
 fn phrase_table(csv: &str) -> String {
     let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
     for line in csv.lines().skip(1) {

@@ -1,4 +1,4 @@
-//! How the model in a folder was trained, as the recipe beside its weights says.
+//! How the model in a folder was trained, according to the recipe next to its weights.
 use std::{fs, path::Path};
 
 use ebert_bert::weights::{self, WeightsError};

@@ -380,7 +380,7 @@ fn are_declarations(body: &str) -> bool {
         })
 }
 
-/// A value of the shop's catalogue, with the language it is in.
+/// A value of the shop's catalog, with the language it is in.
 #[derive(Deserialize)]
 struct TaggedValue {
     #[serde(rename = "language_tag")]

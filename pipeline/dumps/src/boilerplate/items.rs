@@ -3,9 +3,9 @@
 //! # When items are joined
 //!
 //! The 2023 dump has the text nodes of a page as items, so an italic title splits a sentence into
-//! three items. A *split list* shows this by an item that can only be a piece: punctuation or a
+//! three items. A *split list* has an item that can only be a piece. Such pieces are punctuation or a
 //! conjunction alone, a beginning such as `, author of`, a heading of the page such as `About the
-//! Author`, or an edition note. Two neighbours are joined if neither is a heading and one of these
+//! Author`, and an edition note. Two neighbors are joined if neither is a heading and one of these
 //! holds:
 //!
 //! 1. The second begins with closing punctuation: `, author of`. No space is put in.
@@ -67,7 +67,7 @@ enum Join {
     Nothing,
 }
 
-/// Text that is a reason to look at each line: a vectorised search that nearly all text fails.
+/// Text that is a reason to look at each line: a vectorized search that nearly all text fails.
 /// `None` if the machine has no vector instructions.
 static TRIGGER: LazyLock<Option<packed::Searcher>> =
     LazyLock::new(|| packed::Searcher::new(TRIGGERS.iter().chain(&CODE_TRIGGERS)));
@@ -488,7 +488,7 @@ fn ends_sentence(line: &str) -> bool {
     line.trim_end_matches(['"', '”', '’', '\'', ')']).ends_with(['.', '!', '?', '…'])
 }
 
-/// Whether a line goes on: `is the author of`.
+/// Whether a line continues in the next one: `is the author of`.
 fn is_open(line: &str) -> bool {
     if line.ends_with([',', '—', '―']) || line.ends_with("--") {
         return true;

@@ -98,7 +98,7 @@ const MEDIA: [&str; 4] = [
 ];
 
 /// Literals of which each line above holds one. With those of scripts they are 32, the most that
-/// the vectorised search takes at full speed.
+/// the vectorized search takes at full speed.
 pub(super) const TRIGGERS: [&str; 28] = [
     " edition.",
     " Shipping:",
@@ -130,7 +130,7 @@ pub(super) const TRIGGERS: [&str; 28] = [
     "© AudioFile",
 ];
 
-/// Appends a clean item without the lines and ends of lines by the page. `after_returns` tells
+/// Appends a clean item without the lines and ends of lines by the page. `after_returns` is
 /// whether the line before it was an instruction for returns.
 pub(super) fn strip_lines(item: &str, out: &mut String, after_returns: &mut bool, removals: &mut Removals) {
     if is_fit_notice(item) {

@@ -61,7 +61,7 @@ static TRACES: LazyLock<[Vec<(&str, Trace)>; 26]> = LazyLock::new(|| {
     traces
 });
 
-/// What the tags of an element of HTML become; `None` for other names.
+/// What the tags of an element of HTML become. `None` for other names.
 pub(super) fn trace_of_element(name: &[u8]) -> Option<Trace> {
     let initial = name.first()?.to_ascii_lowercase().checked_sub(b'a')?;
     let known = TRACES.get(usize::from(initial))?;

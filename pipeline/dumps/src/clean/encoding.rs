@@ -7,7 +7,7 @@
 //! | first character | repaired |
 //! |---|---|
 //! | `Â`, `Ã` | after a lower-case letter, and elsewhere unless the second may end a word here |
-//! | `Ä`, `Å` | after a lower-case letter, or at the start of a word that goes on in lower case |
+//! | `Ä`, `Å` | after a lower-case letter, or at the start of a word that continues in lower case |
 //! | `â` | unless the second and third may end a word here |
 //! | `ï` | if it is U+FEFF, U+FFFD, a variation selector or a full-width form |
 //! | `ð` | if it is U+1F000 or later, such as an emoji |
@@ -43,7 +43,7 @@ fn repair_once(text: &str) -> Option<String> {
             in_row = 0;
         }
         let Some(sequence) = Sequence::at_start_of(&text[at..]) else {
-            // The last byte of `”` is no character of Windows-1252, so many programs drop it.
+            // The last byte of `”` is not a character of Windows-1252, so many programs drop it.
             if is_quote_open && text[at..].starts_with("â€") {
                 is_quote_open = false;
                 out.push_str(&text[copied..at]);

@@ -61,7 +61,7 @@ struct Markup {
     trace: Trace,
 }
 
-/// Recognises markup from the front of a text to its back.
+/// Recognizes markup from the front of a text to its back.
 ///
 /// Three searches have no limit: for the end of a comment, of a script and of a style element. If
 /// one of them finds nothing, a later search for the same end would find nothing either. It is
@@ -78,7 +78,7 @@ impl<'t> Scanner<'t> {
         Self { bytes: text.as_bytes(), comments_end: true, scripts_end: true, styles_end: true }
     }
 
-    /// The markup whose `<` is at `open`; `None` if this `<` is text.
+    /// The markup whose `<` is at `open`. `None` if this `<` is text.
     fn markup(&mut self, open: usize) -> Option<Markup> {
         match self.bytes.get(open + 1)? {
             b'!' => self.declaration(open),

@@ -64,8 +64,8 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f || byte == 0xc2 || (byte >= 0xe1 && byte <= 0xe3)
 }
 
-/// The end of the run from `start` that can be copied unchanged: no special byte, no two spaces in
-/// a row, no space at its start or end. The run is empty if the character at `start` is special.
+/// The end of the run from `start` that can be copied unchanged. It has no special byte, no two
+/// spaces in a row, and no space at its start or end. The run is empty if the character at `start` is special.
 fn plain_run(bytes: &[u8], start: usize) -> usize {
     const STEP: usize = 16;
     if bytes[start] == b' ' {

@@ -16,7 +16,7 @@ impl Renamed<'_> {
     }
 }
 
-/// Names of the dumps that tell little: other data have them, too.
+/// Names of the dumps that identify little: other data have them, too.
 const FIELDS: &[&str] = &[
     "asin",
     "parent_asin",

@@ -110,7 +110,7 @@ fn decoded(bytes: &[u8], whole: bool) -> Option<(Cow<'_, str>, Option<Encoding>)
     }
 }
 
-/// UTF-16 or UTF-32, told by a byte order mark or by the zeros of its first characters, which are
+/// UTF-16 or UTF-32, recognized by a byte order mark or by the zeros of its first characters, which are
 /// ASCII in every file of records.
 fn wide_encoding(bytes: &[u8]) -> Option<Encoding> {
     let is_text = |b: u8| (b' '..=b'~').contains(&b) || b"\t\r\n".contains(&b);

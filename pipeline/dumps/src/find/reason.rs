@@ -18,7 +18,7 @@ const EXPECTED: &str =
 
 /// Why a file is not read.
 ///
-/// [`fmt::Display`] says what the file is. What to do about it depends on its path:
+/// [`fmt::Display`] describes the file. What to do about it depends on its path:
 /// [`Skipped::hint`](super::Skipped::hint).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -44,7 +44,7 @@ pub enum SkipReason {
     },
     /// The answer of a server that has no such file.
     ServerError {
-        /// What the server says.
+        /// The server's message.
         message: String,
     },
     /// XML.
@@ -85,7 +85,7 @@ pub enum SkipReason {
         /// The names of its columns; empty if it does not name them.
         columns: Vec<String>,
     },
-    /// Stars without a text. They are read where another file has text, if users and products can be told apart.
+    /// Stars without a text. They are read if another file has text, and if users and products can be distinguished.
     Ratings,
     /// Blocks of lines such as `product/productId: B1`, as the Stanford Network Analysis Project
     /// publishes them.
@@ -233,7 +233,7 @@ impl fmt::Display for SkipReason {
             Self::Malformed { line, why } => write!(f, "no line is a record; line {line}: {why}"),
             Self::Text { only_line: Some(text) } => write!(f, "the text \"{text}\""),
             Self::Text { only_line: None } => f.write_str("plain text"),
-            Self::NothingRecognised => write!(f, "no recognisable record in its first {LINES_TRIED} lines"),
+            Self::NothingRecognised => write!(f, "no recognizable record in its first {LINES_TRIED} lines"),
         }
     }
 }

@@ -16,10 +16,10 @@ use super::{
     other::{self, Lacks, Start},
 };
 
-/// Bytes at the start of a file that tell what it is if it is not a dump.
+/// Bytes at the start of a file that identify it if it is not a dump.
 const START: usize = 1 << 16;
 
-/// The largest number of bytes among which a record must be recognised. It has room for a line that is
+/// The largest number of bytes among which a record must be recognized. It has room for a line that is
 /// too long and one behind it.
 const MOST_READ: usize = 3 * MAX_LINE;
 

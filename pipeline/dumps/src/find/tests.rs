@@ -182,7 +182,7 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         (b"{}".to_vec(), "JSON that is not records: `{}`", "".into()),
         (
             b"{'_id': Widget('65a1'), 'asin': 'M1'}\n".to_vec(),
-            "no line is a record; line 1: found the name `Widget` at byte 8, wanted a value",
+            "no line is a record; line 1: found the name `Widget` at byte 8, expected a value",
             "".into(),
         ),
         (

@@ -1,8 +1,8 @@
 //! Decompresses a zstd file of any number of frames.
 //!
 //! The decoder gets at most one block per call. A call that fails drops the output that it has
-//! written. With larger calls, up to 128 KiB of good text before a damaged block would be lost, and
-//! how much would depend on the size of the caller's buffer.
+//! written. With larger calls, up to 128 KiB of good text before a damaged block would be lost. How
+//! much would depend on the size of the caller's buffer.
 use std::io::{self, BufRead, Read};
 
 use zstd::{

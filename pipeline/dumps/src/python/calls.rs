@@ -1,4 +1,4 @@
-//! Calls of constructors, as `repr` and the shell of MongoDB print values that are no literals.
+//! Calls of constructors, as `repr` and the shell of MongoDB print values that are not literals.
 use super::{MAX_DEPTH, PythonLiteralError, Reader};
 
 /// What stands for a call.
@@ -48,7 +48,7 @@ impl Reader<'_> {
         self.skip_space();
         while !self.eat(b')') {
             if self.skip_name() {
-                // A class, or a keyword with its value: both tell nothing of the value.
+                // A class, or a keyword with its value: neither has the value.
                 if self.eat(b'=') && !self.skip_name() {
                     let end = self.out.len();
                     self.value()?;

@@ -85,8 +85,8 @@ impl<'a> Details<'a> {
     }
 }
 
-/// The values that belong in the text of the product: without those of keys that name ids, dates or
-/// ranks, and without ids, dates and ranks among the rest.
+/// The values that belong in the text of the product. Values of keys that name ids, dates or ranks
+/// are left out. So are ids, dates and ranks among the rest.
 pub(super) fn texts<'r>(
     details: impl Iterator<Item = (&'r str, &'r Strings<'r>)>,
 ) -> impl Iterator<Item = (&'r str, &'r str)> {
@@ -188,14 +188,14 @@ impl Names {
     }
 }
 
-/// The text of a value: nothing if it is an id, a date or a sales rank, and without a date in
-/// parentheses at its end, as in `Quay; 2nd edition (January 4, 2017)`.
+/// The text of a value, without a date in parentheses at its end, as in `Quay; 2nd edition (January
+/// 4, 2017)`. An id, a date or a sales rank has none.
 fn text_of(value: &str) -> Option<&str> {
     let text = without_date(value.trim());
     (!text.is_empty() && !is_id(text) && !is_rank(text)).then_some(text)
 }
 
-/// A text without the date that is all of it or stands at its end: in parentheses, or after a dash
+/// A text without its date. The date is all of the text, or its end: in parentheses, or after a dash
 /// or a comma, as in `Paperback – Large Print, August 25, 2020`.
 pub(super) fn without_date(text: &str) -> &str {
     let trimmed = text.trim();

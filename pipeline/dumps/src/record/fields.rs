@@ -1,9 +1,9 @@
-//! The names of the fields, and those that tell what a record is.
+//! The names of the fields, and those that identify the type of a record.
 use serde::Deserialize;
 
 use super::kind::{Generation, Kind, RecordType};
 
-/// The fields that are read or tell what a record is.
+/// The fields that are read or identify the type of a record.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 pub(super) enum Field {

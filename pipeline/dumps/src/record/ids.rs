@@ -43,7 +43,7 @@ fn associated<'a>(value: Value<'a>, relation: Relation, into: &mut Vec<Associati
 /// Reads the value of a field of associations, and returns whether it is not missing.
 ///
 /// Lists of ids are most of many a product dump. They are read item by item, without a list of
-/// values in between: 312 instead of 185 MB/s on a dump with 87 ids per record.
+/// values in between. That runs at 312 instead of 185 MB/s on a dump with 87 ids per record.
 pub(super) struct AssociationsSeed<'l, 'u, 'a> {
     /// `None` for `related`, whose keys name the relations.
     pub(super) relation: Option<Relation>,

@@ -173,8 +173,8 @@ fn errors_quote_no_control_characters() {
 fn what_is_no_record_is_named() {
     for (line, wanted) in [
         (&b"{\"asin\": \"B0\""[..], "EOF while parsing"),
-        (b"[1, 2]", "no JSON object or Python dict, but `[1, 2]`"),
-        (b"hello", "no JSON object or Python dict, but `hello`"),
+        (b"[1, 2]", "found `[1, 2]`, expected a JSON object or Python dict"),
+        (b"hello", "found `hello`, expected a JSON object or Python dict"),
         (b"{\"asin\": \"\xff\"}", "invalid UTF-8 after byte 10"),
     ] {
         let error = parse(line, |_| ()).unwrap_err().to_string();

@@ -40,8 +40,8 @@ pub(super) enum TextShape {
 
 /// All strings of the value of a text field.
 ///
-/// Text is never lost to a bracket: a string that begins as a list and does not parse as a list
-/// with strings in it stays as it is.
+/// Text is never lost to a bracket. A string that begins as a list stays as it is if it does not
+/// parse as a list of strings.
 pub(super) fn strings<'a>(value: Value<'a>, shape: TextShape, unread: &mut Unread<'_>) -> Strings<'a> {
     let mut strings = Vec::new();
     Collector { into: &mut strings, shape, unread }.collect(value, MAX_LAYERS);

@@ -252,7 +252,7 @@ pub(super) fn extended<'a>(mut entries: Vec<(Cow<'a, str>, Value<'a>)>) -> Value
     scalar.unwrap_or(Value::Map(entries))
 }
 
-/// The number that a string holds. `NaN` and infinities are no value.
+/// The number that a string holds. `NaN` and infinities do not count.
 fn number<'a>(text: &str) -> Option<Value<'a>> {
     if let Ok(integer) = text.trim().parse::<i64>() {
         return Some(Value::Integer(integer));

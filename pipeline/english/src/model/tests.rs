@@ -91,8 +91,8 @@ fn a_file_of_a_model_that_cannot_work_is_refused() {
     let tags = test_model().tagger.tags().len();
     let row = |label| FeatureRow { feature: Feature(7), cells: vec![Cell { label, weight: 1 }] };
     let weights = |label| Weights::new(&[row(label)]).unwrap();
-    assert_eq!(error(&|m| m.tagger.tags.clear()), "it has 0 tags, wanted 1 to 63");
-    assert_eq!(error(&|m| m.tagger.tags.resize(64, "NN".to_owned())), "it has 64 tags, wanted 1 to 63");
+    assert_eq!(error(&|m| m.tagger.tags.clear()), "it has 0 tags, expected 1 to 63");
+    assert_eq!(error(&|m| m.tagger.tags.resize(64, "NN".to_owned())), "it has 64 tags, expected 1 to 63");
     let wanted = format!("its dictionary has tag {tags}, but there are {tags} tags");
     assert_eq!(error(&|m| *m.tagger.dictionary.values_mut().next().unwrap() = tags as u8), wanted);
     let wanted = format!("it has a weight for label {tags}, but there are {tags} labels");
@@ -121,12 +121,12 @@ fn each_kind_of_damage_has_its_error() {
         (1, 1, &[200, 200, 3], "its content is cut short"),
         (0, 1, &[0x82, 0], "it has a number of more than 32 bits, or a padded number"),
         (0, 1, &[0xff, 0xff, 0xff, 0xff, 0x10], "it has a number of more than 32 bits, or a padded number"),
-        (0, 1, &[0xff, 0xff, 0xff, 0xff, 0x0f], "it has 4294967295 tags, wanted 1 to 63"),
+        (0, 1, &[0xff, 0xff, 0xff, 0xff, 0x0f], "it has 4294967295 tags, expected 1 to 63"),
         (2, 1, &[0xff], "the name of a tag is not UTF-8"),
         (9, 1, &[2], "its dictionary has tag 2, but there are 2 tags"),
         (7, 3, &[2, 5, 0, 0, 0], "its words, features or labels are not in ascending order"),
-        (12, 1, &[0], "it has a feature with 0 weights, wanted 1 to 2"),
-        (12, 1, &[3], "it has a feature with 3 weights, wanted 1 to 2"),
+        (12, 1, &[0], "it has a feature with 0 weights, expected 1 to 2"),
+        (12, 1, &[3], "it has a feature with 3 weights, expected 1 to 2"),
         (13, 2, &[0, 2], "it has a weight for label 2, but there are 2 labels"),
         (13, 2, &[1, 1], "its words, features or labels are not in ascending order"),
         (15, 1, &[0], "it has a weight of zero"),

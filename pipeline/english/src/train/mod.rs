@@ -2,8 +2,8 @@
 //! model.
 //!
 //! The tagger learns from all sentences, the chunker from those with noun phrases. The chunker sees
-//! the tags of a tagger that was not trained on the sentence, because it will meet such tags in use
-//! (jack-knifing with five folds).
+//! the tags of a tagger that was not trained on the sentence, because it will meet such tags in use.
+//! This is jack-knifing with five folds.
 //!
 //! ```
 //! use ebert_english::{NounPhrases, train::{Epochs, train}, treebank};

@@ -66,7 +66,7 @@ struct TextFormat {
 impl TextFormat {
     /// The format that the first lines have.
     fn of(file: GivenFile<'_>, first: &[&str], rows: &Rows<'_>) -> Result<Self, GivenError> {
-        let unrecognised = |found: String, hint: &str| {
+        let unrecognized = |found: String, hint: &str| {
             Err(GivenError::Unrecognised { path: file.path.to_owned(), found, hint: hint.to_owned() })
         };
         // An order of one product has no delimiter.
@@ -87,7 +87,7 @@ impl TextFormat {
             Header::Layout(layout) => return Ok(Self { delimiter, has_header: true, layout }),
             Header::NoRelation => {
                 let hint = "add a column `relation` with `substitute`, `complement`, `co_reviewed` or `co_purchased`";
-                return unrecognised(format!("the columns {}", header.join(", ")), hint);
+                return unrecognized(format!("the columns {}", header.join(", ")), hint);
             }
             Header::Unknown => {}
         }
@@ -97,7 +97,7 @@ impl TextFormat {
                 let line = first.first().map_or("", |line| &line[..line.floor_char_boundary(60)]);
                 let found =
                     format!("no id of a product of the corpus in its first {} rows, such as `{line}`", first.len());
-                unrecognised(found, EXPECTED)
+                unrecognized(found, EXPECTED)
             }
         }
     }

@@ -13,13 +13,13 @@ type Edges = BTreeMap<(u32, u32), u32>;
 /// What [`PairCounter`] gives in `memory` bytes.
 fn counted(lists: &[Vec<u32>], products: usize, is_order: bool, memory: usize) -> Edges {
     let folder = tempfile::tempdir().unwrap();
-    let beside = folder.path().join("associations.parquet");
-    let mut pairs = PairCounter::new(products, &beside, memory);
+    let next_to = folder.path().join("associations.parquet");
+    let mut pairs = PairCounter::new(products, &next_to, memory);
     for list in lists {
         let list: Vec<ProductRank> = list.iter().copied().map(ProductRank).collect();
         if is_order { pairs.add_order(&list) } else { pairs.add_list(&list) }.unwrap();
     }
-    let mut edges = RunSorter::new(&beside, memory);
+    let mut edges = RunSorter::new(&next_to, memory);
     pairs.finish(Relation::CoReviewed, &mut edges).unwrap();
     let edges = edges.finish().unwrap().map(|edge| edge.unwrap().numbers());
     let all: Vec<_> = edges.collect();

@@ -1,8 +1,8 @@
-//! Some pairs with their titles and evidence, and how well the words of titles alone tell a neighbor from a negative.
+//! Some pairs with their titles and evidence, and how well the words of titles alone separate neighbors from negatives.
 //!
 //! The overlap of two titles is the Jaccard index of their sets of words. Its AUC is the probability that a neighbor
-//! overlaps more with its anchor than the negative of any pair does with its own, where a tie counts half. A model that
-//! has learnt nothing but equal words reaches it, so a trained one must be above it.
+//! overlaps more with its anchor than the negative of any pair does with its own. A tie counts half. A model that
+//! has learned nothing but equal words reaches it, so a trained one must be above it.
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet},
@@ -30,7 +30,7 @@ pub(super) struct PairSummary {
     pub examples: Vec<PairExample>,
 }
 
-/// How well the overlap of titles tells neighbors from negatives.
+/// How well the overlap of titles separates neighbors from negatives.
 #[derive(Debug, PartialEq)]
 pub(super) struct TitleOverlap {
     /// A relation, or `all`.
@@ -63,8 +63,8 @@ struct SampledPair {
     negative: String,
 }
 
-/// Reads the first pairs and the titles of their products. `None` where there are no pairs.
-pub(super) fn summarise(
+/// Reads the first pairs and the titles of their products. `None` without pairs.
+pub(super) fn summarize(
     out: &Path,
     shards: &Manifest<ShardsBody>,
     corpus: &Manifest<CorpusBody>,

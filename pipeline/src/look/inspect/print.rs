@@ -41,7 +41,11 @@ pub(super) fn print(
         }
     }
     if let Some(pairs) = &summary.pairs {
-        writeln!(report, "\n{}", paint.bold("common words of titles: how well they tell a neighbor from a negative"))?;
+        writeln!(
+            report,
+            "\n{}",
+            paint.bold("common words of titles: how well they separate neighbors from negatives")
+        )?;
         for TitleOverlap { relation, pairs, auc, nearer } in &pairs.overlaps {
             writeln!(
                 report,
@@ -129,7 +133,7 @@ fn counts(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
     }
     let per_token = summary.disk_bytes as f64 / counts.tokens.max(1) as f64;
     let bytes = thousands(summary.disk_bytes);
-    writeln!(report, "  {:14} {bytes:>16}   {per_token:.2} a token, with spans", "bytes on disk")
+    writeln!(report, "  {:14} {bytes:>16}   {per_token:.2} per token, with spans", "bytes on disk")
 }
 
 /// A histogram, and shares of the tokens.
@@ -142,7 +146,7 @@ fn lengths(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
         let drawn = "█".repeat((bar.segments * LONGEST_BAR).div_ceil(most) as usize);
         writeln!(report, "  {from:>5}-{to:<5} {:>14}  {drawn}", thousands(bar.segments))?;
     }
-    writeln!(report, "  {:.1} tokens a segment", lengths.tokens as f64 / lengths.segments.max(1) as f64)?;
+    writeln!(report, "  {:.1} tokens per segment", lengths.tokens as f64 / lengths.segments.max(1) as f64)?;
     let shares = &summary.shards.shares;
     writeln!(
         report,
@@ -235,7 +239,7 @@ fn marked(example: &Example, tokenizer: &Tokenizer, paint: Paint) -> String {
     text
 }
 
-/// Marks with colours, or with brackets.
+/// Marks with colors, or with brackets.
 #[derive(Clone, Copy)]
 pub(super) struct Paint {
     pub on: bool,

@@ -80,8 +80,8 @@ fn hint(error: &MineError) -> &'static str {
             "\nhint: phrases are mined from millions of words; for less, lower `--min-support`"
         }
         MineError::NoPositives { .. } => {
-            "\nhint: `--quality-list` names a file of good phrases in the text's language, one per line, such as titles of an encyclopedia; \
-             without it they are the categories, brands and attributes of the corpus' products, and `--pool` imports a pool instead"
+            "\nhint: `--quality-list` names a file of good phrases in the text's language, one per line, such as titles of an encyclopedia. \
+             Its default is the categories, brands and attributes of the corpus' products. `--pool` imports a pool instead"
         }
         MineError::NoNegatives { .. } => {
             "\nhint: `--quality-list` and `--entity-list` name some phrases; most sequences of words are in neither"

@@ -25,7 +25,7 @@ impl CategoryNumber {
 }
 
 /// The products with tokens and a category, by category. A product is in its most specific category, its leaf, and in
-/// all those above. The corpus does not tell several paths of a record apart, so they count as one, and the leaf is the
+/// all those above. The corpus does not separate several paths of a record. So they count as one, and the leaf is the
 /// end of the last.
 pub(super) struct Categories {
     /// In the order of a walk through the tree: those of a category stand in a row.

@@ -49,8 +49,8 @@ pub(super) struct Negative {
 }
 
 impl Negatives<'_> {
-    /// Whether a product may be the negative: it has tokens, is neither the anchor nor one of its neighbors, and its
-    /// text is neither that of the anchor nor that of the neighbor.
+    /// Whether a product may be the negative. It has tokens and is neither the anchor nor one of its neighbors. Its
+    /// text differs from the texts of both.
     pub(super) fn is_possible(&self, product: ProductNumber, Ends { anchor, neighbor }: Ends) -> bool {
         let Self { graph, texts, .. } = self;
         product != anchor

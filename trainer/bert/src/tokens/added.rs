@@ -1,7 +1,7 @@
 //! Tokens that were added to a model's vocabulary, as `tokenizer.add_tokens` does.
 //!
-//! Folders list them in `tokenizer.json`, in `tokenizer_config.json` (`added_tokens_decoder`) or, if they are older, in
-//! `added_tokens.json`, which has names and ids alone.
+//! Folders list them in `tokenizer.json`, in `tokenizer_config.json` (`added_tokens_decoder`) or,
+//! if they are older, in `added_tokens.json`, which has names and ids alone.
 use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,8 @@ pub struct Added {
     pub token: AddedToken,
 }
 
-/// The added tokens of a Hugging Face folder by id, BERT's special tokens among them where the folder lists them.
+/// The added tokens of a Hugging Face folder by id, BERT's special tokens among them where the
+/// folder lists them.
 ///
 /// # Errors
 /// When one of its files cannot be read.

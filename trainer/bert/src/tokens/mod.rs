@@ -93,8 +93,8 @@ pub struct Encoded {
     pub words: Vec<u32>,
 }
 
-/// The tokenizer of a Hugging Face folder; of a folder with `vocab.txt` alone BERT's, with what `tokenizer_config.json` says of case, accents and
-/// Chinese characters.
+/// The tokenizer of a Hugging Face folder; of a folder with `vocab.txt` alone BERT's, with what
+/// `tokenizer_config.json` says of case, accents and Chinese characters.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -135,7 +135,8 @@ pub fn tokenizer(folder: &Path) -> Result<Tokenizer, TokensError> {
     Ok(tokenizer)
 }
 
-/// What the tokenizer of a Hugging Face folder makes of a text before it looks for tokens; nothing where the folder does not say it.
+/// What the tokenizer of a Hugging Face folder makes of a text before it looks for tokens; nothing
+/// where the folder does not say it.
 ///
 /// # Errors
 /// When its tokenizer cannot be read.

@@ -11,7 +11,7 @@ use crate::pointer::Pointer;
 pub enum WeightsError {
     /// There are none in a format that is read.
     #[error(
-        "`{}` has no weights that can be read: found {}, wanted model.safetensors or model.safetensors.index.json\nhint: {}",
+        "`{}` has no weights that can be read: found {}, expected model.safetensors or model.safetensors.index.json\nhint: {}",
         folder.display(),
         foreign.as_ref().map_or_else(|| "neither".to_owned(), ToString::to_string),
         foreign.as_ref().map_or_else(|| "is it the right folder?".to_owned(), |foreign| foreign.hint(folder))
@@ -82,7 +82,7 @@ pub enum WeightsError {
         source: serde_json::Error,
     },
     /// A tensor of a kind that weights do not have.
-    #[error("`{}`: {name} is stored as {found}, wanted F32, F16, BF16 or F64", path.display())]
+    #[error("`{}`: {name} is stored as {found}, expected F32, F16, BF16 or F64", path.display())]
     Kind {
         /// The file.
         path: PathBuf,
@@ -92,7 +92,7 @@ pub enum WeightsError {
         found: String,
     },
     /// Two stored tensors are the same weight of the model.
-    #[error("`{}`: {first} and {second} are both {name}\nhint: save the model anew, with save_pretrained", folder.display())]
+    #[error("`{}`: {first} and {second} are both {name}\nhint: save the model again, with save_pretrained", folder.display())]
     Twice {
         /// The folder.
         folder: PathBuf,
@@ -104,7 +104,7 @@ pub enum WeightsError {
         second: String,
     },
     /// A tensor of another shape than the configuration says.
-    #[error("`{}`: {name} has shape {found:?}, wanted {wanted:?}\nhint: do config.json and the weights belong together?", path.display())]
+    #[error("`{}`: {name} has shape {found:?}, expected {wanted:?}\nhint: do config.json and the weights belong together?", path.display())]
     Shape {
         /// The folder.
         path: PathBuf,

@@ -11,7 +11,8 @@ pub const INDEX: &str = "model.safetensors.index.json";
 pub enum Foreign {
     /// PyTorch's older format, one file or many.
     Pickled(String),
-    /// A TensorFlow checkpoint, as Google published BERT; its files are this name with `.index` and `.data-…` after it.
+    /// A TensorFlow checkpoint, as Google published BERT; its files are this name with `.index` and
+    /// `.data-…` after it.
     TensorFlow(String),
     /// Keras weights, `tf_model.h5`.
     Keras,
@@ -91,7 +92,7 @@ pub fn foreign(folder: &Path) -> Option<Foreign> {
     {
         return Some(Foreign::TensorFlow(name.to_owned()));
     }
-    // What trainers save beside weights.
+    // What trainers save next to the weights.
     let state = |name: &String| {
         ["optimizer", "scheduler", "training_args", "rng_state"].iter().any(|part| name.starts_with(part))
     };

@@ -1,4 +1,5 @@
-//! What a safetensors file says of itself: the names, kinds and shapes of its tensors, without their numbers.
+//! What a safetensors file says of itself: the names, kinds and shapes of its tensors, without
+//! their numbers.
 use std::{
     fs,
     io::{self, Read},
@@ -70,7 +71,7 @@ pub(super) fn kind(path: &Path, name: &str, stored: Dtype) -> Result<Option<Kind
         Dtype::F16 => Kind::Half,
         Dtype::BF16 => Kind::BFloat16,
         Dtype::F64 => Kind::Double,
-        // Old folders hold the positions 0, 1, 2, … beside the weights.
+        // Old folders hold the positions 0, 1, 2, … next to the weights.
         Dtype::I64 if name.ends_with("position_ids") => return Ok(None),
         other => {
             let found = format!("{other:?}");

@@ -1,7 +1,8 @@
-//! Weights as `transformers` stores them: `model.safetensors`, with the names of any of its generations.
+//! Weights as `transformers` stores them: `model.safetensors`, with the names of any of its
+//! generations.
 //!
-//! Names may have a prefix that all share, as in `module.bert.…` or `model.bert.…`. [`check`] compares names and shapes from the
-//! headers of the files alone, which takes milliseconds.
+//! Names may have a prefix that all share, as in `module.bert.…` or `model.bert.…`. [`check`]
+//! compares names and shapes from the headers of the files alone, which takes milliseconds.
 mod error;
 mod folder;
 mod format;
@@ -28,7 +29,7 @@ pub use folder::{files, listed};
 pub use format::{Foreign, INDEX, WEIGHTS, foreign};
 pub use names::Names;
 
-/// What reading a folder found besides the weights of the encoder.
+/// What reading a folder found in addition to the weights of the encoder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Weights of a head that are not there, and stay as they are.
@@ -126,7 +127,8 @@ impl Contents {
     }
 }
 
-/// Compares the names and shapes of a folder's weights with those of a model, without reading the weights.
+/// Compares the names and shapes of a folder's weights with those of a model, without reading the
+/// weights.
 ///
 /// # Errors
 /// When the folder does not hold the weights of such an encoder, or a file of it cannot be used.
@@ -159,7 +161,8 @@ fn shapes(parameters: &Parameters) -> impl Iterator<Item = (&str, Vec<i64>)> {
     parameters.iter().map(|(name, tensor)| (name, tensor.size()))
 }
 
-/// What the names of a pooler begin with. Tasks of whole sequences start from it; pre-training has no use for it.
+/// What the names of a pooler begin with. Tasks of whole sequences start from it; pre-training has
+/// no use for it.
 pub const POOLER: &str = "bert.pooler.";
 
 /// The pooler of a folder; nothing where it has none.
@@ -208,7 +211,8 @@ impl View for Stored {
     }
 }
 
-/// Writes float32 tensors and syncs them. The metadata say that they are PyTorch's, which `transformers` asks for.
+/// Writes float32 tensors and syncs them. The metadata say that they are PyTorch's, which
+/// `transformers` asks for.
 pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> Result<(), WeightsError> {
     let stored = tensors.map(|(name, tensor)| {
         let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
@@ -217,7 +221,8 @@ pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)
         (name, Stored { shape: tensor.size().iter().map(|&n| n as usize).collect(), bytes })
     });
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    // The file is made under another name, for its owner alone; who may read it is what any new file says.
+    // The file is made under another name, for its owner alone; who may read it is what any new
+    // file says.
     let created = fs::File::create(path).and_then(|file| file.metadata()).map_err(StoreError::io("create", path))?;
     safetensors::serialize_to_file(stored, Some(metadata), path).map_err(|source| match source {
         safetensors::SafeTensorError::IoError(source) => StoreError::io("write", path)(source).into(),

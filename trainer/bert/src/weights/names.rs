@@ -16,7 +16,8 @@ pub(super) struct Naming {
 }
 
 impl Naming {
-    /// Of a folder with these names. Where it is not clear which encoder is meant, names stay as they are.
+    /// Of a folder with these names. Where it is not clear which encoder is meant, names stay as
+    /// they are.
     pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let found = encoders(names);
         let encoder = match found.iter().find(|prefix| ["bert.", ""].contains(&prefix.as_str())) {
@@ -31,7 +32,8 @@ impl Naming {
         Self { encoder, whole }
     }
 
-    /// The name that the model gives a weight. Once, `gamma` and `beta` were what `weight` and `bias` of a layer norm are.
+    /// The name that the model gives a weight. Once, `gamma` and `beta` were what `weight` and
+    /// `bias` of a layer norm are.
     pub(super) fn modern(&self, name: &str) -> String {
         let name = unwrapped(name);
         let name = match name.rsplit_once(".LayerNorm.") {
@@ -42,7 +44,7 @@ impl Naming {
         let of_encoder = |rest: &&str| ["embeddings.", "encoder.", "pooler."].iter().any(|part| rest.starts_with(part));
         let whole = || name.strip_prefix(&self.whole).unwrap_or(&name);
         let rest = name.strip_prefix(&self.encoder).filter(of_encoder).unwrap_or_else(whole);
-        // A pooler may be named as in a bare encoder, beside an encoder that is not.
+        // A pooler may be named as in a bare encoder, next to an encoder that is not.
         if of_encoder(&rest) { format!("bert.{rest}") } else { rest.to_owned() }
     }
 }
@@ -110,7 +112,7 @@ impl fmt::Display for Names {
         match self {
             Self::Layers { found, wanted } => write!(
                 f,
-                "found {found} layers, wanted {wanted}\nhint: do config.json (num_hidden_layers) and the weights belong together?"
+                "found {found} layers, expected {wanted}\nhint: do config.json (num_hidden_layers) and the weights belong together?"
             ),
             Self::Encoders(prefixes) => write!(
                 f,
@@ -119,9 +121,9 @@ impl fmt::Display for Names {
             ),
             Self::Others(part) => write!(
                 f,
-                "most names begin with `{part}`, wanted `bert.`\nhint: is it a BERT? save it from `transformers`, with save_pretrained(folder)"
+                "most names begin with `{part}`, expected `bert.`\nhint: is it a BERT? save it from `transformers`, with save_pretrained(folder)"
             ),
-            Self::Nothing => f.write_str("found no weights at all\nhint: save it anew, with save_pretrained(folder)"),
+            Self::Nothing => f.write_str("found no weights at all\nhint: save it again, with save_pretrained(folder)"),
         }
     }
 }
@@ -151,7 +153,7 @@ mod tests {
                 ["model.bert.embeddings.word_embeddings.weight", "model.cls.predictions.bias"],
                 ["bert.", "cls.predictions.bias"],
             ),
-            // The head beside the wrapped encoder.
+            // The head next to the wrapped encoder.
             (
                 ["model.bert.embeddings.word_embeddings.weight", "cls.predictions.bias"],
                 ["bert.", "cls.predictions.bias"],

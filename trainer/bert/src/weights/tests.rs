@@ -39,7 +39,7 @@ fn every_spelling_is_read() {
         &|name| Some(format!("_orig_mod.module.{}", old(name))),
         &|name| Some(format!("model.{name}")),
         &|name| Some(format!("module.{}", bare(name))),
-        // The decoder's bias, and a head beside the encoder.
+        // The decoder's bias, and a head next to the encoder.
         &|name| Some(format!("module.{}", name.replace("cls.predictions.bias", "cls.predictions.decoder.bias"))),
         &|name| Some(if name.starts_with("cls.") { name.to_owned() } else { format!("model.{name}") }),
     ];
@@ -63,13 +63,13 @@ fn a_missing_head_is_said_and_a_missing_layer_refused() {
     save(folder.path(), &model(1), |name| (!name.contains("layer.1.")).then(|| name.to_owned()));
     let error = load(folder.path(), model(2).parameters()).unwrap_err().to_string();
     assert!(error.contains("lacks 16 of the weights"), "{error}");
-    assert!(error.contains("found 1 layers, wanted 2\nhint: do config.json"), "{error}");
+    assert!(error.contains("found 1 layers, expected 2\nhint: do config.json"), "{error}");
     save(folder.path(), &model(1), |name| Some(name.replace("bert.", "roberta.")));
     // All that a prefix hides is read, whatever its name.
     assert_eq!(load(folder.path(), model(2).parameters()).unwrap(), Found::default());
     save(folder.path(), &model(1), |name| Some(name.replace("bert.", "deberta.").replace("word_", "piece_")));
     let error = load(folder.path(), model(2).parameters()).unwrap_err().to_string();
-    assert!(error.contains("most names begin with `deberta.`, wanted `bert.`"), "{error}");
+    assert!(error.contains("most names begin with `deberta.`, expected `bert.`"), "{error}");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn other_shapes_and_decoders_are_refused() {
     let error = load(folder.path(), BertForMaskedLm::new(&wide, 1, Device::Cpu, Decision::on_cpu()).parameters())
         .unwrap_err()
         .to_string();
-    assert!(error.contains("word_embeddings.weight has shape [11, 8], wanted [12, 8]"), "{error}");
+    assert!(error.contains("word_embeddings.weight has shape [11, 8], expected [12, 8]"), "{error}");
     let model = model(1);
     let decoder = Tensor::zeros([11, 8], (Kind::Float, Device::Cpu));
     let named = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));

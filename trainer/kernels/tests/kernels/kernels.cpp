@@ -15,8 +15,8 @@ const Entry ENTRIES[] = {
 };
 } // namespace
 
-// As cuLaunchKernel. `seed` decides the order in which threads run. Returns 1 if there is no such
-// function.
+// As cuLaunchKernel. `seed` decides the order in which threads run. Returns 1 if the function does
+// not exist.
 extern "C" __attribute__((visibility("default"))) int launch(const char *name, const unsigned *blocks, const unsigned *threads, void **arguments, unsigned seed) {
   for (const Entry &entry : ENTRIES) {
     if (std::strcmp(entry.name, name) != 0)

@@ -1,8 +1,9 @@
 //! Finds libtorch, and starts the trainer with it.
 //!
-//! A program that is linked to libtorch cannot start without it, so it could not say what is missing either. This one
-//! is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH` and where libtorch lay when it was built, checks the version
-//! and becomes `ebert-trainer-libtorch`, which is next to it.
+//! A program that is linked to libtorch cannot start without it, so it could not say what is
+//! missing either. This one is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH` and
+//! where libtorch lay when it was built, checks the version and becomes `ebert-trainer-libtorch`,
+//! which is next to it.
 use std::{
     env,
     ffi::OsString,
@@ -47,15 +48,11 @@ fn find() -> Result<PathBuf, String> {
     if let Some(folder) = env::var_os("LIBTORCH").filter(|folder| !folder.is_empty()) {
         let lib = Path::new(&folder).join("lib");
         if !has_libraries(&lib) {
-            return Err(format!(
-                "LIBTORCH is `{}`, and there is no lib/libtorch_cpu.so in it\n{}",
-                folder.display(),
-                hint()
-            ));
+            return Err(format!("LIBTORCH is `{}`, which has no lib/libtorch_cpu.so\n{}", folder.display(), hint()));
         }
         return match version(&lib) {
             Some(found) if found != WANTED => {
-                Err(format!("libtorch in `{}` is {found}, wanted {WANTED}\n{}", lib.display(), hint()))
+                Err(format!("libtorch in `{}` is {found}, expected {WANTED}\n{}", lib.display(), hint()))
             }
             _ => Ok(lib),
         };

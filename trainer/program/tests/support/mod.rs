@@ -261,8 +261,8 @@ impl Place {
     }
 }
 
-/// Writes the folder `start`: a small BERT with a vocabulary of `more` tokens beyond those of the shards, whose weights
-/// `rename` names, or leaves out.
+/// Writes the folder `start`: a small BERT with a vocabulary of `more` tokens beyond those of the
+/// shards, whose weights `rename` names, or leaves out.
 pub(crate) fn start(place: &Place, more: usize, rename: impl Fn(&str) -> Option<String>) {
     let folder = place.path("start");
     fs::create_dir_all(&folder).unwrap();
@@ -316,13 +316,15 @@ pub(crate) fn assert_alike(place: &Place, found: &str, wanted: &str, share: f64)
     }
 }
 
-/// Compares the masked-LM losses of a run in bfloat16 with those of the same run in float32: within 2%.
+/// Compares the masked-LM losses of a run in bfloat16 with those of the same run in float32: within
+/// 2%.
 pub(crate) fn assert_bfloat16_is_near(place: &Place, found: &str, wanted: &str) {
     let [found, wanted] = [found, wanted].map(|run| numbers(place, run));
     assert_eq!(found.len(), wanted.len());
     let mut worst = 0.0f64;
     for (found, wanted) in found.iter().zip(&wanted) {
-        // The first number of a step is its masked-LM loss; of a measurement, the held-out loss of words.
+        // The first number of a step is its masked-LM loss; of a measurement, the held-out loss of
+        // words.
         assert_eq!((found.0, &found.1), (wanted.0, &wanted.1));
         worst = worst.max((found.2[0] / wanted.2[0] - 1.0).abs());
     }

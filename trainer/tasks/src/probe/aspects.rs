@@ -1,5 +1,5 @@
-//! Which words of a sentence name an aspect, from the hidden state of each word's first token: a linear B/I/O tagger,
-//! cross-validated by sentence.
+//! Which words of a sentence name an aspect, from the hidden state of each word's first token: a
+//! linear B/I/O tagger, cross-validated by sentence.
 use std::path::Path;
 
 use serde_json::{Value, json};

@@ -91,7 +91,7 @@ pub struct Edge {
     pub relation: Relation,
 }
 
-/// The edges of the graph of an output folder that are wanted.
+/// The requested edges of the graph of an output folder.
 ///
 /// # Errors
 /// When it cannot be read.

@@ -1,4 +1,5 @@
-//! How well masked words and phrases of held-out documents are filled in, with masks that never change.
+//! How well masked words and phrases of held-out documents are filled in, with masks that never
+//! change.
 //!
 //! These are the measures of training, [`trainer::cloze`], on up to [`SEGMENTS`] segments.
 use std::{collections::BTreeMap, sync::Arc};

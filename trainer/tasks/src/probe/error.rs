@@ -76,7 +76,7 @@ pub enum ProbeError {
     },
     /// A file of pairs of offers has another shape.
     #[error(
-        "`{}`, line {line}: found no two offers with 0 or 1\n  wanted `COL name VAL text …`, a tab, the other offer, \
+        "`{}`, line {line}: found no two offers with 0 or 1\n  expected `COL name VAL text …`, a tab, the other offer, \
          a tab, and 0 or 1\nhint: the ER-Magellan data sets of Ditto have this form; unpack .gz files first",
         path.display()
     )]
@@ -88,7 +88,7 @@ pub enum ProbeError {
     },
     /// A file of pairs of offers has one class alone.
     #[error(
-        "`{}` has {same} matching pairs among {all}, wanted some of both classes\nhint: name Ditto's files in the order \
+        "`{}` has {same} matching pairs among {all}, expected some of both classes\nhint: name Ditto's files in the order \
          train.txt valid.txt test.txt",
         path.display()
     )]

@@ -63,8 +63,8 @@ impl Frozen {
         Ok(ids)
     }
 
-    /// The mean of each text's last hidden states, special tokens left out: `[texts, d]`, float32 on the CPU. The mean
-    /// of no token is 0.
+    /// The mean of each text's last hidden states, special tokens left out: `[texts, d]`, float32
+    /// on the CPU. The mean of no token is 0.
     pub fn means(&self, texts: &[Vec<u16>]) -> Tensor {
         let width = self.model.encoder().config().hidden_size;
         let means = Tensor::zeros([texts.len() as i64, width], (Kind::Float, Device::Cpu));
@@ -77,7 +77,8 @@ impl Frozen {
         means
     }
 
-    /// The last hidden states of each text, special tokens left out: `[tokens, d]` each, float32 on the CPU.
+    /// The last hidden states of each text, special tokens left out: `[tokens, d]` each, float32 on
+    /// the CPU.
     pub fn contents(&self, texts: &[Vec<u16>]) -> Vec<Tensor> {
         let width = self.model.encoder().config().hidden_size;
         let mut all: Vec<Tensor> =
@@ -90,7 +91,8 @@ impl Frozen {
         all
     }
 
-    /// The last hidden states of some tokens of each text, text after text: `[tokens, d]`, float32 on the CPU.
+    /// The last hidden states of some tokens of each text, text after text: `[tokens, d]`, float32
+    /// on the CPU.
     pub fn states(&self, texts: &[Vec<u16>], wanted: &[Vec<i64>]) -> Tensor {
         let contents = self.contents(texts);
         let chosen =
@@ -98,8 +100,8 @@ impl Frozen {
         Tensor::cat(&chosen.collect::<Vec<_>>(), 0)
     }
 
-    /// Gives the states of the content of each text that has tokens, `[tokens, d]` in float32, in batches of similar
-    /// lengths.
+    /// Returns the states of the content of each text that has tokens, `[tokens, d]` in float32, in
+    /// batches of similar lengths.
     fn each_batch(&self, texts: &[Vec<u16>], mut take: impl FnMut(&[usize], Vec<Tensor>)) {
         let _guard = tch::no_grad_guard();
         let mut order: Vec<usize> = (0..texts.len()).filter(|&number| !texts[number].is_empty()).collect();

@@ -1,11 +1,12 @@
-//! L2-regularised logistic regression on frozen features, as `sklearn.linear_model.LogisticRegression` defines it.
+//! L2-regularized logistic regression on frozen features, as
+//! `sklearn.linear_model.LogisticRegression` defines it.
 //!
-//! The objective is C * (sum of the losses) + |weights|^2 / 2; the bias is not penalised. Features are standardised first,
-//! so that C means the same for every model.
+//! The objective is C * (sum of the losses) + |weights|^2 / 2. The bias is not penalized. Features
+//! are standardized first, so that C means the same for every model.
 //!
-//! The optimum is that of the objective; the way to it differs. Features are whitened, and each output is scaled by the
-//! standard deviation of its labels, so that Hessians are near the identity. Labels are independent problems, and
-//! [`minimize`] ends each by itself.
+//! The optimum is that of the objective, but the way to it differs. Features are whitened, and each
+//! output is scaled by the standard deviation of its labels, so that Hessians are near the
+//! identity. Labels are independent problems, and [`minimize`] ends each one alone.
 use tch::{Device, Kind, Tensor};
 
 use super::{
@@ -23,7 +24,8 @@ pub enum Targets {
         /// Number of classes.
         classes: i64,
     },
-    /// Any number of labels per row: `[n, labels]` float64 of 0 and 1. Independent binary regressions.
+    /// Any number of labels per row: `[n, labels]` float64 of 0 and 1. Independent binary
+    /// regressions.
     Labels(Tensor),
 }
 
@@ -66,7 +68,8 @@ const LEAST_DEVIATION: f64 = 1e-8;
 /// Rows that are computed at once, so that what is between stays in the cache.
 const AT_ONCE: i64 = 512;
 
-/// The mean loss plus the penalty, by variables V `[d + 1, outputs]`: the weights are `transform V scale`.
+/// The mean loss plus the penalty, by variables V `[d + 1, outputs]`: the weights are `transform V
+/// scale`.
 struct Whitened<'a> {
     /// Features with a last column of 1, times `transform`: `[n, d + 1]`.
     features: Tensor,
@@ -80,7 +83,7 @@ struct Whitened<'a> {
 }
 
 impl<'a> Whitened<'a> {
-    /// Of standardised features `[n, d]`.
+    /// Of standardized features `[n, d]`.
     fn new(features: &Tensor, targets: &'a Targets, c: f64) -> Self {
         let (rows, width) = (features.size()[0] as f64, features.size()[1]);
         let penalty = 1.0 / (c * rows);
@@ -155,7 +158,8 @@ impl Targets {
         (counts + 1.0) / (self.rows() as f64 + 2.0)
     }
 
-    /// Of some rows the sum of the losses of each problem, `[problems]`, and its gradient by their logits.
+    /// Of some rows the sum of the losses of each problem, `[problems]`, and its gradient by their
+    /// logits.
     fn losses(&self, logits: &Tensor, (start, count): (i64, i64), problems: &Tensor) -> (Tensor, Tensor) {
         match self {
             Self::Classes { of, classes } => {
@@ -189,7 +193,8 @@ impl Logistic {
         Self::fit_from(None, features, targets, c)
     }
 
-    /// As [`Logistic::fit`], from the optimum for similar rows, such as those of another fold. The optimum is the same.
+    /// As [`Logistic::fit`], from the optimum for similar rows, such as those of another fold. The
+    /// optimum is the same.
     ///
     /// # Errors
     /// As there.
@@ -236,7 +241,7 @@ mod tests {
         Tensor::randn([rows, width], (Kind::Double, Device::Cpu)) * 2.0 + 1.0
     }
 
-    /// The objective as it is written, with weights `[d + 1, outputs]` of standardised features.
+    /// The objective as it is written, with weights `[d + 1, outputs]` of standardized features.
     fn objective(x: &Tensor, targets: &Targets, c: f64, weights: &Tensor) -> f64 {
         let logits = with_bias(x).matmul(weights);
         let loss = match targets {

@@ -1,7 +1,9 @@
-//! Whether two offers mean one product, from the mean hidden states of both: the files of Ditto (Li et al. 2020, VLDB).
+//! Whether two offers mean one product, from the mean hidden states of both: the files of Ditto (Li
+//! et al. 2020, VLDB).
 //!
-//! A logistic regression on |u - v| and u * v is fitted to the training part. The validation part chooses the penalty and
-//! the threshold. The cosine of u and v with a threshold is the score without any fit.
+//! A logistic regression on |u - v| and u * v is fitted to the training part. The validation part
+//! chooses the penalty and the threshold. The cosine of u and v with a threshold is the score
+//! without any fit.
 //!
 //! A line is `COL name VAL text COL …`, a tab, the other offer, a tab, and 0 or 1.
 use std::path::{Path, PathBuf};

@@ -1,15 +1,15 @@
-//! Many smooth convex problems of one shape, minimised side by side with L-BFGS (Nocedal 1980).
+//! Many smooth convex problems of one shape, minimized side by side with L-BFGS (Nocedal 1980).
 //!
-//! Each problem is a column with its own curvature, step and end. So one that is hard does not hold up the others, and
-//! those that have ended are no longer computed.
+//! Each problem is a column with its own curvature, step and end. So one that is hard does not hold
+//! up the others, and those that have ended are no longer computed.
 use std::collections::VecDeque;
 
 use tch::{Kind, Tensor};
 
 /// Problems, by number.
 pub(super) trait Problems {
-    /// The values `[problems]` and gradients `[d, problems]` of these problems at `variables` `[d, problems]`, in
-    /// float64.
+    /// The values `[problems]` and gradients `[d, problems]` of these problems at `variables` `[d,
+    /// problems]`, in float64.
     fn at(&self, variables: &Tensor, problems: &Tensor) -> Evaluated;
 }
 
@@ -47,7 +47,8 @@ const HALVINGS: usize = 30;
 /// The part of the promised decrease that a step must reach (Armijo).
 const DECREASE: f64 = 1e-4;
 
-/// A step, how the gradient changed over it, and 1 / their product: `[d, problems]` and `[problems]`.
+/// A step, how the gradient changed over it, and 1 / their product: `[d, problems]` and
+/// `[problems]`.
 struct Pair {
     step: Tensor,
     change: Tensor,
@@ -101,7 +102,7 @@ pub(super) fn minimize(problems: &impl Problems, start: &Tensor, limits: Limits)
     }
 }
 
-/// The two loops of L-BFGS; where that is no descent, the gradient.
+/// The two loops of L-BFGS, or the gradient where they do not give a descent.
 fn direction(gradients: &Tensor, pairs: &VecDeque<Pair>) -> Tensor {
     let mut q = gradients.copy();
     let mut parts = Vec::new();
@@ -114,7 +115,7 @@ fn direction(gradients: &Tensor, pairs: &VecDeque<Pair>) -> Tensor {
         let scale = (inverse * dot(change, change)).reciprocal();
         q *= scale.where_self(&inverse.gt(0.0), &scale.ones_like());
     } else {
-        // No step before tells how far to go: at most 1.
+        // The first step has no scale from an earlier one: at most 1.
         q /= dot(&q, &q).sqrt().clamp_min(1.0);
     }
     for (Pair { step, change, inverse }, part) in pairs.iter().zip(parts.iter().rev()) {
@@ -124,7 +125,8 @@ fn direction(gradients: &Tensor, pairs: &VecDeque<Pair>) -> Tensor {
     -q.where_self(&is_descent, gradients)
 }
 
-/// Goes along a direction, half as far for each problem that does not decrease enough, until all do.
+/// Goes along a direction, half as far for each problem that does not decrease enough, until all
+/// do.
 fn step(
     problems: &impl Problems,
     active: &Tensor,

@@ -1,5 +1,5 @@
-//! What a model knows without fine-tuning: its weights are frozen, and at most a linear layer is fitted to its hidden
-//! states.
+//! What a model knows without fine-tuning: its weights are frozen, and at most a linear layer is
+//! fitted to its hidden states.
 //!
 //! | probe | reads | scores |
 //! |---|---|---|
@@ -10,8 +10,9 @@
 //! | [`matching`] | mean states of two offers | F1 of "one product" |
 //! | [`aspects`] | states of words | scores of aspect extraction |
 //!
-//! A probe reads its data once ([`Probe`]) and then scores one model after another. Probes that fit something use five
-//! folds by document ([`folds`]), or the parts of their data set. [`record`] is what is written and printed.
+//! A probe reads its data once ([`Probe`]) and then scores one model after another. Probes that fit
+//! something use five folds by document ([`folds`]), or the parts of their data set. [`record`] is
+//! what is written and printed.
 pub mod aspects;
 pub mod catalogue;
 pub mod cloze;
@@ -104,7 +105,7 @@ pub trait Probe {
     /// Probes a model; the reason where a model cannot be.
     ///
     /// # Errors
-    /// When libtorch or the tokenizer refuses, or an optimisation fails.
+    /// When libtorch or the tokenizer refuses, or an optimization fails.
     fn probe(&self, probing: &Probing<'_>) -> Result<Outcome, ProbeError>;
 }
 
@@ -121,7 +122,7 @@ impl std::fmt::Debug for Prober {
 }
 
 impl Prober {
-    /// Reads what does not depend on a model. `say` hears what is read.
+    /// Reads what does not depend on a model. `say` receives what is read.
     ///
     /// # Errors
     /// When a file cannot be used.

@@ -1,4 +1,5 @@
-//! Prediction by the nearest neighbors, as `sklearn.neighbors.KNeighborsClassifier` with `metric="cosine"`.
+//! Prediction by the nearest neighbors, as `sklearn.neighbors.KNeighborsClassifier` with
+//! `metric="cosine"`.
 use tch::{Kind, Tensor};
 
 /// Rows that are compared at once.
@@ -11,8 +12,8 @@ pub fn normalized(rows: &Tensor) -> Tensor {
     rows / length.clamp_min(1e-12)
 }
 
-/// For each label the part of the `k` training rows with the highest cosine that have it: `[n, labels]`. `labels` `[m, labels]` has 0
-/// or 1 for each training row.
+/// For each label the part of the `k` training rows with the highest cosine that have it: `[n,
+/// labels]`. `labels` `[m, labels]` has 0 or 1 for each training row.
 pub fn votes(features: &Tensor, training: &Tensor, labels: &Tensor, k: i64) -> Tensor {
     let _guard = tch::no_grad_guard();
     let (features, training) = (normalized(features), normalized(training));

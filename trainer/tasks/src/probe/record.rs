@@ -1,7 +1,8 @@
 //! What probes find: a file with a result for each item, and a table.
 //!
-//! The file is one JSON object. `items` names what each probe scores, once for all models. `models` has, for each model
-//! and probe, its scores and one result per item in the order of `items`, which is what a bootstrap needs.
+//! The file is one JSON object. `items` names what each probe scores, once for all models. `models`
+//! has, for each model and probe, its scores and one result per item in the order of `items`, which
+//! is what a bootstrap needs.
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -128,7 +129,8 @@ fn scores_as_map<S: Serializer>(scores: &[Score], serializer: S) -> Result<S::Ok
 }
 
 impl Record {
-    /// A table in Markdown: a row for each score, a column for each model, and what the probes took.
+    /// A table in Markdown: a row for each score, a column for each model, and what the probes
+    /// took.
     pub fn table(&self) -> String {
         let mut rows: Vec<(&str, &str)> = Vec::new();
         for (probe, finished) in self.models.iter().flat_map(|model| &model.probes) {

@@ -1,8 +1,10 @@
-//! Whether two associated products are substitutes or complements, from the mean hidden states of both.
+//! Whether two associated products are substitutes or complements, from the mean hidden states of
+//! both.
 //!
-//! Pairs have a held-out product, so no model was trained on them. Products are in folds. A pair is tested in the fold
-//! of both of its products, by a regression on pairs of which neither is in it, so that no product is seen before. Pairs
-//! across two folds, and pairs with both relations, are left out.
+//! Pairs have a held-out product, so no model was trained on them. Products are in folds. A pair is
+//! tested in the fold of both of its products. The regression is trained on pairs of which neither
+//! product is in that fold, so no product is seen before. Pairs across two folds, and pairs with
+//! both relations, are left out.
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::Path,

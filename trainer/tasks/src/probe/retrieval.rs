@@ -1,8 +1,10 @@
-//! How high a held-out product ranks its neighbor among 1,000 products that are none, half of them from its own category.
+//! How high a held-out product ranks its neighbor among 1,000 products that are none, half of them
+//! from its own category.
 //!
-//! A model ranks by the cosine of mean hidden states, and by the distance of Neighbor Product Reconstruction (eqs. 8-11),
-//! as the model's recipe defines it. That distance compares all tokens of two products, so it is computed for fewer
-//! anchors. Words alone rank as well, as baselines: overlap, tf-idf and BM25.
+//! A model ranks by the cosine of mean hidden states, and by the distance of Neighbor Product
+//! Reconstruction (eqs. 8-11), as the model's recipe defines it. That distance compares all tokens
+//! of two products, so it is computed for fewer anchors. Words alone rank as well, as baselines:
+//! overlap, tf-idf and BM25.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::Path,
@@ -30,13 +32,14 @@ const MOST_ANCHORS: usize = 1_000;
 const NPR_ANCHORS: usize = 500;
 /// Products that a neighbor is ranked among.
 const CANDIDATES: usize = 1_000;
-/// Products that the half from any category is taken from. Anchors share them, so that fewer texts are encoded.
+/// Products that the half from any category is taken from. Anchors share them, so that fewer texts
+/// are encoded.
 const POOL: usize = 2_000;
 /// Anchors from one progress message to the next.
 const ANCHORS_PER_MESSAGE: usize = 100;
 
-/// A held-out product, one neighbor by each of its relations, and products that are no neighbor of it. Products are
-/// numbered as the texts.
+/// A held-out product, one neighbor by each of its relations, and products that are not its
+/// neighbors. Products are numbered as the texts.
 #[derive(Debug)]
 struct Question {
     anchor: usize,
@@ -77,8 +80,9 @@ struct Drawn {
 }
 
 impl Retrieval {
-    /// Draws anchors among the products that are held out, with their neighbors and candidates. All draws are keyed, so
-    /// that every model gets the same questions. `None` where no held-out product has an association.
+    /// Draws anchors among the products that are held out, with their neighbors and candidates. All
+    /// draws are keyed, so that every model gets the same questions. `None` where no held-out
+    /// product has an association.
     ///
     /// # Errors
     /// When files of `out` cannot be read.

@@ -1,5 +1,5 @@
-//! Which categories a title is in, from its mean hidden state: logistic regression and the five nearest titles,
-//! cross-validated.
+//! Which categories a title is in, from its mean hidden state: logistic regression and the five
+//! nearest titles, cross-validated.
 use std::{collections::HashMap, path::Path};
 
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::{
     read,
 };
 
-/// Nearest titles that vote. With an odd number there is no tie.
+/// Nearest titles that vote. An odd number avoids ties.
 const NEIGHBORS: i64 = 5;
 /// The inverse strength of the penalty.
 const C: f64 = 1.0;
@@ -129,7 +129,8 @@ impl Probe for Titles {
     }
 }
 
-/// For each title how many of its labels are right, and how many are predicted. All of it is right where both are `gold`.
+/// For each title how many of its labels are right, and how many are predicted. All of it is right
+/// where both are `gold`.
 fn of_titles(judged: &[Judged]) -> Value {
     let counts = judged.iter().map(|one| match (&one.prediction, &one.gold) {
         (Prediction::Labels(predicted), Gold::Labels(gold)) => {

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::*;
 use crate::python::repr::repr;
 
-/// All that a record says, for a comparison.
+/// All values of a record, for a comparison.
 fn said(line: &str) -> String {
     let said = |record: &Record<'_>| {
         let record: &Record<'_> = record;
@@ -305,7 +305,7 @@ fn missing_values_are_empty() {
     for text in ["N/A", "none", "Nan", "NA", "-", "Unknown", "nan bread", "None of it"] {
         parse(json!({ "title": text }).to_string().as_bytes(), |r| assert_eq!(r.title.first(), Some(text))).unwrap();
     }
-    // A missing value does not tell what a record is.
+    // A missing value does not identify a record.
     let line = br#"{"asin": "A", "title": "T", "categories": ["x"], "reviewText": "nan", "reviewerID": "nan", "overall": "nan"}"#;
     assert_eq!(parse(line, |r| r.record_type().unwrap().kind), Ok(Kind::Product));
 }
@@ -469,11 +469,11 @@ fn the_shell_of_mongodb() {
         assert_eq!(parse(line.as_bytes(), |r| r.product_id().map(str::to_owned)), Ok(Some("M1".to_owned())), "{line}");
     }
     for (line, wanted) in [
-        ("{'_id': Unheard('65a1'), 'asin': 'M1'}", "found the name `Unheard` at byte 8, wanted a value"),
-        ("{\"_id\": Unheard('65a1'), \"asin\": 'M1'}", "found the name `Unheard` at byte 8, wanted a value"),
-        ("{\"it's\": 'x', 'b': }", "found `}` at byte 19, wanted a value"),
-        ("{'_id': ObjectId('65a1' 5)}", "found `5` at byte 24, wanted `,` or `)`"),
-        ("{'_id': ObjectId()}", "found the name `ObjectId()` at byte 8, wanted a value"),
+        ("{'_id': Unheard('65a1'), 'asin': 'M1'}", "found the name `Unheard` at byte 8, expected a value"),
+        ("{\"_id\": Unheard('65a1'), \"asin\": 'M1'}", "found the name `Unheard` at byte 8, expected a value"),
+        ("{\"it's\": 'x', 'b': }", "found `}` at byte 19, expected a value"),
+        ("{'_id': ObjectId('65a1' 5)}", "found `5` at byte 24, expected `,` or `)`"),
+        ("{'_id': ObjectId()}", "found the name `ObjectId()` at byte 8, expected a value"),
     ] {
         assert_eq!(parse(line.as_bytes(), |_| ()).unwrap_err().to_string(), wanted, "{line}");
     }
