@@ -225,6 +225,7 @@ fn text(command: TextCommand) -> anyhow::Result<()> {
             let mining = arguments::of_mining(&args.mining);
             let command = mine::MineCommand {
                 text: &args.text,
+                language: arguments::language(args.language),
                 options: mining.options(args.seed.seed),
                 quality_list: mining.quality_list,
                 entity_list: mining.entity_list,

@@ -5,6 +5,7 @@
 mod error;
 mod left_out;
 mod links;
+mod reason;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{Facts, NEW, Outcome, Progress, STOPPED, count_of, older_format, quoted, short, thousands},
+        progress::{Facts, Outcome, Progress, count_of, quoted, short, thousands},
     },
     graph::{GraphError, associations, given},
     phrase::pool::{self, PoolError},
@@ -31,7 +32,7 @@ use crate::{
         encode::{self, Encoded},
         pairs, seal,
     },
-    text::Tokenizer,
+    text::{Tokenizer, language::Language},
 };
 use ebert_dumps::find;
 use serde::{Serialize, de::DeserializeOwned};
@@ -43,6 +44,8 @@ pub struct Run<'a> {
     settings: &'a Settings,
     /// Absent if the settings name none.
     tokenizer: Option<Tokenizer>,
+    /// Of the corpus, once it is known.
+    language: Option<Language>,
     hashes: Hashes,
     progress: Progress,
     /// Held during the run: exclusive, or shared by the tasks of one step.
@@ -75,7 +78,8 @@ impl<'a> Run<'a> {
         // First, so that no file is created among raw files.
         refuse_overlap(&settings.corpus, &settings.out)?;
         let lock = lock(&settings.out, task, &progress)?;
-        Ok(Self { settings, tokenizer, hashes: Hashes::load(&settings.out), progress, _lock: lock, task })
+        let hashes = Hashes::load(&settings.out);
+        Ok(Self { settings, tokenizer, language: None, hashes, progress, _lock: lock, task })
     }
 
     /// All steps.
@@ -93,6 +97,8 @@ impl<'a> Run<'a> {
         }
         self.sealed()?;
         let corpus = self.corpus()?;
+        // Its limits are stated first.
+        self.language(&corpus)?;
         let pool = self.pool()?;
         let graph = self.graph(&corpus)?;
         let before = self.shard_reason(&corpus, &pool, &graph)?;
@@ -112,8 +118,9 @@ impl<'a> Run<'a> {
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let files = find(&self.settings.corpus, &self.settings.out)?;
         self.skipped_files(&files)?;
-        let (manifest, outcome) =
-            corpus::make(step_settings(self.settings, &self.tokenizer)?, &files, &mut self.hashes, &self.progress)?;
+        // The corpus is the same in any language.
+        let settings = step_settings(self.settings, &self.tokenizer, Language::default())?;
+        let (manifest, outcome) = corpus::make(settings, &files, &mut self.hashes, &self.progress)?;
         let counts = &manifest.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));
@@ -131,22 +138,32 @@ impl<'a> Run<'a> {
     /// Writes `OUT/pool`: imported from a file or mined from the corpus.
     pub fn pool(&mut self) -> Result<Manifest<PoolBody>, RunError> {
         let corpus;
+        // An imported pool is the same in any language.
+        let mut language = Language::default();
         let source = match &self.settings.pool {
             Some(file) => pool::Source::Import(file),
             None => {
                 corpus = self.corpus_made()?;
                 self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
-                pool::Source::Mine(pool::Mining { corpus: &corpus, settings: self.settings, progress: &self.progress })
+                language = self.language(&corpus)?;
+                let (settings, progress) = (self.settings, &self.progress);
+                pool::Source::Mine(pool::Mining { corpus: &corpus, settings, language, progress })
             }
         };
-        let settings = step_settings(self.settings, &self.tokenizer)?;
-        let pool::Made { manifest, outcome, summary } = pool::make(settings, &source, &mut self.hashes)?;
+        let settings = step_settings(self.settings, &self.tokenizer, language)?;
+        let pool::Made { manifest, outcome, summary, warning } = pool::make(settings, &source, &mut self.hashes)?;
         let body = &manifest.body;
-        let text = format!("{} phrases, lowest score {:.4}", thousands(body.phrases), body.lowest_score);
+        let text = match body.phrases {
+            0 => "no phrases".to_owned(),
+            phrases => format!("{} phrases, lowest score {:.4}", thousands(phrases), body.lowest_score),
+        };
         let holds = Facts::new("step", text).with("phrases", body.phrases).with("lowest_score", body.lowest_score);
         self.step("pool", &holds, "pool", &outcome)?;
         for (heading, facts) in summary {
             self.progress.detail(heading, &facts)?;
+        }
+        if let Some(warning) = warning {
+            self.progress.warn(&warning)?;
         }
         Ok(manifest)
     }
@@ -178,7 +195,8 @@ impl<'a> Run<'a> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
         self.sealed()?;
-        let settings = step_settings(self.settings, &self.tokenizer)?;
+        let language = self.language(corpus)?;
+        let settings = step_settings(self.settings, &self.tokenizer, language)?;
         let task = self.task.unwrap_or(Task::ALL);
         Ok(encode::encode(settings, task, corpus, pool, &mut self.hashes, &self.progress)?)
     }
@@ -190,7 +208,9 @@ impl<'a> Run<'a> {
         pool: &Manifest<PoolBody>,
         graph: &Manifest<GraphBody>,
     ) -> Result<(), RunError> {
-        let seal::Plan { shards, .. } = seal::plan(step_settings(self.settings, &self.tokenizer)?, corpus, pool, graph);
+        let language = self.language(corpus)?;
+        let settings = step_settings(self.settings, &self.tokenizer, language)?;
+        let seal::Plan { shards, .. } = seal::plan(settings, corpus, pool, graph);
         let out = &self.settings.out;
         self.sealed()?;
         let ledger = Ledger::open(out, "shards")?;
@@ -204,7 +224,7 @@ impl<'a> Run<'a> {
             let (planned, out) = (shards.len(), out.clone());
             return Err(ShardError::Unfinished { missing, planned, out, tasks: None }.into());
         }
-        let (counts, outcome) = pairs::make(self.settings, &shards, graph, &mut self.hashes, &self.progress)?;
+        let (counts, outcome) = pairs::make(settings, &shards, graph, &mut self.hashes, &self.progress)?;
         self.step("pairs", &counts.described(), "shards", &outcome)?;
         let relations = counts.relations.iter().map(|(relation, &pairs)| format!("{relation} {}", thousands(pairs)));
         if counts.rows > 0 {
@@ -222,13 +242,31 @@ impl<'a> Run<'a> {
         graph: &Manifest<GraphBody>,
         tasks: Option<u32>,
     ) -> Result<(Manifest<ShardsBody>, Outcome), RunError> {
-        let settings = step_settings(self.settings, &self.tokenizer)?;
+        let language = self.language(corpus)?;
+        let settings = step_settings(self.settings, &self.tokenizer, language)?;
         Ok(seal::make(settings, corpus, pool, graph, tasks, &mut self.hashes)?)
     }
 
     /// Reads the manifest of the corpus in `OUT`.
     pub fn corpus_made(&self) -> Result<Manifest<CorpusBody>, RunError> {
         self.earlier_step("corpus", "ebert corpus")
+    }
+
+    /// The language of the corpus: the given one, or detected. Prints once what does not work in it.
+    fn language(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Language, RunError> {
+        if let Some(language) = self.language {
+            return Ok(language);
+        }
+        let folder = self.settings.out.join("corpus");
+        let language = self.settings.language.or_detect(|| {
+            let texts = corpus::tables::sample(&folder, corpus, &mut self.hashes)?;
+            Ok::<_, StoreError>(Language::detect(texts.iter().map(String::as_str)))
+        })?;
+        if let Some(limits) = language.limits() {
+            self.progress.detail("language", &Facts::new("language", limits).with("language", language.code()))?;
+        }
+        self.language = Some(language);
+        Ok(language)
     }
 
     /// Reads the manifest of the pool. A pool that was mined from another corpus is an error.
@@ -296,64 +334,13 @@ impl<'a> Run<'a> {
         self.step("shards", &holds, "shards", outcome)
     }
 
-    /// Why the sealed shards are not the planned ones.
-    fn shard_reason(
-        &self,
-        corpus: &Manifest<CorpusBody>,
-        pool: &Manifest<PoolBody>,
-        graph: &Manifest<GraphBody>,
-    ) -> Result<Option<String>, RunError> {
-        let old = match self.sealed() {
-            Ok(Previous::Sealed(old)) => old.body,
-            Ok(Previous::OlderFormat(found)) => return Ok(Some(older_format(found))),
-            _ if self.settings.out.join("shards").exists() => return Ok(Some(STOPPED.to_owned())),
-            _ => return Ok(Some(NEW.to_owned())),
-        };
-        let settings = step_settings(self.settings, &self.tokenizer)?;
-        if old.corpus.blake3 != corpus.data_blake3() {
-            return Ok(Some("the corpus has changed".to_owned()));
-        }
-        if let Some(why) = encode::rules(settings.nouns).changed_since(&old.rules) {
-            return Ok(Some(why));
-        }
-        if old.tokenizer.blake3 != settings.tokenizer.blake3() {
-            return Ok(Some("the tokenizer has changed".to_owned()));
-        }
-        if old.pool.blake3 != pool.data_blake3() {
-            return Ok(Some("the pool has changed".to_owned()));
-        }
-        if old.max_tokens != settings.max_tokens {
-            return Ok(Some(format!("`--max-tokens` was {} and is {}", old.max_tokens, settings.max_tokens)));
-        }
-        if old.options.nouns != settings.nouns {
-            let name = |on| if on { "on" } else { "off" };
-            return Ok(Some(format!("`--nouns` was {} and is {}", name(old.options.nouns), name(settings.nouns))));
-        }
-        if old.options.tagger != settings.shard_options().tagger {
-            return Ok(Some("the tagger has changed".to_owned()));
-        }
-        if old.graph.blake3 != graph.data_blake3() {
-            return Ok(Some("the graph has changed: only pairs are drawn again".to_owned()));
-        }
-        if let Some(why) = pairs::rules().changed_since(&old.rules) {
-            return Ok(Some(format!("{why}: only pairs are drawn again")));
-        }
-        if old.seed != settings.seed {
-            return Ok(Some(format!("`--seed` was {} and is {}: only pairs are drawn again", old.seed, settings.seed)));
-        }
-        if old.options != self.settings.shard_options() {
-            return Ok(Some("the options of the pairs have changed: only pairs are drawn again".to_owned()));
-        }
-        Ok(None)
-    }
-
     /// The manifest of sealed shards, if there are any.
     fn sealed(&self) -> Result<Previous<ShardsBody>, ManifestError> {
         Manifest::read_previous(&self.settings.out.join("shards"))
     }
 
     fn same_tokenizer(&self, step: &str, found: &str) -> Result<(), RunError> {
-        let wanted = step_settings(self.settings, &self.tokenizer)?.tokenizer.blake3();
+        let wanted = loaded(self.settings, &self.tokenizer)?.blake3();
         if found == wanted {
             return Ok(());
         }
@@ -405,11 +392,16 @@ impl<'a> Run<'a> {
     }
 }
 
-fn step_settings<'a>(settings: &'a Settings, tokenizer: &'a Option<Tokenizer>) -> Result<StepSettings<'a>, RunError> {
-    match tokenizer {
-        Some(tokenizer) => Ok(StepSettings { settings, tokenizer }),
-        None => Err(RunError::NoTokenizer { corpus: settings.corpus.clone() }),
-    }
+fn step_settings<'a>(
+    settings: &'a Settings,
+    tokenizer: &'a Option<Tokenizer>,
+    language: Language,
+) -> Result<StepSettings<'a>, RunError> {
+    Ok(StepSettings { settings, tokenizer: loaded(settings, tokenizer)?, language })
+}
+
+fn loaded<'a>(settings: &Settings, tokenizer: &'a Option<Tokenizer>) -> Result<&'a Tokenizer, RunError> {
+    tokenizer.as_ref().ok_or_else(|| RunError::NoTokenizer { corpus: settings.corpus.clone() })
 }
 
 /// The default output folder.

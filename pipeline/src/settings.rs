@@ -8,7 +8,11 @@ use ebert_english::Model;
 use ebert_mining::Options;
 use schemas::manifest::{AssociationSource, Copies, Hash, Negatives, ShardOptions};
 
-use crate::{engine::stage::Threads, graph::associations::AssociationOptions, text::Tokenizer};
+use crate::{
+    engine::stage::Threads,
+    graph::associations::AssociationOptions,
+    text::{Tokenizer, language::Language},
+};
 
 /// The options of all steps. [`Settings::default`] has the defaults of the command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +25,8 @@ pub struct Settings {
     pub pool: Option<PathBuf>,
     /// How phrases are mined.
     pub mining: MiningSettings,
+    /// The language of the corpus.
+    pub language: LanguageOption,
     /// The tokenizer. Only the graph needs none.
     pub tokenizer: Option<PathBuf>,
     /// Output folder of all steps.
@@ -64,16 +70,42 @@ pub struct Settings {
 /// Options of phrase mining.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MiningSettings {
-    /// Good phrases to learn from, one per line.
+    /// Good phrases to learn from, one per line, instead of the built-in ones of English and the names of the corpus.
     pub quality_list: Option<PathBuf>,
     /// Names of things, one per line; none of them becomes a negative example.
     pub entity_list: Option<PathBuf>,
-    /// Words with little meaning of their own, instead of the English ones.
+    /// Words with little meaning of their own, instead of those of the language.
     pub stop_words: Option<PathBuf>,
     /// Minimum number of occurrences of a phrase.
     pub min_support: u64,
     /// Maximum number of words of a phrase.
     pub max_words: u64,
+}
+
+/// The language of a text, or that it is detected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LanguageOption {
+    /// Detected from a sample.
+    #[default]
+    Auto,
+    /// English.
+    En,
+    /// Any other with spaces between words.
+    Other,
+}
+
+impl LanguageOption {
+    /// The given language, or the one that `detect` finds.
+    ///
+    /// # Errors
+    /// If `detect` fails.
+    pub fn or_detect<E>(self, detect: impl FnOnce() -> Result<Language, E>) -> Result<Language, E> {
+        match self {
+            Self::Auto => detect(),
+            Self::En => Ok(Language::English),
+            Self::Other => Ok(Language::Other(None)),
+        }
+    }
 }
 
 impl Settings {
@@ -87,13 +119,6 @@ impl Settings {
         let (source, max_unreadable) = (self.association_source, self.max_unreadable);
         AssociationOptions { source, file: self.associations.as_deref(), max_unreadable }
     }
-
-    /// The options that the shards' manifest states.
-    pub(crate) fn shard_options(&self) -> ShardOptions {
-        let tagger = self.nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
-        let Self { nouns, max_per_product, draws, negatives, copies, .. } = *self;
-        ShardOptions { nouns, tagger, max_per_product, draws, negatives, copies }
-    }
 }
 
 impl Default for Settings {
@@ -104,6 +129,7 @@ impl Default for Settings {
             force: false,
             pool: None,
             mining: MiningSettings::default(),
+            language: LanguageOption::Auto,
             tokenizer: Some(sample.join("tokenizer.json")),
             out: "data/work".into(),
             min_score: 0.5,
@@ -145,6 +171,23 @@ impl Default for MiningSettings {
 pub struct StepSettings<'a> {
     pub settings: &'a Settings,
     pub tokenizer: &'a Tokenizer,
+    /// The language of the corpus; English until there is a corpus.
+    pub language: Language,
+}
+
+impl StepSettings<'_> {
+    /// Whether noun phrases are found: if they are asked for, and the language has tags.
+    pub fn finds_nouns(&self) -> bool {
+        self.nouns && self.language.has_tags()
+    }
+
+    /// The options that the shards' manifest states.
+    pub(crate) fn shard_options(&self) -> ShardOptions {
+        let nouns = self.finds_nouns();
+        let tagger = nouns.then(|| Hash { blake3: Model::embedded_blake3().to_owned() });
+        let Settings { max_per_product, draws, negatives, copies, .. } = *self.settings;
+        ShardOptions { nouns, language: self.language.code(), tagger, max_per_product, draws, negatives, copies }
+    }
 }
 
 impl Deref for StepSettings<'_> {

@@ -21,7 +21,7 @@ use pipeline::{
         pool::{self, Pool},
     },
     settings::{Settings, StepSettings},
-    text::{Document, Encoder, Tokenizer, nouns::NounFinder, segment::cut},
+    text::{Document, Encoder, Tokenizer, language::Language, nouns::NounFinder, segment::cut},
 };
 use schemas::{DocumentId, PhraseSpan, Segment, SegmentBuilder, TextId, TokenRange, create_segments};
 
@@ -286,7 +286,7 @@ fn from_the_file(raw: &Path, records: usize) -> Result<[(&'static str, f64); 3]>
 fn import(file: &Path, tokenizer: &Tokenizer) -> Result<Pool> {
     let out: PathBuf = std::env::temp_dir().join(format!("parts-pool-{}", std::process::id()));
     let settings = Settings { out: out.clone(), ..Settings::default() };
-    let settings = StepSettings { settings: &settings, tokenizer };
+    let settings = StepSettings { settings: &settings, tokenizer, language: Language::default() };
     let pool::Made { manifest, .. } = pool::make(settings, &pool::Source::Import(file), &mut Hashes::load(&out))?;
     let pool = pool::load(&out, &manifest)?;
     std::fs::remove_dir_all(&out)?;

@@ -7,7 +7,7 @@ use schemas::Task;
 use crate::{
     SAMPLE,
     mining::MiningOptions,
-    shared::{LimitOptions, SeedOptions, TokenizerOption, Work},
+    shared::{LanguageOption, LimitOptions, SeedOptions, TokenizerOption, Work},
     values::{self, AssociationSource, Copies, Negatives, Nouns},
 };
 
@@ -57,6 +57,9 @@ pub struct ShardsArgs {
     /// The tokenizer.
     #[command(flatten)]
     pub tokenizer: TokenizerOption,
+    /// The language.
+    #[command(flatten)]
+    pub language: LanguageOption,
     /// Step 1.
     #[command(flatten)]
     pub corpus: CorpusOptions,
@@ -109,6 +112,9 @@ pub struct PoolArgs {
     /// The tokenizer, which phrases must fit.
     #[command(flatten)]
     pub tokenizer: TokenizerOption,
+    /// The language.
+    #[command(flatten)]
+    pub language: LanguageOption,
     /// Where phrases come from.
     #[command(flatten)]
     pub pool: PoolOptions,
@@ -143,6 +149,9 @@ pub struct EncodeArgs {
     /// The tokenizer.
     #[command(flatten)]
     pub tokenizer: TokenizerOption,
+    /// The language.
+    #[command(flatten)]
+    pub language: LanguageOption,
     /// How documents are encoded.
     #[command(flatten)]
     pub encode: EncodeOptions,
@@ -163,6 +172,9 @@ pub struct PairsArgs {
     /// The tokenizer.
     #[command(flatten)]
     pub tokenizer: TokenizerOption,
+    /// The language, which decides whether shards have noun phrases.
+    #[command(flatten)]
+    pub language: LanguageOption,
     /// How the shards were encoded.
     #[command(flatten)]
     pub encode: EncodeOptions,

@@ -37,12 +37,12 @@ pub use data::{
 pub use finetune::{FinetuneOptions, Pooling};
 pub use inspect::{Categories, Color, Figure, InspectArgs, LookCommand};
 pub use mining::{EvaluateTaggerArgs, MineArgs, MiningOptions, TextCommand, TrainTaggerArgs};
-pub use shared::{Console, Device, LimitOptions, LogFormat, SeedOptions, TokenizerOption, Work};
+pub use shared::{Console, Device, LanguageOption, LimitOptions, LogFormat, SeedOptions, TokenizerOption, Work};
 pub use train::{
     AttentionArgs, BenchArgs, ClaimsArgs, Compute, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, NlpTask,
     PretrainArgs, ProbeArgs, Scale, Shape, TrainCommand,
 };
-pub use values::{AssociationSource, Copies, Negatives, Nouns};
+pub use values::{AssociationSource, Copies, Language, Negatives, Nouns};
 pub use wording::Wording;
 
 /// The folder that commands work in unless they are given another.

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::{
-    shared::{Console, SeedOptions},
+    shared::{Console, LanguageOption, SeedOptions},
     values,
 };
 
 /// Commands on text and treebanks alone.
 #[derive(Debug, Subcommand)]
 pub enum TextCommand {
-    /// Mine scored phrases from any English text (AutoPhrase, deterministic)
+    /// Mine scored phrases from any text (AutoPhrase, deterministic)
     ///
     /// Writes `score<TAB>phrase` lines, best first. `ebert shards --pool FILE` imports such a file. The miner learns what a
-    /// good phrase is from --quality-list, whose names can come from another field, such as titles of an encyclopedia.
+    /// good phrase is from a built-in list of English nouns, or from --quality-list, whose names can come from another
+    /// field, such as titles of an encyclopedia.
     Mine(MineArgs),
     /// Train the tagger and the noun-phrase chunker on treebanks (deterministic)
     ///
@@ -29,14 +30,14 @@ pub enum TextCommand {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Phrases")]
 pub struct MiningOptions {
-    /// Good phrases to learn from, one per line, plain, gz or zst. For a corpus the default is its categories, brands and
-    /// attributes. `ebert mine` needs a list
+    /// Good phrases to learn from, one per line, plain, gz or zst. The default is a built-in list of English nouns and
+    /// the brands of the corpus, in other languages, its categories, brands and attributes
     #[arg(long, value_name = "FILE")]
     pub quality_list: Option<PathBuf>,
     /// Names of things, one per line. None of them becomes a negative example
     #[arg(long, value_name = "FILE")]
     pub entity_list: Option<PathBuf>,
-    /// Words with little meaning of their own, one per line [default: English ones]
+    /// Words with little meaning of their own, one per line [default: English ones, or the text's most common words]
     #[arg(long, value_name = "FILE")]
     pub stop_words: Option<PathBuf>,
     /// Minimum number of occurrences of a mined phrase. Lower it for less than a million words of text
@@ -56,6 +57,9 @@ pub struct MineArgs {
     /// File for the phrases [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// The language.
+    #[command(flatten)]
+    pub language: LanguageOption,
     /// How phrases are mined.
     #[command(flatten)]
     pub mining: MiningOptions,

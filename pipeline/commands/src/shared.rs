@@ -3,7 +3,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::{WORK, values};
+use crate::{
+    WORK,
+    values::{self, Language},
+};
 
 /// The format of progress and results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -64,6 +67,15 @@ pub struct TokenizerOption {
     /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model [default for the sample: its own]
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
+}
+
+/// The language of the text.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Input")]
+pub struct LanguageOption {
+    /// Language of the text
+    #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
+    pub language: Language,
 }
 
 /// How many flaws of the input are accepted.

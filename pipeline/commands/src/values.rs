@@ -11,6 +11,18 @@ pub enum Nouns {
     On,
 }
 
+/// The language of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// Detected from a sample of the text
+    #[default]
+    Auto,
+    /// English
+    En,
+    /// Any other with spaces between words: no noun phrases, and no part-of-speech tags
+    Other,
+}
+
 /// Which associations of products become pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum AssociationSource {

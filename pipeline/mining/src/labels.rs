@@ -27,7 +27,15 @@ pub(crate) struct Labels {
     /// Entries of the quality lists.
     entries: u64,
     learns_from_products: bool,
+    /// The lists that phrases are learned from.
+    teachers: [u8; 2],
 }
+
+// Numbers of the lists that a corpus is learned from.
+const THINGS: u8 = 0;
+const NAMES: u8 = 1;
+const KINDS: u8 = 2;
+const BRANDS: u8 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
@@ -48,14 +56,18 @@ impl Labels {
         lists: &Lists<'_>,
     ) -> Self {
         let (quality, learns_from_products) = match &lists.quality {
-            QualityList::Phrases(list) => (vec![list], false),
-            QualityList::Products { kinds, brands } => (vec![kinds, brands], true),
+            QualityList::Phrases(list) => (vec![(THINGS, list)], false),
+            QualityList::Products { kinds, brands, common } => {
+                let common = common.iter().flat_map(|common| [(THINGS, &common.things), (NAMES, &common.names)]);
+                (common.chain([(KINDS, kinds), (BRANDS, brands)]).collect(), true)
+            }
         };
         let mut labels = Self {
             of: vec![Label::Negative; candidates.len()],
             rare: RarePhrases::default(),
             entries: 0,
             learns_from_products,
+            teachers: [THINGS, NAMES],
         };
         let mut words = Vec::new();
         for entry in lists.entities.iter().flat_map(|list| list.entries()) {
@@ -71,7 +83,7 @@ impl Labels {
             let [first, .., last] = words else { return false };
             learns_from_products && [first, last].iter().any(|&&word| is_closed_class(vocabulary.text(word)))
         };
-        for (number, list) in (0u8..).zip(quality) {
+        for (number, list) in quality {
             for entry in list.entries() {
                 labels.entries += 1;
                 if !vocabulary.find_words(entry, &mut words) {
@@ -94,6 +106,11 @@ impl Labels {
         for word in vocabulary.words().filter(|word| properties.is_stop_word(*word)) {
             labels.of[word.index()] = Label::Negative;
         }
+        // Names of the corpus would teach that product lines are the best phrases.
+        let is_common = |label: &Label| matches!(label, Label::Positive(THINGS | NAMES));
+        if !labels.of[candidates.words()..].iter().any(is_common) {
+            labels.teachers = [KINDS, BRANDS];
+        }
         labels
     }
 
@@ -107,11 +124,11 @@ impl Labels {
         self.rare.iter()
     }
 
-    /// The examples for candidates of several words. Rows are counted from the first such
-    /// candidate.
+    /// The examples for candidates of several words: of the lists of the language, or of the names of
+    /// the corpus if those name no candidate. Rows are counted from the first such candidate.
     pub(crate) fn of_phrases(&self, candidates: &Candidates) -> Examples {
         let labels = &self.of[candidates.words()..];
-        let positives = [0, 1].map(|list| rows(labels, Label::Positive(list)));
+        let positives = self.teachers.map(|list| rows(labels, Label::Positive(list)));
         Examples { positives: positives.into(), negatives: vec![rows(labels, Label::Negative)] }
     }
 
@@ -120,12 +137,12 @@ impl Labels {
         let labels = &self.of[..candidates.words()];
         let negatives = rows(labels, Label::Negative);
         if !self.learns_from_products {
-            return Examples { positives: vec![rows(labels, Label::Positive(0))], negatives: vec![negatives] };
+            return Examples { positives: vec![rows(labels, Label::Positive(THINGS))], negatives: vec![negatives] };
         }
         let word = |row: &u32| WordId::new(*row);
         let frequent = |rows: Vec<u32>| rows.into_iter().filter(|row| candidates.is_frequent_word(word(row)));
         let (stop, other) = frequent(negatives).partition(|row| properties.is_stop_word(word(row)));
-        let brands = frequent(rows(labels, Label::Positive(1))).collect();
+        let brands = frequent(rows(labels, Label::Positive(BRANDS))).collect();
         Examples { positives: vec![brands], negatives: vec![stop, other] }
     }
 

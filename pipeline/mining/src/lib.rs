@@ -9,7 +9,8 @@
 //!
 //! * [`Tokens`] is a text as arrays. [`Tokens::from_documents`] reads one with a part-of-speech
 //!   tagger; [`Reader`] and [`Batch`] do the same on several threads.
-//! * [`Lists`] holds what to learn from: a [`QualityList`] of good phrases, optionally a [`List`]
+//! * [`Lists`] holds what to learn from: a [`QualityList`] of good phrases, such as the embedded
+//!   [`CommonPhrases`], optionally a [`List`]
 //!   of names that may be good or not, and [`StopWords`].
 //! * [`mine()`] runs the algorithm with its [`Options`] and returns [`Mined`]: each [`MinedPhrase`]
 //!   with its score and count. It reports each [`Step`] to a callback, and fails with a
@@ -60,6 +61,13 @@
 //! Differences from AutoPhrase are listed in `docs/mining.md`. Optimizations are explained in
 //! `DESIGN.md`.
 //!
+//! # Other languages
+//!
+//! Tag names, auxiliary verbs, and the built-in phrases and stop words are English.
+//! [`Reader::untagged`] reads text in any language with spaces between words, and
+//! [`StopWords::most_common`] finds stop words. [`MinedCounts::looks_foreign`] detects most texts
+//! that were read as English by mistake.
+//!
 //! # Determinism
 //!
 //! The same text, lists, options and tagger give the same phrases and scores on any number of
@@ -77,8 +85,7 @@
 //!
 //! * For a single document or less than about a million words: hardly any phrase occurs 10 times.
 //!   Noun phrases of `ebert-english` need no corpus.
-//! * For text that is not English. Tag names, auxiliary verbs and the built-in stop words are
-//!   English; [`MinedCounts::looks_foreign`] detects most such texts.
+//! * For text whose words no spaces separate, such as Chinese.
 //! * For text that grows: phrases cannot be updated, only mined again.
 //!
 //! # Modules
@@ -129,14 +136,14 @@ mod vocabulary;
 mod word_properties;
 
 pub use error::MineError;
-pub use lists::{ENGLISH_STOP_WORDS, List, Lists, QualityList, StopWords};
+pub use lists::{CommonPhrases, ENGLISH_STOP_WORDS, List, Lists, QualityList, StopWords};
 pub use mine::{Mined, MinedCounts, MinedPhrase, Options, Step, mine};
 pub use reader::Reader;
 pub use tokens::{Batch, Tokens};
 
 /// The version of the rules. It is raised whenever the same text and lists give other phrases or
 /// scores.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
 #[cfg(test)]
 mod testing;

@@ -1,5 +1,7 @@
 //! Lists of names to learn good phrases from, and stop words.
-use std::{collections::HashSet, sync::LazyLock};
+use std::{cmp::Reverse, collections::HashSet, sync::LazyLock};
+
+use crate::tokens::Tokens;
 
 /// Names, one per line of one string: an encyclopedia has hundreds of thousands.
 #[derive(Clone, Debug, Default)]
@@ -36,15 +38,49 @@ pub enum QualityList {
     Phrases(List),
     /// What the products of a corpus name.
     ///
-    /// Phrases are learned from both lists with equal weight. Single words are learned from brands
-    /// alone, against frequent words of which half are stop words. Names of kinds are common words
-    /// (`Shirts`), and would teach that common words are good.
+    /// Phrases are learned from the phrases of the language, things and names with equal weight. The
+    /// names of the corpus are then neither good nor bad: they would put product lines first. They
+    /// teach phrases if there are no phrases of the language, or if the text has none of them.
+    ///
+    /// Single words are learned from brands alone, against frequent words of which half are stop
+    /// words: names of kinds are common words (`Shirts`), and would teach that common words are good.
     Products {
         /// Names of kinds of products and of their attributes.
         kinds: List,
         /// Names of brands.
         brands: List,
+        /// Good phrases of the language.
+        common: Option<CommonPhrases>,
     },
+}
+
+/// Good phrases of a language that any text may contain.
+#[derive(Clone, Debug)]
+pub struct CommonPhrases {
+    /// Common nouns of several words, such as `cutting board`.
+    pub things: List,
+    /// Names of several words, such as `North Dakota`.
+    pub names: List,
+}
+
+impl CommonPhrases {
+    /// The nouns of WordNet 3.1 with several words, without names of species. `lists/NOTICE.md` has
+    /// the license.
+    pub fn english() -> Self {
+        const COMPRESSED: &[u8] = include_bytes!("../lists/english_nouns.txt.zst");
+        let text = zstd::decode_all(COMPRESSED).expect("the embedded list is complete");
+        let text = String::from_utf8(text).expect("the embedded list is UTF-8");
+        let is_name = |phrase: &&str| phrase.contains(char::is_uppercase);
+        let (names, things): (Vec<&str>, Vec<&str>) = text.lines().partition(is_name);
+        Self { things: things.into_iter().collect(), names: names.into_iter().collect() }
+    }
+}
+
+impl QualityList {
+    /// The phrases of a language alone.
+    pub fn common(common: CommonPhrases) -> Self {
+        Self::Products { kinds: List::default(), brands: List::default(), common: Some(common) }
+    }
 }
 
 /// What distinguishes good phrases from other word sequences.
@@ -98,6 +134,17 @@ impl StopWords {
         Self(words.into_iter().map(|word| word.trim().to_lowercase()).collect())
     }
 
+    /// The most common words of a text: in most languages they are articles, prepositions, pronouns and
+    /// the like. At most 100, and at most a twentieth of the distinct words.
+    pub fn most_common(tokens: &Tokens) -> Self {
+        const MOST: usize = 100;
+        let vocabulary = &tokens.vocabulary;
+        let mut words: Vec<_> = vocabulary.words().filter(|&word| !vocabulary.is_numeric(word)).collect();
+        words.sort_by_key(|&word| Reverse(vocabulary.document_count(word)));
+        words.truncate(MOST.min(vocabulary.len() / 20));
+        Self(words.into_iter().map(|word| vocabulary.text(word).to_owned()).collect())
+    }
+
     /// Whether a word in lower case is a stop word. Curly and straight apostrophes are equal.
     pub fn contains(&self, word: &str) -> bool {
         self.0.contains(word) || (word.contains('’') && self.0.contains(&word.replace('’', "'")))
@@ -120,6 +167,26 @@ mod tests {
             assert!(!is_closed_class(word), "{word}");
         }
         assert!(StopWords::english().contains("new") && !StopWords::english().contains("coffee"));
+    }
+
+    #[test]
+    fn the_embedded_phrases_are_those_of_the_notice() {
+        let CommonPhrases { things, names } = CommonPhrases::english();
+        let [things, names] = [&things, &names].map(|list| list.entries().collect::<Vec<_>>());
+        assert_eq!((things.len(), names.len()), (35_298, 11_873));
+        for list in [&things, &names] {
+            assert!(list.is_sorted_by(|a, b| a < b) && list.iter().all(|phrase| phrase.contains(' ')));
+        }
+        for thing in ["cutting board", "water bottle", "point of view"] {
+            assert!(things.contains(&thing), "{thing}");
+        }
+        for name in ["North Dakota", "Jane Austen", "Christmas tree"] {
+            assert!(names.contains(&name), "{name}");
+        }
+        assert!(!names.contains(&"genus Quercus") && !things.contains(&"bottle"));
+        // The license requires it.
+        let notice = include_str!("../lists/NOTICE.md");
+        assert!(notice.contains("WordNet 3.1 Copyright 2011 by Princeton University.  All rights reserved."));
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub struct MinedCounts {
     pub positives: u64,
     /// Candidates of several words in no list.
     pub negatives: u64,
-    /// Words in the quality list.
+    /// Words in the quality list. Without any, no phrase has one word.
     pub positive_words: u64,
 }
 
@@ -200,7 +200,11 @@ pub fn mine(
         }
     }
     on_step(Step::SortPhrases);
-    Ok(Mined { phrases: phrases(tokens, &candidates, &counts, &quality), counts: mined_counts })
+    let mut phrases = phrases(tokens, &candidates, &counts, &quality);
+    if mined_counts.positive_words == 0 {
+        phrases.retain(|phrase| phrase.words > 1);
+    }
+    Ok(Mined { phrases, counts: mined_counts })
 }
 
 fn mined_counts(tokens: &Tokens, candidates: &Candidates, properties: &WordProperties, labels: &Labels) -> MinedCounts {
@@ -271,7 +275,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        lists::{List, QualityList, StopWords},
+        lists::{CommonPhrases, List, QualityList, StopWords},
         occurrences::NodeSums,
         pieces::Piece,
         testing::plain_text,
@@ -319,6 +323,28 @@ mod tests {
         for pair in 20..40 {
             let (good, bad) = (score(&format!("a{pair} b{pair}")), score(&format!("b{pair} c{pair}")));
             assert!(good > 0.8 && bad < 0.2, "{pair}: {good} {bad}");
+        }
+    }
+
+    #[test]
+    fn phrases_of_the_language_teach_before_names_of_the_corpus() {
+        let tokens = paired_words();
+        let pairs = |numbers: std::ops::Range<u32>| numbers.map(|n| format!("a{n} b{n}")).collect::<List>();
+        let mined = |brands: &[&str], common: Option<CommonPhrases>| {
+            let quality = QualityList::Products { kinds: pairs(0..7), brands: brands.iter().collect(), common };
+            let lists = Lists { quality, entities: None, stop_words: StopWords::english() };
+            mine(&tokens, &lists, &Options::default(), |_| {}).unwrap()
+        };
+        let common = CommonPhrases { things: pairs(5..10), names: pairs(10..14) };
+        let unknown = CommonPhrases { things: ["cutting board"].into_iter().collect(), names: List::default() };
+        for (common, positives) in [(Some(common), 9), (Some(unknown), 7), (None, 7)] {
+            let alone = mined(&[], common.clone());
+            assert_eq!((alone.counts.positives, alone.counts.positive_words), (positives, 0));
+            // Neither list has words, so none is a phrase.
+            assert!(!alone.phrases.is_empty() && alone.phrases.iter().all(|phrase| phrase.words > 1));
+            let with_brands = mined(&["a3", "a4 b4"], common);
+            assert_eq!(with_brands.counts.positive_words, 1);
+            assert!(with_brands.phrases.iter().any(|phrase| phrase.words == 1));
         }
     }
 

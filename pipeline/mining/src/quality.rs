@@ -5,6 +5,9 @@ use crate::{
     labels::Labels,
 };
 
+/// The quality of words if no list names one. With 0, segmentation would avoid words.
+const NEUTRAL: f64 = 0.5;
+
 pub(crate) struct Learning<'a> {
     pub(crate) measurements: Measurements<'a>,
     pub(crate) labels: &'a Labels,
@@ -32,8 +35,9 @@ impl Learning<'_> {
     fn learn(&self, matrix: &Matrix, examples: &Examples, first: usize, purpose: &str) -> Vec<f64> {
         let nodes = first..first + matrix.len();
         if examples.is_one_sided() {
-            // If all positives were dropped after the first round, its quality stays.
-            return self.previous.get(nodes).map_or_else(|| vec![0.0; matrix.len()], <[f64]>::to_vec);
+            // If all positives were dropped after the first round, its quality stays. Without any,
+            // words are neither good nor bad.
+            return self.previous.get(nodes).map_or_else(|| vec![NEUTRAL; matrix.len()], <[f64]>::to_vec);
         }
         // A phrase that was never a piece is not one in the next round either, so its quality is
         // not used.

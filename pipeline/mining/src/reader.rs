@@ -16,7 +16,8 @@ use crate::{
 
 /// Turns documents into batches of words with tags. Each thread needs its own.
 pub struct Reader<'m> {
-    tagging: Tagging<'m>,
+    /// `None` if words have no tags.
+    tagging: Option<Tagging<'m>>,
     /// By tag.
     tag_rules: Vec<TagRule>,
     /// The Penn tokens of the document that is being read.
@@ -85,13 +86,20 @@ impl<'m> Reader<'m> {
             },
             auxiliary: if is_verb(name) { auxiliaries.next() } else { None },
         });
-        Ok(Self {
-            tag_rules: tag_rules.collect(),
-            tagging: Tagging::new(tagger),
+        Ok(Self { tag_rules: tag_rules.collect(), tagging: Some(Tagging::new(tagger)), ..Self::untagged() })
+    }
+
+    /// A reader without a tagger, for any language that separates words. All words get the same tag,
+    /// so candidates may have any words, and segmentation estimates one probability: that two
+    /// neighbors are in one piece. This is AutoPhrase's length penalty.
+    pub fn untagged() -> Self {
+        Self {
+            tag_rules: vec![TagRule { pruning: Pruning::Free, auxiliary: None }],
+            tagging: None,
             tagged: Vec::new(),
             spellings: HashTable::new(),
             lower: HashTable::new(),
-        })
+        }
     }
 
     /// Reads some documents.
@@ -145,6 +153,7 @@ impl<'m> Reader<'m> {
     fn tag(&mut self, text: &str) {
         let Self { tagging, tag_rules, tagged, .. } = self;
         tagged.clear();
+        let Some(tagging) = tagging else { return };
         tagging.each_sentence(text, |tokens, tags| {
             for (token, &tag) in tokens.iter().zip(tags) {
                 let word = token.of(text);
@@ -163,7 +172,8 @@ impl<'m> Reader<'m> {
     }
 
     fn is_preposition(&self, tag: u8) -> bool {
-        self.tagging.tags().get(usize::from(tag)).is_some_and(|name| name == "IN")
+        let name = self.tagging.as_ref().and_then(|tagging| tagging.tags().get(usize::from(tag)));
+        name.is_some_and(|name| name == "IN")
     }
 
     /// The number of a word in the batch, and its capitals.

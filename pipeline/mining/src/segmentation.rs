@@ -41,14 +41,14 @@ pub(crate) struct Segmentation<'a> {
 }
 
 impl<'a> Segmentation<'a> {
-    /// At first, all pairs of tags are equally likely inside a piece.
+    /// At first, all pairs of tags are equally likely inside a piece; without tags, half of them are.
     pub(crate) fn new(tokens: &'a Tokens, longest: &'a [NodeId]) -> Self {
         let chunks = tokens.chunks_of_segments();
         let sample = spread(&chunks, MAX_SAMPLED_CHUNKS);
         let neighbors = count_neighbors(tokens, &sample);
         let mut seen = [false; TAGS];
         tokens.annotations.iter().for_each(|annotation| seen[annotation.tag()] = true);
-        let tags = seen.iter().filter(|seen| **seen).count().max(1);
+        let tags = seen.iter().filter(|seen| **seen).count().max(2);
         Self { tokens, longest, chunks, sample, neighbors, transitions: Transitions::uniform(1.0 / tags as f64) }
     }
 

@@ -2,8 +2,8 @@
 use std::path::Path;
 
 use schemas::{
-    FileEntry, Manifest, Rows, StoreError, manifest::CorpusBody, open_corpus_products, open_corpus_reviews,
-    store::TableReader,
+    CorpusTextRows, FileEntry, Manifest, Rows, StoreError, manifest::CorpusBody, open_corpus_products,
+    open_corpus_reviews, store::TableReader,
 };
 
 use crate::engine::hashes::Hashes;
@@ -33,6 +33,32 @@ pub fn tables(corpus: &Manifest<CorpusBody>) -> Vec<Table> {
         }
     }
     tables
+}
+
+/// The texts of some documents: the first of some tables, evenly spread. Documents are sorted by
+/// their ids, which are hashes, so these are a random sample that depends on the corpus alone.
+pub fn sample(folder: &Path, corpus: &Manifest<CorpusBody>, hashes: &mut Hashes) -> Result<Vec<String>, StoreError> {
+    const TABLES: usize = 16;
+    const DOCUMENTS: usize = 512;
+    let tables = tables(corpus);
+    let of_each = DOCUMENTS / tables.len().clamp(1, TABLES);
+    let mut texts = Vec::new();
+    for table in tables.iter().step_by(tables.len().div_ceil(TABLES).max(1)) {
+        hashes.verify(folder, &table.entry)?;
+        let first = table.open(folder)?.read::<CorpusTextRows>(of_each).next().transpose()?;
+        texts.extend(first.iter().flat_map(CorpusTextRows::iter).map(|row| row.text.to_owned()));
+    }
+    Ok(texts)
+}
+
+impl Table {
+    fn open(&self, folder: &Path) -> Result<TableReader, StoreError> {
+        let path = folder.join(&self.entry.name);
+        match self.kind {
+            Kind::Product => open_corpus_products(&path),
+            Kind::Review => open_corpus_reviews(&path),
+        }
+    }
 }
 
 /// Rows of a table, or its end.
@@ -79,12 +105,7 @@ impl<'a, R: Rows> DocumentReader<'a, R> {
             Some(open) => open,
             none => {
                 self.hashes.verify(self.folder, &table.entry)?;
-                let path = self.folder.join(&table.entry.name);
-                let table = match table.kind {
-                    Kind::Product => open_corpus_products(&path)?,
-                    Kind::Review => open_corpus_reviews(&path)?,
-                };
-                none.insert(OpenTable { table, groups: 0, pieces: Vec::new().into_iter() })
+                none.insert(OpenTable { table: table.open(self.folder)?, groups: 0, pieces: Vec::new().into_iter() })
             }
         };
         loop {

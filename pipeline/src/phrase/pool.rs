@@ -19,8 +19,8 @@ mod import;
 mod mining;
 mod unchanged;
 
-use self::entries::Entries;
 pub use self::mining::Mining;
+use self::{entries::Entries, mining::NothingLearnt};
 use super::mine::{
     self, MiningError,
     read::LeftOut,
@@ -98,6 +98,8 @@ pub struct Made {
     pub outcome: Outcome,
     /// Lines of a summary.
     pub summary: Vec<Line>,
+    /// Why the pool is empty, and what to do.
+    pub warning: Option<String>,
 }
 
 /// The pool step failed.
@@ -166,19 +168,6 @@ pub enum PoolError {
     /// The corpus cannot be mined.
     #[error(transparent)]
     Mine(#[from] MiningError),
-    /// None of the mined phrases passes the thresholds.
-    #[error(
-        "none of {entries} mined phrases reaches the minimum score, {min_score} or {min_score_single} for single words\n\
-         hint: lower `--min-score` and `--min-score-single`, or give a larger corpus"
-    )]
-    NothingMined {
-        /// How many.
-        entries: u64,
-        /// Threshold of several words.
-        min_score: f64,
-        /// Threshold of one word.
-        min_score_single: f64,
-    },
     /// A file of ours, or the disk.
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
@@ -199,13 +188,15 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
         Previous::Sealed(old) => match changed(settings, &source.rules(), &described, &old.body) {
             Some(why) => why,
             None => match check_files(&folder, &old, hashes)? {
-                None => return Ok(Made { manifest: *old, outcome: Outcome::UpToDate, summary: Vec::new() }),
+                None => {
+                    return Ok(Made { manifest: *old, outcome: Outcome::UpToDate, summary: Vec::new(), warning: None });
+                }
                 Some(missing) => missing,
             },
         },
     };
     let mut entries = Entries::new(settings.tokenizer, settings.min_score, settings.min_score_single);
-    let mut summary = Vec::new();
+    let (mut summary, mut warning) = (Vec::new(), None);
     let (pool, rejected, made_from) = match (source, described) {
         (Source::Import(file), PoolSource::Import { blake3, .. }) => {
             let lines = import::import(file, settings.max_unreadable, &mut entries)?;
@@ -219,17 +210,22 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
         }
         (Source::Mine(mining), described) => {
             let mined = mining.mine(hashes)?;
-            for phrase in &mined.phrases {
+            for phrase in mined.iter().flat_map(|mined| &mined.phrases) {
                 entries.add(phrase.score, &phrase.text, Some(phrase.count));
             }
             let (pool, rejected) = entries.finish();
             let (min_score, min_score_single) = (settings.min_score, settings.min_score_single);
-            if pool.phrases.is_empty() {
-                let entries = mined.phrases.len() as u64;
-                return Err(PoolError::NothingMined { entries, min_score, min_score_single });
+            match mined {
+                Err(why) => warning = Some(why.to_string()),
+                Ok(mined) if pool.phrases.is_empty() => {
+                    let entries = mined.phrases.len() as u64;
+                    warning = Some(NothingLearnt::LowScores { entries, min_score, min_score_single }.to_string());
+                }
+                Ok(mined) => {
+                    let thresholds = Thresholds { phrases: min_score, words: min_score_single };
+                    summary = summary::lines(&mined, LeftOut::default(), thresholds);
+                }
             }
-            let thresholds = Thresholds { phrases: min_score, words: min_score_single };
-            summary = summary::lines(&mined, LeftOut::default(), thresholds);
             (pool, rejected, described)
         }
         (Source::Import(_), PoolSource::Mined(_)) => unreachable!("a source describes itself"),
@@ -245,12 +241,12 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
         min_score: settings.min_score,
         min_score_single: settings.min_score_single,
         phrases: pool.phrases.len() as u64,
-        lowest_score: pool.phrases.last().map_or(0.0, |p| p.score),
+        lowest_score: pool.phrases.last().map_or(settings.min_score as f32, |p| p.score),
         rejected,
     };
     let file = write(&folder, &pool, &body)?;
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
-    Ok(Made { manifest, outcome: Outcome::made(since, why), summary })
+    Ok(Made { manifest, outcome: Outcome::made(since, why), summary, warning })
 }
 
 /// Fails if the path does not exist or is not a file. A pipe cannot be read twice, and a pool is hashed first.

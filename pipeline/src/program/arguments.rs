@@ -3,14 +3,14 @@ use std::path::{Path, PathBuf};
 
 use ebert_commands::{
     AssociationSource, Console, Copies, CorpusArgs, CorpusOptions, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions,
-    InputOptions, LogFormat, MiningOptions, Negatives, Nouns, PairOptions, PairsArgs, PoolArgs, PoolOptions, SAMPLE,
-    SAMPLE_TOKENIZER, ShardsArgs, TokenizerOption, Work,
+    InputOptions, Language, LanguageOption, LogFormat, MiningOptions, Negatives, Nouns, PairOptions, PairsArgs,
+    PoolArgs, PoolOptions, SAMPLE, SAMPLE_TOKENIZER, ShardsArgs, TokenizerOption, Work,
 };
 use ebert_dumps::FindError;
 use pipeline::{
     engine::progress::{Format, Progress, Verbosity},
     run::RunError,
-    settings::{MiningSettings, Settings},
+    settings::{self, MiningSettings, Settings},
 };
 use schemas::manifest;
 
@@ -18,6 +18,7 @@ use schemas::manifest;
 pub(crate) fn of_shards(args: &ShardsArgs) -> Result<Settings, RunError> {
     let mut settings = of_work(&args.work);
     input(&mut settings, &args.input, &args.tokenizer)?;
+    settings.language = language(args.language);
     corpus(&mut settings, &args.corpus);
     pool(&mut settings, &args.pool);
     graph(&mut settings, &args.graph);
@@ -39,6 +40,7 @@ pub(crate) fn of_corpus(args: &CorpusArgs) -> Result<Settings, RunError> {
 /// The settings of `ebert pool`.
 pub(crate) fn of_pool(args: &PoolArgs) -> Settings {
     let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    settings.language = language(args.language);
     pool(&mut settings, &args.pool);
     (settings.max_unreadable, settings.seed) = (args.limits.max_unreadable, args.seed.seed);
     settings
@@ -55,6 +57,7 @@ pub(crate) fn of_graph(args: &GraphArgs) -> Settings {
 /// The settings of `ebert encode`.
 pub(crate) fn of_encode(args: &EncodeArgs) -> Settings {
     let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    settings.language = language(args.language);
     encode(&mut settings, &args.encode);
     settings
 }
@@ -62,6 +65,7 @@ pub(crate) fn of_encode(args: &EncodeArgs) -> Settings {
 /// The settings of `ebert pairs` and `ebert seal`.
 pub(crate) fn of_pairs(args: &PairsArgs) -> Settings {
     let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    settings.language = language(args.language);
     encode(&mut settings, &args.encode);
     pairs(&mut settings, &args.pairs);
     settings.seed = args.seed.seed;
@@ -72,6 +76,15 @@ pub(crate) fn of_pairs(args: &PairsArgs) -> Settings {
 pub(crate) fn of_mining(options: &MiningOptions) -> MiningSettings {
     let MiningOptions { quality_list, entity_list, stop_words, min_support, max_words } = options.clone();
     MiningSettings { quality_list, entity_list, stop_words, min_support, max_words }
+}
+
+/// The language of the text, if it is not to be detected.
+pub(crate) fn language(option: LanguageOption) -> settings::LanguageOption {
+    match option.language {
+        Language::Auto => settings::LanguageOption::Auto,
+        Language::En => settings::LanguageOption::En,
+        Language::Other => settings::LanguageOption::Other,
+    }
 }
 
 /// How progress is reported.
@@ -178,6 +191,10 @@ mod tests {
         assert_eq!(of_shards(&args).unwrap(), Settings { corpus: sample[2].into(), ..Settings::default() });
         let DataCommand::Shards(args) = data(&["shards"]) else { panic!() };
         assert_eq!(args.input.corpus, Settings::default().corpus);
+        let DataCommand::Pool(args) = data(&["pool"]) else { panic!() };
+        assert_eq!(of_pool(&args), Settings::default());
+        let DataCommand::Encode(args) = data(&["encode"]) else { panic!() };
+        assert_eq!(of_encode(&args), Settings::default());
         let DataCommand::Seal(args) = data(&["seal"]) else { panic!() };
         assert_eq!(of_pairs(&args.pairs), Settings::default());
         let Ok(Command::Text(TextCommand::TrainTagger(args))) = parse_from(["ebert", "train-tagger", "bank"]) else {
@@ -185,6 +202,35 @@ mod tests {
         };
         let Epochs { tagger, chunker } = Epochs::default();
         assert_eq!((args.tagger_epochs, args.chunker_epochs), (tagger, chunker));
+    }
+
+    #[test]
+    fn steps_that_mine_or_encode_take_a_language() {
+        for (value, wanted) in [
+            ("auto", settings::LanguageOption::Auto),
+            ("en", settings::LanguageOption::En),
+            ("other", settings::LanguageOption::Other),
+        ] {
+            let of = |command: &str| match data(&[command, "--language", value]) {
+                DataCommand::Shards(args) => of_shards(&ShardsArgs {
+                    tokenizer: TokenizerOption { tokenizer: Some("vocab.txt".into()) },
+                    input: InputOptions { corpus: "src".into(), ..args.input.clone() },
+                    ..*args
+                })
+                .unwrap(),
+                DataCommand::Pool(args) => of_pool(&args),
+                DataCommand::Encode(args) => of_encode(&args),
+                DataCommand::Pairs(args) => of_pairs(&args),
+                DataCommand::Seal(args) => of_pairs(&args.pairs),
+                other => panic!("{other:?}"),
+            };
+            for command in ["shards", "pool", "encode", "pairs", "seal"] {
+                assert_eq!(of(command).language, wanted, "{command} {value}");
+            }
+        }
+        for command in ["corpus", "graph"] {
+            assert!(parse_from(["ebert", command, "--language", "en"]).is_err(), "{command}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use schemas::{StoreError, store::Output};
 
-use ebert_mining::{Lists, Mined, Options, QualityList, StopWords};
+use ebert_mining::{CommonPhrases, Lists, Mined, Options, QualityList};
 use pipeline::{
     engine::{progress::Progress, stage::Threads},
     phrase::mine::{
@@ -15,18 +15,22 @@ use pipeline::{
         read::Text,
         summary::{self, Thresholds},
     },
+    settings::LanguageOption,
+    text::language::Language,
 };
 
 /// The options of the command.
 pub(crate) struct MineCommand<'a> {
     /// One document per line.
     pub text: &'a Path,
-    /// Good phrases. Required.
+    /// Good phrases, instead of the built-in ones of English.
     pub quality_list: Option<PathBuf>,
     /// Names of things, good phrases or not.
     pub entity_list: Option<PathBuf>,
-    /// Replace the English stop words.
+    /// Replace the stop words of the language.
     pub stop_words: Option<PathBuf>,
+    /// The language, or that it is detected.
+    pub language: LanguageOption,
     pub options: Options,
     /// Scores from which the summary counts a phrase as kept.
     pub thresholds: Thresholds,
@@ -40,13 +44,25 @@ pub(crate) struct MineCommand<'a> {
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// No quality list is given.
+    /// No quality list is given, and the language has no built-in one.
     #[error(
-        "no list of good phrases is given, so there is nothing to learn from\n\
-         hint: `--quality-list FILE` names a file of good phrases, one per line, such as titles of an encyclopedia. \
-         `ebert shards` learns from the categories and brands of its corpus instead"
+        "the text is in {language}, and no list of good phrases is given, so there is nothing to learn from\n\
+         hint: `--quality-list FILE` names a file of some, one per line, such as titles of an encyclopedia. \
+         `ebert shards` learns from the categories and brands of its corpus. Use `--language en` if the text is English"
     )]
-    NoList,
+    NoList {
+        /// The language.
+        language: Language,
+    },
+    /// The language puts no spaces between words.
+    #[error(
+        "the text is in {language}, which puts no spaces between words, so it has no phrases to mine\n\
+         hint: `--language en` or `--language other` is for a text with spaces"
+    )]
+    Unspaced {
+        /// The language.
+        language: Language,
+    },
     /// The text or a list.
     #[error(transparent)]
     Mine(#[from] MiningError),
@@ -61,7 +77,7 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// Whether the command line is wrong, rather than a file.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::NoList)
+        matches!(self, Self::NoList { .. })
     }
 }
 
@@ -87,9 +103,8 @@ pub(crate) fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), 
 }
 
 fn mine_text(command: &MineCommand<'_>, progress: &Progress) -> Result<(Text, Mined), CommandError> {
-    let Some(quality) = &command.quality_list else { return Err(CommandError::NoList) };
     // A missing file is reported before the work.
-    for path in [Some(quality), command.entity_list.as_ref()].into_iter().flatten() {
+    for path in [&command.quality_list, &command.entity_list].into_iter().flatten() {
         let read = |source| MiningError::Read { path: path.clone(), source };
         // Metadata only: opening a pipe and closing it would lose its content.
         if fs::metadata(path).map_err(read)?.is_dir() {
@@ -97,12 +112,17 @@ fn mine_text(command: &MineCommand<'_>, progress: &Progress) -> Result<(Text, Mi
         }
     }
     let own_stop_words = command.stop_words.as_deref().map(mine::read_stop_words).transpose()?;
-    let lists = Lists {
-        quality: QualityList::Phrases(mine::read_list(quality)?),
-        entities: command.entity_list.as_deref().map(mine::read_list).transpose()?,
-        stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
+    let quality = command.quality_list.as_deref().map(mine::read_list).transpose()?;
+    let entities = command.entity_list.as_deref().map(mine::read_list).transpose()?;
+    let (text, language) = read::lines(command.text, command.language, command.threads, progress)?;
+    let quality = match (quality, language) {
+        (_, Language::Unspaced(_)) => return Err(CommandError::Unspaced { language }),
+        (Some(quality), _) => QualityList::Phrases(quality),
+        (None, Language::English) => QualityList::common(CommonPhrases::english()),
+        (None, Language::Other(_)) => return Err(CommandError::NoList { language }),
     };
-    let text = read::lines(command.text, command.threads, progress)?;
+    let stop_words = &mine::stop_words(own_stop_words, language, &text);
+    let lists = Lists { quality, entities, stop_words };
     let mined = mine::mine(&text, &lists, &command.options, command.threads, progress)?;
     Ok((text, mined))
 }

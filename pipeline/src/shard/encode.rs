@@ -97,8 +97,8 @@ pub(crate) fn rules(nouns: bool) -> Rules {
 pub fn plan(settings: StepSettings<'_>, corpus: &Manifest<CorpusBody>, pool_blake3: &str) -> Vec<PlannedShard> {
     let mut planned = Vec::new();
     let max_tokens = settings.max_tokens;
-    let rules = rules(settings.nouns).key();
-    let nouns = if settings.nouns { Model::embedded_blake3() } else { "off" };
+    let rules = rules(settings.finds_nouns()).key();
+    let nouns = if settings.finds_nouns() { Model::embedded_blake3() } else { "off" };
     let tokenizer = settings.tokenizer.blake3();
     for table in tables(corpus) {
         let of = format!(
@@ -157,7 +157,7 @@ pub fn encode(
             scratch: Scratch::default(),
             found: Vec::new(),
             spans: Vec::new(),
-            nouns: settings.nouns.then(|| NounFinder::new(Model::embedded())),
+            nouns: settings.finds_nouns().then(|| NounFinder::new(Model::embedded())),
             found_nouns: Vec::new(),
             noun_spans: Vec::new(),
         },

@@ -32,7 +32,7 @@ use crate::{
         ledger::Ledger,
         progress::{Facts, NEW, Outcome, Progress, thousands},
     },
-    settings::Settings,
+    settings::StepSettings,
     shard::{ShardError, encode},
 };
 
@@ -131,7 +131,7 @@ pub(crate) fn finished(
 
 /// Draws the pairs, or finds that they are up to date.
 pub fn make(
-    settings: &Settings,
+    settings: StepSettings<'_>,
     shards: &[encode::PlannedShard],
     graph: &Manifest<GraphBody>,
     hashes: &mut Hashes,

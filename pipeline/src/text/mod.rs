@@ -28,6 +28,7 @@
 //! ```
 mod block;
 mod encode;
+pub mod language;
 pub mod nouns;
 pub mod segment;
 mod table;

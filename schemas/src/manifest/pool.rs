@@ -55,8 +55,12 @@ pub struct MinedPool {
     /// Stop words: a list, or the English ones of the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_words: Option<Hash>,
-    /// The tagger.
-    pub tagger: Hash,
+    /// The tagger, if the language has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagger: Option<Hash>,
+    /// The language of the corpus, if it is not English: a code of ISO 639-3, or `other`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// Least number of occurrences of a phrase.
     pub min_support: u64,
     /// The most words of a phrase.

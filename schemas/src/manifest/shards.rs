@@ -96,6 +96,9 @@ pub struct ShardOptions {
     /// The tagger and chunker that looked for noun phrases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tagger: Option<Hash>,
+    /// The language of the corpus, if it is not English: a code of ISO 639-3, or `other`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
 }
 
 /// Which products the negative of a pair is drawn from. It is never the anchor, one of its neighbors,

@@ -35,7 +35,11 @@ fn what_is_no_result_of_a_run_stays() {
     std::fs::write(model.join("config.json"), "{}").unwrap();
     let output = place.run(&["--recipe", "tiny.toml", "--out", "own"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text_of(&output).contains("own/model` exists and is not the output of a pre-training run"), "{}", text_of(&output));
+    assert!(
+        text_of(&output).contains("own/model` exists and is not the output of a pre-training run"),
+        "{}",
+        text_of(&output)
+    );
     assert!(model.join("config.json").is_file());
 }
 

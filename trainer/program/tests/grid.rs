@@ -83,8 +83,9 @@ fn tasks_that_share_a_grid_come_to_the_table_of_one_process() {
     }
     assert!(said[0].contains("cells     3 computed, 0 up to date"), "{}", said[0]);
     assert!(said[2].contains("cells     2 computed, 0 up to date"), "{}", said[2]);
-    let cells =
-        |text: &str| text.lines().find_map(|line| line.strip_prefix("cells     ")?.split(" computed").next()?.parse().ok());
+    let cells = |text: &str| {
+        text.lines().find_map(|line| line.strip_prefix("cells     ")?.split(" computed").next()?.parse().ok())
+    };
     let made: [Option<u32>; 2] = [cells(&said[1]), cells(&said[3])];
     assert_eq!(made[0].unwrap() + made[1].unwrap(), 3, "{} {}", said[1], said[3]);
     assert!(!place.path("shared/table2.csv").exists());

@@ -113,3 +113,32 @@ fn stems_of_contractions_are_not_words() {
     assert!(stems(&[equal, "The haven isn't a harbour."]).is_empty());
     assert_eq!(stems(&["Don't! I don\u{2019}t, they don't, and Don does not. Can't Don? Can, can."]), ["don"]);
 }
+
+#[test]
+fn without_a_tagger_the_words_are_the_same_and_may_stand_anywhere() {
+    let document = "The \"cast iron\" pan (which is heavy) doesn't smell. Is it new?";
+    let tagged = read(&[document]);
+    let mut tokens = Tokens::default();
+    tokens.append(&Reader::untagged().read([document])).unwrap();
+    let texts = |tokens: &Tokens| -> Vec<(String, bool)> {
+        let words = tokens.words.iter();
+        words.map(|word| (tokens.vocabulary.text(word.id()).to_owned(), word.ends_segment())).collect()
+    };
+    assert_eq!(texts(&tokens), texts(&tagged));
+    assert!(tokens.annotations.iter().all(|annotation| annotation.tag() == 0));
+    assert!(tokens.words.iter().all(|word| word.may_start() && word.may_extend()));
+    assert!(!tagged.words.iter().all(|word| word.may_start() && word.may_extend()));
+}
+
+#[test]
+fn most_common_words_are_stop_words_of_any_language() {
+    let documents: Vec<String> = (0..300).map(|i| format!("der Kessel{} und die Kanne{} 12", i % 97, i % 89)).collect();
+    let mut tokens = Tokens::default();
+    tokens.append(&Reader::untagged().read(&documents)).unwrap();
+    let stop_words = crate::StopWords::most_common(&tokens);
+    for word in ["der", "und", "die"] {
+        assert!(stop_words.contains(word), "{word}");
+    }
+    // A twentieth of 190 distinct words, without numbers.
+    assert!(!stop_words.contains("12") && !stop_words.contains("kanne88"));
+}

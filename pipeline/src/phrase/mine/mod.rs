@@ -1,6 +1,7 @@
 //! Mining with `ebert-mining`: reads its texts and lists, shows progress, and adds hints to its
 //! errors.
 use std::{
+    borrow::Cow,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,6 +14,7 @@ use schemas::{Rules, StoreError};
 use crate::{
     engine::{progress::Progress, stage::Threads},
     hint::{Hint, check_file, unreadable},
+    text::language::Language,
 };
 
 mod once;
@@ -22,7 +24,7 @@ pub mod summary;
 use read::{LeftOut, Text};
 
 /// The version of how names are taken from a corpus. It is raised whenever they change.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 /// The versions of all code that decides mined phrases.
 pub fn rules() -> Rules {
@@ -74,6 +76,25 @@ impl From<MineError> for MiningError {
     }
 }
 
+impl MiningError {
+    /// Whether there is nothing to mine or to learn from, rather than a fault.
+    pub fn is_nothing_learnt(&self) -> bool {
+        use MineError::{NoNegatives, NoPositives, NoText, NothingFrequent};
+        let Self::Mine { error } = self else { return matches!(self, Self::NoText { .. }) };
+        matches!(error, NoText | NothingFrequent { .. } | NoPositives { .. } | NoNegatives { .. })
+    }
+}
+
+/// The given stop words, or those of the language: the English ones, or the most common words of the
+/// text.
+pub fn stop_words(given: Option<StopWords>, language: Language, text: &Text) -> Cow<'static, StopWords> {
+    match given {
+        Some(given) => Cow::Owned(given),
+        None if language.has_tags() => Cow::Borrowed(StopWords::english()),
+        None => Cow::Owned(StopWords::most_common(&text.tokens)),
+    }
+}
+
 fn hint(error: &MineError) -> &'static str {
     match error {
         MineError::NothingFrequent { .. } => {
@@ -81,7 +102,8 @@ fn hint(error: &MineError) -> &'static str {
         }
         MineError::NoPositives { .. } => {
             "\nhint: `--quality-list` names a file of good phrases in the text's language, one per line, such as titles of an encyclopedia. \
-             Its default is the categories, brands and attributes of the corpus' products. `--pool` imports a pool instead"
+             Without it they are a built-in list of English, and the categories, brands and attributes of the corpus' products; \
+             `--pool` imports a pool instead"
         }
         MineError::NoNegatives { .. } => {
             "\nhint: `--quality-list` and `--entity-list` name some phrases; most sequences of words are in neither"

@@ -8,7 +8,7 @@ use std::{
 
 use ebert_dumps::{Kind, LineReader, open};
 use ebert_english::Model;
-use ebert_mining::{List, QualityList, Reader, Tokens};
+use ebert_mining::{CommonPhrases, List, QualityList, Reader, Tokens};
 use schemas::{CorpusNameRows, Manifest, manifest::CorpusBody};
 
 use super::{MiningError, once::OncePerText};
@@ -20,6 +20,8 @@ use crate::{
         progress::{Progress, count_of},
         stage::{self, Threads},
     },
+    settings::LanguageOption,
+    text::language::Language,
 };
 
 /// A text to mine.
@@ -48,29 +50,47 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// A reader of the embedded tagger.
-fn new_reader() -> Reader<'static> {
-    Reader::new(&Model::embedded().tagger).expect("the tag set of the embedded tagger fits")
+/// A reader of the embedded tagger, if the language has tags.
+fn new_reader(language: Language) -> Reader<'static> {
+    match language.has_tags() {
+        true => Reader::new(&Model::embedded().tagger).expect("the tag set of the embedded tagger fits"),
+        false => Reader::untagged(),
+    }
 }
 
-/// Reads a text with one document per line.
-pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text, MiningError> {
+/// The built-in phrases of a language.
+pub fn common(language: Language) -> Option<CommonPhrases> {
+    (language == Language::English).then(CommonPhrases::english)
+}
+
+/// Reads a text with one document per line. Its language is detected from its first mebibyte.
+pub fn lines(
+    path: &Path,
+    language: LanguageOption,
+    threads: Threads,
+    progress: &Progress,
+) -> Result<(Text, Language), MiningError> {
     let read = |source| MiningError::Read { path: path.to_owned(), source };
     let seen = Arc::default();
     let size = std::fs::metadata(path).map_err(read)?.len();
     let mut batches = LineReader::new(open(path, Arc::clone(&seen)).map_err(read)?.bytes);
     let bar = progress.bytes("reading", size);
     let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
+    let mut first = batches.next_batch(1 << 20);
+    let language = language.or_detect(|| {
+        let lines = first.iter().flat_map(|batch| batch.iter());
+        Ok::<_, MiningError>(Language::detect(lines.filter_map(|line| std::str::from_utf8(line.bytes).ok())))
+    })?;
     stage::run(
         threads,
-        || match batches.next_batch(1 << 20) {
+        || match first.take().or_else(|| batches.next_batch(1 << 20)) {
             Some(mut batch) => match batch.damage.take() {
                 Some(damage) => Err(read(damage.error)),
                 None => Ok(Some(batch)),
             },
             None => Ok(None),
         },
-        new_reader,
+        || new_reader(language),
         |reader, batch| {
             let lines: Vec<_> = batch.iter().map(|line| std::str::from_utf8(line.bytes)).collect();
             let invalid = lines.iter().filter(|line| line.is_err()).count();
@@ -90,13 +110,14 @@ pub fn lines(path: &Path, threads: Threads, progress: &Progress) -> Result<Text,
     if text.tokens.is_empty() {
         return Err(MiningError::NoText { left_out: text.left_out });
     }
-    Ok(text)
+    Ok((text, language))
 }
 
 /// Reads the texts of a corpus and the names that its products give.
 pub fn corpus(
     folder: &Path,
     corpus: &Manifest<CorpusBody>,
+    language: Language,
     hashes: &mut Hashes,
     threads: Threads,
     progress: &Progress,
@@ -124,7 +145,7 @@ pub fn corpus(
                 None => return Ok::<_, MiningError>(None),
             }
         },
-        new_reader,
+        || new_reader(language),
         |reader, (rows, is_read)| {
             let texts = rows.texts().zip(is_read).filter_map(|(text, is_read)| is_read.then_some(text));
             let batch = reader.read(texts);
@@ -144,7 +165,7 @@ pub fn corpus(
     text.tokens.shrink_to_fit();
     memory::give_back();
     let [kinds, brands] = [names.kinds, names.brands].map(|names| names.into_iter().collect::<List>());
-    Ok((text, QualityList::Products { kinds, brands }))
+    Ok((text, QualityList::Products { kinds, brands, common: common(language) }))
 }
 
 /// Names that products give.

@@ -76,8 +76,7 @@ pub fn lines(mined: &Mined, left_out: LeftOut, thresholds: Thresholds) -> Vec<Li
         lines.push(("skipped", facts));
     }
     if counts.looks_foreign() {
-        let text =
-            "hardly any English stop word was found, and mining assumes English; `--stop-words` takes another list";
+        let text = "hardly any stop word was found; `--language other` is for text that is not English, and `--stop-words` takes another list";
         lines.push(("warning", Facts::new("warning", text).with("message", text)));
     }
     lines

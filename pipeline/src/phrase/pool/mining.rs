@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use ebert_english::Model;
-use ebert_mining::{Lists, Mined, QualityList, StopWords};
+use ebert_mining::{ENGLISH_STOP_WORDS, Lists, Mined, QualityList};
 use schemas::{
     Manifest,
     manifest::{CorpusBody, Hash, MinedPool},
@@ -11,8 +11,9 @@ use schemas::{
 use super::PoolError;
 use crate::{
     engine::{hashes::Hashes, progress::Progress},
-    phrase::mine::{self, check_list, read},
+    phrase::mine::{self, MiningError, check_list, read},
     settings::Settings,
+    text::language::Language,
 };
 
 /// How a pool is mined from the corpus.
@@ -20,7 +21,39 @@ pub struct Mining<'a> {
     /// The corpus in `OUT/corpus`.
     pub corpus: &'a Manifest<CorpusBody>,
     pub settings: &'a Settings,
+    pub language: Language,
     pub progress: &'a Progress,
+}
+
+/// Why a pool has no phrases. Its `Display` is a warning with what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NothingLearnt {
+    /// The language.
+    #[error(
+        "phrases are not mined, since {0} puts no spaces between words; shards are built without them; \
+         `--pool` imports phrases, and `--language en` or `--language other` is for a corpus with spaces"
+    )]
+    Unspaced(Language),
+    /// The text or the lists.
+    #[error("{0}\nno phrases are learned, so shards are built without them: recipes that mask words or spans work")]
+    Mine(MiningError),
+    /// None of the mined phrases passes the thresholds.
+    #[error(
+        "none of {entries} mined phrases reaches the least score, {min_score} or {min_score_single} for single \
+         words\nhint: lower `--min-score` and `--min-score-single`, or give a larger corpus\n\
+         shards are built without phrases: recipes that mask words or spans work"
+    )]
+    LowScores {
+        entries: u64,
+        /// Threshold of several words.
+        min_score: f64,
+        /// Threshold of one word.
+        min_score_single: f64,
+    },
+}
+
+fn english_stop_words() -> Hash {
+    Hash { blake3: blake3::hash(ENGLISH_STOP_WORDS.as_bytes()).to_hex().to_string() }
 }
 
 impl Mining<'_> {
@@ -36,31 +69,38 @@ impl Mining<'_> {
             corpus: Hash { blake3: self.corpus.data_blake3() },
             quality_list: hash(mining.quality_list.as_deref())?,
             entity_list: hash(mining.entity_list.as_deref())?,
-            stop_words: Some(match hash(mining.stop_words.as_deref())? {
-                Some(own) => own,
-                None => Hash { blake3: blake3::hash(ebert_mining::ENGLISH_STOP_WORDS.as_bytes()).to_hex().to_string() },
-            }),
-            tagger: Hash { blake3: Model::embedded_blake3().to_owned() },
+            stop_words: match hash(mining.stop_words.as_deref())? {
+                None if self.language.has_tags() => Some(english_stop_words()),
+                own => own,
+            },
+            tagger: self.language.has_tags().then(|| Hash { blake3: Model::embedded_blake3().to_owned() }),
+            language: self.language.code(),
             min_support: self.settings.mining.min_support,
             max_words: self.settings.mining.max_words,
         })
     }
 
-    /// Reads the corpus and mines it.
-    pub(super) fn mine(&self, hashes: &mut Hashes) -> Result<Mined, PoolError> {
+    /// Reads the corpus and mines it, or returns why there is nothing to learn.
+    pub(super) fn mine(&self, hashes: &mut Hashes) -> Result<Result<Mined, NothingLearnt>, PoolError> {
+        if let Language::Unspaced(_) = self.language {
+            return Ok(Err(NothingLearnt::Unspaced(self.language)));
+        }
         let (settings, mining, threads) = (self.settings, &self.settings.mining, self.settings.threads());
         let own_stop_words = mining.stop_words.as_deref().map(mine::read_stop_words).transpose()?;
         let folder = settings.out.join("corpus");
-        let (text, named) = read::corpus(&folder, self.corpus, hashes, threads, self.progress)?;
+        let (text, named) = read::corpus(&folder, self.corpus, self.language, hashes, threads, self.progress)?;
         let lists = Lists {
             quality: match &mining.quality_list {
                 Some(path) => QualityList::Phrases(mine::read_list(path)?),
                 None => named,
             },
             entities: mining.entity_list.as_deref().map(mine::read_list).transpose()?,
-            stop_words: own_stop_words.as_ref().unwrap_or(StopWords::english()),
+            stop_words: &mine::stop_words(own_stop_words, self.language, &text),
         };
         // The seed of the run does not change the pool: otherwise another seed would rebuild all shards.
-        Ok(mine::mine(&text, &lists, &mining.options(0), threads, self.progress)?)
+        match mine::mine(&text, &lists, &mining.options(0), threads, self.progress) {
+            Err(error) if error.is_nothing_learnt() => Ok(Err(NothingLearnt::Mine(error))),
+            mined => Ok(Ok(mined?)),
+        }
     }
 }

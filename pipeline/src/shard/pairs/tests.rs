@@ -23,7 +23,7 @@ fn graph_of(edges: &[(&str, &str)]) -> Graph {
 
 fn options(max_per_product: u64, draws: u64) -> ShardOptions {
     let (negatives, copies) = (manifest::Negatives::Random, Copies::Remove);
-    ShardOptions { nouns: false, tagger: None, max_per_product, draws, negatives, copies }
+    ShardOptions { nouns: false, language: None, tagger: None, max_per_product, draws, negatives, copies }
 }
 
 fn texts_of(graph: &Graph) -> FirstSegments {

@@ -125,6 +125,7 @@ pub(crate) fn seal_shards(folder: &Path) {
         graph: hash(),
         options: ShardOptions {
             nouns: false,
+            language: None,
             tagger: None,
             max_per_product: 64,
             draws: 1,
