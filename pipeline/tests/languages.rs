@@ -213,7 +213,7 @@ fn products_without_names_learn_from_the_built_in_list() {
     // Where nothing can be learnt, shards are built without phrases, and the run says so.
     let nothing = run(&corpus, &out, &["--min-support", "500"]);
     assert!(nothing.contains("WARNING   no sequence of words occurs 500 times or more"), "{nothing}");
-    assert!(nothing.contains("hint: ") && nothing.contains("no phrases are learnt"), "{nothing}");
+    assert!(nothing.contains("hint: ") && nothing.contains("no phrases are learned"), "{nothing}");
     assert!(phrases(&out).is_empty() && shards(&out).counts.of_segments.noun_phrases > 0);
     for command in ["verify", "inspect"] {
         succeed(ebert([command]).arg(&out));
