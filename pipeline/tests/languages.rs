@@ -41,7 +41,7 @@ fn language(out: &Path) -> Option<String> {
     mined.language
 }
 
-/// A small language: things, of which the first half are categories, and what is said of them.
+/// A small language: things, of which the first half are categories, and descriptions of them.
 struct Shop {
     things: [&'static str; 8],
     /// `{}` is a thing.
@@ -145,7 +145,7 @@ fn other_languages_are_mined_without_tags_on_any_number_of_threads() {
         assert_eq!(language(&out).as_deref(), Some(code));
         let counts = shards(&out).counts.of_segments;
         assert!(counts.noun_phrases == 0 && counts.phrase_spans > 1_000, "{counts:?}");
-        // The sample's tokenizer removes accents. Half of the things are no categories.
+        // The sample's tokenizer removes accents. Half of the things are not categories.
         let found = phrases(&out);
         let fold = |text: &str| text.to_lowercase().replace(['à', 'á'], "a").replace(['é', 'è'], "e").replace('ü', "u");
         let is_found = |thing: &&&str| found.contains(&fold(thing).replace('ö', "o").replace('ä', "a"));
@@ -207,10 +207,10 @@ fn products_without_names_learn_from_the_built_in_list() {
     assert_eq!(language(&out), None);
     let found = phrases(&out);
     assert!(things.iter().all(|thing| found.iter().any(|phrase| phrase == thing)), "{found:?}\n{said}");
-    // No word is learnt from, so no phrase has one word.
+    // No word is learned from, so no phrase has one word.
     assert!(found.iter().all(|phrase| phrase.contains(' ')), "{found:?}");
 
-    // Where nothing can be learnt, shards are built without phrases, and the run says so.
+    // Where nothing can be learned, shards are built without phrases, and the run prints a warning.
     let nothing = run(&corpus, &out, &["--min-support", "500"]);
     assert!(nothing.contains("WARNING   no sequence of words occurs 500 times or more"), "{nothing}");
     assert!(nothing.contains("hint: ") && nothing.contains("no phrases are learned"), "{nothing}");

@@ -68,7 +68,7 @@ pub(crate) struct Measured {
     pub sequences: f64,
     /// Tokens of a step, special tokens counted, on average.
     pub tokens: f64,
-    /// Tokens a second.
+    /// Tokens per second.
     pub tokens_per_second: f64,
     /// Share of the time that went by until a batch was there: the most that the device can have
     /// waited for data.
@@ -323,7 +323,7 @@ fn matrix_rate(device: Device, compute: Kind) -> f64 {
     2.0 * (n as f64).powi(3) / seconds
 }
 
-/// Bytes a second that a large copy reads and writes.
+/// Bytes per second that a large copy reads and writes.
 fn copy_rate(device: Device) -> f64 {
     let n: i64 = if device.is_cuda() { 1 << 28 } else { 1 << 25 };
     let from = Tensor::zeros([n], (Kind::Float, device));

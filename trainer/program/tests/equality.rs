@@ -17,7 +17,7 @@ use support::{
 /// The span boundary objective.
 const BOUNDARY: [&str; 4] = ["--set", "scheme=span", "--set", "masking.span_boundary=true"];
 
-/// Says why nothing is tested where this build cannot exchange.
+/// Prints why nothing is tested if this build cannot exchange.
 fn without_gloo() -> bool {
     if !group::has_gloo() {
         println!("skipped: built without Gloo (its headers are in Debian's libgloo-dev)");

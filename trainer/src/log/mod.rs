@@ -85,7 +85,7 @@ pub struct StepRecord {
     /// Recent part of the phrase loss's fall, before this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_phrase: Option<f64>,
-    /// Step size.
+    /// Learning rate.
     pub learning_rate: f64,
     /// 2-norm of the gradient of the weights that are trained, before clipping. `null` in the file
     /// where it is not finite.

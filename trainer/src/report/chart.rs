@@ -14,7 +14,7 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Colours that differ for most eyes (Okabe and Ito 2008), and black.
+/// Colors that differ for most eyes (Okabe and Ito 2008), and black.
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#000000"];
 
 /// A color by number.

@@ -358,7 +358,7 @@ fn prepare(
     })
 }
 
-/// Tells of sequences with positions that the model was not trained on.
+/// Prints sequences with positions that the model was not trained on.
 fn note_long(data: &Data, longest: usize, voice: Voice, notes: &mut Tally) {
     let parts = [&data.train, &data.validation, &data.test];
     let sequences = parts.iter().flat_map(|part| part.sequences.iter().map(|s| (&part.examples[s.example].id, s)));

@@ -70,7 +70,7 @@ impl Pair {
     }
 }
 
-/// Minimises all problems from `start`, `[d, problems]`.
+/// Minimizes all problems from `start`, `[d, problems]`.
 pub(super) fn minimize(problems: &impl Problems, start: &Tensor, limits: Limits) -> Minimum {
     let all = start.copy();
     let mut active = Tensor::arange(start.size()[1], (Kind::Int64, start.device()));

@@ -69,11 +69,11 @@ pub struct Probing<'a> {
     pub frozen: &'a Frozen,
     /// Where features and predictions are written for other programs, if they are.
     pub export: Option<&'a Path>,
-    /// Hears what is being done.
+    /// Gets a line for each part.
     pub say: Say<'a>,
 }
 
-/// Hears what is being done.
+/// Gets a line for each part.
 #[derive(Clone, Copy)]
 pub struct Say<'a>(pub &'a dyn Fn(&str));
 
