@@ -102,7 +102,7 @@ fn hint(error: &MineError) -> &'static str {
         }
         MineError::NoPositives { .. } => {
             "\nhint: `--quality-list` names a file of good phrases in the text's language, one per line, such as titles of an encyclopedia. \
-             Without it they are a built-in list of English, and the categories, brands and attributes of the corpus' products; \
+             Without it they are a built-in list of English, and the categories, brands and attributes of the corpus' products. \
              `--pool` imports a pool instead"
         }
         MineError::NoNegatives { .. } => {
