@@ -66,7 +66,7 @@ fn what_is_no_treebank_or_model_is_refused_by_name() {
     for (name, wanted) in [
         ("prose.txt", "line 1: found `Thisisnotatreebank`"),
         ("half.txt", "line 2"),
-        ("empty.txt", "holds no sentence"),
+        ("empty.txt", "has no sentences"),
         ("gone.txt", "cannot read the treebank"),
     ] {
         let text = said(&ebert(["evaluate-tagger"]).arg(path(name)).output().unwrap(), &[(folder.path(), "DIR")]);

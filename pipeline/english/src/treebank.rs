@@ -27,7 +27,7 @@ pub enum TreebankError {
         found: String,
     },
     /// There are no sentences.
-    #[error("it has no sentences")]
+    #[error("has no sentences")]
     Empty,
 }
 
