@@ -1,70 +1,14 @@
-//! What the commands say and how they end: snapshots of whole commands, failures included.
+//! What the commands print and how they end: snapshots of whole commands, failures included.
 mod support;
 
 use std::fs;
 
 use insta::assert_snapshot;
-use support::{TOKENIZER, assert_same, ebert, gzip, said, succeed};
-
-const PRODUCT: &str = r#"{"asin": "B01", "title": "Stainless steel kettle", "also_buy": ["B02"], "also_view": []}"#;
-const OTHER: &str =
-    r#"{"asin": "B02", "title": "Green tea", "description": ["<b>Loose</b> leaf&amp;nbsp;tea"], "also_buy": []}"#;
-
-/// A small raw folder, its pool, and where to put what is made.
-struct Raw {
-    folder: tempfile::TempDir,
-}
-
-impl Raw {
-    fn new(files: &[(&str, &[u8])]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("raw")).unwrap();
-        for (name, bytes) in files {
-            fs::write(folder.path().join("raw").join(name), bytes).unwrap();
-        }
-        fs::write(folder.path().join("pool.txt"), "0.9\tstainless steel\n0.95\tkettle\n0.2\tgreen tea\n").unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Runs all steps over it and returns the output.
-    fn run(&self, more: &[&str]) -> String {
-        let mut command = ebert(["shards", "--threads", "2"]);
-        command.args(support::tokenizer_unless_in(more));
-        command.arg("--corpus").arg(self.path("raw")).arg("--pool").arg(self.path("pool.txt"));
-        command.arg("--out").arg(self.path("out")).args(more);
-        let text = said(&command.output().unwrap(), &[(self.folder.path(), "DIR")]);
-        // Times differ, and with them the width of the output.
-        text.lines()
-            .map(|line| {
-                // `… 3.6 M tokens/s   PLACE`: the rate differs.
-                let line = match line.split_once(" tokens/s") {
-                    Some((head, place)) => {
-                        let end = head.rfind("   ").unwrap_or(head.len());
-                        format!("{}   …   {}", &head[..end], place.trim_start())
-                    }
-                    None => line.to_owned(),
-                };
-                // `PLACE   0.1 s   again: why`: the time differs.
-                let (head, why) = match line.split_once(" s   again:") {
-                    Some((head, why)) => (format!("{head} s"), format!("   again:{why}")),
-                    None => (line, String::new()),
-                };
-                match head.rsplit_once("  ") {
-                    Some((head, time)) if time.trim().ends_with(" s") => format!("{}  … s{why}\n", head.trim_end()),
-                    _ => head.trim_end().to_owned() + "\n",
-                }
-            })
-            .collect()
-    }
-}
-
-fn lines(records: &[&str]) -> Vec<u8> {
-    (records.join("\n") + "\n").into_bytes()
-}
+use support::{
+    TOKENIZER, assert_same, ebert, gzip,
+    raw::{OTHER, PRODUCT, Raw, lines},
+    said, succeed,
+};
 
 #[test]
 fn a_run_says_what_it_made_and_what_to_do_next() {
@@ -79,7 +23,7 @@ fn a_corpus_that_is_not_there_or_empty_or_something_else() {
     assert_snapshot!("corpus_empty", raw.run(&[]));
     fs::write(raw.path("raw/a.txt"), "hello\n").unwrap();
     fs::write(raw.path("raw/b.json"), "{\"id\": 1}\n").unwrap();
-    assert_snapshot!("corpus_unrecognised", raw.run(&[]));
+    assert_snapshot!("corpus_unrecognized", raw.run(&[]));
     fs::remove_dir_all(raw.path("raw")).unwrap();
     assert_snapshot!("corpus_missing", raw.run(&[]));
 }
@@ -209,34 +153,6 @@ fn a_pool_that_cannot_be_used() {
         let said = raw.run(&[]);
         assert!(said.contains(damage) && said.contains("hint: the file is damaged: fetch"), "{said}");
     }
-}
-
-#[test]
-fn a_tokenizer_that_cannot_be_used() {
-    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT]))]);
-    let file = raw.path("tokenizer");
-    let bpe = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
-        "post_processor": null, "decoder": null, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}"#;
-    let large: String = (0..70_000).map(|i| format!("word{i}\n")).collect();
-    for (name, bytes) in [
-        ("tokenizer_bpe", bpe.as_bytes()),
-        ("tokenizer_large", (format!("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n{large}")).as_bytes()),
-        ("tokenizer_plain", b"[UNK]\nthe\n##s\n"),
-        ("tokenizer_broken", b"{\"version\": "),
-        ("tokenizer_duplicate", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ntea\nsalt\ntea\r\n"),
-        ("tokenizer_same_id", br###"{"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100, "vocab": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "tea": 5, "salt": 5}}}"###),
-        ("tokenizer_entry_twice", br#"{"model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "tea": 1, "tea": 2}}}"#),
-        ("tokenizer_byte_level", "{\"<s>\": 0, \"\u{120}the\": 1}".as_bytes()),
-        ("tokenizer_merges", b"#version: 0.2\nt h\n"),
-        ("tokenizer_config", b"{\"model_type\": \"bert\", \"hidden_size\": 128}"),
-        ("tokenizer_pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 231508\n"),
-        ("tokenizer_cased", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nThe\n##s\nTea\n"),
-    ] {
-        fs::write(&file, bytes).unwrap();
-        assert_snapshot!(name, raw.run(&["--tokenizer", file.to_str().unwrap()]));
-    }
-    assert_snapshot!("segments_short", raw.run(&["--max-tokens", "50"]));
 }
 
 #[test]
@@ -373,45 +289,6 @@ fn a_record_of_very_many_categories_takes_no_time() {
 }
 
 #[test]
-fn a_tokenizer_that_cannot_be_exact_is_refused() {
-    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT]))]);
-    let sample = fs::read_to_string(support::workspace().join("data/sample/tokenizer.json")).unwrap();
-    let changed = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
-        let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
-        change(&mut json);
-        let path = raw.path(what);
-        fs::write(&path, json.to_string()).unwrap();
-        raw.run(&["--tokenizer", path.to_str().unwrap()])
-    };
-    let unknown = changed("unknown", &|j| j["model"]["unk_token"] = "<unk>".into());
-    assert!(unknown.contains("the unknown token `<unk>`, which is not in its vocabulary"), "{unknown}");
-    let spaces = changed("spaces", &|j| j["pre_tokenizer"] = serde_json::json!({"type": "WhitespaceSplit"}));
-    assert!(spaces.contains("leaves `##` at the start of words"), "{spaces}");
-    let added = changed("added", &|j| {
-        let mut token = j["added_tokens"][0].clone();
-        (token["id"], token["content"], token["special"]) = (6000.into(), "xbox".into(), false.into());
-        j["added_tokens"].as_array_mut().unwrap().push(token);
-    });
-    assert!(added.contains("the added token `xbox`"), "{added}");
-}
-
-#[test]
-fn phrases_are_found_whatever_case_a_tokenizer_keeps() {
-    let title = r#"{"asin": "B01", "title": "STAINLESS steel Kettle by Café Olé", "also_buy": []}"#;
-    let raw = Raw::new(&[("meta.json", &lines(&[title]))]);
-    let sample = fs::read_to_string(support::workspace().join("data/sample/tokenizer.json")).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&sample).unwrap();
-    json["normalizer"]["lowercase"] = false.into();
-    json["normalizer"]["strip_accents"] = false.into();
-    fs::write(raw.path("cased.json"), json.to_string()).unwrap();
-    fs::write(raw.path("pool.txt"), "0.9\tStainless Steel\n0.95\tkettle\n0.7\tcafé OLÉ\n").unwrap();
-    let cased = raw.run(&["--tokenizer", raw.path("cased.json").to_str().unwrap()]);
-    assert!(cased.starts_with("exit 0") && cased.contains("3 phrase spans"), "{cased}");
-    let shown = succeed(ebert(["inspect"]).arg(raw.path("out")));
-    assert!(shown.contains("stainless steel") && shown.contains("cafe ole"), "{shown}");
-}
-
-#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);
@@ -508,19 +385,6 @@ fn a_stricter_limit_leaves_what_is_there() {
 }
 
 #[test]
-fn inspect_shows_what_is_there() {
-    let raw = Raw::new(&[(
-        "meta.json",
-        &lines(&[PRODUCT, OTHER, PRODUCT, "{\"asin\": \"B09\", \"title\": \"\", \"also_buy\": []}"]),
-    )]);
-    raw.run(&[]);
-    let text = succeed(ebert(["inspect"]).arg(raw.path("out")));
-    // The size on disk may change with the versions of the libraries.
-    let text: Vec<&str> = text.lines().filter(|l| !l.contains("bytes on disk")).collect();
-    assert_snapshot!("inspect", text.join("\n"));
-}
-
-#[test]
 fn what_a_stopped_seal_left_is_swept_away() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
     raw.run(&[]);
@@ -532,94 +396,6 @@ fn what_a_stopped_seal_left_is_swept_away() {
     for path in left {
         assert!(!path.exists(), "{}", path.display());
     }
-}
-
-#[test]
-fn inspect_shows_nothing_of_damaged_files() {
-    let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);
-    raw.run(&[]);
-    for (name, from, to) in [
-        ("shards/tokenizer.json", "\"coffee\"", "\"zzffee\""),
-        ("corpus/manifest.json", "\"products\":", "\"qroducts\":"),
-    ] {
-        let path = raw.path(&format!("out/{name}"));
-        let whole = fs::read_to_string(&path).unwrap();
-        let damaged = whole.replacen(from, to, 1);
-        assert!(damaged != whole);
-        fs::write(&path, damaged).unwrap();
-        let output = ebert(["inspect"]).arg(raw.path("out")).output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains(name) && text.contains("hint:"), "{text}");
-        fs::write(&path, whole).unwrap();
-    }
-    // A copy of the shards and the pool is enough.
-    fs::remove_dir_all(raw.path("out/corpus")).unwrap();
-    succeed(ebert(["inspect"]).arg(raw.path("out")));
-}
-
-#[test]
-fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
-    let product = |id: &str, category: &str, title: &str| {
-        format!(r#"{{"asin": "{id}", "title": "{title}", "category": ["{category}", "x"], "also_buy": []}}"#)
-    };
-    let kitchen = product("B01", "Kitchen & <Dining>", "I love this stainless steel. The kettle is good.");
-    let garden = product("B02", "Garden", "A kettle for the garden of stainless steel rods.");
-    let raw = Raw::new(&[("meta.json", &lines(&[&kitchen, &garden]))]);
-    assert!(raw.run(&[]).starts_with("exit 0"));
-    let out = raw.path("out");
-    let report = succeed(ebert(["report", "overlap"]).arg(&out));
-    assert!(report.contains("overlap.svg") && report.contains("overlap.csv"), "{report}");
-    let table = fs::read_to_string(out.join("report/overlap.csv")).unwrap();
-    // Both phrases are noun phrases of the kitchen; in the garden, `stainless steel` is only a part of one.
-    let wanted = "category,products,pool_phrases,\"Garden\",\"Kitchen & <Dining>\"\n\
-                  \"Garden\",1,2,0.5000,1.0000\n\"Kitchen & <Dining>\",1,2,0.5000,1.0000\n";
-    assert_eq!(table, wanted);
-    let figure = fs::read_to_string(out.join("report/overlap.svg")).unwrap();
-    assert_eq!(figure.matches("<rect").count(), 1 + 4);
-    assert!(figure.contains("Kitchen &amp; &lt;Dining&gt;") && !figure.contains("<Dining>"));
-
-    fs::write(raw.path("pool.txt"), "0.9\tblue pen\n").unwrap();
-    assert!(raw.run(&[]).starts_with("exit 0"));
-    let refused = said(&ebert(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
-    assert!(refused.contains("no product that names a category has a phrase of the pool"), "{refused}");
-    // Without noun phrases there is nothing to draw, and turning them off makes the shards again.
-    let off = raw.run(&["--nouns", "off"]);
-    assert!(off.starts_with("exit 0") && off.contains("again: `--nouns` was on and is off"), "{off}");
-    let manifest: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(out.join("shards/manifest.json")).unwrap()).unwrap();
-    assert_eq!(
-        (&manifest["counts"]["noun_phrases"], &manifest["options"]["tagger"]),
-        (&0.into(), &serde_json::Value::Null)
-    );
-    let refused = said(&ebert(["report", "overlap"]).arg(&out).output().unwrap(), &[]);
-    assert!(refused.starts_with("exit 1") && refused.contains("hint: run `ebert shards --nouns on`"), "{refused}");
-}
-
-#[test]
-fn titles_are_the_products_with_a_title_and_a_category() {
-    let tea = r#"{"asin": "B01", "title": "Green &amp; black tea", "category": ["Food", "Best before June.", "Tea"], "also_buy": []}"#;
-    let no_title = r#"{"asin": "B02", "title": "", "description": ["text"], "category": ["Food"], "also_buy": []}"#;
-    let no_category = r#"{"asin": "B03", "title": "A cup", "category": [], "also_buy": []}"#;
-    let script = r#"{"asin": "B04", "title": "var aPageStart = (new Date()).getTime();\nvar ue_t0;", "description": ["A pot"], "category": ["Food"]}"#;
-    let raw = Raw::new(&[("meta.json", &lines(&[tea, no_title, no_category, script]))]);
-    assert!(raw.run(&[]).starts_with("exit 0"));
-    let report = succeed(ebert(["titles"]).arg(raw.path("out")));
-    assert!(report.contains("titles    1 products   2 labels"), "{report}");
-    assert!(report.contains("left out  2 without a title, 1 without a category"), "{report}");
-    let titles = fs::read_to_string(raw.path("out/titles.jsonl")).unwrap();
-    let line: serde_json::Value = serde_json::from_str(&titles).unwrap();
-    assert_eq!(line, serde_json::json!({"id": "B01", "title": "Green & black tea", "labels": ["Food", "Tea"]}));
-    // A link stays one.
-    fs::write(raw.path("named.jsonl"), "old").unwrap();
-    std::os::unix::fs::symlink("named.jsonl", raw.path("link")).unwrap();
-    succeed(ebert(["titles"]).arg(raw.path("out")).arg("--out").arg(raw.path("link")));
-    assert!(raw.path("link").is_symlink() && fs::read_to_string(raw.path("named.jsonl")).unwrap() == titles);
-
-    let raw = Raw::new(&[("meta.json", &lines(&[no_category, OTHER]))]);
-    assert!(raw.run(&[]).starts_with("exit 0"));
-    let refused = said(&ebert(["titles"]).arg(raw.path("out")).output().unwrap(), &[]);
-    assert!(refused.starts_with("exit 1") && refused.contains("has a title and a category"), "{refused}");
 }
 
 #[test]

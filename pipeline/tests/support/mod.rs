@@ -1,5 +1,7 @@
 //! What the tests of whole commands share: running the program, making raw files, comparing folders.
 #![allow(dead_code, reason = "each test program uses its own part")]
+pub(crate) mod raw;
+
 use std::{
     collections::BTreeMap,
     fs,
