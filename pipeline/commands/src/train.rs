@@ -8,6 +8,7 @@ use crate::{
     WORK,
     finetune::FinetuneOptions,
     shared::{Console, Device, LogFormat},
+    values,
 };
 
 /// Commands of the trainer.
@@ -264,7 +265,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "DIR", group = "probed", help_heading = "Input")]
     pub shards: Option<PathBuf>,
     /// The ratio of documents that the models were not trained on: data.held_out of their recipe
-    #[arg(long, value_name = "RATIO", default_value_t = 0.01, help_heading = "Input")]
+    #[arg(long, value_name = "RATIO", default_value_t = 0.01, value_parser = values::ratio, help_heading = "Input")]
     pub held_out: f64,
     /// Titles with their categories, a file of `ebert titles`
     #[arg(long, value_name = "FILE", group = "probed", help_heading = "Input")]

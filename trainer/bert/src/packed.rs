@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     /// How far the forward pass and the two backward passes of some attention are from dropping the
-    /// same logits, relative to their size. For O = P V and the sum of O's squares, <dO, O> = <dV,
+    /// same probabilities, relative to their size. For O = P V and the sum of O's squares, <dO, O> = <dV,
     /// V>. <dQ, Q> and <dK, K> are both the sum of all logits times their gradients.
     fn unlike_both_ways([q, k, v]: &[Tensor; 3], [seen, dq, dk, dv]: &[Tensor; 4]) -> f64 {
         let product = |a: &Tensor, b: &Tensor| (a.to_kind(Kind::Double) * b.to_kind(Kind::Double)).sum(Kind::Double);

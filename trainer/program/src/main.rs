@@ -114,7 +114,7 @@ fn doctor() -> anyhow::Result<ExitCode> {
 fn attention(options: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let AttentionArgs { model, first, second, scale, out: file } = options;
     let folder = folder_of(model, true)?;
-    let scale = scale.map_or_else(|| scale_of(&folder), arguments::scale);
+    let scale = scale.map_or_else(|| scale_of(&folder), |scale| Ok(arguments::scale(scale)))?;
     let map = CrossAttention::of(&folder, [first, second], scale)?;
     schemas::store::Output::at(file)?.write(map.svg().as_bytes())?;
     let mut out = io::stdout().lock();

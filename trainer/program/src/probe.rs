@@ -1,7 +1,6 @@
 //! `ebert probe`: what models know without fine-tuning.
 use std::{
     io::{self, Write},
-    path::Path,
     process::ExitCode,
     time::Instant,
 };
@@ -19,15 +18,19 @@ use crate::arguments;
 /// Probes the models, prints the table and writes the record.
 pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
     let ProbeArgs { models, shards, held_out, titles, matching, aspects, seed, out: output, export, compute } = options;
-    // The corpus and the graph are next to the shards.
-    let out = shards.map(|folder| arguments::shards(&folder).parent().unwrap_or(Path::new(".")).to_owned());
+    let shards = shards.map(|folder| arguments::shards(&folder));
     let files = matching.chunks_exact(3).map(|files| MatchingFiles {
         train: files[0].clone(),
         validation: files[1].clone(),
         test: files[2].clone(),
     });
-    let data = ProbeData { out, held_out, titles, matching: files.collect(), aspects, seed };
+    let data = ProbeData { shards, held_out, titles, matching: files.collect(), aspects, seed };
     let folders = models.iter().map(|model| folder_of(model, true)).collect::<Result<Vec<_>, _>>()?;
+    // All that can be wrong is found before the first model is probed.
+    for folder in &folders {
+        identity::check_model(folder)?;
+        Trained::read(folder)?;
+    }
     let file = schemas::store::Output::at(&output)?;
     let device = session::prepare(arguments::device(compute.device), 0, compute.threads)?;
     let started = Instant::now();
@@ -35,13 +38,13 @@ pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
         // Continue if nobody reads the output anymore.
         let _ = writeln!(io::stderr(), "probe     {:6.1} s   {what}", started.elapsed().as_secs_f64());
     };
-    let reads_shards = data.out.is_some();
+    let reads_shards = data.shards.is_some();
     let prober = Prober::new(data, say)?;
     let mut record = prober.record();
     for (number, (model, folder)) in models.iter().zip(&folders).enumerate() {
         let name = model.display().to_string();
         say(&format!("model {} of {}: {name}", number + 1, models.len()));
-        if let Some(trained) = Trained::read(folder).held_out().filter(|ratio| reads_shards && *ratio < held_out) {
+        if let Some(trained) = Trained::read(folder)?.held_out().filter(|ratio| reads_shards && *ratio < held_out) {
             say(&format!(
                 "note: `{name}` held out {trained} of the documents, so it was trained on some that are probed"
             ));

@@ -42,7 +42,9 @@ fn compare(python: &Path, record: &Path, exported: &Path) {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     println!("{found:#}");
     for (probe, differences) in found.as_object().unwrap() {
-        for (name, value) in differences.as_object().unwrap() {
+        let differences = differences.as_object().unwrap();
+        assert!(differences.len() > 2, "{probe}");
+        for (name, value) in differences {
             let value = value.as_f64().unwrap();
             let most = match name.as_str() {
                 "logistic, probabilities" | "probabilities" => 1e-3,
@@ -54,7 +56,11 @@ fn compare(python: &Path, record: &Path, exported: &Path) {
                 "5 nearest, titles with other votes" => 5.0,
                 // Sentences are cut into words elsewhere, too.
                 "F1 of whole words" => 0.01,
-                _ => continue,
+                "labels" | "titles" | "titles with votes" | "pairs" | "words" | "questions" => {
+                    assert!(value > 0.0, "{probe}: {name}");
+                    continue;
+                }
+                _ => panic!("{probe}: no bound for `{name}`"),
             };
             assert!(value <= most, "{probe}, {name}: {value} is more than {most}");
         }
@@ -275,5 +281,16 @@ fn help_and_failures_teach() {
     note("another shape", &["bert", "--matching", "pairs.txt", "pairs.txt", "pairs.txt"]);
     fs::write(place.path("pairs.txt"), "COL a VAL b\tCOL a VAL c\t1\n").unwrap();
     note("one class", &["bert", "--matching", "pairs.txt", "pairs.txt", "pairs.txt"]);
+    fs::write(place.path("same.txt"), "COL a VAL b\tCOL a VAL c\t1\nCOL a VAL b\tCOL a VAL c\t0\n").unwrap();
+    let twice = ["--matching", "same.txt", "same.txt", "same.txt", "--matching", "same.txt", "same.txt", "same.txt"];
+    note("two of one name", &[&["bert"], &twice[..]].concat());
+    fs::write(place.path("few.jsonl"), "{\"id\": \"B1\", \"title\": \"Tea pot\", \"labels\": [\"Tea\"]}\n").unwrap();
+    note("few titles", &["bert", "--titles", "few.jsonl"]);
+    let sentence = "<sentences><sentence id=\"1\"><text>The cord is short.</text></sentence></sentences>";
+    fs::write(place.path("few.xml"), sentence).unwrap();
+    note("few sentences", &["bert", "--aspects", "few.xml"]);
+    note("a ratio", &["bert", "--aspects", "few.xml", "--held-out", "2"]);
+    fs::write(place.path("bert/recipe.toml"), "[neighbor]\nmargins = 1\n").unwrap();
+    note("a recipe of another version", &["bert", "--matching", "same.txt", "same.txt", "same.txt"]);
     insta::assert_snapshot!("probe", said);
 }

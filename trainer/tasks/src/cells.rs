@@ -6,7 +6,7 @@
 //! for a cell that another process is making. Paths are relative to the working directory.
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Instant};
 
-use ebert_bert::{BertConfig, BertForMaskedLm, tokens, weights};
+use ebert_bert::tokens;
 use ebert_kernels::device::Wish;
 use schemas::{StoreError, Task as Share};
 use trainer::{data::Shards, init::folder_of, log};
@@ -83,8 +83,10 @@ type Folders = Vec<Vec<Folder>>;
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
 pub fn run(grid: &Grid, place: Place, say: impl Fn(&str)) -> Result<String, GridError> {
+    // First, so that wrong shards are found before hours are spent.
+    let contamination = contamination_of(grid)?;
     let folders = make(grid, |_| true, place, say)?;
-    write_tables(grid, &folders, &results(grid, &folders, place)?)
+    write_tables(grid, &folders, &Results { contamination, ..results(grid, &folders, place)? })
 }
 
 /// Makes the unfinished cells of a part of a grid, and no table. `say` gets a line for each cell.
@@ -102,7 +104,8 @@ pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&str)) ->
 /// When a file of the grid cannot be used.
 pub fn tables(grid: &Grid, place: Place) -> Result<String, GridError> {
     let folders = check(grid, place)?;
-    write_tables(grid, &folders, &results(grid, &folders, place)?)
+    let contamination = contamination_of(grid)?;
+    write_tables(grid, &folders, &Results { contamination, ..results(grid, &folders, place)? })
 }
 
 fn write_tables(grid: &Grid, folders: &Folders, results: &Results) -> Result<String, GridError> {
@@ -125,8 +128,7 @@ fn check(grid: &Grid, place: Place) -> Result<Folders, GridError> {
     let failed = |cell: String| move |source: CellError| GridError::Cell { cell, source: Box::new(source) };
     let folder = |path: &PathBuf| -> Result<Folder, CellError> {
         let path = folder_of(path, true).map_err(CellError::from)?;
-        let config = BertConfig::read(&path)?;
-        weights::check(&path, &BertForMaskedLm::outline(&config))?;
+        identity::check_model(&path)?;
         let blake3 = identity::hash_of_model(&path)?;
         Ok(Folder { path, blake3 })
     };
@@ -235,12 +237,14 @@ fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, Grid
                     .map(|(split_seed, seed)| Cell { model, replicate, test, limit, split_seed, seed })
                     .collect();
                 let there = cells.iter().map(&mut finished).collect::<Result<Vec<_>, _>>()?;
-                if there.into_iter().all(|there| there) {
-                    train = train.or_else(|| cells.first().and_then(sizes));
-                    let read = |cell: &Cell<'_>| predictions::read(test.task, &grid.folder(cell).join(PREDICTIONS));
-                    let cells = cells.chunks(grid.seeds.len()).map(|split| split.iter().map(read).collect());
-                    replicates.push(cells.collect::<Result<_, _>>()?);
+                if !there.into_iter().all(|there| there) {
+                    replicates.push(None);
+                    continue;
                 }
+                train = train.or_else(|| cells.first().and_then(sizes));
+                let read = |cell: &Cell<'_>| predictions::read(test.task, &grid.folder(cell).join(PREDICTIONS));
+                let cells = cells.chunks(grid.seeds.len()).map(|split| split.iter().map(read).collect());
+                replicates.push(Some(cells.collect::<Result<_, _>>()?));
             }
             models.push(replicates);
         }
@@ -248,7 +252,7 @@ fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, Grid
         tests.push(TestResults { name, task, limit, train, models });
     }
     let models = grid.model.iter().map(|model| model.name.clone()).collect();
-    Ok(Results { models, tests, missing, contamination: contamination_of(grid)? })
+    Ok(Results { models, tests, missing, contamination: Vec::new() })
 }
 
 /// The texts of each test that occur in the training text, where the grid names it. Of a test that

@@ -37,7 +37,7 @@ pub enum ContaminationError {
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// Their tokenizer refuses a text.
-    #[error("the shards' tokenizer cannot encode a text of a test")]
+    #[error("the shards' tokenizer cannot encode a text of a test\nhint: leave out [contamination]")]
     Encode {
         /// Why not.
         source: tokenizers::Error,

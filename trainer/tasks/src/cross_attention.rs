@@ -16,7 +16,7 @@ use ebert_bert::{
 };
 use trainer::{data::pack, neighbor::Scale, report::chart::escape};
 
-use crate::trained::Trained;
+use crate::trained::{RecipeError, Trained};
 
 /// The figure cannot be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum AttentionError {
     /// Its tokenizer.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// The recipe next to the model.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// A title.
     #[error("the title `{}` has {tokens} tokens, expected 1 to {most}\nhint: name a title of a product", short(title))]
     Length {
@@ -177,8 +180,11 @@ impl Titles {
 }
 
 /// How the recipe in a model's folder scales e_ij; as the paper prints it where there is none.
-pub fn scale_of(folder: &Path) -> Scale {
-    Trained::read(folder).neighbor.scale
+///
+/// # Errors
+/// If it has a recipe that cannot be read.
+pub fn scale_of(folder: &Path) -> Result<Scale, RecipeError> {
+    Ok(Trained::read(folder)?.neighbor.scale)
 }
 
 #[cfg(test)]

@@ -226,6 +226,9 @@ impl Grid {
         if grid.figures.titles.iter().flatten().any(|title| title.trim().is_empty()) {
             return Err(malformed("figures.titles: a title is empty".to_owned()));
         }
+        if let Some(text) = grid.contamination.as_ref().filter(|text| !(0.0..1.0).contains(&text.held_out)) {
+            return Err(malformed(format!("contamination.held_out is {}, expected from 0 to below 1", text.held_out)));
+        }
         let mut slugs = BTreeSet::new();
         for model in &grid.model {
             if !slugs.insert(slug(&model.name)) {
@@ -295,7 +298,7 @@ impl Grid {
 }
 
 /// The first value that a list has twice.
-fn twice<T: Ord>(values: &[T]) -> Option<&T> {
+pub(crate) fn twice<T: Ord>(values: &[T]) -> Option<&T> {
     let mut seen = BTreeSet::new();
     values.iter().find(|value| !seen.insert(*value))
 }

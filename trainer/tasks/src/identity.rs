@@ -14,7 +14,7 @@ use super::{
     request::{CellError, Request},
     semeval, squad,
 };
-use ebert_bert::weights;
+use ebert_bert::{BertConfig, BertForMaskedLm, weights};
 use trainer::differences::differences;
 
 /// A file, by what is in it.
@@ -118,6 +118,15 @@ impl Identity {
         all.extend(self.rules.differences(now.rules));
         all
     }
+}
+
+/// Checks a model's configuration, and the names and shapes of its weights.
+///
+/// # Errors
+/// If they cannot be read, or do not fit.
+pub fn check_model(folder: &Path) -> Result<(), CellError> {
+    let config = BertConfig::read(folder)?;
+    Ok(weights::check(folder, &BertForMaskedLm::outline(&config)).map(drop)?)
 }
 
 /// Hash of all of a model that decides what comes of it.

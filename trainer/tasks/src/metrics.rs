@@ -135,27 +135,35 @@ impl Scorer {
 
     /// The scores of summed examples, in the order of [`Task::score_names`].
     pub fn scores(&self, sums: &[f64]) -> Vec<f64> {
-        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let examples = sums[EXAMPLES as usize];
-        let f1 = |right: f64, predicted: f64, gold: f64| share(2.0 * right, predicted + gold);
         let names = sums[NAMES as usize..].chunks_exact(3).filter(|name| name[1] + name[2] > 0.0);
         let macro_f1 = || {
             let (sum, count) =
                 names.clone().fold((0.0, 0.0), |(sum, n), name| (sum + f1(name[0], name[1], name[2]), n + 1.0));
-            share(sum, count)
+            ratio(sum, count)
         };
         match self.task {
-            Task::Rqa => (1..=4).map(|slot| share(sums[slot], examples)).collect(),
+            Task::Rqa => (1..=4).map(|slot| ratio(sums[slot], examples)).collect(),
             Task::Ae => {
-                vec![share(sums[1], sums[2]), share(sums[1], sums[3]), f1(sums[1], sums[2], sums[3])]
+                vec![ratio(sums[1], sums[2]), ratio(sums[1], sums[3]), f1(sums[1], sums[2], sums[3])]
             }
-            Task::Asc => vec![share(sums[1], examples), macro_f1()],
+            Task::Asc => vec![ratio(sums[1], examples), macro_f1()],
             Task::Pc => {
                 let all = names.clone().fold([0.0; 3], |all, name| [0, 1, 2].map(|i| all[i] + name[i]));
-                vec![share(sums[1], examples), f1(all[0], all[1], all[2]), macro_f1()]
+                vec![ratio(sums[1], examples), f1(all[0], all[1], all[2]), macro_f1()]
             }
         }
     }
+}
+
+/// A part of a whole; 0 of nothing.
+pub(crate) fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// F1 from the numbers that are right, predicted and gold; 0 without any.
+pub(crate) fn f1(right: f64, predicted: f64, gold: f64) -> f64 {
+    ratio(2.0 * right, predicted + gold)
 }
 
 /// Scores predictions.

@@ -128,9 +128,9 @@ impl Options {
             let found = table[option].to_string();
             Err(OptionError { option, found, wanted })
         };
-        let distinct = |count: usize, option| if count == 0 { bad(option, "one value or more") } else { Ok(()) };
-        distinct(self.learning_rates.len(), "learning_rates")?;
-        distinct(self.epochs.len(), "epochs")?;
+        let not_empty = |count: usize, option| if count == 0 { bad(option, "one value or more") } else { Ok(()) };
+        not_empty(self.learning_rates.len(), "learning_rates")?;
+        not_empty(self.epochs.len(), "epochs")?;
         for &learning_rate in &self.learning_rates {
             if let Err((key, wanted)) = self.optimizer(learning_rate).check() {
                 let key = key.trim_start_matches("optimizer.");

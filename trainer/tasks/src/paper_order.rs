@@ -2,7 +2,7 @@
 //! over its rows.
 use super::{
     Task,
-    bootstrap::{Difference, Resampled},
+    bootstrap::{Difference, Panel, RESAMPLES, Resampled},
 };
 
 /// A row of the paper's Table 2, and its scores in percent: F1 of review QA, micro-F1 of product
@@ -28,7 +28,7 @@ fn score_of(task: Task) -> usize {
 /// The mean over tasks of Spearman's correlation between our scores and the paper's, with its
 /// interval and the p of no correlation. `models` are names of rows; `None` if fewer than three of
 /// them are the paper's, or one of these has no results.
-pub fn correlation(models: &[String], tests: &[(Task, &Resampled)]) -> Option<Difference> {
+pub fn correlation(models: &[String], tests: &[(Task, Panel)]) -> Option<Difference> {
     let rows: Vec<(usize, [f64; 4])> = ROWS
         .iter()
         .filter_map(|(name, scores)| Some((models.iter().position(|model| model == name)?, *scores)))
@@ -36,19 +36,26 @@ pub fn correlation(models: &[String], tests: &[(Task, &Resampled)]) -> Option<Di
     if rows.len() < 3 || tests.is_empty() {
         return None;
     }
-    let mean = |scores_of: &dyn Fn(&Resampled) -> Vec<Vec<f64>>| -> Option<f64> {
-        let mut sum = 0.0;
-        for (task, resampled) in tests {
-            let scores = scores_of(resampled);
-            let ours = rows.iter().map(|(model, _)| scores[*model].get(score_of(*task)).copied());
-            let papers: Vec<f64> = rows.iter().map(|(_, scores)| scores[*task as usize]).collect();
-            sum += spearman(&ours.collect::<Option<Vec<f64>>>()?, &papers);
-        }
-        Some(sum / tests.len() as f64)
+    let (of_paper, papers): (Vec<usize>, Vec<[f64; 4]>) = rows.into_iter().unzip();
+    let resample = |(task, panel): &(Task, Panel)| Some((*task, panel.resample(&of_paper, RESAMPLES)?));
+    mean_correlation(&papers, &tests.iter().map(resample).collect::<Option<Vec<_>>>()?)
+}
+
+/// Of resamples whose models have these scores in the paper.
+fn mean_correlation(papers: &[[f64; 4]], tests: &[(Task, Resampled)]) -> Option<Difference> {
+    let of_task = |task: Task, scores: &[Vec<f64>]| -> f64 {
+        let ours: Vec<f64> = scores.iter().map(|scores| scores[score_of(task)]).collect();
+        let papers: Vec<f64> = papers.iter().map(|scores| scores[task as usize]).collect();
+        spearman(&ours, &papers) / tests.len() as f64
     };
-    let resamples = tests.iter().map(|(_, resampled)| resampled.drawn.len()).min().unwrap_or(0);
-    let drawn = (0..resamples).map(|number| mean(&|resampled| resampled.drawn[number].clone()));
-    Some(Difference::of(mean(&|resampled| resampled.scores.clone())?, drawn.collect::<Option<_>>()?))
+    let value = tests.iter().map(|(task, resampled)| of_task(*task, &resampled.scores)).sum();
+    let resamples = tests.iter().map(|(_, resampled)| resampled.drawn.len()).min()?;
+    let drawn = |number: usize| tests.iter().map(|(task, resampled)| of_task(*task, &resampled.drawn[number])).sum();
+    let fewest = tests.iter().filter_map(|(_, resampled)| resampled.fewest_replicates()).min();
+    // The part of replicates in the variance is not known here, so it is taken for all of it.
+    let freedom = fewest.map(|replicates| (replicates - 1) as f64);
+    let found = Difference::of(value, (0..resamples).map(drawn).collect(), freedom);
+    Some(Difference { low: found.low.max(-1.0), high: found.high.min(1.0), ..found })
 }
 
 /// Spearman's rank correlation; equal values share the mean of their ranks. 0 if all values of a
@@ -85,18 +92,21 @@ mod tests {
 
     #[test]
     fn the_papers_order_is_found_and_noise_widens_it() {
-        let models: Vec<String> = ROWS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let papers: Vec<[f64; 4]> = ROWS.iter().map(|(_, scores)| *scores).collect();
         let of = |task: Task, sign: f64| -> Vec<Vec<f64>> {
-            ROWS.iter().map(|(_, scores)| vec![sign * scores[task as usize]; 4]).collect()
+            papers.iter().map(|scores| vec![sign * scores[task as usize]; 4]).collect()
         };
-        let resampled = |task, signs: &[f64]| Resampled {
+        let resampled = |task, replicates: usize| Resampled {
             scores: of(task, 1.0),
-            drawn: signs.iter().map(|sign| of(task, *sign)).collect(),
+            replicates: vec![vec![vec![0.0; 4]; replicates]; papers.len()],
+            drawn: [1.0, 1.0, -1.0].iter().map(|sign| of(task, *sign)).collect(),
         };
-        let [rqa, asc] = [Task::Rqa, Task::Asc].map(|task| (task, resampled(task, &[1.0, 1.0, -1.0])));
-        let tests: Vec<(Task, &Resampled)> = [&rqa, &asc].map(|(task, resampled)| (*task, resampled)).to_vec();
-        let found = correlation(&models, &tests).unwrap();
-        assert!((found.value - 1.0).abs() < 1e-12 && (found.low + 1.0).abs() < 1e-12, "{found:?}");
-        assert_eq!(correlation(&models[..2], &tests), None);
+        for replicates in [1, 3] {
+            let tests = [Task::Rqa, Task::Asc].map(|task| (task, resampled(task, replicates)));
+            let found = mean_correlation(&papers, &tests).unwrap();
+            assert!((found.value - 1.0).abs() < 1e-12 && (found.low + 1.0).abs() < 1e-12, "{found:?}");
+            assert!(found.high <= 1.0 && found.p >= 0.5, "{found:?}");
+        }
+        assert_eq!(correlation(&["BERT".to_owned(), "E-BERT".to_owned()], &[]), None);
     }
 }

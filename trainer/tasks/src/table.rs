@@ -6,27 +6,26 @@
 //! dagger marks a deciding score that differs from the first model's: by the bootstrap of
 //! [`bootstrap`](super::bootstrap), after Holm's correction over all models and tests, p is below
 //! 0.05.
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+mod page;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
 
 use schemas::StoreError;
+use trainer::report::ReportError;
+
+pub(super) use page::drawn;
+pub use page::page;
 
 use super::{
     Task,
-    bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, Resampled, holm, mean_and_deviation},
+    bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, holm, mean_and_deviation},
     contamination::{Contamination, RUN},
     figures::{self, Interval, Line},
-    grid::Grid,
     paper_order,
 };
-use crate::cross_attention::{AttentionError, CrossAttention, scale_of};
-use trainer::{
-    neighbor::Scale,
-    report::{self, ReportError, chart::escape},
-};
+use crate::cross_attention::AttentionError;
 
 /// The predictions of a grid.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +51,8 @@ pub struct TestResults {
     pub limit: Option<usize>,
     /// Examples that were trained on, in the first split.
     pub train: usize,
-    /// For each model, its replicates.
-    pub models: Vec<Vec<Replicate>>,
+    /// For each model, its replicates by number; `None` without results.
+    pub models: Vec<Vec<Option<Replicate>>>,
 }
 
 /// A table or a page cannot be made.
@@ -79,6 +78,8 @@ struct Value {
     /// A ratio of 1.
     mean: f64,
     deviation: Option<f64>,
+    /// Replicates with results.
+    replicates: usize,
     /// Whether no model has a higher mean, and some a lower one.
     best: bool,
     /// From the first model's; the first has none.
@@ -104,8 +105,6 @@ struct Test {
     task: Task,
     limit: Option<usize>,
     train: usize,
-    /// Of the model that has most.
-    replicates: usize,
     splits: usize,
     seeds: usize,
     /// Test examples of the first split.
@@ -134,20 +133,24 @@ impl Table {
         let (mut columns, mut tests, mut of_paper) = (Vec::new(), Vec::new(), Vec::new());
         for test in &results.tests {
             let panel = Panel::of_task(test.task, &test.models)?;
-            let resampled = panel.resampled(RESAMPLES);
+            let models = 0..results.models.len();
+            let differences: Vec<Option<Vec<Difference>>> =
+                models.clone().map(|model| (model > 0).then(|| panel.compare(model, 0, RESAMPLES)).flatten()).collect();
+            let scores: Vec<Vec<Vec<f64>>> = models.clone().map(|model| panel.replicates(model)).collect();
+            let cells: Vec<Vec<Vec<f64>>> = models.clone().map(|model| panel.cells(model)).collect();
             for score in 0..test.task.score_names().len() {
                 let value = |model: usize| {
-                    let replicates = panel.replicates(model);
                     let of = |rows: &[Vec<f64>]| rows.iter().map(|scores| scores[score]).collect::<Vec<_>>();
-                    let (mean, deviation) = match replicates.len() {
+                    let replicates = scores[model].len();
+                    let (mean, deviation) = match replicates {
                         0 => return None,
-                        1 => mean_and_deviation(&of(&panel.cells(model))),
-                        _ => mean_and_deviation(&of(&replicates)),
+                        1 => mean_and_deviation(&of(&cells[model])),
+                        _ => mean_and_deviation(&of(&scores[model])),
                     };
-                    let difference = (model > 0).then(|| resampled.difference(score, model, 0)).flatten();
-                    Some(Value { mean, deviation, best: false, difference, corrected: None })
+                    let difference = differences[model].as_ref().map(|differences| differences[score]);
+                    Some(Value { mean, deviation, replicates, best: false, difference, corrected: None })
                 };
-                let mut values: Vec<Option<Value>> = (0..results.models.len()).map(value).collect();
+                let mut values: Vec<Option<Value>> = models.clone().map(value).collect();
                 let means = || values.iter().flatten().map(|value| value.mean);
                 let highest = means().fold(f64::NEG_INFINITY, f64::max);
                 let lowest = means().fold(f64::INFINITY, f64::min);
@@ -156,23 +159,21 @@ impl Table {
                 }
                 columns.push(Column { test: tests.len(), score, values });
             }
-            let first = test.models.iter().flatten().next();
+            let first = test.models.iter().flatten().flatten().next();
             tests.push(Test {
                 name: test.name.clone(),
                 task: test.task,
                 limit: test.limit,
                 train: test.train,
-                replicates: test.models.iter().map(Vec::len).max().unwrap_or(0),
                 splits: first.map_or(0, Vec::len),
                 seeds: first.and_then(|splits| splits.first()).map_or(0, Vec::len),
                 examples: first.and_then(|splits| splits.first()?.first()).map_or(0, Vec::len),
                 documents: panel.documents(),
             });
             if test.name == test.task.as_str() && test.limit.is_none() {
-                of_paper.push((test.task, resampled));
+                of_paper.push((test.task, panel));
             }
         }
-        let of_paper: Vec<(Task, &Resampled)> = of_paper.iter().map(|(task, resampled)| (*task, resampled)).collect();
         let mut table = Self {
             models: results.models.clone(),
             tests,
@@ -198,7 +199,7 @@ impl Table {
         values.iter_mut().zip(holm(&p)).for_each(|(value, corrected)| value.corrected = Some(corrected));
     }
 
-    /// Whether a column is of all training examples: the last limit of its test.
+    /// Whether a column is of the most training examples: the last limit of its test.
     fn is_main(&self, column: &Column) -> bool {
         self.tests.get(column.test + 1).is_none_or(|next| next.name != self.tests[column.test].name)
     }
@@ -236,7 +237,7 @@ impl Table {
                     test.task.score_names()[column.score],
                     value.mean,
                     number(value.deviation),
-                    test.replicates,
+                    value.replicates,
                     test.splits,
                     test.seeds,
                     test.examples,
@@ -376,64 +377,20 @@ impl Table {
             each.push(format!("{} {} {}", test.name.to_uppercase(), test.documents, test.task.documents()));
         }
         let most = |of: fn(&Test) -> usize| self.tests.iter().map(of).max().unwrap_or(0);
+        let values = self.columns.iter().flat_map(|column| column.values.iter().flatten());
+        let replicates = values.map(|value| value.replicates).max().unwrap_or(0);
         let of = |count: usize, name: &str| match count {
             1 => format!("1 {name}"),
             count => format!("{count} {name}s"),
         };
         format!(
             "Test scores in percent: mean ± standard deviation, over {}, {} and {}. The best is bold. † differs from {} (bootstrap of replicates and documents, {RESAMPLES} resamples, p < 0.05 after Holm's correction over all models and tests). Tested on: {}.",
-            of(most(|test| test.replicates), "replicate"),
+            of(replicates, "replicate"),
             of(most(|test| test.splits), "split"),
             of(most(|test| test.seeds), "seed"),
             self.models.first().map_or("", String::as_str),
             each.join(", ")
         )
-    }
-
-    fn html(&self) -> String {
-        let mut head = String::from("<tr><th rowspan=\"2\">model</th>");
-        for (_, test) in self.deciding() {
-            let _ =
-                write!(head, "<th class=\"task\" colspan=\"{}\">{}</th>", test.task.score_names().len(), test.title());
-        }
-        head += "</tr>\n<tr>";
-        for (column, test) in self.main() {
-            let _ = write!(head, "<th{}>{}</th>", column.class(), test.task.score_heads()[column.score]);
-        }
-        let mut rows = String::new();
-        for (row, model) in self.models.iter().enumerate() {
-            let _ = write!(rows, "<tr><th>{}</th>", escape(model));
-            for (column, _) in self.main() {
-                let Some(value) = column.values[row] else {
-                    let _ = write!(rows, "<td{}>–</td>", column.class());
-                    continue;
-                };
-                let title = value.difference.map_or(String::new(), |d| {
-                    format!(
-                        " title=\"{:+.2} from the first, 95% of resamples from {:+.2} to {:+.2}, p = {:.4}\"",
-                        100.0 * d.value,
-                        100.0 * d.low,
-                        100.0 * d.high,
-                        d.p
-                    )
-                });
-                let (open, close) = if value.best { ("<b>", "</b>") } else { ("", "") };
-                let (mean, deviation) = value.parts();
-                let deviation = deviation.map_or(String::new(), |deviation| format!("<br><small>{deviation}</small>"));
-                let _ = write!(rows, "<td{}{title}>{open}{mean}{close}{deviation}</td>", column.class());
-            }
-            rows += "</tr>\n";
-        }
-        let mut html = format!(
-            "<table class=\"scores\"><thead>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n<p>{}</p>\n",
-            escape(&self.caption())
-        );
-        self.figures().iter().for_each(|(_, svg)| html += &format!("<figure>\n{svg}</figure>\n"));
-        if !self.missing.is_empty() {
-            let cells = escape(&self.missing.join(" · "));
-            let _ = writeln!(html, "<p>{}: {cells}</p>", self.are_missing());
-        }
-        html
     }
 }
 
@@ -442,29 +399,13 @@ impl Test {
     fn deciding_name(&self, column: &Column) -> String {
         format!("{} {}", self.name.to_uppercase(), self.task.score_heads()[column.score])
     }
-
-    /// The task, with the test's name if it has one of its own.
-    fn title(&self) -> String {
-        if self.name == self.task.as_str() {
-            self.task.title().to_owned()
-        } else {
-            format!("{} ({})", self.task.title(), self.name)
-        }
-    }
 }
 
 /// `+1.20 [0.30, 2.10]†`, in points.
 fn difference_text(value: Option<Value>) -> String {
     let Some(Value { difference: Some(d), .. }) = value else { return "–".to_owned() };
     let dagger = value.map_or("", Value::dagger);
-    format!("{:+.2} [{:.2}, {:.2}]{dagger}", 100.0 * d.value, 100.0 * d.low, 100.0 * d.high)
-}
-
-impl Column {
-    /// Where a task begins.
-    fn class(&self) -> &'static str {
-        if self.score == 0 { " class=\"task\"" } else { "" }
-    }
+    d.in_points() + dagger
 }
 
 impl Value {
@@ -483,198 +424,5 @@ impl Value {
     fn text(self) -> String {
         let (mean, deviation) = self.parts();
         deviation.map_or(mean.clone(), |deviation| format!("{mean} {deviation}"))
-    }
-}
-
-/// The table with the figures that a grid names, as one page that needs nothing else. `folders` are
-/// those of the models.
-///
-/// # Errors
-/// When a file that it shows cannot be read.
-pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result<String, TableError> {
-    let title = if grid.summary.is_empty() { "Fine-tuning" } else { &grid.summary };
-    let title = escape(title);
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>{}\nb{{font-weight:700}}.scores td,.scores th{{padding:.3em .7em;white-space:nowrap}}.scores .task{{border-left:1px solid #ddd}}.scores thead th{{text-align:center}}.phrases td:last-child,.phrases thead th{{text-align:left}}.maps{{display:flex;flex-wrap:wrap;gap:1.5em}}</style></head><body>\n<h1>{title}</h1>\n<h2>Tasks</h2>\n{}",
-        report::STYLE,
-        table.html()
-    );
-    let runs: Vec<(String, PathBuf)> =
-        grid.model.iter().filter_map(|model| Some((model.name.clone(), model.run.clone()?))).collect();
-    if !runs.is_empty() {
-        let _ = write!(page, "<h2>Pre-training</h2>\n{}", report::figures(&runs)?);
-    }
-    if !grid.figures.titles.is_empty() {
-        // One scale for all, or shares could not be compared: that of the last model, which is the
-        // whole E-BERT.
-        let scale = folders.last().map_or(Scale::None, |(_, folder)| scale_of(folder));
-        let divided = match scale {
-            Scale::None => "",
-            Scale::SqrtD => " Dot products are divided by the square root of the hidden size.",
-        };
-        let _ = writeln!(
-            page,
-            "<h2>Cross attention of two titles</h2>\n<p>A cell is the weight of the column's token with which Neighbor Product \
-             Reconstruction rebuilds the row's.{divided}</p>"
-        );
-        for [first, second] in &grid.figures.titles {
-            page += "<div class=\"maps\">\n";
-            for (name, folder) in drawn(folders) {
-                let svg = CrossAttention::of(folder, [first, second], scale)?.svg();
-                let _ = write!(page, "<figure><figcaption>{}</figcaption>\n{svg}</figure>\n", escape(name));
-            }
-            page += "</div>\n";
-        }
-    }
-    if let Some(overlap) = &grid.figures.overlap {
-        let _ = write!(page, "<h2>Pool phrases that are noun phrases, by category</h2>\n{}\n", read(overlap)?);
-    }
-    if let Some(phrases) = &grid.figures.phrases {
-        page += "<h2>Phrases that distinguish categories</h2>\n";
-        page += &phrase_table(&read(phrases)?);
-    }
-    Ok(page + "</body></html>\n")
-}
-
-/// The models whose attention is drawn: the first and the last, before all post-training and after
-/// all of it.
-pub(super) fn drawn<T>(models: &[T]) -> impl Iterator<Item = &T> {
-    models.iter().take(1).chain(models.iter().skip(1).last())
-}
-
-fn read(path: &Path) -> Result<String, StoreError> {
-    fs::read_to_string(path).map_err(StoreError::io("read", path))
-}
-
-/// The paper's Table 1 of the lines that `ebert report phrases` writes: category, products, phrase,
-/// and more. A row for each category.
-fn phrase_table(csv: &str) -> String {
-    let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
-    for line in csv.lines().skip(1) {
-        if let [category, products, phrase, ..] = fields(line).as_slice() {
-            match rows.last_mut() {
-                Some((last, _, phrases)) if last == category => phrases.push(phrase.clone()),
-                _ => rows.push((category.clone(), products.clone(), vec![phrase.clone()])),
-            }
-        }
-    }
-    let row = |(category, products, phrases): &(String, String, Vec<String>)| {
-        let phrases = escape(&phrases.join(" · "));
-        format!("<tr><th>{}</th><td>{products}</td><td>{phrases}</td></tr>\n", escape(category))
-    };
-    format!(
-        "<table class=\"phrases\"><thead><tr><th>category</th><th>products</th><th>phrases</th></tr></thead>\n<tbody>{}</tbody></table>\n",
-        rows.iter().map(row).collect::<String>()
-    )
-}
-
-/// The fields of a line of CSV.
-fn fields(line: &str) -> Vec<String> {
-    let (mut fields, mut quoted) = (vec![String::new()], false);
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        let last = fields.len() - 1;
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                fields[last].push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            c => fields[last].push(c),
-        }
-    }
-    fields
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        Gold,
-        predictions::{Judged, Prediction},
-    };
-
-    fn judged(right: usize, of: usize) -> Vec<Judged> {
-        let each = (0..of).map(|at| Judged {
-            id: at.to_string(),
-            document: at.to_string(),
-            prediction: Prediction::Class(if at < right { "x" } else { "y" }.into()),
-            gold: Gold::Class("x".into()),
-        });
-        each.collect()
-    }
-
-    fn asc(models: Vec<Vec<Replicate>>, limit: Option<usize>) -> TestResults {
-        TestResults { name: "asc".into(), task: Task::Asc, limit, train: limit.unwrap_or(900), models }
-    }
-
-    fn results(tests: Vec<TestResults>) -> Results {
-        Results {
-            models: vec!["BERT-Raw".into(), "E-BERT \"x\"".into()],
-            tests,
-            missing: Vec::new(),
-            contamination: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_table_has_the_papers_layout() {
-        let one = |seeds: Vec<Vec<Judged>>| vec![vec![seeds]];
-        let models = vec![one(vec![judged(40, 100), judged(42, 100)]), one(vec![judged(60, 100), judged(60, 100)])];
-        let table = Table::of(&results(vec![asc(models, None)])).unwrap();
-        let markdown = table.markdown();
-        let lines: Vec<&str> = markdown.lines().collect();
-        assert_eq!(lines[0], "| model | ASC Acc | ASC MaF1 |");
-        assert!(lines[2].starts_with("| BERT-Raw | 41.00 ± 1.41 | "), "{markdown}");
-        assert!(lines[3].starts_with("| E-BERT \"x\" | **60.00† ± 0.00** | "), "{markdown}");
-        assert!(
-            lines[5].contains("over 1 replicate, 1 split and 2 seeds.")
-                && lines[5].ends_with("ASC 100 different sentences.")
-        );
-        assert!(markdown.contains("\n| E-BERT \"x\" | +19.00 ["), "{markdown}");
-        let csv = table.csv();
-        assert!(csv.contains("\n\"BERT-Raw\",asc,asc,,900,accuracy,0.410000,0.014142,1,1,2,100,100,,,,,\n"), "{csv}");
-        assert!(
-            csv.contains("\n\"E-BERT \"\"x\"\"\",asc,asc,,900,accuracy,0.600000,0.000000,1,1,2,100,100,0.190000,"),
-            "{csv}"
-        );
-        let html = table.html();
-        assert!(
-            html.contains("<th>E-BERT &quot;x&quot;</th><td class=\"task\" title=\"+19.00 from the first"),
-            "{html}"
-        );
-    }
-
-    #[test]
-    fn replicates_limits_and_missing_cells_are_shown() {
-        let replicates = |right: [usize; 3]| right.map(|right| vec![vec![judged(right, 100)]]).to_vec();
-        let few = vec![replicates([30, 31, 32]), replicates([40, 41, 42])];
-        let all = vec![replicates([60, 61, 62]), Vec::new()];
-        let mut results = results(vec![asc(few, Some(64)), asc(all, None)]);
-        results.missing.push("E-BERT, asc, seed 0, replicate 3".to_owned());
-        let table = Table::of(&results).unwrap();
-        let markdown = table.markdown();
-        // The main table is of all examples; the deviation is that of replicates.
-        assert!(markdown.contains("\n| BERT-Raw | 61.00 ± 1.00 | "), "{markdown}");
-        assert!(markdown.contains("\n| E-BERT \"x\" | – | – |"), "{markdown}");
-        assert!(markdown.contains("ASC Acc by training examples:\n\n| model | 64 | 900 |"), "{markdown}");
-        assert!(markdown.ends_with("1 cell is missing:\n\n* E-BERT, asc, seed 0, replicate 3\n"), "{markdown}");
-        assert_eq!(table.figures().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["learning-curves.svg"]);
-    }
-
-    #[test]
-    fn phrases_of_a_category_are_one_row() {
-        let csv = "category,products,phrase,score\n\"Tea, green\",9,\"tea pot\",0.9\n\"Tea, green\",9,\"a cup\",0.8\nBooks,4,\"new york\",0.7\n";
-        let table = phrase_table(csv);
-        assert!(
-            table.contains("<tr><th>Tea, green</th><td>9</td><td>tea pot · a cup</td></tr>\n<tr><th>Books</th>"),
-            "{table}"
-        );
-    }
-
-    #[test]
-    fn fields_of_csv_may_be_quoted() {
-        assert_eq!(fields("\"a, b\",3,\"say \"\"c\"\"\","), ["a, b", "3", "say \"c\"", ""]);
     }
 }

@@ -1,5 +1,8 @@
 //! How the model in a folder was trained, according to the recipe next to its weights.
-use std::{fs, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use ebert_bert::weights::{self, WeightsError};
 use serde::Deserialize;
@@ -21,11 +24,27 @@ struct Data {
     held_out: Option<f64>,
 }
 
+/// The recipe next to a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is not a recipe of this version: {what}\nhint: remove it to take the paper's values, or use the version that wrote it", path.display())]
+pub struct RecipeError {
+    path: PathBuf,
+    what: String,
+}
+
 impl Trained {
     /// Of a Hugging Face folder.
-    pub fn read(folder: &Path) -> Self {
-        let text = fs::read_to_string(folder.join("recipe.toml")).unwrap_or_default();
-        toml::from_str(&text).unwrap_or_default()
+    ///
+    /// # Errors
+    /// If it has a recipe that cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, RecipeError> {
+        let path = folder.join("recipe.toml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(RecipeError { path, what: error.to_string() }),
+        };
+        toml::from_str(&text).map_err(|error| RecipeError { path, what: error.message().to_owned() })
     }
 
     /// The ratio of documents that it was not trained on, if it has a recipe.

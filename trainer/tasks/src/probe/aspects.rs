@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::{
     Probe, ProbeError, Probing,
-    folds::{FOLDS, fold_of, rows_of},
+    folds::{FOLDS, are_filled, fold_of, rows_of},
     logistic::{Logistic, Targets},
     record::{Outcome, Score},
 };
@@ -47,7 +47,13 @@ impl Aspects {
     /// When it cannot be used.
     pub fn read(file: &Path, seed: u64) -> Result<Self, ProbeError> {
         let name = format!("aspects {}", file.file_stem().unwrap_or_default().to_string_lossy());
-        Ok(Self { name, examples: read(Task::Ae, file)?.examples, seed })
+        let examples = read(Task::Ae, file)?.examples;
+        let folds: Vec<usize> = examples.iter().map(|example| fold_of(seed, &example.document)).collect();
+        if !are_filled(&folds) {
+            let what = "sentences".to_owned();
+            return Err(ProbeError::TooFew { path: file.to_owned(), found: examples.len(), what });
+        }
+        Ok(Self { name, examples, seed })
     }
 }
 

@@ -6,7 +6,7 @@ use schemas::{StoreError, UnknownRelation};
 use tch::TchError;
 use trainer::{data::DataError, init::InitError};
 
-use crate::TaskFileError;
+use crate::{TaskFileError, trained::RecipeError};
 
 /// A probe cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ pub enum ProbeError {
         source: UnknownRelation,
     },
     /// A file cannot be read.
-    #[error("cannot read `{}`", path.display())]
+    #[error("cannot read `{}`\nhint: `ebert probe --help` lists the files that it takes", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -74,6 +74,27 @@ pub enum ProbeError {
         #[source]
         source: io::Error,
     },
+    /// A data set is too small for cross-validation.
+    #[error("`{}` has {found} {what}, too few for five folds\nhint: name a larger file", path.display())]
+    TooFew {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        found: usize,
+        /// Of what.
+        what: String,
+    },
+    /// Two data sets have one name.
+    #[error(
+        "two data sets are called `{name}`\nhint: they are named by their file, for matching that of the test: rename or link one"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// The recipe next to a model.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// A file of pairs of offers has another shape.
     #[error(
         "`{}`, line {line}: found no two offers with 0 or 1\n  expected `COL name VAL text …`, a tab, the other offer, \

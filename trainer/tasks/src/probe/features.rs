@@ -100,8 +100,8 @@ impl Frozen {
         Tensor::cat(&chosen.collect::<Vec<_>>(), 0)
     }
 
-    /// Returns the states of the content of each text that has tokens, `[tokens, d]` in float32, in
-    /// batches of similar lengths.
+    /// Passes the states of the content of each text that has tokens, `[tokens, d]` in float32, to
+    /// `take`, in batches of similar lengths, with the numbers of the texts.
     fn each_batch(&self, texts: &[Vec<u16>], mut take: impl FnMut(&[usize], Vec<Tensor>)) {
         let _guard = tch::no_grad_guard();
         let mut order: Vec<usize> = (0..texts.len()).filter(|&number| !texts[number].is_empty()).collect();

@@ -19,6 +19,7 @@ use super::{
     nearest::normalized,
     record::{Outcome, Score},
 };
+use crate::metrics::f1;
 
 /// Inverse strengths of the penalty that are tried on the validation part.
 const CHOICES: [f64; 4] = [0.001, 0.01, 0.1, 1.0];
@@ -141,7 +142,7 @@ impl Probe for Matching {
                 ("test_cosines", &test.cosines),
             ],
         )?;
-        let [logistic, cosine] = predicted.each_ref().map(|predicted| f1(predicted, &test.same));
+        let [logistic, cosine] = predicted.each_ref().map(|predicted| f1_of_same(predicted, &test.same));
         let scores = vec![Score::ratio("logistic, F1", logistic), Score::ratio("cosine, F1", cosine)];
         let [logistic, cosine] = predicted.map(|predicted| predicted.into_iter().map(u8::from).collect::<Vec<_>>());
         Ok(Outcome::new(scores, json!({"logistic": logistic, "cosine": cosine})))
@@ -170,7 +171,7 @@ impl Threshold {
             if next == Some(*score) {
                 continue;
             }
-            let f1 = 2.0 * right as f64 / (predicted + gold) as f64;
+            let f1 = f1(right as f64, predicted as f64, gold as f64);
             if f1 > best.f1 {
                 best = Self { f1, at: next.map_or(f64::NEG_INFINITY, |next| f64::midpoint(*score, next)) };
             }
@@ -209,12 +210,11 @@ pub(super) fn of_pairs(u: &Tensor, v: &Tensor) -> Tensor {
     Tensor::cat(&[(u - v).abs(), u * v], 1)
 }
 
-/// F1 of the positive class; 0 where nothing is right.
-fn f1(predicted: &[bool], gold: &[bool]) -> f64 {
+/// F1 of the positive class.
+fn f1_of_same(predicted: &[bool], gold: &[bool]) -> f64 {
     let right = predicted.iter().zip(gold).filter(|(predicted, gold)| **predicted && **gold).count();
-    let count = |of: &[bool]| of.iter().filter(|is| **is).count();
-    let whole = count(predicted) + count(gold);
-    if whole == 0 { 0.0 } else { 2.0 * right as f64 / whole as f64 }
+    let count = |of: &[bool]| of.iter().filter(|is| **is).count() as f64;
+    f1(right as f64, count(predicted), count(gold))
 }
 
 #[cfg(test)]
@@ -242,7 +242,7 @@ mod tests {
         for bits in 1..255u32 {
             let same: Vec<bool> = (0..8).map(|bit| bits >> bit & 1 == 1).collect();
             let found = Threshold::best(&scores, &same);
-            let of = |at: f64| f1(&Threshold { f1: 0.0, at }.apply(&scores), &same);
+            let of = |at: f64| f1_of_same(&Threshold { f1: 0.0, at }.apply(&scores), &same);
             let most = [0.85, 0.75, 0.5, 0.35, 0.0, -1.0].map(of).into_iter().fold(0.0, f64::max);
             assert_eq!((found.f1, of(found.at)), (most, most), "{same:?}");
         }
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn f1_is_of_the_positive_class() {
-        assert_eq!(f1(&[true, true, false, false], &[true, false, true, false]), 0.5);
-        assert_eq!(f1(&[false], &[false]), 0.0);
+        assert_eq!(f1_of_same(&[true, true, false, false], &[true, false, true, false]), 0.5);
+        assert_eq!(f1_of_same(&[false], &[false]), 0.0);
     }
 }

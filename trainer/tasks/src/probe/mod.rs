@@ -38,6 +38,7 @@ use serde::Serialize;
 use tch::{Device, Tensor};
 use trainer::data::Shards;
 
+use crate::grid::twice;
 pub use error::ProbeError;
 use features::Frozen;
 use matching::MatchingFiles;
@@ -46,8 +47,8 @@ use record::{Outcome, Probed, Record};
 /// What models are probed with. What is not given is not probed.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ProbeData {
-    /// The output folder of `ebert shards`: held-out documents, products and associations.
-    pub out: Option<PathBuf>,
+    /// The folder of shards: held-out documents. The corpus and the graph are next to it.
+    pub shards: Option<PathBuf>,
     /// The held-out ratio of documents.
     pub held_out: f64,
     /// A file of `ebert titles`.
@@ -133,24 +134,35 @@ impl Prober {
         let matching = data.matching.iter().map(matching::Matching::read).collect::<Result<Vec<_>, _>>()?;
         let aspects = data.aspects.iter().map(|file| aspects::Aspects::read(file, data.seed));
         let aspects = aspects.collect::<Result<Vec<_>, _>>()?;
-        if let Some(out) = &data.out {
+        if let Some(folder) = &data.shards {
             say("read the shards");
-            let shards = Arc::new(Shards::open(&out.join("shards"), data.held_out, |_| ())?);
-            if let Some(cloze) = cloze::HeldOutCloze::load(&shards)? {
-                probes.push(Box::new(cloze));
+            let shards = Arc::new(Shards::open(folder, data.held_out, |_| ())?);
+            let at = |source| ProbeError::Io { path: data.shards.clone().unwrap_or_default(), source };
+            let folder = folder.canonicalize().map_err(at)?;
+            let out = folder.parent().unwrap_or(Path::new("/"));
+            let without = |probe: &str, why: &str| say(&format!("{probe} is left out: {why}"));
+            match cloze::HeldOutCloze::load(&shards)? {
+                Some(cloze) => probes.push(Box::new(cloze)),
+                None => without("cloze", "no document is held out"),
             }
             say("draw products, and rank neighbors by their words");
             let catalogue = catalogue::Catalogue::read(out)?;
-            if let Some(retrieval) = retrieval::Retrieval::draw(out, &catalogue, &shards, data.seed)? {
-                probes.push(Box::new(retrieval));
+            match retrieval::Retrieval::draw(out, &catalogue, &shards, data.seed)? {
+                Some(retrieval) => probes.push(Box::new(retrieval)),
+                None => without("retrieval", "no held-out product has an association"),
             }
-            if let Some(relations) = relations::Relations::draw(out, &catalogue, &shards, data.seed)? {
-                probes.push(Box::new(relations));
+            match relations::Relations::draw(out, &catalogue, &shards, data.seed)? {
+                Some(relations) => probes.push(Box::new(relations)),
+                None => without("relations", "a fold lacks substitutes or complements of held-out products"),
             }
         }
         probes.extend(titles.map(|titles| Box::new(titles) as Box<dyn Probe>));
         probes.extend(matching.into_iter().map(|matching| Box::new(matching) as Box<dyn Probe>));
         probes.extend(aspects.into_iter().map(|aspects| Box::new(aspects) as Box<dyn Probe>));
+        let names: Vec<String> = probes.iter().map(|probe| probe.name()).collect();
+        if let Some(name) = twice(&names) {
+            return Err(ProbeError::SameName { name: name.clone() });
+        }
         Ok(Self { data, probes })
     }
 

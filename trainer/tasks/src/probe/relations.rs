@@ -57,9 +57,11 @@ impl Relations {
     pub fn draw(out: &Path, catalogue: &Catalogue, shards: &Shards, seed: u64) -> Result<Option<Self>, ProbeError> {
         let known = |product: &str| catalogue.products.get(product);
         let is_held_out = |product: &str| known(product).is_some_and(|known| shards.is_held_out(known.text_id));
+        // By text, so that copies of a product are in one fold.
+        let fold = |product: &str| known(product).map(|known| fold_of(seed, &known.text_id.to_string()));
         let wanted = |a: &str, b: &str| {
             let known = known(a).is_some() && known(b).is_some();
-            known && (is_held_out(a) || is_held_out(b)) && fold_of(seed, a) == fold_of(seed, b)
+            known && (is_held_out(a) || is_held_out(b)) && fold(a) == fold(b)
         };
         let mut of_pair: HashMap<[String; 2], Vec<Relation>> = HashMap::new();
         for edge in edges(out, wanted)? {
@@ -77,7 +79,7 @@ impl Relations {
         let mut pairs: Vec<RelatedPair> = of_one_relation.collect();
         pairs.sort_unstable();
         pairs.truncate(MOST);
-        let folds: Vec<usize> = pairs.iter().map(|pair| fold_of(seed, &pair.products[0])).collect();
+        let folds: Vec<usize> = pairs.iter().map(|pair| fold(&pair.products[0]).unwrap_or(0)).collect();
         let has_both = |rows: &[i64]| {
             [false, true].iter().all(|kind| rows.iter().any(|&row| pairs[row as usize].is_substitute == *kind))
         };

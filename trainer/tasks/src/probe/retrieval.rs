@@ -139,7 +139,7 @@ impl Retrieval {
 
     /// Ranks by the distance of NPR, of the first questions.
     fn by_distance(&self, probing: &Probing<'_>, texts: &[Vec<u16>]) -> Result<Vec<f64>, ProbeError> {
-        let trained = Trained::read(probing.folder);
+        let trained = Trained::read(probing.folder)?;
         let projection = trained.projection(probing.folder, Device::Cpu)?;
         let questions = &self.questions[..self.questions.len().min(NPR_ANCHORS)];
         let wanted: BTreeSet<usize> = questions.iter().flat_map(|q| q.others().chain([q.anchor])).collect();

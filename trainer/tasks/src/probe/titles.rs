@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::{
     Probe, ProbeError, Probing,
-    folds::{FOLDS, fold_of, rows_of},
+    folds::{FOLDS, are_filled, fold_of, rows_of},
     logistic::{Logistic, Targets},
     nearest::votes,
     record::{Outcome, Score},
@@ -44,7 +44,11 @@ impl Titles {
         let labels = Labels::of(&examples, Options::default().min_titles);
         let examples = labels.restrict(examples, &mut Tally::default());
         let names: Vec<String> = labels.names().map(str::to_owned).collect();
-        let folds = examples.iter().map(|example| fold_of(seed, &example.document)).collect();
+        let folds: Vec<usize> = examples.iter().map(|example| fold_of(seed, &example.document)).collect();
+        if names.is_empty() || !are_filled(&folds) {
+            let what = format!("titles with a label of at least {} titles", Options::default().min_titles);
+            return Err(ProbeError::TooFew { path: file.to_owned(), found: examples.len(), what });
+        }
         Ok(Self { examples, names, folds })
     }
 
