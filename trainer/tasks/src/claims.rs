@@ -225,7 +225,7 @@ impl Claims {
                 }
             }
         }
-        let (first, record) = all.ok_or_else(|| ClaimsError::NoRecord { hint })?;
+        let (first, record) = all.ok_or(ClaimsError::NoRecord { hint })?;
         let mut weights: HashMap<&str, &Value> = HashMap::new();
         for model in &record.models {
             let name = model["model"].as_str().unwrap_or_default();
