@@ -142,13 +142,38 @@ fn a_corpus_is_replaced_by_another_one_only_by_force() {
     assert_eq!(output.status.code(), Some(2));
     // It was not touched.
     assert!(run("one", &[]).contains("up to date"));
-    // The same files elsewhere, and other files in the same folder, are the same corpus.
+    // The same files elsewhere are the same corpus. From then on, other files in that folder are, too.
     fs::rename(path("one"), path("moved")).unwrap();
-    assert!(run("moved", &["--bucket-mib", "8"]).starts_with("exit 0"));
+    assert!(run("moved", &[]).contains("up to date"));
     fs::write(path("moved/meta.json"), PRODUCT.replace("B01", "B03")).unwrap();
     assert!(run("moved", &[]).contains("has changed"));
     let forced = run("two", &["--force"]);
     assert!(forced.starts_with("exit 0") && forced.contains("again: `meta.json` has changed"), "{forced}");
+}
+
+/// Someone who first names a wrong folder does not have to name another output folder, too.
+#[test]
+fn a_first_run_that_kept_no_record_does_not_decide_the_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let without_id = PRODUCT.replace("\"asin\": \"B01\", ", "");
+    for (name, content) in
+        [("wrong", &without_id), ("right", &PRODUCT.to_owned()), ("other", &PRODUCT.replace("B01", "B02"))]
+    {
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name).join("meta.json"), content).unwrap();
+    }
+    fs::write(path("right/bad.json"), PRODUCT.to_owned() + "{\n").unwrap();
+    let run = |corpus: &str, more: &[&str]| {
+        let mut command = ebert(["corpus", "--corpus"]);
+        command.arg(path(corpus)).args(TOKENIZER).arg("-o").arg(path("out")).args(more);
+        said(&command.output().unwrap(), &[(folder.path(), "DIR")])
+    };
+    assert!(run("wrong", &[]).starts_with("exit 1"));
+    // This one fails, too, but its records are kept: `--max-unreadable` does not read them twice.
+    assert!(run("right", &[]).contains("1 of 3 records cannot be read"), "{}", run("right", &[]));
+    assert!(run("other", &[]).contains("has a corpus of other raw files: `DIR/right`"));
+    assert!(run("right", &["--max-unreadable", "0.5"]).starts_with("exit 0"));
 }
 
 #[test]

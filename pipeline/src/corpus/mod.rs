@@ -248,12 +248,16 @@ pub(crate) fn make(
     let since = Instant::now();
     let inputs = Inputs::hash(files, hashes, progress)?;
     let why = match plan::status(settings, &inputs, hashes)? {
-        Status::UpToDate(manifest) => return Ok((*manifest, Outcome::UpToDate)),
+        Status::UpToDate(manifest) => {
+            // The files may have moved.
+            origin::note(&settings)?;
+            return Ok((*manifest, Outcome::UpToDate));
+        }
         Status::Outdated(why) => why,
     };
-    origin::check(&settings, &inputs)?;
-    let plan = CorpusPlan::new(settings, &inputs, files)?;
     let spill = spill_folder(&settings);
+    origin::check(&settings, &inputs, &spill)?;
+    let plan = CorpusPlan::new(settings, &inputs, files)?;
     spill.refuse_foreign()?;
     origin::note(&settings)?;
     open_folder(&folder(&settings))?;

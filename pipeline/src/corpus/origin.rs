@@ -13,6 +13,7 @@ use schemas::{
 use super::{
     CorpusError,
     plan::{Inputs, RawInput},
+    spill::SpillFolder,
 };
 use crate::settings::Settings;
 
@@ -22,24 +23,19 @@ fn record(out: &Path) -> PathBuf {
 }
 
 /// Fails if the corpus in `OUT` is of other raw files, unless the settings say to replace it. It is the same corpus if it
-/// was read from the same folder, or has one of the raw files.
-pub(super) fn check(settings: &Settings, inputs: &Inputs<'_>) -> Result<(), CorpusError> {
+/// was read from the same folder, or has one of the raw files. A run that failed before it kept a record does not count.
+pub(super) fn check(settings: &Settings, inputs: &Inputs<'_>, spill: &SpillFolder) -> Result<(), CorpusError> {
     if settings.force {
         return Ok(());
     }
-    let path = record(&settings.out);
-    let read_from = match fs::read_to_string(&path) {
-        Ok(folder) => Some(PathBuf::from(folder.trim_end_matches('\n'))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(StoreError::io("read", &path)(error).into()),
-    };
+    let read_from = noted(&settings.out)?;
     if read_from.as_deref() == Some(&real(&settings.corpus)) {
         return Ok(());
     }
     let found: Vec<RawFile> = match Manifest::<CorpusBody>::read_previous(&settings.out.join("corpus"))? {
         Previous::Sealed(old) => old.body.inputs,
         // A run that was stopped; its folder is all that is known.
-        Previous::None if read_from.is_some() => Vec::new(),
+        Previous::None if read_from.is_some() && spill.has_records() => Vec::new(),
         Previous::None | Previous::OlderFormat(_) => return Ok(()),
     };
     // With a record, equal names in another folder are other files.
@@ -53,11 +49,24 @@ pub(super) fn check(settings: &Settings, inputs: &Inputs<'_>) -> Result<(), Corp
     Err(CorpusError::Other { out, found: described(read_from.as_deref(), &found), corpus })
 }
 
-/// Writes down where the raw files are.
+/// Writes down where the raw files are, unless that is known.
 pub(super) fn note(settings: &Settings) -> Result<(), StoreError> {
-    let path = record(&settings.out);
+    let (path, folder) = (record(&settings.out), real(&settings.corpus));
+    if noted(&settings.out)?.as_ref() == Some(&folder) {
+        return Ok(());
+    }
     fs::create_dir_all(settings.out.join(".made")).map_err(StoreError::io("create", &path))?;
-    store::write_file(&path, format!("{}\n", real(&settings.corpus).display()).as_bytes()).map(drop)
+    store::write_file(&path, format!("{}\n", folder.display()).as_bytes()).map(drop)
+}
+
+/// The folder that [`note`] wrote down, if any.
+fn noted(out: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let path = record(out);
+    match fs::read_to_string(&path) {
+        Ok(folder) => Ok(Some(PathBuf::from(folder.trim_end_matches('\n')))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", &path)(error)),
+    }
 }
 
 /// The folder of a corpus, links resolved.

@@ -49,9 +49,7 @@ impl SpillFolder {
     ///
     /// A resumed run keeps its layout, unless the limit of open files is too low for it now.
     pub(crate) fn resume(&self, layout: SpillLayout, spilled_from: &str) -> Result<Checkpoint, StoreError> {
-        let bytes = fs::read(self.path.join(CHECKPOINT)).ok();
-        let stopped: Option<Checkpoint> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(stopped) = stopped
+        if let Some(stopped) = self.stopped()
             && stopped.spilled_from == spilled_from
             && stopped.layout.buckets == layout.buckets
             && (stopped.finished || stopped.layout.files <= layout.files && self.holds(&stopped))
@@ -61,6 +59,17 @@ impl SpillFolder {
         self.clear()?;
         fs::create_dir_all(&self.path).map_err(StoreError::io("create", &self.path))?;
         Ok(Checkpoint { spilled_from: spilled_from.to_owned(), layout, ..Default::default() })
+    }
+
+    /// The checkpoint of a stopped run.
+    fn stopped(&self) -> Option<Checkpoint> {
+        let bytes = fs::read(self.path.join(CHECKPOINT)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Whether a stopped run kept a record.
+    pub(crate) fn has_records(&self) -> bool {
+        self.stopped().is_some_and(|stopped| stopped.lengths.values().any(|&bytes| bytes > 0))
     }
 
     /// Whether the spill files are at least as long as in the checkpoint.
