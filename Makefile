@@ -59,7 +59,7 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 .PHONY: ebert
-ebert:
+ebert: ## build the data program
 	@cargo build --release --package pipeline $(if $(wildcard $(EBERT)),--quiet)
 
 .PHONY: shards

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use schemas::{ManifestError, StoreError};
+use schemas::{ManifestError, StoreError, quoted};
 
 use crate::REMAKE;
 
@@ -59,10 +59,10 @@ impl Hint for ManifestError {
     }
 }
 
-/// The output folder that a step's folder is in.
+/// The output folder that a step's folder is in, as it can be typed.
 fn out_of(step: Option<&Path>) -> String {
     let out = step.and_then(Path::parent).filter(|out| !out.as_os_str().is_empty());
-    out.unwrap_or(Path::new(".")).display().to_string()
+    quoted(out.unwrap_or(Path::new(".")))
 }
 
 /// Fails unless the path is a regular file. A pipe could not be read twice.

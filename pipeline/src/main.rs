@@ -11,7 +11,7 @@ use ebert_commands::{
 };
 use ebert_english::train::Epochs;
 use pipeline::{
-    engine::progress::{Facts, NEW, Outcome, Progress, Stdout, count_of, quoted, short},
+    engine::progress::{Facts, NEW, Outcome, Progress, Stdout, count_of, short},
     look::{
         associations,
         inspect::{InspectOptions, inspect},
@@ -24,7 +24,7 @@ use pipeline::{
     settings,
     shard::{ShardError, encode::Encoded, task},
 };
-use schemas::Task;
+use schemas::{Task, quoted};
 
 mod program;
 
@@ -39,15 +39,7 @@ fn main() -> ExitCode {
         _ => "shards",
     };
     program::WORDING.get_or_init(|| Wording::of(name));
-    let outcome = match command {
-        // Before anything about this process is changed: the trainer inherits it.
-        Command::Train(command) => Err(trainer::become_trainer(command.name()).into()),
-        command => {
-            prepare_process();
-            execute(command)
-        }
-    };
-    match outcome {
+    match execute(command) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of `inspect`, or of `mine` without a file, has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -102,6 +94,11 @@ fn keep_memory() {
 }
 
 fn execute(command: Command) -> anyhow::Result<()> {
+    // The trainer inherits what is changed about this process, so nothing is.
+    if let Command::Train(command) = &command {
+        return Err(trainer::become_trainer(command.name()).into());
+    }
+    prepare_process();
     match command {
         Command::Data(command) => data(command),
         Command::Look(command) => look(command),
@@ -155,7 +152,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             let (sealed, outcome) = run.seal(&corpus, &pool, &graph, parts)?;
             run.report_shards(&sealed, &Encoded::default(), &outcome)?;
-            Ok(run.say_inspect()?)
+            Ok(run.say_inspect(&corpus, &sealed)?)
         }
         DataCommand::Titles { folder, out } => {
             let file = out.unwrap_or_else(|| folder.join("titles.jsonl"));

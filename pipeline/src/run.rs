@@ -15,6 +15,7 @@ use std::{
 use schemas::{
     Attempt, Lock, Lockable, Manifest, ManifestError, Previous, StoreError, Task,
     manifest::{AssociationSource, CorpusBody, GraphBody, Hash, PoolBody, PoolSource, ShardsBody},
+    quoted,
 };
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{Facts, Outcome, Progress, count_of, quoted, short, thousands},
+        progress::{Facts, Outcome, Progress, count_of, short, thousands},
     },
     graph::{GraphError, associations, given},
     phrase::pool::{self, PoolError},
@@ -111,7 +112,7 @@ impl<'a> Run<'a> {
             (_, why) => Outcome::made(since, why.unwrap_or_else(|| "a shard was missing".to_owned())),
         };
         self.report_shards(&sealed, &encoded, &outcome)?;
-        self.summary(&corpus, &pool)
+        self.summary(&corpus, &pool, &sealed)
     }
 
     /// Writes `OUT/corpus`.
@@ -221,8 +222,7 @@ impl<'a> Run<'a> {
             }
         }
         if !missing.is_empty() {
-            let (planned, out) = (shards.len(), out.clone());
-            return Err(ShardError::Unfinished { missing, planned, out, tasks: None }.into());
+            return Err(ShardError::unfinished(missing, shards.len(), out, None).into());
         }
         let (counts, outcome) = pairs::make(settings, &shards, graph, &mut self.hashes, &self.progress)?;
         self.step("pairs", &counts.described(), "shards", &outcome)?;
@@ -269,11 +269,18 @@ impl<'a> Run<'a> {
         Ok(language)
     }
 
-    /// Reads the manifest of the pool. A pool that was mined from another corpus is an error.
-    pub fn pool_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
+    /// Reads the manifest of the pool. A pool that was mined from another corpus, or in another language, is an error.
+    pub fn pool_made(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
         let pool: Manifest<PoolBody> = self.earlier_step("pool", "ebert pool")?;
         match &pool.body.source {
-            PoolSource::Mined(mined) => self.same_corpus("pool", &mined.corpus, corpus)?,
+            PoolSource::Mined(mined) => {
+                self.same_corpus("pool", &mined.corpus, corpus)?;
+                let wanted = self.language(corpus)?.code();
+                if mined.language != wanted {
+                    let (out, found) = (self.settings.out.clone(), mined.language.clone());
+                    return Err(RunError::PoolLanguage { out, found, wanted });
+                }
+            }
             PoolSource::Import { .. } => {}
         }
         Ok(pool)
@@ -367,25 +374,30 @@ impl<'a> Run<'a> {
     }
 
     /// Prints the records that were left out, and the next command.
-    fn summary(&self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
+    fn summary(
+        &self,
+        corpus: &Manifest<CorpusBody>,
+        pool: &Manifest<PoolBody>,
+        sealed: &Manifest<ShardsBody>,
+    ) -> Result<(), RunError> {
         self.left_out_of_corpus(corpus)?;
         self.left_out_of_pool(pool)?;
-        self.say_inspect()
+        self.say_inspect(corpus, sealed)
     }
 
     /// Prints the commands that follow the last step.
-    pub fn say_inspect(&self) -> Result<(), RunError> {
+    pub fn say_inspect(&self, corpus: &Manifest<CorpusBody>, sealed: &Manifest<ShardsBody>) -> Result<(), RunError> {
         let out = &self.settings.out;
         let [folder, shards] = if out == Path::new(WORK) {
             [String::new(), String::new()]
         } else {
             [format!(" {}", quoted(out)), format!(" --shards {}", quoted(out))]
         };
-        // The default recipe is for the sample.
-        let recipe = if self.settings.tokenizer == Settings::default().tokenizer {
-            ""
-        } else {
-            " --recipe e-bert --init bert-base-uncased"
+        let recipe = match sealed.body.counts.pairs {
+            // The trainer's default recipe is for the sample.
+            1.. if ebert_commands::is_sample(corpus.body.inputs.iter().map(|file| file.path.as_str())) => "",
+            1.. => " --recipe e-bert --init bert-base-uncased",
+            0 => " --recipe e-bert-ahm --init bert-base-uncased",
         };
         let commands = [format!("ebert inspect{folder}"), format!("ebert pretrain{shards}{recipe}")];
         Ok(self.progress.next(&commands, "")?)
@@ -435,9 +447,8 @@ fn lock(out: &Path, task: Option<Task>, progress: &Progress) -> Result<Lock, Run
         return Err(RunError::Busy { out: out.to_owned() });
     };
     if let Some(why) = lock.unsupported() {
-        let text =
-            format!("cannot lock `{}` ({why}): do not run another command on it at the same time", out.display());
-        progress.note("warning", &Facts::new("warning", text.clone()).with("message", text))?;
+        let what = format!("cannot lock `{}` ({why})", out.display());
+        progress.warn(&format!("{what}: do not run another command on it at the same time"))?;
     }
     Ok(lock)
 }

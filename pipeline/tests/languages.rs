@@ -219,7 +219,7 @@ fn products_without_names_learn_from_the_built_in_list() {
         succeed(ebert([command]).arg(&out));
     }
     let nothing = run(&corpus, &out, &["--min-score", "2", "--min-score-single", "2"]);
-    assert!(nothing.contains("mined phrases reaches the least score, 2 or 2"), "{nothing}");
+    assert!(nothing.contains("mined phrases reaches the minimum score, 2 or 2"), "{nothing}");
 }
 
 #[test]

@@ -194,9 +194,18 @@ fn hints_name_targets_for_people_who_ran_make() {
 #[test]
 fn quiet_prints_nothing_and_verbose_prints_complete_lists() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = |more: &str, out: &str| succeed(ebert(["corpus", more, "-o"]).arg(folder.path().join(out)));
-    assert_eq!(corpus("-q", "out"), "");
-    assert!(corpus("-v", "out").contains("up to date"));
+    let raw = folder.path().join("raw");
+    fs::create_dir(&raw).unwrap();
+    fs::write(raw.join("meta.json"), PRODUCT).unwrap();
+    (0..6).for_each(|i| fs::write(raw.join(format!("notes-{i}.txt")), "Buy tea\n").unwrap());
+    let corpus = |more: &[&str]| {
+        let mut command = ebert(["corpus", "--corpus"]);
+        succeed(command.arg(&raw).args(TOKENIZER).arg("-o").arg(folder.path().join("out")).args(more))
+    };
+    assert_eq!(corpus(&["-q"]), "");
+    let [normal, verbose] = [corpus(&[]), corpus(&["-v"])];
+    assert!(normal.contains("`notes-2.txt` and 3 more: ") && !normal.contains("notes-5"), "{normal}");
+    assert!(verbose.contains("`notes-4.txt`, `notes-5.txt`: "), "{verbose}");
     assert_eq!(ebert(["corpus", "-q", "-v"]).output().unwrap().status.code(), Some(2));
 }
 

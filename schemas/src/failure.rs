@@ -1,5 +1,5 @@
 //! How both programs print an error: what happened, why, and what to do.
-use std::{error::Error, iter::successors};
+use std::{error::Error, iter::successors, path::Path};
 
 /// An error as text: its message, one line per cause, and then the hint, which is the part of the
 /// message from `\nhint:` on.
@@ -13,6 +13,18 @@ pub fn explain(error: &dyn Error) -> String {
     let (what, hint) = message.split_at(message.find("\nhint:").unwrap_or(message.len()));
     let because: String = causes(error).iter().map(|cause| format!("\n  because: {cause}")).collect();
     format!("error: {what}{because}{hint}\n")
+}
+
+/// A path as it can be pasted into a shell, for hints: in quotation marks if it needs them.
+///
+/// ```
+/// assert_eq!(schemas::quoted("data/work".as_ref()), "data/work");
+/// assert_eq!(schemas::quoted("my shop".as_ref()), "'my shop'");
+/// ```
+pub fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
+    if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// An error and its causes in one line, without its hint.
@@ -55,5 +67,18 @@ mod tests {
         assert_eq!(explain(&error), wanted);
         assert_eq!(in_a_line(&error), "step 3 failed: cannot write `a`: disk full: no space");
         assert_eq!(explain(&failure(&["passed on", "passed on"])), "error: passed on\n");
+    }
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_would_split_them() {
+        for (path, wanted) in [
+            ("data/work", "data/work"),
+            ("/tmp/a b", "'/tmp/a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME;x", "'$HOME;x'"),
+            ("größe", "größe"),
+        ] {
+            assert_eq!(quoted(path.as_ref()), wanted);
+        }
     }
 }

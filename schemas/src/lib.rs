@@ -28,7 +28,7 @@
 //! * [`Lockable`] is a folder that one process writes at a time.
 //! * [`DocumentId`], [`TextId`], [`ReviewerId`], [`PhraseId`], [`TokenRange`] and [`Relation`] are the names of things.
 //! * [`Draws`] are keyed random numbers. [`Task`] is one process's share of the work.
-//! * [`explain`] prints an error with its causes and its hint.
+//! * [`explain`] prints an error with its causes and its hint. [`quoted`] is a path in a command to type.
 //!
 //! # Examples
 //!
@@ -122,7 +122,7 @@ pub use corpus::{
     open_corpus_reviews,
 };
 pub use draw::Draws;
-pub use failure::{explain, in_a_line};
+pub use failure::{explain, in_a_line, quoted};
 #[cfg(feature = "tables")]
 pub use graph::{GraphEdge, GraphEdgeBuilder, GraphEdgeRows, create_graph_edges, open_graph_edges};
 pub use ids::{DocumentId, PhraseId, ReviewerId, TextId, TokenRange};

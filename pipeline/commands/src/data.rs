@@ -25,7 +25,7 @@ pub enum DataCommand {
     Pool(PoolArgs),
     /// Step 3: collect the associations among products, in OUT/graph
     Graph(GraphArgs),
-    /// Step 4: encode documents into segments with token ids and phrase spans, in OUT/shards
+    /// Step 4: encode documents into segments: token ids and phrase spans, in OUT/shards
     ///
     /// Several machines can share the work in one folder: part i of n encodes the buckets b with b mod n = i. In a
     /// Slurm array the part is known. In a Kubernetes indexed Job, add --parts n. By hand, use --part i/n.

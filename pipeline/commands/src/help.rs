@@ -55,6 +55,15 @@ mod tests {
         assert_eq!(grouped, all);
     }
 
+    /// Clap does not wrap this text.
+    #[test]
+    fn the_overview_fits_its_columns() {
+        let plain = crate::ebert().styles(clap::builder::Styles::plain());
+        for line in overview(&plain).lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
         crate::ebert().debug_assert();

@@ -15,7 +15,7 @@ pub enum TextCommand {
     ///
     /// Writes `score<TAB>phrase` lines, best first. `ebert shards --pool FILE` imports such a file. The miner learns what a
     /// good phrase is from a built-in list of English nouns, or from --quality-list, whose names can come from another
-    /// field, such as titles of an encyclopedia.
+    /// field, such as titles of an encyclopedia. A text gives no names, so other languages than English need that list.
     Mine(MineArgs),
     /// Train the tagger and the noun-phrase chunker on treebanks (deterministic)
     ///
@@ -30,8 +30,8 @@ pub enum TextCommand {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Phrases")]
 pub struct MiningOptions {
-    /// Good phrases to learn from, one per line, plain, gz or zst. The default is a built-in list of English nouns and
-    /// the brands of the corpus, in other languages, its categories, brands and attributes
+    /// Good phrases to learn from, one per line, plain, gz or zst [default: a built-in list of English nouns, and names
+    /// that the corpus gives: brands, and in other languages also categories and attributes]
     #[arg(long, value_name = "FILE")]
     pub quality_list: Option<PathBuf>,
     /// Names of things, one per line. None of them becomes a negative example

@@ -31,7 +31,7 @@ pub enum TrainCommand {
     /// With --part i/n, n processes can share a grid. Each fine-tunes the cells c (counted from 0) with c mod n = i, and
     /// writes no table. When all are done, the command without --part writes the tables.
     Grid(GridArgs),
-    /// Measure training speed and what limits it: tokens/s, model FLOP utilization, time per part of a step
+    /// Measure training speed: tokens/s, model FLOP utilization, time per part of a step
     ///
     /// `make bench-train` compares it with Hugging Face `transformers` on the same documents.
     Bench(BenchArgs),
@@ -144,7 +144,7 @@ pub struct PretrainArgs {
     /// a .toml file [default for the shards of the sample: sample]
     #[arg(long, value_name = "RECIPE", help_heading = "Input")]
     pub recipe: Option<String>,
-    /// A BERT to start from: a Hugging Face folder, or an id on the hub such as bert-base-uncased
+    /// A BERT to start from: a Hugging Face folder, the folder of a run, or an id on the hub such as bert-base-uncased
     #[arg(long, value_name = "MODEL", help_heading = "Input")]
     pub init: Option<PathBuf>,
     /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1. May be given several times.

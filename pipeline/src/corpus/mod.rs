@@ -50,7 +50,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::{self, Ledger},
-        progress::{Outcome, Progress},
+        progress::{Outcome, Progress, thousands},
     },
     hint::Hint,
     settings::{Settings, StepSettings},
@@ -182,9 +182,9 @@ pub enum CorpusError {
     },
     /// Records are neither in the corpus nor counted as rejected: a bug, or a damaged disk.
     #[error(
-        "of {records} records {known} are in the corpus or counted as rejected; the others are lost\n\
+        "of {} records {} are in the corpus or counted as rejected; the others are lost\n\
          hint: delete `{}` and run `{REMAKE}` again; if that does not help, it is a bug",
-        spill.display()
+        thousands(*records), thousands(*known), spill.display()
     )]
     Lost {
         /// Number of records that were read.
@@ -214,7 +214,8 @@ pub enum CorpusError {
     },
     /// The number of a bucket has at most five digits.
     #[error(
-        "the corpus would have {buckets} buckets, more than {most}\nhint: make buckets larger with `--bucket-mib {suggested}`"
+        "the corpus would have {} buckets, more than {}\nhint: make buckets larger with `--bucket-mib {suggested}`",
+        thousands(*buckets), thousands(*most)
     )]
     TooManyBuckets {
         /// Number of buckets that was asked for.

@@ -12,7 +12,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 pub use facts::Facts;
-pub use numbers::{count_of, percent, quoted, short, thousands};
+pub use numbers::{count_of, percent, short, thousands};
 use position::{Position, Unit};
 
 mod facts;
@@ -201,9 +201,14 @@ impl Progress {
 
     /// Prints a warning that stands out from the summary.
     pub fn warn(&self, text: &str) -> io::Result<()> {
+        writeln!(Stdout, "{}", self.warning(text))
+    }
+
+    /// A warning in this format.
+    pub fn warning(&self, text: &str) -> String {
         match self.format {
-            Format::Text => writeln!(Stdout, "\nWARNING   {}\n", (self.words)(text)),
-            Format::Json => writeln!(Stdout, "{}", Facts::new("warning", "").with("message", text).json()),
+            Format::Text => format!("\nWARNING   {}\n", (self.words)(text)),
+            Format::Json => Facts::new("warning", "").with("message", text).json(),
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use ebert_dumps::open;
-use schemas::{Relation, StoreError, manifest::AssociationFile};
+use schemas::{Relation, StoreError, manifest::AssociationFile, quoted};
 use xxhash_rust::xxh3::xxh3_64;
 
 mod layout;
@@ -29,7 +29,10 @@ use super::{
     products::{ProductRank, ProductTable},
 };
 use crate::{
-    engine::runs::{FixedRecord, RunSorter, long_number, number},
+    engine::{
+        progress::thousands,
+        runs::{FixedRecord, RunSorter, long_number, number},
+    },
     hint::{Hint, check_file, unreadable},
 };
 
@@ -53,8 +56,8 @@ pub enum GivenError {
     Unrecognised { path: PathBuf, found: String, hint: String },
     /// Too many rows cannot be read.
     #[error(
-        "{bad} of {rows} rows of the associations `{}` cannot be read\n{places}\nhint: {EXPECTED}",
-        path.display()
+        "{} of {} rows of the associations `{}` cannot be read\n{places}\nhint: {EXPECTED}",
+        thousands(*bad), thousands(*rows), path.display()
     )]
     Malformed {
         path: PathBuf,
@@ -103,7 +106,7 @@ pub(crate) fn read(
     match (start.as_slice(), opened.compression) {
         ([b'P', b'A', b'R', b'1', ..], None) => parquet::read(file, &mut rows)?,
         ([b'P', b'A', b'R', b'1', ..], Some(compression)) => {
-            let hint = format!("decompress it: `{} -d {}`", compression.program(), file.path.display());
+            let hint = format!("decompress it: `{} -d {}`", compression.program(), quoted(file.path));
             return unrecognized("a compressed Parquet file", &hint);
         }
         ([b'{' | b'[', ..], _) => return unrecognized("JSON", EXPECTED),

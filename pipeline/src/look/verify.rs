@@ -15,7 +15,11 @@ use crate::{engine::progress::thousands, hint::Hint};
 pub enum VerifyError {
     #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
-    #[error("{} of {checked} files were modified or are missing\n{}\nhint: delete the modified ones and run `ebert shards` again, with all options as before; complete files are kept", problems.len(), problems.join("\n"))]
+    #[error(
+        "{} of {} files were modified or are missing\n{}\n\
+         hint: delete the modified ones and run `ebert shards` again, with all options as before; complete files are kept",
+        thousands(problems.len() as u64), thousands(*checked as u64), problems.join("\n")
+    )]
     Damaged {
         /// One line per file.
         problems: Vec<String>,

@@ -30,7 +30,7 @@ use crate::{
     REMAKE,
     engine::{
         hashes::{Hashes, check_files},
-        progress::{NEW, Outcome, older_format},
+        progress::{NEW, Outcome, older_format, thousands},
     },
     hint::{Hint, check_file, unreadable},
     settings::StepSettings,
@@ -98,7 +98,7 @@ pub struct Made {
     pub outcome: Outcome,
     /// Lines of a summary.
     pub summary: Vec<Line>,
-    /// Why the pool is empty, and what to do.
+    /// Why the pool is empty or may be poor, and what to do.
     pub warning: Option<String>,
 }
 
@@ -120,9 +120,9 @@ pub enum PoolError {
     },
     /// Lines that are not entries.
     #[error(
-        "{bad} of {entries} lines of the phrase pool `{}` are not entries\n{places}\n\
+        "{} of {} lines of the phrase pool `{}` are not entries\n{places}\n\
          hint: each line is a score, a tab and a phrase, such as `0.9312<TAB>stainless steel`",
-        path.display()
+        thousands(*bad), thousands(*entries), path.display()
     )]
     Malformed {
         /// The file.
@@ -151,9 +151,9 @@ pub enum PoolError {
     },
     /// Nothing passes the thresholds.
     #[error(
-        "none of the {entries} entries of the phrase pool `{}` reaches the minimum score, {min_score} or {min_score_single} for single words\n\
+        "none of the {} entries of the phrase pool `{}` reaches the minimum score, {min_score} or {min_score_single} for single words\n\
          hint: lower `--min-score` and `--min-score-single`",
-        path.display()
+        thousands(*entries), path.display()
     )]
     NothingKept {
         /// The file.
@@ -224,6 +224,7 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
                 Ok(mined) => {
                     let thresholds = Thresholds { phrases: min_score, words: min_score_single };
                     summary = summary::lines(&mined, LeftOut::default(), thresholds);
+                    warning = summary::warning(&mined).map(str::to_owned);
                 }
             }
             (pool, rejected, described)

@@ -39,7 +39,7 @@ pub(crate) fn of_corpus(args: &CorpusArgs) -> Result<Settings, RunError> {
 
 /// The settings of `ebert pool`.
 pub(crate) fn of_pool(args: &PoolArgs) -> Settings {
-    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    let mut settings = Settings { tokenizer: Some(tokenizer(&args.tokenizer)), ..of_work(&args.work) };
     settings.language = language(args.language);
     pool(&mut settings, &args.pool);
     (settings.max_unreadable, settings.seed) = (args.limits.max_unreadable, args.seed.seed);
@@ -56,7 +56,7 @@ pub(crate) fn of_graph(args: &GraphArgs) -> Settings {
 
 /// The settings of `ebert encode`.
 pub(crate) fn of_encode(args: &EncodeArgs) -> Settings {
-    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    let mut settings = Settings { tokenizer: Some(tokenizer(&args.tokenizer)), ..of_work(&args.work) };
     settings.language = language(args.language);
     encode(&mut settings, &args.encode);
     settings
@@ -64,7 +64,7 @@ pub(crate) fn of_encode(args: &EncodeArgs) -> Settings {
 
 /// The settings of `ebert pairs` and `ebert seal`.
 pub(crate) fn of_pairs(args: &PairsArgs) -> Settings {
-    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer), ..of_work(&args.work) };
+    let mut settings = Settings { tokenizer: Some(tokenizer(&args.tokenizer)), ..of_work(&args.work) };
     settings.language = language(args.language);
     encode(&mut settings, &args.encode);
     pairs(&mut settings, &args.pairs);
@@ -121,8 +121,8 @@ fn input(settings: &mut Settings, input: &InputOptions, option: &TokenizerOption
 }
 
 /// The tokenizer of a later step. The step checks that it equals the tokenizer of the corpus.
-fn tokenizer(option: &TokenizerOption) -> Option<PathBuf> {
-    Some(option.tokenizer.clone().unwrap_or_else(|| SAMPLE_TOKENIZER.into()))
+fn tokenizer(option: &TokenizerOption) -> PathBuf {
+    option.tokenizer.clone().unwrap_or_else(|| SAMPLE_TOKENIZER.into())
 }
 
 fn is_sample(corpus: &Path) -> bool {

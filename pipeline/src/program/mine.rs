@@ -1,18 +1,17 @@
 //! `ebert mine`: scored phrases of a text.
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use schemas::{StoreError, store::Output};
 
-use ebert_mining::{CommonPhrases, Lists, Mined, Options, QualityList};
+use ebert_mining::{Lists, Mined, Options, QualityList};
 use pipeline::{
     engine::{progress::Progress, stage::Threads},
     phrase::mine::{
-        self, MiningError, read,
-        read::Text,
+        self, MiningError,
+        read::{self, Lines, Text},
         summary::{self, Thresholds},
     },
     settings::LanguageOption,
@@ -95,32 +94,30 @@ pub(crate) fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), 
         None => io::stdout().lock().write_all(&lines)?,
     }
     let summary = summary::lines(&mined, text.left_out, command.thresholds);
-    for (heading, facts) in summary.into_iter().filter(|(heading, _)| !command.quiet || *heading == "warning") {
-        // The phrases are written, so a closed standard error is not a failure.
+    // The phrases are written, so a closed standard error is not a failure.
+    for (heading, facts) in summary.into_iter().filter(|_| !command.quiet) {
         let _ = writeln!(io::stderr(), "{}", progress.line("", heading, &facts));
+    }
+    if let Some(warning) = summary::warning(&mined) {
+        let _ = writeln!(io::stderr(), "{}", progress.warning(warning));
     }
     Ok(())
 }
 
 fn mine_text(command: &MineCommand<'_>, progress: &Progress) -> Result<(Text, Mined), CommandError> {
-    // A missing file is reported before the work.
-    for path in [&command.quality_list, &command.entity_list].into_iter().flatten() {
-        let read = |source| MiningError::Read { path: path.clone(), source };
-        // Metadata only: opening a pipe and closing it would lose its content.
-        if fs::metadata(path).map_err(read)?.is_dir() {
-            return Err(read(io::ErrorKind::IsADirectory.into()).into());
-        }
-    }
+    // All that can be refused is refused before the whole text is read.
     let own_stop_words = command.stop_words.as_deref().map(mine::read_stop_words).transpose()?;
     let quality = command.quality_list.as_deref().map(mine::read_list).transpose()?;
     let entities = command.entity_list.as_deref().map(mine::read_list).transpose()?;
-    let (text, language) = read::lines(command.text, command.language, command.threads, progress)?;
-    let quality = match (quality, language) {
-        (_, Language::Unspaced(_)) => return Err(CommandError::Unspaced { language }),
+    let lines = Lines::open(command.text, command.language)?;
+    let language = lines.language;
+    let quality = match (quality, read::common(language)) {
+        _ if matches!(language, Language::Unspaced(_)) => return Err(CommandError::Unspaced { language }),
         (Some(quality), _) => QualityList::Phrases(quality),
-        (None, Language::English) => QualityList::common(CommonPhrases::english()),
-        (None, Language::Other(_)) => return Err(CommandError::NoList { language }),
+        (None, Some(common)) => QualityList::common(common),
+        (None, None) => return Err(CommandError::NoList { language }),
     };
+    let text = lines.read(command.threads, progress)?;
     let stop_words = &mine::stop_words(own_stop_words, language, &text);
     let lists = Lists { quality, entities, stop_words };
     let mined = mine::mine(&text, &lists, &command.options, command.threads, progress)?;

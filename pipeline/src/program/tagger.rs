@@ -8,7 +8,7 @@ use std::{
 };
 
 use ebert_dumps::open;
-use schemas::{StoreError, store::Output};
+use schemas::{StoreError, quoted, store::Output};
 
 use ebert_english::{
     Model, ModelError, evaluate as score,
@@ -96,7 +96,7 @@ pub(crate) fn train(
         &blake3::hash(&bytes).to_hex()[..16],
         model.display()
     )?;
-    writeln!(report, "next      ebert evaluate-tagger --model {} TREEBANK", model.display())?;
+    writeln!(report, "next      ebert evaluate-tagger --model {} TREEBANK", quoted(model))?;
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 use std::{io, path::PathBuf};
 
 use ebert_dumps::FindError;
-use schemas::{ManifestError, StoreError, manifest::AssociationSource};
+use schemas::{ManifestError, StoreError, manifest::AssociationSource, quoted};
 
 use crate::{
-    corpus::CorpusError, engine::progress::quoted, graph::GraphError, hint::Hint, phrase::pool::PoolError,
-    shard::ShardError, text::TokenizerError,
+    corpus::CorpusError, graph::GraphError, hint::Hint, phrase::pool::PoolError, shard::ShardError,
+    text::TokenizerError,
 };
 
 /// A step failed.
@@ -88,6 +88,21 @@ pub enum RunError {
         /// The option.
         wanted: AssociationSource,
     },
+    /// The pool was mined in another language than this step works in.
+    #[error(
+        "the pool in `{}` was mined in {}, and this step works in {}\n\
+         hint: give the pool's language, `--language {}`, or mine it again: `ebert pool --out {} --language {}` with the options \
+         of the other steps",
+        out.join("pool").display(), named(found), named(wanted), option(found), quoted(out), option(wanted)
+    )]
+    PoolLanguage {
+        /// Output folder of all steps.
+        out: PathBuf,
+        /// The pool's language, as manifests have it.
+        found: Option<String>,
+        /// The language of this step.
+        wanted: Option<String>,
+    },
     /// Another run works in the same folder.
     #[error("another run is working in `{}`\nhint: wait for it, or choose another output folder with `--out DIR`", out.display())]
     Busy {
@@ -97,6 +112,24 @@ pub enum RunError {
     /// The summary cannot be written.
     #[error("cannot write the summary")]
     Report(#[from] io::Error),
+}
+
+/// A language of a manifest in words.
+fn named(code: &Option<String>) -> &str {
+    match code.as_deref() {
+        None => "English",
+        Some("other") => "a language other than English",
+        Some(code) => code,
+    }
+}
+
+/// The value of `--language` that gives it.
+fn option(code: &Option<String>) -> &'static str {
+    match code.as_deref() {
+        None => "en",
+        Some("other") => "other",
+        Some(_) => "auto",
+    }
 }
 
 impl RunError {
@@ -110,6 +143,7 @@ impl RunError {
                 | Self::SameFolder { .. }
                 | Self::InsideOut { .. }
                 | Self::Associations { .. }
+                | Self::PoolLanguage { .. }
                 | Self::Shards(ShardError::Task(_))
         )
     }

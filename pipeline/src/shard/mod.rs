@@ -5,9 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::{ManifestError, StoreError, UnknownRelation};
+use schemas::{ManifestError, StoreError, UnknownRelation, quoted};
 
-use crate::{engine::progress::quoted, hint::Hint};
+use crate::{engine::progress::thousands, hint::Hint};
 
 pub mod encode;
 pub mod pairs;
@@ -66,6 +66,21 @@ pub enum ShardError {
         /// Number of tasks, if it was given.
         tasks: Option<u32>,
     },
+    /// Shards were encoded with other options than the pairs or the seal are to have.
+    #[error(
+        "{} of {} shards were encoded with other options, or from another corpus or pool\n\
+         hint: use the `--language`, `--nouns`, `--max-tokens` and `--tokenizer` of `ebert encode` here, too, or encode them \
+         again: `ebert encode --out {}` with the options of this command",
+        thousands(*others as u64), thousands(*planned as u64), quoted(out)
+    )]
+    OtherOptions {
+        /// Number of tables with other content.
+        others: usize,
+        /// Number of tables in the plan.
+        planned: usize,
+        /// Output folder of all steps.
+        out: PathBuf,
+    },
     /// An edge of the graph has an unknown relation.
     #[error("the graph `{}` holds an edge that cannot be read", path.display())]
     Edge {
@@ -84,6 +99,20 @@ pub enum ShardError {
     /// A manifest.
     #[error("{}{}", .0, .0.hint())]
     Manifest(#[from] ManifestError),
+}
+
+impl ShardError {
+    /// Tables of the plan are missing, or are there with other content than planned.
+    pub(crate) fn unfinished(missing: Vec<String>, planned: usize, out: &Path, tasks: Option<u32>) -> Self {
+        let is_segments = |name: &&String| !name.starts_with("pairs-");
+        let others = missing.iter().filter(is_segments).filter(|name| out.join("shards").join(name).exists()).count();
+        let out = out.to_owned();
+        if others > 0 {
+            Self::OtherOptions { others, planned, out }
+        } else {
+            Self::Unfinished { missing, planned, out, tasks }
+        }
+    }
 }
 
 /// The missing tables by bucket, and the commands that write them.
@@ -117,8 +146,9 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
     let verb = if shards.len() == 1 { "is" } else { "are" };
     let noun = if buckets.len() == 1 { "bucket" } else { "buckets" };
     format!(
-        "{} of {planned} shards {verb} missing: {noun} {}\nhint: {made}; then `ebert pairs` and `ebert seal`",
-        shards.len(),
+        "{} of {} shards {verb} missing: {noun} {}\nhint: {made}; then `ebert pairs` and `ebert seal`",
+        thousands(shards.len() as u64),
+        thousands(planned as u64),
         list(&buckets)
     )
 }

@@ -64,8 +64,7 @@ pub fn make(
         None => missing.push(pairs::name_of(0)),
     }
     if !missing.is_empty() {
-        let (planned, out) = (planned.len(), settings.out.clone());
-        return Err(ShardError::Unfinished { missing, planned, out, tasks });
+        return Err(ShardError::unfinished(missing, planned.len(), &settings.out, tasks));
     }
     let options = options_toml(settings, &corpus.body, &pool.body)?;
     let rules = [&corpus.body.rules, &pool.body.rules, &graph.body.rules]

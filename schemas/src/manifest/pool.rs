@@ -14,9 +14,9 @@ pub struct PoolBody {
     pub source: PoolSource,
     /// Hash of the tokenizer, which decides what a word is.
     pub tokenizer: Hash,
-    /// Least score of an entry with several words.
+    /// Minimum score of an entry with several words.
     pub min_score: f64,
-    /// Least score of an entry with one word.
+    /// Minimum score of an entry with one word.
     pub min_score_single: f64,
     /// Phrases in the pool.
     pub phrases: u64,

@@ -24,7 +24,7 @@ pub struct ShardsBody {
     pub graph: Hash,
     /// The other options that decide the shards.
     pub options: ShardOptions,
-    /// The file of all options that decide the shards, bucket size and least scores included.
+    /// The file of all options that decide the shards, bucket size and minimum scores included.
     pub resolved: Resolved,
     /// What is in the shards.
     pub counts: ShardCounts,

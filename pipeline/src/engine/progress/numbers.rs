@@ -1,12 +1,4 @@
-//! Numbers and paths in text.
-use std::path::Path;
-
-/// A path as it can be pasted into a shell: in quotation marks if it needs them.
-pub fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
-    if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
-}
+//! Numbers in text.
 
 /// A ratio in percent, rounded to 6 decimals: `100.0 * 0.034` is 3.4000000000000004.
 pub fn percent(share: f64) -> f64 {

@@ -1,7 +1,4 @@
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use indicatif::TermLike;
 use serde_json::Value;
@@ -87,19 +84,6 @@ fn a_log_says_where_a_step_is() {
     bar.set_message("counting words");
     let mining = Position { step: "mining", unit: None, bar: &bar, elapsed };
     assert_eq!(mining.text(), "mining    counting words   60 seconds");
-}
-
-#[test]
-fn paths_are_quoted_where_a_shell_would_split_them() {
-    for (path, wanted) in [
-        ("data/work", "data/work"),
-        ("/tmp/a b", "'/tmp/a b'"),
-        ("it's", r"'it'\''s'"),
-        ("$HOME;x", "'$HOME;x'"),
-        ("größe", "größe"),
-    ] {
-        assert_eq!(quoted(Path::new(path)), wanted);
-    }
 }
 
 #[test]

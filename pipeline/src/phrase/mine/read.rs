@@ -3,10 +3,13 @@ use std::{
     collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use ebert_dumps::{Kind, LineReader, open};
+use ebert_dumps::{Kind, LineBatch, LineReader, open};
 use ebert_english::Model;
 use ebert_mining::{CommonPhrases, List, QualityList, Reader, Tokens};
 use schemas::{CorpusNameRows, Manifest, manifest::CorpusBody};
@@ -63,54 +66,70 @@ pub fn common(language: Language) -> Option<CommonPhrases> {
     (language == Language::English).then(CommonPhrases::english)
 }
 
-/// Reads a text with one document per line. Its language is detected from its first mebibyte.
-pub fn lines(
-    path: &Path,
-    language: LanguageOption,
-    threads: Threads,
-    progress: &Progress,
-) -> Result<(Text, Language), MiningError> {
-    let read = |source| MiningError::Read { path: path.to_owned(), source };
-    let seen = Arc::default();
-    let size = std::fs::metadata(path).map_err(read)?.len();
-    let mut batches = LineReader::new(open(path, Arc::clone(&seen)).map_err(read)?.bytes);
-    let bar = progress.bytes("reading", size);
-    let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
-    let mut first = batches.next_batch(1 << 20);
-    let language = language.or_detect(|| {
-        let lines = first.iter().flat_map(|batch| batch.iter());
-        Ok::<_, MiningError>(Language::detect(lines.filter_map(|line| std::str::from_utf8(line.bytes).ok())))
-    })?;
-    stage::run(
-        threads,
-        || match first.take().or_else(|| batches.next_batch(1 << 20)) {
-            Some(mut batch) => match batch.damage.take() {
-                Some(damage) => Err(read(damage.error)),
-                None => Ok(Some(batch)),
-            },
-            None => Ok(None),
-        },
-        || new_reader(language),
-        |reader, batch| {
-            let lines: Vec<_> = batch.iter().map(|line| std::str::from_utf8(line.bytes)).collect();
-            let invalid = lines.iter().filter(|line| line.is_err()).count();
-            Ok((reader.read(lines.into_iter().flatten()), batch.too_long.len(), invalid))
-        },
-        |(batch, too_long, invalid)| {
-            text.tokens.append(&batch)?;
-            text.left_out.too_long += too_long as u64;
-            text.left_out.invalid_utf8 += invalid as u64;
-            bar.set_position(seen.load(Ordering::Relaxed));
-            Ok(())
-        },
-    )?;
-    bar.finish_and_clear();
-    text.tokens.shrink_to_fit();
-    memory::give_back();
-    if text.tokens.is_empty() {
-        return Err(MiningError::NoText { left_out: text.left_out });
+/// A text with one document per line.
+pub struct Lines<'a> {
+    path: &'a Path,
+    /// Bytes of the file that have been read.
+    seen: Arc<AtomicU64>,
+    size: u64,
+    first: Option<LineBatch>,
+    rest: LineReader,
+    /// Given, or detected from the first mebibyte.
+    pub language: Language,
+}
+
+impl<'a> Lines<'a> {
+    /// Opens a text, and reads its first mebibyte.
+    pub fn open(path: &'a Path, language: LanguageOption) -> Result<Self, MiningError> {
+        let read = |source| MiningError::Read { path: path.to_owned(), source };
+        let seen = Arc::default();
+        let size = std::fs::metadata(path).map_err(read)?.len();
+        let mut rest = LineReader::new(open(path, Arc::clone(&seen)).map_err(read)?.bytes);
+        let first = rest.next_batch(1 << 20);
+        let language = language.or_detect(|| {
+            let lines = first.iter().flat_map(|batch| batch.iter());
+            Ok::<_, MiningError>(Language::detect(lines.filter_map(|line| std::str::from_utf8(line.bytes).ok())))
+        })?;
+        Ok(Self { path, seen, size, first, rest, language })
     }
-    Ok((text, language))
+
+    /// Reads all of it.
+    pub fn read(self, threads: Threads, progress: &Progress) -> Result<Text, MiningError> {
+        let Self { path, seen, size, mut first, rest: mut batches, language } = self;
+        let read = |source| MiningError::Read { path: path.to_owned(), source };
+        let bar = progress.bytes("reading", size);
+        let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
+        stage::run(
+            threads,
+            || match first.take().or_else(|| batches.next_batch(1 << 20)) {
+                Some(mut batch) => match batch.damage.take() {
+                    Some(damage) => Err(read(damage.error)),
+                    None => Ok(Some(batch)),
+                },
+                None => Ok(None),
+            },
+            || new_reader(language),
+            |reader, batch| {
+                let lines: Vec<_> = batch.iter().map(|line| std::str::from_utf8(line.bytes)).collect();
+                let invalid = lines.iter().filter(|line| line.is_err()).count();
+                Ok((reader.read(lines.into_iter().flatten()), batch.too_long.len(), invalid))
+            },
+            |(batch, too_long, invalid)| {
+                text.tokens.append(&batch)?;
+                text.left_out.too_long += too_long as u64;
+                text.left_out.invalid_utf8 += invalid as u64;
+                bar.set_position(seen.load(Ordering::Relaxed));
+                Ok(())
+            },
+        )?;
+        bar.finish_and_clear();
+        text.tokens.shrink_to_fit();
+        memory::give_back();
+        if text.tokens.is_empty() {
+            return Err(MiningError::NoText { left_out: text.left_out });
+        }
+        Ok(text)
+    }
 }
 
 /// Reads the texts of a corpus and the names that its products give.

@@ -10,7 +10,7 @@ const SHOWN: usize = 20;
 /// A heading and what it reports.
 pub type Line = (&'static str, Facts);
 
-/// The least score of a phrase that is kept.
+/// The minimum score of a phrase that is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
     /// Of several words.
@@ -75,11 +75,15 @@ pub fn lines(mined: &Mined, left_out: LeftOut, thresholds: Thresholds) -> Vec<Li
             .with("too_long", left_out.too_long);
         lines.push(("skipped", facts));
     }
-    if counts.looks_foreign() {
-        let text = "hardly any stop word was found; `--language other` is for text that is not English, and `--stop-words` takes another list";
-        lines.push(("warning", Facts::new("warning", text).with("message", text)));
-    }
     lines
+}
+
+/// What may be wrong with a text that was mined.
+pub fn warning(mined: &Mined) -> Option<&'static str> {
+    mined.counts.looks_foreign().then_some(
+        "hardly any stop word was found: is the text in English? \
+         `--language other` is for other languages, and `--stop-words FILE` names their stop words",
+    )
 }
 
 /// A text, cut to the length of a line.

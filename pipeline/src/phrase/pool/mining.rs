@@ -10,7 +10,10 @@ use schemas::{
 
 use super::PoolError;
 use crate::{
-    engine::{hashes::Hashes, progress::Progress},
+    engine::{
+        hashes::Hashes,
+        progress::{Progress, thousands},
+    },
     phrase::mine::{self, MiningError, check_list, read},
     settings::Settings,
     text::language::Language,
@@ -39,9 +42,10 @@ pub(super) enum NothingLearnt {
     Mine(MiningError),
     /// None of the mined phrases passes the thresholds.
     #[error(
-        "none of {entries} mined phrases reaches the least score, {min_score} or {min_score_single} for single \
+        "none of {} mined phrases reaches the minimum score, {min_score} or {min_score_single} for single \
          words\nhint: lower `--min-score` and `--min-score-single`, or give a larger corpus\n\
-         shards are built without phrases: recipes that mask words or spans work"
+         shards are built without phrases: recipes that mask words or spans work",
+        thousands(*entries)
     )]
     LowScores {
         entries: u64,

@@ -1,0 +1,84 @@
+//! Hints and next commands can be typed: they fit the data and the options, and a shell takes their paths.
+mod support;
+
+use std::{fs, path::Path, process::Command};
+
+use support::{TOKENIZER, ebert, said, succeed};
+
+/// A few products, each of which names the next one, or none.
+fn write(folder: &Path, associated: bool) {
+    fs::create_dir_all(folder).unwrap();
+    let line = |i: usize| {
+        let other = if associated { format!("\"P{}\"", (i + 1) % 9) } else { String::new() };
+        format!("{{\"asin\": \"P{i}\", \"title\": \"Steel kettle number {i}\", \"also_buy\": [{other}]}}\n")
+    };
+    fs::write(folder.join("meta.json"), (0..9).map(line).collect::<String>()).unwrap();
+}
+
+/// What a shell makes of a printed command, run in the workspace.
+fn typed(command: &str) -> Command {
+    let program = ebert([""]).get_program().to_owned();
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(command.replacen("ebert", program.to_str().unwrap(), 1));
+    shell.current_dir(support::workspace()).env("NO_COLOR", "1").env_remove("EBERT_MAKE");
+    shell
+}
+
+#[test]
+fn the_next_command_fits_the_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = |printed: &str| printed.lines().last().unwrap().trim_start_matches("next ").trim().to_owned();
+    for (associated, recipe) in [(true, "e-bert"), (false, "e-bert-ahm")] {
+        let (raw, out) = (folder.path().join(format!("raw {recipe}")), folder.path().join(format!("my {recipe}")));
+        write(&raw, associated);
+        let printed = succeed(ebert(["shards", "--corpus"]).arg(&raw).arg("--out").arg(&out).args(TOKENIZER));
+        let commands = next(&printed);
+        let (inspect, pretrain) = commands.split_once("    ").unwrap();
+        let wanted = format!("ebert pretrain --shards '{}' --recipe {recipe} --init bert-base-uncased", out.display());
+        assert_eq!(pretrain, wanted);
+        assert!(succeed(&mut typed(inspect)).contains("some rows"), "{inspect}");
+    }
+    // The trainer knows the sample's shards by their raw files, wherever they are.
+    let (raw, out) = (folder.path().join("copy"), folder.path().join("sample"));
+    fs::create_dir(&raw).unwrap();
+    for file in ebert_commands::SAMPLE_FILES {
+        fs::copy(support::workspace().join("data/sample").join(file), raw.join(file)).unwrap();
+    }
+    let mut command = ebert(["shards", "--nouns", "off", "--corpus"]);
+    let printed = succeed(command.arg(&raw).arg("--out").arg(&out).args(TOKENIZER));
+    assert!(next(&printed).ends_with(&format!("ebert pretrain --shards {}", out.display())), "{printed}");
+}
+
+#[test]
+fn paths_with_spaces_are_quoted_in_hints() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("my shop");
+    let output = ebert(["pairs", "--out"]).arg(&out).output().unwrap();
+    let text = said(&output, &[(folder.path(), "DIR")]);
+    assert!(text.contains("hint: run `ebert corpus --out 'DIR/my shop'` to finish it"), "{text}");
+}
+
+/// Steps agree on options. An error names the one that differs, not missing files.
+#[test]
+fn other_options_than_those_of_earlier_steps_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, out) = (folder.path().join("raw"), folder.path().join("out"));
+    write(&raw, true);
+    let pool = folder.path().join("pool.txt");
+    fs::write(&pool, "0.9\tsteel kettle\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let output = ebert(arguments.iter().copied()).arg("--out").arg(&out).args(TOKENIZER).output().unwrap();
+        said(&output, &[(folder.path(), "DIR")])
+    };
+    assert!(run(&["corpus", "--corpus", raw.to_str().unwrap()]).starts_with("exit 0"));
+    succeed(ebert(["graph", "--out"]).arg(&out));
+    assert!(run(&["pool", "--min-support", "2"]).starts_with("exit 0"));
+    insta::assert_snapshot!("pool_language", run(&["encode", "--language", "other"]));
+    // An imported pool is the same in any language, but shards are not.
+    assert!(run(&["pool", "--pool", pool.to_str().unwrap()]).starts_with("exit 0"));
+    assert!(run(&["encode"]).starts_with("exit 0"));
+    insta::assert_snapshot!("pairs_language", run(&["pairs", "--language", "other"]));
+    assert!(run(&["pairs"]).starts_with("exit 0"));
+    let sealed = run(&["seal", "--max-tokens", "100"]);
+    assert!(sealed.contains("2 of 2 shards were encoded with other options"), "{sealed}");
+}
