@@ -6,8 +6,8 @@ use std::{
 };
 
 use ebert_commands::{
-    Categories, Color, Command, DataCommand, EncodeArgs, Figure, InspectArgs, LookCommand, SealArgs, TextCommand,
-    Wording, Work,
+    Categories, Color, Command, Console, DataCommand, EncodeArgs, Figure, InspectArgs, LookCommand, SealArgs,
+    TextCommand, Wording, Work,
 };
 use ebert_english::train::Epochs;
 use pipeline::{
@@ -188,20 +188,20 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
 
 fn look(command: LookCommand) -> anyhow::Result<()> {
     match command {
-        LookCommand::Verify { folder } => Ok(verify(&folder, &mut Stdout)?),
-        LookCommand::Inspect(InspectArgs { folder, leaks: true, held_out, .. }) => {
-            let progress = Progress::default().with_words(program::words);
-            leaks(&folder, held_out, &progress, &mut io::stdout().lock())?;
+        LookCommand::Verify { folder, log } => Ok(verify(&folder, arguments::format(log.log), &mut Stdout)?),
+        LookCommand::Inspect(InspectArgs { folder, leaks: true, held_out, log, .. }) => {
+            let progress = arguments::progress(Console { log: log.log, ..Console::default() });
+            leaks(&folder, held_out, arguments::format(log.log), &progress, &mut Stdout)?;
             Ok(())
         }
-        LookCommand::Inspect(InspectArgs { folder, rows, shards, color, .. }) => {
+        LookCommand::Inspect(InspectArgs { folder, rows, shards, color, log, .. }) => {
             let colour = match color {
                 Color::Always => true,
                 Color::Never => false,
                 Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             };
             let mut report = io::BufWriter::new(io::stdout().lock());
-            inspect(&folder, InspectOptions { rows, shards, colour }, &mut report)?;
+            inspect(&folder, InspectOptions { rows, shards, format: arguments::format(log.log), colour }, &mut report)?;
             Ok(report.flush()?)
         }
         LookCommand::Report(Figure::Associations(Categories { folder, categories })) => {

@@ -23,6 +23,54 @@ fn inspect_shows_what_is_there() {
     assert_snapshot!("inspect", text.join("\n"));
 }
 
+/// The lines of a command for a program.
+fn events(command: &mut std::process::Command) -> (Option<i32>, Vec<serde_json::Value>) {
+    let output = command.args(["--log", "json"]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+#[test]
+fn programs_read_what_is_there() {
+    let out = tempfile::tempdir().unwrap();
+    succeed(ebert(["shards", "--out"]).arg(out.path()));
+    let (code, lines) = events(ebert(["inspect"]).arg(out.path()));
+    let of = |name: &str| lines.iter().filter(|line| line["event"] == name).collect::<Vec<_>>();
+    let counts = of("counts")[0];
+    let manifest = fs::read_to_string(out.path().join("shards/manifest.json")).unwrap();
+    let sealed = &serde_json::from_str::<serde_json::Value>(&manifest).unwrap()["counts"];
+    assert_eq!((code, counts["vocabulary"].as_u64()), (Some(0), Some(6000)));
+    for name in ["documents", "segments", "tokens", "phrase_spans", "noun_phrases", "pairs", "pairs_by_relation"] {
+        assert_eq!(counts[name], sealed[name], "{name}");
+    }
+    let bars = of("lengths")[0]["histogram"].as_array().unwrap();
+    let segments = bars.iter().map(|bar| bar["segments"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(Some(segments), counts["segments"].as_u64());
+    assert_eq!((of("frequent_phrase").len(), of("row").len(), of("rejected_records").len()), (20, 8, 1));
+    let row = of("row")[0];
+    let tokens = row["tokens"].as_array().unwrap().len() as u64;
+    assert!(row["phrases"].as_array().unwrap().iter().all(|span| span[1].as_u64() <= Some(tokens)), "{row}");
+    assert!(of("pair").iter().all(|pair| pair["anchor"].is_string()) && of("title_overlap")[0]["auc"].is_f64());
+
+    let (code, lines) = events(ebert(["inspect", "--leaks"]).arg(out.path()));
+    let kinds: Vec<_> = lines.iter().filter(|line| line["event"] == "leaks").map(|line| &line["documents"]).collect();
+    assert!(code == Some(0) && kinds == ["products", "reviews"], "{lines:?}");
+
+    let verify = || {
+        let (code, lines) = events(ebert(["verify"]).arg(out.path()));
+        (code, lines.last().unwrap().clone(), lines)
+    };
+    let (code, verified, lines) = verify();
+    let files = lines.iter().filter(|line| line["event"] == "folder").map(|line| line["files"].as_u64().unwrap());
+    assert_eq!((code, &verified["state"], verified["files"].as_u64()), (Some(0), &"sealed".into(), Some(files.sum())));
+    fs::write(out.path().join("pool/phrases.parquet"), "damaged").unwrap();
+    fs::remove_file(out.path().join("graph/associations.parquet")).unwrap();
+    let (code, verified, lines) = verify();
+    assert_eq!((code, &verified["state"], verified["problems"].as_u64()), (Some(1), &"damaged".into(), Some(2)));
+    let states: Vec<_> = lines.iter().filter(|line| line["event"] == "problem").map(|line| &line["state"]).collect();
+    assert_eq!(states, ["changed", "missing"]);
+}
+
 #[test]
 fn inspect_shows_nothing_of_damaged_files() {
     let raw = Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER]))]);

@@ -23,7 +23,8 @@ pub enum InitError {
     /// The recipe post-trains, and nothing was named to start from.
     #[error(
         "recipe `{recipe}` post-trains a model, and none is named\n\
-         hint: `ebert pretrain --recipe {recipe} --init bert-base-uncased`, or the folder of a Hugging Face BERT; the recipe `sample` starts from scratch"
+         hint: `ebert pretrain --recipe {} --init bert-base-uncased`, or the folder of a Hugging Face BERT; the recipe `sample` starts from scratch",
+        schemas::quoted(recipe.as_ref())
     )]
     Wanted {
         /// The recipe.
@@ -378,7 +379,7 @@ const UNCASED: &str = "cafe  東  京 ";
 /// How to build shards that fit a model.
 fn shards_of(folder: &Path) -> String {
     let file = folder.join("tokenizer.json");
-    let make = format!("`ebert shards --tokenizer {} --out DIR`, another folder", file.display());
+    let make = format!("`ebert shards --tokenizer {} --out DIR`, another folder", schemas::quoted(&file));
     if file.is_file() {
         return format!("build shards with the model's own tokenizer: {make}");
     }
@@ -388,7 +389,7 @@ fn shards_of(folder: &Path) -> String {
     {
         return format!(
             "build shards with the model's own vocabulary: `ebert shards --tokenizer {} --out DIR`, another folder",
-            vocabulary.display()
+            schemas::quoted(&vocabulary)
         );
     }
     let folder = folder.display();

@@ -113,7 +113,7 @@ impl OptimizerOptions {
             return Err(("optimizer.epsilon", "a number above 0"));
         }
         if !(0.0..=1.0).contains(&self.warmup) {
-            return Err(("optimizer.warmup", "a share"));
+            return Err(("optimizer.warmup", "a ratio from 0 to 1"));
         }
         if !(self.clip >= 0.0 && self.clip.is_finite()) {
             return Err(("optimizer.clip", "a number of at least 0"));

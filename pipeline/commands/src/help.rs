@@ -4,7 +4,7 @@ use std::fmt::Write;
 use clap::Command;
 
 /// Commands by purpose.
-const GROUPS: &[(&str, &[&str])] = &[
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Data", &["shards", "mine", "titles"]),
     ("Training", &["pretrain", "finetune", "grid", "bench", "doctor"]),
     ("Use", &["probe", "claims", "evaluate", "attention"]),

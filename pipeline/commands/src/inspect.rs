@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::{WORK, values};
+use crate::{WORK, shared::LogOption, values};
 
 /// Commands that show what there is.
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,9 @@ pub enum LookCommand {
         /// Output folder of `ebert shards`
         #[arg(value_name = "DIR", default_value = WORK)]
         folder: PathBuf,
+        /// What it prints.
+        #[command(flatten)]
+        log: LogOption,
     },
     /// Draw a figure or write a table about the shards
     #[command(subcommand)]
@@ -44,6 +47,9 @@ pub struct InspectArgs {
     /// With --leaks: the ratio of texts that the recipe holds out
     #[arg(long, value_name = "RATIO", default_value_t = 0.01, value_parser = values::ratio, requires = "leaks")]
     pub held_out: f64,
+    /// What it prints.
+    #[command(flatten)]
+    pub log: LogOption,
 }
 
 /// Whether output has colors.

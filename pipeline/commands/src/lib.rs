@@ -25,6 +25,8 @@ mod finetune;
 mod help;
 mod inspect;
 mod mining;
+#[cfg(test)]
+mod reference;
 mod shared;
 mod train;
 mod values;
@@ -37,7 +39,9 @@ pub use data::{
 pub use finetune::{FinetuneOptions, Pooling};
 pub use inspect::{Categories, Color, Figure, InspectArgs, LookCommand};
 pub use mining::{EvaluateTaggerArgs, MineArgs, MiningOptions, TextCommand, TrainTaggerArgs};
-pub use shared::{Console, Device, LanguageOption, LimitOptions, LogFormat, SeedOptions, TokenizerOption, Work};
+pub use shared::{
+    Console, Device, LanguageOption, LimitOptions, LogFormat, LogOption, SeedOptions, TokenizerOption, Work,
+};
 pub use train::{
     AttentionArgs, BenchArgs, ClaimsArgs, Compute, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, NlpTask,
     PretrainArgs, ProbeArgs, Scale, Shape, TrainCommand,

@@ -30,6 +30,15 @@ pub enum Device {
     Cuda,
 }
 
+/// The format of what a command prints.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Messages")]
+pub struct LogOption {
+    /// Format of progress and results
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log: LogFormat,
+}
+
 /// What a command prints.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Messages")]

@@ -7,7 +7,7 @@ use schemas::Task;
 use crate::{
     WORK,
     finetune::FinetuneOptions,
-    shared::{Console, Device, LogFormat},
+    shared::{Console, Device, LogOption},
     values,
 };
 
@@ -36,7 +36,7 @@ pub enum TrainCommand {
     /// `make bench-train` compares it with Hugging Face `transformers` on the same documents.
     Bench(BenchArgs),
     /// Check libtorch, CUDA and GPUs, and suggest fixes
-    Doctor,
+    Doctor(LogOption),
     /// Score what models know without fine-tuning: a table with a column for each model
     ///
     /// Weights stay as they are. The shards have three probes. Cloze: masked words and phrases of held-out documents.
@@ -77,7 +77,7 @@ impl TrainCommand {
             Self::Finetune(_) => "finetune",
             Self::Grid(_) => "grid",
             Self::Bench(_) => "bench",
-            Self::Doctor => "doctor",
+            Self::Doctor(_) => "doctor",
             Self::Probe(_) => "probe",
             Self::Claims(_) => "claims",
             Self::Evaluate(_) => "evaluate",
@@ -192,7 +192,7 @@ pub struct FinetuneArgs {
     #[arg(long, short, value_name = "DIR", help_heading = "Run")]
     pub out: Option<PathBuf>,
     /// Print the result only
-    #[arg(long, short, help_heading = "Run")]
+    #[arg(long, short, help_heading = "Messages")]
     pub quiet: bool,
     /// How to fine-tune.
     #[command(flatten)]
@@ -200,6 +200,9 @@ pub struct FinetuneArgs {
     /// Where to compute.
     #[command(flatten)]
     pub compute: Compute,
+    /// What it prints.
+    #[command(flatten)]
+    pub log: LogOption,
 }
 
 /// Options of `ebert grid`.
@@ -217,6 +220,9 @@ pub struct GridArgs {
     /// Where to compute.
     #[command(flatten)]
     pub compute: Compute,
+    /// What it prints.
+    #[command(flatten)]
+    pub log: LogOption,
 }
 
 /// Options of `ebert bench`.
@@ -249,14 +255,15 @@ pub struct BenchArgs {
     /// Where to compute.
     #[command(flatten)]
     pub compute: Compute,
-    /// Format of progress and results
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Messages")]
-    pub log: LogFormat,
+    /// What it prints.
+    #[command(flatten)]
+    pub log: LogOption,
 }
 
 /// Options of `ebert probe`.
 #[derive(Args, Clone, Debug)]
 #[command(group(ArgGroup::new("probed").required(true).multiple(true)))]
+#[command(override_usage = "ebert probe <MODEL>... <--shards|--titles|--matching|--aspects> <FILE>... [OPTIONS]")]
 pub struct ProbeArgs {
     /// Models: Hugging Face folders, folders of runs, or ids on the hub. Each is a column of the table
     #[arg(required = true, value_name = "MODEL")]
@@ -288,6 +295,9 @@ pub struct ProbeArgs {
     /// Where to compute.
     #[command(flatten)]
     pub compute: Compute,
+    /// What it prints.
+    #[command(flatten)]
+    pub log: LogOption,
 }
 
 /// Options of `ebert evaluate`.
@@ -316,6 +326,9 @@ pub struct ClaimsArgs {
     /// The file of claims
     #[arg(value_name = "FILE")]
     pub claims: PathBuf,
+    /// What it prints.
+    #[command(flatten)]
+    pub log: LogOption,
 }
 
 /// Options of `ebert attention`.

@@ -1,4 +1,5 @@
 //! `ebert inspect`: prints what the shards contain.
+mod json;
 mod pairs;
 mod print;
 mod summary;
@@ -15,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use self::summary::{FrequentPhrase, SegmentCounter, Summary};
 use super::segments::{SegmentsError, read_checked_segments};
 use crate::{
-    engine::frames::FrameError,
+    engine::{frames::FrameError, progress::Format},
     hint::Hint,
     phrase::pool,
     text::{Tokenizer, TokenizerError},
@@ -51,6 +52,8 @@ pub struct InspectOptions {
     pub rows: usize,
     /// Shards to read of products and of reviews. Each is a random sample of the whole.
     pub shards: usize,
+    /// For whom the report is.
+    pub format: Format,
     /// Whether to use colors.
     pub colour: bool,
 }
@@ -64,8 +67,11 @@ pub fn inspect(out: &Path, options: InspectOptions, report: &mut dyn io::Write) 
     let pool = pool::of_shards(out, &manifest.body)?;
     let tokenizer = tokenizer_of_shards(out, &manifest.body)?;
     let summary = summarize(out, &manifest, &pool, options)?;
-    let paint = print::Paint { on: options.colour };
-    Ok(print::print(&summary, &tokenizer, paint, report)?)
+    match options.format {
+        Format::Text => print::print(&summary, &tokenizer, print::Paint { on: options.colour }, report)?,
+        Format::Json => json::print(&summary, &tokenizer, report)?,
+    }
+    Ok(())
 }
 
 /// Loads the copy of the tokenizer in the folder of the shards.

@@ -19,13 +19,14 @@ use schemas::{
     CorpusTextRows, DocumentId, Manifest, ManifestError, StoreError, TextId,
     manifest::{CorpusBody, ShardsBody},
 };
+use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     corpus::tables::{DocumentReader, Item, tables},
     engine::{
         hashes::Hashes,
-        progress::{Progress, thousands},
+        progress::{Format, Progress, thousands},
     },
     hint::Hint,
 };
@@ -58,7 +59,13 @@ pub enum LeaksError {
 
 /// Counts the held-out documents of `out` with a near duplicate among the training documents, and
 /// prints them with some examples. `held_out` is the ratio of texts that a recipe holds out.
-pub fn leaks(out: &Path, held_out: f64, progress: &Progress, report: &mut dyn io::Write) -> Result<(), LeaksError> {
+pub fn leaks(
+    out: &Path,
+    held_out: f64,
+    format: Format,
+    progress: &Progress,
+    report: &mut dyn io::Write,
+) -> Result<(), LeaksError> {
     let shards = Manifest::<ShardsBody>::read(&out.join("shards"))?;
     let corpus = Manifest::<CorpusBody>::read(&out.join("corpus"))?;
     if corpus.data_blake3() != shards.body.corpus.blake3 {
@@ -81,30 +88,88 @@ pub fn leaks(out: &Path, held_out: f64, progress: &Progress, report: &mut dyn io
         trained_twice += u64::from(search.texts.contains_key(&text_id));
         search.look_up(document, text);
     })?;
-    let found = &search.documents;
-    writeln!(report, "near duplicates of held-out documents among training documents")?;
-    writeln!(report, "  {:10} {:>12} {:>12} {:>12}", "", "held out", "compared", "leaked")?;
-    for kind in [Kind::Product, Kind::Review] {
-        let of_kind = || found.iter().filter(move |document| document.kind == kind);
-        let compared = of_kind().filter(|document| !document.shingles.is_empty()).count() as u64;
-        let leaked = of_kind().filter(|document| document.duplicate.is_some()).count() as u64;
-        let percent = 100.0 * leaked as f64 / compared.max(1) as f64;
-        let all = thousands(of_kind().count() as u64);
-        let (compared, leaked) = (thousands(compared), thousands(leaked));
-        writeln!(report, "  {:10} {all:>12} {compared:>12} {leaked:>12}   {percent:.1}%", kind.stem())?;
+    let found = Leaks { documents: &search.documents, trained_twice };
+    match format {
+        Format::Text => found.print(report)?,
+        Format::Json => found.facts().iter().try_for_each(|facts| writeln!(report, "{facts}"))?,
     }
-    writeln!(report, "  equal texts that are also trained on: {trained_twice}")?;
-    writeln!(
-        report,
-        "  Jaccard similarity of at least {LEAST_SIMILARITY} over shingles of {SHINGLE} words; texts under {LEAST_WORDS} words are skipped"
-    )?;
-    for document in found.iter().filter(|document| document.duplicate.is_some()).take(EXAMPLES) {
-        if let Some(duplicate) = &document.duplicate {
+    Ok(())
+}
+
+/// What was found.
+struct Leaks<'a> {
+    documents: &'a [HeldOut],
+    /// Documents in training whose text equals that of a held-out one.
+    trained_twice: u64,
+}
+
+/// Documents of one kind.
+struct LeaksOfKind {
+    kind: Kind,
+    held_out: u64,
+    /// Those that are long enough.
+    compared: u64,
+    leaked: u64,
+}
+
+impl Leaks<'_> {
+    fn by_kind(&self) -> [LeaksOfKind; 2] {
+        [Kind::Product, Kind::Review].map(|kind| {
+            let of_kind = || self.documents.iter().filter(move |document| document.kind == kind);
+            LeaksOfKind {
+                kind,
+                held_out: of_kind().count() as u64,
+                compared: of_kind().filter(|document| !document.shingles.is_empty()).count() as u64,
+                leaked: of_kind().filter(|document| document.duplicate.is_some()).count() as u64,
+            }
+        })
+    }
+
+    /// The first held-out documents with a near duplicate.
+    fn examples(&self) -> impl Iterator<Item = (&HeldOut, &Duplicate)> {
+        self.documents.iter().filter_map(|document| Some((document, document.duplicate.as_ref()?))).take(EXAMPLES)
+    }
+
+    /// Numbers and names for a program.
+    fn facts(&self) -> Vec<Value> {
+        let of_kind = |found: LeaksOfKind| {
+            let LeaksOfKind { kind, held_out, compared, leaked } = found;
+            json!({"event": "leaks", "documents": kind.stem(), "held_out": held_out, "compared": compared, "leaked": leaked})
+        };
+        let settings = json!({
+            "event": "equal_texts", "trained_twice": self.trained_twice, "min_similarity": LEAST_SIMILARITY,
+            "shingle_words": SHINGLE, "min_words": LEAST_WORDS,
+        });
+        let example = |(document, duplicate): (&HeldOut, &Duplicate)| {
+            json!({
+                "event": "near_duplicate", "similarity": duplicate.similarity, "held_out": document.text,
+                "trained": duplicate.text,
+            })
+        };
+        self.by_kind().into_iter().map(of_kind).chain([settings]).chain(self.examples().map(example)).collect()
+    }
+
+    /// A table for a person.
+    fn print(&self, report: &mut dyn io::Write) -> io::Result<()> {
+        writeln!(report, "near duplicates of held-out documents among training documents")?;
+        writeln!(report, "  {:10} {:>12} {:>12} {:>12}", "", "held out", "compared", "leaked")?;
+        for LeaksOfKind { kind, held_out, compared, leaked } in self.by_kind() {
+            let percent = 100.0 * leaked as f64 / compared.max(1) as f64;
+            let all = thousands(held_out);
+            let (compared, leaked) = (thousands(compared), thousands(leaked));
+            writeln!(report, "  {:10} {all:>12} {compared:>12} {leaked:>12}   {percent:.1}%", kind.stem())?;
+        }
+        writeln!(report, "  equal texts that are also trained on: {}", thousands(self.trained_twice))?;
+        writeln!(
+            report,
+            "  Jaccard similarity of at least {LEAST_SIMILARITY} over shingles of {SHINGLE} words; texts under {LEAST_WORDS} words are skipped"
+        )?;
+        for (document, duplicate) in self.examples() {
             writeln!(report, "  {:.2}  held out  {}", duplicate.similarity, brief(&document.text))?;
             writeln!(report, "        trained   {}", brief(&duplicate.text))?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Pairs of documents that are shown.

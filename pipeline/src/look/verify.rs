@@ -1,5 +1,9 @@
 //! `ebert verify`: compares the hash of every sealed file with its manifest.
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 use schemas::{
     Manifest, ManifestError, StoreError, in_a_line,
@@ -7,8 +11,12 @@ use schemas::{
     store::hash_file,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
-use crate::{engine::progress::thousands, hint::Hint};
+use crate::{
+    engine::progress::{Format, thousands},
+    hint::Hint,
+};
 
 /// The output is not as it was sealed.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +26,11 @@ pub enum VerifyError {
     #[error(
         "{} of {} files were modified or are missing\n{}\n\
          hint: delete the modified ones and run `ebert shards` again, with all options as before; complete files are kept",
-        thousands(problems.len() as u64), thousands(*checked as u64), problems.join("\n")
+        thousands(problems.len() as u64), thousands(*checked as u64), problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
     )]
     Damaged {
-        /// One line per file.
-        problems: Vec<String>,
+        /// The files.
+        problems: Vec<Problem>,
         /// The number of files that were compared.
         checked: usize,
     },
@@ -41,9 +49,50 @@ pub enum VerifyError {
     Report(#[from] io::Error),
 }
 
+/// A file that is not as it was sealed.
+#[derive(Debug)]
+pub struct Problem {
+    path: PathBuf,
+    what: Difference,
+}
+
+/// How a file differs from its manifest.
+#[derive(Debug)]
+enum Difference {
+    Changed { found: String, wanted: String },
+    Missing,
+    Unlisted,
+    Unreadable(StoreError),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.what {
+            Difference::Changed { found, wanted } => write!(f, "`{path}`: blake3 found {found}, expected {wanted}"),
+            Difference::Missing => write!(f, "`{path}` is missing"),
+            Difference::Unlisted => write!(f, "`{path}` is not in the manifest"),
+            Difference::Unreadable(error) => f.write_str(&in_a_line(error)),
+        }
+    }
+}
+
+impl Problem {
+    /// Names for a program.
+    fn facts(&self) -> Value {
+        let (state, found, wanted) = match &self.what {
+            Difference::Changed { found, wanted } => ("changed", Some(found), Some(wanted)),
+            Difference::Missing => ("missing", None, None),
+            Difference::Unlisted => ("unlisted", None, None),
+            Difference::Unreadable(_) => ("unreadable", None, None),
+        };
+        json!({"event": "problem", "path": self.path, "state": state, "found": found, "expected": wanted})
+    }
+}
+
 /// Compares all sealed folders of `out` with their manifests and reports to `report`. The shards
 /// are required. Other folders may be absent, so that a copy of the shards can be verified.
-pub fn verify(out: &Path, report: &mut dyn io::Write) -> Result<(), VerifyError> {
+pub fn verify(out: &Path, format: Format, report: &mut dyn io::Write) -> Result<(), VerifyError> {
     let folder = out.join("shards");
     let shards = Manifest::<ShardsBody>::read(&folder)?;
     let body = &shards.body;
@@ -56,18 +105,35 @@ pub fn verify(out: &Path, report: &mut dyn io::Write) -> Result<(), VerifyError>
     verification.compare_step::<GraphBody>(out, "graph", &body.graph.blake3)?;
 
     let Verification { folders, problems, stale_steps } = verification;
-    for FolderSize { name, files, bytes } in &folders {
+    let checked = folders.iter().map(|folder| folder.files).sum();
+    if format == Format::Json {
+        for FolderSize { name, files, bytes } in &folders {
+            writeln!(report, "{}", json!({"event": "folder", "folder": name, "files": files, "bytes": bytes}))?;
+        }
+        problems.iter().try_for_each(|problem| writeln!(report, "{}", problem.facts()))?;
+        let state = match (problems.is_empty(), stale_steps.is_empty()) {
+            (true, true) => "sealed",
+            (true, false) => "stale",
+            (false, _) => "damaged",
+        };
+        let facts = json!({
+            "event": "verified", "state": state, "files": checked, "problems": problems.len(), "stale_steps": stale_steps,
+        });
+        writeln!(report, "{facts}")?;
+    }
+    for FolderSize { name, files, bytes } in folders.iter().filter(|_| format == Format::Text) {
         let noun = if *files == 1 { "file " } else { "files" };
         writeln!(report, "{name:9} {:>7} {noun} {:>16} bytes", thousands(*files as u64), thousands(*bytes))?;
     }
-    let checked = folders.iter().map(|folder| folder.files).sum();
     if !problems.is_empty() {
         return Err(VerifyError::Damaged { problems, checked });
     }
     if !stale_steps.is_empty() {
         return Err(VerifyError::Stale { steps: stale_steps });
     }
-    writeln!(report, "all {} files are as they were sealed", thousands(checked as u64))?;
+    if format == Format::Text {
+        writeln!(report, "all {} files are as they were sealed", thousands(checked as u64))?;
+    }
     Ok(())
 }
 
@@ -75,8 +141,7 @@ pub fn verify(out: &Path, report: &mut dyn io::Write) -> Result<(), VerifyError>
 #[derive(Default)]
 struct Verification {
     folders: Vec<FolderSize>,
-    /// One line per file that is not as it was sealed.
-    problems: Vec<String>,
+    problems: Vec<Problem>,
     /// Steps whose output is not the one that the shards were made from.
     stale_steps: Vec<&'static str>,
 }
@@ -124,7 +189,7 @@ impl Verification {
             let name = entry.map_err(StoreError::io("list", folder))?.file_name();
             let name = name.to_string_lossy();
             if name.ends_with(".parquet") && !listed.contains(name.as_ref()) {
-                self.problems.push(format!("  `{}` is not in the manifest", folder.join(name.as_ref()).display()));
+                self.problems.push(Problem { path: folder.join(name.as_ref()), what: Difference::Unlisted });
             }
         }
         let bytes = manifest.files.iter().map(|entry| entry.bytes).sum();
@@ -133,14 +198,12 @@ impl Verification {
     }
 
     fn compare_file(&mut self, path: &Path, wanted: &str) {
-        let problem = match hash_file(path) {
+        let what = match hash_file(path) {
             Ok(found) if found == wanted => return,
-            Ok(found) => format!("  `{}`: blake3 found {found}, expected {wanted}", path.display()),
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                format!("  `{}` is missing", path.display())
-            }
-            Err(error) => format!("  {}", in_a_line(&error)),
+            Ok(found) => Difference::Changed { found, wanted: wanted.to_owned() },
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Difference::Missing,
+            Err(error) => Difference::Unreadable(error),
         };
-        self.problems.push(problem);
+        self.problems.push(Problem { path: path.to_owned(), what });
     }
 }

@@ -87,12 +87,17 @@ pub(crate) fn language(option: LanguageOption) -> settings::LanguageOption {
     }
 }
 
-/// How progress is reported.
-pub(crate) fn progress(console: Console) -> Progress {
-    let format = match console.log {
+/// For whom output is.
+pub(crate) fn format(log: LogFormat) -> Format {
+    match log {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
-    };
+    }
+}
+
+/// How progress is reported.
+pub(crate) fn progress(console: Console) -> Progress {
+    let format = format(console.log);
     let verbosity = match console {
         Console { quiet: true, .. } => Verbosity::Quiet,
         Console { verbose: true, .. } => Verbosity::Verbose,

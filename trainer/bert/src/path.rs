@@ -159,9 +159,25 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// The kind of number, as a recipe names it.
+    pub fn kind_name(&self) -> &'static str {
+        if self.kind == Kind::BFloat16 { "bfloat16" } else { "float32" }
+    }
+
+    /// What layers run on, for a program.
+    pub fn path_name(&self) -> &'static str {
+        match self.path {
+            Path::Fused => "fused",
+            Path::FastCpu => "fast_cpu",
+            Path::Plain => "plain",
+        }
+    }
+}
+
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.kind == Kind::BFloat16 { "bfloat16" } else { "float32" };
+        let kind = self.kind_name();
         match self.path {
             Path::Fused => write!(f, "{kind}, fused layers with flash attention")?,
             Path::FastCpu => write!(f, "{kind}, own attention and dropout")?,

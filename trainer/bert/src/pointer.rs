@@ -10,7 +10,7 @@ use std::{
 #[error(
     "`{}` is a Git LFS pointer, not the file itself\nhint: git -C {} lfs pull",
     path.display(),
-    path.parent().unwrap_or(path).display()
+    schemas::quoted(path.parent().unwrap_or(path))
 )]
 pub struct Pointer {
     /// The file.

@@ -1,7 +1,10 @@
 //! Options of the command line as types of the trainer.
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
-use ebert_commands::{self as commands, Console, FinetuneOptions, LogFormat, NlpTask, SAMPLE_RECIPE};
+use ebert_commands::{self as commands, Console, FinetuneOptions, LogFormat, LogOption, NlpTask, SAMPLE_RECIPE};
 use ebert_kernels::device::Wish;
 use ebert_tasks::{
     Task,
@@ -11,6 +14,7 @@ use schemas::{
     Manifest,
     manifest::{CorpusBody, MANIFEST},
 };
+use serde_json::Value;
 use trainer::{log::Talk, neighbor::Scale};
 
 /// The device.
@@ -30,6 +34,16 @@ pub(crate) fn talk(console: Console) -> Talk {
         Console { verbose: true, .. } => Talk::Verbose,
         Console { .. } => Talk::Text,
     }
+}
+
+/// Whether a program reads what is printed.
+pub(crate) fn is_json(log: LogOption) -> bool {
+    log.log == LogFormat::Json
+}
+
+/// Prints an event, if a program reads what is printed.
+pub(crate) fn event(json: bool, event: &Value) -> io::Result<()> {
+    if json { writeln!(io::stdout(), "{event}") } else { Ok(()) }
 }
 
 /// The task.

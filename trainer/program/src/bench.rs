@@ -122,7 +122,7 @@ pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
         extend: false,
         device: arguments::device(options.compute.device),
         threads: options.compute.threads,
-        talk: arguments::talk(Console { log: options.log, ..Console::default() }),
+        talk: arguments::talk(Console { log: options.log.log, ..Console::default() }),
         ranks: Ranks::alone(),
     };
     let bar = checking_bar(&request);

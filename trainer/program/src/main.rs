@@ -16,10 +16,10 @@ use ebert_bert::{BertConfig, Compute, Decision, DeviceFacts};
 use ebert_commands::{
     AttentionArgs, ClaimsArgs, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, TrainCommand, Wording,
 };
-use ebert_kernels::device::{Machine, Wish};
+use ebert_kernels::device::{Machine, TORCH_VERSION, Wish};
 use ebert_tasks::{
     cell::{self, Outcome},
-    cells::{self, Place},
+    cells::{self, Place, Report},
     claims::Claims,
     cross_attention::{AttentionError, CrossAttention, scale_of},
     finetune::Voice,
@@ -28,6 +28,8 @@ use ebert_tasks::{
     identity,
     request::{CellError, Keep, Other, Request as TaskRequest},
 };
+use indicatif::HumanCount;
+use serde_json::{Value, json};
 use tch::Device;
 use trainer::{init::folder_of, report, run::RunError};
 
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     WORDING.get_or_init(|| Wording::of(command.name()));
     failure::collect_panics();
     let outcome = panic::catch_unwind(|| match command {
-        TrainCommand::Doctor => doctor(),
+        TrainCommand::Doctor(log) => doctor(arguments::is_json(log)),
         TrainCommand::Pretrain(options) => pretrain::train(*options),
         TrainCommand::Bench(options) => bench::measure(options),
         TrainCommand::Finetune(options) => finetune(*options),
@@ -90,25 +92,47 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.is::<arguments::NoRecipe>()
 }
 
-fn doctor() -> anyhow::Result<ExitCode> {
+fn doctor(json: bool) -> anyhow::Result<ExitCode> {
     let machine = Machine::look();
-    write!(io::stdout(), "{}", words(&machine.to_string()))?;
+    arguments::event(json, &facts_of(&machine))?;
+    if !json {
+        write!(io::stdout(), "{}", words(&machine.to_string()))?;
+    }
     let base = BertConfig::base(30_522);
     let devices = (0..machine.usable as usize).map(|gpu| (format!("GPU {gpu}"), Device::Cuda(gpu)));
     for (name, device) in devices.chain([("CPU".to_owned(), Device::Cpu)]) {
         let facts = DeviceFacts::of(device);
         let capability = match &facts {
-            DeviceFacts::Gpu(Ok(capability)) => format!(", compute capability {capability}"),
-            _ => String::new(),
+            DeviceFacts::Gpu(Ok(capability)) => Some(capability.to_string()),
+            _ => None,
         };
         let decision = Decision::of(Compute::Auto, &facts, &base)?;
-        writeln!(io::stdout(), "compute   {name}{capability}: a BERT-base in {decision}")?;
+        let facts = json!({
+            "event": "compute", "device": name, "capability": capability, "number": decision.kind_name(),
+            "path": decision.path_name(), "reason": decision.reason,
+        });
+        arguments::event(json, &facts)?;
+        if !json {
+            let capability = capability.map(|it| format!(", compute capability {it}")).unwrap_or_default();
+            writeln!(io::stdout(), "compute   {name}{capability}: a BERT-base in {decision}")?;
+        }
     }
     if machine.device(Wish::Auto, 0).is_err() {
         return Ok(ExitCode::FAILURE);
     }
-    writeln!(io::stdout(), "next      ebert pretrain --help")?;
+    if !json {
+        writeln!(io::stdout(), "next      ebert pretrain --help")?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a machine has, for a program.
+fn facts_of(machine: &Machine) -> Value {
+    let Machine { torch, torch_file, gpus, cuda, usable, threads } = machine;
+    json!({
+        "event": "machine", "libtorch": torch, "libtorch_expected": TORCH_VERSION, "libtorch_file": torch_file,
+        "threads": threads, "gpus": gpus, "gpus_usable": usable, "cuda": cuda.is_ok(), "cuda_reason": cuda.as_ref().err(),
+    })
 }
 
 fn attention(options: &AttentionArgs) -> anyhow::Result<ExitCode> {
@@ -128,30 +152,46 @@ fn attention(options: &AttentionArgs) -> anyhow::Result<ExitCode> {
 fn grid(options: &GridArgs) -> anyhow::Result<ExitCode> {
     let grid = Grid::read(&options.grid)?;
     let place = Place { device: arguments::device(options.compute.device), threads: options.compute.threads };
-    let say = |line: &str| {
+    let json = arguments::is_json(options.log);
+    let say = |report: &Report<'_>| {
         // A reader that has gone is not a reason to stop.
-        let _ = writeln!(io::stdout(), "{line}");
+        let _ = if json { writeln!(io::stdout(), "{}", report.facts()) } else { writeln!(io::stdout(), "{report}") };
     };
     if let Some(part) = options.part {
         cells::run_share(&grid, part, place, say)?;
-        let command = words(&format!("`ebert grid {}`", options.grid.display()));
+        let command = format!("ebert grid {}", schemas::quoted(&options.grid));
+        if json {
+            arguments::event(json, &json!({"event": "next", "commands": [command]}))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let command = words(&format!("`{command}`"));
         writeln!(io::stdout(), "next      when all parts are done: {}", command.trim_matches('`'))?;
         return Ok(ExitCode::SUCCESS);
     }
     let table = if options.finished { cells::tables(&grid, place)? } else { cells::run(&grid, place, say)? };
-    let results = grid.results.display();
-    writeln!(io::stdout(), "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv")?;
+    table.facts().iter().try_for_each(|facts| arguments::event(json, facts))?;
+    arguments::event(json, &json!({"event": "tables", "place": grid.results}))?;
+    if !json {
+        let (table, results) = (table.markdown(), grid.results.display());
+        writeln!(io::stdout(), "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn claims(ClaimsArgs { claims }: &ClaimsArgs) -> anyhow::Result<ExitCode> {
+fn claims(ClaimsArgs { claims, log }: &ClaimsArgs) -> anyhow::Result<ExitCode> {
+    let json = arguments::is_json(*log);
     let findings = Claims::read(claims)?.test()?;
     let markdown = findings.markdown();
     for (ending, text) in [("md", &markdown), ("csv", &findings.csv()), ("svg", &findings.svg())] {
         schemas::store::write_file(&claims.with_extension(ending), text.as_bytes())?;
     }
-    let place = claims.with_extension("").display().to_string();
-    writeln!(io::stdout(), "{markdown}\nwritten   {place}.md, {place}.csv, {place}.svg")?;
+    findings.facts().iter().try_for_each(|facts| arguments::event(json, facts))?;
+    let files = ["md", "csv", "svg"].map(|ending| claims.with_extension(ending));
+    arguments::event(json, &json!({"event": "written", "files": files}))?;
+    if !json {
+        let files = files.map(|file| file.display().to_string()).join(", ");
+        writeln!(io::stdout(), "{markdown}\nwritten   {files}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -163,7 +203,8 @@ fn curves(CurvesArgs { runs, out }: CurvesArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn finetune(options: FinetuneArgs) -> anyhow::Result<ExitCode> {
-    let FinetuneArgs { model, task, data, test, out, quiet, options, compute } = options;
+    let FinetuneArgs { model, task, data, test, out, quiet, options, compute, log } = options;
+    let json = arguments::is_json(log);
     let (task, options) = (arguments::task(task), arguments::finetune(&options));
     let run = out.unwrap_or_else(|| {
         // Without a slash at the end; a folder that is named `.` has its real name.
@@ -183,11 +224,23 @@ fn finetune(options: FinetuneArgs) -> anyhow::Result<ExitCode> {
         threads: compute.threads,
         weights: Keep::Model,
         other: Other::Refuse,
-        voice: if quiet { Voice::Bar } else { Voice::Full },
+        voice: match (quiet, json) {
+            (true, _) => Voice::Bar,
+            (false, true) => Voice::Json,
+            (false, false) => Voice::Full,
+        },
     };
     let folder = folder_of(&request.model, true)?;
     let hash = identity::hash_of_model(&folder)?;
     let outcome = cell::run(&request, (&folder, &hash))?;
+    if json {
+        let mut facts = outcome.facts();
+        facts["event"] = "result".into();
+        facts["task"] = json!(task);
+        facts["place"] = json!(request.run);
+        arguments::event(json, &facts)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (metrics, run) = (outcome.metrics(), request.run.display());
     let mut out = io::stdout().lock();
     match &outcome {
@@ -214,16 +267,16 @@ fn evaluate(options: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let found = ebert_tasks::evaluate::evaluate(task, data, file, (*min_titles, trained_on))?;
     let mut out = io::stdout().lock();
     let files: Vec<String> = data.iter().map(|path| path.display().to_string()).collect();
-    writeln!(out, "data      {} {} in {}", found.examples, task.examples(), files.join(", "))?;
+    writeln!(out, "data      {} {} in {}", HumanCount(found.examples as u64), task.examples(), files.join(", "))?;
     for (number, (reason, count, place)) in found.notes.iter().enumerate() {
         writeln!(out, "{:10}{count} {reason} (first {place})", if number == 0 { "notes" } else { "" })?;
     }
     writeln!(
         out,
         "scored    {} predictions in {}; {} {} have none, and do not count",
-        found.scored,
+        HumanCount(found.scored as u64),
         file.display(),
-        found.without,
+        HumanCount(found.without as u64),
         task.examples()
     )?;
     writeln!(out, "scores    {}", found.scores.describe(task))?;

@@ -154,15 +154,6 @@ pub(crate) fn checking_bar(request: &Request) -> ProgressBar {
     bar
 }
 
-/// An argument as a shell takes it.
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', "'\\''"))
-}
-
 /// Exit status of a run that a signal stopped, with all state saved.
 const STOPPED: u8 = 75;
 
@@ -200,7 +191,7 @@ fn summary(run: &Run, ended: Ended, seconds: f64, tokens: u64) -> io::Result<()>
         ),
         Ended::Stopped => {
             let arguments: String =
-                std::env::args().skip(1).map(|argument| format!(" {}", quoted(&argument))).collect();
+                std::env::args().skip(1).map(|argument| format!(" {}", schemas::quoted(argument.as_ref()))).collect();
             let command = words(&format!("`ebert{arguments}`"));
             writeln!(out, "next      {}\n          resumes from step {}", command.trim_matches('`'), HumanCount(step))
         }

@@ -11,13 +11,16 @@ use ebert_tasks::{
     probe::{ProbeData, Prober, matching::MatchingFiles},
     trained::Trained,
 };
+use serde_json::json;
 use trainer::{init::folder_of, session};
 
 use crate::arguments;
 
 /// Probes the models, prints the table and writes the record.
 pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
-    let ProbeArgs { models, shards, held_out, titles, matching, aspects, seed, out: output, export, compute } = options;
+    let ProbeArgs { models, shards, held_out, titles, matching, aspects, seed, out: output, export, compute, log } =
+        options;
+    let json = arguments::is_json(log);
     let shards = shards.map(|folder| arguments::shards(&folder));
     let files = matching.chunks_exact(3).map(|files| MatchingFiles {
         train: files[0].clone(),
@@ -35,6 +38,9 @@ pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
     let device = session::prepare(arguments::device(compute.device), 0, compute.threads)?;
     let started = Instant::now();
     let say = |what: &str| {
+        if json {
+            return;
+        }
         // Continue if nobody reads the output anymore.
         let _ = writeln!(io::stderr(), "probe     {:6.1} s   {what}", started.elapsed().as_secs_f64());
     };
@@ -45,9 +51,10 @@ pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
         let name = model.display().to_string();
         say(&format!("model {} of {}: {name}", number + 1, models.len()));
         if let Some(trained) = Trained::read(folder)?.held_out().filter(|ratio| reads_shards && *ratio < held_out) {
-            say(&format!(
-                "note: `{name}` held out {trained} of the documents, so it was trained on some that are probed"
-            ));
+            let warning =
+                format!("`{name}` held out {trained} of the documents, so it was trained on some that are probed");
+            say(&format!("note: {warning}"));
+            arguments::event(json, &json!({"event": "warning", "message": warning}))?;
         }
         let export = export
             .as_ref()
@@ -56,9 +63,14 @@ pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
             std::fs::create_dir_all(export).map_err(schemas::StoreError::io("create", export))?;
         }
         let hash = identity::hash_of_model(folder)?;
-        record.models.push(prober.probe(&name, (folder, &hash), device, export.as_deref(), &say)?);
+        let probed = prober.probe(&name, (folder, &hash), device, export.as_deref(), &say)?;
+        probed.facts().iter().try_for_each(|facts| arguments::event(json, facts))?;
+        record.models.push(probed);
     }
     file.write(serde_json::to_string(&record)?.as_bytes())?;
-    writeln!(io::stdout(), "{}record    {}", record.table(), output.display())?;
+    arguments::event(json, &json!({"event": "record", "place": output}))?;
+    if !json {
+        writeln!(io::stdout(), "{}record    {}", record.table(), output.display())?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -425,6 +425,17 @@ fn the_doctor_says_what_was_found() {
 }
 
 #[test]
+fn the_doctor_reports_to_programs() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ebert-trainer")).args(["doctor", "--log", "json"]).output().unwrap();
+    let lines = support::events(&output);
+    assert_eq!(lines[0]["event"], "machine");
+    assert!(lines[0]["libtorch"] == lines[0]["libtorch_expected"] && lines[0]["threads"].as_u64() > Some(0));
+    let last = lines.last().unwrap();
+    assert_eq!((&last["event"], &last["device"]), (&"compute".into(), &"CPU".into()));
+    assert!(["float32", "bfloat16"].contains(&last["number"].as_str().unwrap()), "{last}");
+}
+
+#[test]
 fn a_libtorch_that_is_missing_or_another_is_named() {
     let place = Place::new();
     // The program without the libtorch that it was built with: a copy that looks where nothing is.

@@ -76,6 +76,40 @@ fn every_task_goes_from_its_file_to_scores_and_the_same_ones_twice() {
 }
 
 #[test]
+fn programs_read_epochs_and_the_result() {
+    let place = Place::new();
+    let options = ["--min-titles", "2", "--epochs", "2", "--device", "cpu", "--threads", "1", "--log", "json"];
+    let run = || {
+        let arguments = ["finetune", "--model", "bert", "--task", "pc", "--data", "titles.jsonl", "--out", "run"];
+        support::events(&place.run(&[&arguments[..], &options].concat()))
+    };
+    let lines = run();
+    let names: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["split", "epoch", "epoch", "result"]);
+    let (result, metrics) = (&lines[3], place.metrics("run"));
+    for name in ["sizes", "validation", "test", "learning_rate", "epochs"] {
+        assert_eq!(result[name], metrics[name], "{name}");
+    }
+    assert_eq!((&lines[0]["sizes"], &lines[1]["loss"]), (&metrics["sizes"], &metrics["trials"][0]["loss"]));
+    assert_eq!((&result["state"], &result["task"]), (&"made".into(), &"pc".into()));
+    let again = run();
+    assert_eq!((again.len(), &again[0]["state"]), (1, &"up_to_date".into()));
+}
+
+#[test]
+fn wrong_values_are_named_as_options() {
+    let place = Place::new();
+    for (option, wanted) in [
+        (["--learning-rate", "1e-4,0"], "error: `--learning-rate` is 0.0001,0.0, expected a number above 0\n"),
+        (["--warmup", "2"], "error: `--warmup` is 2.0, expected a ratio from 0 to 1\n"),
+    ] {
+        let arguments = ["finetune", "--model", "bert", "--task", "pc", "--data", "titles.jsonl", "--out", "run"];
+        let output = place.run(&[&arguments[..], &option].concat());
+        assert_eq!((output.status.code(), text_of(&output).as_str()), (Some(2), wanted));
+    }
+}
+
+#[test]
 fn sequences_longer_than_those_of_training_are_noted() {
     let place = Place::new();
     let path = place.path("bert/config.json");
@@ -145,7 +179,7 @@ fn heads_of_whole_sequences_read_the_mean_or_a_fresh_pooler_if_asked() {
         "{text}"
     );
     let (code, text) = again(&["--fresh-pooler", "--pooling", "mean"]);
-    assert!(code == Some(2) && text.contains("--fresh-pooler is true, expected false with pooling mean"), "{text}");
+    assert!(code == Some(2) && text.contains("`--fresh-pooler` is true, expected false with pooling mean"), "{text}");
     // The same folder with other options is another result.
     let (code, text) = again(&[]);
     assert!(code == Some(1) && text.contains("options.fresh_pooler: it was true, now false"), "{text}");

@@ -4,6 +4,7 @@ mod support;
 use std::{fs, process::Output, thread, time::Duration};
 
 use support::{
+    events,
     tasks::{Place, grid, make_model, titles},
     text_of,
 };
@@ -56,6 +57,14 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
 
     let output = place.run(&arguments("whole.toml"));
     assert!(text_of(&output).contains("cells     0 computed, 8 up to date"), "{}", text_of(&output));
+    // For a program: the cells, and the rows of the table.
+    let lines = events(&place.run(&[&arguments("whole.toml")[..], &["--log", "json"]].concat()));
+    let of = |name: &str| lines.iter().filter(|line| line["event"] == name).collect::<Vec<_>>();
+    assert_eq!((of("cell").len(), &of("cells")[0]["up_to_date"]), (8, &8.into()));
+    let cell = of("cell")[0];
+    assert!(cell["state"] == "up_to_date" && cell["test"].as_object().unwrap().values().all(|score| score.is_f64()));
+    let rows = fs::read_to_string(place.path("whole/table2.csv")).unwrap().lines().count() - 1;
+    assert_eq!((of("score").len(), lines.last().unwrap()["place"].as_str()), (rows, Some("whole")));
     // Other data rebuild what they change.
     fs::write(place.path("titles.jsonl"), titles(121)).unwrap();
     let output = place.run(&arguments("whole.toml"));

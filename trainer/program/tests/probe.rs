@@ -149,6 +149,15 @@ fn the_cloze_of_a_run_is_what_its_training_measured() {
     for probe in ["cloze", "retrieval", "relations"] {
         assert_eq!(first[probe]["results"], second[probe]["results"]);
     }
+    let output =
+        probe(place.folder.path(), &["run", "--shards", ".", "--held-out", "0.2", "--log", "json", "-o", "again.json"]);
+    let lines = support::events(&output);
+    assert_eq!((&lines[0]["event"], &lines.last().unwrap()["place"]), (&"warning".into(), &"again.json".into()));
+    for line in lines.iter().filter(|line| line["event"] == "probe") {
+        let name = line["probe"].as_str().unwrap();
+        assert_eq!((&line["model"], &line["scores"]), (&"run".into(), &first[name]["scores"]));
+    }
+    assert_eq!(lines.iter().filter(|line| line["event"] == "probe").count(), first.as_object().unwrap().len());
     // A model is not better than itself.
     let claims = "probes = [\"probe.json\"]\n[[arm]]\nname = \"a\"\nmodels = [\"run\"]\n[[arm]]\nname = \"b\"\nmodels = [\"run\"]\n\
         [[claim]]\nclaim = \"b is better\"\narm = \"b\"\ncontrol = \"a\"\nendpoints = [\"words\", \"retrieval\"]\n";
@@ -161,6 +170,15 @@ fn the_cloze_of_a_run_is_what_its_training_measured() {
     );
     assert!(text.ends_with("written   claims.md, claims.csv, claims.svg\n"), "{text}");
     assert!(fs::read_to_string(place.path("claims.svg")).unwrap().starts_with("<svg"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebert-trainer"));
+    command.args(["claims", "claims.toml", "--log", "json"]).current_dir(place.folder.path());
+    let lines = support::events(&command.output().unwrap());
+    let claim = &lines[0];
+    assert_eq!((&claim["event"], &claim["arm"], &claim["verdict"]), (&"claim".into(), &"b".into(), &"open".into()));
+    assert_eq!((claim["endpoints"][1]["endpoint"].as_str(), claim["p_holm"].as_f64()), (Some("retrieval"), Some(1.0)));
+    assert_eq!(claim["endpoints"][0]["difference"]["value"], 0.0);
+    assert!(lines.iter().any(|line| line["event"] == "arm" && line["mean"].is_f64()));
+    assert_eq!(lines.last().unwrap()["files"][1], "claims.csv");
 }
 
 #[test]

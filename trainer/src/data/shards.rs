@@ -480,10 +480,8 @@ fn sides<'a>(pair: &Pair<'a>) -> [PairProduct<'a>; 3] {
 
 /// The output folder of a folder of shards, as a user would type it.
 fn out_of(shards: &Path) -> String {
-    match shards.parent().map(|out| out.display().to_string()) {
-        Some(out) if !out.is_empty() => out,
-        _ => ".".to_owned(),
-    }
+    let out = shards.parent().filter(|out| !out.as_os_str().is_empty());
+    schemas::quoted(out.unwrap_or(Path::new(".")))
 }
 
 fn corpus_of(file: &str) -> Option<Corpus> {

@@ -14,6 +14,7 @@
 //! degrees of freedom are n - 1 where replicates are all of the variance, and grow with the part of
 //! the documents (Satterthwaite 1946). Without replicates, it is the percentiles, and holds for these
 //! fine-tuned models only.
+use serde::Serialize;
 use std::{collections::BTreeMap, thread};
 
 use schemas::Draws;
@@ -29,7 +30,7 @@ use super::{
 pub const RESAMPLES: usize = 10_000;
 
 /// A model's score less another's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// On the test part itself.
     pub value: f64,

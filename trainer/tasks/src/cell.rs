@@ -5,7 +5,7 @@
 //! `RUN/model` is a Hugging Face folder that `transformers` loads. A file in it lists its inputs,
 //! so that a model that a stopped process left is recognized.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -14,17 +14,16 @@ use std::{
 
 use schemas::{
     Attempt, Lock, Lockable, StoreError,
-    store::{TEMPORARY, hash_file, sync_folder, write_file},
+    store::{TEMPORARY, sync_folder, write_file},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     Example, Tally, Task, differing,
-    finetune::{Data, Part, Trial, Voice, finetune, predict},
+    finetune::{Data, Part, Voice, finetune, predict},
     heads::{HeadShape, Pooler, TaskModel},
     identity::Identity,
-    metrics::{Scores, score},
+    metrics::score,
     options::{Options, Pooling},
     predictions,
     products::{self, Labels, labels_of},
@@ -38,8 +37,10 @@ use super::{
 use ebert_bert::{BertConfig, Decision, tokens::Tokens, weights};
 use trainer::{log::brief, session};
 
-/// The version of `metrics.json`.
-const FORMAT: u32 = 1;
+mod outcome;
+
+pub use outcome::{Metrics, Outcome, Sizes};
+
 /// The name of the scores.
 pub const METRICS: &str = "metrics.json";
 /// The name of the predictions.
@@ -47,75 +48,6 @@ pub const PREDICTIONS: &str = "predictions.jsonl";
 const MODEL: &str = "model";
 /// In the folder of a fine-tuned model: what it was made from.
 const MADE_FROM: &str = "fine_tuning.json";
-
-/// How many examples there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sizes {
-    /// Trained on.
-    pub train: usize,
-    /// Validated on.
-    pub validation: usize,
-    /// Tested on.
-    pub test: usize,
-    /// Sequences trained on.
-    pub train_sequences: usize,
-    /// Classes or labels.
-    pub classes: usize,
-}
-
-/// What came of a cell: `metrics.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// 1.
-    pub format: u32,
-    /// What it was made from.
-    pub identity: Identity,
-    /// How many examples.
-    pub sizes: Sizes,
-    /// What was left out or treated in a special way, by reason.
-    pub notes: BTreeMap<String, u64>,
-    /// Every epoch of every learning rate.
-    pub trials: Vec<Trial>,
-    /// The learning rate that was kept.
-    pub learning_rate: f64,
-    /// The epochs that were kept.
-    pub epochs: u32,
-    /// On the validation part.
-    pub validation: Scores,
-    /// On the test part.
-    pub test: Scores,
-    /// Hash of the predictions.
-    pub predictions_blake3: String,
-    /// How long it took.
-    pub seconds: f64,
-}
-
-impl Metrics {
-    /// The finished cell in a folder, if there is one whose predictions are whole.
-    pub fn read(run: &Path) -> Option<Self> {
-        let metrics: Self = serde_json::from_slice(&fs::read(run.join(METRICS)).ok()?).ok()?;
-        let whole = hash_file(&run.join(PREDICTIONS)).is_ok_and(|hash| hash == metrics.predictions_blake3);
-        (metrics.format == FORMAT && whole).then_some(metrics)
-    }
-}
-
-/// A cell is there.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It was made now.
-    Made(Metrics),
-    /// It was there.
-    UpToDate(Metrics),
-}
-
-impl Outcome {
-    /// What came of it.
-    pub fn metrics(&self) -> &Metrics {
-        match self {
-            Self::Made(metrics) | Self::UpToDate(metrics) => metrics,
-        }
-    }
-}
 
 /// Makes a cell, unless it is there. `model` is the folder and hash of its model.
 ///
@@ -162,6 +94,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         "split     train {} {} ({train} {}; {learnable} sequences)   validation {} ({validation})   test {} ({test}){of_classes}",
         sizes.train, task.examples(), task.documents(), sizes.validation, sizes.test,
     ));
+    voice.event(&json!({"event": "split", "task": task, "sizes": sizes, "notes": notes.counts()}));
     if learnable == 0 {
         return Err(CellError::NothingToLearn { task: *task, examples: sizes.train, notes });
     }
@@ -169,7 +102,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     let device = session::prepare(request.device, 0, request.threads)?;
     let decision = Decision::on(options.compute, device, &config)?;
     fs::create_dir_all(run).map_err(StoreError::io("create", run))?;
-    let _lock = lock(run)?;
+    let _lock = lock(run, *voice)?;
     // Another process may have made it while this one waited.
     if let Some(metrics) = finished(request, &identity)? {
         return Ok(Outcome::UpToDate(metrics));
@@ -201,6 +134,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     let best = &tuned.trials[tuned.best];
     if tuned.skipped > 0 {
         voice.say(&format!("skipped   {} steps whose gradient was not finite", tuned.skipped));
+        voice.event(&json!({"event": "skipped_steps", "steps": tuned.skipped}));
     }
 
     // The old result is none from here on.
@@ -216,7 +150,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     }
     let predictions_blake3 = predictions::write(&run.join(PREDICTIONS), &judged)?;
     let metrics = Metrics {
-        format: FORMAT,
+        format: outcome::FORMAT,
         identity,
         sizes,
         notes: notes.counts(),
@@ -275,12 +209,15 @@ fn vacant(run: &Path, start: &Path) -> Result<(), CellError> {
 }
 
 /// The folder for this process alone; waits for another one that makes the same cell.
-fn lock(run: &Path) -> Result<Lock, CellError> {
+fn lock(run: &Path, voice: Voice) -> Result<Lock, CellError> {
     let lock = match Lockable::within(run)?.alone()? {
         Attempt::Locked(lock) => lock,
         Attempt::Taken(busy) => {
-            // Continue if nobody reads the output anymore.
-            let _ = writeln!(io::stdout(), "waits     for another process, which computes {}", run.display());
+            voice.event(&json!({"event": "waits", "place": run}));
+            if voice != Voice::Json {
+                // Continue if nobody reads the output anymore.
+                let _ = writeln!(io::stdout(), "waits     for another process, which computes {}", run.display());
+            }
             busy.wait()?
         }
     };

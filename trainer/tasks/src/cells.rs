@@ -4,11 +4,12 @@
 //! rules. So a grid that was stopped resumes, and one whose data changed remakes what they change.
 //! Several processes may make cells of one grid at once: each has a [`Share`] of them, and waits
 //! for a cell that another process is making. Paths are relative to the working directory.
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Instant};
+use std::{collections::BTreeSet, fmt, fs, path::PathBuf, time::Instant};
 
 use ebert_bert::tokens;
 use ebert_kernels::device::Wish;
 use schemas::{StoreError, Task as Share};
+use serde_json::{Value, json};
 use trainer::{data::Shards, init::folder_of, log};
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     predictions::{self, PredictionsError},
     read, read_all,
     request::{CellError, Keep, Other, Request},
-    table::{self, Results, TableError, TestResults},
+    table::{self, Results, Table, TableError, TestResults},
 };
 
 /// A grid cannot be made.
@@ -68,6 +69,73 @@ pub struct Place {
     pub threads: Option<u16>,
 }
 
+/// What there is to report of a grid. `Display` is for a person.
+pub enum Report<'a> {
+    /// A cell is there.
+    Cell {
+        /// From 1.
+        number: usize,
+        /// All cells of the grid.
+        all: usize,
+        /// Characters of the longest name.
+        widest: usize,
+        /// The cell.
+        cell: &'a Cell<'a>,
+        /// What came of it.
+        outcome: &'a Outcome,
+    },
+    /// All cells of the grid, or of this process, are there.
+    Cells {
+        /// Computed now.
+        made: usize,
+        /// Computed before.
+        up_to_date: usize,
+        /// How long it took.
+        seconds: f64,
+    },
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cell { number, all, widest, cell, outcome } => {
+                let scores = outcome.metrics().test.describe(cell.test.task);
+                write!(f, "{number:3}/{all}   {:widest$}   {scores}   ", cell.to_string())?;
+                match outcome {
+                    Outcome::Made(metrics) => write!(f, "{:.1} s", metrics.seconds),
+                    Outcome::UpToDate(_) => f.write_str("up to date"),
+                }
+            }
+            Self::Cells { made, up_to_date, seconds } => {
+                write!(f, "cells     {made} computed, {up_to_date} up to date   {seconds:.1} s")
+            }
+        }
+    }
+}
+
+impl Report<'_> {
+    /// Numbers and names for a program.
+    pub fn facts(&self) -> Value {
+        match self {
+            Self::Cell { number, all, cell, outcome, .. } => {
+                let Cell { model, replicate, test, limit, split_seed, seed } = cell;
+                let mut facts = outcome.facts();
+                let of_cell = json!({
+                    "event": "cell", "number": number, "cells": all, "model": model.name, "replicate": replicate,
+                    "test_set": test.name, "task": test.task, "limit": limit, "split_seed": split_seed, "seed": seed,
+                });
+                if let (Some(facts), Value::Object(of_cell)) = (facts.as_object_mut(), of_cell) {
+                    facts.extend(of_cell);
+                }
+                facts
+            }
+            Self::Cells { made, up_to_date, seconds } => {
+                json!({"event": "cells", "made": made, "up_to_date": up_to_date, "seconds": seconds})
+            }
+        }
+    }
+}
+
 /// A folder of a grid's models, and the hash of its content.
 struct Folder {
     path: PathBuf,
@@ -77,50 +145,48 @@ struct Folder {
 /// For each model, its replicates.
 type Folders = Vec<Vec<Folder>>;
 
-/// Makes the cells of a grid that are not finished, and then its tables; returns the table as text.
-/// `say` gets a line for each cell.
+/// Makes the cells of a grid that are not finished, and then its tables; returns the table.
+/// `say` gets a report for each cell.
 ///
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
-pub fn run(grid: &Grid, place: Place, say: impl Fn(&str)) -> Result<String, GridError> {
+pub fn run(grid: &Grid, place: Place, say: impl Fn(&Report<'_>)) -> Result<Table, GridError> {
     // First, so that wrong shards are found before hours are spent.
     let contamination = contamination_of(grid)?;
     let folders = make(grid, |_| true, place, say)?;
     write_tables(grid, &folders, &Results { contamination, ..results(grid, &folders, place)? })
 }
 
-/// Makes the unfinished cells of a part of a grid, and no table. `say` gets a line for each cell.
+/// Makes the unfinished cells of a part of a grid, and no table. `say` gets a report for each cell.
 ///
 /// # Errors
 /// When a cell cannot be made; those before it are kept.
-pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&str)) -> Result<(), GridError> {
+pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&Report<'_>)) -> Result<(), GridError> {
     make(grid, |cell| share.has(cell as u64), place, say).map(drop)
 }
 
-/// Makes the tables of the cells that are finished, and returns the table as text, with the missing
-/// cells.
+/// Makes the tables of the cells that are finished, and returns the table, with the missing cells.
 ///
 /// # Errors
 /// When a file of the grid cannot be used.
-pub fn tables(grid: &Grid, place: Place) -> Result<String, GridError> {
+pub fn tables(grid: &Grid, place: Place) -> Result<Table, GridError> {
     let folders = check(grid, place)?;
     let contamination = contamination_of(grid)?;
     write_tables(grid, &folders, &Results { contamination, ..results(grid, &folders, place)? })
 }
 
-fn write_tables(grid: &Grid, folders: &Folders, results: &Results) -> Result<String, GridError> {
-    let table = table::Table::of(results)?;
+fn write_tables(grid: &Grid, folders: &Folders, results: &Results) -> Result<Table, GridError> {
+    let table = Table::of(results)?;
     fs::create_dir_all(&grid.results).map_err(StoreError::io("create", &grid.results))?;
-    let markdown = table.markdown();
     let first = folders.iter().filter_map(|replicates| replicates.first());
     let folders: Vec<(String, PathBuf)> =
         grid.model.iter().zip(first).map(|(model, folder)| (model.name.clone(), folder.path.clone())).collect();
     let page = table::page(grid, &table, &folders)?;
-    let tables = [("table2.csv", table.csv()), ("table2.md", markdown.clone()), ("table2.html", page)];
+    let tables = [("table2.csv", table.csv()), ("table2.md", table.markdown()), ("table2.html", page)];
     for (name, text) in tables.into_iter().chain(table.figures()) {
         schemas::store::write_file(&grid.results.join(name), text.as_bytes())?;
     }
-    Ok(markdown)
+    Ok(table)
 }
 
 /// Checks all that can be wrong, before hours are spent.
@@ -158,11 +224,16 @@ fn check(grid: &Grid, place: Place) -> Result<Folders, GridError> {
 }
 
 /// Makes the cells of those numbers, counted from 0, for which `has` is true.
-fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&str)) -> Result<Folders, GridError> {
+fn make(
+    grid: &Grid,
+    has: impl Fn(usize) -> bool,
+    place: Place,
+    say: impl Fn(&Report<'_>),
+) -> Result<Folders, GridError> {
     let folders = check(grid, place)?;
     let cells = grid.cells();
     let all = cells.len();
-    let (mut made, mut there) = (0, 0);
+    let (mut made, mut up_to_date) = (0, 0);
     let names = cells.iter().map(|cell| cell.to_string());
     let widest = names.map(|name| name.chars().count()).max().unwrap_or(0);
     let started = Instant::now();
@@ -171,21 +242,13 @@ fn make(grid: &Grid, has: impl Fn(usize) -> bool, place: Place, say: impl Fn(&st
         let outcome = cell::run(&request(grid, cell, place), (&folder.path, &folder.blake3));
         let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
         let outcome = outcome.map_err(failed)?;
-        let metrics = outcome.metrics();
-        let how = match outcome {
-            Outcome::Made(_) => {
-                made += 1;
-                format!("{:.1} s", metrics.seconds)
-            }
-            Outcome::UpToDate(_) => {
-                there += 1;
-                "up to date".to_owned()
-            }
-        };
-        let scores = metrics.test.describe(cell.test.task);
-        say(&format!("{:3}/{all}   {:widest$}   {scores}   {how}", number + 1, cell.to_string()));
+        match outcome {
+            Outcome::Made(_) => made += 1,
+            Outcome::UpToDate(_) => up_to_date += 1,
+        }
+        say(&Report::Cell { number: number + 1, all, widest, cell, outcome: &outcome });
     }
-    say(&format!("cells     {made} computed, {there} up to date   {:.1} s", started.elapsed().as_secs_f64()));
+    say(&Report::Cells { made, up_to_date, seconds: started.elapsed().as_secs_f64() });
     Ok(folders)
 }
 

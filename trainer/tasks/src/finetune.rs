@@ -11,6 +11,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::Draws;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tch::Tensor;
 
 use super::{
@@ -114,6 +115,8 @@ pub enum Voice {
     Full,
     /// A person who waits for many: a bar, no lines.
     Bar,
+    /// A program: one JSON object per line.
+    Json,
 }
 
 impl Voice {
@@ -124,8 +127,15 @@ impl Voice {
         }
     }
 
+    /// Prints an event: a JSON object whose numbers and names are for a program.
+    pub fn event(self, event: &Value) {
+        if self == Self::Json {
+            let _ = writeln!(io::stdout(), "{event}");
+        }
+    }
+
     fn bar(self, steps: u64) -> ProgressBar {
-        if !io::stderr().is_terminal() {
+        if self == Self::Json || !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4));
@@ -215,6 +225,9 @@ pub fn finetune(model: &TaskModel, data: &Data, options: &Options, voice: Voice)
             bar.suspend(|| {
                 voice.say(&format!("          {epoch:5}  {learning_rate:13e}  {loss:7.4}   {}", text.join("   ")));
             });
+            voice.event(&json!({
+                "event": "epoch", "learning_rate": learning_rate, "epoch": epoch, "loss": loss, "validation": scores,
+            }));
             tuned.trials.push(Trial { learning_rate, epoch, loss, scores });
             let now = tuned.trials.len() - 1;
             let score_of = |trial: usize| tuned.trials[trial].scores.deciding(model.task());

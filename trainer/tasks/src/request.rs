@@ -61,9 +61,9 @@ pub enum Other {
 /// A task cannot be fine-tuned for.
 #[derive(Debug, thiserror::Error)]
 pub enum CellError {
-    /// An option.
-    #[error("--{} is {}, expected {}", .0.option.replace('_', "-"), .0.found, .0.wanted)]
-    Option(#[from] OptionError),
+    /// An option. The text is all of it: the cause would repeat the key of a grid.
+    #[error("`--{}` is {}, expected {}", flag(.0.option), .0.found.trim_matches(['[', ']']), .0.wanted)]
+    Option(OptionError),
     /// A file of the task.
     #[error(transparent)]
     File(#[from] TaskFileError),
@@ -149,6 +149,17 @@ pub enum CellError {
         /// What differs.
         differences: Vec<String>,
     },
+}
+
+impl From<OptionError> for CellError {
+    fn from(error: OptionError) -> Self {
+        Self::Option(error)
+    }
+}
+
+/// The option of the command line for a key of a grid.
+fn flag(key: &str) -> String {
+    if key == "learning_rates" { "learning-rate".to_owned() } else { key.replace('_', "-") }
 }
 
 impl CellError {

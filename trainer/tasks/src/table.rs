@@ -6,6 +6,7 @@
 //! dagger marks a deciding score that differs from the first model's: by the bootstrap of
 //! [`bootstrap`](super::bootstrap), after Holm's correction over all models and tests, p is below
 //! 0.05.
+mod facts;
 mod page;
 #[cfg(test)]
 mod tests;

@@ -278,6 +278,13 @@ pub(crate) fn start(place: &Place, more: usize, rename: impl Fn(&str) -> Option<
     weights::write(&folder.join(weights::WEIGHTS), named).unwrap();
 }
 
+/// The lines that a command printed for a program.
+pub(crate) fn events(output: &Output) -> Vec<serde_json::Value> {
+    assert!(output.status.success(), "{}", text_of(output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
 pub(crate) fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }

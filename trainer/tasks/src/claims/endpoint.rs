@@ -1,13 +1,13 @@
 //! The scores that claims compare, from the results of each item in a record of `ebert probe`.
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::metrics::{Sums, f1, ratio};
 
 /// A score of a probed model, with the documents that a bootstrap draws.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Endpoint {
     /// Masked words of held-out documents of which all tokens are right.

@@ -1,6 +1,9 @@
 //! What came of claims, as tables and a figure.
 use std::fmt::Write as _;
 
+use serde::Serialize;
+use serde_json::{Value, json};
+
 use super::{Claim, Endpoint};
 use crate::{
     bootstrap::{Difference, RESAMPLES, holm},
@@ -21,7 +24,8 @@ pub struct ArmScore {
 }
 
 /// What came of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// All differences are positive, and p is below 0.05 after Holm's correction.
     Holds,
@@ -153,6 +157,29 @@ impl Findings {
             let _ = write!(text, "\nMissing: {}\n", self.missing.join(", "));
         }
         text
+    }
+
+    /// Numbers and names for a program: one object per claim, then one per arm and endpoint.
+    pub fn facts(&self) -> Vec<Value> {
+        let claims = self.claims.iter().map(|Tested { claim, differences, p, corrected, verdict }| {
+            let of_endpoint = |(endpoint, difference): (&Endpoint, &Option<Difference>)| json!({"endpoint": endpoint, "difference": difference});
+            let endpoints: Vec<Value> = claim.endpoints.iter().zip(differences).map(of_endpoint).collect();
+            json!({
+                "event": "claim", "claim": claim.claim, "arm": claim.arm, "control": claim.control,
+                "endpoints": endpoints, "p": p, "p_holm": corrected, "verdict": verdict,
+            })
+        });
+        let arms = self.arms.iter().enumerate().flat_map(|(row, arm)| {
+            self.scores.iter().map(move |(endpoint, scores)| {
+                let ArmScore { mean, deviation, replicates, difference } = &scores[row];
+                json!({
+                    "event": "arm", "arm": arm, "endpoint": endpoint, "mean": mean, "standard_deviation": deviation,
+                    "replicates": replicates, "difference_from_first": difference,
+                })
+            })
+        });
+        let missing = self.missing.iter().map(|missing| json!({"event": "missing", "missing": missing}));
+        claims.chain(arms).chain(missing).collect()
     }
 
     /// One row per arm and endpoint.

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ProbeData;
 
@@ -108,6 +108,19 @@ impl Probed {
     pub(super) fn add(&mut self, probe: String, outcome: Outcome, took: Duration) {
         let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
         self.probes.push((probe, Finished { seconds, outcome }));
+    }
+
+    /// Numbers and names for a program: one object per probe.
+    pub fn facts(&self) -> Vec<Value> {
+        let of_probe = |(probe, finished): &(String, Finished)| {
+            let scores: BTreeMap<&str, f64> =
+                finished.outcome.scores.iter().map(|score| (score.name.as_str(), score.value)).collect();
+            json!({
+                "event": "probe", "model": self.model, "probe": probe, "scores": scores,
+                "left_out": finished.outcome.left_out, "seconds": finished.seconds,
+            })
+        };
+        self.probes.iter().map(of_probe).collect()
     }
 
     fn score(&self, probe: &str, name: &str) -> Option<&Score> {
