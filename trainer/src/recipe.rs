@@ -531,4 +531,6 @@ fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

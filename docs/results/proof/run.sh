@@ -70,7 +70,7 @@ each() { # arms of the arguments, three replicates, JOBS at once
 each e-bert-ahm e-bert e-bert-products bert
 each mixed e-bert-dp bert-np spanbert
 
-"$bin/pipeline" titles data
+"$bin/ebert" titles data
 sentences laptops "$real"/downstream/Laptop{_Train_v2,s_Test_Gold}.xml
 for domain in electronics home fashion; do
     sentences "$domain" "$real/downstream/dmaste/$domain-"{train,test}.xml
