@@ -115,6 +115,12 @@ fn report_overlap_draws_phrases_that_are_noun_phrases_by_category() {
     let figure = fs::read_to_string(out.join("report/overlap.svg")).unwrap();
     assert_eq!(figure.matches("<rect").count(), 1 + 4);
     assert!(figure.contains("Kitchen &amp; &lt;Dining&gt;") && !figure.contains("<Dining>"));
+    // Where the numbers come from, and both kinds of paper.
+    let manifest: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("shards/manifest.json")).unwrap()).unwrap();
+    let hash = &manifest["self_blake3"].as_str().unwrap()[..12];
+    let wanted = format!("data: out/shards ({hash}), ebert {}", env!("CARGO_PKG_VERSION"));
+    assert!(figure.contains(&wanted) && figure.contains("(prefers-color-scheme:dark)"), "{figure}");
 
     fs::write(raw.path("pool.txt"), "0.9\tblue pen\n").unwrap();
     assert!(raw.run(&[]).starts_with("exit 0"));

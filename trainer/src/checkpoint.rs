@@ -82,7 +82,7 @@ fn damaged(folder: &Path, error: &dyn std::error::Error) -> CheckpointError {
     CheckpointError::Damaged { folder: folder.to_owned(), what: in_a_line(error) }
 }
 
-const STATE: &str = "trainer_state.json";
+pub(crate) const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// Weights that training alone has, if a recipe has such.
 pub const OBJECTIVES: &str = "objectives.safetensors";

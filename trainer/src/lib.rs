@@ -3,7 +3,7 @@
 //! In the order of the data flow: [`data`] has shards, order and batches, [`masking`] section 3.2
 //! of the paper, and [`neighbor`] section 3.3. [`optimizer`], [`step`] (losses and gradients) and
 //! [`session`] (a model in training) follow. [`pretrain`] is the loop, with its [`schedule`],
-//! [`checkpoint`] and [`card`], [`log`] and [`report`]. [`recipe`] is one run as a file, [`run`]
+//! [`checkpoint`] and [`card`], [`log`], [`report`] and [`provenance`]. [`recipe`] is one run as a file, [`run`]
 //! its folder, [`init`] and [`fetch`] the model that it starts from.
 //!
 //! Training never sees raw text, phrase strings or the graph: only the rows of shards and their
@@ -28,6 +28,7 @@ pub mod model;
 pub mod neighbor;
 pub mod optimizer;
 pub mod pretrain;
+pub mod provenance;
 pub mod recipe;
 pub mod report;
 pub mod run;

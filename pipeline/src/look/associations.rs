@@ -17,7 +17,10 @@ use schemas::{
     store::{self, verify_file},
 };
 
-use super::categories::{escaped, first_categories, quoted};
+use super::{
+    categories::{first_categories, quoted},
+    figure,
+};
 use crate::{
     REMAKE,
     engine::{
@@ -108,7 +111,7 @@ pub fn associations(out: &Path, most: usize, report: &mut dyn io::Write) -> Resu
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     let (csv_path, svg_path) = (folder.join("associations.csv"), folder.join("associations.svg"));
     store::write_file(&csv_path, csv(&rows).as_bytes())?;
-    store::write_file(&svg_path, svg(&rows).as_bytes())?;
+    store::write_file(&svg_path, svg(&rows, &figure::origin(&graph_folder, &graph.self_blake3)).as_bytes())?;
     for (name, category) in &rows {
         let linked = category.products - category.histogram[0];
         let means = Relation::ALL.into_iter().enumerate().filter(|(at, _)| category.ends[*at] > 0);
@@ -185,25 +188,21 @@ fn csv(rows: &[Row]) -> String {
 }
 
 /// Left: the mean degree by relation, as bars in a row. Right: the part of products of each degree, as a heat map.
-fn svg(rows: &[Row]) -> String {
+fn svg(rows: &[Row], origin: &str) -> String {
     const HEIGHT: usize = 28;
-    const LEFT: usize = 230;
-    const BARS: usize = 300;
+    const BARS: usize = 440;
     const CELL: usize = 52;
-    const TOP: usize = 80;
-    const COLORS: [&str; RELATIONS] = ["#1b6ca8", "#e08e0b", "#4c9f50", "#8e4585"];
-    let heat = LEFT + BARS + 40;
-    let (width, height) = (heat + DEGREES.len() * CELL + 20, TOP + rows.len() * HEIGHT + 20);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"12\" y=\"22\" font-size=\"14\">Associations of a product: mean by relation, and part of products by degree</text>\n"
-    );
+    const TOP: usize = 44;
+    const COLORS: [&str; RELATIONS] = ["#1b6ca8", "#e08e0b", "#4c9f50", "#b0609f"];
+    const TITLE: &str = "Associations of a product: mean by relation, and part of products by degree";
+    let left = figure::widest(rows.iter().map(|(name, _)| name.as_str())) + 8;
+    let heat = left + BARS + 20;
+    let mut svg = String::new();
     for (at, relation) in Relation::ALL.into_iter().enumerate() {
-        let x = LEFT + at * 110;
+        let x = left + at * 110;
         let _ = writeln!(
             svg,
-            "<rect x=\"{x}\" y=\"34\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"44\">{relation}</text>",
+            "<rect x=\"{x}\" y=\"0\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"10\">{relation}</text>",
             COLORS[at],
             x + 15
         );
@@ -219,9 +218,9 @@ fn svg(rows: &[Row]) -> String {
     let longest = rows.iter().map(|(_, category)| sum(category)).fold(f64::MIN_POSITIVE, f64::max);
     for (i, (name, category)) in rows.iter().enumerate() {
         let y = TOP + i * HEIGHT;
-        let middle = y + HEIGHT / 2 + 4;
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{}</text>", LEFT - 8, escaped(name));
-        let mut x = LEFT as f64;
+        let (middle, name) = (y + HEIGHT / 2 + 4, figure::name(name));
+        let _ = writeln!(svg, "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{name}</text>", left - 8);
+        let mut x = left as f64;
         for (at, color) in COLORS.into_iter().enumerate() {
             let length = BARS as f64 * category.mean(at) / longest;
             let _ = writeln!(
@@ -234,20 +233,10 @@ fn svg(rows: &[Row]) -> String {
         }
         for (at, &products) in category.histogram.iter().enumerate() {
             let part = products as f64 / category.products.max(1) as f64;
-            let mix = |from: f64, to: f64| (from + (to - from) * part).round() as u8;
-            let fill = format!("#{:02x}{:02x}{:02x}", mix(247.0, 8.0), mix(251.0, 48.0), mix(255.0, 107.0));
-            let ink = if part > 0.5 { "white" } else { "black" };
-            let x = heat + at * CELL;
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{HEIGHT}\" fill=\"{fill}\" stroke=\"white\"/>\
-                 <text x=\"{}\" y=\"{middle}\" text-anchor=\"middle\" fill=\"{ink}\">{:.0}%</text>",
-                x + CELL / 2,
-                100.0 * part
-            );
+            figure::cell(&mut svg, (heat + at * CELL, y), (CELL, HEIGHT), part);
         }
     }
-    svg + "</svg>\n"
+    figure::framed(TITLE, origin, (heat + DEGREES.len() * CELL, TOP + rows.len() * HEIGHT), &svg)
 }
 
 #[cfg(test)]
@@ -265,6 +254,6 @@ mod tests {
         let rows = largest(all, 2);
         assert_eq!(rows.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), ["Tea", "(no category)"]);
         assert!(csv(&rows).contains("\n\"Tea\",4,0.5000,0.5000,16.0000,10.0000,1,1,1,0,0,0,0,1\n"), "{}", csv(&rows));
-        assert_eq!(svg(&rows).matches("<rect").count(), 1 + 4 + 2 * (4 + 8));
+        assert_eq!(svg(&rows, "data").matches("<rect").count(), 1 + 4 + 2 * (4 + 8));
     }
 }

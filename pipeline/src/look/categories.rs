@@ -7,7 +7,10 @@ use schemas::{
     manifest::{CorpusBody, ShardsBody},
 };
 
-use super::segments::{SegmentsError, read_segments};
+use super::{
+    figure,
+    segments::{SegmentsError, read_segments},
+};
 use crate::{
     REMAKE,
     engine::frames::{COUNT, FrameError, KeyCounts, read_sealed},
@@ -58,6 +61,11 @@ impl Products {
             return Err(ProductsError::OtherCorpus { folder: corpus_folder });
         }
         Ok(Self { corpus_folder, shards_folder, corpus, shards })
+    }
+
+    /// Where figures of the products come from.
+    pub(super) fn origin(&self) -> String {
+        figure::origin(&self.shards_folder, &self.shards.self_blake3)
     }
 
     pub(super) fn shards(&self) -> &ShardsBody {
@@ -118,12 +126,6 @@ fn largest_first(products: &DataFrame) -> PolarsResult<Vec<CategorySize>> {
 /// A text as a field of a CSV file.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
-}
-
-/// The first characters of a text, in an SVG.
-pub(super) fn escaped(text: &str) -> String {
-    let short: String = text.chars().take(30).collect();
-    short.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! These modules know the sealed folders, and nothing of the steps that make them.
 pub mod associations;
 mod categories;
+mod figure;
 pub mod inspect;
 pub mod leaks;
 pub mod overlap;

@@ -15,7 +15,8 @@ use polars::prelude::*;
 use schemas::{StoreError, store};
 
 use super::{
-    categories::{CategorySize, Products, ProductsError, count_category_phrases, escaped, quoted},
+    categories::{CategorySize, Products, ProductsError, count_category_phrases, quoted},
+    figure,
     segments::{SpanColumn, spans},
 };
 use crate::engine::{
@@ -73,7 +74,7 @@ pub fn overlap(out: &Path, most: usize, report: &mut dyn io::Write) -> Result<()
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
     let (csv_path, svg_path) = (folder.join("overlap.csv"), folder.join("overlap.svg"));
     store::write_file(&csv_path, csv(&table).as_bytes())?;
-    store::write_file(&svg_path, svg(&table).as_bytes())?;
+    store::write_file(&svg_path, svg(&table, &products.origin()).as_bytes())?;
     for (i, row) in table.iter().enumerate() {
         writeln!(
             report,
@@ -142,43 +143,28 @@ fn csv(table: &[Overlap]) -> String {
 }
 
 /// A heat map: a row for the pool phrases of each category, a column for the noun phrases of each.
-fn svg(table: &[Overlap]) -> String {
+fn svg(table: &[Overlap], origin: &str) -> String {
     const CELL: usize = 52;
-    const LEFT: usize = 230;
-    const TOP: usize = 190;
+    const TITLE: &str = "Ratio of a category's pool phrases (rows) that are noun phrases of a category (columns)";
     let n = table.len();
-    let (width, height) = (LEFT + n * CELL + 80, TOP + n * CELL + 30);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"12\" y=\"22\" font-size=\"14\">Share of a category's pool phrases (rows) that are noun phrases of a category (columns)</text>\n"
-    );
+    let left = figure::widest(table.iter().map(|row| row.category.name.as_str())) + 8;
+    // Names of columns rise to the right, by the same length in both directions.
+    let top = left * 71 / 100 + 12;
+    let mut svg = String::new();
     for (i, row) in table.iter().enumerate() {
         let middle = i * CELL + CELL / 2;
-        let (x, y) = (LEFT + middle, TOP + middle + 4);
-        let name = escaped(&row.category.name);
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{name}</text>", LEFT - 8);
-        let at = TOP - 8;
+        let (x, y) = (left + middle, top + middle + 4);
+        let name = figure::name(&row.category.name);
+        let _ = writeln!(svg, "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{name}</text>", left - 8);
+        let at = top - 8;
         let _ = writeln!(svg, "<text x=\"{x}\" y=\"{at}\" transform=\"rotate(-45 {x} {at})\">{name}</text>");
     }
     for (i, row) in table.iter().enumerate() {
         for (j, share) in row.shares.iter().enumerate() {
-            // From white to a dark blue; the text turns white where the cell is dark.
-            let mix = |from: f64, to: f64| (from + (to - from) * share).round() as u8;
-            let fill = format!("#{:02x}{:02x}{:02x}", mix(247.0, 8.0), mix(251.0, 48.0), mix(255.0, 107.0));
-            let ink = if *share > 0.5 { "white" } else { "black" };
-            let (x, y) = (LEFT + j * CELL, TOP + i * CELL);
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{fill}\" stroke=\"white\"/>\
-                 <text x=\"{}\" y=\"{}\" text-anchor=\"middle\" fill=\"{ink}\">{:.0}%</text>",
-                x + CELL / 2,
-                y + CELL / 2 + 4,
-                100.0 * share
-            );
+            figure::cell(&mut svg, (left + j * CELL, top + i * CELL), (CELL, CELL), *share);
         }
     }
-    svg + "</svg>\n"
+    figure::framed(TITLE, origin, (left + n * CELL + left * 71 / 100, top + n * CELL), &svg)
 }
 
 #[cfg(test)]

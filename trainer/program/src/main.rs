@@ -31,7 +31,7 @@ use ebert_tasks::{
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 use tch::Device;
-use trainer::{init::folder_of, report, run::RunError};
+use trainer::{init::folder_of, provenance::brief_path, report, run::RunError};
 
 use crate::pretrain::PAGE;
 
@@ -140,7 +140,7 @@ fn attention(options: &AttentionArgs) -> anyhow::Result<ExitCode> {
     let folder = folder_of(model, true)?;
     let scale = scale.map_or_else(|| scale_of(&folder), |scale| Ok(arguments::scale(scale)))?;
     let map = CrossAttention::of(&folder, [first, second], scale)?;
-    schemas::store::Output::at(file)?.write(map.svg().as_bytes())?;
+    schemas::store::Output::at(file)?.write(map.svg(&brief_path(model)).as_bytes())?;
     let mut out = io::stdout().lock();
     for (from, to, share) in map.strongest() {
         writeln!(out, "{from:>16}  {to:16} {:5.1}%", 100.0 * share)?;

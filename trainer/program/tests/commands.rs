@@ -89,7 +89,15 @@ fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
     assert!(second_stage.iter().all(|l| l["neighbor_gradient_norm"].is_number() && l["stage"] == 2));
 
     let page = fs::read_to_string(place.path("runs/tiny/report.html")).unwrap();
-    for part in ["Loss, phrases masked", "Phrases predicted as a whole", "Neighbor loss", "Alpha"] {
+    let noted = fs::read_to_string(place.path("runs/tiny/run.json")).unwrap();
+    let noted: serde_json::Value = serde_json::from_str(&noted).unwrap();
+    let start = &noted["starts"][0];
+    assert_eq!((&noted["recipe"], &start["step"]), (&"tiny".into(), &0.into()), "{noted}");
+    let recipe = format!("tiny ({})", &noted["identity"]["recipe_blake3"].as_str().unwrap()[..12]);
+    for part in ["Loss, phrases masked", "Phrases predicted as a whole", "Neighbor loss", "Alpha", &recipe]
+        .into_iter()
+        .chain(["version", "device", "date"].map(|key| start[key].as_str().unwrap()))
+    {
         assert!(page.contains(part), "{part}");
     }
     let card = fs::read_to_string(place.path("runs/tiny/model/README.md")).unwrap();

@@ -53,6 +53,16 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
     for part in ["<h1>a test</h1>", "review aspect extraction", "E-BERT", "Cross attention", "tea to soap: "] {
         assert!(page.contains(part), "{part}");
     }
+    // Screens of any width, both kinds of paper, and where the numbers come from.
+    assert!(page.contains("<meta name=\"viewport\"") && page.contains("@media (prefers-color-scheme:dark)"));
+    for part in ["<h2>Provenance of the scores</h2>", "<th>device</th>", "CPU, ", env!("CARGO_PKG_VERSION")] {
+        assert!(page.contains(part), "{part}");
+    }
+    // A model has one color in the table and above its map, whose titles are named.
+    let colors: Vec<&str> = page.split("</i>E-BERT</").map(|before| before.rsplit("<i ").next().unwrap()).collect();
+    let colors = &colors[..colors.len() - 1];
+    assert!(colors.len() >= 2 && colors.iter().all(|color| *color == colors[0]), "{colors:?}");
+    assert!(page.contains("(rows) and “"));
     assert!(!page.contains("<script") && !place.path("whole/cells/e-bert/pc/seed-0/model").exists());
 
     let output = place.run(&arguments("whole.toml"));

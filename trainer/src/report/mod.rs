@@ -1,6 +1,8 @@
 //! Runs as a page: `report.html`, drawn from `metrics.jsonl`. Several runs in one page give the
 //! paper's Figure 7.
 pub mod chart;
+pub mod color;
+pub mod page;
 
 use std::{
     fs,
@@ -13,8 +15,11 @@ use serde::Deserialize;
 use crate::{
     log::{HeldOutRecord, METRICS, Measured, MeasuredPairs, MeasuredPart, MeasuredRetrieval, StepRecord, brief},
     masking::MaskMode,
+    provenance,
 };
-use chart::{Series, chart, colour, escape};
+use chart::{Series, chart, escape};
+use color::Color;
+use page::{page, scrolled};
 
 /// A page cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +56,14 @@ pub enum ReportError {
 }
 
 /// What a run reported.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct RunRecords {
     name: String,
+    color: Color,
     steps: Vec<StepRecord>,
     held_out: Vec<HeldOutRecord>,
+    /// Where it comes from.
+    provenance: [String; 6],
 }
 
 #[derive(Deserialize)]
@@ -66,11 +74,11 @@ enum Line {
 }
 
 impl RunRecords {
-    fn read(run: &Path) -> Result<Self, ReportError> {
+    fn read(run: &Path, name: String, color: Color) -> Result<Self, ReportError> {
         let path = run.join(METRICS);
         let text = fs::read_to_string(&path).map_err(|source| ReportError::Read { path: path.clone(), source })?;
-        let name = fs::canonicalize(run).ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
-        let mut told = Self { name: name.unwrap_or_else(|| run.display().to_string()), ..Self::default() };
+        let (steps, held_out, provenance) = (Vec::new(), Vec::new(), provenance::row(run));
+        let mut told = Self { name, color, steps, held_out, provenance };
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
             match serde_json::from_str(line) {
@@ -125,49 +133,59 @@ impl RunRecords {
 ///
 /// # Errors
 /// When a run has no metrics, or the page cannot be written.
-pub fn report(runs: &[PathBuf], page: &Path) -> Result<(), ReportError> {
-    let told: Vec<RunRecords> = runs.iter().map(|run| RunRecords::read(run)).collect::<Result<_, _>>()?;
-    schemas::store::Output::at(page)?.write(html(&told).as_bytes())?;
+pub fn report(runs: &[PathBuf], file: &Path) -> Result<(), ReportError> {
+    let name = |run: &PathBuf| {
+        let real = fs::canonicalize(run).ok();
+        let name = real.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| run.display().to_string())
+    };
+    let names: Vec<String> = runs.iter().map(name).collect();
+    let colors = Color::of_names(names.iter().map(String::as_str));
+    let all = names.iter().zip(runs).zip(colors).map(|((name, run), color)| RunRecords::read(run, name.clone(), color));
+    let told: Vec<RunRecords> = all.collect::<Result<_, _>>()?;
+    schemas::store::Output::at(file)?.write(page(&names.join(", "), "", &body(&told)).as_bytes())?;
     Ok(())
 }
 
-/// Tables and charts of runs, each under a name of the caller's, as a part of a page with
-/// [`STYLE`].
+/// A run of a page about models.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// What the page calls it.
+    pub name: String,
+    /// Its color on the page.
+    pub color: Color,
+    /// Its folder.
+    pub run: PathBuf,
+}
+
+/// Tables and charts of runs, as a part of a [`page`].
 ///
 /// # Errors
 /// When a run has no metrics.
-pub fn figures(runs: &[(String, PathBuf)]) -> Result<String, ReportError> {
-    let told = runs.iter().map(|(name, run)| Ok(RunRecords { name: name.clone(), ..RunRecords::read(run)? }));
+pub fn figures(runs: Vec<Drawn>) -> Result<String, ReportError> {
+    let told = runs.into_iter().map(|Drawn { name, color, run }| RunRecords::read(&run, name, color));
     Ok(body(&told.collect::<Result<Vec<_>, ReportError>>()?))
 }
 
 /// What is drawn of a run.
 type Points<'f> = &'f dyn Fn(&RunRecords) -> Vec<(f64, f64)>;
 
-fn html(runs: &[RunRecords]) -> String {
-    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-    let title = escape(&names.join(", "));
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n{}</body></html>\n",
-        body(runs)
-    )
-}
-
 fn body(runs: &[RunRecords]) -> String {
     let each = |points: Points<'_>| -> Vec<Series> {
-        let lines = runs.iter().enumerate();
-        lines
-            .map(|(at, run)| Series { name: run.name.clone(), colour: at, dashed: false, points: points(run) })
-            .collect()
+        let line = |run: &RunRecords| {
+            let (name, color) = (run.name.clone(), run.color);
+            Series { name, color, dashed: false, points: points(run) }
+        };
+        runs.iter().map(line).collect()
     };
-    // Two lines of each run, the second one dashed.
+    // Two lines of each run, the second one dashed. Of a single run, it is gray.
     let pair = |names: [&str; 2], points: [Points<'_>; 2]| -> Vec<Series> {
         let mut lines = Vec::new();
-        for (at, run) in runs.iter().enumerate() {
+        for run in runs {
             for (number, (name, points)) in names.iter().zip(points).enumerate() {
                 let name = if runs.len() == 1 { (*name).to_owned() } else { format!("{}, {name}", run.name) };
-                let colour = if runs.len() == 1 { number } else { at };
-                lines.push(Series { name, colour, dashed: number == 1, points: points(run) });
+                let color = if runs.len() == 1 && number == 1 { Color::NEUTRAL } else { run.color };
+                lines.push(Series { name, color, dashed: number == 1, points: points(run) });
             }
         }
         lines
@@ -280,7 +298,19 @@ fn body(runs: &[RunRecords]) -> String {
             page += &format!("<h2>{heading}</h2>\n<div class=\"charts\">\n{charts}</div>\n");
         }
     }
-    page
+    page + &origin(runs)
+}
+
+/// Where the runs come from.
+fn origin(runs: &[RunRecords]) -> String {
+    let heads: Vec<&str> = ["run"].into_iter().chain(provenance::COLUMNS).collect();
+    let row = |run: &RunRecords| [run.name.clone()].into_iter().chain(run.provenance.clone()).collect();
+    let note =
+        "Hashes are the first 12 digits of BLAKE3: of the start model's weights, the shards' manifest, and the recipe.";
+    format!(
+        "<h2>Provenance of the runs</h2>\n{}<p><small>{note}</small></p>\n",
+        page::table(&heads, runs.iter().map(row))
+    )
 }
 
 fn tokens_per_second_of(run: &RunRecords) -> Vec<(f64, f64)> {
@@ -291,7 +321,7 @@ fn tokens_per_second_of(run: &RunRecords) -> Vec<(f64, f64)> {
 /// The runs in numbers: how far they are, and the last and the best measurement.
 fn table(runs: &[RunRecords]) -> String {
     let mut rows = String::new();
-    for (at, run) in runs.iter().enumerate() {
+    for run in runs {
         let last = run.steps.last();
         let seconds: f64 = run.steps.iter().map(|s| s.seconds).sum();
         let cell = |mode: MaskMode| {
@@ -303,8 +333,8 @@ fn table(runs: &[RunRecords]) -> String {
             format!("<td>{first}</td><td>{last}</td>")
         };
         rows += &format!(
-            "<tr><th><i style=\"background:{}\"></i>{}</th><td>{}</td><td>{}</td><td>{:.1} min</td>{}{}</tr>\n",
-            colour(at),
+            "<tr><th><i class=\"{}\"></i>{}</th><td>{}</td><td>{}</td><td>{:.1} min</td>{}{}</tr>\n",
+            run.color.class(),
             escape(&run.name),
             last.map_or(0, |s| s.step),
             brief(last.map_or(0.0, |s| s.tokens as f64)),
@@ -314,23 +344,14 @@ fn table(runs: &[RunRecords]) -> String {
             cell(MaskMode::Phrase)
         );
     }
-    format!(
+    let table = format!(
         "<table><thead><tr><th rowspan=\"2\">run</th><th rowspan=\"2\">steps</th><th rowspan=\"2\">tokens</th><th rowspan=\"2\">in steps</th>\
          <th colspan=\"2\">held out, words</th><th colspan=\"2\">held out, phrases</th></tr>\
-         <tr><th>first</th><th>last</th><th>first</th><th>last</th></tr></thead>\n<tbody>{rows}</tbody></table>\n\
-         <p>Loss in nats per token; then the ratio of tokens, and of whole words or phrases, that are predicted right.</p>\n"
-    )
+         <tr><th>first</th><th>last</th><th>first</th><th>last</th></tr></thead>\n<tbody>{rows}</tbody></table>\n"
+    );
+    scrolled(&table)
+        + "<p>Loss in nats per token; then the ratio of tokens, and of whole words or phrases, that are predicted right.</p>\n"
 }
-
-/// How a page looks.
-pub const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}\
-h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}\
-table{border-collapse:collapse}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right;font-weight:normal}\
-thead th{color:#555}tbody th{text-align:left}tbody th i{display:inline-block;width:.7em;height:.7em;margin-right:.5em}small{color:#666}\
-.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(460px,1fr));gap:1.5em}\
-figure{margin:0}figcaption{font-weight:600}.charts svg{width:100%;height:auto}.charts svg text{font-size:11px;fill:#555}\
-.grid{stroke:#e3e3e3}.line{fill:none;stroke-width:1.6}\
-.legend{margin:.2em 0 0 3.5em;font-size:.85em}.legend span{margin-right:1em;white-space:nowrap}.legend i{display:inline-block;width:1.6em;margin-right:.4em;vertical-align:middle}";
 
 #[cfg(test)]
 mod tests {
@@ -365,8 +386,55 @@ mod tests {
         {
             assert!(text.contains(wanted), "{wanted}");
         }
+        // For screens of any width, in light and dark.
+        assert!(text.contains("<meta name=\"viewport\" content=\"width=device-width"));
+        assert!(text.contains("@media (prefers-color-scheme:dark)") && text.contains("overflow-x:auto"));
         // What was not reported is not drawn, and nothing is fetched.
         assert!(!text.contains("Neighbor loss") && !text.contains("http") && !text.contains("<script"));
+    }
+
+    fn folder_of_run(root: &Path, name: &str) -> PathBuf {
+        let run = root.join(name);
+        fs::create_dir_all(&run).unwrap();
+        fs::write(run.join(METRICS), step(1, MaskMode::Word, 8.0) + &step(2, MaskMode::Word, 7.5)).unwrap();
+        run
+    }
+
+    #[test]
+    fn pages_show_where_a_run_comes_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder_of_run(folder.path(), "old"), folder_of_run(folder.path(), "new"));
+        let noted = serde_json::json!({
+            "recipe": "e-bert", "model": "bert-base-uncased", "data": "my-shop",
+            "identity": {"recipe_blake3": "a".repeat(64), "shards_blake3": "b".repeat(64), "init_blake3": "c".repeat(64)},
+            "starts": [{"step": 0, "date": "2026-11-29", "version": "0.2.0", "device": "NVIDIA H200"}],
+        });
+        fs::write(new.join(provenance::PROVENANCE), noted.to_string()).unwrap();
+        let page = folder.path().join("page.html");
+        report(&[old, new], &page).unwrap();
+        let text = fs::read_to_string(&page).unwrap();
+        let cells = ["bert-base-uncased (cccccccccccc)", "my-shop (bbbbbbbbbbbb)", "e-bert (aaaaaaaaaaaa)"];
+        let cells: Vec<String> =
+            cells.into_iter().chain(["0.2.0", "NVIDIA H200", "2026-11-29"]).map(|c| format!("<td>{c}</td>")).collect();
+        assert!(text.contains(&format!("<tr><th>new</th>{}</tr>", cells.concat())), "{text}");
+        assert!(text.contains(&format!("<tr><th>old</th>{}</tr>", "<td>not noted</td>".repeat(6))), "{text}");
+    }
+
+    #[test]
+    fn a_run_has_the_same_color_alone_and_among_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let [bert, ours] = ["bert", "e-bert"].map(|name| folder_of_run(folder.path(), name));
+        let page = folder.path().join("page.html");
+        let color_of = |runs: &[PathBuf], name: &str| {
+            report(runs, &page).unwrap();
+            let text = fs::read_to_string(&page).unwrap();
+            let (before, _) = text.split_once(&format!("\"></i>{name}</th>")).unwrap();
+            before.rsplit_once("<i class=\"").unwrap().1.to_owned()
+        };
+        let alone = color_of(std::slice::from_ref(&ours), "e-bert");
+        assert_eq!(color_of(&[bert.clone(), ours.clone()], "e-bert"), alone);
+        assert_eq!(color_of(&[ours.clone(), bert.clone()], "e-bert"), alone);
+        assert_ne!(color_of(&[ours, bert], "bert"), alone);
     }
 
     #[test]

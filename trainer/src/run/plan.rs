@@ -18,6 +18,7 @@ use crate::{
     log::{Journal, Talk},
     masking::{MaskMode, Masking, switch::Switch},
     model::PretrainingModel,
+    provenance::{Made, Provenance, brief_path},
     recipe::Recipe,
     schedule::Schedule,
     session::{self, Session, Trainable},
@@ -177,7 +178,7 @@ impl Plan {
         let masking = Masking::new(self.recipe.masking, self.shards.vocabulary().clone(), lowest_score);
         let held_out = HeldOut::load(&self.shards, self.recipe.measure.segments, MEASURED_AT_ONCE)?;
         let held_out_pairs = HeldOutPairs::load(&self.shards, self.recipe.measure.pairs, PAIRS_AT_ONCE)?;
-        let lead = found.map(|found| self.lead(found, &state, resumed, &session, request.talk)).transpose()?;
+        let lead = found.map(|found| self.lead(found, &state, resumed, &session, request)).transpose()?;
         Ok(Opened::Ready(Box::new(Run {
             folder: self.folder,
             recipe: self.recipe,
@@ -226,10 +227,22 @@ impl Plan {
         state: &TrainerState,
         resumed: bool,
         session: &Session<PretrainingModel>,
-        talk: Talk,
+        request: &Request,
     ) -> Result<Lead, RunError> {
         schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
-        let journal = Journal::open(&self.folder, state.step, state.steps, talk)?;
+        let provenance = Provenance {
+            recipe: self.name.clone(),
+            model: request.init.as_deref().map(brief_path),
+            data: brief_path(&request.shards),
+            identity: self.identity.clone(),
+            starts: Vec::new(),
+        };
+        let mut made = Made::now(session.model.device());
+        if session.world.size() > 1 {
+            made.device = format!("{} processes, {}", session.world.size(), made.device);
+        }
+        provenance.start(&self.folder, state.step, made)?;
+        let journal = Journal::open(&self.folder, state.step, state.steps, request.talk)?;
         if !resumed {
             self.start.notes.iter().for_each(|note| journal.say(&format!("note      {note}")));
         }

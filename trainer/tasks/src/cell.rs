@@ -35,7 +35,7 @@ use super::{
     squad,
 };
 use ebert_bert::{BertConfig, Decision, tokens::Tokens, weights};
-use trainer::{log::brief, session};
+use trainer::{log::brief, provenance::Made, session};
 
 mod outcome;
 
@@ -160,6 +160,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         test: score(*task, &judged),
         predictions_blake3,
         seconds: started.elapsed().as_secs_f64(),
+        made: Some(Made::now(device)),
         trials: tuned.trials,
     };
     let text = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";

@@ -10,7 +10,7 @@ use ebert_bert::tokens;
 use ebert_kernels::device::Wish;
 use schemas::{StoreError, Task as Share};
 use serde_json::{Value, json};
-use trainer::{data::Shards, init::folder_of, log};
+use trainer::{data::Shards, init::folder_of, log, provenance::brief_path};
 
 use crate::{
     TaskFileError,
@@ -20,6 +20,7 @@ use crate::{
     finetune::Voice,
     grid::{Cell, Grid, TrainingText},
     identity::{self, Identity},
+    origin,
     predictions::{self, PredictionsError},
     read, read_all,
     request::{CellError, Keep, Other, Request},
@@ -178,15 +179,32 @@ pub fn tables(grid: &Grid, place: Place) -> Result<Table, GridError> {
 fn write_tables(grid: &Grid, folders: &Folders, results: &Results) -> Result<Table, GridError> {
     let table = Table::of(results)?;
     fs::create_dir_all(&grid.results).map_err(StoreError::io("create", &grid.results))?;
+    let origin = origin(grid, folders);
     let first = folders.iter().filter_map(|replicates| replicates.first());
     let folders: Vec<(String, PathBuf)> =
         grid.model.iter().zip(first).map(|(model, folder)| (model.name.clone(), folder.path.clone())).collect();
-    let page = table::page(grid, &table, &folders)?;
+    let page = table::page(grid, &table, &folders, &origin)?;
     let tables = [("table2.csv", table.csv()), ("table2.md", table.markdown()), ("table2.html", page)];
     for (name, text) in tables.into_iter().chain(table.figures()) {
         schemas::store::write_file(&grid.results.join(name), text.as_bytes())?;
     }
     Ok(table)
+}
+
+/// Where the numbers of a grid come from, for its page.
+fn origin(grid: &Grid, folders: &Folders) -> String {
+    let models = grid.model.iter().zip(folders).map(|(model, folders)| {
+        let named = model.folders.iter().zip(folders);
+        let named = named.map(|(name, folder)| (brief_path(name), folder.blake3.clone())).collect();
+        (model.name.clone(), named)
+    });
+    let mut tests: Vec<(String, Vec<Metrics>)> = Vec::new();
+    for test in &grid.tests {
+        let cells = grid.cells().into_iter().filter(|cell| cell.test.name == test.name);
+        let finished = cells.filter_map(|cell| Metrics::read(&grid.folder(&cell)));
+        tests.push((test.name.clone(), finished.collect()));
+    }
+    origin::html(models.collect(), &tests)
 }
 
 /// Checks all that can be wrong, before hours are spent.

@@ -14,7 +14,11 @@ use ebert_bert::{
     weights,
     weights::WeightsError,
 };
-use trainer::{data::pack, neighbor::Scale, report::chart::escape};
+use trainer::{
+    data::pack,
+    neighbor::Scale,
+    report::{chart::escape, color},
+};
 
 use crate::trained::{RecipeError, Trained};
 
@@ -61,6 +65,10 @@ fn short(title: &str) -> String {
 /// The shares of attention from one title to another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CrossAttention {
+    /// The titles that are compared.
+    pub titles: [String; 2],
+    /// What dot products are divided by.
+    pub scale: Scale,
     /// Tokens of the first title: rows.
     pub from: Vec<String>,
     /// Tokens of the second title: columns.
@@ -91,7 +99,7 @@ impl CrossAttention {
         }
         let shares = scores.softmax(1, Kind::Double);
         let shares = (0..shares.size()[0]).map(|i| Vec::try_from(shares.get(i)).unwrap_or_default()).collect();
-        Ok(Self { from, to, shares })
+        Ok(Self { titles: titles.map(str::to_owned), scale, from, to, shares })
     }
 
     /// Whether [`CrossAttention::of`] can read the titles, without its weights.
@@ -111,16 +119,34 @@ impl CrossAttention {
         })
     }
 
-    /// Draws it as a heat map.
-    pub fn svg(&self) -> String {
+    /// Draws it as a heat map, with the titles and the name of the model.
+    pub fn svg(&self, model: &str) -> String {
         const CELL: usize = 30;
-        let widest = |tokens: &[String]| 8 * tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0) + 20;
-        let (left, top) = (widest(&self.from), widest(&self.to));
-        let (width, height) = (left + CELL * self.to.len() + 20, top + CELL * self.from.len() + 20);
+        /// The height of a line of text.
+        const LINE: usize = 18;
+        let widest = |tokens: &[String]| 9 * tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0) + 20;
+        let divided = match self.scale {
+            Scale::None => "",
+            Scale::SqrtD => ", logits divided by the root of the hidden size",
+        };
+        let [rows, columns] = &self.titles;
+        let head = [format!("Rows: {rows}"), format!("Columns: {columns}")];
+        let foot = format!("{model}{divided}, ebert {}", env!("CARGO_PKG_VERSION"));
+        // A wide character takes the place of two.
+        let length = |text: &str| text.chars().map(|c| if c.is_ascii() { 8 } else { 14 }).sum::<usize>();
+        let text_width = head.iter().chain([&foot]).map(|text| length(text)).max().unwrap_or(0);
+        let (left, top) = (widest(&self.from), widest(&self.to) + head.len() * LINE + 8);
+        let bottom = top + CELL * self.from.len();
+        let (width, height) = ((left + CELL * self.to.len()).max(text_width) + 24, bottom + LINE + 18);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-             <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" font-family=\"sans-serif\" font-size=\"13\">\n\
+             <title>Attention between two titles</title>\n<style>{}</style>\n\
+             <rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"white\"/>\n<g class=\"ink\">\n",
+            color::style()
         );
+        for (at, line) in head.iter().enumerate() {
+            let _ = writeln!(svg, "<text x=\"12\" y=\"{}\">{}</text>", 20 + at * LINE, escape(line));
+        }
         for (j, token) in self.to.iter().enumerate() {
             let (x, y) = (left + j * CELL + CELL / 2 + 4, top - 8);
             let _ =
@@ -141,7 +167,7 @@ impl CrossAttention {
                 let fill = format!("#{:02x}{:02x}{:02x}", mix(247.0, 8.0), mix(251.0, 48.0), mix(255.0, 107.0));
                 let _ = writeln!(
                     svg,
-                    "<rect x=\"{}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{fill}\" stroke=\"white\"><title>{} to {}: {:.1}%</title></rect>",
+                    "<rect x=\"{}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" style=\"fill:{fill}\" stroke=\"#888\" stroke-width=\"0.5\"><title>{} to {}: {:.1}%</title></rect>",
                     left + j * CELL,
                     escape(token),
                     escape(&self.to[j]),
@@ -149,7 +175,13 @@ impl CrossAttention {
                 );
             }
         }
-        svg + "</svg>\n"
+        let _ = writeln!(
+            svg,
+            "<text class=\"faint\" x=\"12\" y=\"{}\" fill=\"#666\">{}</text>",
+            bottom + LINE + 4,
+            escape(&foot)
+        );
+        svg + "</g>\n</svg>\n"
     }
 }
 
@@ -194,12 +226,22 @@ mod tests {
     #[test]
     fn the_map_has_a_row_for_each_token() {
         let map = CrossAttention {
+            titles: ["Tea <cup>".into(), "Green tea".into()],
+            scale: Scale::SqrtD,
             from: vec!["tea".into(), "<cup>".into()],
             to: vec!["green".into(), "tea".into()],
             shares: vec![vec![0.1, 0.9], vec![0.6, 0.4]],
         };
         assert_eq!(map.strongest().collect::<Vec<_>>(), [("tea", "tea", 0.9), ("<cup>", "green", 0.6)]);
-        let svg = map.svg();
+        let svg = map.svg("mine");
+        for wanted in [
+            ">Rows: Tea &lt;cup&gt;<",
+            ">Columns: Green tea<",
+            ">mine, logits divided by",
+            "(prefers-color-scheme:dark)",
+        ] {
+            assert!(svg.contains(wanted), "{wanted}: {svg}");
+        }
         assert_eq!(svg.matches("<rect x=").count(), 4);
         assert!(svg.contains("&lt;cup&gt; to tea: 40.0%") && !svg.contains("<cup>"), "{svg}");
     }

@@ -1,15 +1,18 @@
 //! Figures of a grid as SVG files that stand alone: intervals of differences, and learning curves.
 use std::fmt::Write as _;
 
-use trainer::report::chart::{colour, escape, number, ticks};
+use trainer::report::{
+    chart::{escape, number, ticks},
+    color::{Color, style},
+};
 
 /// A difference with its interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
     /// The row.
     pub name: String,
-    /// Number of its color.
-    pub colour: usize,
+    /// Its color.
+    pub color: Color,
     /// The difference.
     pub value: f64,
     /// Lower end.
@@ -23,25 +26,30 @@ pub struct Interval {
 pub struct Line {
     /// The legend's name.
     pub name: String,
-    /// Number of its color.
-    pub colour: usize,
+    /// Its color.
+    pub color: Color,
     /// (examples, score), by examples.
     pub points: Vec<(f64, f64)>,
 }
 
 const WIDTH: f64 = 720.0;
 const NAMES: f64 = 130.0;
+/// The most characters of a name that are drawn. The rest is in its tooltip.
+const LONGEST: usize = 40;
+/// The width of most characters of a name, in pixels, with a margin.
+const CHARACTER: f64 = 7.5;
 const ROW: f64 = 22.0;
 const HEAD: f64 = 30.0;
 const FOOT: f64 = 26.0;
 
-/// The start of a figure of this height, on white, so that it can be read on a dark page.
+/// The start of a figure of this height, on paper of its own, so that it can be read on any page.
 fn start(height: f64, label: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
-         aria-label=\"{}\" font-family=\"system-ui,sans-serif\" font-size=\"12\" fill=\"#333\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-        escape(label)
+         aria-label=\"{}\" font-family=\"system-ui,sans-serif\" font-size=\"12\">\n\
+         <style>{}</style>\n<rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<g class=\"ink\" fill=\"#333\">\n",
+        escape(label),
+        style()
     )
 }
 
@@ -49,36 +57,40 @@ fn start(height: f64, label: &str) -> String {
 pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
     let height_of = |rows: usize| HEAD + ROW * rows as f64 + FOOT;
     let height = panels.iter().map(|(_, rows)| height_of(rows.len())).sum::<f64>().max(1.0);
+    let longest = panels.iter().flat_map(|(_, rows)| rows).map(|row| short(&row.name, LONGEST).chars().count()).max();
+    let names = NAMES.max(CHARACTER * longest.unwrap_or(0) as f64 + 24.0);
     let mut svg = start(height, label);
     let mut top = 0.0;
     for (title, rows) in panels {
         let (low, high) = rows.iter().fold((0.0f64, 0.0f64), |(l, h), row| (l.min(row.low), h.max(row.high)));
         let ticks = ticks(low, high);
         let (first, last) = (ticks[0].min(low), ticks[ticks.len() - 1].max(high));
-        let x = |value: f64| NAMES + (WIDTH - NAMES - 20.0) * (value - first) / (last - first).max(f64::MIN_POSITIVE);
+        let x = |value: f64| names + (WIDTH - names - 20.0) * (value - first) / (last - first).max(f64::MIN_POSITIVE);
         let bottom = top + HEAD + ROW * rows.len() as f64;
         let _ = writeln!(svg, "<text x=\"10\" y=\"{:.1}\" font-weight=\"600\">{}</text>", top + 20.0, escape(title));
         for &tick in &ticks {
-            let (at, shade) = (x(tick), if tick == 0.0 { "#555" } else { "#e3e3e3" });
+            let (at, shade) =
+                (x(tick), if tick == 0.0 { "stroke=\"#777\"" } else { "class=\"grid\" stroke=\"#e3e3e3\"" });
             let _ = writeln!(
                 svg,
-                "<path stroke=\"{shade}\" d=\"M{at:.1} {:.1}V{bottom:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#666\">{}</text>",
+                "<path {shade} d=\"M{at:.1} {:.1}V{bottom:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\" class=\"faint\" fill=\"#666\">{}</text>",
                 top + HEAD - 4.0,
                 bottom + 15.0,
                 number(tick)
             );
         }
         for (at, row) in rows.iter().enumerate() {
-            let (y, color) = (top + HEAD + ROW * (at as f64 + 0.5), colour(row.colour));
+            let (y, color) = (top + HEAD + ROW * (at as f64 + 0.5), row.color.attributes());
             let _ = writeln!(
                 svg,
-                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><path stroke=\"{color}\" stroke-width=\"2\" d=\"M{:.1} {y:.1}H{:.1}\"/><circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{color}\"><title>{:+.2}, 95% from {:+.2} to {:+.2}</title></circle>",
-                NAMES - 12.0,
+                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><g {color}><path stroke=\"currentColor\" stroke-width=\"2\" d=\"M{:.1} {y:.1}H{:.1}\"/><circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"currentColor\"><title>{}: {:+.2}, 95% from {:+.2} to {:+.2}</title></circle></g>",
+                names - 12.0,
                 y + 4.0,
-                escape(&row.name),
+                escape(&short(&row.name, LONGEST)),
                 x(row.low),
                 x(row.high),
                 x(row.value),
+                escape(&row.name),
                 row.value,
                 row.low,
                 row.high
@@ -86,7 +98,12 @@ pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
         }
         top = bottom + FOOT;
     }
-    svg + "</svg>\n"
+    svg + "</g>\n</svg>\n"
+}
+
+/// A name, cut if it is longer than that many characters.
+fn short(name: &str, most: usize) -> String {
+    if name.chars().count() <= most { name.to_owned() } else { name.chars().take(most - 1).chain(['…']).collect() }
 }
 
 /// Panels of lines over numbers of examples on a log scale, two in a row, with one legend.
@@ -95,10 +112,10 @@ pub fn curves(label: &str, panels: &[(String, Vec<Line>)]) -> String {
     const LEFT: f64 = 42.0;
     const WIDE: f64 = WIDTH / 2.0;
     let rows = panels.len().div_ceil(2) as f64;
-    let mut names: Vec<(&str, usize)> = Vec::new();
+    let mut names: Vec<(&str, Color)> = Vec::new();
     for line in panels.iter().flat_map(|(_, lines)| lines) {
         if !names.iter().any(|(name, _)| *name == line.name) {
-            names.push((&line.name, line.colour));
+            names.push((&line.name, line.color));
         }
     }
     let legend = 20.0 * names.len().div_ceil(4) as f64 + 8.0;
@@ -125,7 +142,7 @@ pub fn curves(label: &str, panels: &[(String, Vec<Line>)]) -> String {
             let at = y(tick);
             let _ = writeln!(
                 svg,
-                "<path stroke=\"#e3e3e3\" d=\"M{left:.1} {at:.1}H{right:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#666\">{}</text>",
+                "<path class=\"grid\" stroke=\"#e3e3e3\" d=\"M{left:.1} {at:.1}H{right:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" class=\"faint\" fill=\"#666\">{}</text>",
                 left - 5.0,
                 at + 4.0,
                 number(tick)
@@ -137,7 +154,7 @@ pub fn curves(label: &str, panels: &[(String, Vec<Line>)]) -> String {
         for count in counts {
             let _ = writeln!(
                 svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#666\">{}</text>",
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" class=\"faint\" fill=\"#666\">{}</text>",
                 x(count),
                 bottom + 16.0,
                 number(count)
@@ -148,25 +165,25 @@ pub fn curves(label: &str, panels: &[(String, Vec<Line>)]) -> String {
                 line.points.iter().map(|&(n, score)| format!("{:.1} {:.1}", x(n), y(score))).collect();
             let _ = writeln!(
                 svg,
-                "<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.8\" d=\"M{}\"><title>{}</title></path>",
-                colour(line.colour),
+                "<g {}><path fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.8\" d=\"M{}\"><title>{}</title></path></g>",
+                line.color.attributes(),
                 path.join("L"),
                 escape(&line.name)
             );
         }
     }
-    for (at, (name, number)) in names.into_iter().enumerate() {
+    for (at, (name, color)) in names.into_iter().enumerate() {
         let (x, y) = (10.0 + 178.0 * (at % 4) as f64, HIGH * rows + 20.0 * (at / 4) as f64 + 12.0);
         let _ = writeln!(
             svg,
-            "<path stroke=\"{}\" stroke-width=\"3\" d=\"M{x} {y}h18\"/><text x=\"{}\" y=\"{}\">{}</text>",
-            colour(number),
+            "<g {}><path stroke=\"currentColor\" stroke-width=\"3\" d=\"M{x} {y}h18\"/></g><text x=\"{}\" y=\"{}\">{}</text>",
+            color.attributes(),
             x + 24.0,
             y + 4.0,
-            escape(name)
+            escape(&short(name, 20))
         );
     }
-    svg + "</svg>\n"
+    svg + "</g>\n</svg>\n"
 }
 
 #[cfg(test)]
@@ -175,18 +192,35 @@ mod tests {
 
     #[test]
     fn figures_stand_alone_and_place_what_they_are_given() {
-        let row =
-            |name: &str, value| Interval { name: name.into(), colour: 1, value, low: value - 1.0, high: value + 1.0 };
+        let row = |name: &str, value| Interval {
+            name: name.into(),
+            color: Color::of_model(1),
+            value,
+            low: value - 1.0,
+            high: value + 1.0,
+        };
         let svg = intervals("differences", &[("<F1>".into(), vec![row("bert", 2.0), row("e-bert", -3.0)])]);
         assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n") && svg.contains("&lt;F1&gt;"), "{svg}");
-        assert!(svg.contains("+2.00, 95% from +1.00 to +3.00"), "{svg}");
+        assert!(svg.contains("bert: +2.00, 95% from +1.00 to +3.00"), "{svg}");
+        assert!(svg.contains("@media (prefers-color-scheme:dark)"), "{svg}");
+        // A long name has room, to the left of the scale.
+        let long = intervals("differences", &[("F1".into(), vec![row(&"m".repeat(50), 2.0)])]);
+        let end = |svg: &str| -> f64 {
+            let (before, _) = svg.split_once("\" y=\"45.0\" text-anchor=\"end\"").unwrap();
+            before.rsplit_once('"').unwrap().1.parse().unwrap()
+        };
+        assert!(end(&long) >= CHARACTER * LONGEST as f64 && long.contains(&format!("{}…<", "m".repeat(LONGEST - 1))));
         let centre = |svg: &str, at: usize| -> f64 {
             let text = svg.split("<circle cx=\"").nth(at + 1).unwrap();
             text[..text.find('"').unwrap()].parse().unwrap()
         };
         assert!(centre(&svg, 0) > centre(&svg, 1));
 
-        let line = |name: &str, points: &[(f64, f64)]| Line { name: name.into(), colour: 0, points: points.to_vec() };
+        let line = |name: &str, points: &[(f64, f64)]| Line {
+            name: name.into(),
+            color: Color::of_model(0),
+            points: points.to_vec(),
+        };
         let panels = [
             ("ae".into(), vec![line("bert", &[(64.0, 20.0), (256.0, 40.0), (1024.0, 50.0)]), line("e-bert", &[])]),
             ("empty".into(), vec![]),

@@ -29,6 +29,7 @@ pub mod heads;
 pub mod identity;
 pub mod metrics;
 pub mod options;
+mod origin;
 pub mod paper_order;
 pub mod predictions;
 pub mod probe;

@@ -14,7 +14,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use schemas::StoreError;
-use trainer::report::ReportError;
+use trainer::report::{ReportError, color::Color};
 
 pub(super) use page::drawn;
 pub use page::page;
@@ -329,14 +329,14 @@ impl Table {
 
     /// Figures: file name and content.
     pub fn figures(&self) -> Vec<(&'static str, String)> {
-        let mut figures = Vec::new();
+        let (mut figures, colors) = (Vec::new(), self.colors());
         let panels: Vec<(String, Vec<Interval>)> = self
             .deciding()
             .map(|(column, test)| {
                 let rows = self.models.iter().enumerate().filter_map(|(row, model)| {
                     let difference = column.values[row]?.difference?;
                     let [value, low, high] = [difference.value, difference.low, difference.high].map(|d| 100.0 * d);
-                    Some(Interval { name: model.clone(), colour: row, value, low, high })
+                    Some(Interval { name: model.clone(), color: colors[row], value, low, high })
                 });
                 (format!("{}, points from {}", test.deciding_name(column), self.models[0]), rows.collect())
             })
@@ -353,7 +353,7 @@ impl Table {
                     let point = |(column, test): &(&Column, &Test)| {
                         Some((test.train.max(1) as f64, 100.0 * column.values[row]?.mean))
                     };
-                    Line { name: model.clone(), colour: row, points: columns.iter().filter_map(point).collect() }
+                    Line { name: model.clone(), color: colors[row], points: columns.iter().filter_map(point).collect() }
                 };
                 let title = format!("{} by training examples", columns[0].1.deciding_name(columns[0].0));
                 (title, self.models.iter().enumerate().map(line).collect())
@@ -363,6 +363,11 @@ impl Table {
             figures.push(("learning-curves.svg", figures::curves("Learning curves", &curves)));
         }
         figures
+    }
+
+    /// Those of the models, for all figures.
+    fn colors(&self) -> Vec<Color> {
+        Color::of_names(self.models.iter().map(String::as_str))
     }
 
     fn are_missing(&self) -> String {

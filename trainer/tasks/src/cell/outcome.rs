@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use schemas::store::hash_file;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use trainer::provenance::Made;
 
 use super::{METRICS, PREDICTIONS};
 use crate::{finetune::Trial, identity::Identity, metrics::Scores};
@@ -51,6 +52,9 @@ pub struct Metrics {
     pub predictions_blake3: String,
     /// How long it took.
     pub seconds: f64,
+    /// With what, and when; absent from cells of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
 }
 
 impl Metrics {

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use trainer::report::color::Color;
 
 use super::{Claim, Endpoint};
 use crate::{
@@ -213,10 +214,11 @@ impl Findings {
     /// The differences from the first arm with their intervals, a panel for each endpoint.
     pub fn svg(&self) -> String {
         let first = self.arms.first().map_or("", String::as_str);
+        let colors = Color::of_names(self.arms.iter().map(String::as_str));
         let panels = self.scores.iter().map(|(endpoint, scores)| {
             let rows = scores.iter().zip(&self.arms).enumerate().filter_map(|(row, (score, arm))| {
                 let [value, low, high] = score.difference.map(|d| [d.value, d.low, d.high])?.map(|d| 100.0 * d);
-                Some(Interval { name: arm.clone(), colour: row, value, low, high })
+                Some(Interval { name: arm.clone(), color: colors[row], value, low, high })
             });
             (format!("{}, points from {first}", endpoint.title()), rows.collect())
         });

@@ -8,7 +8,12 @@ use std::{
 use schemas::StoreError;
 use trainer::{
     neighbor::Scale,
-    report::{self, chart::escape},
+    report::{
+        self, Drawn,
+        chart::escape,
+        color::Color,
+        page::{self, scrolled},
+    },
 };
 
 use super::{Column, Table, TableError, Test};
@@ -29,8 +34,8 @@ impl Table {
             let _ = write!(head, "<th{}>{}</th>", column.class(), test.task.score_heads()[column.score]);
         }
         let mut rows = String::new();
-        for (row, model) in self.models.iter().enumerate() {
-            let _ = write!(rows, "<tr><th>{}</th>", escape(model));
+        for ((row, model), color) in self.models.iter().enumerate().zip(self.colors()) {
+            let _ = write!(rows, "<tr><th>{}{}</th>", swatch(color), escape(model));
             for (column, _) in self.main() {
                 let Some(value) = column.values[row] else {
                     let _ = write!(rows, "<td{}>–</td>", column.class());
@@ -52,11 +57,9 @@ impl Table {
             }
             rows += "</tr>\n";
         }
-        let mut html = format!(
-            "<table class=\"scores\"><thead>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n<p>{}</p>\n",
-            escape(&self.caption())
-        );
-        self.figures().iter().for_each(|(_, svg)| html += &format!("<figure>\n{svg}</figure>\n"));
+        let table = format!("<table class=\"scores\"><thead>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n");
+        let mut html = format!("{}<p>{}</p>\n", scrolled(&table), escape(&self.caption()));
+        self.figures().iter().for_each(|(_, svg)| html += &scrolled(svg));
         if !self.missing.is_empty() {
             let cells = escape(&self.missing.join(" · "));
             let _ = writeln!(html, "<p>{}: {cells}</p>", self.are_missing());
@@ -83,55 +86,72 @@ impl Column {
     }
 }
 
+/// The color of a model, in front of its name.
+fn swatch(color: Color) -> String {
+    format!("<i class=\"{}\"></i>", color.class())
+}
+
+/// Rules of style that other pages do not need.
+const STYLE: &str = "b{font-weight:700}.scores td,.scores th{padding:.3em .7em;white-space:nowrap}\
+.scores .task{border-left:1px solid var(--rule)}.scores thead th{text-align:center}\
+.phrases td:last-child{white-space:normal;min-width:16em}.phrases td:last-child,.phrases thead th{text-align:left}.maps{display:flex;flex-wrap:wrap;gap:1.5em}.maps figure{max-width:100%}\
+figcaption i{display:inline-block;width:.7em;height:.7em;margin-right:.5em;background:currentColor}";
+
 /// The table with the figures that a grid names, as one page that needs nothing else. `folders` are
-/// those of the models.
+/// those of the models, and `origin` is where the numbers come from, as HTML.
 ///
 /// # Errors
 /// When a file that it shows cannot be read.
-pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)]) -> Result<String, TableError> {
+pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)], origin: &str) -> Result<String, TableError> {
     let title = if grid.summary.is_empty() { "Fine-tuning" } else { &grid.summary };
-    let title = escape(title);
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>{}\nb{{font-weight:700}}.scores td,.scores th{{padding:.3em .7em;white-space:nowrap}}.scores .task{{border-left:1px solid #ddd}}.scores thead th{{text-align:center}}.phrases td:last-child,.phrases thead th{{text-align:left}}.maps{{display:flex;flex-wrap:wrap;gap:1.5em}}</style></head><body>\n<h1>{title}</h1>\n<h2>Tasks</h2>\n{}",
-        report::STYLE,
-        table.html()
-    );
-    let runs: Vec<(String, PathBuf)> =
-        grid.model.iter().filter_map(|model| Some((model.name.clone(), model.run.clone()?))).collect();
+    let mut body = format!("<h2>Tasks</h2>\n{}", table.html());
+    let colors = table.colors();
+    let runs: Vec<Drawn> = grid
+        .model
+        .iter()
+        .zip(&colors)
+        .filter_map(|(model, &color)| Some(Drawn { name: model.name.clone(), color, run: model.run.clone()? }))
+        .collect();
     if !runs.is_empty() {
-        let _ = write!(page, "<h2>Pre-training</h2>\n{}", report::figures(&runs)?);
+        let _ = write!(body, "<h2>Pre-training</h2>\n{}", report::figures(runs)?);
     }
     if !grid.figures.titles.is_empty() {
-        // One scale for all, or shares could not be compared: that of the last model, which is the
-        // whole E-BERT.
+        // One scale for all, or the maps could not be compared: that of the last model, which is
+        // the whole E-BERT.
         let last = folders.last().map(|(_, folder)| scale_of(folder)).transpose().map_err(AttentionError::from)?;
         let scale = last.unwrap_or(Scale::None);
-        let divided = match scale {
-            Scale::None => "",
-            Scale::SqrtD => " Dot products are divided by the square root of the hidden size.",
-        };
-        let _ = writeln!(
-            page,
-            "<h2>Cross attention of two titles</h2>\n<p>A cell is the weight of the column's token with which Neighbor Product \
-             Reconstruction rebuilds the row's.{divided}</p>"
-        );
+        body += "<h2>Cross attention of two titles</h2>\n<p>A cell is the weight of the column's token with which Neighbor Product \
+                 Reconstruction rebuilds the row's.</p>\n";
         for [first, second] in &grid.figures.titles {
-            page += "<div class=\"maps\">\n";
-            for (name, folder) in drawn(folders) {
-                let svg = CrossAttention::of(folder, [first, second], scale)?.svg();
-                let _ = write!(page, "<figure><figcaption>{}</figcaption>\n{svg}</figure>\n", escape(name));
+            let _ = write!(
+                body,
+                "<h3>“{}” (rows) and “{}” (columns)</h3>\n<div class=\"maps\">\n",
+                escape(first),
+                escape(second)
+            );
+            let colored: Vec<_> = folders.iter().zip(&colors).collect();
+            for ((name, folder), color) in drawn(&colored) {
+                let svg = CrossAttention::of(folder, [first, second], scale)?.svg(name);
+                let _ = write!(
+                    body,
+                    "<figure><figcaption>{}{}</figcaption>\n{}</figure>\n",
+                    swatch(**color),
+                    escape(name),
+                    scrolled(&svg)
+                );
             }
-            page += "</div>\n";
+            body += "</div>\n";
         }
     }
     if let Some(overlap) = &grid.figures.overlap {
-        let _ = write!(page, "<h2>Pool phrases that are noun phrases, by category</h2>\n{}\n", read(overlap)?);
+        let svg = scrolled(&read(overlap)?);
+        let _ = write!(body, "<h2>Pool phrases that are noun phrases, by category</h2>\n{svg}");
     }
     if let Some(phrases) = &grid.figures.phrases {
-        page += "<h2>Phrases that distinguish categories</h2>\n";
-        page += &phrase_table(&read(phrases)?);
+        let table = scrolled(&phrase_table(&read(phrases)?));
+        let _ = write!(body, "<h2>Phrases that distinguish categories</h2>\n{table}");
     }
-    Ok(page + "</body></html>\n")
+    Ok(page::page(title, STYLE, &(body + origin)))
 }
 
 /// The models whose attention is drawn: the first and the last, before all post-training and after

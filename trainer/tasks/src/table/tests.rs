@@ -49,7 +49,11 @@ fn the_table_has_the_papers_layout() {
         "{csv}"
     );
     let html = table.html();
-    assert!(html.contains("<th>E-BERT &quot;x&quot;</th><td class=\"task\" title=\"+19.00 from the first"), "{html}");
+    assert!(html.contains("E-BERT &quot;x&quot;</th><td class=\"task\" title=\"+19.00 from the first"), "{html}");
+    // One color in the table and in the figure.
+    let class = html.split("\"></i>E-BERT").next().unwrap().rsplit('"').next().unwrap();
+    let figure = &table.figures()[0].1;
+    assert!(figure.contains(&format!(">E-BERT &quot;x&quot;</text><g class=\"{class}\" ")), "{class}: {figure}");
 }
 
 #[test]
