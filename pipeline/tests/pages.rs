@@ -48,15 +48,12 @@ fn commands_of_guides_and_scripts_are_understood() {
     files(&root.join("docs"), &["md", "sh"], &mut paths);
     files(&root.join("deploy"), &["sh", "sbatch"], &mut paths);
     let start = Regex::new(r"(?m)(?:^|[\s;&|(])(ebert [a-z].*)$").unwrap();
+    let comment = Regex::new(r"(?m)^\s*#.*$").unwrap();
     let mut commands = 0;
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
         let is_page = path.extension().is_some_and(|e| e == "md");
-        let text = if is_page {
-            shell_blocks(&text)
-        } else {
-            Regex::new(r"(?m)^\s*#.*$").unwrap().replace_all(&text, "").into()
-        };
+        let text = if is_page { shell_blocks(&text) } else { comment.replace_all(&text, "").into() };
         let text = text.replace("\\\n", " ").replace("\"$bin/ebert\"", "ebert");
         for found in start.captures_iter(&text) {
             let words = words(&found[1]);
