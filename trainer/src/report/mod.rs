@@ -158,7 +158,7 @@ pub struct Drawn {
     pub run: PathBuf,
 }
 
-/// Tables and charts of runs, as a part of a [`page`].
+/// Tables and charts of runs, as a part of a page.
 ///
 /// # Errors
 /// When a run has no metrics.
