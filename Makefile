@@ -7,7 +7,7 @@ OUT ?= data/work
 ARGS ?=
 
 # A misspelled variable is an error, not a run over the sample.
-KNOWN := CORPUS ASSOCIATIONS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS NEGATIVES RECIPE INIT RUN MODEL TASK DATA GRID ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
+KNOWN := CORPUS CONFIG ASSOCIATIONS POOL QUALITY_LIST ENTITY_LIST TOKENIZER OUT MIN_SCORE MIN_SCORE_SINGLE SEED THREADS NOUNS NEGATIVES RECIPE INIT RUN MODEL TASK DATA GRID ARGS LIBTORCH GLOO_INCLUDE CARGO_TARGET_DIR SHELL
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
 $(if $(UNKNOWN),$(error no variable is called $(UNKNOWN); known are $(KNOWN)))
@@ -19,7 +19,7 @@ $(call wanted,report,GRID,GRID=file; trainer/grids/table2.toml has every key)
 
 # A variable that is set becomes an option. Otherwise the program's default applies.
 option = $(if $($(1)),--$(2) "$($(1))")
-OPTIONS = --out "$(OUT)" $(call option,CORPUS,corpus) $(call option,ASSOCIATIONS,associations) \
+OPTIONS = --out "$(OUT)" $(call option,CORPUS,corpus) $(call option,CONFIG,config) $(call option,ASSOCIATIONS,associations) \
 	$(call option,POOL,pool) $(call option,QUALITY_LIST,quality-list) \
 	$(call option,ENTITY_LIST,entity-list) $(call option,TOKENIZER,tokenizer) \
 	$(call option,MIN_SCORE,min-score) $(call option,MIN_SCORE_SINGLE,min-score-single) $(call option,SEED,seed) \
@@ -63,8 +63,8 @@ ebert: ## build the data program
 	@cargo build --release --package pipeline $(if $(wildcard $(EBERT)),--quiet)
 
 .PHONY: shards
-shards: ebert ## build sealed shards from raw dumps: CORPUS=dir ASSOCIATIONS=file POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
-	@$(RUN_EBERT) shards $(OPTIONS) $(ARGS)
+shards: ebert ## build sealed shards from raw files: CORPUS=dir CONFIG=file INIT=dir ASSOCIATIONS=file POOL=file QUALITY_LIST=file ENTITY_LIST=file TOKENIZER=file OUT=dir MIN_SCORE= MIN_SCORE_SINGLE= SEED= THREADS= NOUNS=on|off NEGATIVES=random|category ARGS=
+	@$(RUN_EBERT) shards $(OPTIONS) $(call option,INIT,init) $(ARGS)
 
 .PHONY: inspect
 inspect: ebert ## show what is in the shards: counts, lengths, frequent phrases, rejected records, some rows; OUT=dir ARGS=
@@ -76,7 +76,7 @@ verify: ebert ## compare every file below OUT with its manifest; OUT=dir
 
 .PHONY: trainer
 trainer: libtorch ## build the trainer, and install libtorch for it
-	@cargo build --release --workspace --exclude ebert-sample-generator $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
+	@cargo build --release --workspace --exclude ebert-sample-generator --exclude ebert-remote $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
 # Shards are made first if OUT has none.
 .PHONY: pretrain

@@ -14,6 +14,7 @@ use pipeline::{
     engine::progress::{Facts, NEW, Outcome, Progress, Stdout, count_of, short},
     look::{
         associations,
+        check::check,
         inspect::{InspectOptions, inspect},
         leaks::leaks,
         overlap, phrases, titles,
@@ -28,7 +29,7 @@ use schemas::{Task, quoted};
 
 mod program;
 
-use program::{arguments, mine, pages, tagger as tag, trainer};
+use program::{arguments, config, mine, pages, tagger as tag, trainer};
 
 fn main() -> ExitCode {
     let command = ebert_commands::parse();
@@ -111,6 +112,15 @@ fn execute(command: Command) -> anyhow::Result<()> {
 
 fn data(command: DataCommand) -> anyhow::Result<()> {
     match command {
+        DataCommand::Check(args) => {
+            let sources = config::sources(&args.corpus, args.config.as_deref())?;
+            check(&sources, args.records, &mut Stdout)?;
+            let how = match (args.config, args.corpus.as_slice()) {
+                (Some(file), _) => format!(" --config {}", quoted(&file)),
+                (None, paths) => paths.iter().map(|path| format!(" --corpus {}", quoted(path))).collect(),
+            };
+            Ok(Progress::default().with_words(program::words).next(&[format!("ebert shards{how}")], "")?)
+        }
         DataCommand::Shards(args) => {
             let progress = prepare(&args.work);
             Ok(Run::new(&arguments::of_shards(&args)?, progress, None)?.all()?)
@@ -123,7 +133,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             Ok(run.say_next(&["pool", "graph"], "")?)
         }
         DataCommand::Pool(args) => {
-            let (progress, settings) = (prepare(&args.work), arguments::of_pool(&args));
+            let (progress, settings) = (prepare(&args.work), arguments::of_pool(&args)?);
             let mut run = Run::new(&settings, progress, None)?;
             let pool = run.pool()?;
             run.left_out_of_pool(&pool)?;
@@ -138,7 +148,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
         }
         DataCommand::Encode(args) => encode(&args),
         DataCommand::Pairs(args) => {
-            let (progress, settings) = (prepare(&args.work), arguments::of_pairs(&args));
+            let (progress, settings) = (prepare(&args.work), arguments::of_pairs(&args)?);
             let mut run = Run::new(&settings, progress, None)?;
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
@@ -146,7 +156,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             Ok(run.say_next(&["seal"], "")?)
         }
         DataCommand::Seal(SealArgs { pairs, parts }) => {
-            let (progress, settings) = (prepare(&pairs.work), arguments::of_pairs(&pairs));
+            let (progress, settings) = (prepare(&pairs.work), arguments::of_pairs(&pairs)?);
             let mut run = Run::new(&settings, progress, None)?;
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
@@ -164,7 +174,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
 }
 
 fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
-    let (progress, settings) = (prepare(&args.work), arguments::of_encode(args));
+    let (progress, settings) = (prepare(&args.work), arguments::of_encode(args)?);
     let task = match args.part {
         Some(task) => Some(task),
         None => task::of_scheduler(args.parts, |name| std::env::var(name).ok())

@@ -5,6 +5,7 @@
 mod error;
 mod left_out;
 mod links;
+mod options;
 mod reason;
 
 use std::{
@@ -35,10 +36,11 @@ use crate::{
     },
     text::{Tokenizer, language::Language},
 };
-use ebert_dumps::find;
+use ebert_dumps::find_all;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use error::RunError;
+pub(crate) use left_out::{hint as hint_of, skipped_lines};
 
 /// One run over an `OUT` folder: settings, tokenizer, and the known hashes of its files.
 pub struct Run<'a> {
@@ -77,7 +79,9 @@ impl<'a> Run<'a> {
             return Err(RunError::Associations { wanted: source });
         }
         // First, so that no file is created among raw files.
-        refuse_overlap(&settings.corpus, &settings.out)?;
+        for source in &settings.corpus {
+            refuse_overlap(&source.path, &settings.out)?;
+        }
         let lock = lock(&settings.out, task, &progress)?;
         let hashes = Hashes::load(&settings.out);
         Ok(Self { settings, tokenizer, language: None, hashes, progress, _lock: lock, task })
@@ -97,6 +101,7 @@ impl<'a> Run<'a> {
             given::check_readable(file).map_err(GraphError::from)?;
         }
         self.sealed()?;
+        options::write(self.settings)?;
         let corpus = self.corpus()?;
         // Its limits are stated first.
         self.language(&corpus)?;
@@ -117,7 +122,7 @@ impl<'a> Run<'a> {
 
     /// Writes `OUT/corpus`.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
-        let files = find(&self.settings.corpus, &self.settings.out)?;
+        let files = find_all(&self.settings.corpus, &self.settings.out)?;
         self.skipped_files(&files)?;
         // The corpus is the same in any language.
         let settings = step_settings(self.settings, &self.tokenizer, Language::default())?;
@@ -413,7 +418,7 @@ fn step_settings<'a>(
 }
 
 fn loaded<'a>(settings: &Settings, tokenizer: &'a Option<Tokenizer>) -> Result<&'a Tokenizer, RunError> {
-    tokenizer.as_ref().ok_or_else(|| RunError::NoTokenizer { corpus: settings.corpus.clone() })
+    tokenizer.as_ref().ok_or_else(|| RunError::NoTokenizer { corpus: settings.corpus_names() })
 }
 
 /// The default output folder.

@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ebert_dumps::Source;
 use ebert_english::Model;
 use ebert_mining::Options;
 use schemas::manifest::{AssociationSource, Copies, Hash, Negatives, ShardOptions};
@@ -17,8 +18,10 @@ use crate::{
 /// The options of all steps. [`Settings::default`] has the defaults of the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Folder of raw dumps, searched recursively.
-    pub corpus: PathBuf,
+    /// Raw files.
+    pub corpus: Vec<Source>,
+    /// The model that training will start from, if it is named.
+    pub init: Option<PathBuf>,
     /// Whether the corpus in `out` may be replaced by one of other raw files.
     pub force: bool,
     /// Phrase pool to import instead of mining it from the corpus.
@@ -109,6 +112,20 @@ impl LanguageOption {
 }
 
 impl Settings {
+    /// The raw files as they were given.
+    pub fn corpus_names(&self) -> String {
+        self.corpus.iter().map(Source::name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Where a raw file is, from its name in the corpus.
+    pub(crate) fn raw_path(&self, name: &str) -> PathBuf {
+        match self.corpus.as_slice() {
+            [only] if only.path.is_file() => only.path.clone(),
+            [only] if only.path.is_dir() => only.path.join(name),
+            _ => name.into(),
+        }
+    }
+
     /// The number of worker threads.
     pub fn threads(&self) -> Threads {
         threads(self.threads)
@@ -125,7 +142,8 @@ impl Default for Settings {
     fn default() -> Self {
         let sample = Path::new("data/sample");
         Self {
-            corpus: sample.to_owned(),
+            corpus: vec![Source::from(sample)],
+            init: None,
             force: false,
             pool: None,
             mining: MiningSettings::default(),

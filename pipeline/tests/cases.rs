@@ -263,27 +263,27 @@ fn case_09_what_a_file_is() {
     let skipped: BTreeMap<String, String> =
         case.corpus().skipped.into_iter().map(|file| (file.path, file.why)).collect();
     let read: Vec<String> = case.corpus().inputs.into_iter().map(|file| file.path).collect();
-    for (name, why) in [
-        ("empty.json.gz", "empty"),
-        ("html.json.gz", "a web page"),
-        ("latin1.json", "Latin-1"),
-        ("object_of_array.json", "a JSON object around the array"),
-        ("one.zip", "zip"),
-        ("other_names.jsonl", "found sku"),
-        ("pointer.jsonl", "Git LFS pointer"),
-        ("pretty.json", "records over several lines"),
-        ("ratings.csv", ""),
-        ("snap.txt", "SNAP"),
-        ("trailing_comma.json", ""),
-        ("two.tar.gz", "tar"),
-        ("utf16.json", "UTF-16"),
+    for name in [
+        "object_of_array.json",
+        "one.zip",
+        "pretty.json",
+        "ratings.csv",
+        "snap.txt",
+        "trailing_comma.json",
+        "two.tar.gz",
     ] {
-        let is_read = read.iter().any(|path| path == name);
-        assert!(is_read || skipped.get(name).is_some_and(|reason| reason.contains(why)), "{name}: {skipped:?}");
-        assert!(is_read || case.said.contains(why), "{name}: {}", case.said);
+        assert!(read.iter().any(|path| path == name || path.starts_with(&format!("{name}/"))), "{name}: {read:?}");
     }
-    for hint in ["git lfs pull", "iconv -f", "jq -c", "unzip", "tar -xzf"] {
-        assert!(case.said.contains(hint), "{hint}: {}", case.said);
+    for (name, why, hint) in [
+        ("empty.json.gz", "empty", "fetch it again"),
+        ("html.json.gz", "a web page", "fetch the file itself"),
+        ("latin1.json", "Latin-1", "iconv -f WINDOWS-1252"),
+        ("other_names.jsonl", "found sku", "--config shop.toml"),
+        ("pointer.jsonl", "Git LFS pointer", "git lfs pull"),
+        ("utf16.json", "UTF-16", "iconv -f UTF-16"),
+    ] {
+        assert!(skipped.get(name).is_some_and(|reason| reason.contains(why)), "{name}: {skipped:?}");
+        assert!(case.said.contains(why) && case.said.contains(hint), "{name}: {}", case.said);
     }
 }
 

@@ -95,7 +95,7 @@ fn links_to_nothing_are_named_and_paths_are_quoted() {
     command.arg(raw.path("raw")).args(TOKENIZER).arg("--pool").arg(raw.path("pool.txt"));
     command.arg("--out").arg(raw.path("my out"));
     let text = said(&command.output().unwrap(), &[(raw.folder.path(), "DIR")]);
-    for line in ["2 of 3 files are not dumps\n", " `lost.json`: a link to nothing\n", " `socket`: not a file\n"] {
+    for line in ["2 of 3 files are not read\n", " `lost.json`: a link to nothing\n", " `socket`: not a file\n"] {
         assert!(text.contains(line), "{text}");
     }
     assert!(text.contains("limit 3.4%") && text.contains("ebert inspect 'DIR/my out'"), "{text}");
@@ -407,7 +407,7 @@ fn wrong_usage_ends_with_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
     let help = succeed(&mut ebert(["shards", "--help"]));
-    assert!(help.contains("Folder of raw files"));
+    assert!(help.contains("Raw files: a folder"));
 }
 
 #[test]

@@ -5,7 +5,6 @@ use clap::{Args, Subcommand};
 use schemas::Task;
 
 use crate::{
-    SAMPLE,
     mining::MiningOptions,
     shared::{LanguageOption, LimitOptions, SeedOptions, TokenizerOption, Work},
     values::{self, AssociationSource, Copies, Negatives, Nouns},
@@ -14,6 +13,11 @@ use crate::{
 /// Commands from raw files to shards.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
+    /// Show how raw files are read, with three records of each
+    ///
+    /// It names the fields that are not used and the values that are missing. It reads the first records only, and
+    /// writes nothing.
+    Check(CheckArgs),
     /// Build training shards from raw data (runs every step that is out of date)
     ///
     /// Finished steps are skipped. If an input or option changes, only the affected steps run again. Interrupted runs
@@ -46,6 +50,20 @@ pub enum DataCommand {
         #[arg(long, short, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+}
+
+/// Options of `ebert check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Raw files, as those of --corpus [default: those of the file of --config]
+    #[arg(value_name = "PATH")]
+    pub corpus: Vec<PathBuf>,
+    /// File that names your sources and their fields
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Records to show of each file
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub records: usize,
 }
 
 /// Options of `ebert shards`.
@@ -204,9 +222,11 @@ pub struct SealArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Input")]
 pub struct InputOptions {
-    /// Folder of raw files, searched recursively: Amazon products and reviews of 2014, 2018 or 2023, plain, gz or zst
-    #[arg(long, value_name = "DIR", default_value = SAMPLE)]
-    pub corpus: PathBuf,
+    /// Raw files: a folder (searched recursively), a file, or a pattern such as 'dumps/*.csv'. May be given several times.
+    /// Amazon's dumps and several public data sets are recognized. Other files need --config. `ebert check` shows what
+    /// is read [default: the sources of --config, or data/sample]
+    #[arg(long, value_name = "PATH")]
+    pub corpus: Vec<PathBuf>,
     /// Replace the corpus in the output folder, even if it is of other raw files
     #[arg(long)]
     pub force: bool,

@@ -5,7 +5,7 @@ use clap::Command;
 
 /// Commands by purpose.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Data", &["shards", "mine", "titles"]),
+    ("Data", &["check", "shards", "mine", "titles"]),
     ("Training", &["pretrain", "finetune", "grid", "bench", "doctor"]),
     ("Use", &["probe", "claims", "evaluate", "attention"]),
     ("Inspect", &["inspect", "verify", "report", "curves"]),

@@ -12,7 +12,7 @@
 //!
 //! let command = parse_from(["ebert", "shards", "--corpus", "amazon", "-o", "real"])?;
 //! let Command::Data(DataCommand::Shards(shards)) = command else { panic!("another command") };
-//! assert_eq!((shards.input.corpus.to_str(), shards.work.out.to_str()), (Some("amazon"), Some("real")));
+//! assert_eq!((shards.input.corpus[0].to_str(), shards.work.out.to_str()), (Some("amazon"), Some("real")));
 //! # Ok::<(), clap::Error>(())
 //! ```
 #![warn(missing_docs)]
@@ -20,6 +20,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod config;
 mod data;
 mod finetune;
 mod help;
@@ -33,8 +34,8 @@ mod values;
 mod wording;
 
 pub use data::{
-    CorpusArgs, CorpusOptions, DataCommand, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions, InputOptions,
-    PairOptions, PairsArgs, PoolArgs, PoolOptions, SealArgs, ShardsArgs,
+    CheckArgs, CorpusArgs, CorpusOptions, DataCommand, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions,
+    InputOptions, PairOptions, PairsArgs, PoolArgs, PoolOptions, SealArgs, ShardsArgs,
 };
 pub use finetune::{FinetuneOptions, Pooling};
 pub use inspect::{Categories, Color, Figure, InspectArgs, LookCommand};
@@ -59,6 +60,9 @@ pub const SAMPLE_TOKENIZER: &str = "data/sample/tokenizer.json";
 pub const SAMPLE_RECIPE: &str = "sample";
 /// The raw files of the sample.
 pub const SAMPLE_FILES: [&str; 2] = ["Sample_5.json.gz", "meta_sample.json.gz"];
+
+/// The options of a run in its output folder, in the form that `--config` reads.
+pub const OPTIONS_FILE: &str = "ebert.toml";
 
 /// The version of both programs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -132,16 +136,18 @@ pub fn ebert() -> clap::Command {
 
 /// Parses the command line of `ebert`. A wrong one ends the process with status 2.
 pub fn parse() -> Command {
-    let matches = ebert().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command
+    parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
-/// Parses a command line of `ebert`, the program's name included.
+/// Parses a command line of `ebert`, the program's name included. The options in the file of `--config` become options
+/// of the command.
 ///
 /// # Errors
 /// If it is wrong, or asks for help.
 pub fn parse_from<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Command, clap::Error> {
-    Ok(Cli::from_arg_matches(&ebert().try_get_matches_from(arguments)?)?.command)
+    let program = ebert();
+    let arguments = config::expanded(&program, arguments.into_iter().map(Into::into).collect())?;
+    Ok(Cli::from_arg_matches(&program.try_get_matches_from(arguments)?)?.command)
 }
 
 /// Parses the command line of `ebert-trainer`. A wrong one ends the process with status 2.

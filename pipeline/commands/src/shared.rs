@@ -61,6 +61,10 @@ pub struct Work {
     /// Output folder of all steps
     #[arg(long, short, value_name = "DIR", default_value = WORK)]
     pub out: PathBuf,
+    /// File that names your sources and their fields, and has values of options. An option given on the command line
+    /// counts more. docs/own-data.md has an example
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub config: Option<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -76,6 +80,10 @@ pub struct TokenizerOption {
     /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model [default for the sample: its own]
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
+    /// The BERT that training will start from, a Hugging Face folder. Its tokenizer is used, and `ebert pretrain` starts
+    /// from it
+    #[arg(long, value_name = "MODEL")]
+    pub init: Option<PathBuf>,
 }
 
 /// The language of the text.

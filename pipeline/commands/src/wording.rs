@@ -22,6 +22,8 @@ const TARGETS: &[Target] = &[
         argument: None,
         options: &[
             ("--corpus", "CORPUS"),
+            ("--config", "CONFIG"),
+            ("--init", "INIT"),
             ("--associations", "ASSOCIATIONS"),
             ("--pool", "POOL"),
             ("--quality-list", "QUALITY_LIST"),

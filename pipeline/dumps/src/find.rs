@@ -1,16 +1,19 @@
-//! Finds the raw files below a folder.
+//! Finds raw files: below a folder, or those that a pattern matches.
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
 };
 
 mod fields;
 mod format;
 mod json;
+mod layouts;
 mod other;
 mod ratings;
 mod reason;
 mod recognise;
+mod source;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -18,18 +21,25 @@ mod walk;
 
 pub use format::Format;
 pub use ratings::{Rating, RatingTable};
-pub use reason::{Commas, Encoding, SkipReason, YelpFile};
+pub use reason::{Encoding, SkipReason};
+pub use source::{Given, Source};
 pub use walk::RelativePath;
 
 use recognise::{Content, recognise};
-use walk::Walk;
 
-use super::{open::Compression, record::RecordType};
+use super::{
+    archive::Member,
+    layout::Layout,
+    lines::RecordReader,
+    mapping::Mapping,
+    open::{Compression, open},
+    record::{MalformedRecord, Record, RecordType, is_field, parse},
+};
 
 /// Lines at the start of a file among which a record must be recognized.
 const LINES_TRIED: usize = 100;
 
-/// The files below a folder, in the order of their names.
+/// The files of all sources, in the order of the sources and of their names.
 #[derive(Clone, Debug, Default)]
 pub struct RawFiles {
     /// Files that hold records or ratings, or are damaged.
@@ -38,17 +48,26 @@ pub struct RawFiles {
     pub skipped: Vec<Skipped>,
 }
 
-/// A file with records of a dump.
+/// A file with records.
 #[derive(Clone, Debug)]
 pub struct DumpFile {
-    /// Its path below the folder.
+    /// Its path below the folder. The path of a file in an archive follows that of the archive. If products and reviews
+    /// are read from one file, it is there twice, with the kind behind its path.
     pub name: RelativePath,
-    /// Where to open it.
+    /// Where it or its archive is.
     pub path: PathBuf,
-    /// Size on disk.
+    /// Size on disk, or in an archive its own size.
     pub bytes: u64,
+    /// Size of what is at `path`.
+    pub on_disk: u64,
     /// Whether it is compressed.
     pub compressed: bool,
+    /// How it holds its records.
+    pub layout: Layout,
+    /// The fields of its records, if they are not those of a dump.
+    pub mapping: Option<Arc<Mapping>>,
+    /// The file in the archive.
+    member: Option<Member>,
     /// The most frequent type among its first records. `None` if damage comes before the first, or if the file is a
     /// table of ratings.
     pub holds: Option<RecordType>,
@@ -56,6 +75,79 @@ pub struct DumpFile {
     pub ratings: Option<RatingTable>,
     /// How its first 100 lines are damaged.
     pub damage: Option<String>,
+}
+
+impl DumpFile {
+    /// Reads its records. `read` grows by each byte of [`DumpFile::bytes`] that is read.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or is damaged at its start.
+    pub fn records(&self, read: Arc<AtomicU64>) -> io::Result<Box<dyn RecordReader>> {
+        self.columns(read, &|column| self.reads(column))
+    }
+
+    /// Reads the columns for which `wanted` is true; without columns, all of each record.
+    fn columns(&self, read: Arc<AtomicU64>, wanted: &dyn Fn(&str) -> bool) -> io::Result<Box<dyn RecordReader>> {
+        match &self.member {
+            Some(member) => self.layout.read(member.open(&self.path, read)?.bytes, wanted),
+            None if self.layout.seeks() => self.layout.read_file(fs::File::open(&self.path)?, read, wanted),
+            None => self.layout.read(open(&self.path, read)?.bytes, wanted),
+        }
+    }
+
+    /// Whether a field of its records is read.
+    pub fn reads(&self, field: &str) -> bool {
+        match &self.mapping {
+            Some(mapping) => mapping.reads(field),
+            None => is_field(field),
+        }
+    }
+
+    /// The fields of its first `records`, in the order in which they occur.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or is damaged at its start.
+    pub fn fields(&self, records: usize) -> io::Result<Vec<String>> {
+        let (mut fields, mut seen) = (Vec::new(), 0);
+        let mut reader = self.columns(Arc::default(), &|_| true)?;
+        while seen < records {
+            let Some(batch) = reader.next_batch(recognise::START) else { break };
+            for line in batch.iter().take(records - seen) {
+                json::add_keys(&String::from_utf8_lossy(line.bytes), &mut fields);
+                seen += 1;
+            }
+            seen += batch.malformed.len() + batch.too_long.len();
+        }
+        Ok(fields)
+    }
+
+    /// Parses a record that [`DumpFile::records`] gave, and passes it to `with`.
+    ///
+    /// # Errors
+    /// If it is neither a JSON object nor a Python dict.
+    pub fn parse<T>(&self, record: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, MalformedRecord> {
+        match &self.mapping {
+            Some(mapping) => parse_mapped(record, mapping, with),
+            None => parse(record, with),
+        }
+    }
+}
+
+/// Parses a record with other fields than those of a dump.
+fn parse_mapped<T>(
+    record: &[u8],
+    mapping: &Mapping,
+    with: impl FnOnce(&Record<'_>) -> T,
+) -> Result<T, MalformedRecord> {
+    let text = std::str::from_utf8(record).map_err(|e| MalformedRecord::InvalidUtf8(e.valid_up_to()))?;
+    match mapping.apply(text.trim_start_matches('\u{feff}')) {
+        Ok(json) => parse(json.as_bytes(), with),
+        // The message of the parser of records names what it found.
+        Err(error) => match parse(record, |_| ()) {
+            Err(malformed) => Err(malformed),
+            Ok(()) => Err(MalformedRecord::Malformed(error.to_string())),
+        },
+    }
 }
 
 /// A file that is not read.
@@ -77,13 +169,13 @@ impl Skipped {
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
-    /// # std::fs::write(folder.path().join("all.json"), "[{\"asin\": \"B0\", \"title\": \"Tea\"}, {}]")?;
+    /// # std::fs::write(folder.path().join("all.json"), b"\xff\xfe{\0}\0")?;
     /// # std::fs::write(folder.path().join("meta.json"), "{\"asin\": \"B0\", \"title\": \"Tea\"}")?;
     /// let files = ebert_dumps::find(folder.path(), std::path::Path::new("output"))?;
-    /// let array = &files.skipped[0];
-    /// assert_eq!(array.reason.to_string(), "a JSON array that is not one record per line");
-    /// let path = array.path.display();
-    /// assert_eq!(array.hint(), Some(format!("`jq -c '.[]' < {path} > {path}.jsonl`")));
+    /// let wide = &files.skipped[0];
+    /// assert_eq!(wide.reason.to_string(), "text in UTF-16");
+    /// let path = wide.path.display();
+    /// assert_eq!(wide.hint(), Some(format!("`iconv -f UTF-16 -t UTF-8 < {path} > {path}.jsonl`")));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn hint(&self) -> Option<String> {
@@ -95,16 +187,24 @@ impl Skipped {
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// It does not exist.
-    #[error("corpus folder `{}` does not exist", folder.display())]
+    #[error("the raw files `{}` do not exist", folder.display())]
     NoFolder {
         /// The folder as it was given.
         folder: PathBuf,
     },
     /// It has no files, or hidden ones only.
-    #[error("the corpus folder `{}` has no files", folder.display())]
+    #[error("the folder of raw files `{}` has no files", folder.display())]
     Empty {
         /// The folder as it was given.
         folder: PathBuf,
+    },
+    /// A pattern matches no file, or is not one.
+    #[error("no file matches the pattern `{pattern}`{why}")]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// No file holds a record.
     #[error("no file below `{}` holds a recognizable record in its first {LINES_TRIED} lines", folder.display())]
@@ -132,7 +232,7 @@ impl FindError {
     }
 }
 
-/// Finds and recognizes the files below `folder`, which may also be a single file.
+/// Finds and recognizes the files below `folder`, which may also be a single file or a pattern such as `*.json.gz`.
 ///
 /// Links are followed. Hidden files are left out. So is the folder `output`, which a program fills
 /// with what it makes from these files. It need not exist.
@@ -140,32 +240,26 @@ impl FindError {
 /// # Errors
 /// If a file or folder cannot be read, or no file holds a record.
 pub fn find(folder: &Path, output: &Path) -> Result<RawFiles, FindError> {
-    let about = fs::metadata(folder).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FindError::NoFolder { folder: folder.to_owned() },
-        _ => FindError::read(folder)(source),
-    })?;
-    let mut walk = Walk::default();
-    if about.is_dir() {
-        let real = fs::canonicalize(folder).map_err(FindError::read(folder))?;
-        // If the raw files lie inside the output folder, nothing is left out.
-        walk.excluded = fs::canonicalize(output).ok().filter(|output| !real.starts_with(output));
-        walk.enter(folder, real, "")?;
-    } else if about.is_file() {
-        walk.files.push((RelativePath::of_file(folder), folder.to_owned()));
-    } else {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "neither a folder nor a file");
-        return Err(FindError::read(folder)(source));
-    }
-    let Walk { files: mut paths, skipped, .. } = walk;
-    if paths.is_empty() && skipped.is_empty() {
-        return Err(FindError::Empty { folder: folder.to_owned() });
-    }
-    paths.sort();
-    let mut files = RawFiles { recognised: Vec::new(), skipped };
-    for (name, path) in paths {
-        match recognise(name, path)? {
-            Content::Records(file) => files.recognised.push(file),
-            Content::Other(skipped) => files.skipped.push(skipped),
+    find_all(&[Source::from(folder)], output)
+}
+
+/// As [`find`], for several sources. Each file belongs to the first source that has it.
+///
+/// With several sources, the names of files begin with the last part of the path of their source.
+///
+/// # Errors
+/// If a file or folder cannot be read, a source has no files, or no file holds a record.
+pub fn find_all(sources: &[Source], output: &Path) -> Result<RawFiles, FindError> {
+    let mut files = RawFiles::default();
+    for found in source::files(sources, output)? {
+        files.skipped.extend(found.skipped);
+        for (name, path) in found.files {
+            for content in recognise(&name, &path, found.given)? {
+                match content {
+                    Content::Records(file) => files.recognised.push(*file),
+                    Content::Other(skipped) => files.skipped.push(skipped),
+                }
+            }
         }
     }
     if files.recognised.iter().all(|file| file.holds.is_none()) {
@@ -180,7 +274,8 @@ pub fn find(folder: &Path, output: &Path) -> Result<RawFiles, FindError> {
     }
     files.skipped.sort();
     if files.recognised.iter().all(|file| file.holds.is_none()) {
-        return Err(FindError::NothingRecognised { folder: folder.to_owned(), files });
+        let folder = sources.first().map(|source| source.path.clone()).unwrap_or_default();
+        return Err(FindError::NothingRecognised { folder, files });
     }
     Ok(files)
 }

@@ -1,13 +1,12 @@
-//! Records of the Amazon review dumps of 2014, 2018 and 2023.
+//! Products and reviews in raw files: the Amazon review dumps of 2014, 2018 and 2023, other public data sets, and tables
+//! whose fields a user names.
 //!
-//! The dumps are files of one record per line: the metadata of a product, or a review. This crate
-//! finds the files, decompresses them and splits them into lines. It parses each line into a
-//! [`Record`] with the same interface for all generations, and turns raw text into [clean] text.
+//! This crate finds files, decompresses and unpacks them, and splits them into records. It parses each into a [`Record`]
+//! with the same interface for all, and turns raw text into [clean] text.
 //!
-//! A file is recognized by its contents, not its name. Its first bytes show the compression (none,
-//! gzip or zstd), and the fields of its records their type. The comma after a record and the
-//! brackets of an array with one record per line are left out. Any other file is named for what it
-//! is, such as a web page, an archive or a table.
+//! A file is recognized by its contents, not its name: its compression (gzip, zstd, bzip2 or xz) or archive (tar, zip), its
+//! [`Layout`] (JSON of any form, a table in text, Parquet, Arrow, blocks of lines), and the fields of its records. Any other
+//! file is named for what it is, such as a web page or a vocabulary.
 //!
 //! # Generations
 //!
@@ -42,11 +41,13 @@
 //! # Main types
 //!
 //! * [`find()`] returns [`RawFiles`]: each [`DumpFile`] below a folder with its [`RecordType`], and
-//!   the files that are skipped, with a [`SkipReason`].
+//!   the files that are skipped, with a [`SkipReason`]. [`find_all`] takes several [`Source`]s.
+//! * A [`Mapping`] names the fields of records that are not those of a dump.
 //! * [`Skipped::hint`] has the fix for a file that is not a dump: the command that decompresses,
 //!   converts or fetches it.
-//! * [`open()`] decompresses a file, and [`LineReader`] splits it into a [`LineBatch`] after another.
-//! * [`parse`] reads one line into a [`Record`].
+//! * [`DumpFile::records`] splits a file into a [`LineBatch`] of records after another, and [`DumpFile::parse`] reads one
+//!   into a [`Record`].
+//! * [`open()`] decompresses any file, [`LineReader`] splits it into lines, and [`parse`] reads a line of a dump.
 //! * [`clean::clean`] removes markup, entities and control characters from text, and repairs text
 //!   that was encoded twice.
 //! * [`DocumentBuilder`] turns a record into the text, categories and brand of a document, and
@@ -58,7 +59,7 @@
 //! ```
 //! use std::{path::Path, sync::Arc};
 //!
-//! use ebert_dumps::{LineReader, find, open, parse};
+//! use ebert_dumps::find;
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let corpus = folder.path();
@@ -66,10 +67,10 @@
 //! let files = find(corpus, Path::new("output"))?;
 //! for file in &files.recognised {
 //!     assert_eq!((file.name.as_str(), file.holds.unwrap().to_string()), ("meta.json", "2018 products".to_owned()));
-//!     let mut lines = LineReader::of_records(open(&file.path, Arc::default())?.bytes);
-//!     while let Some(batch) = lines.next_batch(1 << 20) {
+//!     let mut records = file.records(Arc::default())?;
+//!     while let Some(batch) = records.next_batch(1 << 20) {
 //!         for line in batch.iter() {
-//!             match parse(line.bytes, |record| record.product_id().map(str::to_owned)) {
+//!             match file.parse(line.bytes, |record| record.product_id().map(str::to_owned)) {
 //!                 Ok(id) => assert_eq!(id.as_deref(), Some("B0")),
 //!                 Err(error) => {
 //!                     assert_eq!(line.number, 2);
@@ -127,6 +128,31 @@
 //! # Ok::<(), ebert_dumps::MalformedRecord>(())
 //! ```
 //!
+//! # Example: a table with other fields
+//!
+//! ```
+//! use std::{path::Path, sync::Arc};
+//!
+//! use ebert_dumps::{Fields, Given, Mapping, ProductFields, Source, find_all};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # std::fs::write(folder.path().join("shop.csv"), "sku,name,shelf\n7,Tea,Food > Drinks\n")?;
+//! let fields: ProductFields =
+//!     toml::from_str("id = \"sku\"\ntitle = \"name\"\ncategories = { field = \"shelf\", split = \" > \" }")?;
+//! let mapping = Arc::new(Mapping { name: String::new(), fields: Fields::Products(fields) });
+//! let given = Some(Given { mapping, delimiter: None, header: true });
+//! let files = find_all(&[Source { path: folder.path().join("*.csv"), address: None, given }], Path::new("output"))?;
+//! let file = &files.recognised[0];
+//! let batch = file.records(Arc::default())?.next_batch(1 << 20).unwrap();
+//! for line in batch.iter() {
+//!     file.parse(line.bytes, |record| {
+//!         assert_eq!((record.product_id(), record.title.first()), (Some("7"), Some("Tea")));
+//!         assert_eq!(record.categories().collect::<Vec<_>>(), ["Food", "Drinks"]);
+//!     })?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Example: clean text
 //!
 //! ```
@@ -175,11 +201,14 @@
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.
 pub const RULES: u32 = 4;
 
+mod archive;
 mod boilerplate;
 pub mod clean;
 mod document;
 mod find;
+mod layout;
 mod lines;
+mod mapping;
 mod open;
 pub mod python;
 mod record;
@@ -187,10 +216,12 @@ mod record;
 pub use boilerplate::{Removals, Removed, Rule};
 pub use document::{DocumentBuilder, ProductDocument, ReviewDocument};
 pub use find::{
-    Commas, DumpFile, Encoding, FindError, Format, Rating, RatingTable, RawFiles, RelativePath, SkipReason, Skipped,
-    YelpFile, find,
+    DumpFile, Encoding, FindError, Format, Given, Rating, RatingTable, RawFiles, RelativePath, SkipReason, Skipped,
+    Source, find, find_all,
 };
-pub use lines::{BYTE_ORDER_MARK, Damage, Line, LineBatch, LineReader, MAX_LINE};
+pub use layout::{BlockNames, Delimited, Layout};
+pub use lines::{BYTE_ORDER_MARK, Damage, Line, LineBatch, LineReader, MAX_LINE, RecordReader};
+pub use mapping::{FieldNames, Fields, Mapping, ProductFields, ReviewFields};
 pub use open::{Compression, OpenFile, open};
 pub use record::{
     Association, Generation, Kind, MalformedRecord, Record, RecordType, Strings, UnreadReason, UnreadValue, parse,

@@ -10,10 +10,11 @@ pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of one read from the stream.
 const READ: usize = 1 << 17;
 
-/// A line that is not blank.
+/// A line that is not blank, or a record of a file whose records are not lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'b> {
-    /// Its number in the stream, from 1.
+    /// Its number in the stream, from 1. Of a record over several lines, that of the first one. Records of JSON values,
+    /// of Parquet and of Arrow are counted instead.
     pub number: u64,
     /// Its bytes, without white space at either end and without a byte order mark. Of
     /// [records](LineReader::of_records), without the comma after one and the brackets around all.
@@ -36,6 +37,8 @@ pub struct LineBatch {
     lines: Vec<Span>,
     /// Numbers of the lines longer than [`MAX_LINE`].
     pub too_long: Vec<u64>,
+    /// Numbers of the records that their format does not allow, with the reason.
+    pub malformed: Vec<(u64, String)>,
     /// The last line read so far, blank and too long lines included.
     pub last_line: u64,
     /// What stopped the stream before its end.
@@ -53,6 +56,29 @@ struct Span {
 }
 
 impl LineBatch {
+    /// Adds a record that `write` appends to the bytes.
+    pub(crate) fn push(&mut self, number: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        self.lines.push(Span { number, start, end: self.bytes.len() });
+    }
+
+    /// Number of the lines that are neither blank nor too long.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// One of these lines.
+    pub(crate) fn get(&self, at: usize) -> Line<'_> {
+        let Span { number, start, end } = self.lines[at];
+        Line { number, bytes: &self.bytes[start..end] }
+    }
+
+    /// Bytes of the records.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Takes out the damage if the system failed to read the file, rather than the content being
     /// wrong.
     pub fn take_disk_error(&mut self) -> Option<io::Error> {
@@ -61,7 +87,19 @@ impl LineBatch {
 
     /// The lines that are neither blank nor too long.
     pub fn iter(&self) -> impl Iterator<Item = Line<'_>> {
-        self.lines.iter().map(|line| Line { number: line.number, bytes: &self.bytes[line.start..line.end] })
+        (0..self.lines.len()).map(|at| self.get(at))
+    }
+}
+
+/// Reads the records of a file in batches.
+pub trait RecordReader: Send {
+    /// The next records: about `size` bytes, or more if a record is longer. `None` after the last.
+    fn next_batch(&mut self, size: usize) -> Option<LineBatch>;
+}
+
+impl RecordReader for LineReader {
+    fn next_batch(&mut self, size: usize) -> Option<LineBatch> {
+        Self::next_batch(self, size)
     }
 }
 

@@ -22,6 +22,10 @@ pub enum Compression {
     Gzip,
     /// RFC 8878, any number of frames.
     Zstd,
+    /// bzip2, any number of streams.
+    Bzip2,
+    /// xz, any number of streams.
+    Xz,
 }
 
 impl Compression {
@@ -30,11 +34,13 @@ impl Compression {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
         }
     }
 }
 
-/// An open file: plain, gzip or zstd.
+/// An open file: plain, or compressed with gzip, zstd, bzip2 or xz.
 pub struct OpenFile {
     /// The decompressed bytes. All bytes before a damaged place are given, then the error.
     pub bytes: Box<dyn Read + Send>,
@@ -48,21 +54,43 @@ pub struct OpenFile {
 /// # Errors
 /// If the file cannot be opened or its first bytes cannot be read.
 pub fn open(path: &Path, read_from_disk: Arc<AtomicU64>) -> io::Result<OpenFile> {
-    let mut file = Counted { file: File::open(path)?, read_from_disk };
-    let mut magic = Vec::with_capacity(4);
-    file.by_ref().take(4).read_to_end(&mut magic)?;
-    let is_gzip = magic.starts_with(&gzip::MAGIC);
-    let is_zstd = zstd::is_magic(&magic);
-    let whole = Cursor::new(magic).chain(file);
-    let (bytes, compression): (Box<dyn Read + Send>, _) = if is_gzip {
-        (Box::new(gzip::Members::new(BufReader::with_capacity(READ, whole))), Some(Compression::Gzip))
-    } else if is_zstd {
-        (Box::new(zstd::Frames::new(BufReader::with_capacity(READ, whole))?), Some(Compression::Zstd))
-    } else {
-        (Box::new(whole), None)
+    decompress(counted(Box::new(File::open(path)?), read_from_disk))
+}
+
+/// Counts the bytes that are read.
+pub(crate) fn counted(inner: Box<dyn Read + Send>, read: Arc<AtomicU64>) -> impl Read + Send + 'static {
+    Counted { inner, read }
+}
+
+/// Decompresses a stream if its first bytes show that it is compressed.
+///
+/// # Errors
+/// If its first bytes cannot be read.
+pub(crate) fn decompress(mut stream: impl Read + Send + 'static) -> io::Result<OpenFile> {
+    let mut magic = Vec::with_capacity(LONGEST_MAGIC);
+    stream.by_ref().take(LONGEST_MAGIC as u64).read_to_end(&mut magic)?;
+    let compression = match magic.as_slice() {
+        [first, second, ..] if [*first, *second] == gzip::MAGIC => Some(Compression::Gzip),
+        magic if zstd::is_magic(magic) => Some(Compression::Zstd),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Compression::Bzip2),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Compression::Xz),
+        _ => None,
+    };
+    let whole = Cursor::new(magic).chain(stream);
+    let buffered = |whole| BufReader::with_capacity(READ, whole);
+    let bytes: Box<dyn Read + Send> = match compression {
+        None => Box::new(whole),
+        Some(Compression::Gzip) => Box::new(gzip::Members::new(buffered(whole))),
+        Some(Compression::Zstd) => Box::new(zstd::Frames::new(buffered(whole))?),
+        Some(Compression::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(whole))),
+        Some(Compression::Xz) => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(buffered(whole))),
     };
     Ok(OpenFile { bytes, compression })
 }
+
+/// Bytes that show how a file is compressed.
+const LONGEST_MAGIC: usize = 10;
 
 /// The buffered bytes, read from the stream if there are none; empty at its end.
 fn peek<R: BufRead>(stream: &mut R) -> io::Result<&[u8]> {
@@ -76,14 +104,14 @@ fn peek<R: BufRead>(stream: &mut R) -> io::Result<&[u8]> {
 }
 
 struct Counted {
-    file: File,
-    read_from_disk: Arc<AtomicU64>,
+    inner: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
 }
 
 impl Read for Counted {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(into)?;
-        self.read_from_disk.fetch_add(n as u64, Ordering::Relaxed);
+        let n = self.inner.read(into)?;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 }

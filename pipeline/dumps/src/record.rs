@@ -24,6 +24,7 @@ mod times;
 mod unread;
 mod values;
 
+pub(crate) use self::fields::is_field;
 pub use self::{
     kind::{Generation, Kind, RecordType},
     texts::Strings,

@@ -68,13 +68,25 @@ impl Repository {
     /// # Errors
     /// If the HTTP client cannot be created, for example because `HF_TOKEN` cannot be sent.
     pub fn model(id: &str, progress: Progress) -> Result<Self, Unreachable> {
+        Self::of(id, RepoType::Model, progress)
+    }
+
+    /// The data set of an id, as [`is_id`] describes it.
+    ///
+    /// # Errors
+    /// As for [`Repository::model`].
+    pub fn dataset(id: &str, progress: Progress) -> Result<Self, Unreachable> {
+        Self::of(id, RepoType::Dataset, progress)
+    }
+
+    fn of(id: &str, kind: RepoType, progress: Progress) -> Result<Self, Unreachable> {
         // hf-hub reads a token only from the cache folder.
         let token = env::var("HF_TOKEN").ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let builder = ApiBuilder::from_env().with_progress(progress == Progress::Bars).with_retries(RETRIES);
         let builder = if token.is_some() { builder.with_token(token) } else { builder };
         let api = builder.build().map_err(|source| Unreachable { id: id.to_owned(), source })?;
         let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
-        let repo = api.repo(Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned()));
+        let repo = api.repo(Repo::with_revision(name.to_owned(), kind, revision.to_owned()));
         Ok(Self { id: id.to_owned(), repo })
     }
 

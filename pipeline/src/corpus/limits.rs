@@ -43,9 +43,7 @@ impl<'a> Flaws<'a> {
     /// Fails if there are more flaws than the settings allow.
     pub(crate) fn refuse(&self, settings: StepSettings<'_>) -> Result<(), CorpusError> {
         if !self.damage.is_empty() && !settings.allow_damaged {
-            // The corpus may be one file.
-            let is_file = settings.corpus.is_file();
-            let path = |name| if is_file { settings.corpus.to_owned() } else { settings.corpus.join(name) };
+            let path = |name| settings.raw_path(name);
             let files = self.damage.iter().map(|(name, what)| format!("  `{}` {what}", path(name).display()));
             return Err(CorpusError::Damaged { files: files.collect() });
         }

@@ -160,15 +160,15 @@ pub enum CorpusError {
     #[error(
         "`{}` has a corpus of other raw files: {found}, not `{}`\n\
          hint: choose another output folder with `--out DIR`, name those files with `--corpus DIR`, or replace the corpus with `--force`",
-        out.display(), corpus.display()
+        out.display(), corpus
     )]
     Other {
         /// Output folder of all steps.
         out: PathBuf,
         /// The folder or files that it is of.
         found: String,
-        /// The folder of raw files.
-        corpus: PathBuf,
+        /// The raw files as they were given.
+        corpus: String,
     },
     /// A raw file was written to while it was hashed or read.
     #[error(

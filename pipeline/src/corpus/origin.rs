@@ -1,9 +1,11 @@
 //! Which raw files the corpus in an output folder is of, so that another corpus does not replace it unasked.
 use std::{
+    ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
 };
 
+use ebert_dumps::Source;
 use schemas::{
     Manifest, Previous, StoreError,
     manifest::{CorpusBody, RawFile},
@@ -45,7 +47,7 @@ pub(super) fn check(settings: &Settings, inputs: &Inputs<'_>, spill: &SpillFolde
     if found.iter().any(|old| inputs.files.iter().any(|new| same(old, new))) {
         return Ok(());
     }
-    let (out, corpus) = (settings.out.clone(), settings.corpus.clone());
+    let (out, corpus) = (settings.out.clone(), settings.corpus_names());
     Err(CorpusError::Other { out, found: described(read_from.as_deref(), &found), corpus })
 }
 
@@ -69,9 +71,11 @@ fn noted(out: &Path) -> Result<Option<PathBuf>, StoreError> {
     }
 }
 
-/// The folder of a corpus, links resolved.
-fn real(corpus: &Path) -> PathBuf {
-    fs::canonicalize(corpus).unwrap_or_else(|_| corpus.to_owned())
+/// The sources of a corpus, links resolved.
+fn real(corpus: &[Source]) -> PathBuf {
+    let real = |source: &Source| fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone());
+    let all: Vec<OsString> = corpus.iter().map(|source| real(source).into_os_string()).collect();
+    PathBuf::from(all.join(OsStr::new(", ")))
 }
 
 /// The folder, or the first raw files.

@@ -4,7 +4,7 @@
 //! and the tables carry it.
 use std::collections::BTreeMap;
 
-use ebert_dumps::{DumpFile, RawFiles};
+use ebert_dumps::{DumpFile, Layout, RawFiles};
 use schemas::{
     Manifest, Previous, Rules,
     manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
@@ -55,7 +55,7 @@ impl<'a> RawInput<'a> {
         let path = &found.path;
         let version = FileVersion::of(path)?;
         // The size decides the number of buckets.
-        if version.bytes() != found.bytes {
+        if version.bytes() != found.on_disk {
             return Err(CorpusError::Changed { path: path.clone() });
         }
         Ok(Self { found, blake3: hashes.blake3(path)?, version })
@@ -76,7 +76,21 @@ impl<'a> RawInput<'a> {
         if self.found.ratings.is_some() {
             return "ratings".to_owned();
         }
-        self.found.holds.map_or_else(|| "nothing before the damage".to_owned(), |holds| holds.to_string())
+        match (&self.found.mapping, self.found.holds) {
+            (Some(mapping), _) => mapping.to_string(),
+            (None, Some(holds)) => holds.to_string(),
+            (None, None) => "nothing before the damage".to_owned(),
+        }
+    }
+
+    /// The fields of the records, if they are not those of a dump, and how a table is read.
+    fn fields(&self) -> Option<String> {
+        let fields = serde_json::to_value(&self.found.mapping.as_ref()?.fields).expect("it has only texts");
+        let table = match &self.found.layout {
+            Layout::Delimited(table) => format!(" {table:?}"),
+            _ => String::new(),
+        };
+        Some(format!("{fields}{table}"))
     }
 }
 
@@ -100,6 +114,7 @@ impl<'a> Inputs<'a> {
         let entry = |(number, input): (u32, &RawInput<'_>)| RawFile {
             path: input.found.name.to_string(),
             holds: input.holds(),
+            fields: input.fields(),
             bytes: input.found.bytes,
             blake3: input.blake3.clone(),
             records: tally.records_of.get(&number).copied().unwrap_or(0),
@@ -153,12 +168,15 @@ pub(crate) fn status(
 /// What differs between the inputs and settings of a corpus and those of now.
 fn changed(settings: StepSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<CorpusBody>) -> Option<String> {
     let was = &old.body;
-    let before: BTreeMap<&str, &str> = was.inputs.iter().map(|f| (f.path.as_str(), f.blake3.as_str())).collect();
-    let now: BTreeMap<&str, &str> = inputs.files.iter().map(|f| (f.found.name.as_str(), f.blake3.as_str())).collect();
-    for (path, hash) in &now {
+    let before: BTreeMap<&str, (&str, Option<&str>)> =
+        was.inputs.iter().map(|f| (f.path.as_str(), (f.blake3.as_str(), f.fields.as_deref()))).collect();
+    let now: BTreeMap<&str, (&str, Option<String>)> =
+        inputs.files.iter().map(|f| (f.found.name.as_str(), (f.blake3.as_str(), f.fields()))).collect();
+    for (path, (hash, fields)) in &now {
         match before.get(path) {
             None => return Some(format!("`{path}` is new")),
-            Some(old) if old != hash => return Some(format!("`{path}` has changed")),
+            Some((old, _)) if old != hash => return Some(format!("`{path}` has changed")),
+            Some((_, old)) if *old != fields.as_deref() => return Some(format!("the fields of `{path}` have changed")),
             Some(_) => {}
         }
     }
@@ -219,6 +237,9 @@ fn made_from(settings: StepSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayou
     hasher.update(settings.tokenizer.blake3().as_bytes());
     for file in &inputs.files {
         hasher.update(format!("\n{}\0{}\0{}", file.found.name, file.holds(), file.blake3).as_bytes());
+        if let Some(fields) = file.fields() {
+            hasher.update(format!("\0{fields}").as_bytes());
+        }
     }
     hasher.finalize().to_hex().to_string()
 }

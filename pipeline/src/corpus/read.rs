@@ -4,7 +4,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use ebert_dumps::{LineReader, open};
+use ebert_dumps::RecordReader;
 use indicatif::ProgressBar;
 use schemas::StoreError;
 
@@ -64,8 +64,8 @@ struct RawReader<'a> {
     inputs: &'a [RawInput<'a>],
     /// Number of the current file.
     file: u32,
-    /// Its lines. `None` before it is opened.
-    lines: Option<LineReader>,
+    /// Its records. `None` before it is opened.
+    records: Option<Box<dyn RecordReader>>,
     /// Its lines up to this one are in the spill files already.
     skip_lines: u64,
     /// Bytes taken from the disk, for the progress bar.
@@ -80,7 +80,7 @@ impl<'a> RawReader<'a> {
         Self {
             inputs,
             file: checkpoint.files_done,
-            lines: None,
+            records: None,
             skip_lines: checkpoint.lines_done,
             from_disk: Arc::new(AtomicU64::new(done.map(|input| input.found.bytes).sum())),
             bar,
@@ -92,16 +92,15 @@ impl<'a> RawReader<'a> {
         while let Some(input) = self.inputs.get(self.file as usize) {
             self.bar.set_position(self.from_disk.load(Ordering::Relaxed));
             let path = &input.found.path;
-            let reader = match &mut self.lines {
+            let reader = match &mut self.records {
                 Some(reader) => reader,
                 closed => {
-                    let opened = open(path, self.from_disk.clone()).map_err(StoreError::io("open", path))?;
-                    closed.insert(LineReader::of_records(opened.bytes))
+                    closed.insert(input.found.records(self.from_disk.clone()).map_err(StoreError::io("open", path))?)
                 }
             };
             let Some(mut lines) = reader.next_batch(self.batch_bytes) else {
                 input.check_unchanged()?;
-                (self.lines, self.skip_lines) = (None, 0);
+                (self.records, self.skip_lines) = (None, 0);
                 self.file += 1;
                 continue;
             };
@@ -168,7 +167,11 @@ mod tests {
         fs::write(folder.path().join("a.json"), lines.join("\r\n\n")).unwrap();
         fs::write(folder.path().join("b.json.gz"), gzip(&too_long)).unwrap();
         fs::write(folder.path().join("c.json.gz"), &damaged[..damaged.len() / 2]).unwrap();
+        let rows: Vec<String> = (0..2_000).map(|n| format!("C{n},\"Tea\nand {}\"\n", "salt ".repeat(n % 9))).collect();
+        fs::write(folder.path().join("d.csv"), format!("asin,title\n{}", rows.concat())).unwrap();
+        fs::write(folder.path().join("e.json"), format!("[{}]", lines[..2_000].join(", "))).unwrap();
         let files = find(folder.path(), Path::new("nowhere")).unwrap();
+        assert_eq!(files.recognised.len(), 5);
         let mut hashes = Hashes::load(Path::new("nowhere"));
         let inputs = Inputs::hash(&files, &mut hashes, &Progress::silent()).unwrap();
         let inputs = &inputs.files;

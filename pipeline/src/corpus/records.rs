@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use ebert_dumps::{
     DocumentBuilder, DumpFile, Kind, Line, LineBatch, MAX_LINE, MalformedRecord, ProductDocument, Rating, RatingTable,
-    Record, Removals, parse,
+    Record, Removals,
 };
 use schemas::{DocumentId, ReviewerId, TextId, manifest::Place};
 use xxhash_rust::xxh3::xxh3_64;
@@ -31,6 +31,11 @@ impl RawBatch {
     /// The lines that are not in the spill files, with their numbers.
     pub(crate) fn new_lines(&self) -> impl Iterator<Item = Line<'_>> {
         self.lines.iter().filter(|line| line.number > self.skip_lines)
+    }
+
+    /// As [`RawBatch::new_lines`]: numbers of the records that their format does not allow, with the reason.
+    pub(crate) fn new_malformed(&self) -> impl Iterator<Item = &(u64, String)> {
+        self.lines.malformed.iter().filter(|(line, _)| *line > self.skip_lines)
     }
 
     /// As [`RawBatch::new_lines`]: numbers of the lines that are too long to be read.
@@ -97,7 +102,7 @@ impl<'a> RecordSorter<'a> {
                 continue;
             }
             records += 1;
-            if let Err(error) = parse(bytes, |record| self.sort_record(record, at, &mut sorted)) {
+            if let Err(error) = source.found.parse(bytes, |record| self.sort_record(record, at, &mut sorted)) {
                 let reason = match error {
                     MalformedRecord::InvalidUtf8(_) => Reason::InvalidUtf8,
                     MalformedRecord::Malformed(_) => Reason::Malformed,
@@ -109,6 +114,10 @@ impl<'a> RecordSorter<'a> {
             records += 1;
             let place = || source.line(line).place(format!("more than {} MiB", MAX_LINE >> 20));
             sorted.tally.reject(Reason::LineTooLong, place);
+        }
+        for (line, why) in batch.new_malformed() {
+            records += 1;
+            sorted.tally.reject(Reason::Malformed, || source.line(*line).place(why.clone()));
         }
         if let Some(damage) = &lines.damage {
             sorted.tally.damage.insert(*file, format!("after line {}: {}", damage.after_line, damage.error));

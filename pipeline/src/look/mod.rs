@@ -1,4 +1,4 @@
-//! Commands that read the output:
+//! [`check`](check::check) shows how raw files are read. The other commands read the output:
 //!
 //! * [`inspect`](inspect::inspect) prints what the shards contain,
 //! * [`leaks`](leaks::leaks) looks for held-out documents that are nearly trained on,
@@ -8,9 +8,10 @@
 //! * [`associations`](associations::associations) plots degrees and relations,
 //! * [`titles`](titles::titles) exports the products' titles.
 //!
-//! These modules know the sealed folders, and nothing of the steps that make them.
+//! All but `check` know the sealed folders, and nothing of the steps that make them.
 pub mod associations;
 mod categories;
+pub mod check;
 mod figure;
 pub mod inspect;
 pub mod leaks;

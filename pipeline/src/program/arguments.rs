@@ -1,12 +1,11 @@
 //! Options of the command line as settings of the pipeline.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ebert_commands::{
     AssociationSource, Console, Copies, CorpusArgs, CorpusOptions, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions,
     InputOptions, Language, LanguageOption, LogFormat, MiningOptions, Negatives, Nouns, PairOptions, PairsArgs,
-    PoolArgs, PoolOptions, SAMPLE, SAMPLE_TOKENIZER, ShardsArgs, TokenizerOption, Work,
+    PoolArgs, PoolOptions, ShardsArgs, TokenizerOption, Work,
 };
-use ebert_dumps::FindError;
 use pipeline::{
     engine::progress::{Format, Progress, Verbosity},
     run::RunError,
@@ -14,10 +13,12 @@ use pipeline::{
 };
 use schemas::manifest;
 
+use super::config;
+
 /// The settings of `ebert shards`.
 pub(crate) fn of_shards(args: &ShardsArgs) -> Result<Settings, RunError> {
     let mut settings = of_work(&args.work);
-    input(&mut settings, &args.input, &args.tokenizer)?;
+    input(&mut settings, &args.input, &args.tokenizer, &args.work)?;
     settings.language = language(args.language);
     corpus(&mut settings, &args.corpus);
     pool(&mut settings, &args.pool);
@@ -31,19 +32,19 @@ pub(crate) fn of_shards(args: &ShardsArgs) -> Result<Settings, RunError> {
 /// The settings of `ebert corpus`.
 pub(crate) fn of_corpus(args: &CorpusArgs) -> Result<Settings, RunError> {
     let mut settings = of_work(&args.work);
-    input(&mut settings, &args.input, &args.tokenizer)?;
+    input(&mut settings, &args.input, &args.tokenizer, &args.work)?;
     corpus(&mut settings, &args.corpus);
     settings.max_unreadable = args.limits.max_unreadable;
     Ok(settings)
 }
 
 /// The settings of `ebert pool`.
-pub(crate) fn of_pool(args: &PoolArgs) -> Settings {
-    let mut settings = Settings { tokenizer: Some(tokenizer(&args.tokenizer)), ..of_work(&args.work) };
+pub(crate) fn of_pool(args: &PoolArgs) -> Result<Settings, RunError> {
+    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer)?, ..of_work(&args.work) };
     settings.language = language(args.language);
     pool(&mut settings, &args.pool);
     (settings.max_unreadable, settings.seed) = (args.limits.max_unreadable, args.seed.seed);
-    settings
+    Ok(settings)
 }
 
 /// The settings of `ebert graph`.
@@ -55,21 +56,21 @@ pub(crate) fn of_graph(args: &GraphArgs) -> Settings {
 }
 
 /// The settings of `ebert encode`.
-pub(crate) fn of_encode(args: &EncodeArgs) -> Settings {
-    let mut settings = Settings { tokenizer: Some(tokenizer(&args.tokenizer)), ..of_work(&args.work) };
+pub(crate) fn of_encode(args: &EncodeArgs) -> Result<Settings, RunError> {
+    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer)?, ..of_work(&args.work) };
     settings.language = language(args.language);
     encode(&mut settings, &args.encode);
-    settings
+    Ok(settings)
 }
 
 /// The settings of `ebert pairs` and `ebert seal`.
-pub(crate) fn of_pairs(args: &PairsArgs) -> Settings {
-    let mut settings = Settings { tokenizer: Some(tokenizer(&args.tokenizer)), ..of_work(&args.work) };
+pub(crate) fn of_pairs(args: &PairsArgs) -> Result<Settings, RunError> {
+    let mut settings = Settings { tokenizer: tokenizer(&args.tokenizer)?, ..of_work(&args.work) };
     settings.language = language(args.language);
     encode(&mut settings, &args.encode);
     pairs(&mut settings, &args.pairs);
     settings.seed = args.seed.seed;
-    settings
+    Ok(settings)
 }
 
 /// The settings of phrase mining.
@@ -111,28 +112,20 @@ fn of_work(work: &Work) -> Settings {
 }
 
 /// The corpus and its tokenizer. Only the sample has a default tokenizer.
-fn input(settings: &mut Settings, input: &InputOptions, option: &TokenizerOption) -> Result<(), RunError> {
-    // Before its tokenizer is missed.
-    if matches!(input.corpus.try_exists(), Ok(false)) {
-        return Err(FindError::NoFolder { folder: input.corpus.clone() }.into());
-    }
-    settings.corpus.clone_from(&input.corpus);
+fn input(settings: &mut Settings, input: &InputOptions, option: &TokenizerOption, work: &Work) -> Result<(), RunError> {
+    settings.corpus = config::sources(&input.corpus, work.config.as_deref())?;
     settings.force = input.force;
-    settings.tokenizer = option.tokenizer.clone().or_else(|| is_sample(&input.corpus).then(|| SAMPLE_TOKENIZER.into()));
+    settings.init.clone_from(&option.init);
+    settings.tokenizer = config::tokenizer(option, Some(&settings.corpus))?;
     match settings.tokenizer {
         Some(_) => Ok(()),
-        None => Err(RunError::NoTokenizer { corpus: input.corpus.clone() }),
+        None => Err(RunError::NoTokenizer { corpus: settings.corpus_names() }),
     }
 }
 
 /// The tokenizer of a later step. The step checks that it equals the tokenizer of the corpus.
-fn tokenizer(option: &TokenizerOption) -> PathBuf {
-    option.tokenizer.clone().unwrap_or_else(|| SAMPLE_TOKENIZER.into())
-}
-
-fn is_sample(corpus: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    corpus == Path::new(SAMPLE) || real(corpus).is_some_and(|corpus| real(Path::new(SAMPLE)) == Some(corpus))
+fn tokenizer(option: &TokenizerOption) -> Result<Option<PathBuf>, RunError> {
+    config::tokenizer(option, None)
 }
 
 fn corpus(settings: &mut Settings, options: &CorpusOptions) {
@@ -176,7 +169,10 @@ fn pairs(settings: &mut Settings, options: &PairOptions) {
 
 #[cfg(test)]
 mod tests {
-    use ebert_commands::{Command, DataCommand, TextCommand, parse_from};
+    use std::path::Path;
+
+    use ebert_commands::{Command, DataCommand, SAMPLE_TOKENIZER, TextCommand, parse_from};
+    use ebert_dumps::Source;
     use ebert_english::train::Epochs;
 
     use super::*;
@@ -193,15 +189,18 @@ mod tests {
         // Tests run in the folder of the package.
         let sample = ["shards", "--corpus", "../data/sample", "--tokenizer", SAMPLE_TOKENIZER];
         let DataCommand::Shards(args) = data(&sample) else { panic!() };
-        assert_eq!(of_shards(&args).unwrap(), Settings { corpus: sample[2].into(), ..Settings::default() });
+        assert_eq!(
+            of_shards(&args).unwrap(),
+            Settings { corpus: vec![Source::from(Path::new(sample[2]))], ..Settings::default() }
+        );
         let DataCommand::Shards(args) = data(&["shards"]) else { panic!() };
-        assert_eq!(args.input.corpus, Settings::default().corpus);
+        assert!(args.input.corpus.is_empty());
         let DataCommand::Pool(args) = data(&["pool"]) else { panic!() };
-        assert_eq!(of_pool(&args), Settings::default());
+        assert_eq!(of_pool(&args).unwrap(), Settings::default());
         let DataCommand::Encode(args) = data(&["encode"]) else { panic!() };
-        assert_eq!(of_encode(&args), Settings::default());
+        assert_eq!(of_encode(&args).unwrap(), Settings::default());
         let DataCommand::Seal(args) = data(&["seal"]) else { panic!() };
-        assert_eq!(of_pairs(&args.pairs), Settings::default());
+        assert_eq!(of_pairs(&args.pairs).unwrap(), Settings::default());
         let Ok(Command::Text(TextCommand::TrainTagger(args))) = parse_from(["ebert", "train-tagger", "bank"]) else {
             panic!()
         };
@@ -218,15 +217,15 @@ mod tests {
         ] {
             let of = |command: &str| match data(&[command, "--language", value]) {
                 DataCommand::Shards(args) => of_shards(&ShardsArgs {
-                    tokenizer: TokenizerOption { tokenizer: Some("vocab.txt".into()) },
-                    input: InputOptions { corpus: "src".into(), ..args.input.clone() },
+                    tokenizer: TokenizerOption { tokenizer: Some("vocab.txt".into()), init: None },
+                    input: InputOptions { corpus: vec!["src".into()], ..args.input.clone() },
                     ..*args
                 })
                 .unwrap(),
-                DataCommand::Pool(args) => of_pool(&args),
-                DataCommand::Encode(args) => of_encode(&args),
-                DataCommand::Pairs(args) => of_pairs(&args),
-                DataCommand::Seal(args) => of_pairs(&args.pairs),
+                DataCommand::Pool(args) => of_pool(&args).unwrap(),
+                DataCommand::Encode(args) => of_encode(&args).unwrap(),
+                DataCommand::Pairs(args) => of_pairs(&args).unwrap(),
+                DataCommand::Seal(args) => of_pairs(&args.pairs).unwrap(),
                 other => panic!("{other:?}"),
             };
             for command in ["shards", "pool", "encode", "pairs", "seal"] {

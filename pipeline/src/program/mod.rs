@@ -4,8 +4,10 @@ use std::sync::OnceLock;
 use ebert_commands::Wording;
 
 pub(crate) mod arguments;
+pub(crate) mod config;
 pub(crate) mod mine;
 pub(crate) mod pages;
+mod remote;
 pub(crate) mod tagger;
 pub(crate) mod trainer;
 

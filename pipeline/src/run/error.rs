@@ -1,5 +1,8 @@
 //! Why a run fails.
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use ebert_dumps::FindError;
 use schemas::{ManifestError, StoreError, manifest::AssociationSource, quoted};
@@ -66,13 +69,73 @@ pub enum RunError {
     },
     /// No tokenizer is named.
     #[error(
-        "no tokenizer is named for the corpus `{}`\n\
-         hint: `--tokenizer FILE` names the `vocab.txt` (uncased) or `tokenizer.json` of your start model, a BERT",
-        corpus.display()
+        "no tokenizer is named for the corpus `{corpus}`\n\
+         hint: `--init MODEL` names the BERT that you will start from, and its tokenizer is used. \
+         Or name a `vocab.txt` (uncased) or `tokenizer.json` with `--tokenizer FILE`"
     )]
     NoTokenizer {
-        /// The folder of raw files.
-        corpus: PathBuf,
+        /// The raw files as they were given.
+        corpus: String,
+    },
+    /// The start model has no tokenizer.
+    #[error(
+        "the start model `{}` has neither `tokenizer.json` nor `vocab.txt`\n\
+         hint: `--init` names a folder that `save_pretrained` wrote or `hf download` fetched, with its tokenizer",
+        model.display()
+    )]
+    NoStartTokenizer {
+        /// The folder of the model.
+        model: PathBuf,
+    },
+    /// The start model is not here.
+    #[error(
+        "the start model `{0}` is not a folder\n\
+         hint: fetch it with `hf download {0} --local-dir {1}`, and name that folder",
+        model.display(), quoted(Path::new(model.file_name().unwrap_or_default()))
+    )]
+    NoStartModel {
+        /// The folder, or an id on the hub.
+        model: PathBuf,
+    },
+    /// The tokenizer that is named is not that of the start model.
+    #[error(
+        "`{}` is not the tokenizer of the start model `{}`: {difference}\n\
+         hint: omit `--tokenizer`, and the model's own is used",
+        tokenizer.display(), model.display()
+    )]
+    OtherTokenizer {
+        /// The tokenizer.
+        tokenizer: PathBuf,
+        /// The folder of the model.
+        model: PathBuf,
+        /// How they differ.
+        difference: String,
+    },
+    /// A source on another machine cannot be fetched.
+    #[error(transparent)]
+    Remote(Box<dyn std::error::Error + Send + Sync>),
+    /// The hub has no such file.
+    #[error("the hub has no file `{address}`\nhint: `hf://datasets/OWNER/NAME/PATH` names a file of a data set")]
+    NoFile {
+        /// The source.
+        address: String,
+    },
+    /// This program cannot fetch.
+    #[error(
+        "`{address}` is on another machine, and this `ebert` was built without access to any\n\
+         hint: `cargo build --release -p pipeline --features remote`, or fetch the files and name their folder"
+    )]
+    NoRemote {
+        /// The source.
+        address: String,
+    },
+    /// The sources in a file of `--config` cannot be read.
+    #[error("`{}` is not a configuration: {what}\nhint: docs/own-data.md has an example", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what is expected.
+        what: String,
     },
     /// Raw files lie in an output folder.
     #[error("the corpus `{}` is in `{}`, which is an output folder of this program\nhint: move the raw files elsewhere, or choose another output folder with `--out DIR`", corpus.display(), folder.display())]
@@ -139,6 +202,11 @@ impl RunError {
             self,
             Self::ShortSegments { .. }
                 | Self::NoTokenizer { .. }
+                | Self::NoStartTokenizer { .. }
+                | Self::NoStartModel { .. }
+                | Self::OtherTokenizer { .. }
+                | Self::Config { .. }
+                | Self::NoRemote { .. }
                 | Self::Corpus(CorpusError::Other { .. })
                 | Self::SameFolder { .. }
                 | Self::InsideOut { .. }

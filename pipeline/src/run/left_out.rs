@@ -20,14 +20,18 @@ const REASONS_LISTED: usize = 20;
 const FILES_NAMED: usize = 3;
 
 /// The hint for an error of the corpus folder, after more facts where there are some.
-pub(super) fn hint(error: &FindError) -> String {
+pub(crate) fn hint(error: &FindError) -> String {
     match error {
         FindError::NoFolder { .. } | FindError::Empty { .. } => {
-            "\nhint: `--corpus` names a folder of raw Amazon dumps (.json or .jsonl, plain, .gz or .zst)".to_owned()
+            "\nhint: `--corpus` names raw files: a folder, a file, or a pattern such as `'dumps/*.json.gz'`".to_owned()
+        }
+        FindError::NoMatch { .. } => {
+            "\nhint: quote a pattern, so that the shell leaves it as it is: `--corpus 'dumps/*.json.gz'`".to_owned()
         }
         FindError::NothingRecognised { files, .. } => format!(
             "{}\n\
-             hint: files hold one JSON object (or Python dict) per line, with the fields of the 2014, 2018 or 2023 Amazon dumps",
+             hint: records have the fields of the 2014, 2018 or 2023 Amazon dumps, or those named with `--config`; \
+             docs/own-data.md has an example",
             looked_at(files)
         ),
         FindError::Read { .. } => {
@@ -116,7 +120,7 @@ fn unread(counts: &CorpusCounts) -> Vec<Facts> {
 }
 
 /// The lines that list skipped files, in an error.
-fn skipped_lines(files: &[Skipped]) -> Vec<String> {
+pub(crate) fn skipped_lines(files: &[Skipped]) -> Vec<String> {
     skipped_facts(files, REASONS_LISTED, FILES_NAMED)
         .iter()
         .flat_map(|facts| facts.text().lines())
@@ -146,7 +150,7 @@ impl Run<'_> {
         }
         let all = (files.recognised.len() + files.skipped.len()) as u64;
         let skipped = files.skipped.len() as u64;
-        let are = if skipped == 1 { "is not a dump" } else { "are not dumps" };
+        let are = if skipped == 1 { "is not read" } else { "are not read" };
         let text = format!("{} of {} {are}", thousands(skipped), count_of(all, "file", "files"));
         self.progress
             .note("skipped", &Facts::new("skipped_files", text).with("skipped", skipped).with("files", all))?;
@@ -236,7 +240,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("good.json", "{\"asin\": \"B0\", \"title\": \"Tea\"}\n");
-        write("b.json", "[{\"asin\": \"B0\"}, {\"asin\": \"B1\"}]\n");
+        write("b.json", "{\"B0\": {\"title\": \"Tea\"}, \"B1\": {\"title\": \"Salt\"}}\n");
         (0..5).for_each(|i| write(&format!("{i}.txt"), "# Notes\nhello\n"));
         let files = ebert_dumps::find(folder.path(), folder.path()).unwrap();
         let path = folder.path().join("b.json");
@@ -245,8 +249,8 @@ mod tests {
             skipped_lines(&files.skipped),
             [
                 "`0.txt`, `1.txt`, `2.txt` and 2 more: plain text".to_owned(),
-                "`b.json`: a JSON array that is not one record per line".to_owned(),
-                format!("  hint: `jq -c '.[]' < {path} > {path}.jsonl`"),
+                "`b.json`: a JSON object with one record per key".to_owned(),
+                format!("  hint: `jq -c 'to_entries[] | {{asin: .key}} + .value' < {path} > {path}.jsonl`"),
             ]
         );
     }
@@ -254,16 +258,16 @@ mod tests {
     #[test]
     fn an_error_of_the_corpus_folder_comes_with_the_files_and_a_hint() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("array.json"), "[{\"asin\": \"B0\"}, {}]\n").unwrap();
+        fs::write(folder.path().join("other.json"), "[{\"sku\": \"B0\"}, {}]\n").unwrap();
         fs::write(folder.path().join("cut.gz"), b"\x1f\x8b\x08").unwrap();
         fs::write(folder.path().join("page.json"), "<html><title>Sign in</title>").unwrap();
         let error = ebert_dumps::find(folder.path(), folder.path()).unwrap_err();
         let text = crate::run::RunError::from(error).to_string();
         for wanted in [
-            "in its first 100 lines\n  `cut.gz`: damaged: the gzip stream is cut short\n  `array.json`: a JSON array",
-            "\n    hint: `jq -c '.[]' < ",
+            "in its first 100 lines\n  `cut.gz`: damaged: the gzip stream is cut short\n  `other.json`: records with other fields: found sku;",
+            "\n    hint: name its fields in shop.toml, `products = { path = ",
             "\n  `page.json`: a web page with the title \"Sign in\"\n    hint: fetch",
-            "\nhint: files hold",
+            "\nhint: records have",
         ] {
             assert!(text.contains(wanted), "{text}");
         }

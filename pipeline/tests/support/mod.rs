@@ -104,14 +104,14 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     gz.write_all(bytes).and_then(|()| gz.finish()).expect("memory is written to")
 }
 
-/// All files below a folder with their bytes.
+/// All files below a folder with their bytes, except the options of the last command.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(folder: &Path, prefix: &str, into: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(folder).expect("the folder is there").flatten() {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             if entry.path().is_dir() {
                 walk(&entry.path(), &format!("{name}/"), into);
-            } else {
+            } else if name != ebert_commands::OPTIONS_FILE {
                 into.insert(name, fs::read(entry.path()).expect("the file is there"));
             }
         }

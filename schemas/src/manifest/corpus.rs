@@ -65,6 +65,9 @@ pub struct RawFile {
     pub path: String,
     /// What it holds, such as `2018 products`.
     pub holds: String,
+    /// The fields of its records as JSON, if they are not those of a dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<String>,
     /// Size on disk.
     pub bytes: u64,
     /// Hash of its bytes on disk.

@@ -1,5 +1,6 @@
 //! Options of the command line as types of the trainer.
 use std::{
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -113,6 +114,13 @@ pub(crate) fn finetune(options: &FinetuneOptions) -> Options {
 pub(crate) fn shards(folder: &Path) -> PathBuf {
     let within = folder.join("shards");
     if folder.join(MANIFEST).is_file() && !within.exists() { folder.to_owned() } else { within }
+}
+
+/// The model that shards were made for, from the options of `ebert shards` next to them.
+pub(crate) fn made_for(shards: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(shards.parent()?.join(commands::OPTIONS_FILE)).ok()?;
+    let options: toml::Table = toml::from_str(&text).ok()?;
+    Some(PathBuf::from(options.get("init")?.as_str()?))
 }
 
 /// Shards need a recipe by name.

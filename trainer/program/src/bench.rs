@@ -117,6 +117,7 @@ pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
         recipe: options.recipe,
         overrides: [shape, options.overrides].concat(),
         init: options.init,
+        made_for: None,
         run: None,
         resume: false,
         extend: false,

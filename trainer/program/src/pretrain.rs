@@ -30,9 +30,10 @@ pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
     let shards = arguments::shards(&options.shards);
     let request = Request {
         recipe: arguments::recipe(options.recipe, &shards)?,
-        shards,
         overrides: options.overrides,
         init: options.init,
+        made_for: arguments::made_for(&shards),
+        shards,
         run: options.out,
         resume: options.resume,
         extend: options.extend,

@@ -42,6 +42,8 @@ pub struct Request {
     pub overrides: Vec<String>,
     /// A Hugging Face folder to start from, or an id on the hub.
     pub init: Option<PathBuf>,
+    /// The model that the shards were made for. A recipe that needs a start takes it if no other is named.
+    pub made_for: Option<PathBuf>,
     /// The run's folder, if not `runs/<recipe>` next to the shards.
     pub run: Option<PathBuf>,
     /// Whether there must be something to resume.
@@ -92,12 +94,14 @@ impl Plan {
     pub fn make(request: &Request, progress: impl Fn(u64)) -> Result<Self, RunError> {
         let recipe = Recipe::load(&request.recipe, &request.overrides)?;
         let name = Recipe::name_of(&request.recipe);
+        let made_for = request.made_for.as_ref().filter(|_| recipe.model.is_none());
+        let init = request.init.as_ref().or(made_for);
         // Before the shards are read, which may take long.
-        if recipe.model.is_none() && request.init.is_none() {
+        if recipe.model.is_none() && init.is_none() {
             return Err(InitError::Wanted { recipe: name }.into());
         }
         let talk = request.talk.is_for_person() && request.ranks.is_main() && io::stderr().is_terminal();
-        let init = request.init.as_deref().map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
+        let init = init.map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
         let data = recipe.data;
         let shards = Arc::new(Shards::open_with_relations(&request.shards, data.held_out, data.relations, progress)?);
         for stage in &recipe.stage {

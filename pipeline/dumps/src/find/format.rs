@@ -12,17 +12,13 @@ pub struct Format {
 pub(super) enum ToDo {
     /// A command on the file, which stands in it as `FILE`.
     Command(&'static str),
-    /// A command on the file that decompresses it, unless `tar` can.
-    Decompress(&'static str),
     /// A query of DuckDB, in which the file stands as `FILE`.
     DuckDb(&'static str),
-    /// Unpack the archive.
-    Untar,
     /// It has no records.
     Nothing,
 }
 
-use ToDo::{Command, Decompress, DuckDb, Nothing, Untar};
+use ToDo::{Command, DuckDb, Nothing};
 
 impl Format {
     /// What it is, with an article: `a zip archive`.
@@ -32,6 +28,16 @@ impl Format {
 
     pub(super) fn what_to_do(&self) -> ToDo {
         self.what_to_do
+    }
+
+    /// Whether it is a tar archive.
+    pub(super) fn is_tar(&self) -> bool {
+        *self == TAR
+    }
+
+    /// Whether it is a zip archive of any files.
+    pub(super) fn is_zip(&self) -> bool {
+        *self == ZIP
     }
 
     const fn new(name: &'static str, what_to_do: ToDo) -> Self {
@@ -56,7 +62,7 @@ const ZIP: Format = Format::new("a zip archive", Command("unzip FILE -d FILE.fil
 const EXCEL: Format = Format::new("an Excel workbook", PANDAS_EXCEL);
 const WORD: Format = Format::new("an Office document", Nothing);
 const NUMPY: Format = Format::new("NumPy arrays", Nothing);
-const TAR: Format = Format::new("a tar archive", Untar);
+const TAR: Format = Format::new("a tar archive", Nothing);
 const CPIO: Format = Format::new("a cpio archive", Command("mkdir FILE.files && cpio -D FILE.files -idm < FILE"));
 const PICKLE: Format = Format::new(
     "a Python pickle, which can run code when it is loaded",
@@ -78,15 +84,15 @@ const MAGIC: &[(usize, &[u8], Format)] = &[
     // One layer is decompressed while reading; this one is below it.
     (0, b"\x1f\x8b", Format::new("compressed twice", Command("gzip -dc FILE > FILE.jsonl"))),
     (0, b"\x28\xb5\x2f\xfd", Format::new("compressed twice", Command("zstd -dc FILE > FILE.jsonl"))),
-    (0, b"BZh", Format::new("compressed with bzip2", Decompress("bzip2 -dc FILE > FILE.jsonl"))),
-    (0, b"\xfd7zXZ\0", Format::new("compressed with xz", Decompress("xz -dc FILE > FILE.jsonl"))),
-    (0, b"\x5d\0\0", Format::new("compressed with LZMA", Decompress("xz -dc --format=lzma FILE > FILE.jsonl"))),
-    (0, b"LZIP", Format::new("compressed with lzip", Decompress("lzip -dc FILE > FILE.jsonl"))),
+    (0, b"BZh", Format::new("compressed twice", Command("bzip2 -dc FILE > FILE.jsonl"))),
+    (0, b"\xfd7zXZ\0", Format::new("compressed twice", Command("xz -dc FILE > FILE.jsonl"))),
+    (0, b"\x5d\0\0", Format::new("compressed with LZMA", Command("xz -dc --format=lzma FILE > FILE.jsonl"))),
+    (0, b"LZIP", Format::new("compressed with lzip", Command("lzip -dc FILE > FILE.jsonl"))),
     (0, b"\x04\x22\x4d\x18", Format::new("compressed with LZ4", Command("lz4 -d FILE FILE.jsonl"))),
     (0, b"\x02\x21\x4c\x18", Format::new("compressed with LZ4", Command("lz4 -d FILE FILE.jsonl"))),
     (0, b"\x89LZO\0", Format::new("compressed with lzop", Command("lzop -dc FILE > FILE.jsonl"))),
     (0, b"\xff\x06\0\0sNaPpY", Format::new("compressed with Snappy", Command("snzip -dc FILE > FILE.jsonl"))),
-    (0, b"\x1f\x9d", Format::new("compressed with compress", Decompress("gzip -dc FILE > FILE.jsonl"))),
+    (0, b"\x1f\x9d", Format::new("compressed with compress", Command("gzip -dc FILE > FILE.jsonl"))),
     (0, b"7z\xbc\xaf\x27\x1c", Format::new("a 7z archive", Command("7z x FILE -oFILE.files"))),
     (0, b"PK\x07\x08PK\x03\x04", Format::new("a part of a zip archive", Command("zip -F FILE --out FILE.zip"))),
     (0, b"MSCF\0\0\0\0", Format::new("a cabinet archive", Command("cabextract -d FILE.files FILE"))),

@@ -91,9 +91,9 @@ impl Outline {
         self.objects_by_key().is_some_and(|columns| columns.values().all(|rows| rows.get("0").is_some()))
     }
 
-    /// Where the only value holds an array of objects, as `jq` writes it: `.data.items`. Of several
-    /// values, where the first holds an array of records.
-    pub(super) fn path_of_array(&self, is_record: fn(&Value) -> bool) -> Option<String> {
+    /// The fields that lead to an array of objects in the only value. Of several values, where the first holds an array
+    /// of records.
+    pub(super) fn path_of_array(&self, is_record: fn(&Value) -> bool) -> Option<Vec<String>> {
         match self.values.as_slice() {
             [value] => path_of_array(value, 0, Value::is_object),
             [value, ..] => path_of_array(value, 0, is_record),
@@ -161,7 +161,7 @@ fn read(json: &str) -> Option<Value> {
 }
 
 /// Adds the keys of an object in their order.
-fn add_keys(json: &str, keys: &mut Vec<String>) {
+pub(super) fn add_keys(json: &str, keys: &mut Vec<String>) {
     let found = serde_json::from_str::<Keys>(json)
         .ok()
         .or_else(|| serde_json::from_str(&python_to_json(json).ok()?).ok())
@@ -203,24 +203,17 @@ impl<'de> serde::Deserialize<'de> for Keys {
     }
 }
 
-fn path_of_array(value: &Value, depth: usize, is_item: fn(&Value) -> bool) -> Option<String> {
+fn path_of_array(value: &Value, depth: usize, is_item: fn(&Value) -> bool) -> Option<Vec<String>> {
     let Value::Object(members) = value else { return None };
     let is_records = |value: &Value| value.as_array().is_some_and(|items| items.first().is_some_and(is_item));
     if let Some((key, _)) = members.iter().find(|(_, value)| is_records(value)) {
-        return Some(jq_field(key));
+        return Some(vec![key.clone()]);
     }
-    let inside = |(key, value): (&String, &Value)| Some(jq_field(key) + &path_of_array(value, depth + 1, is_item)?);
+    let inside = |(key, value): (&String, &Value)| {
+        let rest = path_of_array(value, depth + 1, is_item)?;
+        Some([vec![key.clone()], rest].concat())
+    };
     if depth + 1 < MOST_DEPTH { members.iter().find_map(inside) } else { None }
-}
-
-/// A field in a program of `jq`.
-pub(super) fn jq_field(name: &str) -> String {
-    let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if is_word && name.bytes().next().is_some_and(|b| !b.is_ascii_digit()) {
-        format!(".{name}")
-    } else {
-        format!(".{}", Value::from(name))
-    }
 }
 
 #[cfg(test)]
@@ -259,14 +252,15 @@ mod tests {
     #[test]
     fn an_array_is_found_at_its_path() {
         for (text, path) in [
-            (r#"{"count": 2, "products": [{"asin": "#, Some(".products")),
-            (r#"{"meta": {"n": 1}, "data": {"the items": [{"id": 1}]}}"#, Some(r#".data."the items""#)),
-            (r#"{"hits": {"hits": [{"_id": 1}]}}"#, Some(".hits.hits")),
+            (r#"{"count": 2, "products": [{"asin": "#, Some("products")),
+            (r#"{"meta": {"n": 1}, "data": {"the items": [{"id": 1}]}}"#, Some("data/the items")),
+            (r#"{"hits": {"hits": [{"_id": 1}]}}"#, Some("hits/hits")),
             (r#"{"a": [1, 2]}"#, None),
             ("{\"a\": [{}]}\n{\"a\": [{}]}", None),
-            ("{\"a\": [{\"asin\": 1}]}\n{\"a\": []}", Some(".a")),
+            ("{\"a\": [{\"asin\": 1}]}\n{\"a\": []}", Some("a")),
         ] {
-            assert_eq!(Outline::of(text).path_of_array(|item| item.get("asin").is_some()).as_deref(), path, "{text}");
+            let found = Outline::of(text).path_of_array(|item| item.get("asin").is_some());
+            assert_eq!(found.map(|path| path.join("/")).as_deref(), path, "{text}");
         }
     }
 

@@ -6,10 +6,9 @@ use serde_json::Value;
 use super::{
     super::{lines::BYTE_ORDER_MARK, record::parse},
     fields::{is_field, renamed},
-    format::Format,
-    json::{Outline, jq_field},
+    json::Outline,
     ratings::RatingTable,
-    reason::{Commas, Encoding, SkipReason, YelpFile, shown},
+    reason::{Encoding, SkipReason, shown},
     table::{Holds, Table},
 };
 
@@ -23,11 +22,6 @@ pub(super) struct Start<'s> {
     pub(super) malformed: Option<(u64, String)>,
 }
 
-/// The format of a file whose lines are not to be read, whatever they hold.
-pub(super) fn format(start: &[u8]) -> Option<SkipReason> {
-    Format::of(start).map(SkipReason::Format)
-}
-
 /// What none of the first records has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lacks {
@@ -39,19 +33,18 @@ pub(super) struct Lacks {
     pub(super) text: bool,
 }
 
-/// Why a file is not read whose records lack something, if that is a reason.
-pub(super) fn lacking(start: &[u8], lacks: Lacks) -> Option<SkipReason> {
+/// Why a file is not read whose records have the fields `found` and lack something, if that is a reason.
+pub(super) fn lacking(start: &[u8], found: &[String], lacks: Lacks) -> Option<SkipReason> {
     if !lacks.ids && !lacks.text {
         return None;
     }
-    let (text, _) = decoded(start, false)?;
-    let outline = Outline::of(text.trim_start());
-    let has_text_elsewhere = || renamed(&outline.keys).iter().any(|field| field.is_text() && !is_field(field.found));
-    match yelp(&outline.keys) {
-        Some(file) => Some(SkipReason::Yelp(file)),
-        None if lacks.ids && outline.is_by_column() => Some(SkipReason::Columns),
-        None if lacks.ids_of_products => Some(SkipReason::NoIds { found: outline.keys }),
-        None => (lacks.text && has_text_elsewhere()).then_some(SkipReason::OtherFields { found: outline.keys }),
+    let is_by_column = || decoded(start, false).is_some_and(|(text, _)| Outline::of(text.trim_start()).is_by_column());
+    let has_text_elsewhere = || renamed(found).iter().any(|field| field.is_text() && !is_field(field.found));
+    match () {
+        () if is_yelp_without_text(found) => Some(SkipReason::Yelp),
+        () if lacks.ids && is_by_column() => Some(SkipReason::Columns),
+        () if lacks.ids_of_products => Some(SkipReason::NoIds { found: found.to_vec() }),
+        () => (lacks.text && has_text_elsewhere()).then(|| SkipReason::OtherFields { found: found.to_vec() }),
     }
 }
 
@@ -73,7 +66,7 @@ pub(super) fn name(start: &Start<'_>) -> SkipReason {
         Some(_) if looks_like_records(text) => eight_bit.map(SkipReason::Encoding).or_else(|| json(text, start)),
         Some(_) => None,
     };
-    found.unwrap_or_else(|| lines(text, start))
+    found.unwrap_or_else(|| lines(text, start, eight_bit))
 }
 
 /// Whether a text begins like JSON or a Python literal.
@@ -94,7 +87,8 @@ fn decoded(bytes: &[u8], whole: bool) -> Option<(Cow<'_, str>, Option<Encoding>)
     match std::str::from_utf8(bytes) {
         Ok(text) => Some((text.into(), None)),
         Err(error) if error.error_len().is_none() && !whole => {
-            Some((String::from_utf8_lossy(&bytes[..error.valid_up_to()]), None))
+            let whole = std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?;
+            Some((whole.into(), None))
         }
         Err(_) => {
             // Windows-1252 has no characters for these; text in most other encodings has them.
@@ -165,32 +159,19 @@ fn markup(text: &str) -> Option<SkipReason> {
 /// What a text is that begins with a bracket.
 fn json(text: &str, start: &Start<'_>) -> Option<SkipReason> {
     let outline = Outline::of(text);
-    let commas = if outline.commas { Commas::With } else { Commas::Without };
-    let is_python = text[1..].trim_start().starts_with('\'')
-        || text[1..].trim_start().strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('\''));
     let first = outline.values.first()?;
     let Value::Object(members) = first else {
-        let items = first.as_array()?;
-        return Some(match items.first() {
-            Some(Value::Object(_)) if is_python => SkipReason::Python,
-            Some(Value::Object(_)) => SkipReason::Array,
-            _ => SkipReason::Json { start: first_line(text) },
-        });
+        return first.as_array().map(|_| SkipReason::Json { start: first_line(text) });
     };
     let is_single = outline.values.len() == 1 && !outline.broken;
     if outline.is_by_column() {
         return Some(SkipReason::Columns);
     }
-    if let Some(file) = yelp(&outline.keys) {
-        return Some(SkipReason::Yelp(file));
+    if is_yelp_without_text(&outline.keys) {
+        return Some(SkipReason::Yelp);
     }
     if is_record(first) {
-        return match () {
-            () if is_python && (outline.over_lines || outline.several_per_line) => Some(SkipReason::Python),
-            () if outline.over_lines => Some(SkipReason::OverLines(commas)),
-            () if outline.several_per_line => Some(SkipReason::OnOneLine(commas)),
-            () => None,
-        };
+        return None;
     }
     let is_vocabulary = members.len() > 2 && members.values().all(Value::is_u64);
     if is_single && (is_vocabulary || members.contains_key("added_tokens")) {
@@ -198,15 +179,6 @@ fn json(text: &str, start: &Start<'_>) -> Option<SkipReason> {
     }
     if let Some(message) = (is_single && start.whole).then(|| server_error(first)).flatten() {
         return Some(SkipReason::ServerError { message: shown(&message) });
-    }
-    if let Some((key, _)) = members.iter().find(|(_, value)| value.is_object() && is_record(value)) {
-        // With more such members, the keys are ids.
-        if outline.objects_by_key().is_none_or(|members| members.len() == 1) || outline.values.len() > 1 {
-            return Some(SkipReason::RecordInside { path: jq_field(key) });
-        }
-    }
-    if let Some(path) = outline.path_of_array(is_record) {
-        return Some(SkipReason::ArrayInside { path });
     }
     if outline.objects_by_key().is_some() {
         return Some(SkipReason::Keyed);
@@ -226,7 +198,7 @@ fn first_line(text: &str) -> String {
 }
 
 /// Whether a value is a record of a dump.
-fn is_record(value: &Value) -> bool {
+pub(super) fn is_record(value: &Value) -> bool {
     matches!(parse(value.to_string().as_bytes(), |record| record.record_type()), Ok(Some(_)))
 }
 
@@ -248,19 +220,18 @@ fn server_error(value: &Value) -> Option<String> {
     })
 }
 
-/// The file of the Yelp data set that has these fields.
-fn yelp(keys: &[String]) -> Option<YelpFile> {
+/// Whether these are the fields of a file of the Yelp data set that has no texts.
+fn is_yelp_without_text(keys: &[String]) -> bool {
     let has = |key: &str| keys.iter().any(|found| found == key);
-    if has("asin") || has("parent_asin") {
-        return None;
-    }
-    match () {
-        () if has("yelping_since") => Some(YelpFile::Other),
-        () if !has("business_id") => None,
-        () if has("text") && (has("stars") || has("review_id")) => Some(YelpFile::Review),
-        () if has("text") => Some(YelpFile::Tip),
-        () if has("name") => Some(YelpFile::Business),
-        () => Some(YelpFile::Other),
+    let is_dump = has("asin") || has("parent_asin");
+    !is_dump && (has("yelping_since") || has("business_id") && !has("text") && !has("name"))
+}
+
+/// The text of a file in UTF-8, without what stands before its first character.
+pub(super) fn utf8<'s>(start: &Start<'s>) -> Option<&'s str> {
+    match decoded(start.bytes, start.whole)? {
+        (Cow::Borrowed(text), None) => Some(text.trim_start_matches('\u{feff}').trim_ascii_start()),
+        _ => None,
     }
 }
 
@@ -271,7 +242,7 @@ pub(super) fn ratings(start: &Start<'_>) -> Option<RatingTable> {
 }
 
 /// The lines that are not blank. The last one may be cut off.
-fn whole_lines<'t>(text: &'t str, start: &Start<'_>) -> Vec<&'t str> {
+pub(super) fn whole_lines<'t>(text: &'t str, start: &Start<'_>) -> Vec<&'t str> {
     let mut all: Vec<&str> = text.lines().filter(|line| !line.trim_ascii().is_empty()).collect();
     if !start.whole && all.len() > 1 {
         all.pop();
@@ -280,7 +251,7 @@ fn whole_lines<'t>(text: &'t str, start: &Start<'_>) -> Vec<&'t str> {
 }
 
 /// What a text is that is neither markup nor JSON.
-fn lines(text: &str, start: &Start<'_>) -> SkipReason {
+fn lines(text: &str, start: &Start<'_>, eight_bit: Option<Encoding>) -> SkipReason {
     if text.starts_with("version https://git-lfs.github.com/spec/") {
         return SkipReason::LfsPointer;
     }
@@ -302,15 +273,11 @@ fn lines(text: &str, start: &Start<'_>) -> SkipReason {
     if all.first().is_some_and(|line| *line == "[PAD]") {
         return SkipReason::Vocabulary;
     }
-    let blocks = all.iter().filter(|line| is_of_block(line)).count();
-    if is_of_block(all[0]) && blocks * 2 > all.len() {
-        return SkipReason::SnapBlocks;
+    let table = Table::of(&all);
+    if let (Some(_), Some(encoding)) = (&table, eight_bit) {
+        return SkipReason::Encoding(encoding);
     }
-    let begins = |name: &str| all.iter().any(|line| line.starts_with(name));
-    if begins("ASIN: ") && begins("Id: ") {
-        return SkipReason::SnapProducts;
-    }
-    match Table::of(&all) {
+    match table {
         Some(Table { holds: Holds::Ratings, .. }) => SkipReason::Ratings,
         Some(Table { holds: Holds::Phrases, .. }) => SkipReason::Phrases,
         Some(Table { delimiter, columns, holds: Holds::Other }) => SkipReason::Table { delimiter, columns },
@@ -322,7 +289,7 @@ fn lines(text: &str, start: &Start<'_>) -> SkipReason {
 }
 
 /// Whether a line is of a block: `review/score: 5.0`.
-fn is_of_block(line: &str) -> bool {
+pub(super) fn is_of_block(line: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let name = line.trim_ascii_start().split_once(':').map(|(name, _)| name);
     name.and_then(|name| name.split_once('/')).is_some_and(|(thing, field)| is_word(thing) && is_word(field))

@@ -2,11 +2,10 @@
 use std::{fmt, path::Path};
 
 use super::{
-    super::open::Compression,
+    super::{layout::delimiter_name, open::Compression},
     LINES_TRIED,
-    fields::{product_id, renamed},
+    fields::{Renamed, product_id, renamed},
     format::{Format, ToDo},
-    json::jq_field,
 };
 
 /// Names of fields that a message lists.
@@ -54,30 +53,12 @@ pub enum SkipReason {
     },
     /// Text in another encoding.
     Encoding(Encoding),
-    /// Records over several lines.
-    OverLines(Commas),
-    /// Several records on one line.
-    OnOneLine(Commas),
-    /// Records in a JSON array.
-    Array,
-    /// Records in an array in an object.
-    ArrayInside {
-        /// Where it is, as `jq` writes it: `.data.items`.
-        path: String,
-    },
-    /// Records in a member of the objects.
-    RecordInside {
-        /// Where they are, as `jq` writes it: `._source`.
-        path: String,
-    },
     /// JSON strings that hold the text of records.
     Strings,
     /// An object with one record per key.
     Keyed,
     /// An object with one object per column, as pandas writes it.
     Columns,
-    /// Python literals that are not one dict per line.
-    Python,
     /// A table in text.
     Table {
         /// What stands between values.
@@ -85,23 +66,39 @@ pub enum SkipReason {
         /// The names of its columns; empty if it does not name them.
         columns: Vec<String>,
     },
+    /// A table in text without a row that can be read.
+    NoRows {
+        /// What is wrong with the first row, if there is one.
+        why: Option<String>,
+    },
     /// Stars without a text. They are read if another file has text, and if users and products can be distinguished.
     Ratings,
-    /// Blocks of lines such as `product/productId: B1`, as the Stanford Network Analysis Project
-    /// publishes them.
-    SnapBlocks,
-    /// Blocks of lines about products, such as `ASIN: 0771044445`: `amazon-meta.txt` of SNAP.
-    SnapProducts,
     /// Scored phrases: the result of AutoPhrase.
     Phrases,
     /// The vocabulary of a tokenizer.
     Vocabulary,
-    /// A file of the Yelp data set.
-    Yelp(YelpFile),
+    /// A file of the Yelp data set without texts.
+    Yelp,
+    /// An archive whose end cannot be read.
+    DamagedArchive {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An encrypted file in an archive.
+    Encrypted,
+    /// A file in an archive whose compression is rare.
+    RareCompression,
     /// Records with other fields.
     OtherFields {
         /// Their names.
         found: Vec<String>,
+    },
+    /// Records without the fields that the user named.
+    NotAsGiven {
+        /// The fields that they have.
+        found: Vec<String>,
+        /// The fields that were named.
+        expected: Vec<String>,
     },
     /// Products without an id.
     NoIds {
@@ -146,28 +143,6 @@ pub enum Encoding {
     Unknown,
 }
 
-/// What stands between records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Commas {
-    /// White space, or nothing.
-    Without,
-    /// Commas.
-    With,
-}
-
-/// The files of the Yelp data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum YelpFile {
-    /// Names and categories.
-    Business,
-    /// Texts with stars.
-    Review,
-    /// Texts without stars.
-    Tip,
-    /// Check-ins, users or photos: nothing for a corpus.
-    Other,
-}
-
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -186,17 +161,9 @@ impl fmt::Display for SkipReason {
             Self::Encoding(Encoding::Utf32) => f.write_str("text in UTF-32"),
             Self::Encoding(Encoding::Latin1) => f.write_str("text in Latin-1 or Windows-1252"),
             Self::Encoding(Encoding::Unknown) => f.write_str("text in an encoding other than UTF-8"),
-            Self::OverLines(Commas::Without) => f.write_str("records over several lines"),
-            Self::OverLines(Commas::With) => f.write_str("records over several lines, with commas between them"),
-            Self::OnOneLine(Commas::Without) => f.write_str("several records on one line"),
-            Self::OnOneLine(Commas::With) => f.write_str("several records on one line, with commas between them"),
-            Self::Array => f.write_str("a JSON array that is not one record per line"),
-            Self::ArrayInside { path } => write!(f, "a JSON object around the array `{path}`"),
-            Self::RecordInside { path } => write!(f, "records inside the field `{path}`"),
             Self::Strings => f.write_str("records inside JSON strings"),
             Self::Keyed => f.write_str("a JSON object with one record per key"),
             Self::Columns => f.write_str("a JSON object with one object per column"),
-            Self::Python => f.write_str("Python literals that are not one dict per line"),
             Self::Table { delimiter, columns } => {
                 write!(f, "a table with {} between values", delimiter_name(delimiter))?;
                 if !columns.is_empty() {
@@ -207,17 +174,18 @@ impl fmt::Display for SkipReason {
                 }
                 Ok(())
             }
+            Self::NoRows { why: None } => f.write_str("a table without rows"),
+            Self::NoRows { why: Some(why) } => write!(f, "a table without a row that can be read: {why}"),
             Self::Ratings => f.write_str("ratings without text"),
-            Self::SnapBlocks => f.write_str("blocks of `name: value` lines, as SNAP publishes them"),
-            Self::SnapProducts => f.write_str("blocks of lines about products, as SNAP publishes them"),
             Self::Phrases => f.write_str("a list of phrases with scores"),
             Self::Vocabulary => f.write_str("the vocabulary of a tokenizer"),
-            Self::Yelp(file) => f.write_str(match file {
-                YelpFile::Business => "businesses of the Yelp data set",
-                YelpFile::Review => "reviews of the Yelp data set",
-                YelpFile::Tip => "tips of the Yelp data set",
-                YelpFile::Other => "a file of the Yelp data set without texts",
-            }),
+            Self::Yelp => f.write_str("a file of the Yelp data set without texts"),
+            Self::DamagedArchive { why } => write!(f, "a damaged archive: {why}; the files before the damage are read"),
+            Self::Encrypted => f.write_str("an encrypted file in an archive"),
+            Self::RareCompression => f.write_str("a file in an archive, in a compression that is not read"),
+            Self::NotAsGiven { found, expected } => {
+                write!(f, "records without the fields named: found {}; expected {}", listed(found), listed(expected))
+            }
             Self::OtherFields { found } => write!(f, "records with other fields: found {}; {EXPECTED}", listed(found)),
             Self::NoIds { found } if found.iter().any(|name| is_id(name)) => {
                 write!(
@@ -241,15 +209,6 @@ impl fmt::Display for SkipReason {
 /// Whether a field of the dumps has this name and holds the id of a product.
 fn is_id(name: &str) -> bool {
     matches!(name, "asin" | "parent_asin")
-}
-
-fn delimiter_name(delimiter: &str) -> String {
-    match delimiter {
-        "\t" => "tabs".to_owned(),
-        "," => "commas".to_owned(),
-        ";" => "semicolons".to_owned(),
-        other => format!("`{other}`"),
-    }
 }
 
 /// The first few of a list of names.
@@ -286,19 +245,11 @@ impl Commands {
 
     /// A command that reads standard input and writes records.
     fn filter(&self, command: &str) -> String {
-        self.filters(&[command])
-    }
-
-    /// Commands of which each reads what the one before it writes.
-    fn filters(&self, commands: &[&str]) -> String {
         let file = &self.file;
-        let (first, rest) = commands.split_first().expect("there is a command");
-        let first = match self.compression {
-            None => format!("{first} < {file}"),
-            Some(compression) => format!("{} -dc {file} | {first}", compression.program()),
-        };
-        let rest: String = rest.iter().map(|command| format!(" | {command}")).collect();
-        format!("`{first}{rest} > {file}.jsonl`")
+        match self.compression {
+            None => format!("`{command} < {file} > {file}.jsonl`"),
+            Some(compression) => format!("`{} -dc {file} | {command} > {file}.jsonl`", compression.program()),
+        }
     }
 
     /// A command on a file that is not compressed, which stands in it as `FILE`.
@@ -310,28 +261,14 @@ impl Commands {
         format!("`{} -dc {file} > {plain} && {}`", compression.program(), command.replace("FILE", &plain))
     }
 
-    /// Whether the name is that of a compressed tar archive.
-    fn is_tar(&self) -> bool {
-        let name = self.file.trim_end_matches('\'').to_ascii_lowercase();
-        let short = [".tbz", ".tbz2", ".tb2", ".txz", ".tlz", ".taz", ".tz2"];
-        name.rsplit_once('.').is_some_and(|(stem, _)| stem.ends_with(".tar"))
-            || short.iter().any(|end| name.ends_with(end))
-    }
-
-    /// `tar` decompresses what it reads.
-    fn untar(&self) -> String {
-        let file = &self.file;
-        let option = match self.compression {
-            None => "-xf",
-            Some(Compression::Gzip) => "-xzf",
-            Some(Compression::Zstd) => "--zstd -xf",
-        };
-        format!("`mkdir {file}.files && tar {option} {file} -C {file}.files`")
-    }
-
     /// A query of DuckDB, whose rows become records.
     fn duckdb(&self, query: &str) -> String {
         self.on_file(&format!("duckdb -c \"COPY ({query}) TO 'FILE.jsonl' (FORMAT json)\""))
+    }
+
+    /// How to name the fields of the records.
+    fn config(&self, found: &[String]) -> String {
+        format!("name its fields in shop.toml, `{}`, and add `--config shop.toml`", source_line(&self.file, found))
     }
 
     /// A program of `jq`.
@@ -340,38 +277,24 @@ impl Commands {
     }
 }
 
-/// Puts brackets around records that have commas between them.
-const TO_ARRAY: &str = "(printf '['; sed '$ s/,[[:space:]]*$//'; printf ']')";
-
-/// A command of `jq` that reads blocks of lines with blank lines between them. `line` matches the key
-/// and the value in a line, and `record` makes a record of a block.
-fn from_blocks(line: &str, record: &str) -> String {
-    format!(
-        "jq -Rnc 'foreach (inputs, \"\") as $line ([]; if $line | test(\"\\\\S\") \
-         then [.[0] + ([$line | capture(\"{line}\")] | from_entries)] else [{{}}, .[0]] end; .[1] | {record})'"
-    )
-}
-
-/// Writes a Python list of dicts, or dicts one after another, as JSON.
-const PYTHON_TO_JSON: &str = "python3 -c 'import ast, json, sys; \
-    value = ast.literal_eval(sys.stdin.read()); \
-    [print(json.dumps(record)) for record in (value if isinstance(value, (list, tuple)) else [value])]'";
-
 /// Writes what pandas wrote column by column.
 const COLUMNS_TO_JSON: &str = "python3 -c 'import pandas, sys; pandas.read_json(sys.stdin, dtype=False).to_json(sys.stdout, orient=\"records\", lines=True)'";
 
 impl SkipReason {
+    /// Whether it names what JSON objects are that are not records.
+    pub(super) const fn is_known_json(&self) -> bool {
+        matches!(self, Self::Vocabulary | Self::ServerError { .. } | Self::Keyed | Self::Columns | Self::Yelp)
+    }
+
     /// What to do about a file with this path and compression, where there is something to do.
     pub(super) fn hint(&self, path: &Path, compression: Option<Compression>) -> Option<String> {
         let commands = Commands::new(path, compression);
         let hint = match self {
-            Self::Empty => "fetch it again".to_owned(),
+            Self::Empty | Self::NoRows { why: None } => "fetch it again".to_owned(),
+            Self::NoRows { why: Some(_) } => "correct the quotes, or write the table again with a library".to_owned(),
             Self::DeadLink => "correct or delete the link".to_owned(),
             Self::Format(format) => match format.what_to_do() {
-                ToDo::Decompress(_) if commands.is_tar() => commands.untar(),
-                ToDo::Decompress(command) => commands.on_file(command),
                 ToDo::Command(command) => commands.on_file(command),
-                ToDo::Untar => commands.untar(),
                 ToDo::DuckDb(query) => commands.duckdb(query),
                 ToDo::Nothing => return None,
             },
@@ -396,43 +319,23 @@ impl SkipReason {
                     commands.filter("iconv -f ENCODING -t UTF-8")
                 ),
             },
-            Self::OverLines(Commas::Without) | Self::OnOneLine(Commas::Without) => commands.jq("."),
-            Self::OverLines(Commas::With) | Self::OnOneLine(Commas::With) => {
-                commands.filters(&[TO_ARRAY, "jq -c '.[]'"])
-            }
-            Self::Array => commands.jq(".[]"),
-            Self::ArrayInside { path } => commands.jq(&format!("{path}[]")),
-            Self::RecordInside { path } => commands.jq(path),
             Self::Strings => commands.jq("fromjson"),
             Self::Keyed => commands.jq("to_entries[] | {asin: .key} + .value"),
             Self::Columns => commands.filter(COLUMNS_TO_JSON),
-            Self::Python => commands.filter(PYTHON_TO_JSON),
-            Self::Table { delimiter, columns } => commands.duckdb(&table_query(delimiter, columns)),
+            Self::Table { columns, .. } => commands.config(columns),
             Self::Ratings => "a corpus needs text: fetch the metadata of the products or the reviews, too".to_owned(),
-            Self::SnapBlocks => commands.filter(&from_blocks(
-                r"^\\w+/(?<key>\\w+): *(?<value>.*)",
-                "select(.text) | {asin: (.productId // .beerId // .wineId), reviewerID: (.userId // .profileName), \
-                 overall: (.score // .overall), unixReviewTime: .time, summary, reviewText: .text}",
-            )),
-            Self::SnapProducts => commands.filter(&from_blocks(
-                r"^\\s*(?<key>\\w+): *(?<value>.*)",
-                "select(.title) | {asin: .ASIN, title, category: [.group], \
-                 also_view: ((.similar // \"\") | split(\"  \")[1:])}",
-            )),
-            Self::Yelp(YelpFile::Business) => {
-                commands.jq("{asin: .business_id, title: .name, category: ((.categories // \"\") | split(\", \"))}")
+            Self::DamagedArchive { .. } => "fetch it again".to_owned(),
+            Self::Encrypted | Self::RareCompression => format!("`unzip {0} -d {0}.files`", commands.file),
+            Self::NotAsGiven { .. } => {
+                "correct the names in the file of `--config`; `ebert check` shows what a file has".to_owned()
             }
-            Self::Yelp(YelpFile::Review) => commands
-                .jq("{asin: .business_id, reviewerID: .user_id, reviewText: .text, overall: .stars, \
-                 unixReviewTime: (.date | strptime(\"%Y-%m-%d %H:%M:%S\") | mktime)}"),
-            Self::Yelp(YelpFile::Tip) => commands.jq("{asin: .business_id, reviewerID: .user_id, reviewText: .text}"),
-            Self::OtherFields { found } => commands.filter(&renaming(found)),
+            Self::OtherFields { found } => commands.config(found),
             Self::NoIds { found } => {
                 // Those of the dumps have no value.
                 let others: Vec<_> = found.iter().filter(|name| !is_id(name)).cloned().collect();
                 match product_id(&others) {
-                    Some(id) => commands.jq(&format!(". + {{asin: {}}}", jq_field(id))),
-                    None => commands.filter(&numbered("del(.asin, .parent_asin)")),
+                    Some(_) => commands.config(&others),
+                    None => commands.filter(NUMBERED),
                 }
             }
             Self::NotAFile
@@ -440,7 +343,7 @@ impl SkipReason {
             | Self::Phrases
             | Self::Vocabulary
             | Self::Xml { .. }
-            | Self::Yelp(YelpFile::Other)
+            | Self::Yelp
             | Self::Json { .. }
             | Self::Malformed { .. }
             | Self::Text { only_line: None }
@@ -450,48 +353,41 @@ impl SkipReason {
     }
 }
 
-/// A command of `jq` that numbers records: `record` is a program that makes one of `$record`, and
-/// the number is its id.
-fn numbered(record: &str) -> String {
-    format!("jq -nc 'foreach inputs as $record (0; . + 1; {{asin: \"P\\(.)\"}} + ($record | {record}))'")
-}
+/// Numbers records; the number is the id.
+const NUMBERED: &str =
+    "jq -nc 'foreach inputs as $record (0; . + 1; ($record | del(.asin, .parent_asin)) + {asin: \"P\\(.)\"})'";
 
-/// A command of `jq` that gives fields the names of the dumps.
-fn renaming(found: &[String]) -> String {
+/// The fields that were found, as a line of a configuration file.
+fn source_line(file: &str, found: &[String]) -> String {
     let known = renamed(found);
-    if known.is_empty() {
-        return "jq -c '{asin: .ID, title: .TITLE, description: .DESCRIPTION}'".to_owned();
-    }
-    if found.iter().any(|name| is_id(name)) {
-        let others = known.iter().filter(|field| field.name != field.found && field.name != "asin");
-        let fields: Vec<_> = others.map(|field| format!("{}: {}", field.name, jq_field(field.found))).collect();
-        return format!("jq -c '. + {{{}}}'", fields.join(", "));
-    }
-    let needs_id = known.iter().all(|field| !matches!(field.name, "asin" | "reviewText"));
-    let fields: Vec<_> = known.iter().map(|field| format!("{}: {}", field.name, jq_field(field.found))).collect();
-    let record = format!("{{{}}}", fields.join(", "));
-    if needs_id { numbered(&record) } else { format!("jq -c '{record}'") }
-}
-
-/// A query of DuckDB that gives the columns of a table the names of the dumps.
-fn table_query(delimiter: &str, columns: &[String]) -> String {
-    let delimiter = if delimiter == "\t" { r"\t" } else { delimiter };
-    if columns.is_empty() {
-        return format!(
-            "FROM read_csv('FILE', delim='{delimiter}', all_varchar=true, header=false, names=['asin', 'title', …])"
-        );
-    }
-    let source = format!("read_csv('FILE', delim='{delimiter}', all_varchar=true)");
-    let known = renamed(columns);
-    let is_dump = columns.iter().any(|name| is_id(name));
-    if is_dump {
-        return format!("FROM {source}");
-    }
-    if known.is_empty() {
-        return format!("SELECT ID AS asin, TITLE AS title, DESCRIPTION AS description FROM {source}");
-    }
-    let has_id = known.iter().any(|field| field.name == "asin");
-    let id = (!has_id).then(|| "'P' || row_number() OVER () AS asin".to_owned());
-    let columns = known.iter().map(|field| format!("\\\"{}\\\" AS {}", field.found, field.name));
-    format!("SELECT {} FROM {source}", id.into_iter().chain(columns).collect::<Vec<_>>().join(", "))
+    let is_review = known.iter().any(|field| field.name == "reviewText");
+    let quoted = |name: &str| toml::Value::from(name).to_string();
+    let one = |field: &Renamed<'_>| quoted(field.found);
+    let of = |name: &str| known.iter().find(|field| field.name == name).map(one);
+    let fields: Vec<(&str, String)> = if is_review {
+        let names = [
+            ("product", "asin"),
+            ("title", "summary"),
+            ("text", "reviewText"),
+            ("rating", "overall"),
+            ("reviewer", "reviewerID"),
+        ];
+        names.into_iter().filter_map(|(key, name)| Some((key, of(name)?))).collect()
+    } else {
+        let text: Vec<String> = ["feature", "description"].into_iter().filter_map(of).collect();
+        let text = match text.as_slice() {
+            [] => None,
+            [only] => Some(only.clone()),
+            several => Some(format!("[{}]", several.join(", "))),
+        };
+        let id = product_id(found).unwrap_or("ID");
+        let id = Some(quoted(id));
+        let title = if known.is_empty() { Some(quoted("TITLE")) } else { of("title") };
+        let text = if known.is_empty() { Some(quoted("DESCRIPTION")) } else { text };
+        let all =
+            [("id", id), ("title", title), ("text", text), ("categories", of("category")), ("brand", of("brand"))];
+        all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    };
+    let fields: String = fields.iter().map(|(key, value)| format!(", {key} = {value}")).collect();
+    format!("{} = {{ path = {}{fields} }}", if is_review { "reviews" } else { "products" }, quoted(file))
 }

@@ -1,119 +1,396 @@
-//! What a file holds, from its first lines.
+//! What a file holds, from its first records.
 use std::{
-    fs,
+    cell::RefCell,
+    fs::{self, File},
     io::{self, Cursor, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     super::{
-        lines::{LineReader, MAX_LINE},
-        open::open,
-        record::{Kind, Record, RecordType, parse},
+        archive::{self, Member, Unpackable},
+        layout::Layout,
+        lines::{LineReader, MAX_LINE, RecordReader},
+        mapping::{self, Mapping},
+        open::{Compression, OpenFile, open},
+        record::{Generation, Kind, Record, RecordType, is_field, parse},
     },
-    DumpFile, FindError, LINES_TRIED, RatingTable, RelativePath, SkipReason, Skipped,
+    DumpFile, FindError, Format, Given, LINES_TRIED, RatingTable, RelativePath, SkipReason, Skipped,
+    json::add_keys,
+    layouts,
     other::{self, Lacks, Start},
+    parse_mapped,
 };
 
 /// Bytes at the start of a file that identify it if it is not a dump.
-const START: usize = 1 << 16;
+pub(super) const START: usize = 1 << 16;
 
 /// The largest number of bytes among which a record must be recognized. It has room for a line that is
 /// too long and one behind it.
 const MOST_READ: usize = 3 * MAX_LINE;
 
+/// Records whose fields are named.
+const NAMED: usize = 20;
+
 /// What a file holds.
 pub(super) enum Content {
     /// Records, or damage before the first.
-    Records(DumpFile),
+    Records(Box<DumpFile>),
     /// Anything else.
     Other(Skipped),
 }
 
-pub(super) fn recognise(name: RelativePath, path: PathBuf) -> Result<Content, FindError> {
-    let bytes = fs::metadata(&path).map_err(FindError::read(&path))?.len();
-    let file = open(&path, Arc::default()).map_err(FindError::read(&path))?;
-    let compression = file.compression;
-    let FirstRecords { holds, ratings, damage, other } =
-        FirstRecords::of(file.bytes).map_err(FindError::read(&path))?;
-    Ok(match other {
-        Some(reason) => Content::Other(Skipped { name, path, compression, reason }),
-        None => {
-            Content::Records(DumpFile { name, path, bytes, compressed: compression.is_some(), holds, ratings, damage })
+/// Recognizes a file, or all files of an archive.
+pub(super) fn recognise(name: &RelativePath, path: &Path, given: Option<&Given>) -> Result<Vec<Content>, FindError> {
+    let bytes = fs::metadata(path).map_err(FindError::read(path))?.len();
+    let whole = Candidate { name: name.clone(), path: path.to_owned(), bytes, on_disk: bytes, member: None };
+    let opened = open(path, Arc::default()).map_err(FindError::read(path))?;
+    let (start, _) = start_of(opened.bytes, START);
+    let members = match Format::of(&start) {
+        Some(format) if format.is_tar() => archive::of_tar(path),
+        Some(format) if format.is_zip() && opened.compression.is_none() => archive::of_zip(path),
+        _ => return whole.contents(given),
+    };
+    let archive::Files { members, others, damage } = members.map_err(FindError::read(path))?;
+    let mut all = Vec::new();
+    match damage {
+        Some(why) => all.push(whole.skipped(opened.compression, SkipReason::DamagedArchive { why })),
+        None if members.is_empty() && others.is_empty() => {
+            all.push(whole.skipped(opened.compression, SkipReason::Empty));
         }
-    })
+        None => {}
+    }
+    // As in a folder, hidden files are left out; so are those that a Mac adds.
+    let is_hidden = |name: &str| name.split('/').any(|part| part.starts_with('.') && part != "." || part == "__MACOSX");
+    for member in members.into_iter().filter(|member| !is_hidden(&member.name)) {
+        let name = whole.name.of_member(&member.name);
+        let inside = Candidate { name, bytes: member.bytes, member: Some(member), ..whole.clone() };
+        all.extend(inside.contents(given)?);
+    }
+    for (name, why) in others {
+        let reason = match why {
+            Unpackable::Encrypted => SkipReason::Encrypted,
+            Unpackable::Compression => SkipReason::RareCompression,
+        };
+        let inside = Candidate { name: whole.name.of_member(&name), ..whole.clone() };
+        all.push(inside.skipped(None, reason));
+    }
+    Ok(all)
 }
 
-/// What the first lines of a stream are.
-pub(super) struct FirstRecords {
+/// The first bytes of a stream, and the error that ends it before their number.
+fn start_of(mut stream: impl Read, most: usize) -> (Vec<u8>, Option<io::Error>) {
+    let mut start = Vec::new();
+    let error = stream.by_ref().take(most as u64).read_to_end(&mut start).err();
+    (start, error)
+}
+
+/// A file that may hold records.
+#[derive(Clone)]
+struct Candidate {
+    name: RelativePath,
+    path: PathBuf,
+    bytes: u64,
+    on_disk: u64,
+    member: Option<Member>,
+}
+
+impl Candidate {
+    fn open(&self) -> io::Result<OpenFile> {
+        match &self.member {
+            Some(member) => member.open(&self.path, Arc::default()),
+            None => open(&self.path, Arc::default()),
+        }
+    }
+
+    fn skipped(&self, compression: Option<Compression>, reason: SkipReason) -> Content {
+        Content::Other(Skipped { name: self.name.clone(), path: self.path.clone(), compression, reason })
+    }
+
+    /// What it holds: once, or twice if products and reviews are read from it.
+    fn contents(&self, given: Option<&Given>) -> Result<Vec<Content>, FindError> {
+        let error = FindError::read;
+        let compression = self.open().map_err(error(&self.path))?.compression;
+        let open = || Ok(self.open()?.bytes);
+        let is_plain = self.member.is_none() && compression.is_none();
+        let bytes = Bytes { open: &open, file: is_plain.then_some(&self.path) };
+        let (layout, all) = match recognised(&bytes, given).map_err(error(&self.path))? {
+            Recognised::Other(reason) => return Ok(vec![self.skipped(compression, reason)]),
+            Recognised::Records { layout, read_as } => (layout, read_as),
+        };
+        let several = all.len() > 1;
+        let content = |ReadAs { mapping, holds, ratings, damage }| {
+            let kind = mapping.as_ref().map(|mapping: &Arc<Mapping>| mapping.kind().stem());
+            Content::Records(Box::new(DumpFile {
+                name: kind.filter(|_| several).map_or_else(|| self.name.clone(), |kind| self.name.with_note(kind)),
+                path: self.path.clone(),
+                bytes: self.bytes,
+                on_disk: self.on_disk,
+                compressed: compression.is_some() || layout.seeks(),
+                layout: layout.clone(),
+                mapping,
+                member: self.member.clone(),
+                holds,
+                ratings,
+                damage,
+            }))
+        };
+        Ok(all.into_iter().map(content).collect())
+    }
+}
+
+/// The bytes of a file, decompressed.
+pub(super) struct Bytes<'b> {
+    /// Opens them.
+    pub(super) open: &'b dyn Fn() -> io::Result<Box<dyn Read + Send>>,
+    /// The file, if they are its own.
+    pub(super) file: Option<&'b PathBuf>,
+}
+
+/// What a file is, as far as its first records tell.
+pub(super) enum Recognised {
+    /// Records, or damage before the first.
+    Records {
+        layout: Layout,
+        /// Once for each mapping.
+        read_as: Vec<ReadAs>,
+    },
+    /// Anything else.
+    Other(SkipReason),
+}
+
+/// How records are read.
+#[derive(Default)]
+pub(super) struct ReadAs {
+    mapping: Option<Arc<Mapping>>,
     /// The most frequent type; the first of equally frequent ones.
     holds: Option<RecordType>,
-    /// How they are read, if they are ratings.
+    /// How lines are read, if they are ratings.
     ratings: Option<RatingTable>,
-    /// How the lines are damaged.
+    /// How the records are damaged.
     damage: Option<String>,
-    /// Why they are not to be read.
-    pub(super) other: Option<SkipReason>,
 }
 
-impl FirstRecords {
-    /// Reads the first lines of a stream.
+impl Recognised {
+    fn mapped(layout: Layout, mappings: Vec<Arc<Mapping>>, damage: Option<String>) -> Self {
+        let read_as = |mapping: Arc<Mapping>| ReadAs {
+            holds: Some(RecordType { kind: mapping.kind(), generation: Generation::Y2023 }),
+            mapping: Some(mapping),
+            ratings: None,
+            damage: damage.clone(),
+        };
+        Self::Records { layout, read_as: mappings.into_iter().map(read_as).collect() }
+    }
+
+    fn damaged(layout: Layout, damage: String) -> Self {
+        Self::Records { layout, read_as: vec![ReadAs { damage: Some(damage), ..ReadAs::default() }] }
+    }
+}
+
+/// Recognizes bytes.
+///
+/// # Errors
+/// If the disk cannot be read.
+pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result<Recognised> {
+    let mut stream = (bytes.open)()?;
+    let (start, error) = start_of(&mut stream, START);
+    let whole = error.is_none() && start.len() < START;
+    if let Some(layout) = Layout::of_magic(&start).filter(|layout| bytes.file.is_some() || !layout.seeks()) {
+        return of_columns(layout, bytes, given);
+    }
+    if let Some(format) = Format::of(&start) {
+        return Ok(Recognised::Other(SkipReason::Format(format)));
+    }
+    let rest = AfterError { error, rest: stream };
+    let bounded = Cursor::new(start.clone()).chain(rest).take(MOST_READ as u64);
+    let mapping = given.map(|given| &*given.mapping);
+    let lines = Seen::of(&mut LineReader::of_records(Box::new(bounded)), mapping)?;
+    let (malformed, damage) = (lines.malformed.clone(), lines.damage.clone());
+    let has_types = given.is_none() && !lines.types.is_empty();
+    let mut reason = match lines.accepted(Layout::Lines, &start, given) {
+        Ok(found) => return Ok(found),
+        Err(why) => why,
+    };
+    let start = Start { bytes: &start, whole, malformed };
+    if !has_types {
+        for layout in layouts::of(&start, given) {
+            let bounded = Box::new((bytes.open)()?.take(MOST_READ as u64));
+            let mut seen = Seen::of(&mut *layout.read(bounded, &|_| true)?, mapping)?;
+            // What ends it may be the bound. Damage is found again when it is read.
+            let damage = seen.damage.take();
+            let is_table = matches!(layout, Layout::Delimited(_));
+            let has_fields = !seen.keys.is_empty();
+            if is_table && !has_fields && seen.malformed.is_none() {
+                reason = reason.or(Some(SkipReason::NoRows { why: damage }));
+                continue;
+            }
+            match seen.accepted(layout, start.bytes, given) {
+                Ok(found) => return Ok(found),
+                // Of a table, all columns are known.
+                Err(why) if has_fields && !is_table => reason = reason.or(why),
+                Err(_) => {}
+            }
+        }
+        if let Some(damage) = damage {
+            return Ok(Recognised::damaged(Layout::Lines, damage));
+        }
+    }
+    let named = other::name(&start);
+    let reason = match (reason, named) {
+        (None, named) => named,
+        // Objects that are not records may be something else.
+        (Some(SkipReason::OtherFields { .. }), named) if named.is_known_json() => named,
+        (Some(reason), _) => return Ok(Recognised::Other(reason)),
+    };
+    match (given, &reason) {
+        (None, SkipReason::Ratings) => {
+            let ratings = other::ratings(&start);
+            let read_as = ratings.map(|ratings| ReadAs { ratings: Some(ratings), ..ReadAs::default() });
+            Ok(read_as.map_or(Recognised::Other(reason), |read_as| Recognised::Records {
+                layout: Layout::Lines,
+                read_as: vec![read_as],
+            }))
+        }
+        (Some(given), SkipReason::Table { columns: found, .. } | SkipReason::OtherFields { found }) => {
+            Ok(Recognised::Other(not_as_given(found, given)))
+        }
+        _ => Ok(Recognised::Other(reason)),
+    }
+}
+
+/// Recognizes a table with columns.
+fn of_columns(layout: Layout, bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result<Recognised> {
+    let names = RefCell::new(Vec::new());
+    let wanted = |column: &str| {
+        names.borrow_mut().push(column.to_owned());
+        match given {
+            Some(given) => given.mapping.reads(column),
+            None => is_field(column),
+        }
+    };
+    let reader = match bytes.file {
+        Some(path) if layout.seeks() => layout.read_file(File::open(path)?, Arc::default(), &wanted),
+        _ => layout.read((bytes.open)()?, &wanted),
+    };
+    let damaged = |error: &io::Error| Recognised::damaged(layout.clone(), error.to_string());
+    let mut reader = match reader {
+        Ok(reader) => reader,
+        Err(error) if error.raw_os_error().is_some() => return Err(error),
+        Err(error) => return Ok(damaged(&error)),
+    };
+    let seen = Seen::of(&mut *reader, given.map(|given| &*given.mapping))?;
+    // A file may be read twice for its names.
+    let mut keys = names.into_inner();
+    let mut known = std::collections::HashSet::new();
+    keys.retain(|name| known.insert(name.clone()));
+    let seen = Seen { keys: keys.clone(), ..seen };
+    match seen.accepted(layout.clone(), &[], given) {
+        Ok(found) => Ok(found),
+        Err(why) => Ok(Recognised::Other(why.unwrap_or(SkipReason::OtherFields { found: keys }))),
+    }
+}
+
+fn not_as_given(found: &[String], given: &Given) -> SkipReason {
+    let expected = given.mapping.names().into_iter().map(str::to_owned).collect();
+    SkipReason::NotAsGiven { found: found.to_vec(), expected }
+}
+
+/// The first records of a file.
+#[derive(Default)]
+struct Seen {
+    /// How many are of each type.
+    types: Vec<(RecordType, u32)>,
+    has_ids: bool,
+    has_text: bool,
+    /// The fields of the first few.
+    keys: Vec<String>,
+    /// The first that cannot be read.
+    malformed: Option<(u64, String)>,
+    damage: Option<String>,
+}
+
+impl Seen {
+    /// Reads the first records.
     ///
     /// # Errors
     /// If the disk cannot be read.
-    pub(super) fn of(mut stream: Box<dyn Read + Send>) -> io::Result<Self> {
-        let mut start = Vec::new();
-        let error = stream.by_ref().take(START as u64).read_to_end(&mut start).err();
-        let whole = error.is_none() && start.len() < START;
-        let skipped = |reason| Ok(Self { holds: None, ratings: None, damage: None, other: Some(reason) });
-        if let Some(reason) = other::format(&start) {
-            return skipped(reason);
-        }
-        let rest = AfterError { error, rest: stream };
-        let bounded = Cursor::new(start.clone()).chain(rest).take(MOST_READ as u64);
-        let mut lines = LineReader::of_records(Box::new(bounded));
-        let mut types: Vec<(RecordType, u32)> = Vec::new();
-        let (mut tried, mut damage, mut malformed) = (0, None, None);
-        let (mut has_ids, mut has_text) = (false, false);
+    fn of(reader: &mut dyn RecordReader, mapping: Option<&Mapping>) -> io::Result<Self> {
+        let mut seen = Self::default();
+        let mut tried = 0;
         while tried < LINES_TRIED {
-            let Some(mut batch) = lines.next_batch(START) else { break };
+            let Some(mut batch) = reader.next_batch(START) else { break };
             for line in batch.iter().take(LINES_TRIED - tried) {
                 tried += 1;
                 let look = |record: &Record<'_>| {
-                    has_ids |= record.product_id().is_some();
+                    seen.has_ids |= record.product_id().is_some();
                     let product = record.title.iter().chain(record.features()).chain(record.description.iter());
-                    has_text |= product.chain(record.review_pieces()).next().is_some();
+                    seen.has_text |= product.chain(record.review_pieces()).next().is_some();
                     record.record_type()
                 };
-                match parse(line.bytes, look) {
-                    Ok(Some(found)) => match types.iter_mut().find(|(known, _)| *known == found) {
-                        Some((_, n)) => *n += 1,
-                        None => types.push((found, 1)),
-                    },
-                    Ok(None) => {}
-                    Err(error) => malformed = malformed.or_else(|| Some((line.number, error.to_string()))),
+                let parsed = match mapping {
+                    Some(mapping) => parse_mapped(line.bytes, mapping, look),
+                    None => parse(line.bytes, look),
+                };
+                match parsed {
+                    Ok(found) => {
+                        if tried <= NAMED {
+                            add_keys(&String::from_utf8_lossy(line.bytes), &mut seen.keys);
+                        }
+                        match found.map(|found| (found, seen.types.iter_mut().find(|(known, _)| *known == found))) {
+                            Some((_, Some((_, n)))) => *n += 1,
+                            Some((found, None)) => seen.types.push((found, 1)),
+                            None => {}
+                        }
+                    }
+                    Err(error) => {
+                        seen.malformed.get_or_insert_with(|| (line.number, error.to_string()));
+                    }
                 }
             }
-            tried += batch.too_long.len();
+            tried += batch.too_long.len() + batch.malformed.len();
             if let Some(error) = batch.take_disk_error() {
                 return Err(error);
             }
-            damage = batch.damage.map(|damage| damage.error.to_string());
+            seen.damage = batch.damage.map(|damage| damage.error.to_string());
         }
-        let holds = types.iter().rev().max_by_key(|(_, n)| *n).map(|(found, _)| *found);
-        let only_products = types.iter().all(|(found, _)| found.kind == Kind::Product);
-        let lacks = Lacks { ids: !has_ids, ids_of_products: !has_ids && only_products, text: !has_text };
-        if let Some(reason) = holds.and_then(|_| other::lacking(&start, lacks)) {
-            return skipped(reason);
+        Ok(seen)
+    }
+
+    fn holds(&self) -> Option<RecordType> {
+        self.types.iter().rev().max_by_key(|(_, n)| *n).map(|(found, _)| *found)
+    }
+
+    /// How the file is read, if these are its records; otherwise why not, where that is known.
+    fn accepted(self, layout: Layout, start: &[u8], given: Option<&Given>) -> Result<Recognised, Option<SkipReason>> {
+        if let Some(given) = given {
+            let is_found = match given.mapping.kind() {
+                Kind::Product => self.has_ids,
+                Kind::Review => self.has_text,
+            };
+            return match is_found {
+                true => Ok(Recognised::mapped(layout, vec![given.mapping.clone()], self.damage)),
+                false if self.keys.is_empty() => Err(None),
+                false => Err(Some(not_as_given(&self.keys, given))),
+            };
         }
-        if holds.is_none() && damage.is_none() {
-            let start = Start { bytes: &start, whole, malformed };
-            let other = other::name(&start);
-            let ratings = (other == SkipReason::Ratings).then(|| other::ratings(&start)).flatten();
-            return Ok(Self { holds, damage, other: ratings.is_none().then_some(other), ratings });
-        }
-        Ok(Self { holds, ratings: None, damage, other: None })
+        let only_products = self.types.iter().all(|(found, _)| found.kind == Kind::Product);
+        let ids_of_products = !self.has_ids && only_products;
+        let lacks = Lacks { ids: !self.has_ids, ids_of_products, text: !self.has_text };
+        let holds = self.holds();
+        let known = if self.has_ids { Vec::new() } else { mapping::of_fields(&self.keys) };
+        let reason = match holds {
+            Some(_) if known.is_empty() => match other::lacking(start, &self.keys, lacks) {
+                None => {
+                    let read_as = ReadAs { holds, damage: self.damage, ..ReadAs::default() };
+                    return Ok(Recognised::Records { layout, read_as: vec![read_as] });
+                }
+                reason => reason,
+            },
+            _ if layout == Layout::Lines => None,
+            _ => Some(SkipReason::OtherFields { found: self.keys.clone() }),
+        };
+        if known.is_empty() { Err(reason) } else { Ok(Recognised::mapped(layout, known, self.damage)) }
     }
 }
 

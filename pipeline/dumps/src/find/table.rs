@@ -41,9 +41,10 @@ impl Table {
             return None;
         }
         let alike = rest.iter().filter(|row| row.len() == first.len()).count();
-        let is_header = first.iter().all(|cell| is_name(cell));
-        let known = first.iter().filter(|name| fields::is_known(name)).count();
-        let has_header = is_header
+        // Pandas writes the numbers of rows in a column without a name.
+        let is_header = first.iter().enumerate().all(|(column, cell)| is_name(cell) || column == 0 && cell.is_empty());
+        let known = first.iter().filter(|cell| is_name(cell) && fields::is_known(cell)).count();
+        let has_header = (is_header || known >= 2)
             && (known > 0 || rest.first().is_some_and(|row| row.iter().any(|cell| cell.parse::<f64>().is_ok())));
         // A value may hold a line break, so rows below a header that is known may look broken.
         let is_table = has_header && known >= 2 || alike == rest.len() && (!rest.is_empty() || is_ratings(&rows));
@@ -140,6 +141,8 @@ mod tests {
             ("movieId,title,genres\n1,\"Toy, a story\",Comedy", Some((",", 3, Holds::Other))),
             ("asin;title;price\nB0;\"Tea\";3", Some((";", 3, Holds::Other))),
             ("sku|name\n1|Tea\n2|Salt", Some(("|", 2, Holds::Other))),
+            (",asin,title\n0,B0,Tea\n1,B1,Salt", Some((",", 3, Holds::Other))),
+            ("asin,title,price ($),%\nB0,Tea,3,4", Some((",", 4, Holds::Other))),
             ("product_id\treview_body\tstar_rating\nB0\tIt's \"fine\" \t4", Some(("\t", 3, Holds::Other))),
             ("0.97\tabraham lincoln\n0.96\tcracker barrel", Some(("\t", 0, Holds::Phrases))),
             ("Hello, world.\nThis is a text, as people write it, with commas.", None),

@@ -19,6 +19,27 @@ impl RelativePath {
         Self(file_name(path))
     }
 
+    /// The parts of a path.
+    pub(super) fn of_path(path: &Path) -> Self {
+        let parts = path.components().map(|part| file_name(Path::new(part.as_os_str())));
+        Self(parts.collect::<Vec<_>>().join("/"))
+    }
+
+    /// The path of a file in the archive with this path.
+    pub(super) fn of_member(&self, member: &str) -> Self {
+        Self(format!("{self}/{}", Self::of_path(Path::new(member))))
+    }
+
+    /// The path below a folder of this name.
+    pub(super) fn below(&self, folder: &str) -> Self {
+        Self(format!("{folder}/{self}"))
+    }
+
+    /// The path with a note behind it.
+    pub(super) fn with_note(&self, note: &str) -> Self {
+        Self(format!("{self} ({note})"))
+    }
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0

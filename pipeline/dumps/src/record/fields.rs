@@ -111,6 +111,12 @@ impl Field {
     }
 }
 
+/// Whether a field of this name is read or identifies the type of a record.
+pub(crate) fn is_field(name: &str) -> bool {
+    let name = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
+    !matches!(Field::deserialize(name), Ok(Field::Other) | Err(_))
+}
+
 /// Fields that only reviews have.
 const OF_REVIEWS: FieldSet = FieldSet::of(&[
     Field::ReviewText,

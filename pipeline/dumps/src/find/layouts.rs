@@ -1,0 +1,118 @@
+//! The layouts that a file may have whose lines are not records.
+use std::io::Cursor;
+
+use super::{
+    super::layout::{BlockNames, Delimited, Layout},
+    Given,
+    json::Outline,
+    other::{self, Start},
+    table::{Holds, Table, cells},
+};
+
+/// Delimiters of tables.
+const DELIMITERS: [&str; 4] = ["\t", ",", ";", "|"];
+
+/// The layouts that the start of a file suggests, the likeliest first.
+pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
+    let Some(text) = other::utf8(start) else { return Vec::new() };
+    if text.starts_with(['{', '[']) {
+        return of_values(text);
+    }
+    let mut layouts = Vec::new();
+    let lines = other::whole_lines(text, start);
+    let begins = |name: &str| lines.iter().any(|line| line.starts_with(name));
+    if lines.first().is_some_and(|line| other::is_of_block(line)) {
+        layouts.push(Layout::Blocks(BlockNames::Reviews));
+    } else if begins("ASIN: ") && begins("Id: ") {
+        layouts.push(Layout::Blocks(BlockNames::Products));
+    }
+    let table = match given {
+        Some(given) => of_given(&lines, given),
+        None => of_table(&lines),
+    };
+    layouts.extend(table.map(|table| {
+        let quoted = table.delimiter != b'\t' || quotes_enclose(text, &table);
+        Layout::Delimited(Delimited { quoted, ..table })
+    }));
+    layouts
+}
+
+/// Where the objects of a JSON text may be records.
+fn of_values(text: &str) -> Vec<Layout> {
+    let outline = Outline::of(text);
+    let Some(first) = outline.values.first() else { return Vec::new() };
+    let mut paths = Vec::new();
+    match first {
+        _ if outline.is_by_column() => {}
+        serde_json::Value::Array(items) => {
+            // Arrays may stand inside one another.
+            let mut inside = items;
+            while let Some(serde_json::Value::Array(items)) = inside.first() {
+                inside = items;
+            }
+            if inside.first().is_none_or(serde_json::Value::is_object) {
+                paths.push(Vec::new());
+            }
+        }
+        serde_json::Value::Object(members) => {
+            if outline.over_lines || outline.several_per_line || outline.commas {
+                paths.push(Vec::new());
+            }
+            let inside = members.iter().find(|(_, value)| value.is_object() && other::is_record(value));
+            // With more such members, the keys are ids.
+            let is_only =
+                || outline.objects_by_key().is_none_or(|members| members.len() == 1) || outline.values.len() > 1;
+            paths.extend(inside.filter(|_| is_only()).map(|(key, _)| vec![key.clone()]));
+            paths.extend(outline.path_of_array(other::is_record));
+        }
+        _ => {}
+    }
+    paths.into_iter().map(|path| Layout::Values { path }).collect()
+}
+
+/// A table whose first row names its columns.
+fn of_table(lines: &[&str]) -> Option<Delimited> {
+    let table = Table::of(lines).filter(|table| table.holds == Holds::Other && !table.columns.is_empty())?;
+    let [delimiter] = *table.delimiter.as_bytes() else { return None };
+    Some(Delimited { delimiter, quoted: true, header: true, columns: table.columns })
+}
+
+/// A table whose columns the user describes.
+fn of_given(lines: &[&str], given: &Given) -> Option<Delimited> {
+    let first = lines.first()?;
+    let names = given.mapping.names();
+    let columns_by = |delimiter: &str| {
+        let columns = cells(first, delimiter);
+        if given.header { columns } else { (1..=columns.len()).map(|number| number.to_string()).collect() }
+    };
+    let known = |columns: &[String]| columns.iter().filter(|column| given.mapping.reads(column)).count();
+    let (delimiter, columns) = match given.delimiter {
+        Some(delimiter) => (delimiter, columns_by(&char::from(delimiter).to_string())),
+        None => {
+            let by = DELIMITERS.map(|delimiter| (delimiter.as_bytes()[0], columns_by(delimiter)));
+            by.into_iter().rev().max_by_key(|(_, columns)| (known(columns), columns.len()))?
+        }
+    };
+    (known(&columns) > 0 && (columns.len() > 1 || names.len() == 1)).then_some(Delimited {
+        delimiter,
+        quoted: true,
+        header: given.header,
+        columns,
+    })
+}
+
+/// Whether quotes enclose values with delimiters or line breaks: more rows are whole if they do.
+fn quotes_enclose(text: &str, table: &Delimited) -> bool {
+    let broken = |quoted: bool| {
+        let table = Layout::Delimited(Delimited { quoted, ..table.clone() });
+        // The last line may be cut off.
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let Ok(mut reader) = table.read(Box::new(Cursor::new(whole.to_owned())), &|_| true) else { return usize::MAX };
+        let mut broken = 0;
+        while let Some(batch) = reader.next_batch(1 << 20) {
+            broken += batch.malformed.len() + usize::from(batch.damage.is_some());
+        }
+        broken
+    };
+    broken(true) < broken(false)
+}

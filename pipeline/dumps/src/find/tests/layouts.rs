@@ -1,0 +1,338 @@
+//! Tests of files whose records are not lines, or not those of a dump.
+use arrow_array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, types::Int32Type};
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
+use zip::write::SimpleFileOptions;
+
+use super::*;
+use crate::{Fields, Kind, Layout, Mapping};
+
+/// Kind, id and text of each record, or what is wrong with it.
+fn records(file: &DumpFile) -> Vec<String> {
+    let mut reader = file.records(Arc::default()).unwrap();
+    let mut all = Vec::new();
+    while let Some(batch) = reader.next_batch(64) {
+        for line in batch.iter() {
+            let read = file.parse(line.bytes, |record| {
+                let kind = record.record_type().or(file.holds).map_or("?", |found| found.kind.stem());
+                let id = record.product_id().unwrap_or("none").to_owned();
+                let text = match kind {
+                    "reviews" => record.review_pieces().collect::<Vec<_>>().join(" / "),
+                    _ => record.title.iter().chain(record.features()).collect::<Vec<_>>().join(" / "),
+                };
+                format!("{kind} {id} {text}")
+            });
+            all.push(read.unwrap_or_else(|error| format!("line {}: {error}", line.number)));
+        }
+        all.extend(batch.malformed.iter().map(|(number, why)| format!("line {number}: {why}")));
+        all.extend(batch.damage.iter().map(|damage| format!("after {}: {}", damage.after_line, damage.error)));
+    }
+    all
+}
+
+/// The records of all files of a folder with one file, which is read.
+fn of_file(name: &str, bytes: &[u8]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(name), bytes).unwrap();
+    match find(folder.path(), Path::new("nowhere")) {
+        Ok(files) => files.recognised.iter().flat_map(records).collect(),
+        Err(FindError::NothingRecognised { files, .. }) => {
+            files.skipped.iter().map(|file| format!("skipped: {}", file.reason)).collect()
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+const TEA_AND_SALT: [&str; 2] = ["products B0 Tea", "products B1 Salt"];
+
+#[test]
+fn json_is_read_in_any_form() {
+    let [first, second] = ["{\"asin\": \"B0\", \"title\": \"Tea\"}", "{\"asin\": \"B1\", \"title\": \"Salt\"}"];
+    let [pretty, other] = [first, second].map(|record| record.replace(", ", ",\n  ").replace('{', "{\n  "));
+    for text in [
+        format!("{pretty}\n{other}\n"),
+        format!("{pretty},\n{other},\n"),
+        format!("{first} {second}"),
+        format!("{first}{second}"),
+        format!("{first}, {second}"),
+        format!("[{first}, {second}]"),
+        format!("\u{feff}[\n{pretty},\n{other}\n]"),
+        format!("[{first},\n{second},\n]"),
+        format!("[[{first}], [{second}]]"),
+        format!("{{\"n\": 2, \"products\": [{first}, {second}]}}"),
+        format!("{{\n\"n\": 2,\n\"data\": {{\"items\": [{pretty}, {other}]}}}}"),
+        format!("{{\"page\": 1, \"found\": [{first}]}}\n{{\"page\": 2, \"found\": [{second}]}}\n"),
+        format!("{{\"_id\": 1, \"_source\": {first}}}\n{{\"_id\": 2, \"_source\": {second}}}\n"),
+        format!("[{}, {}]", first.replace('"', "'"), second.replace('"', "'")),
+    ] {
+        assert_eq!(of_file("meta.json", text.as_bytes()), TEA_AND_SALT, "{text}");
+        assert_eq!(of_file("meta.json.gz", &gzip(text.as_bytes())), TEA_AND_SALT, "{text}");
+    }
+    // Long files, of which the start is not whole.
+    let pretty = "{\n  \"asin\": \"PP1\",\n  \"title\": \"Oak stool\"\n}";
+    for (open, close) in [("", ""), ("[", "]"), ("{\"n\": 3, \"data\": {\"items\": [", "]}}")] {
+        let text = format!("{open}{}{close}", vec![pretty; 3_000].join(", "));
+        assert_eq!(of_file("all.json", text.as_bytes()), vec!["products PP1 Oak stool"; 3_000], "{open}");
+    }
+    let cut = of_file("all.json", format!("[{pretty}, {pretty}, {{\"asin\": \"X").as_bytes());
+    assert_eq!(cut[2], "after 2: the file ends inside a record");
+}
+
+#[test]
+fn tables_with_names_of_the_dumps_are_read() {
+    for (name, text) in [
+        ("meta.csv", "asin,title,price\nB0,Tea,3\nB1,Salt,\n"),
+        ("meta.csv", "\u{feff}\"asin\";\"title\"\r\nB0;\"Tea\"\r\nB1;Salt\r\n"),
+        ("meta.tsv", "asin\ttitle\nB0\tTea\nB1\tSalt\n"),
+        ("meta.txt", "asin|title\nB0|Tea\nB1|Salt"),
+        ("pandas.csv", ",asin,title,price ($)\n0,B0,Tea,3\n1,B1,Salt,4\n"),
+    ] {
+        assert_eq!(of_file(name, text.as_bytes()), TEA_AND_SALT, "{text}");
+    }
+    let text = "asin,title,feature\nB0,\"Tea, \"\"green\"\"\nhot\",\"['Organic', 'Loose']\"\nB1,Salt\nB2,x,\n,,\n";
+    assert_eq!(
+        of_file("meta.csv", text.as_bytes())[..2],
+        ["products B0 Tea, \"green\"\nhot / Organic / Loose", "products B2 x"]
+    );
+    let reviews = "asin\treviewText\toverall\nB0\t\"Great\" tea\t5\nB1\t\"All \"\"of\"\" it\"\t4\nB2\tA 5\" cup\t3\n";
+    assert_eq!(
+        of_file("reviews.tsv", reviews.as_bytes()),
+        ["reviews B0 \"Great\" tea", "reviews B1 All \"of\" it", "reviews B2 A 5\" cup"]
+    );
+    let enclosed = "asin\treviewText\nB0\t\"Great\ntea\"\nB1\t\"Strong\tsalt\"\n";
+    assert_eq!(of_file("reviews.tsv", enclosed.as_bytes()), ["reviews B0 Great\ntea", "reviews B1 Strong\tsalt"]);
+    assert_eq!(
+        of_file("meta.csv", b"asin,title\nB0,Tea\nB1,Salt,2\n"),
+        ["products B0 Tea", "line 3: 3 values in a row, expected 2"]
+    );
+}
+
+#[test]
+fn tables_of_snap_are_read() {
+    let text =
+        "product/productId: B0\nreview/userId: A1\nreview/text: Good\n\nproduct/productId: B1\nreview/text: Bad\n";
+    assert_eq!(of_file("finefoods.txt", text.as_bytes()), ["reviews B0 Good", "reviews B1 Bad"]);
+    let text = "# Full information\nTotal items: 2\n\nId:   0\nASIN: B0\n  title: Tea\n  group: Food\n\nId:   1\nASIN: B1\n  title: Salt\n";
+    assert_eq!(of_file("amazon-meta.txt", text.as_bytes()), TEA_AND_SALT);
+}
+
+fn table() -> RecordBatch {
+    let strings = |values: [Option<&str>; 2]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let lists =
+        |of: [Option<Vec<Option<i32>>>; 2]| Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(of)) as ArrayRef;
+    RecordBatch::try_from_iter_with_nullable([
+        ("asin", strings([Some("B0"), Some("B1")]), true),
+        ("title", strings([Some("Tea"), Some("Salt")]), true),
+        ("features", strings([None, Some("[]")]), true),
+        ("price", Arc::new(Int64Array::from(vec![3, 4])), true),
+        ("sizes", lists([Some(vec![Some(1)]), None]), true),
+    ])
+    .unwrap()
+}
+
+#[test]
+fn parquet_and_arrow_are_read_with_any_compression() {
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::ZSTD(Default::default()),
+        Compression::LZ4_RAW,
+        Compression::BROTLI(Default::default()),
+    ] {
+        let mut bytes = Vec::new();
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let mut writer = ArrowWriter::try_new(&mut bytes, table().schema(), Some(properties)).unwrap();
+        writer.write(&table()).unwrap();
+        writer.close().unwrap();
+        assert_eq!(of_file("meta.parquet", &bytes), TEA_AND_SALT, "{compression}");
+        assert_eq!(of_file("meta.parquet.gz", &gzip(&bytes)), ["skipped: a Parquet file"]);
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("meta.parquet"), &bytes[..bytes.len() / 2]).unwrap();
+        let Err(FindError::NothingRecognised { files, .. }) = find(folder.path(), folder.path()) else { panic!() };
+        assert!(files.recognised[0].damage.as_deref().is_some_and(|damage| damage.contains("Parquet")));
+    }
+    let mut writer = FileWriter::try_new(Vec::new(), &table().schema()).unwrap();
+    writer.write(&table()).unwrap();
+    assert_eq!(of_file("meta.feather", &writer.into_inner().unwrap()), TEA_AND_SALT);
+    let mut writer = StreamWriter::try_new(Vec::new(), &table().schema()).unwrap();
+    writer.write(&table()).unwrap();
+    let stream = writer.into_inner().unwrap();
+    assert_eq!(of_file("meta.arrows", &stream), TEA_AND_SALT);
+    assert_eq!(of_file("meta.arrows.gz", &gzip(&stream)), TEA_AND_SALT);
+}
+
+/// A tar archive of some files.
+fn packed(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = ::tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, *bytes).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn files_in_archives_are_read_and_named() {
+    let reviews = b"{\"asin\": \"B0\", \"reviewText\": \"Good\"}\n";
+    let files: [(&str, &[u8]); 5] = [
+        ("dumps/meta.jsonl", RECORDS.as_bytes()),
+        ("dumps/reviews.json.gz", &gzip(reviews)),
+        ("dumps/.hidden", b"x"),
+        ("__MACOSX/x", b"x"),
+        ("notes.txt", b"# Notes\nhello\n"),
+    ];
+    let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    let zip = zip.finish().unwrap().into_inner();
+    let tar = packed(&files);
+    let wanted = ["products G1 Café", "products G2 Hoe", "reviews B0 Good"];
+    for (name, bytes) in [
+        ("all.zip", zip.clone()),
+        ("all.tar", tar.clone()),
+        ("all.tar.gz", gzip(&tar)),
+        ("all.tar.zst", zstd::encode_all(&tar[..], 1).unwrap()),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let files = find(folder.path(), Path::new("nowhere")).unwrap();
+        let found: Vec<String> = files.recognised.iter().flat_map(records).collect();
+        assert_eq!(found, wanted, "{name}");
+        let (read, skipped) = names(&files);
+        assert_eq!(read, [format!("{name}/dumps/meta.jsonl"), format!("{name}/dumps/reviews.json.gz")]);
+        assert_eq!(
+            skipped.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>(),
+            [format!("{name}/notes.txt")]
+        );
+        assert_eq!(files.recognised[0].bytes, RECORDS.len() as u64);
+    }
+    // A changed byte of a file in an archive is noticed.
+    let at = memchr::memmem::find(&tar, b"Hoe").unwrap();
+    let cut = of_file("all.tar", &tar[..at]);
+    assert!(cut.contains(&"after 1: the archive ends inside a file".to_owned()), "{cut:?}");
+    let mut stored = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    stored
+        .start_file("meta.json", SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored))
+        .unwrap();
+    stored.write_all(RECORDS.as_bytes()).unwrap();
+    let mut stored = stored.finish().unwrap().into_inner();
+    let at = memchr::memmem::find(&stored, b"Hoe").unwrap();
+    stored[at] = b'h';
+    let damaged = of_file("all.zip", &stored);
+    assert!(damaged.iter().any(|line| line.contains("checksum")), "{damaged:?}");
+}
+
+#[test]
+fn bzip2_and_xz_are_read_and_their_damage_noticed() {
+    let text = RECORDS.repeat(2_000);
+    let mut bz = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bz.write_all(text.as_bytes()).unwrap();
+    let bz = bz.finish().unwrap();
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(text.as_bytes()).unwrap();
+    let xz = xz.finish().unwrap();
+    for (name, bytes) in [("meta.json.bz2", bz), ("meta.json.xz", xz)] {
+        assert_eq!(of_file(name, &bytes).len(), 4_000);
+        assert_eq!(of_file(name, &bytes.repeat(2)).len(), 8_000, "several streams");
+        let cut = of_file(name, &bytes[..bytes.len() - 9]);
+        assert!(cut.last().is_some_and(|line| line.starts_with("after ")), "{cut:?}");
+    }
+}
+
+fn given(toml: &str, kind: Kind) -> Option<Given> {
+    let fields = match kind {
+        Kind::Product => Fields::Products(toml::from_str(toml).unwrap()),
+        Kind::Review => Fields::Reviews(toml::from_str(toml).unwrap()),
+    };
+    Some(Given { mapping: Arc::new(Mapping { name: String::new(), fields }), delimiter: None, header: true })
+}
+
+#[test]
+fn fields_that_a_user_names_are_read_in_every_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("a.jsonl", b"{\"sku\": 1, \"name\": \"Tea\"}\n{\"sku\": 2, \"name\": \"Salt\"}\n");
+    write("b.csv", b"sku,name\n1,Tea\n2,Salt\n");
+    write("c.json", b"[{\"sku\": 1,\n\"name\": \"Tea\"}, {\"sku\": \"2\", \"name\": \"Salt\"}]");
+    write("d.csv", b"code;label\n1;Tea\n");
+    let source = |pattern: &str, given| Source { path: folder.path().join(pattern), address: None, given };
+    let mapping = || given("id = \"sku\"\ntitle = \"name\"", Kind::Product);
+    let files = find_all(&[source("*", mapping())], Path::new("nowhere")).unwrap();
+    for file in &files.recognised {
+        assert_eq!(records(file), ["products 1 Tea", "products 2 Salt"], "{}", file.name);
+    }
+    let [skipped] = files.skipped.as_slice() else { panic!("{:?}", files.skipped) };
+    assert_eq!(
+        (skipped.name.as_str(), skipped.reason.to_string().as_str()),
+        ("d.csv", "records without the fields named: found code, label; expected sku, name")
+    );
+    // Without a header, columns have numbers.
+    write("d.csv", b"1;Tea\n2;Salt\n");
+    let numbered = given("id = \"1\"\ntitle = \"2\"", Kind::Product).map(|given| Given { header: false, ..given });
+    let files = find_all(&[source("d.csv", numbered)], Path::new("nowhere")).unwrap();
+    assert_eq!(records(&files.recognised[0]), ["products 1 Tea", "products 2 Salt"]);
+}
+
+#[test]
+fn several_sources_have_names_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::create_dir_all(folder.path().join(name).join("x")).unwrap();
+        fs::write(folder.path().join(name).join("x/meta.json"), RECORDS).unwrap();
+    }
+    let source = |path: &str| Source::from(folder.path().join(path).as_path());
+    let names = |sources: &[Source]| -> Vec<String> {
+        let files = find_all(sources, Path::new("nowhere")).unwrap();
+        files.recognised.iter().map(|file| file.name.to_string()).collect()
+    };
+    assert_eq!(names(&[source("b"), source("a")]), ["b/x/meta.json", "a/x/meta.json"]);
+    assert_eq!(names(&[source("a/x"), source("b/x")]), ["x/meta.json", "x/meta.json (2)"]);
+    assert_eq!(names(&[source("a"), source("*/x/meta.json")]), ["a/x/meta.json", "b/x/meta.json"], "a file once");
+    assert_eq!(names(&[source("?/x")]), ["a/x/meta.json", "b/x/meta.json"]);
+    let error = find_all(&[source("*.csv")], Path::new("nowhere")).unwrap_err().to_string();
+    assert!(error.starts_with("no file matches the pattern `"), "{error}");
+}
+
+#[test]
+fn public_data_sets_are_read_without_a_word() {
+    for (name, text, wanted) in [
+        (
+            "esci.csv",
+            "product_id,product_title,product_description,product_bullet_point,product_brand,product_color,product_locale\n\
+             B0,Tea,\"<p>Loose</p>\",\"Organic\nGreen\",Orla,green,us\n",
+            vec!["products B0 Tea / Organic\nGreen / <p>Loose</p>"],
+        ),
+        (
+            "products.json",
+            "[{\"sku\":43900,\"name\":\"AAA Batteries\",\"type\":\"HardGood\",\"price\":5.49,\"upc\":\"041333424019\",\
+             \"category\":[{\"id\":\"pc\",\"name\":\"Batteries\"}],\"description\":\"4-pack\",\"manufacturer\":\"D\",\"model\":\"M\"}]",
+            vec!["products 43900 AAA Batteries / 4-pack"],
+        ),
+        (
+            "amazon_reviews_us.tsv",
+            "marketplace\tcustomer_id\treview_id\tproduct_id\tproduct_parent\tproduct_title\tproduct_category\tstar_rating\t\
+             review_headline\treview_body\treview_date\nUS\t1\tR1\tB0\t2\tTea\tFood\t5\tGood\tHot 5\" cup\t2015-08-31\n",
+            vec!["products B0 Tea", "reviews B0 Good / Hot 5\" cup"],
+        ),
+        (
+            "yelp.json",
+            "{\"review_id\":\"r\",\"user_id\":\"u\",\"business_id\":\"b\",\"stars\":4.0,\"text\":\"Good\",\"date\":\"2018-07-07 22:09:11\"}\n",
+            vec!["reviews b Good"],
+        ),
+    ] {
+        assert_eq!(of_file(name, text.as_bytes()), wanted, "{name}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("d.csv"),
+        "id,name,asins,brand,categories,reviews.text,reviews.rating\n1,Tea,B0,O,\"A,B\",Good,5\n",
+    )
+    .unwrap();
+    let files = find(folder.path(), folder.path()).unwrap();
+    assert_eq!(names(&files).0, ["d.csv (products)", "d.csv (reviews)"]);
+    assert!(matches!(&files.recognised[0].layout, Layout::Delimited(table) if table.delimiter == b','));
+}

@@ -1,0 +1,172 @@
+//! Parquet and Arrow: rows as JSON objects.
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_json::LineDelimitedWriter;
+use arrow_schema::{ArrowError, Schema};
+use parquet::{
+    arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
+    errors::ParquetError,
+    file::reader::{ChunkReader, Length},
+};
+
+use super::{Found, Records, Wanted};
+
+/// Rows that are read at a time.
+const ROWS: usize = 1 << 10;
+
+/// The rows of a table with columns.
+pub(super) struct Columns {
+    batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
+    /// The rows of the current batch, a line each.
+    lines: Vec<u8>,
+    at: usize,
+    /// Number of the last row.
+    row: u64,
+}
+
+impl Columns {
+    /// The columns of a Parquet file for which `wanted` is true.
+    pub(super) fn of_parquet(file: File, from_disk: Arc<AtomicU64>, wanted: Wanted<'_>) -> io::Result<Self> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(Counted { file, from_disk }).map_err(of_parquet)?;
+        let columns = positions(builder.schema(), wanted);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+        let batches = builder.with_projection(mask).with_batch_size(ROWS).build().map_err(of_parquet)?;
+        Ok(Self::new(batches))
+    }
+
+    /// The columns of an Arrow file for which `wanted` is true.
+    pub(super) fn of_file(file: File, from_disk: Arc<AtomicU64>, wanted: Wanted<'_>) -> io::Result<Self> {
+        let mut counted = Counted { file, from_disk };
+        let schema = FileReader::try_new(&mut counted, None).map_err(of_arrow)?.schema();
+        counted.seek(SeekFrom::Start(0))?;
+        let batches = FileReader::try_new(counted, Some(positions(&schema, wanted))).map_err(of_arrow)?;
+        Ok(Self::new(batches))
+    }
+
+    /// The columns of a stream of Arrow tables for which `wanted` is true.
+    pub(super) fn of_stream(stream: Box<dyn Read + Send>, wanted: Wanted<'_>) -> io::Result<Self> {
+        let batches = StreamReader::try_new(stream, None).map_err(of_arrow)?;
+        let columns = positions(&batches.schema(), wanted);
+        Ok(Self::new(batches.map(move |batch| batch?.project(&columns))))
+    }
+
+    fn new(batches: impl Iterator<Item = Result<RecordBatch, ArrowError>> + Send + 'static) -> Self {
+        // A batch of an Arrow file may have any size.
+        let parts = batches.flat_map(|batch| -> Box<dyn Iterator<Item = _> + Send> {
+            match batch {
+                Ok(batch) => {
+                    let starts = (0..batch.num_rows()).step_by(ROWS);
+                    Box::new(starts.map(move |at| Ok(batch.slice(at, ROWS.min(batch.num_rows() - at)))))
+                }
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            }
+        });
+        Self { batches: Box::new(parts), lines: Vec::new(), at: 0, row: 0 }
+    }
+
+    /// Writes the next rows as lines. Returns whether there are some.
+    fn fill(&mut self) -> Result<bool, ArrowError> {
+        while self.at == self.lines.len() {
+            let Some(batch) = self.batches.next() else { return Ok(false) };
+            self.at = 0;
+            self.lines.clear();
+            let mut writer = LineDelimitedWriter::new(&mut self.lines);
+            writer.write(&batch?)?;
+            writer.finish()?;
+        }
+        Ok(true)
+    }
+}
+
+fn positions(schema: &Schema, wanted: Wanted<'_>) -> Vec<usize> {
+    schema.fields().iter().enumerate().filter(|(_, field)| wanted(field.name())).map(|(at, _)| at).collect()
+}
+
+impl Records for Columns {
+    fn next(&mut self, into: &mut Vec<u8>) -> Option<io::Result<(u64, Found)>> {
+        match self.fill() {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return Some(Err(of_arrow(error))),
+        }
+        let rest = &self.lines[self.at..];
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        into.extend_from_slice(&rest[..end]);
+        self.at = (self.at + end + 1).min(self.lines.len());
+        self.row += 1;
+        Some(Ok((self.row, Found::Record)))
+    }
+}
+
+/// The error of the disk, if that is the cause.
+fn of_arrow(error: ArrowError) -> io::Error {
+    match error {
+        ArrowError::IoError(_, error) => error,
+        ArrowError::ExternalError(inner) => match inner.downcast::<ParquetError>() {
+            Ok(error) => of_parquet(*error),
+            Err(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+        },
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
+
+fn of_parquet(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+        },
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
+
+/// A file that counts the bytes that are read from it.
+struct Counted {
+    file: File,
+    from_disk: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.from_disk.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+impl Length for Counted {
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+}
+
+impl ChunkReader for Counted {
+    type T = io::BufReader<Self>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(io::BufReader::new(Self { file, from_disk: self.from_disk.clone() }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<bytes::Bytes> {
+        let bytes = self.file.get_bytes(start, length)?;
+        self.from_disk.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}

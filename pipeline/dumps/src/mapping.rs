@@ -1,0 +1,397 @@
+//! Records of other shops: which field is what.
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{python::python_to_json, record::Kind};
+
+mod known;
+
+pub(crate) use known::of_fields;
+
+/// Which fields of a record hold what a document needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// What the records are, such as the name of a public data set. Empty if a user gave the fields.
+    pub name: String,
+    /// The fields.
+    pub fields: Fields,
+}
+
+/// The fields of products or of reviews.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fields {
+    /// Of products.
+    Products(ProductFields),
+    /// Of reviews.
+    Reviews(ReviewFields),
+}
+
+/// The fields of products.
+///
+/// A field inside others is named with dots: `category.name`. Where a list stands on the way, all its items count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProductFields {
+    /// The id.
+    pub id: String,
+    /// The title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Features and descriptions, in the order of the text.
+    #[serde(default, skip_serializing_if = "FieldNames::is_empty")]
+    pub text: FieldNames,
+    /// Categories, from the general to the special.
+    #[serde(default, skip_serializing_if = "FieldNames::is_empty")]
+    pub categories: FieldNames,
+    /// The brand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    /// Attributes, whose values are text, too.
+    #[serde(default, skip_serializing_if = "FieldNames::is_empty")]
+    pub details: FieldNames,
+    /// Ids of products that are bought with this one.
+    #[serde(default, skip_serializing_if = "FieldNames::is_empty")]
+    pub complements: FieldNames,
+    /// Ids of products that are bought instead of this one.
+    #[serde(default, skip_serializing_if = "FieldNames::is_empty")]
+    pub substitutes: FieldNames,
+    /// Of values with a `language_tag`, only those of this language are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// The fields of reviews.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewFields {
+    /// The id of the product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// The headline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The text.
+    #[serde(default, skip_serializing_if = "FieldNames::is_empty")]
+    pub text: FieldNames,
+    /// The stars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rating: Option<String>,
+    /// Who wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reviewer: Option<String>,
+    /// When: a date, or seconds or milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+}
+
+/// One or several fields, and what stands between several values in one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FieldNamesForm", into = "FieldNamesForm")]
+pub struct FieldNames {
+    /// The names.
+    pub names: Vec<String>,
+    /// Splits a value into several.
+    pub split: Option<String>,
+}
+
+impl FieldNames {
+    fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+/// How [`FieldNames`] are written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum FieldNamesForm {
+    One(String),
+    Several(Vec<String>),
+    Split { field: String, split: String },
+}
+
+impl From<FieldNamesForm> for FieldNames {
+    fn from(form: FieldNamesForm) -> Self {
+        match form {
+            FieldNamesForm::One(name) => Self { names: vec![name], split: None },
+            FieldNamesForm::Several(names) => Self { names, split: None },
+            FieldNamesForm::Split { field, split } => Self { names: vec![field], split: Some(split) },
+        }
+    }
+}
+
+impl From<FieldNames> for FieldNamesForm {
+    fn from(FieldNames { mut names, split }: FieldNames) -> Self {
+        match (names.len(), split) {
+            (1, Some(split)) => Self::Split { field: names.remove(0), split },
+            (1, None) => Self::One(names.remove(0)),
+            _ => Self::Several(names),
+        }
+    }
+}
+
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.name.as_str(), self.kind()) {
+            ("", Kind::Product) => f.write_str("products with the fields given"),
+            ("", Kind::Review) => f.write_str("reviews with the fields given"),
+            (name, _) => f.write_str(name),
+        }
+    }
+}
+
+impl Mapping {
+    /// Whether its records are products or reviews.
+    pub const fn kind(&self) -> Kind {
+        match self.fields {
+            Fields::Products(_) => Kind::Product,
+            Fields::Reviews(_) => Kind::Review,
+        }
+    }
+
+    /// All fields that it reads, as they are named in records, in the order of a document.
+    pub fn names(&self) -> Vec<&str> {
+        match &self.fields {
+            Fields::Products(fields) => {
+                let ProductFields { id, title, text, categories, brand, details, complements, substitutes, .. } =
+                    fields;
+                let lists = [text, categories].into_iter().flat_map(|fields| &fields.names);
+                let others = [details, complements, substitutes].into_iter().flat_map(|fields| &fields.names);
+                let all = std::iter::once(id).chain(title).chain(lists).chain(brand).chain(others);
+                all.map(String::as_str).collect()
+            }
+            Fields::Reviews(ReviewFields { product, title, text, rating, reviewer, time }) => {
+                let text = product.iter().chain(title).chain(&text.names);
+                text.chain(rating).chain(reviewer).chain(time).map(String::as_str).collect()
+            }
+        }
+    }
+
+    /// Whether a column is read, or has a field inside that is.
+    pub(crate) fn reads(&self, column: &str) -> bool {
+        self.names()
+            .iter()
+            .any(|name| *name == column || name.strip_prefix(column).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// A record with the fields of the 2023 dump, as JSON.
+    ///
+    /// # Errors
+    /// If the line is neither a JSON object nor a Python dict. Holds what the JSON parser says.
+    pub(crate) fn apply(&self, line: &str) -> Result<String, serde_json::Error> {
+        let record = match serde_json::from_str::<Map<String, Value>>(line) {
+            Ok(record) => record,
+            Err(error) => python_to_json(line).ok().and_then(|json| serde_json::from_str(&json).ok()).ok_or(error)?,
+        };
+        Ok(self.of_object(&record).to_string())
+    }
+
+    fn of_object(&self, record: &Map<String, Value>) -> Value {
+        match &self.fields {
+            Fields::Products(fields) => {
+                let found = Finder { record, language: fields.language.as_deref() };
+                let details: BTreeMap<&str, Value> =
+                    fields.details.names.iter().filter_map(|name| Some((name.as_str(), found.one(name)?))).collect();
+                json!({
+                    "parent_asin": found.id(&fields.id),
+                    "title": fields.title.as_deref().and_then(|name| found.one(name)),
+                    "features": found.all(&fields.text),
+                    "categories": found.all(&fields.categories),
+                    "store": fields.brand.as_deref().and_then(|name| found.one(name)),
+                    "details": details,
+                    "bought_together": found.ids(&fields.complements),
+                    "also_view": found.ids(&fields.substitutes),
+                })
+            }
+            Fields::Reviews(ReviewFields { product, title, text, rating, reviewer, time }) => {
+                let found = Finder { record, language: None };
+                let one = |name: &Option<String>| name.as_deref().and_then(|name| found.one(name));
+                let text: Vec<Value> = found.all(text);
+                json!({
+                    "parent_asin": product.as_deref().and_then(|name| found.id(name)),
+                    "user_id": reviewer.as_deref().and_then(|name| found.id(name)),
+                    "title": one(title),
+                    "text": text,
+                    "rating": one(rating),
+                    "timestamp": one(time),
+                })
+            }
+        }
+    }
+}
+
+/// Finds values in a record.
+struct Finder<'r> {
+    record: &'r Map<String, Value>,
+    language: Option<&'r str>,
+}
+
+impl Finder<'_> {
+    /// The values of a field, with lists and their strings unpacked.
+    fn values(&self, name: &str) -> Vec<Value> {
+        let mut found = Vec::new();
+        self.collect(self.record, name, &mut found);
+        found
+    }
+
+    fn collect(&self, record: &Map<String, Value>, name: &str, into: &mut Vec<Value>) {
+        if let Some(value) = record.get(name) {
+            return self.unpack(value, into);
+        }
+        // The longest beginning that is a field.
+        let dots = name.match_indices('.').map(|(at, _)| at).rev();
+        for at in dots {
+            if let Some(value) = record.get(&name[..at]) {
+                return self.inside(value, &name[at + 1..], into);
+            }
+        }
+    }
+
+    /// The field of a value, or of all items of a list.
+    fn inside(&self, value: &Value, name: &str, into: &mut Vec<Value>) {
+        match value {
+            Value::Object(record) if self.is_in_language(record) => self.collect(record, name, into),
+            Value::Array(items) => items.iter().for_each(|item| self.inside(item, name, into)),
+            Value::String(text) => {
+                if let Some(literal) = literal(text) {
+                    self.inside(&literal, name, into);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_in_language(&self, record: &Map<String, Value>) -> bool {
+        match (self.language, record.get("language_tag").and_then(Value::as_str)) {
+            (Some(wanted), Some(tag)) => {
+                tag.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '-']))
+            }
+            _ => true,
+        }
+    }
+
+    fn unpack(&self, value: &Value, into: &mut Vec<Value>) {
+        match value {
+            Value::Null => {}
+            Value::Array(items) => items.iter().for_each(|item| self.unpack(item, into)),
+            Value::String(text) => match literal(text) {
+                Some(literal) => self.unpack(&literal, into),
+                None => into.push(value.clone()),
+            },
+            _ => into.push(value.clone()),
+        }
+    }
+
+    fn one(&self, name: &str) -> Option<Value> {
+        self.values(name).into_iter().next()
+    }
+
+    fn all(&self, fields: &FieldNames) -> Vec<Value> {
+        let values = fields.names.iter().flat_map(|name| self.values(name));
+        let Some(split) = fields.split.as_deref().filter(|split| !split.is_empty()) else { return values.collect() };
+        let parts = values.flat_map(|value| match value {
+            Value::String(text) => {
+                let parts = text.split(split).map(str::trim).filter(|part| !part.is_empty());
+                parts.map(Value::from).collect()
+            }
+            other => vec![other],
+        });
+        parts.collect()
+    }
+
+    /// An id as text. A number is written without a point.
+    fn id(&self, name: &str) -> Option<String> {
+        self.values(name).iter().find_map(of_id)
+    }
+
+    fn ids(&self, fields: &FieldNames) -> Vec<String> {
+        self.all(fields).iter().filter_map(of_id).collect()
+    }
+}
+
+fn of_id(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),
+            _ => number.to_string(),
+        }),
+        _ => None,
+    }
+}
+
+/// The list or map that a string holds.
+fn literal(text: &str) -> Option<Value> {
+    let trimmed = text.trim();
+    let may_be =
+        trimmed.starts_with('[') && trimmed.ends_with(']') || trimmed.starts_with('{') && trimmed.ends_with('}');
+    if !may_be {
+        return None;
+    }
+    let value =
+        serde_json::from_str(trimmed).ok().or_else(|| serde_json::from_str(&python_to_json(trimmed).ok()?).ok())?;
+    // A number in brackets is more likely text.
+    let is_list_of_numbers = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_number));
+    (!is_list_of_numbers(&value)).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Record, parse};
+
+    fn products(toml: &str) -> Mapping {
+        Mapping { name: String::new(), fields: Fields::Products(toml::from_str(toml).unwrap()) }
+    }
+
+    fn with<T>(mapping: &Mapping, line: &str, look: impl FnOnce(&Record<'_>) -> T) -> T {
+        parse(mapping.apply(line).unwrap().as_bytes(), look).unwrap()
+    }
+
+    #[test]
+    fn fields_are_found_by_name_and_inside_others() {
+        let mapping = products(
+            "id = \"sku\"\ntitle = \"name\"\ntext = [\"bullets\", \"about.long\"]\nbrand = \"maker.name\"\n\
+             categories = { field = \"path\", split = \" > \" }\ndetails = [\"color\"]\ncomplements = \"with\"",
+        );
+        let line = r#"{"sku": 12, "name": "Cedar box", "bullets": "['Fits', 'Smells']", "about": {"long": "For tea."},
+            "maker": [{"name": "Orla"}], "path": "Home > Boxes", "color": "red", "with": ["13", 14.0], "other": 1}"#;
+        with(&mapping, line, |record| {
+            assert_eq!(record.product_id(), Some("12"));
+            assert_eq!(record.title.first(), Some("Cedar box"));
+            assert_eq!(record.features().collect::<Vec<_>>(), ["Fits", "Smells", "For tea."]);
+            assert_eq!(record.categories().collect::<Vec<_>>(), ["Home", "Boxes"]);
+            assert_eq!(record.brand(), Some("Orla"));
+            assert_eq!(record.detail_texts().collect::<Vec<_>>(), [("color", "red")]);
+            assert_eq!(record.associations.iter().map(|found| &*found.other).collect::<Vec<_>>(), ["13", "14"]);
+            assert!(record.unread.is_empty());
+        });
+        with(&mapping, "{'sku': 'A', 'name': '[4] boxes', 'bullets': None}", |record| {
+            assert_eq!((record.product_id(), record.title.first()), (Some("A"), Some("[4] boxes")));
+        });
+        assert_eq!(mapping.names(), ["sku", "name", "bullets", "about.long", "path", "maker.name", "color", "with"]);
+        assert!(mapping.reads("about") && mapping.reads("sku") && !mapping.reads("other") && !mapping.reads("abo"));
+    }
+
+    #[test]
+    fn reviews_have_ids_times_and_stars_in_any_form() {
+        let fields = "product = \"sku\"\ntitle = \"head\"\ntext = \"body\"\nrating = \"stars\"\nreviewer = \"who\"\ntime = \"on\"";
+        let mapping = Mapping { name: String::new(), fields: Fields::Reviews(toml::from_str(fields).unwrap()) };
+        let line =
+            r#"{"sku": 12, "head": "Good", "body": "It holds tea.", "stars": "4", "who": 7, "on": "2019-03-01"}"#;
+        with(&mapping, line, |record| {
+            assert_eq!((record.product_id(), record.reviewer()), (Some("12"), Some("7")));
+            assert_eq!(record.review_pieces().collect::<Vec<_>>(), ["Good", "It holds tea."]);
+            assert_eq!((record.rating(), record.seconds()), (Some(4.0), Some(1_551_398_400)));
+        });
+    }
+
+    #[test]
+    fn values_of_another_language_are_left_out() {
+        let mapping = products("id = \"item_id\"\ntitle = \"item_name.value\"\nlanguage = \"en\"");
+        let line = r#"{"item_id": "B0", "item_name": [{"language_tag": "de_DE", "value": "Kiste"}, {"language_tag": "en_IN", "value": "Box"}]}"#;
+        assert_eq!(with(&mapping, line, |record| record.title.first().map(str::to_owned)).as_deref(), Some("Box"));
+    }
+}

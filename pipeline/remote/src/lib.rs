@@ -1,0 +1,329 @@
+//! Raw files of object stores and web servers, fetched to a cache.
+//!
+//! | source | what is fetched |
+//! |---|---|
+//! | `s3://bucket/dumps`, `gs://…`, `az://…` | all objects below the prefix |
+//! | `s3://bucket/dumps/*.json.gz` | the objects that the pattern matches |
+//! | `https://host/meta.jsonl.gz` | one file |
+//!
+//! Credentials, regions and endpoints come from the environment, with the names that the tools of the stores use, such as
+//! `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`.
+//!
+//! An object is fetched in large ranges. A failed request is tried again. All ranges must be of one version of the object:
+//! a changed one is an error. An object in the cache is fetched again if its version has changed, and a stopped run
+//! continues where it was.
+//!
+//! ```no_run
+//! let folder = ebert_remote::fetch("s3://bucket/dumps/*.json.gz", &ebert_remote::cache(), &mut |_| ())?;
+//! for file in std::fs::read_dir(folder)? {
+//!     println!("{}", file?.path().display());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+use std::{
+    collections::BTreeSet,
+    env, fs, io,
+    io::Write,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::TryStreamExt;
+use object_store::{
+    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, parse_url_opts, path::Path as ObjectPath,
+};
+use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes of one request.
+const RANGE: u64 = 16 << 20;
+
+/// How often a range is asked for.
+const TRIES: u32 = 6;
+
+/// Schemes of sources.
+const SCHEMES: [&str; 9] = ["s3", "s3a", "gs", "az", "abfs", "abfss", "azure", "https", "http"];
+
+/// What has been fetched so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Bytes, those in the cache included.
+    pub bytes: u64,
+    /// Bytes of all objects.
+    pub all: u64,
+}
+
+/// A source cannot be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// It is not an address.
+    #[error(
+        "`{source_name}` is not an address of an object store\nhint: for example s3://bucket/folder, gs://bucket/folder, az://container/folder or https://host/file"
+    )]
+    Address {
+        /// The source.
+        source_name: String,
+    },
+    /// Nothing is there.
+    #[error(
+        "`{source_name}` has no object\nhint: list what is there, such as with `aws s3 ls`; a pattern matches whole names"
+    )]
+    Nothing {
+        /// The source.
+        source_name: String,
+    },
+    /// The store refuses, or cannot be reached.
+    #[error(
+        "cannot read `{source_name}`\nhint: check the address, and credentials such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
+    )]
+    Store {
+        /// The source.
+        source_name: String,
+        /// What the store says.
+        #[source]
+        source: object_store::Error,
+    },
+    /// An object changed while it was read.
+    #[error(
+        "`{object}` in `{source_name}` changed while it was read\nhint: run the same command again once it is complete"
+    )]
+    Changed {
+        /// The source.
+        source_name: String,
+        /// The object.
+        object: String,
+    },
+    /// The cache cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Cache {
+        /// A file in the cache.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Whether a source is on another machine.
+pub fn is_remote(source: &str) -> bool {
+    source.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
+}
+
+/// The folder of fetched files: `ebert/raw` in the cache of the user (`XDG_CACHE_HOME`).
+pub fn cache() -> PathBuf {
+    let home = || env::home_dir().map(|home| home.join(".cache"));
+    let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home);
+    caches.unwrap_or_default().join("ebert/raw")
+}
+
+/// Fetches the objects of a source and returns their folder. Names below it are those below the source.
+///
+/// # Errors
+/// If the store cannot be read, or an object changes.
+pub fn fetch(source: &str, cache: &Path, progress: &mut dyn FnMut(Fetched)) -> Result<PathBuf, RemoteError> {
+    Remote::of(source, env::vars())?.fetch_to(cache, progress)
+}
+
+/// A source.
+struct Remote {
+    name: String,
+    store: Box<dyn ObjectStore>,
+    /// What names begin with.
+    prefix: ObjectPath,
+    /// What the rest of a name must be like.
+    pattern: Option<glob::Pattern>,
+    /// Whether the store lists what it has.
+    lists: bool,
+    /// Bytes of one request.
+    range: u64,
+}
+
+impl Remote {
+    /// A source, with the variables of the environment.
+    fn of(source: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, RemoteError> {
+        let wrong = || RemoteError::Address { source_name: source.to_owned() };
+        let starts = |c: char| "*?[".contains(c);
+        let lists = !source.starts_with("http");
+        // Up to the last folder without a wildcard.
+        let (fixed, pattern) = match source.find(starts).filter(|_| lists) {
+            Some(at) => source.split_at(source[..at].rfind('/').map_or(at, |slash| slash + 1)),
+            None => (source, ""),
+        };
+        let url = Url::parse(fixed).map_err(|_| wrong())?;
+        let pattern = (!pattern.is_empty()).then(|| glob::Pattern::new(pattern)).transpose().map_err(|_| wrong())?;
+        let store = |source_error| RemoteError::Store { source_name: source.to_owned(), source: source_error };
+        let mut options: Vec<(String, String)> = variables
+            .map(|(name, value)| match name.as_str() {
+                // As the tools of AWS call it.
+                "AWS_ENDPOINT_URL_S3" | "AWS_ENDPOINT_URL" => ("aws_endpoint".to_owned(), value),
+                _ => (name.to_ascii_lowercase(), value),
+            })
+            .collect();
+        let is_plain = |url: &str| url.starts_with("http://");
+        if is_plain(source) || options.iter().any(|(name, value)| name == "aws_endpoint" && is_plain(value)) {
+            options.push(("allow_http".to_owned(), "true".to_owned()));
+        }
+        let (store_of_url, prefix) = parse_url_opts(&url, options).map_err(store)?;
+        Ok(Self { name: source.to_owned(), store: store_of_url, prefix, pattern, lists, range: RANGE })
+    }
+
+    fn error(&self, source: object_store::Error) -> RemoteError {
+        match source {
+            object_store::Error::NotFound { .. } => RemoteError::Nothing { source_name: self.name.clone() },
+            source => RemoteError::Store { source_name: self.name.clone(), source },
+        }
+    }
+
+    /// All objects, in the order of their names, with their names below the source.
+    async fn objects(&self) -> Result<Vec<(String, ObjectMeta)>, RemoteError> {
+        let only = || self.prefix.filename().unwrap_or("file").to_owned();
+        let mut found = Vec::new();
+        if self.lists {
+            let all: Vec<ObjectMeta> =
+                self.store.list(Some(&self.prefix)).try_collect().await.map_err(|error| self.error(error))?;
+            let base = if self.prefix.as_ref().is_empty() { 0 } else { self.prefix.as_ref().len() + 1 };
+            let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+            for meta in all {
+                let Some(name) = meta.location.as_ref().get(base..).filter(|name| !name.is_empty()) else { continue };
+                if self.pattern.as_ref().is_none_or(|pattern| pattern.matches_with(name, options)) {
+                    found.push((name.to_owned(), meta));
+                }
+            }
+        }
+        if found.is_empty() && self.pattern.is_none() {
+            found.push((only(), self.store.head(&self.prefix).await.map_err(|error| self.error(error))?));
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        if found.is_empty() { Err(RemoteError::Nothing { source_name: self.name.clone() }) } else { Ok(found) }
+    }
+
+    fn fetch_to(&self, cache: &Path, progress: &mut dyn FnMut(Fetched)) -> Result<PathBuf, RemoteError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| RemoteError::Cache { path: cache.to_owned(), source })?;
+        runtime.block_on(self.fetch(cache, progress))
+    }
+
+    async fn fetch(&self, cache: &Path, progress: &mut dyn FnMut(Fetched)) -> Result<PathBuf, RemoteError> {
+        let objects = self.objects().await?;
+        let folder = cache.join(format!("{:016x}", xxh3_64(self.name.as_bytes())));
+        let mut fetched = Fetched { bytes: 0, all: objects.iter().map(|(_, meta)| meta.size).sum() };
+        let mut kept = BTreeSet::new();
+        for (name, meta) in &objects {
+            // A name cannot lead out of the folder.
+            let path = name
+                .split('/')
+                .filter(|part| !matches!(*part, "" | "." | ".."))
+                .fold(folder.clone(), |path, part| path.join(part));
+            let before = fetched.bytes;
+            self.object(meta, &path, &mut |bytes| progress(Fetched { bytes: before + bytes, ..fetched })).await?;
+            fetched.bytes += meta.size;
+            progress(fetched);
+            kept.insert(path);
+        }
+        remove_others(&folder, &kept).map_err(|source| RemoteError::Cache { path: folder.clone(), source })?;
+        Ok(folder)
+    }
+
+    /// Fetches one object, or the rest of it.
+    async fn object(&self, meta: &ObjectMeta, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), RemoteError> {
+        let cache = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RemoteError::Cache { path, source }
+        };
+        let version = version_of(meta);
+        let (partial, version_file) = (hidden(path, "partial"), hidden(path, "version"));
+        let known = fs::read_to_string(&version_file).is_ok_and(|known| known == version);
+        let size = |path: &Path| fs::metadata(path).map_or(0, |about| about.len());
+        if known && path.is_file() && size(path) == meta.size {
+            return Ok(());
+        }
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(cache(path))?;
+        if !known {
+            for old in [path, &partial] {
+                let _ = fs::remove_file(old);
+            }
+            fs::write(&version_file, &version).map_err(cache(&version_file))?;
+        }
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&partial).map_err(cache(&partial))?;
+        let mut at = size(&partial).min(meta.size);
+        if at < size(&partial) {
+            file.set_len(at).map_err(cache(&partial))?;
+        }
+        while at < meta.size {
+            let bytes = self.range(meta, at..(at + self.range).min(meta.size)).await?;
+            file.write_all(&bytes).map_err(cache(&partial))?;
+            at += bytes.len() as u64;
+            progress(at);
+        }
+        file.sync_all().map_err(cache(&partial))?;
+        fs::rename(&partial, path).map_err(cache(path))
+    }
+
+    /// The bytes of a range, of the version that was listed.
+    async fn range(&self, meta: &ObjectMeta, range: Range<u64>) -> Result<Vec<u8>, RemoteError> {
+        let changed = || RemoteError::Changed { source_name: self.name.clone(), object: meta.location.to_string() };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range.clone())),
+                if_match: meta.e_tag.clone(),
+                ..GetOptions::default()
+            };
+            let wanted = (range.end - range.start) as usize;
+            let found = match self.store.get_opts(&meta.location, options).await {
+                Ok(found) if version_of(&found.meta) != version_of(meta) => return Err(changed()),
+                Ok(found) => found.bytes().await,
+                Err(error) => Err(error),
+            };
+            let error = match found {
+                Ok(bytes) if bytes.len() == wanted => return Ok(bytes.into()),
+                Ok(bytes) => object_store::Error::Generic {
+                    store: "object store",
+                    source: format!("found {} bytes, expected {wanted}", bytes.len()).into(),
+                },
+                Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
+                    return Err(changed());
+                }
+                Err(error) => error,
+            };
+            if tries == TRIES {
+                return Err(self.error(error));
+            }
+            tokio::time::sleep(Duration::from_millis(100 << tries)).await;
+        }
+    }
+}
+
+/// The version of an object.
+fn version_of(meta: &ObjectMeta) -> String {
+    match &meta.e_tag {
+        Some(tag) => format!("{} {tag}", meta.size),
+        None => format!("{} {}", meta.size, meta.last_modified),
+    }
+}
+
+/// A hidden file next to `path`.
+fn hidden(path: &Path, end: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{end}"))
+}
+
+/// Removes the files of objects that are gone.
+fn remove_others(folder: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, kept)?;
+        } else if !kept.contains(&path) && !kept.iter().any(|kept| hidden(kept, "version") == path) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Tests against the S3 server of `moto` (a package of Python) on this machine, behind a proxy that injects faults.
+//!
+//! They are skipped, with a printed reason, where Python has no `moto`. `EBERT_PYTHON` names another Python.
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
+
+use super::*;
+
+#[test]
+fn sources_on_other_machines_are_told_from_paths() {
+    for (source, wanted) in [
+        ("s3://bucket/a", true),
+        ("https://host/a.json", true),
+        ("az://container/a", true),
+        ("data/s3", false),
+        ("C://x", false),
+    ] {
+        assert_eq!(is_remote(source), wanted, "{source}");
+    }
+}
+
+/// What the proxy does to a request of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// An answer with status 500.
+    Status500,
+    /// The connection ends in the middle of the answer.
+    Cut,
+    /// The answer takes a while.
+    Slow,
+}
+
+/// A server with a bucket, behind a proxy.
+struct Server {
+    moto: Child,
+    port: u16,
+    proxy: u16,
+    /// How many ranges of objects were asked for.
+    ranges: Arc<AtomicU32>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.moto.kill();
+        let _ = self.moto.wait();
+    }
+}
+
+/// Chooses the fault of a request from its number.
+type Faults = Arc<dyn Fn(u32) -> Fault + Send + Sync>;
+
+impl Server {
+    /// `None` if Python has no `moto`.
+    fn start(faults: Faults) -> Option<Self> {
+        let python = env::var("EBERT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let has = Command::new(&python).args(["-c", "import moto.server"]).stderr(Stdio::null()).status();
+        if !has.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: `{python}` has no moto; `pip install 'moto[server]'` adds it");
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let moto = Command::new(python)
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ranges = Arc::new(AtomicU32::new(0));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self { moto, port, proxy: listener.local_addr().unwrap().port(), ranges: ranges.clone() };
+        for _ in 0..300 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (faults, ranges) = (faults.clone(), ranges.clone());
+                thread::spawn(move || {
+                    let _ = pass(client.unwrap(), port, &faults, &ranges);
+                });
+            }
+        });
+        put(port, "/bucket", b"");
+        Some(server)
+    }
+
+    fn remote(&self, source: &str) -> Remote {
+        let variables = [
+            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.proxy)),
+            ("AWS_ACCESS_KEY_ID", "key".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+        ];
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Remote { range: 64 << 10, ..Remote::of(source, variables).unwrap() }
+    }
+}
+
+/// Puts a bucket or an object.
+fn put(port: u16, path: &str, body: &[u8]) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    // The server reads who asks, and does not check the signature.
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\nConnection: close\r\n\
+         Authorization: AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, \
+         Signature=none\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+}
+
+/// Passes one request on, and its answer back.
+fn pass(mut client: TcpStream, port: u16, faults: &Faults, ranges: &AtomicU32) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let is_range = head.starts_with("GET") && head.to_ascii_lowercase().contains("\r\nrange: ");
+    let fault = if is_range { faults(ranges.fetch_add(1, Ordering::SeqCst)) } else { Fault::None };
+    if fault == Fault::Status500 {
+        return client.write_all(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    if fault == Fault::Slow {
+        thread::sleep(Duration::from_millis(300));
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    server.write_all(head.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    let sent = if fault == Fault::Cut { answer.len() / 2 } else { answer.len() };
+    client.write_all(&answer[..sent])?;
+    client.shutdown(Shutdown::Both)
+}
+
+/// Names and bytes of the files below a folder that are not hidden.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.file_name().unwrap().to_string_lossy().starts_with('.') {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                found.push((name, fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Bytes that do not repeat soon.
+fn noise(length: usize) -> Vec<u8> {
+    (0..length as u64).map(|at| xxh3_64(&at.to_le_bytes()) as u8).collect()
+}
+
+#[test]
+fn the_bytes_are_those_of_the_store_whatever_fails() {
+    let every = |number: u32| match number % 4 {
+        0 => Fault::Status500,
+        1 => Fault::Cut,
+        2 => Fault::Slow,
+        _ => Fault::None,
+    };
+    let Some(server) = Server::start(Arc::new(every)) else { return };
+    let objects = [
+        ("dumps/2014/meta.json.gz", noise(300_000)),
+        ("dumps/empty.json", Vec::new()),
+        ("dumps/reviews.json", noise(64 << 10)),
+        ("other/x.json", noise(10)),
+    ];
+    for (name, bytes) in &objects {
+        put(server.port, &format!("/bucket/{name}"), bytes);
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let below = |prefix: &str, names: &[usize]| -> Vec<(String, Vec<u8>)> {
+        names.iter().map(|at| (objects[*at].0[prefix.len()..].to_owned(), objects[*at].1.clone())).collect()
+    };
+    let remote = server.remote("s3://bucket/dumps");
+    let mut last = Fetched::default();
+    let folder = remote.fetch_to(cache.path(), &mut |fetched| last = fetched).unwrap();
+    assert_eq!(files(&folder), below("dumps/", &[0, 1, 2]));
+    assert_eq!((last.bytes, last.all), (365_536, 365_536));
+    // What is there is not asked for again.
+    let asked = server.ranges.load(Ordering::SeqCst);
+    remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
+    assert_eq!(server.ranges.load(Ordering::SeqCst), asked);
+    for (pattern, wanted) in [
+        ("s3://bucket/dumps/*.json", below("dumps/", &[1, 2])),
+        ("s3://bucket/*/*.json", below("", &[1, 2, 3])),
+        ("s3://bucket/other/x.json", vec![("x.json".to_owned(), objects[3].1.clone())]),
+    ] {
+        let folder = server.remote(pattern).fetch_to(cache.path(), &mut |_| ()).unwrap();
+        assert_eq!(files(&folder), wanted, "{pattern}");
+    }
+    // Another version replaces the one in the cache, and an object that is gone its file.
+    put(server.port, "/bucket/dumps/reviews.json", b"new");
+    let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
+    assert_eq!(files(&folder)[2].1, b"new");
+    let error = server.remote("s3://bucket/none/*.json").fetch_to(cache.path(), &mut |_| ()).unwrap_err();
+    assert!(matches!(error, RemoteError::Nothing { .. }), "{error}");
+    let error = server.remote("s3://no-bucket/x").fetch_to(cache.path(), &mut |_| ()).unwrap_err();
+    assert!(matches!(error, RemoteError::Nothing { .. } | RemoteError::Store { .. }), "{error}");
+}
+
+#[test]
+fn an_object_that_changes_is_an_error_and_a_stopped_run_goes_on() {
+    let changed: Arc<Mutex<Option<u16>>> = Arc::default();
+    let to_change = changed.clone();
+    let change = move |number: u32| {
+        // Before the third range, another version is put.
+        if number == 2
+            && let Some(port) = to_change.lock().unwrap().take()
+        {
+            put(port, "/bucket/a.json", &noise(200_001));
+        }
+        Fault::None
+    };
+    let Some(server) = Server::start(Arc::new(change)) else { return };
+    put(server.port, "/bucket/a.json", &noise(200_000));
+    *changed.lock().unwrap() = Some(server.port);
+    let cache = tempfile::tempdir().unwrap();
+    let remote = server.remote("s3://bucket/a.json");
+    let error = remote.fetch_to(cache.path(), &mut |_| ()).unwrap_err();
+    assert!(error.to_string().starts_with("`a.json` in `s3://bucket/a.json` changed while it was read"), "{error}");
+    let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
+    assert_eq!(files(&folder), [("a.json".to_owned(), noise(200_001))]);
+    // A run that was stopped after two ranges asks for the other two only.
+    let (file, partial) = (folder.join("a.json"), folder.join(".a.json.partial"));
+    fs::rename(&file, &partial).unwrap();
+    fs::OpenOptions::new().write(true).open(&partial).unwrap().set_len(128 << 10).unwrap();
+    let before = server.ranges.load(Ordering::SeqCst);
+    remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
+    assert_eq!(server.ranges.load(Ordering::SeqCst), before + 2);
+    assert_eq!(files(&folder), [("a.json".to_owned(), noise(200_001))]);
+}

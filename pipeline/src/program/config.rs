@@ -1,0 +1,235 @@
+//! The sources in the file of `--config`, and the tokenizer of the start model.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ebert_commands::{SAMPLE, SAMPLE_TOKENIZER, TokenizerOption};
+use ebert_dumps::{Fields, FindError, Given, Mapping, Source};
+use pipeline::{run::RunError, text::Tokenizer};
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::remote;
+
+/// The sources of a run: those that are named, then those of the file; without any, the sample.
+///
+/// # Errors
+/// If the file is not a configuration, or a source does not exist.
+pub(crate) fn sources(corpus: &[PathBuf], config: Option<&Path>) -> Result<Vec<Source>, RunError> {
+    let mut all = Vec::new();
+    for path in corpus {
+        all.push(source(path, None)?);
+    }
+    if let Some(path) = config {
+        all.extend(of_file(path)?);
+    }
+    if all.is_empty() {
+        all.push(Source::from(Path::new(SAMPLE)));
+    }
+    for Source { path, .. } in &all {
+        // Before a tokenizer is missed.
+        let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
+        if matches!(path.try_exists(), Ok(false)) && !is_pattern {
+            return Err(FindError::NoFolder { folder: path.clone() }.into());
+        }
+    }
+    Ok(all)
+}
+
+fn of_file(path: &Path) -> Result<Vec<Source>, RunError> {
+    let refuse = |what: String| RunError::Config { path: path.to_owned(), what };
+    let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let mut table: Table = toml::from_str(&text).map_err(|error| refuse(error.to_string().trim_end().to_owned()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut all = Vec::new();
+    for kind in ["products", "reviews"] {
+        let described = match table.remove(kind) {
+            None => Vec::new(),
+            Some(Value::Array(several)) => several,
+            Some(one) => vec![one],
+        };
+        for description in described {
+            let Value::Table(description) = description else {
+                return Err(refuse(format!("found `{kind} = {description}`, expected a table with `path` and fields")));
+            };
+            let (paths, given) = of_table(kind, description).map_err(|what| refuse(format!("[{kind}]: {what}")))?;
+            for path in paths {
+                let path = PathBuf::from(path);
+                let is_address = path.to_string_lossy().contains("://");
+                let path = if is_address { path } else { folder.join(path) };
+                all.push(source(&path, given.clone())?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A source. One on another machine is fetched first.
+fn source(path: &Path, given: Option<Given>) -> Result<Source, RunError> {
+    let text = path.to_string_lossy();
+    if !text.contains("://") {
+        return Ok(Source { path: path.to_owned(), address: None, given });
+    }
+    let path = remote::fetched(&text)?;
+    Ok(Source { path, address: Some(text.into_owned()), given })
+}
+
+/// The paths of a table, and how they are read.
+fn of_table(kind: &str, mut table: Table) -> Result<(Vec<String>, Option<Given>), String> {
+    let paths = match table.remove("path") {
+        Some(Value::String(path)) => vec![path],
+        Some(Value::Array(paths)) => {
+            let all: Option<Vec<String>> = paths.iter().map(|path| Some(path.as_str()?.to_owned())).collect();
+            all.ok_or("found another value in `path`, expected texts")?
+        }
+        _ => return Err("`path` is missing".to_owned()),
+    };
+    let delimiter = match table.remove("delimiter") {
+        None => None,
+        Some(Value::String(text)) if text.len() == 1 => Some(text.as_bytes()[0]),
+        Some(other) => return Err(format!("found `delimiter = {other}`, expected one character")),
+    };
+    let header = match table.remove("header") {
+        None => true,
+        Some(Value::Boolean(header)) => header,
+        Some(other) => return Err(format!("found `header = {other}`, expected true or false")),
+    };
+    let given = if table.is_empty() {
+        None
+    } else {
+        let fields = match kind {
+            "products" => Fields::Products(fields(table)?),
+            _ => Fields::Reviews(fields(table)?),
+        };
+        let mapping = Arc::new(Mapping { name: String::new(), fields });
+        Some(Given { mapping, delimiter, header })
+    };
+    Ok((paths, given))
+}
+
+fn fields<T: DeserializeOwned>(table: Table) -> Result<T, String> {
+    table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+/// The tokenizer: the one that is named, that of the start model, or for the sample its own.
+///
+/// # Errors
+/// If the start model has none, or another than the one that is named.
+pub(crate) fn tokenizer(option: &TokenizerOption, sources: Option<&[Source]>) -> Result<Option<PathBuf>, RunError> {
+    let Some(model) = &option.init else {
+        let is_sample = sources.is_none_or(|sources| sources.iter().all(|source| is_sample(&source.path)));
+        return Ok(option.tokenizer.clone().or_else(|| is_sample.then(|| SAMPLE_TOKENIZER.into())));
+    };
+    let own = if model.is_dir() {
+        let own = ["tokenizer.json", "vocab.txt"].map(|name| model.join(name)).into_iter().find(|path| path.is_file());
+        own.ok_or_else(|| RunError::NoStartTokenizer { model: model.clone() })?
+    } else {
+        let own = remote::tokenizer(&model.to_string_lossy())?;
+        own.ok_or_else(|| RunError::NoStartModel { model: model.clone() })?
+    };
+    if let Some(named) = &option.tokenizer {
+        let (of_model, other) = (Tokenizer::load(&own)?, Tokenizer::load(named)?);
+        let (of_model, other) = (of_model.vocabulary(), other.vocabulary());
+        if let Some(difference) = difference(of_model, other) {
+            return Err(RunError::OtherTokenizer { tokenizer: named.clone(), model: model.clone(), difference });
+        }
+    }
+    Ok(Some(own))
+}
+
+/// How a vocabulary differs from that of a model.
+fn difference(model: &[String], other: &[String]) -> Option<String> {
+    let at = model.iter().zip(other).position(|(model, other)| model != other);
+    match at {
+        Some(id) => Some(format!("entry {id} is `{}`, and the model's is `{}`", other[id], model[id])),
+        None if model.len() == other.len() => None,
+        None => Some(format!("it has {} entries, and the model's has {}", other.len(), model.len())),
+    }
+}
+
+fn is_sample(corpus: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    corpus == Path::new(SAMPLE) || real(corpus).is_some_and(|corpus| real(Path::new(SAMPLE)) == Some(corpus))
+}
+
+#[cfg(test)]
+mod tests {
+    use ebert_dumps::Kind;
+
+    use super::*;
+
+    #[test]
+    fn sources_and_their_fields_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("shop.toml");
+        let of = |text: &str| {
+            fs::write(&file, text).unwrap();
+            sources(&[], Some(&file))
+        };
+        fs::write(folder.path().join("a.csv"), "").unwrap();
+        let all = of("[products]\npath = \"a.csv\"\nid = \"sku\"\ntitle = \"name\"\ndelimiter = \";\"\n\
+                      categories = { field = \"path\", split = \" > \" }\n\
+                      [[reviews]]\npath = [\"*.json\", \"a.csv\"]\nproduct = \"sku\"\ntext = [\"good\", \"bad\"]\n")
+        .unwrap();
+        let paths: Vec<_> = all.iter().map(|source| source.path.strip_prefix(folder.path()).unwrap()).collect();
+        assert_eq!(paths, [Path::new("a.csv"), Path::new("*.json"), Path::new("a.csv")]);
+        let given: Vec<&Given> = all.iter().map(|source| source.given.as_ref().unwrap()).collect();
+        assert_eq!((given[0].delimiter, given[0].mapping.kind()), (Some(b';'), Kind::Product));
+        assert_eq!(given[1].mapping.names(), ["sku", "good", "bad"]);
+        let plain = of("[[products]]\npath = \"a.csv\"\n").unwrap();
+        assert_eq!(
+            plain,
+            [Source { path: folder.path().join("a.csv"), address: None, given: None }],
+            "a source of a known kind"
+        );
+        for (text, wanted) in [
+            ("[products]\nid = \"a\"", "[products]: `path` is missing"),
+            ("products = 3", "found `products = 3`, expected a table"),
+            ("[products]\npath = \"a.csv\"\ntitle = \"b\"", "[products]: missing field `id`"),
+            (
+                "[products]\npath = \"a.csv\"\nid = \"a\"\nname = \"b\"",
+                "unknown field `name`, expected one of `id`, `title`",
+            ),
+            ("[reviews]\npath = \"a.csv\"\ndelimiter = \"::\"", "expected one character"),
+        ] {
+            let error = of(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        assert!(matches!(of("[products]\npath = \"none.csv\"\nid = \"a\""), Err(RunError::Find { .. })));
+    }
+
+    #[test]
+    fn the_tokenizer_follows_the_start_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, words: &[&str]| {
+            let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, [&special, words].concat().join("\n")).unwrap();
+            path
+        };
+        let own = write("model/vocab.txt", &["tea", "salt"]);
+        let same = write("same.txt", &["tea", "salt"]);
+        let other = write("other.txt", &["tea", "oil"]);
+        let model = folder.path().join("model");
+        let chosen = |tokenizer: Option<&PathBuf>, init: Option<&Path>| {
+            let option = TokenizerOption { tokenizer: tokenizer.cloned(), init: init.map(Path::to_owned) };
+            tokenizer_of(&option)
+        };
+        fn tokenizer_of(option: &TokenizerOption) -> Result<Option<PathBuf>, RunError> {
+            tokenizer(option, Some(&[Source::from(Path::new("real"))]))
+        }
+        assert_eq!(chosen(None, Some(&model)).unwrap(), Some(own.clone()));
+        assert_eq!(chosen(Some(&same), Some(&model)).unwrap(), Some(own));
+        assert_eq!(chosen(Some(&other), None).unwrap(), Some(other.clone()));
+        assert_eq!(chosen(None, None).unwrap(), None);
+        let error = chosen(Some(&other), Some(&model)).unwrap_err().to_string();
+        assert!(error.contains("entry 6 is `oil`, and the model's is `salt`"), "{error}");
+        let error = chosen(None, Some(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("has neither"), "{error}");
+        let error = chosen(None, Some(Path::new("google-bert/bert-base-uncased"))).unwrap_err().to_string();
+        assert!(error.contains("hf download google-bert/bert-base-uncased --local-dir bert-base-uncased"), "{error}");
+    }
+}
