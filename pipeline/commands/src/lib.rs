@@ -20,6 +20,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod apply;
 mod config;
 mod data;
 mod finetune;
@@ -33,6 +34,7 @@ mod train;
 mod values;
 mod wording;
 
+pub use apply::{EmbedArgs, FillMaskArgs, SimilarArgs, TextPooling};
 pub use data::{
     CheckArgs, CorpusArgs, CorpusOptions, DataCommand, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions,
     InputOptions, PairOptions, PairsArgs, PoolArgs, PoolOptions, SealArgs, ShardsArgs,

@@ -6,6 +6,7 @@ use schemas::Task;
 
 use crate::{
     WORK,
+    apply::{EmbedArgs, FillMaskArgs, SimilarArgs},
     finetune::FinetuneOptions,
     shared::{Console, Device, LogOption},
     values,
@@ -37,6 +38,21 @@ pub enum TrainCommand {
     Bench(BenchArgs),
     /// Check libtorch, CUDA and GPUs, and suggest fixes
     Doctor(LogOption),
+    /// Fill in [MASK]: the most probable entries of the vocabulary, with probabilities
+    ///
+    /// For example: ebert fill-mask --model data/work/runs/sample "A cedar [MASK] for tea". Several masks of a text are filled
+    /// in one at a time, each without knowing the others. Without TEXT, each line of standard input is a text.
+    FillMask(FillMaskArgs),
+    /// Write embeddings of titles to Parquet or .npy
+    ///
+    /// A row for each title, in the order of the input. Lines of a text file have their number as id, from 1. Titles are
+    /// read twice, so INPUT cannot be a pipe. docs/use.md finds neighbors in the result with DuckDB and numpy.
+    Embed(EmbedArgs),
+    /// Find the products that are most similar to a title
+    ///
+    /// Two lists: by cosine of mean hidden states, where 1 is the highest, and by the distance of Neighbor Product
+    /// Reconstruction, where 0 is the nearest. Products with the same tokens as the title are left out.
+    Similar(SimilarArgs),
     /// Score what models know without fine-tuning: a table with a column for each model
     ///
     /// Weights stay as they are. The shards have three probes. Cloze: masked words and phrases of held-out documents.
@@ -78,6 +94,9 @@ impl TrainCommand {
             Self::Grid(_) => "grid",
             Self::Bench(_) => "bench",
             Self::Doctor(_) => "doctor",
+            Self::FillMask(_) => "fill-mask",
+            Self::Embed(_) => "embed",
+            Self::Similar(_) => "similar",
             Self::Probe(_) => "probe",
             Self::Claims(_) => "claims",
             Self::Evaluate(_) => "evaluate",

@@ -1,4 +1,5 @@
 //! The program `ebert-trainer-libtorch`: the commands of `ebert` that need libtorch.
+mod apply;
 mod arguments;
 mod bench;
 mod failure;
@@ -18,6 +19,7 @@ use ebert_commands::{
 };
 use ebert_kernels::device::{Machine, TORCH_VERSION, Wish};
 use ebert_tasks::{
+    apply::ApplyError,
     cell::{self, Outcome},
     cells::{self, Place, Report},
     claims::Claims,
@@ -62,6 +64,9 @@ fn main() -> ExitCode {
         TrainCommand::Bench(options) => bench::measure(options),
         TrainCommand::Finetune(options) => finetune(*options),
         TrainCommand::Probe(options) => probe::probe(*options),
+        TrainCommand::FillMask(options) => apply::fill_mask(&options),
+        TrainCommand::Embed(options) => apply::embed(&options),
+        TrainCommand::Similar(options) => apply::nearest(&options),
         TrainCommand::Grid(options) => grid(&options),
         TrainCommand::Evaluate(options) => evaluate(&options),
         TrainCommand::Attention(options) => attention(&options),
@@ -89,6 +94,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(RunError::is_usage)
         || error.downcast_ref().is_some_and(CellError::is_usage)
         || error.downcast_ref().is_some_and(AttentionError::is_usage)
+        || error.downcast_ref().is_some_and(ApplyError::is_usage)
         || error.is::<arguments::NoRecipe>()
 }
 

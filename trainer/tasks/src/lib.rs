@@ -8,12 +8,14 @@
 //! [`evaluate`] scores a file of predictions. [`request`] is the input of one fine-tuning, [`cell`]
 //! its folder, [`identity`] what decides its numbers. [`grid`] is a file that names many of them,
 //! [`cells`] makes them, and [`table`] and [`figures`] show their scores. [`contamination`] finds
-//! test texts that a model was post-trained on.
+//! test texts that a model was post-trained on. [`apply`] is for finished models: masks, embeddings
+//! and similar products.
 //!
 //! ```
 //! use ebert_tasks::Task;
 //! assert_eq!(Task::Rqa.score_names(), ["precision", "recall", "f1", "exact_match"]);
 //! ```
+pub mod apply;
 pub mod bootstrap;
 pub mod cell;
 pub mod cells;

@@ -5,7 +5,7 @@ use std::{
 };
 
 use ebert_bert::weights::{self, WeightsError};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tch::{Device, Kind, Tensor};
 use trainer::{checkpoint::OBJECTIVES, model::PROJECTION, neighbor::NeighborOptions};
 
@@ -17,6 +17,18 @@ pub struct Trained {
     pub neighbor: NeighborOptions,
     #[serde(default)]
     data: Data,
+    #[serde(default, rename = "stage", deserialize_with = "any_with_neighbors")]
+    has_neighbor_stage: bool,
+}
+
+/// Whether a stage trains Neighbor Product Reconstruction.
+fn any_with_neighbors<'de, D: Deserializer<'de>>(stages: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    struct Stage {
+        #[serde(default)]
+        neighbor: bool,
+    }
+    Ok(Vec::<Stage>::deserialize(stages)?.iter().any(|stage| stage.neighbor))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -50,6 +62,11 @@ impl Trained {
     /// The ratio of documents that it was not trained on, if it has a recipe.
     pub fn held_out(&self) -> Option<f64> {
         self.data.held_out
+    }
+
+    /// Whether Neighbor Product Reconstruction was a part of its training, if it has a recipe.
+    pub fn has_neighbor_stage(&self) -> bool {
+        self.has_neighbor_stage
     }
 
     /// The weights of NPR's projection in that folder, `[d, d]`, if the recipe has one.

@@ -197,6 +197,11 @@ impl Tokens {
         self.pad
     }
 
+    /// The id of a token as the vocabulary writes it, such as `[MASK]`.
+    pub fn id(&self, name: &str) -> Option<u16> {
+        self.tokenizer.token_to_id(name).and_then(|id| u16::try_from(id).ok())
+    }
+
     /// A token as the vocabulary writes it.
     pub fn name(&self, id: u16) -> String {
         self.tokenizer.id_to_token(u32::from(id)).unwrap_or_default()

@@ -6,6 +6,7 @@ use ebert_bert::{
     tokens::{Encoded, Tokens},
     weights,
 };
+use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use super::ProbeError;
@@ -17,6 +18,32 @@ pub struct Frozen {
     tokens: Tokens,
     model: BertForMaskedLm,
     most: usize,
+}
+
+/// How the hidden states of a text become one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextPooling {
+    /// The mean over its tokens, special ones left out.
+    #[default]
+    Mean,
+    /// The state of `[CLS]`.
+    Cls,
+}
+
+impl TextPooling {
+    /// Of the states of a text with its special tokens, `[tokens, d]`: `[d]`, float32.
+    fn of(self, states: &Tensor) -> Tensor {
+        match self {
+            Self::Mean => content(states).mean_dim([0i64].as_slice(), false, Kind::Float),
+            Self::Cls => states.get(0),
+        }
+    }
+}
+
+/// The states of a text without those of its special tokens.
+fn content(states: &Tensor) -> Tensor {
+    states.narrow(0, 1, states.size()[0] - 2)
 }
 
 /// Tokens that go through the model at once.
@@ -53,6 +80,11 @@ impl Frozen {
         self.most
     }
 
+    /// The hidden size.
+    pub fn width(&self) -> i64 {
+        self.model.encoder().config().hidden_size
+    }
+
     /// The first tokens of a text, at most so many and what fits.
     ///
     /// # Errors
@@ -66,26 +98,29 @@ impl Frozen {
     /// The mean of each text's last hidden states, special tokens left out: `[texts, d]`, float32
     /// on the CPU. The mean of no token is 0.
     pub fn means(&self, texts: &[Vec<u16>]) -> Tensor {
-        let width = self.model.encoder().config().hidden_size;
-        let means = Tensor::zeros([texts.len() as i64, width], (Kind::Float, Device::Cpu));
+        self.pooled(texts, TextPooling::Mean)
+    }
+
+    /// One vector for each text: `[texts, d]`, float32 on the CPU. It is 0 for a text without
+    /// tokens.
+    pub fn pooled(&self, texts: &[Vec<u16>], pooling: TextPooling) -> Tensor {
+        let pooled = Tensor::zeros([texts.len() as i64, self.width()], (Kind::Float, Device::Cpu));
         self.each_batch(texts, |numbers, states| {
             for (&number, states) in numbers.iter().zip(states) {
-                let mean = states.mean_dim([0i64].as_slice(), false, Kind::Float);
-                means.get(number as i64).copy_(&mean);
+                pooled.get(number as i64).copy_(&pooling.of(&states));
             }
         });
-        means
+        pooled
     }
 
     /// The last hidden states of each text, special tokens left out: `[tokens, d]` each, float32 on
     /// the CPU.
     pub fn contents(&self, texts: &[Vec<u16>]) -> Vec<Tensor> {
-        let width = self.model.encoder().config().hidden_size;
-        let mut all: Vec<Tensor> =
-            texts.iter().map(|_| Tensor::zeros([0, width], (Kind::Float, Device::Cpu))).collect();
+        let empty = || Tensor::zeros([0, self.width()], (Kind::Float, Device::Cpu));
+        let mut all: Vec<Tensor> = texts.iter().map(|_| empty()).collect();
         self.each_batch(texts, |numbers, states| {
             for (&number, states) in numbers.iter().zip(states) {
-                all[number] = states.to_device(Device::Cpu).copy();
+                all[number] = content(&states).to_device(Device::Cpu).copy();
             }
         });
         all
@@ -100,8 +135,8 @@ impl Frozen {
         Tensor::cat(&chosen.collect::<Vec<_>>(), 0)
     }
 
-    /// Passes the states of the content of each text that has tokens, `[tokens, d]` in float32, to
-    /// `take`, in batches of similar lengths, with the numbers of the texts.
+    /// Passes the states of each text that has tokens to `take`, in batches of similar lengths, with
+    /// the numbers of the texts: `[tokens + 2, d]` in float32, with `[CLS]` and `[SEP]`.
     fn each_batch(&self, texts: &[Vec<u16>], mut take: impl FnMut(&[usize], Vec<Tensor>)) {
         let _guard = tch::no_grad_guard();
         let mut order: Vec<usize> = (0..texts.len()).filter(|&number| !texts[number].is_empty()).collect();
@@ -117,9 +152,7 @@ impl Frozen {
             let packed = Packed::new(&row, &lengths, encoder.device());
             let hidden = encoder.encode(&packed, Phase::Evaluate).to_kind(Kind::Float);
             let lengths: Vec<i64> = lengths.iter().map(|&length| length as i64).collect();
-            let states = hidden.split_with_sizes(&lengths, 0);
-            let content = states.iter().zip(&lengths).map(|(states, length)| states.narrow(0, 1, length - 2));
-            take(now, content.collect());
+            take(now, hidden.split_with_sizes(&lengths, 0));
         }
     }
 }

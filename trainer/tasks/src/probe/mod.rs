@@ -16,6 +16,7 @@
 pub mod aspects;
 pub mod catalogue;
 pub mod cloze;
+pub mod distance;
 mod error;
 pub mod features;
 pub mod folds;

@@ -12,19 +12,16 @@ use std::{
 
 use schemas::{Draws, TextId};
 use serde_json::{Value, json};
-use tch::{Device, Tensor};
-use trainer::{
-    data::{Bags, Ranks, Shards, rank},
-    neighbor::{distances_from, project},
-};
+use tch::Tensor;
+use trainer::data::{Bags, Ranks, Shards, rank};
 
 use super::{
     Probe, ProbeError, Probing,
     catalogue::{Catalogue, Edge, edges},
+    distance::NeighborDistance,
     nearest::normalized,
     record::{Outcome, Score},
 };
-use crate::trained::Trained;
 
 /// Anchors at most.
 const MOST_ANCHORS: usize = 1_000;
@@ -139,33 +136,21 @@ impl Retrieval {
 
     /// Ranks by the distance of NPR, of the first questions.
     fn by_distance(&self, probing: &Probing<'_>, texts: &[Vec<u16>]) -> Result<Vec<f64>, ProbeError> {
-        let trained = Trained::read(probing.folder)?;
-        let projection = trained.projection(probing.folder, Device::Cpu)?;
+        let distance = NeighborDistance::read(probing.folder, probing.frozen.model().encoder().device())?;
         let questions = &self.questions[..self.questions.len().min(NPR_ANCHORS)];
         let wanted: BTreeSet<usize> = questions.iter().flat_map(|q| q.others().chain([q.anchor])).collect();
         let wanted_texts: Vec<Vec<u16>> = wanted.iter().map(|&product| texts[product].clone()).collect();
         let states = probing.frozen.contents(&wanted_texts);
-        let projected = |states: Tensor| projection.as_ref().map_or(states.shallow_clone(), |p| project(&states, p));
-        let device = probing.frozen.model().encoder().device();
         let states: HashMap<usize, Tensor> =
-            wanted.into_iter().zip(states.into_iter().map(|states| projected(states).to_device(device))).collect();
-        let has_tokens = |product: &usize| !texts[*product].is_empty();
+            wanted.into_iter().zip(states.iter().map(|states| distance.states(states))).collect();
         let mut ranks = Vec::new();
         for (number, question) in questions.iter().enumerate() {
             if number % ANCHORS_PER_MESSAGE == 0 {
                 probing.say(&format!("retrieval, distance of NPR: anchor {number} of {}", questions.len()));
             }
-            let all: Vec<usize> = question.others().collect();
-            // What has no token is farthest.
-            let mut similarities = vec![f64::NEG_INFINITY; all.len()];
-            let others: Vec<usize> = all.iter().copied().filter(has_tokens).collect();
-            if has_tokens(&question.anchor) && !others.is_empty() {
-                let of_others: Vec<Tensor> = others.iter().map(|other| states[other].shallow_clone()).collect();
-                let found = distances_from(&states[&question.anchor], &of_others, &trained.neighbor);
-                let found: Vec<f32> = Vec::try_from(found.to_device(Device::Cpu))?;
-                let places = all.iter().enumerate().filter(|(_, product)| has_tokens(product));
-                places.zip(found).for_each(|((place, _), distance)| similarities[place] = -f64::from(distance));
-            }
+            let others: Vec<Tensor> = question.others().map(|other| states[&other].shallow_clone()).collect();
+            let distances = distance.to_each(&states[&question.anchor], &others)?;
+            let similarities: Vec<f64> = distances.into_iter().map(|distance| -distance).collect();
             ranks.extend(question.ranks(&similarities));
         }
         Ok(ranks)

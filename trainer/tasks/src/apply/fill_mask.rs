@@ -1,0 +1,101 @@
+//! `ebert fill-mask`: the most probable entries of the vocabulary for each `[MASK]` of a text.
+//!
+//! Each mask has the softmax of its own logits, as `AutoModelForMaskedLM` gives them. So several
+//! masks of a text do not know of each other.
+use std::path::Path;
+
+use ebert_bert::{Packed, Phase};
+use serde::Serialize;
+use tch::{Device, Kind, Tensor};
+use trainer::{
+    data::pack,
+    init::{Candidate, Head},
+};
+
+use super::ApplyError;
+use crate::probe::features::Frozen;
+
+/// How a mask is written, in texts and in vocabularies.
+pub const MASK: &str = "[MASK]";
+
+/// A model that fills in masks.
+#[derive(Debug)]
+pub struct MaskFiller {
+    frozen: Frozen,
+    mask: u16,
+}
+
+/// An entry of the vocabulary for a mask.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// As the vocabulary writes it: `##s` continues a word.
+    pub entry: String,
+    /// Its id.
+    pub id: u16,
+    /// Its probability, from 0 to 1.
+    pub probability: f32,
+}
+
+impl MaskFiller {
+    /// Reads a Hugging Face folder.
+    ///
+    /// # Errors
+    /// When it is not a BERT with a tokenizer, a masked-LM head and `[MASK]`.
+    pub fn open(folder: &Path, device: Device) -> Result<Self, ApplyError> {
+        if Candidate::read(folder)?.head() == Head::Fresh {
+            return Err(ApplyError::NoHead { folder: folder.to_owned() });
+        }
+        let frozen = Frozen::open(folder, device)?;
+        let mask = frozen.tokens().id(MASK).ok_or_else(|| ApplyError::NoMaskToken { folder: folder.to_owned() })?;
+        Ok(Self { frozen, mask })
+    }
+
+    /// For each mask of the text the `top` most probable entries, the best first, or the whole
+    /// vocabulary if it has fewer.
+    ///
+    /// # Errors
+    /// When the text has no mask or too many tokens, or libtorch refuses.
+    pub fn fill(&self, text: &str, top: usize) -> Result<Vec<Vec<Entry>>, ApplyError> {
+        let ids = self.encode(text)?;
+        let special = [self.frozen.tokens().cls(), self.frozen.tokens().sep()];
+        let (row, lengths) = pack([ids.as_slice()].into_iter(), special);
+        let masks: Vec<u32> = (0..).zip(&row).filter(|(_, id)| **id == self.mask).map(|(place, _)| place).collect();
+        let model = self.frozen.model();
+        let packed = Packed::new(&row, &lengths, model.encoder().device());
+        let logits = tch::no_grad(|| model.predict_at(&packed, &masks, Phase::Evaluate));
+        let top = top.min(logits.size()[1] as usize);
+        let (probabilities, entries) = logits.softmax(-1, Kind::Float).topk(top as i64, -1, true, true);
+        let probabilities: Vec<f32> = Vec::try_from(flat(&probabilities))?;
+        let entries: Vec<i64> = Vec::try_from(flat(&entries))?;
+        let candidate = |(&id, &probability): (&i64, &f32)| {
+            let id = id as u16;
+            Entry { entry: self.frozen.tokens().name(id), id, probability }
+        };
+        let all: Vec<Entry> = entries.iter().zip(&probabilities).map(candidate).collect();
+        Ok(all.chunks(top.max(1)).map(<[Entry]>::to_vec).collect())
+    }
+
+    /// The tokens of a text with its masks. The tokenizer takes `[MASK]` for text, so the parts
+    /// between masks are encoded one by one, as the tokenizer of `transformers` does.
+    fn encode(&self, text: &str) -> Result<Vec<u16>, ApplyError> {
+        let mut ids = Vec::new();
+        for (number, part) in text.split(MASK).enumerate() {
+            if number > 0 {
+                ids.push(self.mask);
+            }
+            ids.extend(self.frozen.tokens().encode(part)?.ids);
+        }
+        let most = self.frozen.most_tokens() - 2;
+        if !ids.contains(&self.mask) {
+            return Err(ApplyError::NoMask { text: ApplyError::brief(text) });
+        }
+        if ids.len() > most {
+            return Err(ApplyError::TooLong { text: ApplyError::brief(text), tokens: ids.len(), most });
+        }
+        Ok(ids)
+    }
+}
+
+fn flat(tensor: &Tensor) -> Tensor {
+    tensor.to_device(Device::Cpu).view([-1])
+}
