@@ -166,7 +166,7 @@ fn table(similar: &Similar) -> String {
         format!("{value}  {title}{}", if cut { "…" } else { "" })
     };
     let width = TITLE + 9;
-    let mut out = format!("\ntitle     {}\n{:width$}  by NPR distance\n", similar.title, " cosine");
+    let mut out = format!("\ntitle     {}\n{:width$}  by NPR distance\n", similar.title, "by cosine");
     for place in 0..similar.cosine.len() {
         let line = format!("{:width$}  {}", cell(&similar.cosine, place), cell(&similar.npr_distance, place));
         out += &format!("{}\n", line.trim_end());

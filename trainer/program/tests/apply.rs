@@ -11,15 +11,12 @@ use std::{
 
 use arrow_array::{Float32Array, ListArray, RecordBatch, StringArray};
 use ebert_bert::{Packed, Phase, weights};
-use ebert_tasks::probe::{
-    features::Frozen,
-    nearest::{self, normalized},
-};
+use ebert_tasks::probe::{features::Frozen, nearest::normalized};
 use schemas::store::TableReader;
 use serde_json::Value;
 use support::{events, tasks::Place, text_of};
 use tch::{Device, Kind, Tensor};
-use trainer::neighbor::{NeighborOptions, distances_from};
+use trainer::neighbor::{NeighborOptions, Reduction, Scale, distances_from};
 
 const CPU: [&str; 4] = ["--threads", "1", "--device", "cpu"];
 
@@ -167,19 +164,32 @@ fn each_line_has_a_row() {
 fn similar_products_are_the_nearest_by_both_measures() {
     let place = Place::new();
     let (frozen, titles) = (frozen(&place), titles(&place));
-    let title = &titles[4];
-    let arguments = ["--model", "bert", "--catalog", "titles.jsonl", "--top", "7", "--log", "json", title];
-    let lines = events(&run(&place, "similar", &arguments));
-    let found = lines.iter().find(|line| line["event"] == "similar").unwrap();
-    // This model has no recipe.
-    assert!(lines.iter().any(|line| line["event"] == "warning"));
-    let ids = encoded(&frozen, &titles);
+    let arguments = ["--model", "bert", "--catalog", "titles.jsonl", "--top", "7", "--log", "json", &titles[4]];
+    let search = || events(&run(&place, "similar", &arguments));
+    let warns = |lines: &[Value]| lines.iter().any(|line| line["event"] == "warning");
+    let lines = search();
+    assert!(warns(&lines));
+    assert_neighbors(&frozen, &titles, lines.last().unwrap(), &NeighborOptions::default());
+
+    // A recipe defines the distance, and reports that it was trained.
+    let recipe =
+        "[neighbor]\nreduction = \"mean\"\nscale = \"sqrt_d\"\n[[stage]]\nsteps = 1\n[[stage]]\nneighbor = true\n";
+    fs::write(place.path("bert/recipe.toml"), recipe).unwrap();
+    let lines = search();
+    assert!(!warns(&lines));
+    let options = NeighborOptions { reduction: Reduction::Mean, scale: Scale::SqrtD, ..NeighborOptions::default() };
+    assert_neighbors(&frozen, &titles, lines.last().unwrap(), &options);
+}
+
+/// Compares the neighbors of the fifth title with a sort of all products.
+fn assert_neighbors(frozen: &Frozen, titles: &[String], found: &Value, options: &NeighborOptions) {
+    let ids = encoded(frozen, titles);
     let others: Vec<usize> = (0..titles.len()).filter(|&other| ids[other] != ids[4]).collect();
     assert_eq!(found["same"].as_u64().unwrap() as usize, titles.len() - others.len());
     let contents = frozen.contents(&ids);
-    let means = nearest::normalized(&frozen.means(&ids));
+    let means = normalized(&frozen.means(&ids));
     let cosines: Vec<f64> = Vec::try_from(means.mv(&means.get(4))).unwrap();
-    let distances = distances_from(&contents[4], &contents, &NeighborOptions::default());
+    let distances = distances_from(&contents[4], &contents, options);
     let distances: Vec<f64> = Vec::try_from(distances.to_kind(Kind::Double)).unwrap();
     for (measure, values, sign) in [("cosine", &cosines, -1.0), ("npr_distance", &distances, 1.0)] {
         let mut order = others.clone();

@@ -3,7 +3,7 @@
 //! Titles go through in batches of [`BATCH`](super::title_file::BATCH), so memory does not grow with
 //! the file.
 use std::{
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -84,7 +84,13 @@ impl EmbeddingFile {
             Some("npy") => Format::Npy,
             _ => return Err(ApplyError::Ending { path: path.to_owned() }),
         };
-        Ok(Self { path: path.to_owned(), output: Output::at(path)?, format })
+        let output = Output::at(path).map_err(|error| match error {
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ApplyError::NoPlace { path: path.to_owned() }
+            }
+            error => error.into(),
+        })?;
+        Ok(Self { path: path.to_owned(), output, format })
     }
 
     /// Writes a row for each title, in their order. `progress` gets the number of titles so far.

@@ -124,6 +124,12 @@ pub enum ApplyError {
         /// The file.
         path: PathBuf,
     },
+    /// There is not a folder for a result.
+    #[error("cannot write `{}`: its folder does not exist\nhint: `mkdir -p {}`", path.display(), schemas::quoted(path.parent().unwrap_or(path)))]
+    NoPlace {
+        /// The file.
+        path: PathBuf,
+    },
     /// A result.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -135,7 +141,14 @@ pub enum ApplyError {
 impl ApplyError {
     /// Whether another command line would do.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoMask { .. } | Self::TooLong { .. } | Self::NoTokens { .. } | Self::Ending { .. })
+        matches!(
+            self,
+            Self::NoMask { .. }
+                | Self::TooLong { .. }
+                | Self::NoTokens { .. }
+                | Self::Ending { .. }
+                | Self::NoPlace { .. }
+        )
     }
 
     /// The beginning of a text, for a message.

@@ -122,7 +122,11 @@ impl Iterator for Reader<'_> {
             return match self.file.form {
                 Form::Text => Some(Ok(Title { id: self.line.to_string(), title: line })),
                 Form::JsonLines if line.trim().is_empty() => continue,
-                Form::JsonLines => Some(serde_json::from_str(&line).map_err(|error| shape(error.to_string()))),
+                Form::JsonLines => Some(serde_json::from_str(&line).map_err(|error| {
+                    // The error calls each line its first.
+                    let found = error.to_string().replace(" at line 1 column ", " at column ");
+                    shape(found)
+                })),
             };
         }
     }
