@@ -18,7 +18,7 @@ pub enum TextPooling {
 /// Options of `ebert fill-mask`.
 #[derive(Args, Clone, Debug)]
 pub struct FillMaskArgs {
-    /// Texts with one or more [MASK] [default: lines of standard input]
+    /// Texts with one or more `[MASK]` [default: lines of standard input]
     #[arg(value_name = "TEXT")]
     pub texts: Vec<String>,
     /// A BERT with a masked-LM head: a Hugging Face folder, the folder of a run, or an id on the hub

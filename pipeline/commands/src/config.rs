@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, Command, builder::ValueParser, error::ErrorKind, parser::ValueSource};
+use clap::{Arg, Command, error::ErrorKind, parser::ValueSource};
 use toml::Value;
 
 /// Tables of the file that are not options.
@@ -64,7 +64,7 @@ pub(crate) fn expanded(program: &Command, arguments: Vec<OsString>) -> Result<Ve
 /// An option with a value of the file, as arguments. `None` if it cannot be one.
 fn values(option: &Arg, value: &Value, folder: &Path) -> Option<Vec<OsString>> {
     let long = option.get_long()?;
-    let is_path = option.get_value_parser().type_id() == ValueParser::from(clap::value_parser!(PathBuf)).type_id();
+    let is_path = option.get_value_parser().type_id() == clap::value_parser!(PathBuf).type_id();
     let is_flag = !option.get_action().takes_values();
     let text = match value {
         Value::Boolean(on) if is_flag => return Some(on.then(|| format!("--{long}").into()).into_iter().collect()),

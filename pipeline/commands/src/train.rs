@@ -38,10 +38,10 @@ pub enum TrainCommand {
     Bench(BenchArgs),
     /// Check libtorch, CUDA and GPUs, and suggest fixes
     Doctor(LogOption),
-    /// Fill in [MASK]: the most probable entries of the vocabulary, with probabilities
+    /// Fill in `[MASK]`: the most probable entries of the vocabulary, with probabilities
     ///
-    /// For example: ebert fill-mask --model data/work/runs/sample "A cedar [MASK] for tea". Several masks of a text are filled
-    /// in one at a time, each without knowing the others. Without TEXT, each line of standard input is a text.
+    /// For example: `ebert fill-mask --model data/work/runs/sample "A cedar [MASK] for tea"`. Several masks of a text are
+    /// filled in one at a time, each without knowing the others. Without TEXT, each line of standard input is a text.
     FillMask(FillMaskArgs),
     /// Write embeddings of titles to Parquet or .npy
     ///
