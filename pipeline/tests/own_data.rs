@@ -23,7 +23,7 @@ fn catalog() -> Vec<[String; 6]> {
             format!("{wood} {thing} no. {n}"),
             format!("[\"Solid {}\", \"Felt feet, \\\"soft\\\"\"]", wood.to_lowercase()),
             format!("A {thing} for every day.\nIt is made of {wood}; oiled by hand."),
-            if n % 4 == 0 { String::new() } else { "Orla Vendrik".to_owned() },
+            if n.is_multiple_of(4) { String::new() } else { "Orla Vendrik".to_owned() },
             format!("Home > {}s", thing.replace(' ', "")),
         ]
     };

@@ -220,8 +220,11 @@ fn write_object<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, into: &
 mod tests {
     use super::*;
 
+    /// Records with their numbers, and the damage behind the last.
+    type Read = (Vec<(u64, String)>, Option<(u64, String)>);
+
     /// The records of a text, or what is wrong with each, for batches of any size.
-    fn read(layout: &Layout, text: &[u8]) -> (Vec<(u64, String)>, Option<(u64, String)>) {
+    fn read(layout: &Layout, text: &[u8]) -> Read {
         let mut all = Vec::new();
         for size in [1, 40, 1 << 20] {
             let stream = Box::new(io::Cursor::new(text.to_vec()));
@@ -304,7 +307,7 @@ mod tests {
     fn rows_become_objects_with_the_number_of_their_line() {
         let table = |delimiter: u8, quoted, columns: &[&str]| {
             let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-            Layout::Delimited(Delimited { delimiter, quoted, header: true, columns })
+            Layout::Delimited(Delimited { delimiter, quoted, escaped: false, header: true, columns })
         };
         let text = "\u{feff}id,name\r\n1,\"Tea, \"\"green\"\"\nhot\"\n\n2,\n3,a,b\n4,\t\\\n";
         let wanted = numbered(&[
@@ -314,6 +317,12 @@ mod tests {
             (7, r#"{"id":"4","name":"\t\\"}"#),
         ]);
         assert_eq!(read(&table(b',', true, &["id", "name"]), text.as_bytes()), (wanted, None));
+        let rows = numbered(&[(2, r#"{"id":"1","name":"Tea"}"#), (3, r#"{"id":"2","name":"Salt"}"#)]);
+        assert_eq!(read(&table(b',', true, &["id", "name"]), b"id,name\r1,Tea\r2,Salt\r"), (rows, None));
+        let Layout::Delimited(spark) = table(b',', true, &["id", "name"]) else { panic!() };
+        let wanted = numbered(&[(2, r#"{"id":"1","name":"Size 5\", \"wide\""}"#)]);
+        let text = b"id,name\n1,\"Size 5\\\", \\\"wide\\\"\"\n";
+        assert_eq!(read(&Layout::Delimited(Delimited { escaped: true, ..spark }), text), (wanted, None));
         // Without quotes, as in the tables of reviews that Amazon published.
         let text = "id\ttext\n1\t\"Great\" value\n2\t\"All \"\"of\"\" it\"\n3\t5\" wide\n";
         let wanted = numbered(&[
@@ -326,7 +335,13 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_not_closed_is_damage_and_takes_no_memory() {
-        let table = Delimited { delimiter: b',', quoted: true, header: true, columns: vec!["a".into(), "b".into()] };
+        let table = Delimited {
+            delimiter: b',',
+            quoted: true,
+            escaped: false,
+            header: true,
+            columns: vec!["a".into(), "b".into()],
+        };
         let mut text = b"a,b\n1,2\n3,\"".to_vec();
         text.extend(b"x,y\n".repeat(crate::MAX_LINE / 2));
         let (records, damage) = read(&Layout::Delimited(table.clone()), &text);

@@ -192,8 +192,14 @@ impl Mapping {
         match &self.fields {
             Fields::Products(fields) => {
                 let found = Finder { record, language: fields.language.as_deref() };
-                let details: BTreeMap<&str, Value> =
-                    fields.details.names.iter().filter_map(|name| Some((name.as_str(), found.one(name)?))).collect();
+                let details: BTreeMap<&str, Value> = fields
+                    .details
+                    .names
+                    .iter()
+                    .map(|name| (name.as_str(), found.values(name)))
+                    .filter(|(_, values)| !values.is_empty())
+                    .map(|(name, values)| (name, Value::from(values)))
+                    .collect();
                 json!({
                     "parent_asin": found.id(&fields.id),
                     "title": fields.title.as_deref().and_then(|name| found.one(name)),
@@ -307,13 +313,24 @@ impl Finder<'_> {
     }
 
     fn ids(&self, fields: &FieldNames) -> Vec<String> {
-        self.all(fields).iter().filter_map(of_id).collect()
+        let all = self.all(fields);
+        // A list of numbers in a string is text elsewhere.
+        let list = |value: &Value| -> Vec<Value> {
+            let text = value.as_str().filter(|text| text.trim_start().starts_with('['));
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| vec![value.clone()])
+        };
+        all.iter().flat_map(list).filter_map(|value| of_id(&value)).collect()
     }
 }
 
 fn of_id(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        // Pandas writes numbers with a point if some are missing.
+        Value::String(text) => {
+            let text = text.trim();
+            let whole = text.strip_suffix(".0").filter(|whole| whole.bytes().all(|byte| byte.is_ascii_digit()));
+            Some(whole.unwrap_or(text).to_owned()).filter(|text| !text.is_empty())
+        }
         Value::Number(number) => Some(match number.as_f64() {
             Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),
             _ => number.to_string(),
@@ -370,6 +387,10 @@ mod tests {
         });
         with(&mapping, "{'sku': 'A', 'name': '[4] boxes', 'bullets': None}", |record| {
             assert_eq!((record.product_id(), record.title.first()), (Some("A"), Some("[4] boxes")));
+        });
+        with(&mapping, r#"{"sku": "12.0", "with": "[13, 14.0]"}"#, |record| {
+            assert_eq!(record.product_id(), Some("12"));
+            assert_eq!(record.associations.iter().map(|found| &*found.other).collect::<Vec<_>>(), ["13", "14"]);
         });
         assert_eq!(mapping.names(), ["sku", "name", "bullets", "about.long", "path", "maker.name", "color", "with"]);
         assert!(mapping.reads("about") && mapping.reads("sku") && !mapping.reads("other") && !mapping.reads("abo"));

@@ -257,7 +257,13 @@ impl Record<'_> {
 /// A time of a dump in seconds since 1970.
 pub(crate) fn seconds(time: &str) -> Option<i64> {
     let time: f64 = time.parse().ok()?;
-    let seconds = if time.abs() > 1e11 { time / 1000.0 } else { time };
+    let seconds = match time.abs() {
+        // Later than the year 5138 in each unit.
+        nano if nano > 1e17 => time / 1e9,
+        micro if micro > 1e14 => time / 1e6,
+        milli if milli > 1e11 => time / 1e3,
+        _ => time,
+    };
     seconds.is_finite().then(|| seconds.floor() as i64)
 }
 

@@ -196,6 +196,12 @@ impl Remote {
         if found.is_empty() && self.pattern.is_none() {
             found.push((only(), self.store.head(&self.prefix).await.map_err(|error| self.error(error))?));
         }
+        // Consoles of stores make empty objects for folders.
+        let folders: BTreeSet<String> = found
+            .iter()
+            .flat_map(|(name, _)| name.match_indices('/').map(|(at, _)| name[..at].to_owned()).collect::<Vec<_>>())
+            .collect();
+        found.retain(|(name, meta)| meta.size > 0 || !folders.contains(name));
         found.sort_by(|one, other| one.0.cmp(&other.0));
         if found.is_empty() { Err(RemoteError::Nothing { source_name: self.name.clone() }) } else { Ok(found) }
     }
@@ -259,6 +265,12 @@ impl Remote {
             progress(at);
         }
         file.sync_all().map_err(cache(&partial))?;
+        if size(&partial) != meta.size {
+            // Another process wrote to it, too.
+            let _ = fs::remove_file(&partial);
+            let error = io::Error::other("another run fetches the same file; run one after the other");
+            return Err(RemoteError::Cache { path: partial, source: error });
+        }
         fs::rename(&partial, path).map_err(cache(path))
     }
 

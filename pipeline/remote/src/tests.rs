@@ -192,6 +192,8 @@ fn the_bytes_are_those_of_the_store_whatever_fails() {
     for (name, bytes) in &objects {
         put(server.port, &format!("/bucket/{name}"), bytes);
     }
+    put(server.port, "/bucket/dumps/2014/", b"");
+    put(server.port, "/bucket/dumps/2014", b"");
     let cache = tempfile::tempdir().unwrap();
     let below = |prefix: &str, names: &[usize]| -> Vec<(String, Vec<u8>)> {
         names.iter().map(|at| (objects[*at].0[prefix.len()..].to_owned(), objects[*at].1.clone())).collect()

@@ -75,6 +75,7 @@ struct Checked {
     shown: Vec<Vec<(&'static str, String)>>,
     looked_at: usize,
     malformed: Vec<(u64, String)>,
+    damage: Option<String>,
     /// How many records have each value.
     with: [usize; VALUES.len()],
     kind: Option<Kind>,
@@ -108,8 +109,9 @@ impl Checked {
                     Err(error) => checked.malformed.push((line.number, error.to_string())),
                 }
             }
-            checked.malformed.extend(batch.malformed);
-            checked.looked_at += batch.too_long.len();
+            checked.looked_at += batch.too_long.len() + batch.malformed.len();
+            checked.malformed.extend(batch.malformed.into_iter().take(LOOKED_AT));
+            checked.damage = batch.damage.map(|damage| damage.error.to_string());
         }
         Ok(checked)
     }
@@ -159,7 +161,8 @@ impl Checked {
             .iter()
             .filter_map(|name| {
                 let with = self.with[VALUES.iter().position(|known| known == name)?];
-                (with < self.looked_at).then(|| format!("{name} in {} of {}", self.looked_at - with, self.looked_at))
+                let read = self.looked_at - self.malformed.len();
+                (with < read).then(|| format!("{name} in {} of {read}", read - with))
             })
             .collect();
         let unused: Vec<&str> = self.fields.iter().map(String::as_str).filter(|name| !file.reads(name)).collect();
@@ -180,6 +183,9 @@ impl Checked {
             if !names.is_empty() {
                 writeln!(out, "  {heading:<17}{names}")?;
             }
+        }
+        if let Some(damage) = &self.damage {
+            writeln!(out, "  damaged          {damage}")?;
         }
         for (number, why) in self.malformed.iter().take(3) {
             writeln!(out, "  unreadable       line {number}: {why}")?;

@@ -96,7 +96,9 @@ fn of_table(kind: &str, mut table: Table) -> Result<(Vec<String>, Option<Given>)
         Some(Value::Boolean(header)) => header,
         Some(other) => return Err(format!("found `header = {other}`, expected true or false")),
     };
-    let given = if table.is_empty() {
+    let given = if table.is_empty() && (delimiter.is_some() || !header) {
+        return Err("`delimiter` and `header` need fields, such as `id`".to_owned());
+    } else if table.is_empty() {
         None
     } else {
         let fields = match kind {

@@ -91,14 +91,16 @@ impl Outline {
         self.objects_by_key().is_some_and(|columns| columns.values().all(|rows| rows.get("0").is_some()))
     }
 
-    /// The fields that lead to an array of objects in the only value. Of several values, where the first holds an array
+    /// The fields that lead to the arrays of objects in the only value. Of several values, where the first holds arrays
     /// of records.
-    pub(super) fn path_of_array(&self, is_record: fn(&Value) -> bool) -> Option<Vec<String>> {
+    pub(super) fn paths_of_arrays(&self, is_record: fn(&Value) -> bool) -> Vec<Vec<String>> {
+        let mut paths = Vec::new();
         match self.values.as_slice() {
-            [value] => path_of_array(value, 0, Value::is_object),
-            [value, ..] => path_of_array(value, 0, is_record),
-            [] => None,
+            [value] => paths_of_arrays(value, &mut Vec::new(), Value::is_object, &mut paths),
+            [value, ..] => paths_of_arrays(value, &mut Vec::new(), is_record, &mut paths),
+            [] => {}
         }
+        paths
     }
 }
 
@@ -203,17 +205,23 @@ impl<'de> serde::Deserialize<'de> for Keys {
     }
 }
 
-fn path_of_array(value: &Value, depth: usize, is_item: fn(&Value) -> bool) -> Option<Vec<String>> {
-    let Value::Object(members) = value else { return None };
+/// Adds the paths of arrays whose first item is one of those looked for; those further up come first.
+fn paths_of_arrays(value: &Value, path: &mut Vec<String>, is_item: fn(&Value) -> bool, paths: &mut Vec<Vec<String>>) {
+    let Value::Object(members) = value else { return };
     let is_records = |value: &Value| value.as_array().is_some_and(|items| items.first().is_some_and(is_item));
-    if let Some((key, _)) = members.iter().find(|(_, value)| is_records(value)) {
-        return Some(vec![key.clone()]);
+    paths.extend(
+        members
+            .iter()
+            .filter(|(_, value)| is_records(value))
+            .map(|(key, _)| [path.as_slice(), &[key.clone()]].concat()),
+    );
+    if path.len() + 1 < MOST_DEPTH {
+        for (key, value) in members {
+            path.push(key.clone());
+            paths_of_arrays(value, path, is_item, paths);
+            path.pop();
+        }
     }
-    let inside = |(key, value): (&String, &Value)| {
-        let rest = path_of_array(value, depth + 1, is_item)?;
-        Some([vec![key.clone()], rest].concat())
-    };
-    if depth + 1 < MOST_DEPTH { members.iter().find_map(inside) } else { None }
 }
 
 #[cfg(test)]
@@ -259,8 +267,8 @@ mod tests {
             ("{\"a\": [{}]}\n{\"a\": [{}]}", None),
             ("{\"a\": [{\"asin\": 1}]}\n{\"a\": []}", Some("a")),
         ] {
-            let found = Outline::of(text).path_of_array(|item| item.get("asin").is_some());
-            assert_eq!(found.map(|path| path.join("/")).as_deref(), path, "{text}");
+            let found = Outline::of(text).paths_of_arrays(|item| item.get("asin").is_some());
+            assert_eq!(found.first().map(|path| path.join("/")).as_deref(), path, "{text}");
         }
     }
 

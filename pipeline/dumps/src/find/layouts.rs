@@ -32,9 +32,34 @@ pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
     };
     layouts.extend(table.map(|table| {
         let quoted = table.delimiter != b'\t' || quotes_enclose(text, &table);
-        Layout::Delimited(Delimited { quoted, ..table })
+        let (escaped, columns) = (has_escapes(text, table.delimiter), unique(table.columns.clone()));
+        Layout::Delimited(Delimited { quoted, escaped, columns, ..table })
     }));
     layouts
+}
+
+/// Whether quotes inside values follow a backslash, and none is doubled.
+fn has_escapes(text: &str, delimiter: u8) -> bool {
+    let bytes = text.as_bytes();
+    let is_end = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == delimiter || b"\r\n".contains(byte));
+    // A value without characters is two quotes, too.
+    let is_doubled = |at: usize| {
+        bytes.get(at + 1) == Some(&b'"')
+            && !(is_end(at.checked_sub(1).map(|before| &bytes[before])) && is_end(bytes.get(at + 2)))
+    };
+    let mut quotes = memchr::memchr_iter(b'"', bytes);
+    memchr::memmem::find(bytes, b"\\\"").is_some() && !quotes.any(is_doubled)
+}
+
+/// The names of columns; one that is there already gets a number, as in pandas.
+fn unique(columns: Vec<String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for name in columns {
+        let numbered = (1..).map(|number| format!("{name}.{number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !all.contains(name));
+        all.push(free.unwrap_or(name));
+    }
+    all
 }
 
 /// Where the objects of a JSON text may be records.
@@ -63,7 +88,7 @@ fn of_values(text: &str) -> Vec<Layout> {
             let is_only =
                 || outline.objects_by_key().is_none_or(|members| members.len() == 1) || outline.values.len() > 1;
             paths.extend(inside.filter(|_| is_only()).map(|(key, _)| vec![key.clone()]));
-            paths.extend(outline.path_of_array(other::is_record));
+            paths.extend(outline.paths_of_arrays(other::is_record));
         }
         _ => {}
     }
@@ -74,7 +99,7 @@ fn of_values(text: &str) -> Vec<Layout> {
 fn of_table(lines: &[&str]) -> Option<Delimited> {
     let table = Table::of(lines).filter(|table| table.holds == Holds::Other && !table.columns.is_empty())?;
     let [delimiter] = *table.delimiter.as_bytes() else { return None };
-    Some(Delimited { delimiter, quoted: true, header: true, columns: table.columns })
+    Some(Delimited { delimiter, quoted: true, escaped: false, header: true, columns: table.columns })
 }
 
 /// A table whose columns the user describes.
@@ -96,6 +121,7 @@ fn of_given(lines: &[&str], given: &Given) -> Option<Delimited> {
     (known(&columns) > 0 && (columns.len() > 1 || names.len() == 1)).then_some(Delimited {
         delimiter,
         quoted: true,
+        escaped: false,
         header: given.header,
         columns,
     })

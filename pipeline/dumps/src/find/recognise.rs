@@ -62,7 +62,9 @@ pub(super) fn recognise(name: &RelativePath, path: &Path, given: Option<&Given>)
         None => {}
     }
     // As in a folder, hidden files are left out; so are those that a Mac adds.
-    let is_hidden = |name: &str| name.split('/').any(|part| part.starts_with('.') && part != "." || part == "__MACOSX");
+    let is_hidden = |name: &str| {
+        name.split('/').any(|part| part.starts_with('.') && ![".", ".."].contains(&part) || part == "__MACOSX")
+    };
     for member in members.into_iter().filter(|member| !is_hidden(&member.name)) {
         let name = whole.name.of_member(&member.name);
         let inside = Candidate { name, bytes: member.bytes, member: Some(member), ..whole.clone() };
@@ -206,6 +208,20 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
     let bounded = Cursor::new(start.clone()).chain(rest).take(MOST_READ as u64);
     let mapping = given.map(|given| &*given.mapping);
     let lines = Seen::of(&mut LineReader::of_records(Box::new(bounded)), mapping)?;
+    // Objects over several lines may have others inside that are on one.
+    if lines.begins_malformed && given_or_typed(&lines, given) {
+        let start = Start { bytes: &start, whole, malformed: None };
+        for layout in layouts::of(&start, given).into_iter().filter(|layout| matches!(layout, Layout::Values { .. })) {
+            let bounded = Box::new((bytes.open)()?.take(MOST_READ as u64));
+            let seen = Seen::of(&mut *layout.read(bounded, &|_| true)?, mapping)?;
+            if seen.malformed.is_none()
+                && seen.damage.is_none()
+                && let Ok(found) = seen.accepted(layout, start.bytes, given)
+            {
+                return Ok(found);
+            }
+        }
+    }
     let (malformed, damage) = (lines.malformed.clone(), lines.damage.clone());
     let has_types = given.is_none() && !lines.types.is_empty();
     let mut reason = match lines.accepted(Layout::Lines, &start, given) {
@@ -221,8 +237,9 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
             let damage = seen.damage.take();
             let is_table = matches!(layout, Layout::Delimited(_));
             let has_fields = !seen.keys.is_empty();
-            if is_table && !has_fields && seen.malformed.is_none() {
-                reason = reason.or(Some(SkipReason::NoRows { why: damage }));
+            if is_table && !has_fields {
+                let why = damage.or_else(|| seen.malformed.map(|(line, why)| format!("line {line}: {why}")));
+                reason = reason.or(Some(SkipReason::NoRows { why }));
                 continue;
             }
             match seen.accepted(layout, start.bytes, given) {
@@ -259,6 +276,11 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
     }
 }
 
+/// Whether some lines are records.
+fn given_or_typed(lines: &Seen, given: Option<&Given>) -> bool {
+    if given.is_some() { !lines.keys.is_empty() } else { !lines.types.is_empty() }
+}
+
 /// Recognizes a table with columns.
 fn of_columns(layout: Layout, bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result<Recognised> {
     let names = RefCell::new(Vec::new());
@@ -280,6 +302,11 @@ fn of_columns(layout: Layout, bytes: &Bytes<'_>, given: Option<&Given>) -> io::R
         Err(error) => return Ok(damaged(&error)),
     };
     let seen = Seen::of(&mut *reader, given.map(|given| &*given.mapping))?;
+    if seen.keys.is_empty()
+        && let Some(damage) = seen.damage
+    {
+        return Ok(Recognised::damaged(layout, damage));
+    }
     // A file may be read twice for its names.
     let mut keys = names.into_inner();
     let mut known = std::collections::HashSet::new();
@@ -307,6 +334,8 @@ struct Seen {
     keys: Vec<String>,
     /// The first that cannot be read.
     malformed: Option<(u64, String)>,
+    /// Whether the first record cannot be read.
+    begins_malformed: bool,
     damage: Option<String>,
 }
 
@@ -344,11 +373,15 @@ impl Seen {
                         }
                     }
                     Err(error) => {
+                        seen.begins_malformed |= tried == 1;
                         seen.malformed.get_or_insert_with(|| (line.number, error.to_string()));
                     }
                 }
             }
             tried += batch.too_long.len() + batch.malformed.len();
+            if let Some(first) = batch.malformed.first() {
+                seen.malformed.get_or_insert_with(|| first.clone());
+            }
             if let Some(error) = batch.take_disk_error() {
                 return Err(error);
             }

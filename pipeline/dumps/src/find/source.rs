@@ -1,6 +1,6 @@
 //! Where raw files are: folders, files and patterns.
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -53,13 +53,18 @@ pub(super) struct SourceFiles<'s> {
 
 /// The files of all sources.
 pub(super) fn files<'s>(sources: &'s [Source], output: &Path) -> Result<Vec<SourceFiles<'s>>, FindError> {
-    let mut taken = BTreeSet::new();
+    let mut taken: BTreeMap<PathBuf, Vec<Option<&Given>>> = BTreeMap::new();
     let mut all = Vec::new();
     for source in sources {
         let (mut files, mut skipped) = of_source(&source.path, output)?;
-        // With a mapping for products and one for reviews, a file is read twice.
-        let kind = source.given.as_ref().map(|given| given.mapping.kind());
-        files.retain(|(_, path)| taken.insert((path.canonicalize().unwrap_or_else(|_| path.clone()), kind)));
+        // With several mappings, a file is read several times.
+        let given = source.given.as_ref();
+        files.retain(|(_, path)| {
+            let before = taken.entry(path.canonicalize().unwrap_or_else(|_| path.clone())).or_default();
+            let is_new = before.is_empty() || given.is_some() && !before.contains(&None) && !before.contains(&given);
+            before.extend(is_new.then_some(given));
+            is_new
+        });
         files.sort();
         if sources.len() > 1 && source.path.is_dir() {
             let folder = RelativePath::of_file(&source.path);

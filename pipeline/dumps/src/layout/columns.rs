@@ -9,9 +9,10 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
+use arrow_cast::cast;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_json::LineDelimitedWriter;
-use arrow_schema::{ArrowError, Schema};
+use arrow_schema::{ArrowError, DataType, Schema};
 use parquet::{
     arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
@@ -80,11 +81,25 @@ impl Columns {
             self.at = 0;
             self.lines.clear();
             let mut writer = LineDelimitedWriter::new(&mut self.lines);
-            writer.write(&batch?)?;
+            writer.write(&as_text(batch?)?)?;
             writer.finish()?;
         }
         Ok(true)
     }
+}
+
+/// Bytes as text, which some programs write without saying so.
+fn as_text(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let is_bytes = |kind: &DataType| matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
+    if !batch.schema().fields().iter().any(|field| is_bytes(field.data_type())) {
+        return Ok(batch);
+    }
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        let column = if is_bytes(field.data_type()) { cast(column, &DataType::LargeUtf8)? } else { column.clone() };
+        Ok((field.name().clone(), column, true))
+    });
+    RecordBatch::try_from_iter_with_nullable(columns.collect::<Result<Vec<_>, ArrowError>>()?)
 }
 
 fn positions(schema: &Schema, wanted: Wanted<'_>) -> Vec<usize> {

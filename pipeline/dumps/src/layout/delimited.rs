@@ -22,6 +22,8 @@ pub struct Delimited {
     /// Tables with tabs are often written without quotes, and a quote in a text then stays open to the end of the file.
     /// Without quotes, a value between quotes loses them if all quotes inside are doubled.
     pub quoted: bool,
+    /// Whether a backslash before a quote makes it a part of a value, as Spark writes it.
+    pub escaped: bool,
     /// Whether the first row has the names of the columns.
     pub header: bool,
     /// The names of the columns.
@@ -57,6 +59,8 @@ pub(super) struct Rows {
     at: usize,
     /// Whether the header is still to come.
     before_header: bool,
+    /// Number of the last row.
+    last: u64,
     /// The values of the current row, one after another, and where each ends.
     values: Vec<u8>,
     ends: Vec<usize>,
@@ -74,7 +78,12 @@ impl Rows {
     pub(super) fn new(stream: Box<dyn Read + Send>, table: &Delimited) -> Self {
         Self {
             stream,
-            reader: ReaderBuilder::new().delimiter(table.delimiter).quoting(table.quoted).build(),
+            reader: ReaderBuilder::new()
+                .delimiter(table.delimiter)
+                .quoting(table.quoted)
+                .escape(table.escaped.then_some(b'\\'))
+                .build(),
+            last: 0,
             before_header: table.header,
             table: table.clone(),
             buffer: Vec::new(),
@@ -165,6 +174,9 @@ impl Records for Rows {
                 Ok(row) => row?,
                 Err(error) => return Some(Err(error)),
             };
+            // Rows may end without a line break that is counted.
+            let line = line.max(self.last + 1);
+            self.last = line;
             if std::mem::take(&mut self.before_header) {
                 continue;
             }

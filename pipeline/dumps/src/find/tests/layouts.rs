@@ -68,6 +68,11 @@ fn json_is_read_in_any_form() {
         assert_eq!(of_file("meta.json", text.as_bytes()), TEA_AND_SALT, "{text}");
         assert_eq!(of_file("meta.json.gz", &gzip(text.as_bytes())), TEA_AND_SALT, "{text}");
     }
+    // Objects inside records are not records.
+    let variants = "[\n  {\n    \"asin\": \"B0\", \"title\": \"Tea\",\n    \"variants\": [\n      {\"asin\": \"V0\", \"title\": \"x\"},\n      {\"asin\": \"V1\", \"title\": \"x\"}\n    ]\n  },\n  {\"asin\": \"B1\", \"title\": \"Salt\"}\n]\n";
+    assert_eq!(of_file("meta.json", variants.as_bytes()), TEA_AND_SALT);
+    let facets = format!("{{\"facets\": [{{\"n\": 1}}], \"products\": [\n{first},\n{second}\n], \"count\": 2}}");
+    assert_eq!(of_file("meta.json", facets.as_bytes()), TEA_AND_SALT);
     // Long files, of which the start is not whole.
     let pretty = "{\n  \"asin\": \"PP1\",\n  \"title\": \"Oak stool\"\n}";
     for (open, close) in [("", ""), ("[", "]"), ("{\"n\": 3, \"data\": {\"items\": [", "]}}")] {
@@ -85,6 +90,7 @@ fn tables_with_names_of_the_dumps_are_read() {
         ("meta.csv", "\u{feff}\"asin\";\"title\"\r\nB0;\"Tea\"\r\nB1;Salt\r\n"),
         ("meta.tsv", "asin\ttitle\nB0\tTea\nB1\tSalt\n"),
         ("meta.txt", "asin|title\nB0|Tea\nB1|Salt"),
+        ("twice.csv", "asin,title,title\nB0,Tea,x\nB1,Salt,x\n"),
         ("pandas.csv", ",asin,title,price ($)\n0,B0,Tea,3\n1,B1,Salt,4\n"),
     ] {
         assert_eq!(of_file(name, text.as_bytes()), TEA_AND_SALT, "{text}");
@@ -99,6 +105,8 @@ fn tables_with_names_of_the_dumps_are_read() {
         of_file("reviews.tsv", reviews.as_bytes()),
         ["reviews B0 \"Great\" tea", "reviews B1 All \"of\" it", "reviews B2 A 5\" cup"]
     );
+    let spark = "asin,title\nB0,\"Tea \\\"green\\\", hot\"\nB1,\"\"\n";
+    assert_eq!(of_file("spark.csv", spark.as_bytes())[0], "products B0 Tea \"green\", hot");
     let enclosed = "asin\treviewText\nB0\t\"Great\ntea\"\nB1\t\"Strong\tsalt\"\n";
     assert_eq!(of_file("reviews.tsv", enclosed.as_bytes()), ["reviews B0 Great\ntea", "reviews B1 Strong\tsalt"]);
     assert_eq!(
