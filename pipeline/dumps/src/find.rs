@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
+mod contents;
 mod fields;
 mod format;
 mod json;
@@ -25,7 +26,7 @@ pub use reason::{Encoding, SkipReason};
 pub use source::{Given, Source};
 pub use walk::RelativePath;
 
-use recognise::{Content, recognise};
+use contents::{Content, recognise};
 
 use super::{
     archive::Member,
@@ -108,7 +109,11 @@ impl DumpFile {
     /// # Errors
     /// If the file cannot be opened, or is damaged at its start.
     pub fn fields(&self, records: usize) -> io::Result<Vec<String>> {
-        let (mut fields, mut seen) = (Vec::new(), 0);
+        let (mut fields, mut seen) = match &self.layout {
+            // A column may be empty in all of them.
+            Layout::Delimited(table) => (table.columns.clone(), 0),
+            _ => (Vec::new(), 0),
+        };
         let mut reader = self.columns(Arc::default(), &|_| true)?;
         while seen < records {
             let Some(batch) = reader.next_batch(recognise::START) else { break };

@@ -1,22 +1,20 @@
 //! What a file holds, from its first records.
 use std::{
     cell::RefCell,
-    fs::{self, File},
+    fs::File,
     io::{self, Cursor, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
 use super::{
     super::{
-        archive::{self, Member, Unpackable},
         layout::Layout,
         lines::{LineReader, MAX_LINE, RecordReader},
         mapping::{self, Mapping},
-        open::{Compression, OpenFile, open},
         record::{Generation, Kind, Record, RecordType, is_field, parse},
     },
-    DumpFile, FindError, Format, Given, LINES_TRIED, RatingTable, RelativePath, SkipReason, Skipped,
+    Format, Given, LINES_TRIED, RatingTable, SkipReason,
     json::add_keys,
     layouts,
     other::{self, Lacks, Start},
@@ -33,113 +31,11 @@ const MOST_READ: usize = 3 * MAX_LINE;
 /// Records whose fields are named.
 const NAMED: usize = 20;
 
-/// What a file holds.
-pub(super) enum Content {
-    /// Records, or damage before the first.
-    Records(Box<DumpFile>),
-    /// Anything else.
-    Other(Skipped),
-}
-
-/// Recognizes a file, or all files of an archive.
-pub(super) fn recognise(name: &RelativePath, path: &Path, given: Option<&Given>) -> Result<Vec<Content>, FindError> {
-    let bytes = fs::metadata(path).map_err(FindError::read(path))?.len();
-    let whole = Candidate { name: name.clone(), path: path.to_owned(), bytes, on_disk: bytes, member: None };
-    let opened = open(path, Arc::default()).map_err(FindError::read(path))?;
-    let (start, _) = start_of(opened.bytes, START);
-    let members = match Format::of(&start) {
-        Some(format) if format.is_tar() => archive::of_tar(path),
-        Some(format) if format.is_zip() && opened.compression.is_none() => archive::of_zip(path),
-        _ => return whole.contents(given),
-    };
-    let archive::Files { members, others, damage } = members.map_err(FindError::read(path))?;
-    let mut all = Vec::new();
-    match damage {
-        Some(why) => all.push(whole.skipped(opened.compression, SkipReason::DamagedArchive { why })),
-        None if members.is_empty() && others.is_empty() => {
-            all.push(whole.skipped(opened.compression, SkipReason::Empty));
-        }
-        None => {}
-    }
-    // As in a folder, hidden files are left out; so are those that a Mac adds.
-    let is_hidden = |name: &str| {
-        name.split('/').any(|part| part.starts_with('.') && ![".", ".."].contains(&part) || part == "__MACOSX")
-    };
-    for member in members.into_iter().filter(|member| !is_hidden(&member.name)) {
-        let name = whole.name.of_member(&member.name);
-        let inside = Candidate { name, bytes: member.bytes, member: Some(member), ..whole.clone() };
-        all.extend(inside.contents(given)?);
-    }
-    for (name, why) in others {
-        let reason = match why {
-            Unpackable::Encrypted => SkipReason::Encrypted,
-            Unpackable::Compression => SkipReason::RareCompression,
-        };
-        let inside = Candidate { name: whole.name.of_member(&name), ..whole.clone() };
-        all.push(inside.skipped(None, reason));
-    }
-    Ok(all)
-}
-
 /// The first bytes of a stream, and the error that ends it before their number.
-fn start_of(mut stream: impl Read, most: usize) -> (Vec<u8>, Option<io::Error>) {
+pub(super) fn start_of(mut stream: impl Read, most: usize) -> (Vec<u8>, Option<io::Error>) {
     let mut start = Vec::new();
     let error = stream.by_ref().take(most as u64).read_to_end(&mut start).err();
     (start, error)
-}
-
-/// A file that may hold records.
-#[derive(Clone)]
-struct Candidate {
-    name: RelativePath,
-    path: PathBuf,
-    bytes: u64,
-    on_disk: u64,
-    member: Option<Member>,
-}
-
-impl Candidate {
-    fn open(&self) -> io::Result<OpenFile> {
-        match &self.member {
-            Some(member) => member.open(&self.path, Arc::default()),
-            None => open(&self.path, Arc::default()),
-        }
-    }
-
-    fn skipped(&self, compression: Option<Compression>, reason: SkipReason) -> Content {
-        Content::Other(Skipped { name: self.name.clone(), path: self.path.clone(), compression, reason })
-    }
-
-    /// What it holds: once, or twice if products and reviews are read from it.
-    fn contents(&self, given: Option<&Given>) -> Result<Vec<Content>, FindError> {
-        let error = FindError::read;
-        let compression = self.open().map_err(error(&self.path))?.compression;
-        let open = || Ok(self.open()?.bytes);
-        let is_plain = self.member.is_none() && compression.is_none();
-        let bytes = Bytes { open: &open, file: is_plain.then_some(&self.path) };
-        let (layout, all) = match recognised(&bytes, given).map_err(error(&self.path))? {
-            Recognised::Other(reason) => return Ok(vec![self.skipped(compression, reason)]),
-            Recognised::Records { layout, read_as } => (layout, read_as),
-        };
-        let several = all.len() > 1;
-        let content = |ReadAs { mapping, holds, ratings, damage }| {
-            let kind = mapping.as_ref().map(|mapping: &Arc<Mapping>| mapping.kind().stem());
-            Content::Records(Box::new(DumpFile {
-                name: kind.filter(|_| several).map_or_else(|| self.name.clone(), |kind| self.name.with_note(kind)),
-                path: self.path.clone(),
-                bytes: self.bytes,
-                on_disk: self.on_disk,
-                compressed: compression.is_some() || layout.seeks(),
-                layout: layout.clone(),
-                mapping,
-                member: self.member.clone(),
-                holds,
-                ratings,
-                damage,
-            }))
-        };
-        Ok(all.into_iter().map(content).collect())
-    }
 }
 
 /// The bytes of a file, decompressed.
@@ -152,41 +48,44 @@ pub(super) struct Bytes<'b> {
 
 /// What a file is, as far as its first records tell.
 pub(super) enum Recognised {
-    /// Records, or damage before the first.
-    Records {
-        layout: Layout,
-        /// Once for each mapping.
-        read_as: Vec<ReadAs>,
-    },
+    /// Records, or damage before the first: once for each mapping, and for each array of records.
+    Records(Vec<ReadAs>),
     /// Anything else.
     Other(SkipReason),
 }
 
 /// How records are read.
-#[derive(Default)]
 pub(super) struct ReadAs {
-    mapping: Option<Arc<Mapping>>,
+    pub(super) layout: Layout,
+    pub(super) mapping: Option<Arc<Mapping>>,
     /// The most frequent type; the first of equally frequent ones.
-    holds: Option<RecordType>,
+    pub(super) holds: Option<RecordType>,
     /// How lines are read, if they are ratings.
-    ratings: Option<RatingTable>,
+    pub(super) ratings: Option<RatingTable>,
     /// How the records are damaged.
-    damage: Option<String>,
+    pub(super) damage: Option<String>,
+}
+
+impl ReadAs {
+    fn of(layout: Layout) -> Self {
+        Self { layout, mapping: None, holds: None, ratings: None, damage: None }
+    }
 }
 
 impl Recognised {
     fn mapped(layout: Layout, mappings: Vec<Arc<Mapping>>, damage: Option<String>) -> Self {
         let read_as = |mapping: Arc<Mapping>| ReadAs {
+            layout: layout.clone(),
             holds: Some(RecordType { kind: mapping.kind(), generation: Generation::Y2023 }),
             mapping: Some(mapping),
             ratings: None,
             damage: damage.clone(),
         };
-        Self::Records { layout, read_as: mappings.into_iter().map(read_as).collect() }
+        Self::Records(mappings.into_iter().map(read_as).collect())
     }
 
     fn damaged(layout: Layout, damage: String) -> Self {
-        Self::Records { layout, read_as: vec![ReadAs { damage: Some(damage), ..ReadAs::default() }] }
+        Self::Records(vec![ReadAs { damage: Some(damage), ..ReadAs::of(layout) }])
     }
 }
 
@@ -211,15 +110,8 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
     // Objects over several lines may have others inside that are on one.
     if lines.begins_malformed && given_or_typed(&lines, given) {
         let start = Start { bytes: &start, whole, malformed: None };
-        for layout in layouts::of(&start, given).into_iter().filter(|layout| matches!(layout, Layout::Values { .. })) {
-            let bounded = Box::new((bytes.open)()?.take(MOST_READ as u64));
-            let seen = Seen::of(&mut *layout.read(bounded, &|_| true)?, mapping)?;
-            if seen.malformed.is_none()
-                && seen.damage.is_none()
-                && let Ok(found) = seen.accepted(layout, start.bytes, given)
-            {
-                return Ok(found);
-            }
+        if let Ok(found) = in_layouts(bytes, &start, given, true)? {
+            return Ok(found);
         }
     }
     let (malformed, damage) = (lines.malformed.clone(), lines.damage.clone());
@@ -230,24 +122,9 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
     };
     let start = Start { bytes: &start, whole, malformed };
     if !has_types {
-        for layout in layouts::of(&start, given) {
-            let bounded = Box::new((bytes.open)()?.take(MOST_READ as u64));
-            let mut seen = Seen::of(&mut *layout.read(bounded, &|_| true)?, mapping)?;
-            // What ends it may be the bound. Damage is found again when it is read.
-            let damage = seen.damage.take();
-            let is_table = matches!(layout, Layout::Delimited(_));
-            let has_fields = !seen.keys.is_empty();
-            if is_table && !has_fields {
-                let why = damage.or_else(|| seen.malformed.map(|(line, why)| format!("line {line}: {why}")));
-                reason = reason.or(Some(SkipReason::NoRows { why }));
-                continue;
-            }
-            match seen.accepted(layout, start.bytes, given) {
-                Ok(found) => return Ok(found),
-                // Of a table, all columns are known.
-                Err(why) if has_fields && !is_table => reason = reason.or(why),
-                Err(_) => {}
-            }
+        match in_layouts(bytes, &start, given, false)? {
+            Ok(found) => return Ok(found),
+            Err(why) => reason = reason.or(why),
         }
         if let Some(damage) = damage {
             return Ok(Recognised::damaged(Layout::Lines, damage));
@@ -263,17 +140,69 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
     match (given, &reason) {
         (None, SkipReason::Ratings) => {
             let ratings = other::ratings(&start);
-            let read_as = ratings.map(|ratings| ReadAs { ratings: Some(ratings), ..ReadAs::default() });
-            Ok(read_as.map_or(Recognised::Other(reason), |read_as| Recognised::Records {
-                layout: Layout::Lines,
-                read_as: vec![read_as],
-            }))
+            let read_as = ratings.map(|ratings| ReadAs { ratings: Some(ratings), ..ReadAs::of(Layout::Lines) });
+            Ok(read_as.map_or(Recognised::Other(reason), |read_as| Recognised::Records(vec![read_as])))
         }
         (Some(given), SkipReason::Table { columns: found, .. } | SkipReason::OtherFields { found }) => {
             Ok(Recognised::Other(not_as_given(found, given)))
         }
         _ => Ok(Recognised::Other(reason)),
     }
+}
+
+/// Recognizes bytes whose lines are not records; otherwise why they are not read, where that is known. With `flawless`,
+/// only JSON is recognized whose first values can all be read.
+///
+/// # Errors
+/// If the disk cannot be read.
+fn in_layouts(
+    bytes: &Bytes<'_>,
+    start: &Start<'_>,
+    given: Option<&Given>,
+    flawless: bool,
+) -> io::Result<Result<Recognised, Option<SkipReason>>> {
+    // An object may hold products and reviews.
+    let (mut arrays, mut most_known, mut reason) = (Vec::new(), 0, None);
+    for layout in layouts::of(start, given) {
+        let is_array = matches!(&layout, Layout::Values { path } if !path.is_empty());
+        let is_table = matches!(layout, Layout::Delimited(_));
+        if !arrays.is_empty() && !is_array || flawless && !matches!(layout, Layout::Values { .. }) {
+            continue;
+        }
+        let bounded = Box::new((bytes.open)()?.take(MOST_READ as u64));
+        let mut seen = Seen::of(&mut *layout.read(bounded, &|_| true)?, given.map(|given| &*given.mapping))?;
+        // What ends it may be the bound. Damage is found again when it is read.
+        let damage = seen.damage.take();
+        if flawless && (damage.is_some() || seen.malformed.is_some()) {
+            continue;
+        }
+        let has_fields = !seen.keys.is_empty();
+        // A column may be empty in the first rows.
+        if let Layout::Delimited(table) = &layout {
+            seen.keys.clone_from(&table.columns);
+        }
+        if is_table && !has_fields {
+            let why = damage.or_else(|| seen.malformed.map(|(line, why)| format!("line {line}: {why}")));
+            reason = reason.or(Some(SkipReason::NoRows { why }));
+            continue;
+        }
+        let known = seen.keys.iter().filter(|name| given.is_some_and(|given| given.mapping.reads(name))).count();
+        match seen.accepted(layout, start.bytes, given) {
+            Ok(Recognised::Records(found)) if is_array => {
+                // Of arrays whose fields are named, the one that has most of them.
+                if given.is_none() {
+                    arrays.extend(found);
+                } else if known > most_known {
+                    (arrays, most_known) = (found, known);
+                }
+            }
+            Ok(found) => return Ok(Ok(found)),
+            // Of a table, all columns are known.
+            Err(why) if has_fields && !is_table => reason = reason.or(why),
+            Err(_) => {}
+        }
+    }
+    Ok(if arrays.is_empty() { Err(reason) } else { Ok(Recognised::Records(arrays)) })
 }
 
 /// Whether some lines are records.
@@ -415,8 +344,7 @@ impl Seen {
         let reason = match holds {
             Some(_) if known.is_empty() => match other::lacking(start, &self.keys, lacks) {
                 None => {
-                    let read_as = ReadAs { holds, damage: self.damage, ..ReadAs::default() };
-                    return Ok(Recognised::Records { layout, read_as: vec![read_as] });
+                    return Ok(Recognised::Records(vec![ReadAs { holds, damage: self.damage, ..ReadAs::of(layout) }]));
                 }
                 reason => reason,
             },

@@ -41,7 +41,7 @@ fn records_without_text_are_those_of_a_dump() {
 fn named(bytes: &[u8]) -> Option<(String, String)> {
     let open = || Ok(Box::new(io::Cursor::new(bytes.to_vec())) as Box<dyn Read + Send>);
     match recognised(&Bytes { open: &open, file: None }, None).unwrap() {
-        Recognised::Records { .. } => None,
+        Recognised::Records(_) => None,
         Recognised::Other(reason) => {
             Some((reason.to_string(), reason.hint(Path::new("FILE"), None).unwrap_or_default()))
         }

@@ -73,6 +73,9 @@ fn json_is_read_in_any_form() {
     assert_eq!(of_file("meta.json", variants.as_bytes()), TEA_AND_SALT);
     let facets = format!("{{\"facets\": [{{\"n\": 1}}], \"products\": [\n{first},\n{second}\n], \"count\": 2}}");
     assert_eq!(of_file("meta.json", facets.as_bytes()), TEA_AND_SALT);
+    let review = "{\"asin\": \"B0\", \"reviewText\": \"Good\"}";
+    let both = format!("{{\"products\": [{first}, {second}], \"facets\": [{{\"n\": 1}}], \"reviews\": [{review}]}}");
+    assert_eq!(of_file("shop.json", both.as_bytes()), ["products B0 Tea", "products B1 Salt", "reviews B0 Good"]);
     // Long files, of which the start is not whole.
     let pretty = "{\n  \"asin\": \"PP1\",\n  \"title\": \"Oak stool\"\n}";
     for (open, close) in [("", ""), ("[", "]"), ("{\"n\": 3, \"data\": {\"items\": [", "]}}")] {
@@ -278,6 +281,11 @@ fn fields_that_a_user_names_are_read_in_every_layout() {
         (skipped.name.as_str(), skipped.reason.to_string().as_str()),
         ("d.csv", "records without the fields named: found code, label; expected sku, name")
     );
+    // Of two arrays, the one with more of the fields.
+    let both = "{\"reviews\": [{\"sku\": 1, \"stars\": 5}], \"products\": [{\"sku\": 1, \"name\": \"Tea\"}]}";
+    write("both.json", both.as_bytes());
+    let files = find_all(&[source("both.json", mapping())], Path::new("nowhere")).unwrap();
+    assert_eq!(files.recognised.iter().flat_map(records).collect::<Vec<_>>(), ["products 1 Tea"]);
     // Without a header, columns have numbers.
     write("d.csv", b"1;Tea\n2;Salt\n");
     let numbered = given("id = \"1\"\ntitle = \"2\"", Kind::Product).map(|given| Given { header: false, ..given });
@@ -325,6 +333,29 @@ fn public_data_sets_are_read_without_a_word() {
             "marketplace\tcustomer_id\treview_id\tproduct_id\tproduct_parent\tproduct_title\tproduct_category\tstar_rating\t\
              review_headline\treview_body\treview_date\nUS\t1\tR1\tB0\t2\tTea\tFood\t5\tGood\tHot 5\" cup\t2015-08-31\n",
             vec!["products B0 Tea", "reviews B0 Good / Hot 5\" cup"],
+        ),
+        (
+            "walmart.csv",
+            "Uniq Id,Product Name,Description,Brand,Item Number,Gtin,Category\n\
+             W1,\"Peppers, 7 OZ\",Hot.,La Costena,,139941530,Food | Meals | Canned\n",
+            vec!["products W1 Peppers, 7 OZ / Hot."],
+        ),
+        (
+            "flipkart.csv",
+            "uniq_id,product_name,product_category_tree,pid,description,brand\n\
+             c2,Shorts,\"[\"\"Clothing >> Women's Clothing >> Shorts\"\"]\",S1,Cotton,A\n",
+            vec!["products S1 Shorts / Cotton"],
+        ),
+        (
+            "listings_0.json",
+            "{\"item_id\":\"B06\",\"item_name\":[{\"language_tag\":\"nl_NL\",\"value\":\"Stoel\"},{\"language_tag\":\"en_US\",\"value\":\"Chair\"}],\
+             \"product_type\":[{\"value\":\"CHAIR\"}],\"domain_name\":\"amazon.com\",\"bullet_point\":[{\"language_tag\":\"en_US\",\"value\":\"Wood\"}]}\n",
+            vec!["products B06 Chair / Wood"],
+        ),
+        (
+            "dataset_en.json",
+            "{\"review_id\":\"e\",\"product_id\":\"p\",\"reviewer_id\":\"r\",\"stars\":\"1\",\"review_body\":\"Broken.\",\"review_title\":\"No\"}\n",
+            vec!["reviews p No / Broken."],
         ),
         (
             "yelp.json",
