@@ -213,7 +213,7 @@ fn paths_of_arrays(value: &Value, path: &mut Vec<String>, is_item: fn(&Value) ->
         members
             .iter()
             .filter(|(_, value)| is_records(value))
-            .map(|(key, _)| [path.as_slice(), &[key.clone()]].concat()),
+            .map(|(key, _)| [path.as_slice(), std::slice::from_ref(key)].concat()),
     );
     if path.len() + 1 < MOST_DEPTH {
         for (key, value) in members {
