@@ -5,7 +5,7 @@ use schemas::StoreError;
 use tch::TchError;
 use trainer::init::InitError;
 
-use super::fill_mask::MASK;
+use super::MASK;
 use crate::probe::ProbeError;
 
 /// A model cannot be applied.

@@ -12,11 +12,8 @@ use trainer::{
     init::{Candidate, Head},
 };
 
-use super::ApplyError;
+use super::{ApplyError, MASK};
 use crate::probe::features::Frozen;
-
-/// How a mask is written, in texts and in vocabularies.
-pub const MASK: &str = "[MASK]";
 
 /// A model that fills in masks.
 #[derive(Debug)]

@@ -16,3 +16,6 @@ pub mod similar;
 pub mod title_file;
 
 pub use error::ApplyError;
+
+/// How a mask is written, in texts and in vocabularies.
+pub const MASK: &str = "[MASK]";
