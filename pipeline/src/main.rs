@@ -29,7 +29,7 @@ use schemas::{Task, quoted};
 
 mod program;
 
-use program::{arguments, config, mine, pages, tagger as tag, trainer};
+use program::{arguments, config, mine, pages, remote::Needed, tagger as tag, trainer};
 
 fn main() -> ExitCode {
     let command = ebert_commands::parse();
@@ -113,7 +113,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
 fn data(command: DataCommand) -> anyhow::Result<()> {
     match command {
         DataCommand::Check(args) => {
-            let sources = config::sources(&args.corpus, args.config.as_deref())?;
+            let sources = config::sources(&args.corpus, args.config.as_deref(), Needed::Start)?;
             check(&sources, args.records, &mut Stdout)?;
             let how = match (args.config, args.corpus.as_slice()) {
                 (Some(file), _) => format!(" --config {}", quoted(&file)),

@@ -77,6 +77,8 @@ fn values(option: &Arg, value: &Value, folder: &Path) -> Option<Vec<OsString>> {
         Value::Float(number) => number.to_string(),
         // Of `nouns = false`.
         Value::Boolean(on) => if *on { "on" } else { "off" }.to_owned(),
+        // `[associations]` with `path`, as the sources have it.
+        Value::Table(table) if is_path && table.len() == 1 => return values(option, table.get("path")?, folder),
         Value::Datetime(_) | Value::Table(_) => return None,
     };
     let mut argument = OsString::from(format!("--{long}="));
@@ -121,11 +123,13 @@ mod tests {
     #[test]
     fn options_of_the_file_count_unless_others_are_given() {
         let file = "out = \"real\"\ncorpus = [\"a\", \"b/*.csv\"]\ninit = \"owner/model\"\nmin_score = 0.75\nmax-tokens = 100\n\
-            force = true\nno-interactions = false\nnouns = false\n[products]\npath = \"x\"\n";
+            force = true\nno-interactions = false\nnouns = false\n[products]\npath = \"x\"\n\
+            [associations]\npath = \"orders.csv\"\n";
         let args = shards(file, &["--max-tokens", "50", "-j", "2"]).unwrap();
         assert_eq!(args.work.out.to_str(), Some("real"));
         assert_eq!(args.input.corpus.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>(), ["a", "b/*.csv"]);
         assert_eq!(args.tokenizer.init.as_ref().unwrap().to_str(), Some("owner/model"));
+        assert!(args.graph.associations.as_ref().unwrap().ends_with("orders.csv"));
         assert_eq!((args.pool.min_score, args.encode.max_tokens), (0.75, 50));
         assert!(args.input.force && !args.corpus.no_interactions && args.encode.nouns == crate::Nouns::Off);
         let args = shards(file, &["--corpus", "c", "--out", "other"]).unwrap();

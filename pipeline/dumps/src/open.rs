@@ -93,7 +93,7 @@ pub(crate) fn decompress(mut stream: impl Read + Send + 'static) -> io::Result<O
 const LONGEST_MAGIC: usize = 10;
 
 /// The buffered bytes, read from the stream if there are none; empty at its end.
-fn peek<R: BufRead>(stream: &mut R) -> io::Result<&[u8]> {
+pub(crate) fn peek<R: BufRead>(stream: &mut R) -> io::Result<&[u8]> {
     while let Err(e) = stream.fill_buf() {
         if e.kind() != io::ErrorKind::Interrupted {
             return Err(e);

@@ -9,9 +9,9 @@
 //! Credentials, regions and endpoints come from the environment, with the names that the tools of the stores use, such as
 //! `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`.
 //!
-//! An object is fetched in large ranges. A failed request is tried again. All ranges must be of one version of the object:
-//! a changed one is an error. An object in the cache is fetched again if its version has changed, and a stopped run
-//! continues where it was.
+//! An object is fetched in large ranges, and the file of a web server in one request. A failed request is tried again. All
+//! ranges must be of one version of the object: a changed one is an error. An object in the cache is fetched again if its
+//! version has changed, and a stopped run continues where it was.
 //!
 //! ```no_run
 //! let folder = ebert_remote::fetch("s3://bucket/dumps/*.json.gz", &ebert_remote::cache(), &mut |_| ())?;
@@ -40,6 +40,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of one request.
 const RANGE: u64 = 16 << 20;
+
+/// Bytes from which the records of a file are recognized.
+const START: u64 = 4 << 20;
 
 /// How often a range is asked for.
 const TRIES: u32 = 6;
@@ -127,6 +130,14 @@ pub fn fetch(source: &str, cache: &Path, progress: &mut dyn FnMut(Fetched)) -> R
     Remote::of(source, env::vars())?.fetch_to(cache, progress)
 }
 
+/// As [`fetch`], but only the start of each object, where that is enough to recognize its records.
+///
+/// # Errors
+/// As for [`fetch`].
+pub fn fetch_starts(source: &str, cache: &Path, progress: &mut dyn FnMut(Fetched)) -> Result<PathBuf, RemoteError> {
+    Remote { most: Some(START), ..Remote::of(source, env::vars())? }.fetch_to(cache, progress)
+}
+
 /// A source.
 struct Remote {
     name: String,
@@ -139,6 +150,8 @@ struct Remote {
     lists: bool,
     /// Bytes of one request.
     range: u64,
+    /// Bytes of an object that are enough, if not all are needed.
+    most: Option<u64>,
 }
 
 impl Remote {
@@ -167,7 +180,7 @@ impl Remote {
             options.push(("allow_http".to_owned(), "true".to_owned()));
         }
         let (store_of_url, prefix) = parse_url_opts(&url, options).map_err(store)?;
-        Ok(Self { name: source.to_owned(), store: store_of_url, prefix, pattern, lists, range: RANGE })
+        Ok(Self { name: source.to_owned(), store: store_of_url, prefix, pattern, lists, range: RANGE, most: None })
     }
 
     fn error(&self, source: object_store::Error) -> RemoteError {
@@ -214,18 +227,27 @@ impl Remote {
 
     async fn fetch(&self, cache: &Path, progress: &mut dyn FnMut(Fetched)) -> Result<PathBuf, RemoteError> {
         let objects = self.objects().await?;
-        let folder = cache.join(format!("{:016x}", xxh3_64(self.name.as_bytes())));
-        let mut fetched = Fetched { bytes: 0, all: objects.iter().map(|(_, meta)| meta.size).sum() };
+        let part = if self.most.is_some() { "-start" } else { "" };
+        let folder = cache.join(format!("{:016x}{part}", xxh3_64(self.name.as_bytes())));
+        let mut sizes = Vec::new();
+        for (_, meta) in &objects {
+            sizes.push(match self.most {
+                Some(most) if self.lists && meta.size > most && !self.needs_end(meta).await? => most,
+                _ => meta.size,
+            });
+        }
+        let mut fetched = Fetched { bytes: 0, all: sizes.iter().sum() };
         let mut kept = BTreeSet::new();
-        for (name, meta) in &objects {
+        for ((name, meta), wanted) in objects.iter().zip(sizes) {
             // A name cannot lead out of the folder.
             let path = name
                 .split('/')
                 .filter(|part| !matches!(*part, "" | "." | ".."))
                 .fold(folder.clone(), |path, part| path.join(part));
             let before = fetched.bytes;
-            self.object(meta, &path, &mut |bytes| progress(Fetched { bytes: before + bytes, ..fetched })).await?;
-            fetched.bytes += meta.size;
+            self.object(meta, wanted, &path, &mut |bytes| progress(Fetched { bytes: before + bytes, ..fetched }))
+                .await?;
+            fetched.bytes += wanted;
             progress(fetched);
             kept.insert(path);
         }
@@ -233,8 +255,22 @@ impl Remote {
         Ok(folder)
     }
 
-    /// Fetches one object, or the rest of it.
-    async fn object(&self, meta: &ObjectMeta, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), RemoteError> {
+    /// Whether an object can only be read with its end: Parquet, Arrow, zip and tar.
+    async fn needs_end(&self, meta: &ObjectMeta) -> Result<bool, RemoteError> {
+        const TAR: Range<usize> = 257..262;
+        let start = self.range(meta, 0..TAR.end as u64).await?;
+        let begins = |magic: &[u8]| start.starts_with(magic);
+        Ok(begins(b"PAR1") || begins(b"ARROW1") || begins(b"PK\x03\x04") || start.get(TAR) == Some(b"ustar"))
+    }
+
+    /// Fetches the first `wanted` bytes of an object, or the rest of them.
+    async fn object(
+        &self,
+        meta: &ObjectMeta,
+        wanted: u64,
+        path: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteError> {
         let cache = |path: &Path| {
             let path = path.to_owned();
             move |source| RemoteError::Cache { path, source }
@@ -243,7 +279,7 @@ impl Remote {
         let (partial, version_file) = (hidden(path, "partial"), hidden(path, "version"));
         let known = fs::read_to_string(&version_file).is_ok_and(|known| known == version);
         let size = |path: &Path| fs::metadata(path).map_or(0, |about| about.len());
-        if known && path.is_file() && size(path) == meta.size {
+        if known && path.is_file() && size(path) == wanted {
             return Ok(());
         }
         fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(cache(path))?;
@@ -254,18 +290,23 @@ impl Remote {
             fs::write(&version_file, &version).map_err(cache(&version_file))?;
         }
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&partial).map_err(cache(&partial))?;
-        let mut at = size(&partial).min(meta.size);
+        let mut at = size(&partial).min(wanted);
         if at < size(&partial) {
             file.set_len(at).map_err(cache(&partial))?;
         }
-        while at < meta.size {
-            let bytes = self.range(meta, at..(at + self.range).min(meta.size)).await?;
+        if !self.lists {
+            // Not every web server sends ranges.
+            self.whole(meta, &partial, &mut file, progress).await?;
+            at = wanted;
+        }
+        while at < wanted {
+            let bytes = self.range(meta, at..(at + self.range).min(wanted)).await?;
             file.write_all(&bytes).map_err(cache(&partial))?;
             at += bytes.len() as u64;
             progress(at);
         }
         file.sync_all().map_err(cache(&partial))?;
-        if size(&partial) != meta.size {
+        if size(&partial) != wanted {
             // Another process wrote to it, too.
             let _ = fs::remove_file(&partial);
             let error = io::Error::other("another run fetches the same file; run one after the other");
@@ -274,9 +315,54 @@ impl Remote {
         fs::rename(&partial, path).map_err(cache(path))
     }
 
+    /// Writes all bytes of an object to `file`, which is at `path`.
+    async fn whole(
+        &self,
+        meta: &ObjectMeta,
+        path: &Path,
+        file: &mut fs::File,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteError> {
+        let cache = |source| RemoteError::Cache { path: path.to_owned(), source };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            file.set_len(0).map_err(cache)?;
+            let found = self.store.get(&meta.location).await.map_err(|error| self.error(error))?;
+            if version_of(&found.meta) != version_of(meta) {
+                return Err(self.changed(meta));
+            }
+            let (mut bytes, mut at) = (found.into_stream(), 0);
+            let error = loop {
+                match bytes.try_next().await {
+                    Ok(Some(bytes)) => {
+                        file.write_all(&bytes).map_err(cache)?;
+                        at += bytes.len() as u64;
+                        progress(at);
+                    }
+                    Ok(None) if at == meta.size => return Ok(()),
+                    Ok(None) => break self.cut(at, meta.size),
+                    Err(error) => break error,
+                }
+            };
+            if tries == TRIES {
+                return Err(self.error(error));
+            }
+            tokio::time::sleep(Duration::from_millis(100 << tries)).await;
+        }
+    }
+
+    fn changed(&self, meta: &ObjectMeta) -> RemoteError {
+        RemoteError::Changed { source_name: self.name.clone(), object: meta.location.to_string() }
+    }
+
+    fn cut(&self, found: u64, wanted: u64) -> object_store::Error {
+        let source = format!("found {found} bytes, expected {wanted}").into();
+        object_store::Error::Generic { store: "object store", source }
+    }
+
     /// The bytes of a range, of the version that was listed.
     async fn range(&self, meta: &ObjectMeta, range: Range<u64>) -> Result<Vec<u8>, RemoteError> {
-        let changed = || RemoteError::Changed { source_name: self.name.clone(), object: meta.location.to_string() };
         let mut tries = 0;
         loop {
             tries += 1;
@@ -285,20 +371,17 @@ impl Remote {
                 if_match: meta.e_tag.clone(),
                 ..GetOptions::default()
             };
-            let wanted = (range.end - range.start) as usize;
+            let wanted = range.end - range.start;
             let found = match self.store.get_opts(&meta.location, options).await {
-                Ok(found) if version_of(&found.meta) != version_of(meta) => return Err(changed()),
+                Ok(found) if version_of(&found.meta) != version_of(meta) => return Err(self.changed(meta)),
                 Ok(found) => found.bytes().await,
                 Err(error) => Err(error),
             };
             let error = match found {
-                Ok(bytes) if bytes.len() == wanted => return Ok(bytes.into()),
-                Ok(bytes) => object_store::Error::Generic {
-                    store: "object store",
-                    source: format!("found {} bytes, expected {wanted}", bytes.len()).into(),
-                },
+                Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes.into()),
+                Ok(bytes) => self.cut(bytes.len() as u64, wanted),
                 Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
-                    return Err(changed());
+                    return Err(self.changed(meta));
                 }
                 Err(error) => error,
             };

@@ -256,3 +256,52 @@ fn an_object_that_changes_is_an_error_and_a_stopped_run_goes_on() {
     assert_eq!(server.ranges.load(Ordering::SeqCst), before + 2);
     assert_eq!(files(&folder), [("a.json".to_owned(), noise(200_001))]);
 }
+
+#[test]
+fn the_start_of_an_object_is_enough_to_look_at_it() {
+    let Some(server) = Server::start(Arc::new(|_| Fault::None)) else { return };
+    let parquet = [b"PAR1", &noise(200_000)[..]].concat();
+    put(server.port, "/bucket/a.json", &noise(200_000));
+    put(server.port, "/bucket/b.parquet", &parquet);
+    put(server.port, "/bucket/c.json", &noise(10));
+    let cache = tempfile::tempdir().unwrap();
+    let remote = Remote { most: Some(100_000), ..server.remote("s3://bucket") };
+    let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
+    let wanted = [("a.json", noise(100_000)), ("b.parquet", parquet), ("c.json", noise(10))];
+    assert_eq!(files(&folder), wanted.map(|(name, bytes)| (name.to_owned(), bytes)));
+}
+
+/// A web server that knows no ranges, and whose first answer is cut short.
+#[test]
+fn a_file_of_a_web_server_without_ranges_is_fetched() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let bytes = noise(300_000);
+    let sent = bytes.clone();
+    thread::spawn(move || {
+        let mut answers = 0;
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let length = sent.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nLast-Modified: Wed, 21 Oct 2026 07:28:00 GMT\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            client.write_all(answer.as_bytes()).unwrap();
+            if head.starts_with(b"GET") {
+                answers += 1;
+                let _ = client.write_all(&sent[..if answers == 1 { length / 2 } else { length }]);
+            }
+        }
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let remote = Remote::of(&format!("http://{address}/dumps/meta.json"), std::iter::empty()).unwrap();
+    let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
+    assert_eq!(files(&folder), [("meta.json".to_owned(), bytes)]);
+}

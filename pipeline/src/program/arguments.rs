@@ -13,7 +13,7 @@ use pipeline::{
 };
 use schemas::manifest;
 
-use super::config;
+use super::{config, remote::Needed};
 
 /// The settings of `ebert shards`.
 pub(crate) fn of_shards(args: &ShardsArgs) -> Result<Settings, RunError> {
@@ -113,7 +113,7 @@ fn of_work(work: &Work) -> Settings {
 
 /// The corpus and its tokenizer. Only the sample has a default tokenizer.
 fn input(settings: &mut Settings, input: &InputOptions, option: &TokenizerOption, work: &Work) -> Result<(), RunError> {
-    settings.corpus = config::sources(&input.corpus, work.config.as_deref())?;
+    settings.corpus = config::sources(&input.corpus, work.config.as_deref(), Needed::Whole)?;
     settings.force = input.force;
     settings.init.clone_from(&option.init);
     settings.tokenizer = config::tokenizer(option, Some(&settings.corpus))?;

@@ -11,19 +11,19 @@ use pipeline::{run::RunError, text::Tokenizer};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::remote;
+use super::remote::{self, Needed};
 
 /// The sources of a run: those that are named, then those of the file; without any, the sample.
 ///
 /// # Errors
 /// If the file is not a configuration, or a source does not exist.
-pub(crate) fn sources(corpus: &[PathBuf], config: Option<&Path>) -> Result<Vec<Source>, RunError> {
+pub(crate) fn sources(corpus: &[PathBuf], config: Option<&Path>, needed: Needed) -> Result<Vec<Source>, RunError> {
     let mut all = Vec::new();
     for path in corpus {
-        all.push(source(path, None)?);
+        all.push(source(path, None, needed)?);
     }
     if let Some(path) = config {
-        all.extend(of_file(path)?);
+        all.extend(of_file(path, needed)?);
     }
     if all.is_empty() {
         all.push(Source::from(Path::new(SAMPLE)));
@@ -38,7 +38,7 @@ pub(crate) fn sources(corpus: &[PathBuf], config: Option<&Path>) -> Result<Vec<S
     Ok(all)
 }
 
-fn of_file(path: &Path) -> Result<Vec<Source>, RunError> {
+fn of_file(path: &Path, needed: Needed) -> Result<Vec<Source>, RunError> {
     let refuse = |what: String| RunError::Config { path: path.to_owned(), what };
     let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
     let mut table: Table = toml::from_str(&text).map_err(|error| refuse(error.to_string().trim_end().to_owned()))?;
@@ -59,7 +59,7 @@ fn of_file(path: &Path) -> Result<Vec<Source>, RunError> {
                 let path = PathBuf::from(path);
                 let is_address = path.to_string_lossy().contains("://");
                 let path = if is_address { path } else { folder.join(path) };
-                all.push(source(&path, given.clone())?);
+                all.push(source(&path, given.clone(), needed)?);
             }
         }
     }
@@ -67,12 +67,12 @@ fn of_file(path: &Path) -> Result<Vec<Source>, RunError> {
 }
 
 /// A source. One on another machine is fetched first.
-fn source(path: &Path, given: Option<Given>) -> Result<Source, RunError> {
+fn source(path: &Path, given: Option<Given>, needed: Needed) -> Result<Source, RunError> {
     let text = path.to_string_lossy();
     if !text.contains("://") {
         return Ok(Source { path: path.to_owned(), address: None, given });
     }
-    let path = remote::fetched(&text)?;
+    let path = remote::fetched(&text, needed)?;
     Ok(Source { path, address: Some(text.into_owned()), given })
 }
 
@@ -168,7 +168,7 @@ mod tests {
         let file = folder.path().join("shop.toml");
         let of = |text: &str| {
             fs::write(&file, text).unwrap();
-            sources(&[], Some(&file))
+            sources(&[], Some(&file), Needed::Whole)
         };
         fs::write(folder.path().join("a.csv"), "").unwrap();
         let all = of("[products]\npath = \"a.csv\"\nid = \"sku\"\ntitle = \"name\"\ndelimiter = \";\"\n\

@@ -7,7 +7,7 @@ pub(crate) mod arguments;
 pub(crate) mod config;
 pub(crate) mod mine;
 pub(crate) mod pages;
-mod remote;
+pub(crate) mod remote;
 pub(crate) mod tagger;
 pub(crate) mod trainer;
 

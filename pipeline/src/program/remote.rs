@@ -3,12 +3,21 @@ use std::path::PathBuf;
 
 use pipeline::run::RunError;
 
+/// How much of a source is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// What shows how its records are read.
+    Start,
+    /// All of it.
+    Whole,
+}
+
 /// The folder or file to which a source was fetched.
 ///
 /// # Errors
 /// If it cannot be fetched.
 #[cfg(feature = "remote")]
-pub(crate) fn fetched(address: &str) -> Result<PathBuf, RunError> {
+pub(crate) fn fetched(address: &str, needed: Needed) -> Result<PathBuf, RunError> {
     use ebert_hub::{Progress, Repository};
     use pipeline::engine::progress;
 
@@ -22,10 +31,14 @@ pub(crate) fn fetched(address: &str) -> Result<PathBuf, RunError> {
         return repository.file(path).map_err(failed)?.ok_or_else(refuse);
     }
     let bar = progress::Progress::default().bytes("fetching", 0);
-    let folder = ebert_remote::fetch(address, &ebert_remote::cache(), &mut |fetched| {
+    let mut show = |fetched: ebert_remote::Fetched| {
         bar.set_length(fetched.all);
         bar.set_position(fetched.bytes);
-    });
+    };
+    let folder = match needed {
+        Needed::Whole => ebert_remote::fetch(address, &ebert_remote::cache(), &mut show),
+        Needed::Start => ebert_remote::fetch_starts(address, &ebert_remote::cache(), &mut show),
+    };
     bar.finish_and_clear();
     folder.map_err(failed)
 }
@@ -55,7 +68,7 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> RunError {
 
 /// Refuses a source on another machine: this program was built without them.
 #[cfg(not(feature = "remote"))]
-pub(crate) fn fetched(address: &str) -> Result<PathBuf, RunError> {
+pub(crate) fn fetched(address: &str, _: Needed) -> Result<PathBuf, RunError> {
     Err(RunError::NoRemote { address: address.to_owned() })
 }
 

@@ -1,13 +1,13 @@
 //! Tables in text: CSV and its relatives.
 use std::{
     borrow::Cow,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
 };
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::{Found, Records, write_object};
-use crate::lines::MAX_LINE;
+use crate::{lines::MAX_LINE, open::peek};
 
 /// Bytes of one read from the stream.
 const READ: usize = 1 << 17;
@@ -52,11 +52,9 @@ const MOST_COLUMNS: usize = 1 << 16;
 
 /// The rows of a table as JSON objects.
 pub(super) struct Rows {
-    stream: Box<dyn Read + Send>,
+    stream: BufReader<Box<dyn Read + Send>>,
     table: Delimited,
     reader: Reader,
-    buffer: Vec<u8>,
-    at: usize,
     /// Whether the header is still to come.
     before_header: bool,
     /// Number of the last row.
@@ -77,7 +75,7 @@ struct Row {
 impl Rows {
     pub(super) fn new(stream: Box<dyn Read + Send>, table: &Delimited) -> Self {
         Self {
-            stream,
+            stream: BufReader::with_capacity(READ, stream),
             reader: ReaderBuilder::new()
                 .delimiter(table.delimiter)
                 .quoting(table.quoted)
@@ -86,28 +84,9 @@ impl Rows {
             last: 0,
             before_header: table.header,
             table: table.clone(),
-            buffer: Vec::new(),
-            at: 0,
             values: vec![0; READ],
             ends: vec![0; 64],
         }
-    }
-
-    /// Reads more bytes, unless there are some. None are left only at the end.
-    fn fill(&mut self) -> io::Result<()> {
-        if self.at < self.buffer.len() {
-            return Ok(());
-        }
-        self.buffer.resize(READ, 0);
-        let read = loop {
-            match self.stream.read(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-        self.at = 0;
-        read.map(drop)
     }
 
     /// The next row. `None` after the last.
@@ -116,10 +95,10 @@ impl Rows {
         let (mut bytes, mut values) = (0, 0);
         let (mut too_long, mut started) = (false, false);
         loop {
-            self.fill()?;
-            let at_end = self.buffer.is_empty();
+            let bytes_left = peek(&mut self.stream)?;
+            let at_end = bytes_left.is_empty();
             // A line break behind the last row ends it, unless a quote is open.
-            let input = if at_end { &b"\n"[..] } else { &self.buffer[self.at..] };
+            let input = if at_end { &b"\n"[..] } else { bytes_left };
             if at_end && !started {
                 return Ok(None);
             }
@@ -136,7 +115,7 @@ impl Rows {
             let (result, taken, written, ended) =
                 self.reader.read_record(input, &mut self.values[bytes..], &mut self.ends[values..]);
             if !at_end {
-                self.at += taken;
+                self.stream.consume(taken);
             }
             bytes += written;
             values += ended;

@@ -1,8 +1,11 @@
 //! JSON values of any form: over several lines, several on a line, in arrays, inside other objects.
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use super::{Found, Records};
-use crate::lines::{BYTE_ORDER_MARK, MAX_LINE};
+use crate::{
+    lines::{BYTE_ORDER_MARK, MAX_LINE},
+    open::peek,
+};
 
 /// Bytes of one read from the stream.
 const READ: usize = 1 << 17;
@@ -15,11 +18,8 @@ const MOST_SHOWN: usize = 24;
 /// An array is transparent: its objects stand where it stands. So the path is empty for values one after another and
 /// for those of an array, and `["products"]` for `{"products": [{…}, {…}]}`.
 pub(super) struct Values {
-    stream: Box<dyn Read + Send>,
+    stream: BufReader<Box<dyn Read + Send>>,
     path: Vec<Vec<u8>>,
-    buffer: Vec<u8>,
-    at: usize,
-    ended: bool,
     /// Number of the last record.
     number: u64,
     /// The containers around the position, outside records.
@@ -40,24 +40,17 @@ enum Open {
 impl Values {
     pub(super) fn new(stream: Box<dyn Read + Send>, path: &[String]) -> Self {
         let path = path.iter().map(|part| part.as_bytes().to_vec()).collect();
-        Self { stream, path, buffer: Vec::new(), at: 0, ended: false, number: 0, open: Vec::new() }
+        Self { stream: BufReader::with_capacity(READ, stream), path, number: 0, open: Vec::new() }
     }
 
     /// The byte at the position. `None` at the end of the stream.
     fn peek(&mut self) -> io::Result<Option<u8>> {
-        if self.at == self.buffer.len() && !self.ended {
-            self.at = 0;
-            self.buffer.resize(READ, 0);
-            let read = loop {
-                match self.stream.read(&mut self.buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    other => break other,
-                }
-            };
-            self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-            self.ended = read? == 0;
-        }
-        Ok(self.buffer.get(self.at).copied())
+        Ok(peek(&mut self.stream)?.first().copied())
+    }
+
+    /// Moves over a byte.
+    fn skip(&mut self) {
+        self.stream.consume(1);
     }
 
     /// Whether an object that begins here is a record.
@@ -72,10 +65,10 @@ impl Values {
     /// Reads a string whose opening quote is at the position. Keeps at most `most` bytes of it, without quotes.
     fn string(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let Some(quote) = self.peek()? else { return Ok(Vec::new()) };
-        self.at += 1;
+        self.skip();
         let (mut text, mut escaped) = (Vec::new(), false);
         while let Some(byte) = self.peek()? {
-            self.at += 1;
+            self.skip();
             if !escaped && byte == quote {
                 break;
             }
@@ -94,7 +87,7 @@ impl Values {
             if b"{}[],:\"'".contains(&byte) || byte.is_ascii_whitespace() {
                 break;
             }
-            self.at += 1;
+            self.skip();
             if text.len() < MOST_SHOWN {
                 text.push(byte);
             }
@@ -107,10 +100,10 @@ impl Values {
         let start = into.len();
         let (mut depth, mut quote, mut escaped, mut too_long) = (0_usize, None, false, false);
         loop {
-            if self.peek()?.is_none() {
+            let bytes = peek(&mut self.stream)?;
+            if bytes.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends inside a record"));
             }
-            let bytes = &self.buffer[self.at..];
             let mut ended = None;
             for (at, &byte) in bytes.iter().enumerate() {
                 match (quote, byte) {
@@ -136,7 +129,7 @@ impl Values {
             } else {
                 into.extend_from_slice(&bytes[..taken]);
             }
-            self.at += taken;
+            self.stream.consume(taken);
             if ended.is_some() {
                 return Ok(too_long);
             }
@@ -152,26 +145,26 @@ impl Values {
                     return Ok(Some(if too_long { Found::TooLong } else { Found::Record }));
                 }
                 b'{' => {
-                    self.at += 1;
+                    self.skip();
                     self.open.push(Open::Object { key: None, before_key: true });
                 }
                 b'[' => {
-                    self.at += 1;
+                    self.skip();
                     self.open.push(Open::Array);
                 }
                 b'}' | b']' => {
-                    self.at += 1;
+                    self.skip();
                     if self.open.pop().is_none() {
                         return Ok(Some(unexpected(&[byte])));
                     }
                 }
                 b',' => {
-                    self.at += 1;
+                    self.skip();
                     if let Some(Open::Object { key, before_key }) = self.open.last_mut() {
                         (*key, *before_key) = (None, true);
                     }
                 }
-                b':' => self.at += 1,
+                b':' => self.skip(),
                 b'"' | b'\'' => {
                     const LONGEST_KEY: usize = 1 << 10;
                     let text = self.string(LONGEST_KEY)?;
@@ -181,8 +174,8 @@ impl Values {
                         return Ok(Some(unexpected(&[b"\"", &text[..], b"\""].concat())));
                     }
                 }
-                byte if byte.is_ascii_whitespace() => self.at += 1,
-                _ if BYTE_ORDER_MARK.contains(&byte) => self.at += 1,
+                byte if byte.is_ascii_whitespace() => self.skip(),
+                _ if BYTE_ORDER_MARK.contains(&byte) => self.skip(),
                 _ => {
                     let text = self.scalar()?;
                     if self.is_at_path() && text != b"null" {
