@@ -8,7 +8,7 @@
 # If tasks fail, run the script again: finished steps and shards are kept.
 set -euo pipefail
 if [ $# -lt 3 ]; then
-    sed -n 's/^# \{0,1\}//; 2,9p' "$0" >&2
+    sed -n 's/^# \{0,1\}//; 2,8p' "$0" >&2
     exit 2
 fi
 corpus=$(realpath "$1") tokenizer=$(realpath "$2") out=$(realpath -m "$3") tasks=${4:-16}
@@ -24,7 +24,7 @@ ebert pool --tokenizer "$tokenizer" --out "$out" --threads 8
 ebert graph --out "$out" --threads 8
 SCRIPT
 )
-array=$(sbatch --parsable --dependency="afterok:$first" --array="0-$((tasks - 1))" "$here/shards.sbatch" \
+array=$(sbatch --parsable --dependency="afterok:$first" --kill-on-invalid-dep=yes --array="0-$((tasks - 1))" "$here/shards.sbatch" \
     "$tokenizer" "$out")
 last=$(sbatch --parsable --dependency="afterany:$array" --job-name=seal --cpus-per-task=8 --mem=4G --time=01:00:00 <<SCRIPT
 #!/bin/bash

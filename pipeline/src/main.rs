@@ -115,10 +115,9 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
         DataCommand::Check(args) => {
             let sources = config::sources(&args.corpus, args.config.as_deref(), Needed::Start)?;
             check(&sources, args.records, &mut Stdout)?;
-            let how = match (args.config, args.corpus.as_slice()) {
-                (Some(file), _) => format!(" --config {}", quoted(&file)),
-                (None, paths) => paths.iter().map(|path| format!(" --corpus {}", quoted(path))).collect(),
-            };
+            let file = args.config.iter().map(|file| format!(" --config {}", quoted(file)));
+            let paths = args.corpus.iter().map(|path| format!(" --corpus {}", quoted(path)));
+            let how: String = file.chain(paths).collect();
             Ok(Progress::default().with_words(program::words).next(&[format!("ebert shards{how}")], "")?)
         }
         DataCommand::Shards(args) => {

@@ -1,7 +1,7 @@
 //! Where numbers come from: model, data, recipe, version, device and date.
 //!
 //! A run notes it in `run.json`, and adds a line for each start on another version, device or day.
-//! Pages show it. It decides nothing: a resumed run compares the hashes of its checkpoint.
+//! Pages show it. It does not affect training: a resumed run compares the hashes of its checkpoint.
 use std::{
     fs,
     path::Path,
@@ -114,7 +114,7 @@ impl Provenance {
         schemas::store::write_file(&run.join(PROVENANCE), text.as_bytes()).map(drop)
     }
 
-    /// That of a run's folder, if it is noted there.
+    /// Reads a run's provenance, if present.
     pub fn read(run: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(run.join(PROVENANCE)).ok()?).ok()
     }

@@ -1,7 +1,7 @@
 //! Options in the file of `--config`.
 //!
-//! A key of the file is the long name of an option: `out = "real"`. The tables `products` and `reviews` describe sources;
-//! programs read them. Paths are relative to the file.
+//! A key of the file is the long name of an option: `out = "real"`. The tables `products` and `reviews` describe
+//! sources; programs read them. Paths are relative to the file.
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -27,15 +27,21 @@ pub(crate) fn expanded(program: &Command, arguments: Vec<OsString>) -> Result<Ve
     let file = if is_there { given.get_one::<PathBuf>("config") } else { None };
     let Some(file) = file else { return Ok(arguments) };
     let refuse = |what: String| program.clone().error(ErrorKind::InvalidValue, what);
-    let text = fs::read_to_string(file)
-        .map_err(|error| refuse(format!("cannot read the configuration `{}`: {error}", file.display())))?;
+    let text = fs::read_to_string(file).map_err(|error| {
+        refuse(format!(
+            "cannot read the configuration `{}`: {error}\nhint: docs/own-data.md has an example",
+            file.display()
+        ))
+    })?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| {
         refuse(format!("`{}` is not a configuration: {}", file.display(), error.to_string().trim_end()))
     })?;
     let mut options = Vec::new();
     for (key, value) in table.iter().filter(|(key, _)| !SOURCES.contains(&key.as_str())) {
         let long = key.replace('_', "-");
-        let of = |command: &Command| command.get_arguments().find(|option| option.get_long() == Some(&long)).cloned();
+        // The paths of `check` have no name on the command line.
+        let is_it = |option: &&Arg| option.get_long().unwrap_or(option.get_id().as_str()) == long;
+        let of = |command: &Command| command.get_arguments().find(is_it).cloned();
         let Some(option) = of(command) else {
             // Another step may have it.
             if program.get_subcommands().any(|command| of(command).is_some()) {
@@ -63,7 +69,7 @@ pub(crate) fn expanded(program: &Command, arguments: Vec<OsString>) -> Result<Ve
 
 /// An option with a value of the file, as arguments. `None` if it cannot be one.
 fn values(option: &Arg, value: &Value, folder: &Path) -> Option<Vec<OsString>> {
-    let long = option.get_long()?;
+    let long = option.get_long().unwrap_or_default();
     let is_path = option.get_value_parser().type_id() == clap::value_parser!(PathBuf).type_id();
     let is_flag = !option.get_action().takes_values();
     let text = match value {
@@ -81,7 +87,7 @@ fn values(option: &Arg, value: &Value, folder: &Path) -> Option<Vec<OsString>> {
         Value::Table(table) if is_path && table.len() == 1 => return values(option, table.get("path")?, folder),
         Value::Datetime(_) | Value::Table(_) => return None,
     };
-    let mut argument = OsString::from(format!("--{long}="));
+    let mut argument = if long.is_empty() { OsString::new() } else { OsString::from(format!("--{long}=")) };
     let joined = folder.join(&text);
     // The id of a model on a hub looks like a path, and so does the address of a source.
     let is_elsewhere = text.contains("://") || long == "init" && !joined.exists();
@@ -134,6 +140,20 @@ mod tests {
         assert!(args.input.force && !args.corpus.no_interactions && args.encode.nouns == crate::Nouns::Off);
         let args = shards(file, &["--corpus", "c", "--out", "other"]).unwrap();
         assert_eq!((args.input.corpus.len(), args.work.out.to_str()), (1, Some("other")));
+    }
+
+    #[test]
+    fn a_check_reads_the_sources_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ebert.toml");
+        std::fs::write(&path, "corpus = [\"a\", \"b\"]\nseed = 3\n").unwrap();
+        let Ok(Command::Data(DataCommand::Check(args))) =
+            parse_from(["ebert", "check", "--config", path.to_str().unwrap(), "--records", "1"])
+        else {
+            panic!()
+        };
+        assert_eq!(args.corpus, [folder.path().join("a"), folder.path().join("b")]);
+        assert_eq!(args.records, 1);
     }
 
     #[test]

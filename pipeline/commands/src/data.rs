@@ -222,9 +222,9 @@ pub struct SealArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Input")]
 pub struct InputOptions {
-    /// Raw files: a folder (searched recursively), a file, or a pattern such as 'dumps/*.csv'. May be given several times.
-    /// Amazon's dumps and several public data sets are recognized. Other files need --config. `ebert check` shows what
-    /// is read [default: the sources of --config, or data/sample]
+    /// Raw files: a folder (searched recursively), a file, or a pattern such as 'dumps/*.csv'. May be given several
+    /// times. Amazon's dumps and several public data sets are recognized. Other files need --config. `ebert check`
+    /// shows what is read [default: the sources of --config, or data/sample]
     #[arg(long, value_name = "PATH")]
     pub corpus: Vec<PathBuf>,
     /// Replace the corpus in the output folder, even if it is of other raw files
@@ -236,12 +236,12 @@ pub struct InputOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Corpus")]
 pub struct CorpusOptions {
-    /// MiB of raw files per bucket, that is per file of products and per file of reviews. Compressed files count four-fold.
-    /// Fewer MiB give more files, which more machines can share
+    /// MiB of raw files per bucket, that is per file of products and per file of reviews. Compressed files count
+    /// four-fold. Fewer MiB give more files, which more machines can share
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub bucket_mib: u64,
-    /// Reviews with the text of an earlier review, such as one under the ids of all variants of a product. Either way all
-    /// or none of them are held out from training
+    /// Reviews with the text of an earlier review, such as one under the ids of all variants of a product. Either way
+    /// all or none of them are held out from training
     #[arg(long, value_enum, default_value_t)]
     pub copies: Copies,
     /// Omit the table of interactions: who reviewed which product when. Reviewers are hashed, but anyone who knows

@@ -80,8 +80,8 @@ pub struct TokenizerOption {
     /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with a WordPiece model [default for the sample: its own]
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
-    /// The BERT that training will start from, a Hugging Face folder. Its tokenizer is used, and `ebert pretrain` starts
-    /// from it
+    /// The BERT that training will start from, a Hugging Face folder. Its tokenizer is used, and `ebert pretrain`
+    /// starts from it
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
 }

@@ -21,16 +21,16 @@ pub enum TrainCommand {
     Pretrain(Box<PretrainArgs>),
     /// Fine-tune a BERT for one of the paper's four tasks, and score it
     ///
-    /// Documents are split 7 : 1 : 2 into training, validation and test by key, unless the test has a file of its own. The
-    /// result is a folder with scores, predictions, and a model that `transformers` loads.
+    /// Documents are split 7 : 1 : 2 into training, validation and test by key, unless the test has a file of its own.
+    /// The result is a folder with scores, predictions, and a model that `transformers` loads.
     Finetune(Box<FinetuneArgs>),
     /// Fine-tune many models, tasks and seeds, and write the paper's Table 2
     ///
-    /// A grid is a .toml file: models, tasks and seeds. trainer/grids/table2.toml has every key. What is missing of it is
-    /// fine-tuned, so an interrupted grid resumes. Then table2.csv, table2.md and table2.html are written.
+    /// A grid is a .toml file: models, tasks and seeds. trainer/grids/table2.toml has every key. What is missing of it
+    /// is fine-tuned, so an interrupted grid resumes. Then table2.csv, table2.md and table2.html are written.
     ///
-    /// With --part i/n, n processes can share a grid. Each fine-tunes the cells c (counted from 0) with c mod n = i, and
-    /// writes no table. When all are done, the command without --part writes the tables.
+    /// With --part i/n, n processes can share a grid. Each fine-tunes the cells c (counted from 0) with c mod n = i,
+    /// and writes no table. When all are done, the command without --part writes the tables.
     Grid(GridArgs),
     /// Measure training speed: tokens/s, model FLOP utilization, time per part of a step
     ///
@@ -40,13 +40,14 @@ pub enum TrainCommand {
     Doctor(LogOption),
     /// Fill in `[MASK]`: the most probable entries of the vocabulary, with probabilities
     ///
-    /// For example: `ebert fill-mask --model data/work/runs/sample "A cedar [MASK] for tea"`. Several masks of a text are
-    /// filled in one at a time, each without knowing the others. Without TEXT, each line of standard input is a text.
+    /// For example: `ebert fill-mask --model data/work/runs/sample "A cedar [MASK] for tea"`. Several masks of a text
+    /// are filled in one at a time, each without knowing the others. Without TEXT, each line of standard input is a
+    /// text.
     FillMask(FillMaskArgs),
     /// Write embeddings of titles to Parquet or .npy
     ///
-    /// A row for each title, in the order of the input. Lines of a text file have their number as id, from 1. Titles are
-    /// read twice, so INPUT cannot be a pipe. docs/use.md finds neighbors in the result with DuckDB and numpy.
+    /// A row for each title, in the order of the input. Lines of a text file have their number as id, from 1. Titles
+    /// are read twice, so INPUT cannot be a pipe. docs/use.md finds neighbors in the result with DuckDB and numpy.
     Embed(EmbedArgs),
     /// Find the products that are most similar to a title
     ///
@@ -56,32 +57,36 @@ pub enum TrainCommand {
     /// Score what models know without fine-tuning: a table with a column for each model
     ///
     /// Weights stay as they are. The shards have three probes. Cloze: masked words and phrases of held-out documents.
-    /// Retrieval: the rank of a held-out product's neighbor among 1,000 products. Its baselines are word overlap, tf-idf
-    /// and BM25. Relations: substitute or complement. Files have three more: categories of titles, matching offers, and
-    /// aspects. Linear models on hidden states learn these, cross-validated by document or on the files' own parts.
+    /// Retrieval: the rank of a held-out product's neighbor among 1,000 products. Its baselines are word overlap,
+    /// tf-idf and BM25. Relations: substitute or complement. Files have three more: categories of titles, matching
+    /// offers, and aspects. Linear models on hidden states learn these, cross-validated by document or on the files'
+    /// own parts.
     ///
-    /// A model like BERT-tiny takes minutes on one core. docs/probe.md explains every score and the file that is written.
+    /// A model like BERT-tiny takes minutes on one core. docs/probe.md explains every score and the file that is
+    /// written.
     Probe(Box<ProbeArgs>),
     /// Test claims about recipes on records of `ebert probe`
     ///
-    /// A file of claims is a .toml file: records, arms (a recipe with its replicates), and claims that one arm has higher
-    /// scores than another. docs/results/proof/claims.toml is one. A bootstrap of replicates and documents gives the intervals,
-    /// and Holm's correction covers all claims. Writes FILE.md, FILE.csv and FILE.svg next to the file.
+    /// A file of claims is a .toml file: records, arms (a recipe with its replicates), and claims that one arm has
+    /// higher scores than another. docs/results/proof/claims.toml is one. A bootstrap of replicates and documents
+    /// gives the intervals, and Holm's correction covers all claims. Writes FILE.md, FILE.csv and FILE.svg next to the
+    /// file.
     Claims(ClaimsArgs),
     /// Score predictions from any model
     ///
-    /// A line is {"id": …, "prediction": …}. A prediction is the text of an answer (rqa), a list of spans [[from, to], …] in
-    /// characters (ae), a class (asc), or a list of labels (pc). Ids of asc are sentence#from-to. Examples without a
-    /// prediction are counted and skipped.
+    /// A line is {"id": …, "prediction": …}. A prediction is the text of an answer (rqa), a list of spans [[from, to],
+    /// …] in characters (ae), a class (asc), or a list of labels (pc). Ids of asc are sentence#from-to. Examples
+    /// without a prediction are counted and skipped.
     Evaluate(EvaluateArgs),
     /// Draw how the tokens of two titles attend to each other (Figure 8 of the paper)
     ///
-    /// A cell is the weight of the second title's token when Neighbor Product Reconstruction rebuilds the first title's.
+    /// A cell is the weight of the second title's token when Neighbor Product Reconstruction rebuilds the first
+    /// title's.
     Attention(AttentionArgs),
     /// Draw the curves of training runs in one page (Figure 7 of the paper)
     ///
-    /// Losses, held-out curves, alpha and eta, learning rate and speed. Several runs in one page compare recipes. A run draws
-    /// its own page when it ends.
+    /// Losses, held-out curves, alpha and eta, learning rate and speed. Several runs in one page compare recipes. A
+    /// run draws its own page when it ends.
     Curves(CurvesArgs),
 }
 
@@ -159,15 +164,15 @@ pub struct PretrainArgs {
     /// Output folder of `ebert shards`, or its folder `shards`
     #[arg(long, value_name = "DIR", default_value = WORK, help_heading = "Input")]
     pub shards: PathBuf,
-    /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert-products, e-bert, sample) or
-    /// a .toml file [default for the shards of the sample: sample]
+    /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert-products, e-bert,
+    /// sample) or a .toml file [default for the shards of the sample: sample]
     #[arg(long, value_name = "RECIPE", help_heading = "Input")]
     pub recipe: Option<String>,
     /// A BERT to start from: a Hugging Face folder, the folder of a run, or an id on the hub such as bert-base-uncased
     #[arg(long, value_name = "MODEL", help_heading = "Input")]
     pub init: Option<PathBuf>,
-    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1. May be given several times.
-    /// The keys are those of trainer/recipes/e-bert.toml
+    /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1. May be given several
+    /// times. The keys are those of trainer/recipes/e-bert.toml
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Input")]
     pub overrides: Vec<String>,
     /// Folder of the run [default: runs/RECIPE next to the shards]
@@ -176,8 +181,8 @@ pub struct PretrainArgs {
     /// Fail if the folder of the run has no run to resume. Interrupted runs resume without this, too
     #[arg(long, help_heading = "Run")]
     pub resume: bool,
-    /// Continue a run, also a finished one, with another number of epochs or steps. The learning rate of the remaining steps
-    /// follows the new schedule
+    /// Continue a run, also a finished one, with another number of epochs or steps. The learning rate of the remaining
+    /// steps follows the new schedule
     #[arg(long, help_heading = "Run")]
     pub extend: bool,
     /// Print the resolved recipe and an estimate of time and memory, then exit
@@ -200,8 +205,8 @@ pub struct FinetuneArgs {
     /// The task
     #[arg(long, value_enum, help_heading = "Input")]
     pub task: NlpTask,
-    /// Its data: SQuAD 1.1 JSON (rqa), SemEval 2014 XML (ae, asc), JSON lines of `ebert titles` (pc). Several files are read
-    /// as one
+    /// Its data: SQuAD 1.1 JSON (rqa), SemEval 2014 XML (ae, asc), JSON lines of `ebert titles` (pc). Several files
+    /// are read as one
     #[arg(long, required = true, num_args = 1.., value_name = "FILE", help_heading = "Input")]
     pub data: Vec<PathBuf>,
     /// The test, if it has a file of its own [default: a fifth of the documents]

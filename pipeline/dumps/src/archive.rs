@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use flate2::{CrcReader, read::DeflateDecoder};
+use flate2::{Crc, read::DeflateDecoder};
 use zip::result::ZipError;
 
 use crate::open::{OpenFile, counted, decompress, open};
@@ -101,7 +101,10 @@ pub(crate) fn of_zip(path: &Path) -> io::Result<Files> {
 
 fn list_zip(path: &Path, files: &mut Files) -> Result<(), ZipError> {
     let mut archive = zip::ZipArchive::new(BufReader::new(File::open(path)?))?;
-    let Files { members, others, .. } = files;
+    let Files { members, others, damage } = files;
+    if archive.len() > MOST_MEMBERS {
+        *damage = Some(format!("more than {MOST_MEMBERS} files"));
+    }
     for number in 0..archive.len().min(MOST_MEMBERS) {
         let file = archive.by_index_raw(number)?;
         if !file.is_file() {
@@ -149,8 +152,7 @@ impl Member {
                 let stored = self.seek(path)?.take(self.stored);
                 let inner: Box<dyn Read + Send> =
                     if deflated { Box::new(DeflateDecoder::new(stored)) } else { Box::new(stored) };
-                let summed = CrcReader::new(inner);
-                Box::new(Whole { left: self.bytes, checked: Some(crc32), inner: summed })
+                Box::new(Whole { left: self.bytes, checked: Some((crc32, Crc::new())), inner })
             }
         };
         decompress(counted(bytes, read))
@@ -164,31 +166,14 @@ impl Member {
 }
 
 /// A stream of which a number of bytes must be read.
-struct Whole<R> {
-    inner: R,
+struct Whole {
+    inner: Box<dyn Read + Send>,
     left: u64,
-    /// The checksum that all bytes must have.
-    checked: Option<u32>,
+    /// The checksum that all bytes must have, and that of those that were read.
+    checked: Option<(u32, Crc)>,
 }
 
-/// A stream that may know the checksum of what was read.
-trait Summed: Read {
-    fn crc32(&self) -> Option<u32>;
-}
-
-impl Summed for Box<dyn Read + Send> {
-    fn crc32(&self) -> Option<u32> {
-        None
-    }
-}
-
-impl<R: Read> Summed for CrcReader<R> {
-    fn crc32(&self) -> Option<u32> {
-        Some(self.crc().sum())
-    }
-}
-
-impl<R: Summed> Read for Whole<R> {
+impl Read for Whole {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
         let read = self.inner.read(&mut into[..most])?;
@@ -196,11 +181,14 @@ impl<R: Summed> Read for Whole<R> {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends inside a file"));
         }
         self.left -= read as u64;
-        if self.left == 0
-            && let (Some(wanted), Some(found)) = (self.checked.take(), self.inner.crc32())
-            && wanted != found
-        {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum of a file in the archive is wrong"));
+        if let Some((wanted, found)) = &mut self.checked {
+            found.update(&into[..read]);
+            if self.left == 0 && found.sum() != *wanted {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the checksum of a file in the archive is wrong",
+                ));
+            }
         }
         Ok(read)
     }

@@ -1,5 +1,6 @@
 //! Finds raw files: below a folder, or those that a pattern matches.
 use std::{
+    cell::RefCell,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
@@ -61,7 +62,7 @@ pub struct DumpFile {
     pub bytes: u64,
     /// Size of what is at `path`.
     pub on_disk: u64,
-    /// Whether it is compressed.
+    /// Whether its records are compressed, as those of Parquet are.
     pub compressed: bool,
     /// How it holds its records.
     pub layout: Layout,
@@ -114,7 +115,12 @@ impl DumpFile {
             Layout::Delimited(table) => (table.columns.clone(), 0),
             _ => (Vec::new(), 0),
         };
-        let mut reader = self.columns(Arc::default(), &|_| true)?;
+        let columns = RefCell::new(Vec::new());
+        let mut reader = self.columns(Arc::default(), &|column| {
+            columns.borrow_mut().push(column.to_owned());
+            true
+        })?;
+        fields.extend(columns.take());
         while seen < records {
             let Some(batch) = reader.next_batch(recognise::START) else { break };
             for line in batch.iter().take(records - seen) {
@@ -164,6 +170,8 @@ pub struct Skipped {
     pub path: PathBuf,
     /// How it is compressed, if it is and can be opened.
     pub compression: Option<Compression>,
+    /// Its path in the archive at `path`, if it is in one.
+    pub member: Option<String>,
     /// Why it is not read.
     pub reason: SkipReason,
 }
@@ -184,7 +192,15 @@ impl Skipped {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn hint(&self) -> Option<String> {
-        self.reason.hint(&self.path, self.compression)
+        match &self.member {
+            // These commands are for the archive, and fields are named for all of its files.
+            Some(_) if self.reason.is_of_archive() => self.reason.hint(&self.path, None),
+            Some(member) => {
+                let hint = self.reason.hint(Path::new(member), self.compression)?;
+                Some(format!("unpack `{}`, then {hint}", self.path.display()))
+            }
+            None => self.reason.hint(&self.path, self.compression),
+        }
     }
 }
 
@@ -274,13 +290,14 @@ pub fn find_all(sources: &[Source], output: &Path) -> Result<RawFiles, FindError
             name: file.name,
             path: file.path,
             compression: None,
+            member: file.member.map(|member| member.name),
             reason: SkipReason::Ratings,
         }));
     }
     files.skipped.sort();
     if files.recognised.iter().all(|file| file.holds.is_none()) {
-        let folder = sources.first().map(|source| source.path.clone()).unwrap_or_default();
-        return Err(FindError::NothingRecognised { folder, files });
+        let names: Vec<String> = sources.iter().map(Source::name).collect();
+        return Err(FindError::NothingRecognised { folder: names.join(", ").into(), files });
     }
     Ok(files)
 }

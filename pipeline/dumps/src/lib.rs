@@ -1,12 +1,12 @@
-//! Products and reviews in raw files: the Amazon review dumps of 2014, 2018 and 2023, other public data sets, and tables
-//! whose fields a user names.
+//! Products and reviews in raw files: the Amazon review dumps of 2014, 2018 and 2023, other public data sets, and
+//! tables whose fields a user names.
 //!
-//! This crate finds files, decompresses and unpacks them, and splits them into records. It parses each into a [`Record`]
-//! with the same interface for all, and turns raw text into [clean] text.
+//! This crate finds files, decompresses and unpacks them, and splits them into records. It parses each into a
+//! [`Record`] with the same interface for all, and turns raw text into [clean] text.
 //!
-//! A file is recognized by its contents, not its name: its compression (gzip, zstd, bzip2 or xz) or archive (tar, zip), its
-//! [`Layout`] (JSON of any form, a table in text, Parquet, Arrow, blocks of lines), and the fields of its records. Any other
-//! file is named for what it is, such as a web page or a vocabulary.
+//! A file is recognized by its contents, not its name: its compression (gzip, zstd, bzip2 or xz) or archive (tar,
+//! zip), its [`Layout`] (JSON of any form, a table in text, Parquet, Arrow, blocks of lines), and the fields of its
+//! records. Any other file is named for what it is, such as a web page or a vocabulary.
 //!
 //! # Generations
 //!

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{python::python_to_json, record::Kind};
+use super::{python::json_or_python, record::Kind};
 
 mod known;
 
@@ -171,9 +171,12 @@ impl Mapping {
 
     /// Whether a column is read, or has a field inside that is.
     pub(crate) fn reads(&self, column: &str) -> bool {
-        self.names()
-            .iter()
-            .any(|name| *name == column || name.strip_prefix(column).is_some_and(|rest| rest.starts_with('.')))
+        self.names().iter().any(|name| Self::leads(column, name))
+    }
+
+    /// Whether a field is the one of this name, or may have it inside.
+    pub fn leads(field: &str, name: &str) -> bool {
+        name == field || name.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'))
     }
 
     /// A record with the fields of the 2023 dump, as JSON.
@@ -181,10 +184,7 @@ impl Mapping {
     /// # Errors
     /// If the line is neither a JSON object nor a Python dict. Holds what the JSON parser says.
     pub(crate) fn apply(&self, line: &str) -> Result<String, serde_json::Error> {
-        let record = match serde_json::from_str::<Map<String, Value>>(line) {
-            Ok(record) => record,
-            Err(error) => python_to_json(line).ok().and_then(|json| serde_json::from_str(&json).ok()).ok_or(error)?,
-        };
+        let record = json_or_python(line)?;
         Ok(self.of_object(&record).to_string())
     }
 
@@ -347,8 +347,7 @@ fn literal(text: &str) -> Option<Value> {
     if !may_be {
         return None;
     }
-    let value =
-        serde_json::from_str(trimmed).ok().or_else(|| serde_json::from_str(&python_to_json(trimmed).ok()?).ok())?;
+    let value: Value = json_or_python(trimmed).ok()?;
     // A number in brackets is more likely text.
     let is_list_of_numbers = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_number));
     (!is_list_of_numbers(&value)).then_some(value)

@@ -127,6 +127,15 @@ fn quoted(found: Option<char>) -> String {
     }
 }
 
+/// Reads JSON, or else Python literals.
+///
+/// # Errors
+/// If it is neither. The error is the one of JSON.
+pub(crate) fn json_or_python<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text)
+        .or_else(|error| python_to_json(text).ok().and_then(|json| serde_json::from_str(&json).ok()).ok_or(error))
+}
+
 /// Converts the literal in `line` to JSON. White space and a byte order mark may stand around it.
 /// Time is linear in the length of the line.
 ///

@@ -23,11 +23,13 @@ use hf_hub::{
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{id}` is not a folder here, and the hub cannot be reached\n\
-     hint: download it where there is a network, with `hf download {id} --local-dir folder`, and name the folder"
+     hint: download it where there is a network, with `hf download {id}{option} --local-dir folder`, and name the folder"
 )]
 pub struct Unreachable {
     /// The id of the repository.
     pub id: String,
+    /// The option of `hf` for its kind, after a space.
+    option: &'static str,
     /// The reason.
     #[source]
     pub source: ApiError,
@@ -59,6 +61,7 @@ pub fn is_id(text: &str) -> bool {
 #[derive(Debug)]
 pub struct Repository {
     id: String,
+    kind: RepoType,
     repo: ApiRepo,
 }
 
@@ -84,10 +87,11 @@ impl Repository {
         let token = env::var("HF_TOKEN").ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let builder = ApiBuilder::from_env().with_progress(progress == Progress::Bars).with_retries(RETRIES);
         let builder = if token.is_some() { builder.with_token(token) } else { builder };
-        let api = builder.build().map_err(|source| Unreachable { id: id.to_owned(), source })?;
+        let api =
+            builder.build().map_err(|source| Unreachable { id: id.to_owned(), option: option_of(kind), source })?;
         let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
         let repo = api.repo(Repo::with_revision(name.to_owned(), kind, revision.to_owned()));
-        Ok(Self { id: id.to_owned(), repo })
+        Ok(Self { id: id.to_owned(), kind, repo })
     }
 
     /// The path of a file in the cache, downloaded if it is not there. `None` if the repository has no such file, does
@@ -99,8 +103,16 @@ impl Repository {
         match self.repo.get(name) {
             Ok(path) => Ok(Some(path)),
             Err(error) if is_absence(&error) => Ok(None),
-            Err(source) => Err(Unreachable { id: self.id.clone(), source }),
+            Err(source) => Err(Unreachable { id: self.id.clone(), option: option_of(self.kind), source }),
         }
+    }
+}
+
+/// The option of `hf` for a kind of repositories, after a space.
+const fn option_of(kind: RepoType) -> &'static str {
+    match kind {
+        RepoType::Dataset => " --repo-type dataset",
+        RepoType::Model | RepoType::Space => "",
     }
 }
 

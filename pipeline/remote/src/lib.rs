@@ -6,12 +6,12 @@
 //! | `s3://bucket/dumps/*.json.gz` | the objects that the pattern matches |
 //! | `https://host/meta.jsonl.gz` | one file |
 //!
-//! Credentials, regions and endpoints come from the environment, with the names that the tools of the stores use, such as
-//! `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`.
+//! Credentials, regions and endpoints come from the environment, with the names that the tools of the stores use, such
+//! as `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`.
 //!
-//! An object is fetched in large ranges, and the file of a web server in one request. A failed request is tried again. All
-//! ranges must be of one version of the object: a changed one is an error. An object in the cache is fetched again if its
-//! version has changed, and a stopped run continues where it was.
+//! An object is fetched in large ranges, and the file of a web server in one request. A failed request is tried again.
+//! All ranges must be of one version of the object: a changed one is an error. An object in the cache is fetched again
+//! if its version has changed, and a stopped run continues where it was.
 //!
 //! ```no_run
 //! let folder = ebert_remote::fetch("s3://bucket/dumps/*.json.gz", &ebert_remote::cache(), &mut |_| ())?;
@@ -47,9 +47,6 @@ const START: u64 = 4 << 20;
 /// How often a range is asked for.
 const TRIES: u32 = 6;
 
-/// Schemes of sources.
-const SCHEMES: [&str; 9] = ["s3", "s3a", "gs", "az", "abfs", "abfss", "azure", "https", "http"];
-
 /// What has been fetched so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
@@ -67,6 +64,15 @@ pub enum RemoteError {
         "`{source_name}` is not an address of an object store\nhint: for example s3://bucket/folder, gs://bucket/folder, az://container/folder or https://host/file"
     )]
     Address {
+        /// The source.
+        source_name: String,
+    },
+    /// Its address has a query.
+    #[error(
+        "`{source_name}` has a `?`, and such addresses are not fetched\n\
+         hint: fetch the file with another program, such as `curl -LO`, and name it"
+    )]
+    Query {
         /// The source.
         source_name: String,
     },
@@ -108,11 +114,6 @@ pub enum RemoteError {
         #[source]
         source: io::Error,
     },
-}
-
-/// Whether a source is on another machine.
-pub fn is_remote(source: &str) -> bool {
-    source.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }
 
 /// The folder of fetched files: `ebert/raw` in the cache of the user (`XDG_CACHE_HOME`).
@@ -166,6 +167,9 @@ impl Remote {
             None => (source, ""),
         };
         let url = Url::parse(fixed).map_err(|_| wrong())?;
+        if url.query().is_some() {
+            return Err(RemoteError::Query { source_name: source.to_owned() });
+        }
         let pattern = (!pattern.is_empty()).then(|| glob::Pattern::new(pattern)).transpose().map_err(|_| wrong())?;
         let store = |source_error| RemoteError::Store { source_name: source.to_owned(), source: source_error };
         let mut options: Vec<(String, String)> = variables
@@ -249,7 +253,7 @@ impl Remote {
                 .await?;
             fetched.bytes += wanted;
             progress(fetched);
-            kept.insert(path);
+            kept.extend([hidden(&path, "version"), path]);
         }
         remove_others(&folder, &kept).map_err(|source| RemoteError::Cache { path: folder.clone(), source })?;
         Ok(folder)
@@ -413,7 +417,7 @@ fn remove_others(folder: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             remove_others(&path, kept)?;
-        } else if !kept.contains(&path) && !kept.iter().any(|kept| hidden(kept, "version") == path) {
+        } else if !kept.contains(&path) {
             fs::remove_file(&path)?;
         }
     }

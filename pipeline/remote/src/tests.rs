@@ -15,15 +15,14 @@ use std::{
 use super::*;
 
 #[test]
-fn sources_on_other_machines_are_told_from_paths() {
+fn addresses_that_cannot_be_fetched_are_refused() {
     for (source, wanted) in [
-        ("s3://bucket/a", true),
-        ("https://host/a.json", true),
-        ("az://container/a", true),
-        ("data/s3", false),
-        ("C://x", false),
+        ("https://host/a.json?signature=x", "curl -LO"),
+        ("ftp://host/a", "cannot read"),
+        ("s3:// /", "is not an address"),
     ] {
-        assert_eq!(is_remote(source), wanted, "{source}");
+        let error = Remote::of(source, std::iter::empty()).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains(wanted)), "{source}: {error:?}");
     }
 }
 

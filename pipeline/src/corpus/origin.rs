@@ -24,8 +24,9 @@ fn record(out: &Path) -> PathBuf {
     out.join(".made/raw-folder")
 }
 
-/// Fails if the corpus in `OUT` is of other raw files, unless the settings say to replace it. It is the same corpus if it
-/// was read from the same folder, or has one of the raw files. A run that failed before it kept a record does not count.
+/// Fails if the corpus in `OUT` is of other raw files, unless the settings say to replace it. It is the same corpus if
+/// it was read from the same folder, or has one of the raw files. A run that failed before it kept a record does not
+/// count.
 pub(super) fn check(settings: &Settings, inputs: &Inputs<'_>, spill: &SpillFolder) -> Result<(), CorpusError> {
     if settings.force {
         return Ok(());

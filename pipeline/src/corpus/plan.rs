@@ -87,10 +87,10 @@ impl<'a> RawInput<'a> {
     fn fields(&self) -> Option<String> {
         let fields = serde_json::to_value(&self.found.mapping.as_ref()?.fields).expect("it has only texts");
         let table = match &self.found.layout {
-            Layout::Delimited(table) => format!(" {table:?}"),
-            _ => String::new(),
+            Layout::Delimited(table) => serde_json::to_value(table).expect("it has texts and numbers only"),
+            _ => serde_json::Value::Null,
         };
-        Some(format!("{fields}{table}"))
+        Some(serde_json::json!({"fields": fields, "table": table}).to_string())
     }
 }
 

@@ -1,11 +1,12 @@
 //! `ebert check`: how raw files are read, from their first records.
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use ebert_dumps::{DocumentBuilder, DumpFile, FindError, Kind, RawFiles, Record, Source, find_all};
+use ebert_dumps::{DocumentBuilder, DumpFile, FindError, Kind, Mapping, RawFiles, Record, Source, find_all};
 use schemas::quoted;
 
 use crate::engine::progress::count_of;
@@ -76,14 +77,12 @@ struct Checked {
     looked_at: usize,
     malformed: Vec<(u64, String)>,
     damage: Option<String>,
-    /// How many records have each value.
-    with: [usize; VALUES.len()],
+    /// Records that could be read, and how many of them have each value.
+    read: usize,
+    with: BTreeMap<&'static str, usize>,
     kind: Option<Kind>,
     fields: Vec<String>,
 }
-
-/// Values of a document.
-const VALUES: [&str; 8] = ["id", "title", "text", "categories", "brand", "associations", "rating", "time"];
 
 impl Checked {
     fn of(file: &DumpFile, records: usize) -> io::Result<Self> {
@@ -98,9 +97,9 @@ impl Checked {
                 let values = file.parse(line.bytes, |record| checked.values(record, file, &mut documents));
                 match values {
                     Ok(values) => {
+                        checked.read += 1;
                         for (name, _) in &values {
-                            let at = VALUES.iter().position(|known| known == name).expect("it is one of them");
-                            checked.with[at] += 1;
+                            *checked.with.entry(name).or_default() += 1;
                         }
                         if checked.shown.len() < records {
                             checked.shown.push(values);
@@ -160,19 +159,14 @@ impl Checked {
         let missing: Vec<String> = expected
             .iter()
             .filter_map(|name| {
-                let with = self.with[VALUES.iter().position(|known| known == name)?];
-                let read = self.looked_at - self.malformed.len();
-                (with < read).then(|| format!("{name} in {} of {read}", read - with))
+                let without = self.read - self.with.get(name).unwrap_or(&0);
+                (without > 0).then(|| format!("{name} in {without} of {}", self.read))
             })
             .collect();
         let unused: Vec<&str> = self.fields.iter().map(String::as_str).filter(|name| !file.reads(name)).collect();
         let absent: Vec<&str> = match &file.mapping {
             Some(mapping) => {
-                let is_there = |name: &&str| {
-                    self.fields.iter().any(|field| {
-                        field == name || name.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with('.'))
-                    })
-                };
+                let is_there = |name: &&str| self.fields.iter().any(|field| Mapping::leads(field, name));
                 mapping.names().into_iter().filter(|name| !is_there(name)).collect()
             }
             None => Vec::new(),

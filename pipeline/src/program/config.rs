@@ -30,8 +30,7 @@ pub(crate) fn sources(corpus: &[PathBuf], config: Option<&Path>, needed: Needed)
     }
     for Source { path, .. } in &all {
         // Before a tokenizer is missed.
-        let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
-        if matches!(path.try_exists(), Ok(false)) && !is_pattern {
+        if matches!(path.try_exists(), Ok(false)) && !Source::is_pattern(path) {
             return Err(FindError::NoFolder { folder: path.clone() }.into());
         }
     }

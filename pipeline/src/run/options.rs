@@ -91,7 +91,8 @@ fn table(settings: &Settings) -> Table {
         Negatives::Random => "random",
         Negatives::Category => "category",
     };
-    let number = |number: u64| Value::from(i64::try_from(number).unwrap_or(i64::MAX));
+    // TOML has no larger numbers; a text is read, too.
+    let number = |number: u64| i64::try_from(number).map_or_else(|_| number.to_string().into(), Value::from);
     add("language", language.into());
     add("bucket-mib", number(*bucket_mib));
     add("copies", copies.into());

@@ -157,9 +157,7 @@ impl Decision {
             }
         }
     }
-}
 
-impl Decision {
     /// The kind of number, as a recipe names it.
     pub fn kind_name(&self) -> &'static str {
         if self.kind == Kind::BFloat16 { "bfloat16" } else { "float32" }

@@ -176,6 +176,31 @@ fn bert_raw_is_measured_and_stays_as_it_is() {
 }
 
 #[test]
+fn the_model_that_shards_were_made_for_is_the_start_unless_another_is_named() {
+    let place = Place::new();
+    let first = place.run(&["--recipe", "tiny.toml", "--set", "stage.0.steps=3", "--set", "stage.1.steps=1"]);
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let raw = ["--recipe", "bert-raw", "--set", "data.held_out=0.1"];
+    let refused = place.run(&raw);
+    assert!(text_of(&refused).contains("post-trains a model, and none is named"), "{}", text_of(&refused));
+    // As `ebert shards --init` notes it.
+    let model = |name: &str| place.path(&format!("{name}/model")).display().to_string();
+    fs::write(place.path("ebert.toml"), format!("init = \"{}\"\n", model("runs/tiny"))).unwrap();
+    let output = place.run(&raw);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(place.weights("runs/bert-raw") == place.weights("runs/tiny"));
+    let noted: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.path("runs/bert-raw/run.json")).unwrap()).unwrap();
+    assert_eq!(noted["model"], "tiny/model");
+    // A recipe that starts from scratch does.
+    let fresh =
+        place.run(&["--recipe", "tiny.toml", "--out", "fresh", "--set", "stage.0.steps=1", "--set", "stage.1.steps=1"]);
+    assert_eq!(fresh.status.code(), Some(0), "{}", text_of(&fresh));
+    let noted: serde_json::Value = serde_json::from_slice(&fs::read(place.path("fresh/run.json")).unwrap()).unwrap();
+    assert!(noted["model"].is_null(), "{noted}");
+}
+
+#[test]
 fn a_checkpoint_can_be_started_from() {
     let place = Place::new();
     let first = place.run(&["--recipe", "tiny.toml", "--set", "stage.0.steps=20", "--set", "stage.1.steps=2"]);

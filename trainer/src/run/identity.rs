@@ -88,10 +88,6 @@ impl Plan {
     }
 }
 
-fn brief_hash(hash: &str) -> String {
-    hash.chars().take(12).collect()
-}
-
 /// Whether a value of the recipe decides the numbers of a run. The others say when to measure and
 /// to save.
 fn decides(difference: &Difference) -> bool {

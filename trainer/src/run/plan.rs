@@ -70,6 +70,8 @@ pub struct Plan {
     pub folder: PathBuf,
     /// The data.
     pub shards: Arc<Shards>,
+    /// The model that it starts from, as it is named. `None` for a fresh one.
+    init: Option<PathBuf>,
     /// What it starts from.
     pub start: Start,
     /// The stages.
@@ -95,13 +97,13 @@ impl Plan {
         let recipe = Recipe::load(&request.recipe, &request.overrides)?;
         let name = Recipe::name_of(&request.recipe);
         let made_for = request.made_for.as_ref().filter(|_| recipe.model.is_none());
-        let init = request.init.as_ref().or(made_for);
+        let init = request.init.as_deref().or(made_for.map(PathBuf::as_path));
         // Before the shards are read, which may take long.
         if recipe.model.is_none() && init.is_none() {
             return Err(InitError::Wanted { recipe: name }.into());
         }
         let talk = request.talk.is_for_person() && request.ranks.is_main() && io::stderr().is_terminal();
-        let init = init.map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
+        let candidate = init.map(|init| Candidate::read(&folder_of(init, talk)?)).transpose()?;
         let data = recipe.data;
         let shards = Arc::new(Shards::open_with_relations(&request.shards, data.held_out, data.relations, progress)?);
         for stage in &recipe.stage {
@@ -124,7 +126,8 @@ impl Plan {
                 hint: "build shards with a phrase pool of this corpus: `ebert shards --pool FILE`",
             });
         }
-        let start = Start::choose(&recipe, &name, init, &shards)?;
+        let start = Start::choose(&recipe, &name, candidate, &shards)?;
+        let init = init.map(Path::to_owned);
         let schedule = Schedule::new(&recipe, &shards, start.head)?;
         let next_to = request.shards.parent().unwrap_or(Path::new("."));
         let folder = request.run.clone().unwrap_or_else(|| next_to.join("runs").join(&name));
@@ -135,7 +138,7 @@ impl Plan {
             shards_blake3: shards.manifest().self_blake3.clone(),
             init_blake3: start.from.as_ref().map(|(_, hash)| hash.clone()),
         };
-        Ok(Self { recipe, name, recipe_text, folder, shards, start, schedule, identity })
+        Ok(Self { recipe, name, recipe_text, folder, shards, init, start, schedule, identity })
     }
 
     /// The recipe's name.
@@ -236,7 +239,7 @@ impl Plan {
         schemas::store::write_file(&self.folder.join(RECIPE), self.recipe_text.as_bytes())?;
         let provenance = Provenance {
             recipe: self.name.clone(),
-            model: request.init.as_deref().map(brief_path),
+            model: self.init.as_deref().map(brief_path),
             data: brief_path(&request.shards),
             identity: self.identity.clone(),
             starts: Vec::new(),

@@ -96,17 +96,33 @@ mod tests {
         let of = |task: Task, sign: f64| -> Vec<Vec<f64>> {
             papers.iter().map(|scores| vec![sign * scores[task as usize]; 4]).collect()
         };
+        // In every other resample, two neighbors in the order change places.
+        let swapped = |task: Task| -> Vec<Vec<f64>> {
+            let mut order: Vec<usize> = (0..papers.len()).collect();
+            order.sort_by(|a, b| papers[*a][task as usize].total_cmp(&papers[*b][task as usize]));
+            let mut scores = of(task, 1.0);
+            scores.swap(order[2], order[3]);
+            scores
+        };
         let resampled = |task, replicates: usize| Resampled {
             scores: of(task, 1.0),
             replicates: vec![vec![vec![0.0; 4]; replicates]; papers.len()],
-            drawn: [1.0, 1.0, -1.0].iter().map(|sign| of(task, *sign)).collect(),
+            drawn: (0..100).map(|draw| if draw % 2 == 0 { of(task, 1.0) } else { swapped(task) }).collect(),
         };
-        for replicates in [1, 3] {
+        let [alone, thrice] = [1, 3].map(|replicates| {
             let tests = [Task::Rqa, Task::Asc].map(|task| (task, resampled(task, replicates)));
-            let found = mean_correlation(&papers, &tests).unwrap();
-            assert!((found.value - 1.0).abs() < 1e-12 && (found.low + 1.0).abs() < 1e-12, "{found:?}");
-            assert!(found.high <= 1.0 && found.p >= 0.5, "{found:?}");
-        }
+            mean_correlation(&papers, &tests).unwrap()
+        });
+        // Spearman's correlation of seven with two neighbors exchanged: 1 - 6 * 2 / (7 * 48).
+        let changed = 1.0 - 12.0 / 336.0;
+        assert!((alone.value - 1.0).abs() < 1e-12 && (alone.low - changed).abs() < 1e-12, "{alone:?}");
+        // Student's t with two degrees of freedom, of a deviation of half the change.
+        let wanted = 1.0 - 4.302_652_73 * (1.0 - changed) / 2.0;
+        assert!((thrice.low - wanted).abs() < 0.002 && thrice.high <= 1.0, "{thrice:?}, {wanted}");
+        assert!(alone.p < 0.05 && thrice.p < 0.05, "{alone:?} {thrice:?}");
+        let against = Resampled { drawn: vec![of(Task::Rqa, -1.0); 100], ..resampled(Task::Rqa, 1) };
+        let found = mean_correlation(&papers, &[(Task::Rqa, against)]).unwrap();
+        assert!((found.low + 1.0).abs() < 1e-12, "{found:?}");
         assert_eq!(correlation(&["BERT".to_owned(), "E-BERT".to_owned()], &[]), None);
     }
 }

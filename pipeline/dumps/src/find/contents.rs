@@ -58,8 +58,8 @@ pub(super) fn recognise(name: &RelativePath, path: &Path, given: Option<&Given>)
             Unpackable::Encrypted => SkipReason::Encrypted,
             Unpackable::Compression => SkipReason::RareCompression,
         };
-        let inside = Candidate { name: whole.name.of_member(&name), ..whole.clone() };
-        all.push(inside.skipped(None, reason));
+        let (name, member) = (whole.name.of_member(&name), Some(name));
+        all.push(Content::Other(Skipped { name, path: path.to_owned(), compression: None, member, reason }));
     }
     Ok(all)
 }
@@ -83,7 +83,8 @@ impl Candidate {
     }
 
     fn skipped(&self, compression: Option<Compression>, reason: SkipReason) -> Content {
-        Content::Other(Skipped { name: self.name.clone(), path: self.path.clone(), compression, reason })
+        let member = self.member.as_ref().map(|member| member.name.clone());
+        Content::Other(Skipped { name: self.name.clone(), path: self.path.clone(), compression, member, reason })
     }
 
     /// What it holds: once, or twice if products and reviews are read from it.

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::super::python::python_to_json;
+use super::super::python::json_or_python;
 
 /// The largest number of values that are looked at.
 const MOST_VALUES: usize = 10;
@@ -159,15 +159,12 @@ impl Scanned {
 const MOST_OPEN: usize = 16;
 
 fn read(json: &str) -> Option<Value> {
-    serde_json::from_str(json).ok().or_else(|| serde_json::from_str(&python_to_json(json).ok()?).ok())
+    json_or_python(json).ok()
 }
 
 /// Adds the keys of an object in their order.
 pub(super) fn add_keys(json: &str, keys: &mut Vec<String>) {
-    let found = serde_json::from_str::<Keys>(json)
-        .ok()
-        .or_else(|| serde_json::from_str(&python_to_json(json).ok()?).ok())
-        .unwrap_or_default();
+    let found: Keys = json_or_python(json).unwrap_or_default();
     for key in found.0 {
         if !keys.contains(&key) {
             keys.push(key);

@@ -21,7 +21,7 @@ pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
     let mut layouts = Vec::new();
     let lines = other::whole_lines(text, start);
     let begins = |name: &str| lines.iter().any(|line| line.starts_with(name));
-    if lines.first().is_some_and(|line| other::is_of_block(line)) {
+    if lines.first().is_some_and(|line| BlockNames::Reviews.split(line.trim_ascii_start()).is_some()) {
         layouts.push(Layout::Blocks(BlockNames::Reviews));
     } else if begins("ASIN: ") && begins("Id: ") {
         layouts.push(Layout::Blocks(BlockNames::Products));

@@ -287,10 +287,3 @@ fn lines(text: &str, start: &Start<'_>, eight_bit: Option<Encoding>) -> SkipReas
         }
     }
 }
-
-/// Whether a line is of a block: `review/score: 5.0`.
-pub(super) fn is_of_block(line: &str) -> bool {
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let name = line.trim_ascii_start().split_once(':').map(|(name, _)| name);
-    name.and_then(|name| name.split_once('/')).is_some_and(|(thing, field)| is_word(thing) && is_word(field))
-}

@@ -286,6 +286,18 @@ impl SkipReason {
         matches!(self, Self::Vocabulary | Self::ServerError { .. } | Self::Keyed | Self::Columns | Self::Yelp)
     }
 
+    /// Whether the hint for a file in an archive is one for the archive.
+    pub(super) const fn is_of_archive(&self) -> bool {
+        matches!(
+            self,
+            Self::Encrypted
+                | Self::RareCompression
+                | Self::OtherFields { .. }
+                | Self::Table { .. }
+                | Self::NotAsGiven { .. }
+        )
+    }
+
     /// What to do about a file with this path and compression, where there is something to do.
     pub(super) fn hint(&self, path: &Path, compression: Option<Compression>) -> Option<String> {
         let commands = Commands::new(path, compression);

@@ -236,10 +236,7 @@ fn of_columns(layout: Layout, bytes: &Bytes<'_>, given: Option<&Given>) -> io::R
     {
         return Ok(Recognised::damaged(layout, damage));
     }
-    // A file may be read twice for its names.
-    let mut keys = names.into_inner();
-    let mut known = std::collections::HashSet::new();
-    keys.retain(|name| known.insert(name.clone()));
+    let keys = names.into_inner();
     let seen = Seen { keys: keys.clone(), ..seen };
     match seen.accepted(layout.clone(), &[], given) {
         Ok(found) => Ok(found),

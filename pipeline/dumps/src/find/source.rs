@@ -32,6 +32,11 @@ pub struct Given {
 }
 
 impl Source {
+    /// Whether a path is a pattern.
+    pub fn is_pattern(path: &Path) -> bool {
+        path.to_string_lossy().contains(['*', '?', '['])
+    }
+
     /// The source as it was given.
     pub fn name(&self) -> String {
         self.address.clone().unwrap_or_else(|| self.path.display().to_string())
@@ -67,7 +72,12 @@ pub(super) fn files<'s>(sources: &'s [Source], output: &Path) -> Result<Vec<Sour
         });
         files.sort();
         if sources.len() > 1 && source.path.is_dir() {
-            let folder = RelativePath::of_file(&source.path);
+            // A fetched source has the name of its address.
+            let folder = source
+                .address
+                .as_deref()
+                .map_or(source.path.as_path(), |address| Path::new(address.trim_end_matches('/')));
+            let folder = RelativePath::of_file(folder);
             let names = files.iter_mut().map(|(name, _)| name);
             for name in names.chain(skipped.iter_mut().map(|file| &mut file.name)) {
                 *name = name.below(folder.as_str());
@@ -107,7 +117,7 @@ type Found = (Vec<(RelativePath, PathBuf)>, Vec<Skipped>);
 fn of_source(source: &Path, output: &Path) -> Result<Found, FindError> {
     let about = match fs::metadata(source) {
         Ok(about) => about,
-        Err(_) if is_pattern(source) => return of_pattern(source, output),
+        Err(_) if Source::is_pattern(source) => return of_pattern(source, output),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Err(FindError::NoFolder { folder: source.to_owned() });
         }
@@ -131,16 +141,12 @@ fn of_source(source: &Path, output: &Path) -> Result<Found, FindError> {
     Ok((walk.files, walk.skipped))
 }
 
-fn is_pattern(path: &Path) -> bool {
-    path.to_string_lossy().contains(['*', '?', '['])
-}
-
 /// The files and folders that a pattern matches. Names begin at its first part with a wildcard.
 fn of_pattern(pattern: &Path, output: &Path) -> Result<Found, FindError> {
     let text = pattern.to_string_lossy().into_owned();
     let no_match = |why: String| FindError::NoMatch { pattern: text.clone(), why };
     let matches = glob::glob(&text).map_err(|error| no_match(format!(": {error}")))?;
-    let fixed: PathBuf = pattern.components().take_while(|part| !is_pattern(part.as_ref())).collect();
+    let fixed: PathBuf = pattern.components().take_while(|part| !Source::is_pattern(part.as_ref())).collect();
     let output = fs::canonicalize(output).ok();
     let mut walk = Walk::default();
     walk.excluded.clone_from(&output);

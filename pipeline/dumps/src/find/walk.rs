@@ -103,7 +103,13 @@ impl Walk {
             let name = RelativePath(format!("{prefix}{name}"));
             let about = match fs::metadata(&path) {
                 Err(e) if leads_nowhere(&path, &e) => {
-                    self.skipped.push(Skipped { name, path, compression: None, reason: SkipReason::DeadLink });
+                    self.skipped.push(Skipped {
+                        name,
+                        path,
+                        compression: None,
+                        member: None,
+                        reason: SkipReason::DeadLink,
+                    });
                     continue;
                 }
                 about => about.map_err(FindError::read(&path))?,
@@ -117,7 +123,13 @@ impl Walk {
             } else if about.is_file() {
                 self.files.push((name, path));
             } else {
-                self.skipped.push(Skipped { name, path, compression: None, reason: SkipReason::NotAFile });
+                self.skipped.push(Skipped {
+                    name,
+                    path,
+                    compression: None,
+                    member: None,
+                    reason: SkipReason::NotAFile,
+                });
             }
         }
         self.ancestors.pop();

@@ -18,7 +18,7 @@ pub enum BlockNames {
 
 impl BlockNames {
     /// The field of a dump that a line holds, and its value. `None` for a line that continues the one before it.
-    fn split(self, line: &str) -> Option<(Option<&'static str>, &str)> {
+    pub(crate) fn split(self, line: &str) -> Option<(Option<&'static str>, &str)> {
         let (name, value) = line.split_once(':')?;
         let name = match self {
             Self::Reviews => {
@@ -103,9 +103,13 @@ impl Blocks {
         let mut block = Block::default();
         while self.fill() {
             let line = self.batch.get(self.taken);
-            // Blank lines are counted and not given.
+            // Blank lines are counted and not given. So are those that are too long.
+            let is_too_long = |number: u64| self.batch.too_long.contains(&number);
             if block.line > 0 && line.number > self.last_line + 1 {
-                return Some(block);
+                if !(self.last_line + 1..line.number).any(is_too_long) {
+                    return Some(block);
+                }
+                block.bytes += MAX_LINE;
             }
             if block.line == 0 {
                 block.line = line.number;

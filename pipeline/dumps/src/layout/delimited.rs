@@ -5,6 +5,7 @@ use std::{
 };
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use serde::Serialize;
 
 use super::{Found, Records, write_object};
 use crate::{lines::MAX_LINE, open::peek};
@@ -13,7 +14,7 @@ use crate::{lines::MAX_LINE, open::peek};
 const READ: usize = 1 << 17;
 
 /// How a table in text is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delimited {
     /// What stands between values.
     pub delimiter: u8,

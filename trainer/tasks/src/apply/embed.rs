@@ -147,7 +147,7 @@ impl EmbeddingFile {
         }
     }
 
-    /// Appends rows. `values` are those of all rows.
+    /// Appends rows. `values` has all rows, concatenated.
     fn push(&self, writer: &mut Writer, titles: &[Title], values: &[f32]) -> Result<(), ApplyError> {
         match writer {
             Writer::Parquet(table, columns) => {

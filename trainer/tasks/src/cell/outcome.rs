@@ -58,7 +58,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The finished cell in a folder, if there is one whose predictions are whole.
+    /// The finished cell in a folder, if there is one whose predictions are complete.
     pub fn read(run: &Path) -> Option<Self> {
         let metrics: Self = serde_json::from_slice(&fs::read(run.join(METRICS)).ok()?).ok()?;
         let whole = hash_file(&run.join(PREDICTIONS)).is_ok_and(|hash| hash == metrics.predictions_blake3);
@@ -66,7 +66,7 @@ impl Metrics {
     }
 }
 
-/// A cell is there.
+/// The result of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It was made now.

@@ -43,7 +43,7 @@ impl Table {
                 };
                 let title = value.difference.map_or(String::new(), |d| {
                     format!(
-                        " title=\"{:+.2} from the first, 95% of resamples from {:+.2} to {:+.2}, p = {:.4}\"",
+                        " title=\"{:+.2} from the first, 95% interval {:+.2} to {:+.2}, p = {:.4}\"",
                         100.0 * d.value,
                         100.0 * d.low,
                         100.0 * d.high,

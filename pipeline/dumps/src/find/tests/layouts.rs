@@ -220,7 +220,18 @@ fn files_in_archives_are_read_and_named() {
             [format!("{name}/notes.txt")]
         );
         assert_eq!(files.recognised[0].bytes, RECORDS.len() as u64);
+        assert_eq!(files.skipped[0].hint(), None, "plain text");
     }
+    // Hints name the file in the archive, once it is unpacked.
+    let folder = tempfile::tempdir().unwrap();
+    let latin: &[u8] = b"{\"asin\": \"L1\", \"title\": \"Caf\xe9\"}\n";
+    fs::write(folder.path().join("all.tar"), packed(&[("a.json", latin), ("b.json", RECORDS.as_bytes())])).unwrap();
+    let hint = find(folder.path(), folder.path()).unwrap().skipped[0].hint().unwrap();
+    assert!(
+        hint.starts_with("unpack `")
+            && hint.ends_with("all.tar`, then `iconv -f WINDOWS-1252 -t UTF-8 < a.json > a.json.jsonl`"),
+        "{hint}"
+    );
     // A changed byte of a file in an archive is noticed.
     let at = memchr::memmem::find(&tar, b"Hoe").unwrap();
     let cut = of_file("all.tar", &tar[..at]);
