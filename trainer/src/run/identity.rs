@@ -5,6 +5,7 @@ use super::{Plan, RECIPE, RunError};
 use crate::{
     differences::{Difference, differences},
     init::Head,
+    provenance::brief_hash,
     recipe::Recipe,
     schedule::Schedule,
     state::{Identity, TrainerState},
