@@ -12,7 +12,7 @@ use std::{
 
 use support::workspace;
 
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 14] = [
     "schemas",
     "pipeline",
     "pipeline/commands",
@@ -23,7 +23,9 @@ const CRATES: [&str; 12] = [
     "pipeline/hub",
     "trainer",
     "trainer/kernels",
+    "trainer/batches",
     "trainer/bert",
+    "trainer/report",
     "trainer/tasks",
 ];
 

@@ -23,11 +23,13 @@ use tch::Tensor;
 
 use crate::{
     card::card,
-    data::Shards,
     init::Carried,
     model::PretrainingModel,
     optimizer::{Optimizer, StateMismatch},
     state::{FORMAT, TrainerState},
+};
+use ebert_batches::{
+    Shards,
     vocabulary::{SPECIAL, Vocabulary},
 };
 use ebert_bert::weights::{self, WeightsError};

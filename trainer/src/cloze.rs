@@ -6,10 +6,12 @@ use ebert_kernels::TorchError;
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    data::{Frequency, MaskedSet},
     log::{Measured, MeasuredPart},
-    masking::{MaskMode, TakenAs},
     step::predict,
+};
+use ebert_batches::{
+    Frequency, MaskedSet,
+    masking::{MaskMode, TakenAs},
 };
 
 /// How each selected token of a batch is predicted.

@@ -6,9 +6,7 @@ use std::{
 };
 
 use crate::{
-    data::{Position, pair_batches, segment_batches},
     log::brief,
-    masking::Masking,
     model::PretrainingModel,
     optimizer::Trains,
     run::{Plan, Request, RunError},
@@ -16,6 +14,7 @@ use crate::{
     step::{masked_gradients, neighbor_gradients},
     world::World,
 };
+use ebert_batches::{Position, masking::Masking, pair_batches, segment_batches};
 
 /// What a run is expected to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

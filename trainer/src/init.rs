@@ -1,21 +1,26 @@
 //! The model that a run starts from: fresh, or the weights of a Hugging Face folder.
+mod tokens;
+
 use std::path::{Path, PathBuf};
 
 use schemas::{StoreError, store::hash_file};
 use tch::{Device, Tensor};
 
 use crate::{
-    data::Shards,
     fetch::{FetchError, fetch},
     recipe::Recipe,
-    vocabulary::{Vocabulary, VocabularyError, tokens_of_model},
+};
+use ebert_batches::{
+    Shards,
+    vocabulary::{Vocabulary, VocabularyError},
 };
 use ebert_bert::{
     BertConfig, BertForMaskedLm, CannotCompute, Compute, ConfigError, Decision,
-    tokens::{self, Added, MOST_TOKENS, TokensError},
+    tokens::{Added, MOST_TOKENS, TokensError, added, normalized, normalized_by},
     weights::{self, Foreign, WeightsError},
 };
 use ebert_hub::Progress;
+use tokens::tokens_of_model;
 
 /// A run cannot start from this.
 #[derive(Debug, thiserror::Error)]
@@ -236,7 +241,7 @@ impl Candidate {
         if tokens > MOST_TOKENS {
             return Err(InitError::TooManyTokens { folder: folder.to_owned(), found: tokens });
         }
-        let added = tokens::added(folder)?;
+        let added = added(folder)?;
         Ok(Self { folder: folder.to_owned(), config, vocabulary, added, head, notes })
     }
 
@@ -384,9 +389,7 @@ fn shards_of(folder: &Path) -> String {
         return format!("build shards with the model's own tokenizer: {make}");
     }
     let vocabulary = folder.join("vocab.txt");
-    if vocabulary.is_file()
-        && tokens::normalized(folder, PROBE).is_ok_and(|read| read.is_none_or(|read| read == UNCASED))
-    {
+    if vocabulary.is_file() && normalized(folder, PROBE).is_ok_and(|read| read.is_none_or(|read| read == UNCASED)) {
         return format!(
             "build shards with the model's own vocabulary: `ebert shards --tokenizer {} --out DIR`, another folder",
             schemas::quoted(&vocabulary)
@@ -403,9 +406,9 @@ fn shards_of(folder: &Path) -> String {
 /// folder that says nothing of case and accents passes; so does one whose tokenizer cannot be read,
 /// with a note.
 fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitError> {
-    let found = tokens::normalized(folder, PROBE);
-    let wanted = tokenizers::Tokenizer::from_bytes(shards.tokenizer())
-        .and_then(|tokenizer| tokens::normalized_by(&tokenizer, PROBE));
+    let found = normalized(folder, PROBE);
+    let wanted =
+        tokenizers::Tokenizer::from_bytes(shards.tokenizer()).and_then(|tokenizer| normalized_by(&tokenizer, PROBE));
     match (found, wanted) {
         (Ok(Some(found)), Ok(wanted)) if found != wanted => {
             Err(InitError::Normalizer { folder: folder.to_owned(), found, wanted })

@@ -3,14 +3,13 @@ use tch::{Kind, Tensor};
 
 use crate::{
     cloze::{Cloze, Predicted},
-    data::Retrieval,
     log::{HeldOutRecord, MeasuredPairs, MeasuredRetrieval},
-    masking::MaskMode,
-    neighbor::{Spread, pooled},
+    neighbor::{PairStates, Spread, pooled},
     run::{Run, RunError},
     session::Trainable,
     state::Best,
 };
+use ebert_batches::{Retrieval, masking::MaskMode};
 use ebert_bert::{Packed, Phase, indices};
 use ebert_kernels::{Reading, TorchError};
 
@@ -70,7 +69,7 @@ fn measure_pairs(run: &Run) -> Result<Option<MeasuredPairs>, RunError> {
         for number in run.session.world.indices_of_rank(run.held_out_pairs.batches.len()) {
             let batch = &run.held_out_pairs.batches[number];
             let hidden = encoder.encode(&Packed::new(&batch.input_ids, &batch.lengths, device), Phase::Evaluate);
-            let distances = batch.with_states(&run.session.model.neighbor_states(&hidden)).distances(options);
+            let distances = PairStates::of(batch, &run.session.model.neighbor_states(&hidden)).distances(options);
             let total = |of: Tensor| of.sum(Kind::Double).view([1]);
             let count = Tensor::full([1], batch.pairs.len() as i64, (Kind::Double, device));
             let of_pairs = [

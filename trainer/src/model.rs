@@ -4,7 +4,8 @@ use ebert_bert::{BertForMaskedLm, Builder, Packed, Parameters, Phase};
 use schemas::Draws;
 use tch::{Device, Tensor};
 
-use crate::{boundary::BoundaryHead, data::MaskedBatch, neighbor, recipe::Recipe, session::Trainable};
+use crate::{boundary::BoundaryHead, neighbor, recipe::Recipe, session::Trainable};
+use ebert_batches::MaskedBatch;
 
 /// The name of the weights of NPR's projection, `[d, d]`.
 pub const PROJECTION: &str = "neighbor.projection.weight";

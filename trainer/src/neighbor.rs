@@ -18,7 +18,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::data::{PairBatch, starts};
+use ebert_batches::{PairBatch, starts};
 use ebert_bert::upload;
 
 /// How distances add up over tokens.
@@ -256,11 +256,11 @@ pub fn distances_from(anchor: &Tensor, others: &[Tensor], options: &NeighborOpti
     distances
 }
 
-impl PairBatch {
-    /// The batch with the states of its row that are compared, `[T, d]`.
-    pub fn with_states<'a>(&'a self, states: &'a Tensor) -> PairStates<'a> {
-        let Self { lengths, pairs, further_negatives, .. } = self;
-        PairStates { hidden: states, lengths, pairs, further_negatives }
+impl<'a> PairStates<'a> {
+    /// The pairs of a batch, with the states of its row that are compared, `[T, d]`.
+    pub fn of(batch: &'a PairBatch, states: &'a Tensor) -> Self {
+        let PairBatch { lengths, pairs, further_negatives, .. } = batch;
+        Self { hidden: states, lengths, pairs, further_negatives }
     }
 }
 

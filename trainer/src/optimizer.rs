@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::data::StepSize;
+use ebert_batches::StepSize;
 use ebert_bert::{MASKED_LM_HEAD, Parameters};
 use ebert_kernels::{AdamW, Gate, TorchError};
 

@@ -11,16 +11,18 @@ use std::{
 use schemas::Draws;
 
 use crate::{
-    data::{Batch, pair_batches, segment_batches},
     log::StepRecord,
-    masking::{MaskMode, TakenAs},
     measure::measure,
     optimizer::Trains,
-    recipe::Scheme,
     run::{Run, RunError},
     schedule::PlannedStage,
     session::{Objective, Pending},
     step::{masked_gradients, neighbor_gradients},
+};
+use ebert_batches::{
+    Batch,
+    masking::{MaskMode, Scheme, TakenAs},
+    pair_batches, segment_batches,
 };
 
 /// How a run ended.

@@ -121,10 +121,10 @@ impl Provenance {
 }
 
 /// The columns of [`row`].
-pub(crate) const COLUMNS: [&str; 6] = ["start model", "data", "recipe", "version", "device", "date"];
+pub const COLUMNS: [&str; 6] = ["start model", "data", "recipe", "version", "device", "date"];
 
 /// Where a run comes from, for a page. What is not noted is taken from its last checkpoint.
-pub(crate) fn row(run: &Path) -> [String; 6] {
+pub fn row(run: &Path) -> [String; 6] {
     let noted = Provenance::read(run);
     let of_checkpoint = || -> Option<Identity> {
         let text = fs::read(run.join("model").join(STATE)).ok()?;

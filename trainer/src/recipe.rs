@@ -9,19 +9,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ebert_batches::{
+    Corpus, DataOptions, PairPlan,
+    masking::{
+        MaskingOptions, Scheme,
+        switch::{Rule, SwitchOptions},
+    },
+};
+use ebert_bert::BertConfig;
 pub use ebert_bert::Compute;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::{Corpus, PairPlan, RelationRatios},
-    masking::{
-        MaskMode, MaskingOptions,
-        switch::{Rule, SwitchOptions},
-    },
     neighbor::{Negatives, NeighborOptions},
     optimizer::{OptimizerOptions, Trains},
 };
-use ebert_bert::BertConfig;
 
 /// One pre-training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,43 +73,6 @@ pub struct Recipe {
     pub stage: Vec<Stage>,
 }
 
-/// What is masked in a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// Words or phrases, as the switch decides.
-    Adaptive,
-    /// Words or phrases, drawn with the constant probability `switch.alpha0` of words.
-    Mixed,
-    /// Words.
-    Word,
-    /// Phrases.
-    Phrase,
-    /// Spans of words.
-    Span,
-    /// Noun phrases.
-    Noun,
-    /// WordPiece tokens, as in BERT's first release.
-    Token,
-    /// Nothing: the model stays as it is.
-    None,
-}
-
-impl Scheme {
-    /// The modes that a step may be in.
-    pub fn modes(self) -> Vec<MaskMode> {
-        match self {
-            Self::Adaptive | Self::Mixed => vec![MaskMode::Word, MaskMode::Phrase],
-            Self::Word => vec![MaskMode::Word],
-            Self::Phrase => vec![MaskMode::Phrase],
-            Self::Span => vec![MaskMode::Span],
-            Self::Noun => vec![MaskMode::Noun],
-            Self::Token => vec![MaskMode::Token],
-            Self::None => Vec::new(),
-        }
-    }
-}
-
 /// The shape of a fresh BERT; the vocabulary is that of the shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,21 +88,6 @@ pub struct ModelShape {
     /// Longest sequence, special tokens counted.
     #[serde(default = "positions")]
     pub positions: i64,
-}
-
-/// How data are read.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataOptions {
-    /// The ratio of documents that are never trained on.
-    pub held_out: f64,
-    /// Row groups that are shuffled together.
-    pub mix: usize,
-    /// The fraction of segments that are fed as two texts: cut at a word near the middle, with
-    /// token types 0 and 1.
-    pub text_pairs: f64,
-    /// The ratio of pairs that are used, by relation.
-    pub relations: RelationRatios,
 }
 
 /// When to measure on held-out documents.
@@ -193,12 +143,6 @@ fn fresh_head_steps() -> u64 {
 }
 fn positions() -> i64 {
     512
-}
-
-impl Default for DataOptions {
-    fn default() -> Self {
-        Self { held_out: 0.01, mix: 8, text_pairs: 0.0, relations: RelationRatios::default() }
-    }
 }
 
 impl Default for MeasureOptions {

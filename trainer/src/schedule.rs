@@ -2,11 +2,11 @@
 use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
-    data::{Corpus, DataError, SegmentPlan, Shards, StepSize},
     init::Head,
     optimizer::Trains,
-    recipe::{Recipe, Scheme, Stage},
+    recipe::{Recipe, Stage},
 };
+use ebert_batches::{Corpus, DataError, SegmentPlan, Shards, StepSize, masking::Scheme};
 
 /// The stages of a run over some shards.
 #[derive(Clone, Debug, PartialEq)]

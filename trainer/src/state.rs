@@ -2,11 +2,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::Position,
     log::{Measured, MeasuredPairs, is_zero},
-    masking::switch::Switch,
     optimizer::Steps,
 };
+use ebert_batches::{Position, masking::switch::Switch};
 
 /// The version of `trainer_state.json`.
 pub(crate) const FORMAT: u32 = 1;

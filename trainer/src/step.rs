@@ -6,13 +6,12 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    data::{Batch, MaskedBatch, PairBatch},
-    masking::MaskMode,
     model::PretrainingModel,
-    neighbor::NeighborOptions,
+    neighbor::{NeighborOptions, PairStates},
     session::{StepLoss, Trainable},
     world::World,
 };
+use ebert_batches::{Batch, MaskedBatch, PairBatch, masking::MaskMode};
 use ebert_bert::{BertForMaskedLm, Packed, Phase, upload};
 
 /// Adds the gradient of the masked-LM loss (eq. 6) of a batch in a mode, and returns this process's
@@ -51,7 +50,7 @@ pub fn neighbor_gradients(
     let losses = pairs.parts(world.indices_of_rank(pairs.groups()), micro_batch).into_iter().map(|part| {
         let packed = Packed::new(&part.input_ids, &part.lengths, encoder.device());
         let states = model.neighbor_states(&encoder.encode(&packed, Phase::Train));
-        let loss = part.with_states(&states).loss(options);
+        let loss = PairStates::of(&part, &states).loss(options);
         (loss * (options.weight * part.pairs.len() as f64 / all), None)
     });
     // A weight of 0 leaves nothing to learn, and nothing to tell.

@@ -110,12 +110,6 @@ pub(crate) fn finetune(options: &FinetuneOptions) -> Options {
     }
 }
 
-/// The folder of shards that a user names: itself, or an output folder of `ebert shards`.
-pub(crate) fn shards(folder: &Path) -> PathBuf {
-    let within = folder.join("shards");
-    if folder.join(MANIFEST).is_file() && !within.exists() { folder.to_owned() } else { within }
-}
-
 /// The model that shards were made for, from the options of `ebert shards` next to them.
 pub(crate) fn made_for(shards: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(shards.parent()?.join(commands::OPTIONS_FILE)).ok()?;
@@ -174,14 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_named_by_their_folder_or_the_one_above() {
+    fn other_shards_need_a_recipe_by_name() {
         let out = tempfile::tempdir().unwrap();
-        let folder = out.path().join("shards");
-        assert_eq!(shards(out.path()), folder);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join(MANIFEST), "{}").unwrap();
-        assert_eq!((shards(out.path()), shards(&folder)), (folder.clone(), folder.clone()));
-        assert!(recipe(None, &folder).is_err());
-        assert_eq!(recipe(Some("e-bert".into()), &folder).unwrap(), "e-bert");
+        let shards = out.path().join("shards");
+        std::fs::create_dir(&shards).unwrap();
+        std::fs::write(shards.join(MANIFEST), "{}").unwrap();
+        assert!(recipe(None, &shards).is_err());
+        assert_eq!(recipe(Some("e-bert".into()), &shards).unwrap(), "e-bert");
     }
 }

@@ -19,13 +19,16 @@ use schemas::StoreError;
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor};
 
+use ebert_batches::{
+    Batch, DataError, Position, SegmentPlan, Shards,
+    masking::{MaskMode, Masking},
+    segment_batches,
+};
 use ebert_bert::{BertConfig, BertForMaskedLm, Packed, Phase};
 use ebert_kernels::device::Machine;
 use trainer::{
-    data::{Batch, DataError, Position, SegmentPlan, segment_batches},
     estimate::peak_memory,
     log::{Talk, brief},
-    masking::{MaskMode, Masking},
     model::PretrainingModel,
     optimizer::Optimizer,
     run::{Plan, Request, RunError},
@@ -113,7 +116,7 @@ fn forward_flop(config: &BertConfig, lengths: &[usize], selected: usize) -> [f64
 pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
     let shape = if options.init.is_some() { Vec::new() } else { arguments::shape(options.shape) };
     let request = Request {
-        shards: arguments::shards(&options.shards),
+        shards: Shards::folder_of(&options.shards),
         recipe: options.recipe,
         overrides: [shape, options.overrides].concat(),
         init: options.init,

@@ -18,6 +18,7 @@ use ebert_commands::{
     AttentionArgs, ClaimsArgs, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, TrainCommand, Wording,
 };
 use ebert_kernels::device::{Machine, TORCH_VERSION, Wish};
+use ebert_report::report;
 use ebert_tasks::{
     apply::ApplyError,
     cell::{self, Outcome},
@@ -33,7 +34,7 @@ use ebert_tasks::{
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 use tch::Device;
-use trainer::{init::folder_of, provenance::brief_path, report, run::RunError};
+use trainer::{init::folder_of, provenance::brief_path, run::RunError};
 
 use crate::pretrain::PAGE;
 
@@ -203,7 +204,7 @@ fn claims(ClaimsArgs { claims, log }: &ClaimsArgs) -> anyhow::Result<ExitCode> {
 
 fn curves(CurvesArgs { runs, out }: CurvesArgs) -> anyhow::Result<ExitCode> {
     let page = out.unwrap_or_else(|| runs[0].join(PAGE));
-    report::report(&runs, &page)?;
+    report(&runs, &page)?;
     writeln!(io::stdout(), "page      {}", page.display())?;
     Ok(ExitCode::SUCCESS)
 }

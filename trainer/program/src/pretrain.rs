@@ -7,15 +7,14 @@ use std::{
 };
 
 use anyhow::Context;
+use ebert_batches::{Shards, masking::Scheme};
 use ebert_commands::PretrainArgs;
+use ebert_report::report;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trainer::{
-    data::Shards,
     estimate::Estimate,
     log::{Talk, brief, describe, describe_pairs},
     pretrain::{Ended, pretrain},
-    recipe::Scheme,
-    report,
     run::{Opened, Plan, Request, Run},
     world::Ranks,
 };
@@ -27,7 +26,7 @@ pub(crate) const PAGE: &str = "report.html";
 
 /// Trains, or prints what would be trained.
 pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
-    let shards = arguments::shards(&options.shards);
+    let shards = Shards::folder_of(&options.shards);
     let request = Request {
         recipe: arguments::recipe(options.recipe, &shards)?,
         overrides: options.overrides,
@@ -128,7 +127,7 @@ pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
     let (started, before) = (Instant::now(), run.state.tokens);
     let ended = pretrain(&mut run, &stop)?;
     if is_main {
-        report::report(std::slice::from_ref(&run.folder), &run.folder.join(PAGE))?;
+        report(std::slice::from_ref(&run.folder), &run.folder.join(PAGE))?;
     }
     let (seconds, tokens) = (started.elapsed().as_secs_f64(), run.state.tokens - before);
     if is_main && request.talk.is_for_person() {

@@ -1,5 +1,7 @@
 //! The Python examples of the repository, run as printed. Each is skipped, with a message, where no
 //! Python has the modules that it needs.
+#[path = "../../batches/tests/support/python.rs"]
+mod python;
 mod support;
 
 use std::{
@@ -8,23 +10,8 @@ use std::{
     process::Command,
 };
 
+use python::python;
 use support::{Place as Shards, events, tasks::Place, text_of};
-
-/// Python with these modules: `EBERT_PYTHON`, or that of `make parity` or `make test` in the target
-/// folder.
-fn python(modules: &[&str]) -> Option<PathBuf> {
-    let target = Path::new(env!("CARGO_BIN_EXE_ebert-trainer")).ancestors().nth(2).unwrap();
-    let of_target = ["parity", "venv"].map(|name| target.join(name).join("bin/python"));
-    let import = format!("import {}", modules.join(", "));
-    let has_modules = |python: &PathBuf| {
-        Command::new(python).args(["-c", &import]).output().is_ok_and(|output| output.status.success())
-    };
-    let found = std::env::var_os("EBERT_PYTHON").map(PathBuf::from).into_iter().chain(of_target).find(has_modules);
-    if found.is_none() {
-        println!("skipped: neither EBERT_PYTHON nor `make parity` has a Python with {}", modules.join(" and "));
-    }
-    found
-}
 
 /// The path of an example, which has at most 40 lines.
 fn example(name: &str) -> PathBuf {

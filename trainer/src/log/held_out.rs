@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::or_not_finite;
-use crate::{data::Ranks, masking::MaskMode};
+use ebert_batches::{Ranks, masking::MaskMode};
 
 /// What was measured on held-out documents: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -18,7 +18,8 @@ pub use held_out::{
     describe_retrieval,
 };
 
-use crate::{masking::MaskMode, optimizer::Trains};
+use crate::optimizer::Trains;
+use ebert_batches::masking::MaskMode;
 use tensorboard::EventFile;
 
 /// For whom the run talks.

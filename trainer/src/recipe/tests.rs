@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::StepSize;
+use ebert_batches::StepSize;
 
 #[test]
 fn every_recipe_of_the_project_is_whole_and_resolves_to_itself() {

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use ebert_kernels::{TorchError, device::DeviceError};
 use schemas::{DocumentId, StoreError};
 
-use crate::{
-    checkpoint::CheckpointError, data::DataError, init::InitError, recipe::RecipeError, session::StepError,
-    world::WorldError,
-};
+use crate::{checkpoint::CheckpointError, init::InitError, recipe::RecipeError, session::StepError, world::WorldError};
+use ebert_batches::DataError;
 
 /// A run cannot start or resume.
 #[derive(Debug, thiserror::Error)]

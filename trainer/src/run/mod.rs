@@ -16,16 +16,15 @@ pub use self::{
 };
 use crate::{
     checkpoint::Checkpoints,
-    data::{HeldOut, HeldOutPairs, Shards},
     init::Carried,
     log::{HeldOutRecord, Journal, StepRecord},
-    masking::Masking,
     model::PretrainingModel,
     recipe::Recipe,
     schedule::Schedule,
     session::{Session, Trainable},
     state::TrainerState,
 };
+use ebert_batches::{HeldOut, HeldOutPairs, Shards, masking::Masking};
 
 /// The resolved recipe in the folders of runs and checkpoints.
 const RECIPE: &str = "recipe.toml";

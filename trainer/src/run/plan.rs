@@ -12,11 +12,9 @@ use schemas::{Attempt, Lock, Lockable, StoreError};
 use super::{Lead, RECIPE, Run, RunError};
 use crate::{
     checkpoint::Checkpoints,
-    data::{HeldOut, HeldOutPairs, Shards},
     init::{Candidate, InitError, Start, folder_of},
     lock,
     log::{Journal, Talk},
-    masking::{MaskMode, Masking, switch::Switch},
     model::PretrainingModel,
     provenance::{Made, Provenance, brief_path},
     recipe::Recipe,
@@ -24,6 +22,10 @@ use crate::{
     session::{self, Session, Trainable},
     state::{Identity, TrainerState},
     world::{Ranks, World},
+};
+use ebert_batches::{
+    HeldOut, HeldOutPairs, Shards,
+    masking::{MaskMode, Masking, switch::Switch},
 };
 
 /// Held-out segments that go through the model at once.

@@ -6,11 +6,12 @@
 //! for a cell that another process is making. Paths are relative to the working directory.
 use std::{collections::BTreeSet, fmt, fs, path::PathBuf, time::Instant};
 
+use ebert_batches::Shards;
 use ebert_bert::tokens;
 use ebert_kernels::device::Wish;
 use schemas::{StoreError, Task as Share};
 use serde_json::{Value, json};
-use trainer::{data::Shards, init::folder_of, log, provenance::brief_path};
+use trainer::{init::folder_of, log, provenance::brief_path};
 
 use crate::{
     TaskFileError,

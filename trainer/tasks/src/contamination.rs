@@ -5,9 +5,9 @@
 //! tokens is not judged: such texts occur everywhere.
 use std::collections::HashMap;
 
+use ebert_batches::{Corpus, DataError, Shards};
 use ebert_bert::tokens::TokensError;
 use schemas::DocumentId;
-use trainer::data::{Corpus, DataError, Shards};
 
 /// Tokens of a run.
 pub const RUN: usize = 13;

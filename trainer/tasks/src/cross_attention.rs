@@ -8,17 +8,15 @@ use std::{fmt::Write as _, path::Path};
 
 use tch::{Device, Kind, Tensor};
 
+use ebert_batches::pack;
 use ebert_bert::{
     BertConfig, BertForMaskedLm, ConfigError, Decision, Packed, Phase,
     tokens::{Tokens, TokensError},
     weights,
     weights::WeightsError,
 };
-use trainer::{
-    data::pack,
-    neighbor::Scale,
-    report::{chart::escape, color},
-};
+use ebert_report::{chart::escape, color};
+use trainer::neighbor::Scale;
 
 use crate::trained::{RecipeError, Trained};
 

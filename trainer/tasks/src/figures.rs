@@ -1,7 +1,7 @@
 //! Figures of a grid as SVG files that stand alone: intervals of differences, and learning curves.
 use std::fmt::Write as _;
 
-use trainer::report::{
+use ebert_report::{
     chart::{escape, number, ticks},
     color::{Color, style},
 };

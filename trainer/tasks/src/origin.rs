@@ -1,10 +1,8 @@
 //! Where the numbers of a grid come from, as tables of its page.
 use std::collections::BTreeSet;
 
-use trainer::{
-    provenance::{Made, NOT_NOTED, brief_hash},
-    report::page::table,
-};
+use ebert_report::page::table;
+use trainer::provenance::{Made, NOT_NOTED, brief_hash};
 
 use crate::{cell::Metrics, identity::Hashed};
 

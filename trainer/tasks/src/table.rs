@@ -13,8 +13,8 @@ mod tests;
 
 use std::fmt::Write as _;
 
+use ebert_report::{ReportError, color::Color};
 use schemas::StoreError;
-use trainer::report::{ReportError, color::Color};
 
 pub(super) use page::drawn;
 pub use page::page;

@@ -4,13 +4,11 @@
 //! masks of a text do not know of each other.
 use std::path::Path;
 
+use ebert_batches::pack;
 use ebert_bert::{Packed, Phase};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
-use trainer::{
-    data::pack,
-    init::{Candidate, Head},
-};
+use trainer::init::{Candidate, Head};
 
 use super::{ApplyError, MASK};
 use crate::probe::features::Frozen;

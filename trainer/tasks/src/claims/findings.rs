@@ -1,9 +1,9 @@
 //! What came of claims, as tables and a figure.
 use std::fmt::Write as _;
 
+use ebert_report::color::Color;
 use serde::Serialize;
 use serde_json::{Value, json};
-use trainer::report::color::Color;
 
 use super::{Claim, Endpoint};
 use crate::{

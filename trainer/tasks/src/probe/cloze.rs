@@ -4,14 +4,13 @@
 //! These are the measures of training, [`trainer::cloze`], on up to [`SEGMENTS`] segments.
 use std::{collections::BTreeMap, sync::Arc};
 
+use ebert_batches::{HeldOut, Shards, masking::MaskMode};
 use schemas::DocumentId;
 use serde_json::{Value, json};
 use trainer::{
     cloze::{Cloze, Predicted},
-    data::{HeldOut, Shards},
     init::{Candidate, Head},
     log::{Measured, MeasuredPart},
-    masking::MaskMode,
 };
 
 use super::{

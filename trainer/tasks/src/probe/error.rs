@@ -1,10 +1,11 @@
 use std::{io, path::PathBuf};
 
+use ebert_batches::DataError;
 use ebert_bert::{CannotCompute, ConfigError, tokens::TokensError, weights::WeightsError};
 use ebert_kernels::TorchError;
 use schemas::{StoreError, UnknownRelation};
 use tch::TchError;
-use trainer::{data::DataError, init::InitError};
+use trainer::init::InitError;
 
 use crate::{TaskFileError, trained::RecipeError};
 

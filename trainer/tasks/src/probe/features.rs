@@ -10,7 +10,7 @@ use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use super::ProbeError;
-use trainer::data::pack;
+use ebert_batches::pack;
 
 /// A frozen encoder with its tokenizer.
 #[derive(Debug)]

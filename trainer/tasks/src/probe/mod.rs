@@ -35,9 +35,9 @@ use std::{
     time::Instant,
 };
 
+use ebert_batches::Shards;
 use serde::Serialize;
 use tch::{Device, Tensor};
-use trainer::data::Shards;
 
 use crate::grid::twice;
 pub use error::ProbeError;

@@ -10,10 +10,10 @@ use std::{
     path::Path,
 };
 
+use ebert_batches::Shards;
 use schemas::{Draws, Relation};
 use serde_json::{Value, json};
 use tch::Tensor;
-use trainer::data::Shards;
 
 use super::{
     Probe, ProbeError, Probing,

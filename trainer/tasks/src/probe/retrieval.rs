@@ -10,10 +10,10 @@ use std::{
     path::Path,
 };
 
+use ebert_batches::{Bags, Ranks, Shards, rank};
 use schemas::{Draws, TextId};
 use serde_json::{Value, json};
 use tch::Tensor;
-use trainer::data::{Bags, Ranks, Shards, rank};
 
 use super::{
     Probe, ProbeError, Probing,

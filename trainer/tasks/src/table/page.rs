@@ -5,16 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::StoreError;
-use trainer::{
-    neighbor::Scale,
-    report::{
-        self, Drawn,
-        chart::escape,
-        color::Color,
-        page::{self, scrolled},
-    },
+use ebert_report::{
+    Drawn,
+    chart::escape,
+    color::Color,
+    figures,
+    page::{self, scrolled},
 };
+use schemas::StoreError;
+use trainer::neighbor::Scale;
 
 use super::{Column, Table, TableError, Test};
 use crate::{
@@ -113,7 +112,7 @@ pub fn page(grid: &Grid, table: &Table, folders: &[(String, PathBuf)], origin: &
         .filter_map(|(model, &color)| Some(Drawn { name: model.name.clone(), color, run: model.run.clone()? }))
         .collect();
     if !runs.is_empty() {
-        let _ = write!(body, "<h2>Pre-training</h2>\n{}", report::figures(runs)?);
+        let _ = write!(body, "<h2>Pre-training</h2>\n{}", figures(runs)?);
     }
     if !grid.figures.titles.is_empty() {
         // One scale for all, or the maps could not be compared: that of the last model, which is

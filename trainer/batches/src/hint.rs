@@ -2,7 +2,7 @@
 use schemas::{ManifestError, StoreError};
 
 /// The hint that ends a message about a file of the shards; empty where there is none.
-pub(super) fn of_store(error: &StoreError) -> &'static str {
+pub(crate) fn of_store(error: &StoreError) -> &'static str {
     match error {
         StoreError::Missing { .. } => "\nhint: run `ebert shards` again, with all options as before",
         StoreError::Damaged { .. } => {
@@ -16,7 +16,7 @@ pub(super) fn of_store(error: &StoreError) -> &'static str {
 }
 
 /// The hint that ends a message about the manifest of the shards; empty where there is none.
-pub(super) fn of_manifest(error: &ManifestError) -> &'static str {
+pub(crate) fn of_manifest(error: &ManifestError) -> &'static str {
     match error {
         ManifestError::Absent { .. } => "\nhint: run `ebert shards` to finish it, with all options as intended",
         ManifestError::Malformed { .. } | ManifestError::Changed { .. } => {
@@ -38,11 +38,11 @@ mod tests {
 
     use schemas::open_pairs;
 
-    use crate::data::DataError;
+    use crate::DataError;
 
     #[test]
     fn a_table_of_another_version_is_refused_with_the_command_that_rebuilds_it() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/tests/v2/pairs-without-weight.parquet");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/tests/v2/pairs-without-weight.parquet");
         let error = DataError::from(open_pairs(&file).err().unwrap()).to_string();
         assert!(error.contains("hint: another version wrote it: run `ebert shards` again"), "{error}");
     }

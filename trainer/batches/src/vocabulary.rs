@@ -5,10 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ebert_bert::{
-    Pointer,
-    tokens::{TokensError, added},
-};
 use schemas::manifest::TokenizerEntry;
 use serde::Deserialize;
 
@@ -74,9 +70,6 @@ pub enum VocabularyError {
         /// The first id without a token.
         id: usize,
     },
-    /// The added tokens of a model cannot be read.
-    #[error(transparent)]
-    Added(#[from] TokensError),
     /// It is another one than the manifest says.
     #[error("`{}` does not match the manifest next to it: {what}\nhint: run `ebert shards` again", path.display())]
     OtherThanStated {
@@ -107,11 +100,11 @@ struct WordPiece {
 }
 
 /// BERT's special tokens, whether or not a file lists them as added.
-pub(crate) const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+pub const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 impl Vocabulary {
     /// The vocabulary that the manifest of `shards` names, and the bytes of its file.
-    pub(super) fn of_shards(shards: &Path, entry: &TokenizerEntry) -> Result<(Self, Vec<u8>), VocabularyError> {
+    pub(crate) fn of_shards(shards: &Path, entry: &TokenizerEntry) -> Result<(Self, Vec<u8>), VocabularyError> {
         let path = shards.join(&entry.file);
         let other = |what: String| VocabularyError::OtherThanStated { path: path.clone(), what };
         let bytes = fs::read(&path).map_err(|source| VocabularyError::Io { path: path.clone(), source })?;
@@ -167,12 +160,16 @@ impl Vocabulary {
     }
 }
 
-/// The tokens of a `tokenizer.json` by id, and the ids of its special tokens.
-fn read_tokenizer(path: &Path) -> Result<(Vec<String>, Vec<u16>), VocabularyError> {
+/// The tokens of a `tokenizer.json`, by id.
+///
+/// # Errors
+/// When it cannot be read, or has gaps.
+pub fn tokens_of_file(path: &Path) -> Result<Vec<String>, VocabularyError> {
     let bytes = fs::read(path).map_err(|source| VocabularyError::Io { path: path.to_owned(), source })?;
-    parse_tokenizer(path, &bytes)
+    parse_tokenizer(path, &bytes).map(|(tokens, _)| tokens)
 }
 
+/// The tokens by id, and the ids of the special ones.
 fn parse_tokenizer(path: &Path, bytes: &[u8]) -> Result<(Vec<String>, Vec<u16>), VocabularyError> {
     let file: TokenizerFile =
         serde_json::from_slice(bytes).map_err(|source| VocabularyError::Malformed { path: path.to_owned(), source })?;
@@ -185,36 +182,6 @@ fn parse_tokenizer(path: &Path, bytes: &[u8]) -> Result<(Vec<String>, Vec<u16>),
         return Err(VocabularyError::Gap { path: path.to_owned(), tokens, id: missing });
     }
     Ok((by_id.into_values().collect(), special))
-}
-
-/// The tokens by id of a model's folder: of `tokenizer.json` or else `vocab.txt`, and those that
-/// were added to it; `None` when it has neither.
-pub fn tokens_of_model(folder: &Path) -> Result<Option<(PathBuf, Vec<String>)>, VocabularyError> {
-    let mut path = folder.join("tokenizer.json");
-    // A stand-in of Git LFS is named here.
-    let added = added(folder)?;
-    let tokens = if path.is_file() {
-        read_tokenizer(&path)?.0
-    } else {
-        path = folder.join("vocab.txt");
-        Pointer::refuse(&path).map_err(TokensError::from)?;
-        match fs::read_to_string(&path) {
-            Ok(text) => text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(VocabularyError::Io { path, source }),
-        }
-    };
-    let mut tokens: Vec<String> = tokens;
-    for added in added {
-        let id = added.id as usize;
-        if id > tokens.len() {
-            return Err(VocabularyError::Gap { path, tokens: tokens.len() + 1, id: tokens.len() });
-        }
-        if id == tokens.len() {
-            tokens.push(added.token.content);
-        }
-    }
-    Ok(Some((path, tokens)))
 }
 
 #[cfg(test)]
@@ -245,19 +212,13 @@ pub(crate) mod tests {
     #[test]
     fn files_that_are_no_vocabulary_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(tokens_of_model(folder.path()).unwrap(), None);
-        fs::write(folder.path().join("vocab.txt"), "[PAD]\r\na\n").unwrap();
-        assert_eq!(tokens_of_model(folder.path()).unwrap().unwrap().1, ["[PAD]", "a"]);
-        fs::write(folder.path().join("added_tokens.json"), r#"{"[PRICE]": 3, "xbox": 2}"#).unwrap();
-        assert_eq!(tokens_of_model(folder.path()).unwrap().unwrap().1, ["[PAD]", "a", "xbox", "[PRICE]"]);
-        fs::write(folder.path().join("added_tokens.json"), r#"{"xbox": 4}"#).unwrap();
-        let error = tokens_of_model(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("3 tokens, but no token of id 2"), "{error}");
-        fs::remove_file(folder.path().join("added_tokens.json")).unwrap();
-        fs::write(folder.path().join("tokenizer.json"), r#"{"model": {"vocab": {"a": 0, "b": 2}}}"#).unwrap();
-        let error = tokens_of_model(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("2 tokens, but no token of id 1"), "{error}");
-        fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
-        assert!(tokens_of_model(folder.path()).unwrap_err().to_string().contains("not a tokenizer file"));
+        let file = folder.path().join("tokenizer.json");
+        let error = |text: &str| {
+            fs::write(&file, text).unwrap();
+            tokens_of_file(&file).unwrap_err().to_string()
+        };
+        let gap = error(r#"{"model": {"vocab": {"a": 0, "b": 2}}}"#);
+        assert!(gap.contains("2 tokens, but no token of id 1"), "{gap}");
+        assert!(error("{}").contains("not a tokenizer file"));
     }
 }

@@ -1,7 +1,7 @@
 //! Line charts as SVG.
 use std::fmt::Write as _;
 
-use super::color::Color;
+use crate::color::Color;
 
 /// A line of a chart.
 #[derive(Clone, Debug, PartialEq)]

@@ -36,7 +36,7 @@ impl RelationRatios {
     }
 
     /// The key of a value that cannot be, and what it may be.
-    pub(crate) fn check(&self) -> Result<(), (String, &'static str)> {
+    pub fn check(&self) -> Result<(), (String, &'static str)> {
         let is_ratio = |relation: &Relation| (0.0..=1.0).contains(&self.of(*relation));
         match Relation::ALL.into_iter().find(|relation| !is_ratio(relation)) {
             Some(relation) => Err((format!("data.relations.{relation}"), "a ratio from 0 to 1")),
@@ -45,7 +45,7 @@ impl RelationRatios {
     }
 
     /// Whether a pair is used. `seed` is that of the shards.
-    pub(super) fn takes(&self, pair: &Pair<'_>, seed: u64) -> bool {
+    pub(crate) fn takes(&self, pair: &Pair<'_>, seed: u64) -> bool {
         let ratio = self.of(pair.relation);
         let draw = || {
             let id = format!("{}\0{}\0{}", pair.anchor.product, pair.neighbor.product, pair.relation);

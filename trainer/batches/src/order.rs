@@ -9,7 +9,7 @@ use std::sync::Arc;
 use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
-use super::shards::{Chunk, Corpus, DataError, SegmentBlock, Shards};
+use crate::shards::{Chunk, Corpus, DataError, SegmentBlock, Shards};
 
 /// How much a step holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum StepSize {
 }
 
 /// Special tokens of a sequence: `[CLS]` and `[SEP]`.
-pub(super) const SPECIAL: usize = 2;
+pub(crate) const SPECIAL: usize = 2;
 
 /// Where a stream of rows is: the next row to give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ impl Order {
 }
 
 /// The rows of a block, in memory.
-pub(super) trait Block: Default {
+pub(crate) trait Block: Default {
     /// Adds the rows of a row group that are trained on.
     fn load(&mut self, shards: &Shards, chunk: Chunk) -> Result<(), DataError>;
     /// Rows so far.
@@ -116,7 +116,7 @@ impl Block for SegmentBlock {
 }
 
 /// Returns the rows of one epoch after another, from a position on.
-pub(super) struct Cursor<B> {
+pub(crate) struct Cursor<B> {
     shards: Arc<Shards>,
     order: Order,
     position: Position,
@@ -129,13 +129,13 @@ pub(super) struct Cursor<B> {
 }
 
 impl<B: Block> Cursor<B> {
-    pub(super) fn new(shards: Arc<Shards>, order: Order, position: Position) -> Self {
+    pub(crate) fn new(shards: Arc<Shards>, order: Order, position: Position) -> Self {
         let chunks = order.epoch(position.epoch);
         Self { shards, order, position, chunks, block: B::default(), rows: Vec::new(), loaded: None }
     }
 
     /// Where the next row is.
-    pub(super) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.position
     }
 
@@ -146,7 +146,7 @@ impl<B: Block> Cursor<B> {
     /// follows from its tokens, rounded up, whatever its last row is.
     ///
     /// The shards must hold something to train on.
-    pub(super) fn take(&mut self, size: StepSize, mut visit: impl FnMut(&B, usize)) -> Result<u32, DataError> {
+    pub(crate) fn take(&mut self, size: StepSize, mut visit: impl FnMut(&B, usize)) -> Result<u32, DataError> {
         // Rows, and tokens: what went over before counts.
         let (mut taken, mut tokens) = (0, self.position.over as usize);
         let full = |taken: usize, tokens: usize| match size {

@@ -6,12 +6,12 @@ use crate::{masking::MaskKey, vocabulary::Vocabulary};
 
 /// Which segments are cut into two texts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct TextPairs {
+pub(crate) struct TextPairs {
     /// The fraction of segments, drawn by key.
-    pub(super) fraction: f64,
+    pub(crate) fraction: f64,
     /// Tokens of the longest sequence, special tokens counted. A segment that has no room for
     /// another `[SEP]` stays whole.
-    pub(super) longest: usize,
+    pub(crate) longest: usize,
 }
 
 impl TextPairs {
@@ -23,7 +23,7 @@ impl TextPairs {
     /// That is the start of the word nearest to the middle that begins in no phrase and no noun
     /// phrase. So whatever is masked together is in one text. A segment without such a word in its
     /// middle half stays whole.
-    pub(super) fn cut(&self, segment: &Segment<'_>, vocabulary: &Vocabulary, key: MaskKey) -> Option<usize> {
+    pub(crate) fn cut(&self, segment: &Segment<'_>, vocabulary: &Vocabulary, key: MaskKey) -> Option<usize> {
         let tokens = segment.input_ids.len();
         if self.fraction == 0.0 || tokens + Self::SPECIAL > self.longest {
             return None;
@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        data::{MaskedBatch, Texts},
+        MaskedBatch, Texts,
         masking::{
             Fill, MaskMode,
             tests::{masking, segment, segments},

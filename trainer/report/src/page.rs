@@ -1,5 +1,5 @@
 //! A page of HTML that needs nothing else, for screens of any width, in light and dark.
-use super::{chart::escape, color};
+use crate::{chart::escape, color};
 
 /// A page with a heading and a body of HTML. `more` are rules of its own style.
 pub fn page(title: &str, more: &str, body: &str) -> String {

@@ -1,4 +1,6 @@
 //! The stream of batches: every row once per epoch, in an order that a position finds again.
+#[path = "support/shards.rs"]
+#[allow(dead_code, reason = "not every test uses every helper")]
 mod support;
 
 use std::{
@@ -6,19 +8,26 @@ use std::{
     sync::Arc,
 };
 
-use ebert_tasks::contamination::{Contamination, FEWEST, RUN, contamination};
-use schemas::DocumentId;
-use support::{Place, document_id, ids, text_id};
-use trainer::{
-    data::StepSize,
-    data::{Batch, Corpus, HeldOut, PairBatch, PairPlan, Position, SegmentPlan, Shards, pair_batches, segment_batches},
+use ebert_batches::{
+    Batch, Corpus, HeldOut, PairBatch, PairPlan, Position, SegmentPlan, Shards, StepSize,
     masking::{MaskMode, Masking, MaskingOptions},
+    pair_batches, segment_batches,
 };
+use schemas::DocumentId;
+use support::{document_id, ids, seal_shards, text_id};
+use tempfile::TempDir;
+
+/// A folder of shards.
+fn place() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    seal_shards(folder.path());
+    folder
+}
 
 const HELD_OUT: f64 = 0.1;
 
-fn open(place: &Place) -> (Arc<Shards>, Arc<Masking>) {
-    let shards = Shards::open(&place.path("shards"), HELD_OUT, |_| ()).unwrap();
+fn open(place: &TempDir) -> (Arc<Shards>, Arc<Masking>) {
+    let shards = Shards::open(place.path(), HELD_OUT, |_| ()).unwrap();
     let masking = Masking::new(MaskingOptions::default(), shards.vocabulary().clone(), 0.5);
     (Arc::new(shards), Arc::new(masking))
 }
@@ -38,7 +47,7 @@ fn plan(corpora: &[Corpus]) -> SegmentPlan {
 const BOTH: [Corpus; 2] = [Corpus::Products, Corpus::Reviews];
 
 /// The batches of the first epochs.
-fn epochs(place: &Place, plan: SegmentPlan, epochs: u32) -> Vec<Batch> {
+fn epochs(place: &TempDir, plan: SegmentPlan, epochs: u32) -> Vec<Batch> {
     let (shards, masking) = open(place);
     let mut batches = segment_batches(&shards, &masking, plan, Position::default()).unwrap();
     std::iter::repeat_with(|| batches.next_batch().unwrap()).take_while(|batch| batch.epoch < epochs).collect()
@@ -52,7 +61,7 @@ fn texts() -> BTreeMap<DocumentId, Vec<u16>> {
 
 #[test]
 fn an_epoch_has_every_document_that_is_not_held_out_once() {
-    let place = Place::new();
+    let place = place();
     let (shards, _) = open(&place);
     for (corpora, kinds) in [(&BOTH[..], &["products", "reviews"][..]), (&BOTH[..1], &["products"])] {
         // By text, so that no text that is held out is trained on in another document.
@@ -77,7 +86,7 @@ fn an_epoch_has_every_document_that_is_not_held_out_once() {
 
 #[test]
 fn what_was_hidden_is_what_stood_there() {
-    let place = Place::new();
+    let place = place();
     let texts = texts();
     for batch in epochs(&place, plan(&BOTH), 1) {
         assert!(batch.lengths.is_sorted_by(|a, b| a >= b));
@@ -96,7 +105,7 @@ fn what_was_hidden_is_what_stood_there() {
 
 #[test]
 fn every_position_finds_the_same_rest() {
-    let place = Place::new();
+    let place = place();
     let (shards, masking) = open(&place);
     for size in [StepSize::Sequences(7), StepSize::Tokens(150)] {
         let plan = || SegmentPlan { size, ..plan(&BOTH) };
@@ -112,7 +121,7 @@ fn every_position_finds_the_same_rest() {
 
 #[test]
 fn a_fraction_of_the_segments_becomes_two_texts() {
-    let place = Place::new();
+    let place = place();
     let (shards, masking) = open(&place);
     let plan = |text_pairs| SegmentPlan { text_pairs, ..plan(&BOTH) };
     let (none, half) = (epochs(&place, plan(0.0), 2), epochs(&place, plan(0.5), 2));
@@ -150,7 +159,7 @@ fn a_fraction_of_the_segments_becomes_two_texts() {
 
 #[test]
 fn a_step_of_tokens_holds_the_sequences_that_begin_in_it() {
-    let place = Place::new();
+    let place = place();
     let (shards, _) = open(&place);
     let all: u64 = BOTH.iter().map(|&corpus| shards.trained_tokens(corpus).unwrap()).sum();
     for size in 140..160 {
@@ -176,7 +185,7 @@ fn a_step_of_tokens_holds_the_sequences_that_begin_in_it() {
 
 #[test]
 fn parts_of_a_batch_are_the_batch() {
-    let place = Place::new();
+    let place = place();
     for batch in epochs(&place, plan(&BOTH), 1) {
         let whole = batch.in_mode(MaskMode::Phrase);
         for (ranks, at_once) in [(1, 0), (1, 40), (2, 0), (3, 25)] {
@@ -211,7 +220,7 @@ fn parts_of_a_batch_are_the_batch() {
 
 #[test]
 fn seeds_and_later_stages_have_orders_and_masks_of_their_own() {
-    let place = Place::new();
+    let place = place();
     let first = |plan| epochs(&place, plan, 1).swap_remove(0);
     let base = first(plan(&BOTH));
     assert_eq!(base, first(plan(&BOTH)));
@@ -223,7 +232,7 @@ const PAIRS: PairPlan = PairPlan { pairs: 4, group: 1, mix: 3, seed: 4 };
 
 #[test]
 fn pairs_go_round_without_held_out_products() {
-    let place = Place::new();
+    let place = place();
     let (shards, _) = open(&place);
     let many = shards.pair_split().trained as usize;
     let mut batches = pair_batches(&shards, PAIRS, Position::default()).unwrap();
@@ -251,7 +260,7 @@ fn pairs_go_round_without_held_out_products() {
 
 #[test]
 fn groups_of_pairs_are_never_split() {
-    let place = Place::new();
+    let place = place();
     let (shards, _) = open(&place);
     let plan = PairPlan { pairs: 10, group: 4, ..PAIRS };
     let batch = pair_batches(&shards, plan, Position::default()).unwrap().next_batch().unwrap();
@@ -287,7 +296,7 @@ fn groups_of_pairs_are_never_split() {
 
 #[test]
 fn held_out_documents_are_the_same_for_every_batch_size() {
-    let place = Place::new();
+    let place = place();
     let (shards, _) = open(&place);
     let held = |segments, sequences| HeldOut::load(&shards, segments, sequences).unwrap();
     let many = BOTH.iter().map(|&c| shards.split(c).held_out).sum::<u64>() as usize;
@@ -297,42 +306,4 @@ fn held_out_documents_are_the_same_for_every_batch_size() {
         held(10, sequences).sets[1].batches.iter().flat_map(|(_, batch)| batch.input_ids.clone()).collect()
     };
     assert_eq!(row(3), row(8));
-}
-
-/// Of texts as they are found in tests, those that occur in what is trained on: by a search for
-/// every run in every document.
-#[test]
-fn contamination_is_what_a_naive_search_finds() {
-    let place = Place::new();
-    let (shards, _) = open(&place);
-    let mut trained: Vec<Vec<u16>> = Vec::new();
-    for corpus in BOTH {
-        shards.each_trained_segment(corpus, |segment| trained.push(segment.input_ids.to_vec())).unwrap();
-    }
-    let held_out = texts().into_values().filter(|text| !trained.contains(text));
-    let mut tests: Vec<Vec<u16>> = held_out.collect();
-    for (number, text) in trained.iter().enumerate() {
-        // A part of a text, one with other tokens around it, and one that is changed in the middle.
-        tests.push(text[..text.len().min(number % 30)].to_vec());
-        tests.push([&[7, 7, 9][..], text, &[8]].concat());
-        let mut changed = text.clone();
-        changed[text.len() / 2] = 60;
-        tests.push(changed);
-    }
-    let mut wanted = Contamination::default();
-    for text in &tests {
-        if text.len() < FEWEST {
-            wanted.short += 1;
-            continue;
-        }
-        let runs = text.windows(text.len().min(RUN));
-        let occurs = |run: &[u16]| trained.iter().any(|text| text.windows(run.len()).any(|window| window == run));
-        let (all, seen) = (runs.len(), runs.filter(|run| occurs(run)).count());
-        wanted.texts += 1;
-        wanted.shared += usize::from(seen > 0);
-        wanted.mostly += usize::from(2 * seen >= all);
-    }
-    assert!(wanted.mostly < wanted.shared && wanted.shared < wanted.texts && wanted.short > 0, "{wanted:?}");
-    let found = contamination(&shards, &[Vec::new(), tests]).unwrap();
-    assert_eq!(found, [Contamination::default(), wanted]);
 }

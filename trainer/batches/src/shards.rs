@@ -6,13 +6,18 @@ use std::{
 
 use schemas::{
     Manifest, ManifestError, Pair, PairProduct, PairRows, PhraseSpan, Segment, SegmentName, SegmentRows, SpanOutside,
-    StoreError, TextId, TokenRange, UnknownRelation, manifest::ShardsBody, open_pairs, open_segments, segment_names,
-    segment_phrases, store::verify_file,
+    StoreError, TextId, TokenRange, UnknownRelation,
+    manifest::{MANIFEST, ShardsBody},
+    open_pairs, open_segments, segment_names, segment_phrases,
+    store::verify_file,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{hint, relations::RelationRatios};
-use crate::vocabulary::{Vocabulary, VocabularyError};
+use crate::{
+    hint,
+    relations::RelationRatios,
+    vocabulary::{Vocabulary, VocabularyError},
+};
 
 /// One of the two corpora.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -125,7 +130,7 @@ pub struct Split {
 
 /// A row group of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     /// Index of the file.
     pub file: u32,
     /// Row group in it.
@@ -134,7 +139,7 @@ pub(super) struct Chunk {
 
 /// A segment that is never trained on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HeldOutSegment {
+pub(crate) struct HeldOutSegment {
     /// Row group.
     pub chunk: Chunk,
     /// Row of the row group.
@@ -170,6 +175,12 @@ pub struct Shards {
 const ROWS: usize = 1 << 12;
 
 impl Shards {
+    /// The folder of shards that a user names: itself, or an output folder of `ebert shards`.
+    pub fn folder_of(named: &Path) -> PathBuf {
+        let within = named.join("shards");
+        if named.join(MANIFEST).is_file() && !within.exists() { named.to_owned() } else { within }
+    }
+
     /// Opens the shards in `folder`, checks the hash of every file, and counts what is trained on.
     /// `held_out` is the ratio of documents that are not. `progress` receives the number of bytes
     /// as they are checked.
@@ -353,7 +364,7 @@ impl Shards {
     }
 
     /// Row groups of a corpus.
-    pub(super) fn chunks(&self, corpus: Corpus) -> &[Chunk] {
+    pub(crate) fn chunks(&self, corpus: Corpus) -> &[Chunk] {
         match corpus {
             Corpus::Products => &self.products,
             Corpus::Reviews => &self.reviews,
@@ -361,12 +372,12 @@ impl Shards {
     }
 
     /// Row groups of pairs.
-    pub(super) fn pair_chunks(&self) -> &[Chunk] {
+    pub(crate) fn pair_chunks(&self) -> &[Chunk] {
         &self.pairs
     }
 
     /// Every held-out segment.
-    pub(super) fn held_out_segments(&self) -> &[HeldOutSegment] {
+    pub(crate) fn held_out_segments(&self) -> &[HeldOutSegment] {
         &self.held_out_segments
     }
 
@@ -384,7 +395,7 @@ impl Shards {
     }
 
     /// Reads a row group of segments, row by row.
-    pub(super) fn each_segment(
+    pub(crate) fn each_segment(
         &self,
         chunk: Chunk,
         mut visit: impl FnMut(usize, &Segment<'_>),
@@ -404,7 +415,7 @@ impl Shards {
     }
 
     /// How often each pool phrase occurs in both corpora, by its number.
-    pub(super) fn phrase_counts(&self) -> Result<Vec<u64>, DataError> {
+    pub(crate) fn phrase_counts(&self) -> Result<Vec<u64>, DataError> {
         let mut counts = vec![0; self.manifest.body.pool.phrases as usize];
         for &Chunk { file, group } in self.products.iter().chain(&self.reviews) {
             let path = &self.files[file as usize];
@@ -418,13 +429,13 @@ impl Shards {
     }
 
     /// The pairs whose anchor is held out: row group and row.
-    pub(super) fn held_out_pairs(&self) -> &[(Chunk, u32)] {
+    pub(crate) fn held_out_pairs(&self) -> &[(Chunk, u32)] {
         &self.held_out_pairs
     }
 
     /// Reads a row group of pairs, row by row: anchor, neighbor and negative, and whether it is
     /// trained on.
-    pub(super) fn each_pair(
+    pub(crate) fn each_pair(
         &self,
         chunk: Chunk,
         mut visit: impl FnMut(u32, [PairProduct<'_>; 3], bool),
@@ -494,7 +505,7 @@ fn corpus_of(file: &str) -> Option<Corpus> {
 
 /// Segments in flat arrays.
 #[derive(Debug, Default)]
-pub(super) struct SegmentBlock {
+pub(crate) struct SegmentBlock {
     names: Vec<SegmentName>,
     ids: Flat<u16>,
     phrases: Flat<PhraseSpan>,
@@ -503,7 +514,7 @@ pub(super) struct SegmentBlock {
 
 /// Lists one after another.
 #[derive(Debug)]
-pub(super) struct Flat<T> {
+pub(crate) struct Flat<T> {
     values: Vec<T>,
     ends: Vec<usize>,
 }
@@ -515,19 +526,19 @@ impl<T> Default for Flat<T> {
 }
 
 impl<T: Copy> Flat<T> {
-    pub(super) fn push(&mut self, list: &[T]) {
+    pub(crate) fn push(&mut self, list: &[T]) {
         self.values.extend_from_slice(list);
         self.ends.push(self.values.len());
     }
 
-    pub(super) fn get(&self, list: usize) -> &[T] {
+    pub(crate) fn get(&self, list: usize) -> &[T] {
         let start = list.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.values[start..self.ends[list]]
     }
 }
 
 impl SegmentBlock {
-    pub(super) fn push(&mut self, segment: &Segment<'_>) {
+    pub(crate) fn push(&mut self, segment: &Segment<'_>) {
         let &Segment { document, text_id, segment: number, .. } = segment;
         self.names.push(SegmentName { document, text_id, segment: number });
         self.ids.push(segment.input_ids);
@@ -535,7 +546,7 @@ impl SegmentBlock {
         self.nouns.push(segment.noun_phrases);
     }
 
-    pub(super) fn get(&self, row: usize) -> Segment<'_> {
+    pub(crate) fn get(&self, row: usize) -> Segment<'_> {
         let SegmentName { document, text_id, segment } = self.names[row];
         Segment {
             document,
@@ -548,7 +559,7 @@ impl SegmentBlock {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
 }
@@ -574,5 +585,20 @@ impl fmt::Display for Shards {
             writeln!(f, "{name:20} {:>12} {:>12}", split.trained, split.held_out)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_named_by_their_folder_or_the_one_above() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().join("shards");
+        assert_eq!(Shards::folder_of(out.path()), folder);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(MANIFEST), "{}").unwrap();
+        assert_eq!([out.path(), &folder].map(Shards::folder_of), [folder.clone(), folder.clone()]);
     }
 }

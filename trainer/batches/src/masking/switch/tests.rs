@@ -131,7 +131,7 @@ fn a_constant_and_the_literal_rule_do_not_follow() {
     }
 }
 
-/// `cargo test --release -p trainer --lib -- --ignored --nocapture table_of_simulations`
+/// `cargo test --release -p ebert-batches --lib -- --ignored --nocapture table_of_simulations`
 #[test]
 #[ignore = "prints the table of docs/switch.md in some minutes"]
 fn table_of_simulations() {

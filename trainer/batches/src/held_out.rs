@@ -6,14 +6,14 @@ use std::{
 
 use schemas::{DocumentId, Draws, PhraseId, Segment, SegmentName};
 
-use super::{
+use crate::{
     batch::{MaskedBatch, PairBatch, Texts, starts},
+    masking::{MaskKey, MaskMode, Masking, MaskingOptions, TakenAs},
     order::Position,
     pairs::{KnownNeighbors, PairBlock, PairSide, Related},
     retrieval::Retrieval,
     shards::{Chunk, DataError, HeldOutSegment, SegmentBlock, Shards},
 };
-use crate::masking::{MaskKey, MaskMode, Masking, MaskingOptions, TakenAs};
 
 /// Held-out segments, masked, in batches.
 ///

@@ -7,11 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     pairs::{KnownNeighbors, PairBlock, PairSide},
+    vocabulary::Vocabulary,
     words::Bags,
 };
-use crate::vocabulary::Vocabulary;
 
 /// Whose neighbors are to be found, and among which products.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ const MOST: usize = 1024;
 impl Retrieval {
     /// Of the first [`MOST`] pairs. `known` are rows with neighbors of their anchors, which do not
     /// count as wrong answers.
-    pub(super) fn of(pairs: &PairBlock, known: &KnownNeighbors<'_>, vocabulary: &Vocabulary) -> Self {
+    pub(crate) fn of(pairs: &PairBlock, known: &KnownNeighbors<'_>, vocabulary: &Vocabulary) -> Self {
         let sides: Vec<_> = pairs.sides().take(3 * MOST).collect();
         let mut candidates: Vec<usize> = Vec::new();
         let mut of_tokens: HashMap<&[u16], usize> = HashMap::new();

@@ -5,14 +5,12 @@ use std::{sync::Arc, thread};
 use crossbeam_channel::{Receiver, bounded};
 use schemas::{DocumentId, Segment};
 
-use super::{
+use crate::{
+    masking::{MaskKey, MaskMode, Masking, Masks, TakenAs},
     order::{Block, Cursor, Order, Position, SPECIAL, StepSize},
     pairs::{KnownNeighbors, PairBlock},
     shards::{Corpus, DataError, SegmentBlock, Shards},
     text_pair::TextPairs,
-};
-use crate::{
-    masking::{MaskKey, MaskMode, Masking, Masks, TakenAs},
     vocabulary::SpecialIds,
 };
 
@@ -69,6 +67,8 @@ pub struct PairBatch {
     /// Pairs of a group: a group is never split.
     group: usize,
     special: SpecialIds,
+    /// Times that the pairs were gone through before.
+    pub epoch: u32,
     /// Where the stream is after this batch.
     pub after: Position,
 }
@@ -135,14 +135,14 @@ pub fn starts(lengths: &[usize]) -> Vec<usize> {
 
 impl PairBatch {
     /// Packs pairs: anchor, neighbor and negative of the first, and so on. Each pair is a group.
-    pub(super) fn of(sides: &[&[u16]], special: SpecialIds, after: Position) -> Self {
+    pub(crate) fn of(sides: &[&[u16]], special: SpecialIds, after: Position) -> Self {
         let mut order: Vec<usize> = (0..sides.len()).collect();
         order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
         let mut place = vec![0; sides.len()];
         order.iter().enumerate().for_each(|(at, &side)| place[side] = at);
         let (input_ids, lengths) = pack(order.iter().map(|&side| sides[side]), [special.cls, special.sep]);
         let pairs = place.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
-        Self { input_ids, lengths, pairs, further_negatives: Vec::new(), group: 1, special, after }
+        Self { input_ids, lengths, pairs, further_negatives: Vec::new(), group: 1, special, epoch: 0, after }
     }
 
     /// Cuts the pairs into groups of this size, in their order. Within a group, neighbors of other
@@ -179,7 +179,8 @@ impl PairBatch {
                 further_negatives.extend(pairs.clone().filter_map(|pair| self.further_negatives.get(pair)).map(moved));
                 sides.extend(pairs.flat_map(|pair| self.pairs[pair].map(content)));
             }
-            Self { further_negatives, group: self.group, ..Self::of(&sides, self.special, self.after) }
+            let (group, epoch) = (self.group, self.epoch);
+            Self { further_negatives, group, epoch, ..Self::of(&sides, self.special, self.after) }
         });
         parts.collect()
     }
@@ -306,9 +307,10 @@ pub fn pair_batches(shards: &Arc<Shards>, plan: PairPlan, from: Position) -> Res
     let special = shards.vocabulary().special;
     Ok(Batches::start(move || {
         let mut pairs = PairBlock::default();
-        cursor.take(StepSize::Sequences(plan.pairs), |block, row| pairs.push(block.get(row)))?;
+        let epoch = cursor.take(StepSize::Sequences(plan.pairs), |block, row| pairs.push(block.get(row)))?;
         let sides: Vec<&[u16]> = pairs.sides().map(|side| side.input_ids).collect();
-        Ok(PairBatch::of(&sides, special, cursor.position()).grouped(plan.group, &pairs))
+        let batch = PairBatch { epoch, ..PairBatch::of(&sides, special, cursor.position()) };
+        Ok(batch.grouped(plan.group, &pairs))
     }))
 }
 
@@ -365,9 +367,10 @@ impl<'a> Texts<'a> {
 }
 
 impl MaskedBatch {
-    fn empty() -> Self {
+    /// A batch without sequences.
+    pub fn empty(mode: MaskMode) -> Self {
         let (input_ids, types, selected, labels) = Default::default();
-        Self { mode: MaskMode::Word, input_ids, types, selected, labels, units: Vec::new(), taken_as: Vec::new() }
+        Self { mode, input_ids, types, selected, labels, units: Vec::new(), taken_as: Vec::new() }
     }
 
     /// The part of the selected tokens that was taken as this.
@@ -378,7 +381,7 @@ impl MaskedBatch {
 
     /// Some of the sequences of a batch whose sequences have these starts and lengths.
     fn only(&self, sequences: &[usize], starts: &[usize], lengths: &[usize]) -> Self {
-        let mut part = Self { mode: self.mode, ..Self::empty() };
+        let mut part = Self::empty(self.mode);
         for &sequence in sequences {
             let (start, end) = (starts[sequence], starts[sequence] + lengths[sequence]);
             let [first, last] = [start, end].map(|at| self.selected.partition_point(|&s| (s as usize) < at));

@@ -6,7 +6,7 @@ use std::{
 
 use schemas::{DocumentId, PairProduct, TextId};
 
-use super::{
+use crate::{
     order::Block,
     shards::{Chunk, DataError, Flat, Shards},
 };
@@ -20,13 +20,13 @@ struct ProductName {
 
 /// One of the three products of a row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PairSide<'a> {
+pub(crate) struct PairSide<'a> {
     name: ProductName,
-    pub(super) input_ids: &'a [u16],
+    pub(crate) input_ids: &'a [u16],
 }
 
 impl<'a> PairSide<'a> {
-    pub(super) fn of(product: PairProduct<'a>) -> Self {
+    pub(crate) fn of(product: PairProduct<'a>) -> Self {
         let name = ProductName { product: DocumentId::of_product(product.product), text_id: product.text_id };
         Self { name, input_ids: product.input_ids }
     }
@@ -47,25 +47,25 @@ enum Key<'a> {
 
 /// Pairs in flat arrays: anchor, neighbor, negative of the first pair, and so on.
 #[derive(Debug, Default)]
-pub(super) struct PairBlock {
+pub(crate) struct PairBlock {
     input_ids: Flat<u16>,
     names: Vec<ProductName>,
 }
 
 impl PairBlock {
-    pub(super) fn push(&mut self, sides: [PairSide<'_>; 3]) {
+    pub(crate) fn push(&mut self, sides: [PairSide<'_>; 3]) {
         for side in sides {
             self.input_ids.push(side.input_ids);
             self.names.push(side.name);
         }
     }
 
-    pub(super) fn get(&self, row: usize) -> [PairSide<'_>; 3] {
+    pub(crate) fn get(&self, row: usize) -> [PairSide<'_>; 3] {
         [0, 1, 2].map(|side| self.side(3 * row + side))
     }
 
     /// The sides of all rows.
-    pub(super) fn sides(&self) -> impl Iterator<Item = PairSide<'_>> {
+    pub(crate) fn sides(&self) -> impl Iterator<Item = PairSide<'_>> {
         (0..self.names.len()).map(|side| self.side(side))
     }
 
@@ -94,14 +94,14 @@ impl Block for PairBlock {
 
 /// What some rows of pairs say about who is a neighbor of whom. The graph itself is not known here.
 #[derive(Debug)]
-pub(super) struct KnownNeighbors<'a> {
+pub(crate) struct KnownNeighbors<'a> {
     block: &'a PairBlock,
     /// For each key of an anchor or neighbor, the sides that are associated with that product.
     associated: HashMap<Key<'a>, Vec<PairSide<'a>>>,
 }
 
 impl<'a> KnownNeighbors<'a> {
-    pub(super) fn of(block: &'a PairBlock) -> Self {
+    pub(crate) fn of(block: &'a PairBlock) -> Self {
         let mut associated: HashMap<Key<'a>, Vec<PairSide<'a>>> = HashMap::new();
         for [anchor, neighbor, _] in (0..block.rows()).map(|row| block.get(row)) {
             for (side, other) in [(anchor, neighbor), (neighbor, anchor)] {
@@ -112,14 +112,14 @@ impl<'a> KnownNeighbors<'a> {
     }
 
     /// A product and those that a row associates with it.
-    pub(super) fn related(&self, anchor: PairSide<'a>) -> Related<'a> {
+    pub(crate) fn related(&self, anchor: PairSide<'a>) -> Related<'a> {
         let associated = anchor.keys().into_iter().filter_map(|key| self.associated.get(&key)).flatten();
         Related::of(associated.copied().chain([anchor]))
     }
 
     /// The rows of `candidates` whose neighbor may be a negative of the anchor of `row`, since it
     /// is not related to it.
-    pub(super) fn unrelated(&self, row: usize, candidates: Range<usize>) -> Vec<usize> {
+    pub(crate) fn unrelated(&self, row: usize, candidates: Range<usize>) -> Vec<usize> {
         let related = self.related(self.block.get(row)[0]);
         candidates.filter(|&other| !related.contains(self.block.get(other)[1])).collect()
     }
@@ -127,16 +127,16 @@ impl<'a> KnownNeighbors<'a> {
 
 /// Some products. Two are the same if their id, text id or tokens are.
 #[derive(Debug)]
-pub(super) struct Related<'a> {
+pub(crate) struct Related<'a> {
     keys: HashSet<Key<'a>>,
 }
 
 impl<'a> Related<'a> {
-    pub(super) fn of(sides: impl Iterator<Item = PairSide<'a>>) -> Self {
+    pub(crate) fn of(sides: impl Iterator<Item = PairSide<'a>>) -> Self {
         Self { keys: sides.flat_map(PairSide::keys).collect() }
     }
 
-    pub(super) fn contains(&self, side: PairSide<'_>) -> bool {
+    pub(crate) fn contains(&self, side: PairSide<'_>) -> bool {
         side.keys().iter().any(|key| self.keys.contains(key))
     }
 }

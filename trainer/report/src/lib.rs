@@ -1,5 +1,10 @@
 //! Runs as a page: `report.html`, drawn from `metrics.jsonl`. Several runs in one page give the
 //! paper's Figure 7.
+//!
+//! [`report()`] writes such a page, and [`figures`] makes a part of another one. All pages of the
+//! project are made of [`mod@page`], [`mod@chart`] and [`color`]: HTML and SVG that fetch nothing.
+#![forbid(unsafe_code)]
+
 pub mod chart;
 pub mod color;
 pub mod page;
@@ -12,14 +17,14 @@ use std::{
 use schemas::StoreError;
 use serde::Deserialize;
 
-use crate::{
-    log::{HeldOutRecord, METRICS, Measured, MeasuredPairs, MeasuredPart, MeasuredRetrieval, StepRecord, brief},
-    masking::MaskMode,
-    provenance,
-};
 use chart::{Series, chart, escape};
 use color::Color;
+use ebert_batches::masking::MaskMode;
 use page::{page, scrolled};
+use trainer::{
+    log::{HeldOutRecord, METRICS, Measured, MeasuredPairs, MeasuredPart, MeasuredRetrieval, StepRecord, brief},
+    provenance,
+};
 
 /// A page cannot be made.
 #[derive(Debug, thiserror::Error)]

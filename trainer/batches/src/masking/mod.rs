@@ -59,6 +59,43 @@ impl MaskMode {
     }
 }
 
+/// What is masked in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Words or phrases, as the switch decides.
+    Adaptive,
+    /// Words or phrases, drawn with the constant probability `switch.alpha0` of words.
+    Mixed,
+    /// Words.
+    Word,
+    /// Phrases.
+    Phrase,
+    /// Spans of words.
+    Span,
+    /// Noun phrases.
+    Noun,
+    /// WordPiece tokens, as in BERT's first release.
+    Token,
+    /// Nothing: the model stays as it is.
+    None,
+}
+
+impl Scheme {
+    /// The modes that a step may be in.
+    pub fn modes(self) -> Vec<MaskMode> {
+        match self {
+            Self::Adaptive | Self::Mixed => vec![MaskMode::Word, MaskMode::Phrase],
+            Self::Word => vec![MaskMode::Word],
+            Self::Phrase => vec![MaskMode::Phrase],
+            Self::Span => vec![MaskMode::Span],
+            Self::Noun => vec![MaskMode::Noun],
+            Self::Token => vec![MaskMode::Token],
+            Self::None => Vec::new(),
+        }
+    }
+}
+
 /// What tops up a sequence whose phrases do not fill the budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
