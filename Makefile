@@ -76,7 +76,7 @@ verify: ebert ## compare every file below OUT with its manifest; OUT=dir
 
 .PHONY: trainer
 trainer: libtorch ## build the trainer, and install libtorch for it
-	@cargo build --release --workspace --exclude ebert-sample-generator --exclude ebert-remote $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
+	@cargo build --release --workspace --exclude ebert-sample-generator --exclude ebert-remote --exclude ebert-python $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
 # Shards are made first if OUT has none.
 .PHONY: pretrain

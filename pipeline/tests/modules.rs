@@ -12,7 +12,7 @@ use std::{
 
 use support::workspace;
 
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "schemas",
     "pipeline",
     "pipeline/commands",
@@ -25,6 +25,7 @@ const CRATES: [&str; 14] = [
     "trainer/kernels",
     "trainer/batches",
     "trainer/bert",
+    "trainer/python",
     "trainer/report",
     "trainer/tasks",
 ];
