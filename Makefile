@@ -78,6 +78,16 @@ verify: ebert ## compare every file below OUT with its manifest; OUT=dir
 trainer: libtorch ## build the trainer, and install libtorch for it
 	@cargo build --release --workspace --exclude ebert-sample-generator --exclude ebert-remote --exclude ebert-python $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
+# Tools that build the wheel.
+$(TARGET)/wheel/ready: trainer/python/requirements.txt
+	@python3 -m venv $(TARGET)/wheel
+	@$(TARGET)/wheel/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: wheel
+wheel: trainer $(TARGET)/wheel/ready ## build a wheel of the programs and the Python module, for pip: dist/ebert-*.whl
+	@PATH="$(abspath $(TARGET))/wheel/bin:$$PATH" bash trainer/python/wheel.sh "$(TARGET)/release"
+
 # Shards are made first if OUT has none.
 .PHONY: pretrain
 pretrain: trainer ## pre-train on shards, to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir SEED= THREADS= ARGS=; if OUT has no shards, first build those of CORPUS or of the sample

@@ -111,6 +111,31 @@ fn only_the_sample_has_a_default_tokenizer() {
     assert!(text.starts_with("exit 1") && text.contains("hint: name its tokenizer with `--tokenizer FILE`"), "{text}");
 }
 
+/// A wheel has the sample in `share/ebert/sample`, and its programs in `bin`.
+#[test]
+fn the_installed_sample_is_the_default_elsewhere() {
+    let environment = tempfile::tempdir().unwrap();
+    let (bin, share) = (environment.path().join("bin"), environment.path().join("share/ebert/sample"));
+    for folder in [&bin, &share] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let (program, elsewhere) = (bin.join("ebert"), tempfile::tempdir().unwrap());
+    fs::copy(env!("CARGO_BIN_EXE_ebert"), &program).unwrap();
+    let corpus = |out| {
+        let mut command = command(&program, &["corpus", "--out", out]);
+        command.current_dir(&elsewhere);
+        command
+    };
+    fs::copy(workspace().join("data/sample/tokenizer.json"), share.join("tokenizer.json")).unwrap();
+    fs::write(share.join("meta.json"), PRODUCT).unwrap();
+    succeed(&mut corpus("first"));
+    assert!(fs::read_to_string(elsewhere.path().join("first/corpus/manifest.json")).unwrap().contains("meta.json"));
+    // The one in the current folder goes before it.
+    fs::create_dir_all(elsewhere.path().join("data/sample")).unwrap();
+    let text = said(&corpus("second").output().unwrap(), &[]);
+    assert!(text.contains("data/sample") && !text.contains("share/ebert"), "{text}");
+}
+
 /// The sample's tokenizer as a list of entries: another file.
 fn other_tokenizer(folder: &Path) -> PathBuf {
     let text = fs::read_to_string(workspace().join("data/sample/tokenizer.json")).unwrap();

@@ -56,8 +56,6 @@ pub use wording::Wording;
 pub const WORK: &str = "data/work";
 /// The corpus of the repository.
 pub const SAMPLE: &str = "data/sample";
-/// Its tokenizer, which is the default for this corpus alone.
-pub const SAMPLE_TOKENIZER: &str = "data/sample/tokenizer.json";
 /// The recipe for it, which is the default for its shards alone.
 pub const SAMPLE_RECIPE: &str = "sample";
 /// The raw files of the sample.

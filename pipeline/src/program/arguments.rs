@@ -171,7 +171,7 @@ fn pairs(settings: &mut Settings, options: &PairOptions) {
 mod tests {
     use std::path::Path;
 
-    use ebert_commands::{Command, DataCommand, SAMPLE_TOKENIZER, TextCommand, parse_from};
+    use ebert_commands::{Command, DataCommand, TextCommand, parse_from};
     use ebert_dumps::Source;
     use ebert_english::train::Epochs;
 
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn defaults_of_the_command_line_are_those_of_the_library() {
         // Tests run in the folder of the package.
-        let sample = ["shards", "--corpus", "../data/sample", "--tokenizer", SAMPLE_TOKENIZER];
+        let sample = ["shards", "--corpus", "../data/sample", "--tokenizer", "data/sample/tokenizer.json"];
         let DataCommand::Shards(args) = data(&sample) else { panic!() };
         assert_eq!(
             of_shards(&args).unwrap(),

@@ -1,11 +1,11 @@
 //! The sources in the file of `--config`, and the tokenizer of the start model.
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use ebert_commands::{SAMPLE, SAMPLE_TOKENIZER, TokenizerOption};
+use ebert_commands::{SAMPLE, TokenizerOption};
 use ebert_dumps::{Fields, FindError, Given, Mapping, Source};
 use pipeline::{run::RunError, text::Tokenizer};
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ pub(crate) fn sources(corpus: &[PathBuf], config: Option<&Path>, needed: Needed)
         all.extend(of_file(path, needed)?);
     }
     if all.is_empty() {
-        all.push(Source::from(Path::new(SAMPLE)));
+        all.push(Source::from(sample().as_path()));
     }
     for Source { path, .. } in &all {
         // Before a tokenizer is missed.
@@ -121,7 +121,7 @@ fn fields<T: DeserializeOwned>(table: Table) -> Result<T, String> {
 pub(crate) fn tokenizer(option: &TokenizerOption, sources: Option<&[Source]>) -> Result<Option<PathBuf>, RunError> {
     let Some(model) = &option.init else {
         let is_sample = sources.is_none_or(|sources| sources.iter().all(|source| is_sample(&source.path)));
-        return Ok(option.tokenizer.clone().or_else(|| is_sample.then(|| SAMPLE_TOKENIZER.into())));
+        return Ok(option.tokenizer.clone().or_else(|| is_sample.then(|| sample().join("tokenizer.json"))));
     };
     let own = if model.is_dir() {
         let own = ["tokenizer.json", "vocab.txt"].map(|name| model.join(name)).into_iter().find(|path| path.is_file());
@@ -150,9 +150,20 @@ fn difference(model: &[String], other: &[String]) -> Option<String> {
     }
 }
 
+/// The sample: that of the repository in the current folder, or the one that was installed with this program.
+fn sample() -> PathBuf {
+    let here = PathBuf::from(SAMPLE);
+    if here.exists() {
+        return here;
+    }
+    let program = env::current_exe().unwrap_or_default();
+    let installed = program.ancestors().nth(2).map(|root| root.join("share/ebert/sample"));
+    installed.filter(|folder| folder.is_dir()).unwrap_or(here)
+}
+
 fn is_sample(corpus: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    corpus == Path::new(SAMPLE) || real(corpus).is_some_and(|corpus| real(Path::new(SAMPLE)) == Some(corpus))
+    let (sample, real) = (sample(), |path: &Path| path.canonicalize().ok());
+    corpus == sample || real(corpus).is_some_and(|corpus| real(&sample) == Some(corpus))
 }
 
 #[cfg(test)]

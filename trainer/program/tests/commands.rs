@@ -1,7 +1,7 @@
 //! Whole commands over a small sealed folder: what they print, and how they fail.
 mod support;
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use ebert_bert::weights;
 use support::{Place, text_of};
@@ -489,6 +489,37 @@ fn a_libtorch_that_is_missing_or_another_is_named() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+}
+
+/// `pip` installs programs in `bin`, and torch in `lib/python3.12/site-packages`.
+#[test]
+fn a_program_that_pip_installed_takes_the_torch_of_its_environment() {
+    let environment = tempfile::tempdir().unwrap();
+    let packages = environment.path().join("lib/python3.12/site-packages");
+    for folder in [&environment.path().join("bin"), &packages.join("ebert"), &packages.join("torch/lib")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(packages.join("ebert/__init__.py"), "").unwrap();
+    let program = environment.path().join("bin/ebert-trainer");
+    fs::copy(env!("CARGO_BIN_EXE_ebert-trainer"), &program).unwrap();
+    let start = || {
+        let mut command = Command::new(&program);
+        text_of(&command.arg("doctor").env_remove("LIBTORCH").env_remove("LD_LIBRARY_PATH").output().unwrap())
+    };
+    let missing = start();
+    assert!(missing.contains("hint: run `pip install 'ebert[train]'` in this environment"), "{missing}");
+    assert!(missing.contains("pip install --no-deps torch==2."), "{missing}");
+    // The one that the program was built with is another machine's.
+    let looked = missing.split("looked in").nth(1).unwrap().lines().nth(1).unwrap();
+    assert_eq!(looked.trim(), packages.join("torch/lib").display().to_string());
+
+    let wanted = ebert_kernels::device::TORCH_VERSION;
+    fs::write(packages.join("torch/version.py"), format!("__version__ = '{wanted}+cpu'\n")).unwrap();
+    fs::write(packages.join("torch/lib/libtorch_cpu.so"), "").unwrap();
+    let other = environment.path().join("bin/ebert-trainer-libtorch");
+    fs::write(&other, "#!/bin/sh\necho \"$LD_LIBRARY_PATH\"\n").unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(start().trim(), packages.join("torch/lib").display().to_string());
 }
 
 /// Whoever fine-tunes a checkpoint does so with the dropout of the model that training started

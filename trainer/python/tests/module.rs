@@ -304,3 +304,15 @@ BertForMaskedLM(config).save_pretrained('start')";
     assert!(matches!(numbers[..], [before, after] if after < before - 0.01), "{line}");
     assert!(place.folder.path().join("trained/model.safetensors").is_file());
 }
+
+/// `trainer/libtorch.txt` states the version of torch. The wheel and its page repeat it.
+#[test]
+fn the_wheel_asks_for_the_torch_of_the_trainer() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let (stated, project, page) = (text("../libtorch.txt"), text("pyproject.toml"), text("../../docs/install.md"));
+    let packages: Vec<&str> = stated.lines().filter(|line| line.contains("==")).collect();
+    let torch = packages.iter().find(|package| package.starts_with("torch==")).unwrap();
+    assert!(project.contains(&format!("train = [\"{torch}\"]")), "{torch}");
+    assert!(page.contains(&format!("pip install --no-deps {}", packages.join(" "))), "{packages:?}");
+}

@@ -1,13 +1,14 @@
 //! Finds libtorch, and starts the trainer with it.
 //!
 //! A program that is linked to libtorch cannot start without it, so it could not say what is
-//! missing either. This one is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH` and
-//! where libtorch lay when it was built, checks the version and becomes `ebert-trainer-libtorch`,
-//! which is next to it.
+//! missing either. This one is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH`, in
+//! the Python environment that it is installed in, and where libtorch lay when it was built. It
+//! checks the version and becomes `ebert-trainer-libtorch`, which is next to it.
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsString,
-    io,
+    fs, io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -18,6 +19,8 @@ mod libtorch;
 
 const WANTED: &str = env!("EBERT_TORCH_VERSION");
 const BUILT_WITH: &str = env!("EBERT_TORCH_FOLDER");
+/// The packages that training on a CPU needs.
+const PACKAGES: &str = include_str!("../../../libtorch.txt");
 
 fn main() -> ExitCode {
     let error = match same_version().and_then(|()| find()) {
@@ -44,33 +47,60 @@ fn same_version() -> Result<(), String> {
 fn find() -> Result<PathBuf, String> {
     let has_libraries = |lib: &Path| lib.join("libtorch_cpu.so").is_file();
     let version = |lib: &Path| lib.parent().and_then(libtorch::version_of);
+    let packages = env::current_exe().map(|program| python_packages(&program)).unwrap_or_default();
+    let by_pip = packages.iter().any(|folder| folder.join("ebert/__init__.py").is_file());
+    let hint = if by_pip { hint_for_pip() } else { hint_for_make() };
     // What a user names is taken or refused, never passed over.
     if let Some(folder) = env::var_os("LIBTORCH").filter(|folder| !folder.is_empty()) {
         let lib = Path::new(&folder).join("lib");
         if !has_libraries(&lib) {
-            return Err(format!("LIBTORCH is `{}`, which has no lib/libtorch_cpu.so\n{}", folder.display(), hint()));
+            return Err(format!("LIBTORCH is `{}`, which has no lib/libtorch_cpu.so\n{hint}", folder.display()));
         }
         return match version(&lib) {
             Some(found) if found != WANTED => {
-                Err(format!("libtorch in `{}` is {found}, expected {WANTED}\n{}", lib.display(), hint()))
+                Err(format!("libtorch in `{}` is {found}, expected {WANTED}\n{hint}", lib.display()))
             }
             _ => Ok(lib),
         };
     }
     let searched = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = env::split_paths(&searched).filter(|path| !path.as_os_str().is_empty()).collect();
-    places.push(Path::new(BUILT_WITH).join("lib"));
+    places.extend(packages.iter().map(|folder| folder.join("torch/lib")));
+    if !by_pip {
+        places.push(Path::new(BUILT_WITH).join("lib"));
+    }
     let fits = |lib: &&PathBuf| has_libraries(lib) && version(lib).is_some_and(|found| found == WANTED);
     places.iter().find(fits).cloned().ok_or_else(|| {
         let looked = places.iter().map(|lib| match version(lib).filter(|_| has_libraries(lib)) {
             Some(found) => format!("\n  {} ({found})", lib.display()),
             None => format!("\n  {}", lib.display()),
         });
-        format!("libtorch {WANTED} was not found; looked in{}\n{}", looked.collect::<String>(), hint())
+        format!("libtorch {WANTED} was not found; looked in{}\n{hint}", looked.collect::<String>())
     })
 }
 
-fn hint() -> String {
+/// The folders of Python packages of the environment that a program is installed in, such as
+/// `lib/python3.12/site-packages` next to `bin`.
+fn python_packages(program: &Path) -> Vec<PathBuf> {
+    let Some(environment) = program.parent().and_then(Path::parent) else { return Vec::new() };
+    let versions = ["lib", "lib64"].into_iter().flat_map(|lib| fs::read_dir(environment.join(lib))).flatten().flatten();
+    let versions = versions.filter(|entry| entry.file_name().to_string_lossy().starts_with("python3"));
+    let folders = versions.flat_map(|entry| ["site-packages", "dist-packages"].map(|name| entry.path().join(name)));
+    // `lib64` may be another name of `lib`.
+    let found: BTreeSet<PathBuf> = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
+    found.into_iter().collect()
+}
+
+fn hint_for_pip() -> String {
+    let packages: Vec<&str> = PACKAGES.lines().filter(|line| line.contains("==")).collect();
+    format!(
+        "hint: run `pip install 'ebert[train]'` in this environment (3 GB); without a GPU, this is enough (0.5 GB):\n      \
+         pip install --no-deps {}",
+        packages.join(" ")
+    )
+}
+
+fn hint_for_make() -> String {
     format!(
         "hint: run `make libtorch`; or, where Python has torch {WANTED}, set LIBTORCH to its folder:\n      \
          LIBTORCH=$(python3 -c 'import torch, os; print(os.path.dirname(torch.__file__))')"
