@@ -1,11 +1,19 @@
-//! Checkpoints: Hugging Face folders that also hold what a run needs to resume.
+//! Checkpoints: Hugging Face folders, each next to what its run needs to resume.
 //!
-//! `RUN/checkpoints/step-00000600/` has `config.json`, `model.safetensors`, `tokenizer.json`,
-//! `tokenizer_config.json` and `vocab.txt`, which `transformers` loads, a model card (`README.md`),
-//! and `trainer_state.json`, `optimizer.safetensors` and `recipe.toml`. `objectives.safetensors`
-//! has weights that training alone needs, if there are such. A checkpoint is complete or absent: it
-//! is written under another name, synced and renamed. `RUN/model` is a link to the newest,
-//! `RUN/best` to the one with the lowest held-out loss; it is kept, too.
+//! `RUN/checkpoints/step-00000600/` has two folders:
+//!
+//! * `model` is for users: `config.json`, `model.safetensors`, `tokenizer.json`,
+//!   `tokenizer_config.json` and `vocab.txt`, which `transformers` loads, a model card
+//!   (`README.md`), and `recipe.toml`. `neighbor.safetensors` has the projection of NPR, if the
+//!   recipe has one.
+//! * `state` is for the run: `trainer_state.json` and `optimizer.safetensors`.
+//!   `objectives.safetensors` has weights that training alone needs, if there are such.
+//!
+//! Both are complete or absent together: a checkpoint is written under another name, synced and
+//! renamed. `RUN/model` is a link to the newest model, `RUN/best` to the one with the lowest
+//! held-out loss; it is kept, too.
+//!
+//! Earlier versions wrote all files into one folder. Runs resume from those, too.
 use std::{
     collections::HashMap,
     fs, io,
@@ -22,9 +30,8 @@ use serde_json::{Value, json};
 use tch::Tensor;
 
 use crate::{
-    card::card,
     init::Carried,
-    model::PretrainingModel,
+    model::{PROJECTION, PretrainingModel},
     optimizer::{Optimizer, StateMismatch},
     state::{FORMAT, TrainerState},
 };
@@ -79,15 +86,50 @@ pub enum CheckpointError {
     },
 }
 
-/// What is wrong with a checkpoint's files, in a line.
-fn damaged(folder: &Path, error: &dyn std::error::Error) -> CheckpointError {
-    CheckpointError::Damaged { folder: folder.to_owned(), what: in_a_line(error) }
-}
-
-pub(crate) const STATE: &str = "trainer_state.json";
+const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// Weights that training alone has, if a recipe has such.
-pub const OBJECTIVES: &str = "objectives.safetensors";
+const OBJECTIVES: &str = "objectives.safetensors";
+/// The projection of NPR, which distances need after training, too.
+const NEIGHBOR: &str = "neighbor.safetensors";
+
+/// The weights of NPR's projection of the model in a folder, `[d, d]`, if it has them.
+///
+/// # Errors
+/// When the file that should have them cannot be read.
+pub fn projection(model: &Path) -> Result<Option<Tensor>, WeightsError> {
+    let earlier = model.join(OBJECTIVES);
+    let file = if earlier.is_file() { earlier } else { model.join(NEIGHBOR) };
+    Ok(weights::read(&file)?.into_iter().find_map(|(name, weights)| (name == PROJECTION).then_some(weights)))
+}
+
+/// The folders of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    /// What users load.
+    pub model: PathBuf,
+    /// What the run resumes from.
+    state: PathBuf,
+}
+
+impl Checkpoint {
+    fn at(folder: PathBuf) -> Self {
+        if folder.join(STATE).is_file() {
+            // Of an earlier version.
+            return Self { model: folder.clone(), state: folder.clone(), folder };
+        }
+        Self { model: folder.join("model"), state: folder.join("state"), folder }
+    }
+
+    fn damaged(&self, what: String) -> CheckpointError {
+        CheckpointError::Damaged { folder: self.folder.clone(), what }
+    }
+
+    fn unreadable(&self, error: &dyn std::error::Error) -> CheckpointError {
+        self.damaged(in_a_line(error))
+    }
+}
 
 /// The folder's name of a step's checkpoint.
 fn name_of(step: u64) -> String {
@@ -132,11 +174,13 @@ impl Checkpoints {
         Ok(found)
     }
 
-    /// The state of the newest, and its folder.
-    pub fn newest(&self) -> Result<Option<(TrainerState, PathBuf)>, CheckpointError> {
+    /// The newest, and its state.
+    pub fn newest(&self) -> Result<Option<(TrainerState, Checkpoint)>, CheckpointError> {
         let Some((_, folder)) = self.list()?.pop() else { return Ok(None) };
-        let path = folder.join(STATE);
-        let bytes = fs::read(&path).map_err(StoreError::io("read", &path)).map_err(|error| damaged(&folder, &error))?;
+        let checkpoint = Checkpoint::at(folder);
+        let path = checkpoint.state.join(STATE);
+        let bytes =
+            fs::read(&path).map_err(StoreError::io("read", &path)).map_err(|error| checkpoint.unreadable(&error))?;
         let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
         #[derive(Deserialize)]
         struct Head {
@@ -146,65 +190,65 @@ impl Checkpoints {
         if found != FORMAT {
             return Err(CheckpointError::Format { path, found });
         }
-        Ok(Some((serde_json::from_slice(&bytes).map_err(malformed)?, folder)))
+        Ok(Some((serde_json::from_slice(&bytes).map_err(malformed)?, checkpoint)))
     }
 
     /// Loads the weights and the optimizer's state of a checkpoint.
     pub fn restore(
-        folder: &Path,
+        checkpoint: &Checkpoint,
         state: &TrainerState,
         model: &PretrainingModel,
         optimizer: &mut Optimizer,
     ) -> Result<(), CheckpointError> {
-        let found = weights::load(folder, model.bert.parameters()).map_err(|error| damaged(folder, &error))?;
+        let read = |path: &Path| weights::read(path).map_err(|error| checkpoint.unreadable(&error));
+        let found =
+            weights::load(&checkpoint.model, model.bert.parameters()).map_err(|error| checkpoint.unreadable(&error))?;
         if !found.fresh.is_empty() {
-            let what = format!("model.safetensors lacks {}", found.fresh.join(", "));
-            return Err(CheckpointError::Damaged { folder: folder.to_owned(), what });
+            return Err(checkpoint.damaged(format!("model.safetensors lacks {}", found.fresh.join(", "))));
         }
-        if model.objectives().count() > 0 {
-            let stored = weights::read(&folder.join(OBJECTIVES)).map_err(|error| damaged(folder, &error))?;
-            let stored: HashMap<String, Tensor> = stored.into_iter().collect();
-            for (name, tensor) in model.objectives().iter() {
-                match stored.get(name) {
-                    Some(stored) if stored.size() == tensor.size() => tensor.detach().copy_(stored),
-                    _ => {
-                        let what = format!("{OBJECTIVES} lacks {name}, or has it in another shape");
-                        return Err(CheckpointError::Damaged { folder: folder.to_owned(), what });
-                    }
-                }
+        let files = [checkpoint.model.join(NEIGHBOR), checkpoint.state.join(OBJECTIVES)];
+        let mut stored: HashMap<String, Tensor> = HashMap::new();
+        for file in files.iter().filter(|file| file.is_file()) {
+            stored.extend(read(file)?);
+        }
+        for (name, tensor) in model.objectives().iter() {
+            match stored.get(name) {
+                Some(stored) if stored.size() == tensor.size() => tensor.detach().copy_(stored),
+                _ => return Err(checkpoint.damaged(format!("it lacks {name}, or has it in another shape"))),
             }
         }
-        let stored = weights::read(&folder.join(OPTIMIZER)).map_err(|error| damaged(folder, &error))?;
-        let mismatch = |source| CheckpointError::State { path: folder.to_owned(), source };
+        let stored = read(&checkpoint.state.join(OPTIMIZER))?;
+        let mismatch = |source| CheckpointError::State { path: checkpoint.folder.clone(), source };
         optimizer.restore(stored, state.optimizer_steps()).map_err(mismatch)
     }
 
     /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. If this fails, the
-    /// ones before stay as they are. `carried` is what it has of the start model as it was.
+    /// ones before stay as they are. `carried` is what it has of the start model as it was, and
+    /// `recipe` and `card` are the texts of its files.
     pub fn save(
         &self,
         state: &TrainerState,
         model: &PretrainingModel,
         optimizer: &Optimizer,
         shards: &Shards,
-        recipe: &str,
+        (recipe, card): (&str, &str),
         carried: &Carried,
-    ) -> Result<PathBuf, CheckpointError> {
+    ) -> Result<Checkpoint, CheckpointError> {
         let name = name_of(state.step);
         let (path, temporary) = (self.folder.join(&name), self.folder.join(format!("{name}{TEMPORARY}")));
         self.sweep()?;
-        fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;
-        let card = card(state, shards.manifest(), recipe);
-        let written = write(&temporary, state, (model, carried), optimizer, shards, (recipe, &card));
+        let parts = Checkpoint::at(temporary.clone());
+        let written = write(&parts, state, (model, carried), optimizer, shards, (recipe, card));
         if written.is_err() {
             // Best effort: the next save sweeps what is left.
             let _ = fs::remove_dir_all(&temporary);
         }
         written?;
-        sync_folder(&temporary)?;
+        [&parts.model, &parts.state, &temporary].into_iter().try_for_each(|folder| sync_folder(folder))?;
         fs::rename(&temporary, &path).map_err(StoreError::io("rename to", &path))?;
         sync_folder(&self.folder)?;
-        self.link(state, &path)?;
+        let checkpoint = Checkpoint::at(path);
+        self.link(state, &checkpoint)?;
         let mut old = self.list()?;
         old.truncate(old.len().saturating_sub(self.keep));
         if let Some(best) = state.best {
@@ -216,22 +260,22 @@ impl Checkpoints {
             fs::rename(&old, &gone).map_err(StoreError::io("rename to", &gone))?;
             fs::remove_dir_all(&gone).map_err(StoreError::io("remove", &gone))?;
         }
-        Ok(path)
+        Ok(checkpoint)
     }
 
     /// Points `RUN/model` at the checkpoint of a state, and `RUN/best` at the best one until then.
-    pub fn link(&self, state: &TrainerState, checkpoint: &Path) -> Result<(), StoreError> {
-        self.point("model", checkpoint)?;
-        let best = state.best.map(|best| self.folder.join(name_of(best.step)));
-        best.filter(|best| best.is_dir()).map_or(Ok(()), |best| self.point("best", &best))
+    pub fn link(&self, state: &TrainerState, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.point("model", &checkpoint.model)?;
+        let best = state.best.map(|best| Checkpoint::at(self.folder.join(name_of(best.step))));
+        best.filter(|best| best.model.is_dir()).map_or(Ok(()), |best| self.point("best", &best.model))
     }
 
-    /// Points a link in the run's folder at a checkpoint.
-    fn point(&self, link: &str, checkpoint: &Path) -> Result<(), StoreError> {
-        let name = checkpoint.file_name().unwrap_or_default();
+    /// Points a link in the run's folder at a model of a checkpoint.
+    fn point(&self, link: &str, model: &Path) -> Result<(), StoreError> {
+        let target = model.strip_prefix(&self.run).unwrap_or(model);
         let (link, temporary) = (self.run.join(link), self.run.join(format!("{link}{TEMPORARY}")));
         schemas::store::remove(&temporary)?;
-        symlink(Path::new("checkpoints").join(name), &temporary).map_err(StoreError::io("create", &temporary))?;
+        symlink(target, &temporary).map_err(StoreError::io("create", &temporary))?;
         fs::rename(&temporary, &link).map_err(StoreError::io("rename to", &link))?;
         sync_folder(&self.run)
     }
@@ -249,29 +293,35 @@ impl Checkpoints {
 }
 
 fn write(
-    folder: &Path,
+    Checkpoint { model: exported, state: resumed, .. }: &Checkpoint,
     state: &TrainerState,
     (model, carried): (&PretrainingModel, &Carried),
     optimizer: &Optimizer,
     shards: &Shards,
     (recipe, card): (&str, &str),
 ) -> Result<(), CheckpointError> {
+    for folder in [exported, resumed] {
+        fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
+    }
     let tensors = model.bert.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
     let tensors = tensors.chain(carried.pooler.iter().map(|(name, tensor)| (name.clone(), tensor)));
-    weights::write(&folder.join("model.safetensors"), tensors)?;
-    if model.objectives().count() > 0 {
-        let tensors = model.objectives().iter().map(|(name, tensor)| (name.to_owned(), tensor));
-        weights::write(&folder.join(OBJECTIVES), tensors)?;
+    weights::write(&exported.join("model.safetensors"), tensors)?;
+    let objectives = model.objectives().iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    let (projection, others): (Vec<_>, Vec<_>) = objectives.partition(|(name, _)| name == PROJECTION);
+    for (file, tensors) in [(exported.join(NEIGHBOR), projection), (resumed.join(OBJECTIVES), others)] {
+        if !tensors.is_empty() {
+            weights::write(&file, tensors.into_iter())?;
+        }
     }
-    weights::write(&folder.join(OPTIMIZER), optimizer.state())?;
-    let path = folder.join(STATE);
+    weights::write(&resumed.join(OPTIMIZER), optimizer.state())?;
+    let path = resumed.join(STATE);
     let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
     let config = carried.config.to_json(shards.vocabulary().special.pad).map_err(malformed)?;
     let tokenizer = tokenizer_file(shards, carried)?;
     let tokenizer_config = tokenizer_config(&tokenizer, model.bert.encoder().config().max_position_embeddings);
+    schemas::store::write_file(&path, state.as_bytes())?;
     for (name, text) in [
-        (STATE, state),
         ("config.json", config),
         ("tokenizer.json", format!("{tokenizer:#}\n")),
         ("tokenizer_config.json", format!("{tokenizer_config:#}\n")),
@@ -279,7 +329,7 @@ fn write(
         ("recipe.toml", recipe.to_owned()),
         ("README.md", card.to_owned()),
     ] {
-        schemas::store::write_file(&folder.join(name), text.as_bytes())?;
+        schemas::store::write_file(&exported.join(name), text.as_bytes())?;
     }
     Ok(())
 }

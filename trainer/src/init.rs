@@ -168,16 +168,20 @@ pub enum InitError {
 /// When it is none of them.
 pub fn folder_of(model: &Path, talk: bool) -> Result<PathBuf, InitError> {
     let result = model.join("model");
-    match model.to_str() {
+    match hub_id(model) {
         _ if model.join("config.json").is_file() => Ok(model.to_owned()),
         _ if result.join("config.json").is_file() => Ok(result),
         _ if let Some(error) = published_by_google(model) => Err(error.into()),
         _ if model.is_dir() => Err(InitError::NoModel { path: model.to_owned() }),
-        Some(id) if !model.exists() && ebert_hub::is_id(id) => {
-            Ok(fetch(id, if talk { Progress::Bars } else { Progress::Hidden })?)
-        }
-        _ => Err(InitError::NoFolder { path: model.to_owned() }),
+        Some(id) => Ok(fetch(id, if talk { Progress::Bars } else { Progress::Hidden })?),
+        None => Err(InitError::NoFolder { path: model.to_owned() }),
     }
+}
+
+/// The id on the hub, maybe with a revision, that a user names as a model. `None` for a folder or a
+/// file here.
+pub(crate) fn hub_id(model: &Path) -> Option<&str> {
+    model.to_str().filter(|id| !model.exists() && ebert_hub::is_id(id))
 }
 
 /// What is wrong with the folder of a TensorFlow checkpoint, which has no config.json, or with the

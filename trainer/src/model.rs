@@ -19,8 +19,7 @@ pub struct PretrainingModel {
     projection: Option<Tensor>,
     /// The span boundary objective.
     boundary: Option<BoundaryHead>,
-    /// The weights of objectives alone. A checkpoint has them in a file of their own, for the run
-    /// to resume.
+    /// The weights of objectives alone. A checkpoint has them in files of their own.
     objectives: Parameters,
     /// All weights: BERT's first.
     parameters: Parameters,

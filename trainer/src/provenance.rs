@@ -13,10 +13,7 @@ use schemas::StoreError;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::{
-    checkpoint::STATE,
-    state::{Identity, TrainerState},
-};
+use crate::{checkpoint::Checkpoints, state::Identity};
 
 /// The file in a run's folder.
 pub const PROVENANCE: &str = "run.json";
@@ -127,8 +124,8 @@ pub const COLUMNS: [&str; 6] = ["start model", "data", "recipe", "version", "dev
 pub fn row(run: &Path) -> [String; 6] {
     let noted = Provenance::read(run);
     let of_checkpoint = || -> Option<Identity> {
-        let text = fs::read(run.join("model").join(STATE)).ok()?;
-        serde_json::from_slice::<TrainerState>(&text).ok().map(|state| state.identity)
+        let (state, _) = Checkpoints::of(run, 1).newest().ok()??;
+        Some(state.identity)
     };
     let identity = noted.as_ref().map(|noted| noted.identity.clone()).or_else(of_checkpoint);
     let or_not_noted = |text: Option<String>| text.unwrap_or_else(|| NOT_NOTED.to_owned());

@@ -1,5 +1,6 @@
 //! Options of the command line as types of the trainer.
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -110,11 +111,35 @@ pub(crate) fn finetune(options: &FinetuneOptions) -> Options {
     }
 }
 
-/// The model that shards were made for, from the options of `ebert shards` next to them.
-pub(crate) fn made_for(shards: &Path) -> Option<PathBuf> {
+/// The options of `ebert shards` next to shards.
+fn options_of(shards: &Path) -> Option<toml::Table> {
     let text = fs::read_to_string(shards.parent()?.join(commands::OPTIONS_FILE)).ok()?;
-    let options: toml::Table = toml::from_str(&text).ok()?;
-    Some(PathBuf::from(options.get("init")?.as_str()?))
+    toml::from_str(&text).ok()
+}
+
+/// The model that shards were made for.
+pub(crate) fn made_for(shards: &Path) -> Option<PathBuf> {
+    Some(PathBuf::from(options_of(shards)?.get("init")?.as_str()?))
+}
+
+/// The data sets on the hub that shards were made from, as `owner/name`.
+pub(crate) fn hub_datasets(shards: &Path) -> Vec<String> {
+    fn collect(value: &toml::Value, into: &mut BTreeSet<String>) {
+        match value {
+            toml::Value::String(text) => {
+                let mut parts = text.strip_prefix("hf://datasets/").unwrap_or_default().splitn(3, '/');
+                if let (Some(owner), Some(name), Some(_)) = (parts.next(), parts.next(), parts.next()) {
+                    into.insert(format!("{owner}/{name}"));
+                }
+            }
+            toml::Value::Array(values) => values.iter().for_each(|value| collect(value, into)),
+            toml::Value::Table(table) => table.values().for_each(|value| collect(value, into)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    collect(&toml::Value::Table(options_of(shards).unwrap_or_default()), &mut found);
+    found.into_iter().collect()
 }
 
 /// Shards need a recipe by name.
@@ -165,6 +190,18 @@ mod tests {
         let line = ["ebert", "evaluate", "--task", "pc", "--data", "d", "--predictions", "p"];
         let Ok(Command::Train(TrainCommand::Evaluate(args))) = parse_from(line) else { panic!() };
         assert_eq!(args.min_titles, Options::default().min_titles);
+    }
+
+    #[test]
+    fn data_sets_of_the_hub_are_found_wherever_options_name_them() {
+        let out = tempfile::tempdir().unwrap();
+        let shards = out.path().join("shards");
+        assert!(hub_datasets(&shards).is_empty());
+        let options = "corpus = [\"hf://datasets/shop/reviews/a.jsonl\", \"hf://datasets/shop/reviews/b.jsonl\", \"data\"]\n\
+                       init = \"owner/model\"\n[[products]]\npath = \"hf://datasets/shop/catalog/x/y.csv\"\n";
+        std::fs::write(out.path().join(commands::OPTIONS_FILE), options).unwrap();
+        assert_eq!(hub_datasets(&shards), ["shop/catalog", "shop/reviews"]);
+        assert_eq!(made_for(&shards), Some("owner/model".into()));
     }
 
     #[test]

@@ -121,6 +121,7 @@ pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
         overrides: [shape, options.overrides].concat(),
         init: options.init,
         made_for: None,
+        datasets: Vec::new(),
         run: None,
         resume: false,
         extend: false,

@@ -32,6 +32,7 @@ pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
         overrides: options.overrides,
         init: options.init,
         made_for: arguments::made_for(&shards),
+        datasets: arguments::hub_datasets(&shards),
         shards,
         run: options.out,
         resume: options.resume,

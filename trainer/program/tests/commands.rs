@@ -52,12 +52,16 @@ fn a_run_makes_a_checkpoint_and_is_then_up_to_date() {
     for part in ["step 0 ", "step 160 ", "held out", "result    ./runs/tiny/model", "AutoModelForMaskedLM"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let mut files: Vec<_> = fs::read_dir(place.path("runs/tiny/model"))
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
-    files.sort();
-    insta::assert_snapshot!("checkpoint", files.join("\n"));
+    // `fs::canonicalize` follows the link, so that `..` is the checkpoint.
+    let model = fs::canonicalize(place.path("runs/tiny/model")).unwrap();
+    let files = |part: &str| {
+        let entries = fs::read_dir(model.parent().unwrap().join(part)).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut files: Vec<String> = entries.map(|entry| format!("{part}/{}", name(entry))).collect();
+        files.sort();
+        files.join("\n")
+    };
+    insta::assert_snapshot!("checkpoint", files("model") + "\n" + &files("state"));
     let kept = fs::read_dir(place.path("runs/tiny/checkpoints")).unwrap().count();
     // The newest two, and the best one where that is another.
     assert!((2..=3).contains(&kept), "{kept}");
@@ -119,7 +123,7 @@ fn best_steps(place: &Place, run: &str) -> (u64, u64) {
     // The last stage begins after step 100.
     let measured = lines.iter().filter_map(|line| mean(&serde_json::from_str(line).unwrap())).filter(|m| m.1 > 100);
     let best = measured.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1;
-    let state = fs::read_to_string(place.path(run).join("best/trainer_state.json")).unwrap();
+    let state = fs::read_to_string(place.path(run).join("best/../state/trainer_state.json")).unwrap();
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
     (best, state["step"].as_u64().unwrap())
 }
@@ -452,7 +456,7 @@ fn the_doctor_says_what_was_found() {
     let output = Command::new(env!("CARGO_BIN_EXE_ebert-trainer")).arg("doctor").output().unwrap();
     let text = text_of(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in ["libtorch  2.", "libtorch_cpu.so", "cpu ", "gpu ", "cuda "] {
+    for part in ["libtorch  2.", "libtorch_cpu.so", "cpu ", "gpu ", "driver ", "cuda "] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -462,6 +466,7 @@ fn the_doctor_reports_to_programs() {
     let output = Command::new(env!("CARGO_BIN_EXE_ebert-trainer")).args(["doctor", "--log", "json"]).output().unwrap();
     let lines = support::events(&output);
     assert_eq!(lines[0]["event"], "machine");
+    assert!(lines[0].get("driver").is_some());
     assert!(lines[0]["libtorch"] == lines[0]["libtorch_expected"] && lines[0]["threads"].as_u64() > Some(0));
     let last = lines.last().unwrap();
     assert_eq!((&last["event"], &last["device"]), (&"compute".into(), &"CPU".into()));

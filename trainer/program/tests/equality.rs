@@ -217,7 +217,7 @@ fn a_lost_process_ends_the_others_and_any_number_goes_on() {
         assert_eq!(output.status.code(), Some(75), "{}", text_of(output));
     }
     assert!(text_of(&outputs[0]).contains("resumes from step"), "{}", text_of(&outputs[0]));
-    let state = fs::read_to_string(place.path("lost/model/trainer_state.json")).unwrap();
+    let state = fs::read_to_string(place.path("lost/model/../state/trainer_state.json")).unwrap();
     let step = serde_json::from_str::<serde_json::Value>(&state).unwrap()["step"].as_u64().unwrap();
     assert!(step > 20 && step < 4000);
 

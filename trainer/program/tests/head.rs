@@ -71,7 +71,7 @@ fn the_encoder_does_not_change_by_a_bit_while_the_head_trains_alone() {
 
     let start = tensors(&place, "start/model.safetensors");
     let [alone, after] =
-        [30, 60].map(|step| tensors(&place, &format!("run/checkpoints/step-{step:08}/model.safetensors")));
+        [30, 60].map(|step| tensors(&place, &format!("run/checkpoints/step-{step:08}/model/model.safetensors")));
     for (name, tensor) in &start {
         assert!(tensor.equal(&alone[name]), "{name} has changed");
         assert!(!tensor.equal(&after[name]) || name.contains("token_type"), "{name} has not changed");
@@ -80,12 +80,12 @@ fn the_encoder_does_not_change_by_a_bit_while_the_head_trains_alone() {
     assert_eq!(head.len(), 5);
     assert!(head.iter().all(|name| !alone[*name].equal(&after[*name])));
     // Neither do the encoder's moving averages.
-    let state = tensors(&place, "run/checkpoints/step-00000030/optimizer.safetensors");
+    let state = tensors(&place, "run/checkpoints/step-00000030/state/optimizer.safetensors");
     for (name, average) in state {
         let is_zero = average.abs().max().double_value(&[]) == 0.0;
         assert_eq!(is_zero, !name.contains("cls.predictions"), "{name}");
     }
-    let state = fs::read_to_string(place.path("run/checkpoints/step-00000060/trainer_state.json")).unwrap();
+    let state = fs::read_to_string(place.path("run/checkpoints/step-00000060/state/trainer_state.json")).unwrap();
     let state: Value = serde_json::from_str(&state).unwrap();
     assert_eq!((&state["optimizer_steps"], &state["head_steps"]), (&60.into(), &30.into()));
 

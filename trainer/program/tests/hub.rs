@@ -6,10 +6,12 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
     thread,
 };
 
-use support::{Place, text_of};
+use serde_json::json;
+use support::{Place, python, text_of};
 
 /// Serves the files of one folder as the model `owner/tiny`, for as long as the test runs. Returns
 /// the address.
@@ -83,6 +85,11 @@ fn a_model_is_fetched_by_its_id_and_then_kept() {
     let last = place.metrics("first").pop().unwrap().replace("\"step\":3", "\"step\":0");
     assert_eq!(place.metrics("second")[0], last);
 
+    let card = fs::read_to_string(place.path("second/model/README.md")).unwrap();
+    assert!(card.contains("base_model: \"owner/tiny\"\n") && card.contains("weights of the start model, `owner/tiny`"));
+    let fresh = fs::read_to_string(place.path("first/model/README.md")).unwrap();
+    assert!(!fresh.contains("base_model") && fresh.contains("| weights of the start model | none |"), "{fresh}");
+
     let output = fetch("owner/tiny", "third", unreachable);
     assert_eq!(output.status.code(), Some(0), "it is in the cache: {}", text_of(&output));
     assert_eq!(place.metrics("third"), place.metrics("second"));
@@ -93,6 +100,64 @@ fn a_model_is_fetched_by_its_id_and_then_kept() {
     fs::remove_dir_all(place.path("cache")).unwrap();
     let output = fetch("owner/tiny", "none", &hub);
     assert!(text_of(&output).contains("has neither model.safetensors nor"), "{}", text_of(&output));
+}
+
+/// Prints what the hub reads from the head of a card, and the card as the hub's library writes it.
+const READ_CARD: &str = "
+import json, sys
+from huggingface_hub import ModelCard
+card = ModelCard.load(sys.argv[1])
+again = ModelCard(str(card))
+assert again.data.to_dict() == card.data.to_dict() and again.text == card.text
+print(json.dumps(card.data.to_dict()))
+";
+
+#[test]
+fn the_hub_reads_the_card() {
+    let Some(python) = python(&["huggingface_hub"]) else { return };
+    let place = Place::new();
+    let steps = ["--set", "stage.0.steps=2", "--set", "stage.1.steps=1"];
+    let first = place.run(&[["--recipe", "tiny.toml", "--out", "first"].as_slice(), &steps].concat());
+    assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
+    let read = |run: &str| -> serde_json::Value {
+        let card = place.path(run).join("model/README.md");
+        let output = Command::new(&python).args(["-c", READ_CARD]).arg(card).output().unwrap();
+        assert!(output.status.success(), "{}", text_of(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let fresh = read("first");
+    assert_eq!((&fresh["base_model"], &fresh["datasets"]), (&json!(null), &json!(null)), "{fresh}");
+    for (key, value) in [
+        ("library_name", json!("transformers")),
+        ("pipeline_tag", json!("fill-mask")),
+        ("language", json!("en")),
+        ("license", json!("unknown")),
+        ("metrics", json!(["accuracy", "perplexity"])),
+    ] {
+        assert_eq!(fresh[key], value, "{fresh}");
+    }
+
+    // As `ebert shards` notes it.
+    fs::write(place.path("ebert.toml"), "corpus = [\"hf://datasets/shop/reviews/a.jsonl\"]\n").unwrap();
+    let hub = serve(place.path("first/model"));
+    let mut command = place.command(&["--recipe", "tiny.toml", "--init", "owner/tiny@main", "--out", "second"]);
+    command.args(steps).env("HF_ENDPOINT", &hub).env("HF_HOME", place.path("cache")).env_remove("HF_TOKEN");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    let card = read("second");
+    assert_eq!((&card["base_model"], &card["datasets"]), (&json!("owner/tiny"), &json!(["shop/reviews"])), "{card}");
+    let last = place.metrics("second").pop().unwrap();
+    let measured: serde_json::Value = serde_json::from_str(&last).unwrap();
+    let index = &card["model-index"][0];
+    assert_eq!((&index["name"], index["results"].as_array().map(Vec::len)), (&json!("tiny"), Some(2)), "{card}");
+    for (result, measured) in index["results"].as_array().unwrap().iter().zip(measured["held_out"].as_array().unwrap())
+    {
+        let value = |metric: usize| result["metrics"][metric]["value"].as_f64().unwrap();
+        let wanted = |key: &str| measured[key].as_f64().unwrap();
+        let pairs = [(value(0), wanted("accuracy")), (value(1), wanted("whole")), (value(2), wanted("loss").exp())];
+        assert!(pairs.iter().all(|(found, wanted)| (found - wanted).abs() <= 1e-12 * wanted), "{result} {measured}");
+        assert_eq!(result["dataset"]["type"], "shop/reviews", "{result}");
+    }
 }
 
 #[test]

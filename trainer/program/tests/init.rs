@@ -121,7 +121,7 @@ fn a_missing_head_is_noted_for_a_start_and_refused_in_a_checkpoint() {
         place.run(&[&run[..], &STEPS, &["--set", "checkpoint.every=2", "--set", "checkpoint.keep=9"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     fs::remove_dir_all(place.path("resumed/checkpoints/step-00000003")).unwrap();
-    let path = place.path("resumed/checkpoints/step-00000002/model.safetensors");
+    let path = place.path("resumed/checkpoints/step-00000002/model/model.safetensors");
     let stored = weights::read(&path).unwrap();
     let kept = stored.iter().filter(|(name, _)| name != "cls.predictions.bias");
     weights::write(&path, kept.map(|(name, tensor)| (name.clone(), tensor))).unwrap();

@@ -3,6 +3,8 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    fs,
+    os::unix::fs::symlink,
     process::{Child, Command, Stdio},
 };
 
@@ -111,7 +113,11 @@ fn weights_of_objectives_resume_and_are_not_exported() {
     finish("cut");
     assert_equal(&place, "cut", "whole");
     let tensors = |run: &str, file: &str| weights::read(&place.path(run).join("model").join(file)).unwrap();
-    let [cut, whole] = ["cut", "whole"].map(|run| tensors(run, "objectives.safetensors"));
+    let of_objectives = |run: &str| {
+        let files = ["neighbor.safetensors", "../state/objectives.safetensors"];
+        files.into_iter().flat_map(|file| tensors(run, file)).collect::<Vec<_>>()
+    };
+    let [cut, whole] = ["cut", "whole"].map(of_objectives);
     let is_of_objective = |name: &str| name.starts_with("neighbor.") || name.starts_with("span_boundary.");
     assert!(cut.len() == 11 && cut.iter().all(|(name, _)| is_of_objective(name)));
     let of = |tensors: &[(String, Tensor)]| -> BTreeMap<String, Vec<f32>> {
@@ -128,11 +134,63 @@ fn weights_of_objectives_resume_and_are_not_exported() {
         .output()
         .unwrap();
     assert_eq!(first.status.code(), Some(0), "{}", text_of(&first));
-    let fresh = of(&tensors("first", "objectives.safetensors"));
+    let fresh = of(&of_objectives("first"));
     let moved =
         |(name, values): (&String, &Vec<f32>)| values.iter().zip(&fresh[name]).any(|(a, b)| (a - b).abs() > 1e-6);
     assert!(of(&whole).iter().all(moved));
     assert!(!tensors("whole", "model.safetensors").iter().any(|(name, _)| is_of_objective(name)));
+}
+
+/// Moves the files of checkpoints to where version 0.1 wrote them.
+fn as_in_version_0_1(place: &Place, run: &str) {
+    for checkpoint in fs::read_dir(place.path(run).join("checkpoints")).unwrap() {
+        let folder = checkpoint.unwrap().path();
+        for part in ["model", "state"].map(|part| folder.join(part)) {
+            for file in fs::read_dir(&part).unwrap() {
+                let file = file.unwrap();
+                let name = file.file_name();
+                let name = if name == "neighbor.safetensors" { "objectives.safetensors".into() } else { name };
+                fs::rename(file.path(), folder.join(name)).unwrap();
+            }
+            fs::remove_dir(&part).unwrap();
+        }
+    }
+    for link in ["model", "best"].map(|link| place.path(run).join(link)) {
+        if let Ok(target) = fs::read_link(&link) {
+            fs::remove_file(&link).unwrap();
+            symlink(target.parent().unwrap(), &link).unwrap();
+        }
+    }
+}
+
+#[test]
+fn runs_of_version_0_1_resume() {
+    let place = Place::new();
+    let run = |name: &str, more: &[&str]| {
+        let arguments = [&["--recipe", "tiny.toml", "--out", name], &WHOLE_NEIGHBOR[..], more].concat();
+        let output = place.run(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+        text_of(&output)
+    };
+    run("whole", &[]);
+    run("old", &["--set", "stage.1.steps=20"]);
+    as_in_version_0_1(&place, "old");
+    assert!(run("old", &["--set", "stage.1.steps=20"]).contains("up to date"));
+    let text = run("old", &["--extend"]);
+    assert!(text.contains("resume    from step 120 of 160"), "{text}");
+    // The learning rate followed another schedule, so the weights differ, but these are as in a new run.
+    let last = place.path("old/model").canonicalize().unwrap();
+    assert!(last.ends_with("step-00000160/model") && last.join("neighbor.safetensors").is_file(), "{last:?}");
+
+    // Stopped without a new schedule, it ends as if it never was.
+    let mut child = place.command(&[&["--recipe", "tiny.toml", "--out", "cut"], &WHOLE_NEIGHBOR[..]].concat());
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    place.wait_for("cut", 70, &mut child);
+    signal(&child, "-TERM");
+    child.wait().unwrap();
+    as_in_version_0_1(&place, "cut");
+    run("cut", &[]);
+    assert_equal(&place, "cut", "whole");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Whether a checkpoint, or another process, is of the same run.
-use std::{fs, path::Path};
+use std::fs;
 
 use super::{Plan, RECIPE, RunError};
 use crate::{
+    checkpoint::Checkpoint,
     differences::{Difference, differences},
     init::Head,
     provenance::brief_hash,
@@ -14,8 +15,13 @@ use crate::{
 
 impl Plan {
     /// Checks that a checkpoint is of this run: everything that decided the steps done is the same.
-    pub(super) fn require_same(&self, state: &TrainerState, checkpoint: &Path, extend: bool) -> Result<(), RunError> {
-        let text = fs::read_to_string(checkpoint.join(RECIPE)).unwrap_or_default();
+    pub(super) fn require_same(
+        &self,
+        state: &TrainerState,
+        checkpoint: &Checkpoint,
+        extend: bool,
+    ) -> Result<(), RunError> {
+        let text = fs::read_to_string(checkpoint.model.join(RECIPE)).unwrap_or_default();
         let (lengths, others): (Vec<Difference>, Vec<Difference>) =
             self.differences(&state.identity, || text.clone()).into_iter().partition(is_length);
         let told = |differences: &[Difference]| differences.iter().map(ToString::to_string).collect();
@@ -31,8 +37,8 @@ impl Plan {
     }
 
     /// Checks that a schedule with other lengths has the steps that are done where they were.
-    fn require_extension(&self, step: u64, checkpoint: &Path) -> Result<(), RunError> {
-        let recipe = Recipe::load(&checkpoint.join(RECIPE).to_string_lossy(), &[])?;
+    fn require_extension(&self, step: u64, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        let recipe = Recipe::load(&checkpoint.model.join(RECIPE).to_string_lossy(), &[])?;
         let before = Schedule::new(&recipe, &self.shards, self.start.head)?;
         for (before, now) in before.stages.iter().zip(&self.schedule.stages) {
             let (number, before, now) = (now.number, before.steps.end, now.steps.end);

@@ -15,6 +15,7 @@ pub use self::{
     plan::{Opened, Plan, Request},
 };
 use crate::{
+    card::{Names, card},
     checkpoint::Checkpoints,
     init::Carried,
     log::{HeldOutRecord, Journal, StepRecord},
@@ -61,6 +62,7 @@ struct Lead {
     journal: Journal,
     checkpoints: Checkpoints,
     carried: Carried,
+    names: Names,
     /// Kept open: its lock ends with the process.
     _lock: Lock,
 }
@@ -75,7 +77,9 @@ impl Run {
             lead.journal.flush()?;
             self.state.set_optimizer_steps(self.session.optimizer.steps());
             let Session { model, optimizer, .. } = &self.session;
-            lead.checkpoints.save(&self.state, model, optimizer, &self.shards, &self.recipe_text, &lead.carried)?;
+            let card = card(&self.state, self.shards.manifest(), &self.recipe.summary, &lead.names);
+            let texts = (self.recipe_text.as_str(), card.as_str());
+            lead.checkpoints.save(&self.state, model, optimizer, &self.shards, texts, &lead.carried)?;
         }
         self.session.world.barrier(self.session.model.device(), "waited for rank 0 to save a checkpoint")?;
         Ok(())

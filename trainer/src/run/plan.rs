@@ -11,7 +11,8 @@ use schemas::{Attempt, Lock, Lockable, StoreError};
 
 use super::{Lead, RECIPE, Run, RunError};
 use crate::{
-    checkpoint::Checkpoints,
+    card::{Names, StartName},
+    checkpoint::{Checkpoint, Checkpoints},
     init::{Candidate, InitError, Start, folder_of},
     lock,
     log::{Journal, Talk},
@@ -46,6 +47,8 @@ pub struct Request {
     pub init: Option<PathBuf>,
     /// The model that the shards were made for. A recipe that needs a start takes it if no other is named.
     pub made_for: Option<PathBuf>,
+    /// The data sets on the hub that the shards were made from, as far as it is known.
+    pub datasets: Vec<String>,
     /// The run's folder, if not `runs/<recipe>` next to the shards.
     pub run: Option<PathBuf>,
     /// Whether there must be something to resume.
@@ -171,8 +174,8 @@ impl Plan {
         let bert = self.start.model(self.recipe.seed, device, self.recipe.compute)?;
         let model = PretrainingModel::new(bert, &self.recipe);
         let mut session = Session::new(model, self.recipe.optimizer, world);
-        if let Some((state, folder)) = newest {
-            Checkpoints::restore(folder, state, &session.model, &mut session.optimizer)?;
+        if let Some((state, checkpoint)) = newest {
+            Checkpoints::restore(checkpoint, state, &session.model, &mut session.optimizer)?;
         }
         let weights = session.model.parameters().iter().map(|(_, tensor)| tensor.detach());
         session
@@ -221,10 +224,10 @@ impl Plan {
         };
         lock::warn(&lock, &self.folder);
         let mut newest = checkpoints.newest()?;
-        if let Some((state, folder)) = &mut newest {
-            self.require_same(state, folder, request.extend)?;
+        if let Some((state, checkpoint)) = &mut newest {
+            self.require_same(state, checkpoint, request.extend)?;
             state.steps = self.schedule.steps();
-            checkpoints.link(state, folder)?;
+            checkpoints.link(state, checkpoint)?;
         }
         Ok(Found { checkpoints, lock, newest })
     }
@@ -274,7 +277,12 @@ impl Plan {
         if resumed {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }
-        Ok(Lead { journal, checkpoints: found.checkpoints, carried: self.start.carried()?, _lock: found.lock })
+        let names = Names {
+            recipe: self.name.clone(),
+            start: self.init.as_deref().map(StartName::of),
+            datasets: request.datasets.clone(),
+        };
+        Ok(Lead { journal, checkpoints: found.checkpoints, carried: self.start.carried()?, names, _lock: found.lock })
     }
 }
 
@@ -282,7 +290,7 @@ impl Plan {
 struct Found {
     checkpoints: Checkpoints,
     lock: Lock,
-    newest: Option<(TrainerState, PathBuf)>,
+    newest: Option<(TrainerState, Checkpoint)>,
 }
 
 fn hash(text: &str) -> String {

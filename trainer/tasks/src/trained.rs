@@ -4,10 +4,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ebert_bert::weights::{self, WeightsError};
+use ebert_bert::weights::WeightsError;
 use serde::{Deserialize, Deserializer};
 use tch::{Device, Kind, Tensor};
-use trainer::{checkpoint::OBJECTIVES, model::PROJECTION, neighbor::NeighborOptions};
+use trainer::{checkpoint, neighbor::NeighborOptions};
 
 /// What a model's `recipe.toml` says; the paper's values for a model without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -77,8 +77,7 @@ impl Trained {
         if !self.neighbor.projection {
             return Ok(None);
         }
-        let stored = weights::read(&folder.join(OBJECTIVES))?;
-        let found = stored.into_iter().find(|(name, _)| name == PROJECTION);
-        Ok(found.map(|(_, weights)| weights.to_device(device).to_kind(Kind::Float)))
+        let found = checkpoint::projection(folder)?;
+        Ok(found.map(|weights| weights.to_device(device).to_kind(Kind::Float)))
     }
 }
