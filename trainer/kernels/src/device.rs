@@ -3,12 +3,16 @@ use std::{
     ffi::{CStr, CString},
     fmt, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use tch::{Cuda, Device};
 
 /// The version of libtorch that this program was built for.
 pub const TORCH_VERSION: &str = env!("EBERT_TORCH_VERSION");
+
+/// The first branch of NVIDIA's driver for the CUDA 13 of that libtorch.
+const OLDEST_DRIVER: u32 = 580;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub struct Machine {
     pub torch_file: Option<PathBuf>,
     /// GPUs that the driver knows, by name.
     pub gpus: Vec<String>,
+    /// The version of NVIDIA's driver, if there is one.
+    pub driver: Option<String>,
     /// Whether libtorch's CUDA part is loaded, or why it is not.
     pub cuda: Result<(), String>,
     /// GPUs that libtorch can use.
@@ -71,7 +77,8 @@ impl Machine {
             Some(file) => load(&file.with_file_name("libtorch_cuda.so")),
         };
         let usable = if cuda.is_ok() { Cuda::device_count() } else { 0 };
-        Self { torch: torch_version(), torch_file, gpus, cuda, usable, threads: tch::get_num_threads() }
+        let (torch, driver, threads) = (torch_version(), driver(), tch::get_num_threads());
+        Self { torch, torch_file, gpus, driver, cuda, usable, threads }
     }
 
     /// The device for a wish. `number` is that of the GPU on this machine, unless this process
@@ -128,6 +135,30 @@ fn gpus() -> Vec<String> {
     names
 }
 
+/// The version of NVIDIA's driver: of the kernel module, or what `nvidia-smi` prints where there is
+/// none, as in WSL.
+fn driver() -> Option<String> {
+    if let Ok(text) = fs::read_to_string("/proc/driver/nvidia/version") {
+        return driver_version(&text);
+    }
+    let output = Command::new("nvidia-smi").args(["--query-gpu=driver_version", "--format=csv,noheader"]).output();
+    driver_version(&String::from_utf8_lossy(&output.ok().filter(|output| output.status.success())?.stdout))
+}
+
+/// The first word of a text that is a version, such as `580.95.05`.
+fn driver_version(text: &str) -> Option<String> {
+    let is_version = |word: &&str| {
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        word.contains('.') && word.split('.').all(is_number)
+    };
+    text.lines().next()?.split_whitespace().find(is_version).map(str::to_owned)
+}
+
+/// Whether a driver is older than the first one for the CUDA of libtorch.
+fn is_too_old(driver: &str) -> bool {
+    driver.split('.').next().and_then(|branch| branch.parse().ok()).is_some_and(|branch: u32| branch < OLDEST_DRIVER)
+}
+
 /// The version that the loaded libtorch reports.
 fn torch_version() -> Option<String> {
     let settings = crate::build_settings().ok()?;
@@ -176,12 +207,19 @@ impl fmt::Display for Machine {
             [] => writeln!(f, "gpu       none that this process sees")?,
             gpus => gpus.iter().try_for_each(|gpu| writeln!(f, "gpu       {gpu}"))?,
         }
+        let old = self.driver.as_deref().is_some_and(is_too_old);
+        match &self.driver {
+            Some(version) => writeln!(f, "driver    {version}{}", if old { "   too old" } else { "" })?,
+            None => writeln!(f, "driver    no NVIDIA driver")?,
+        }
         match &self.cuda {
             Ok(()) => writeln!(f, "cuda      loaded; libtorch can use {} GPU(s)", self.usable)?,
             Err(why) => writeln!(f, "cuda      not loaded: {why}")?,
         }
         if self.torch.as_deref() != Some(TORCH_VERSION) {
             writeln!(f, "hint      point LIBTORCH at a folder of torch {TORCH_VERSION}, or run `make libtorch`")?;
+        } else if old {
+            writeln!(f, "hint      install NVIDIA's driver {OLDEST_DRIVER} or newer, which libtorch's CUDA 13 needs")?;
         } else if !self.gpus.is_empty() && self.usable == 0 {
             writeln!(
                 f,
@@ -190,5 +228,33 @@ impl fmt::Display for Machine {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_the_driver_is_found_in_what_it_prints() {
+        for (text, version, old) in [
+            (
+                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu Jan 23 08:34:56 UTC 2025\nGCC version:  gcc 12.2.0\n",
+                Some("570.86.15"),
+                true,
+            ),
+            (
+                "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build  (builder@host)  Tue Sep 23\n",
+                Some("580.95.05"),
+                false,
+            ),
+            ("590.44\n590.44\n", Some("590.44"), false),
+            ("NVIDIA-SMI has failed because it could not communicate with the driver.\n", None, false),
+            ("NVRM version: unknown\nGCC version:  gcc 12.2.0\n", None, false),
+            ("", None, false),
+        ] {
+            let found = driver_version(text);
+            assert_eq!((found.as_deref(), found.as_deref().is_some_and(is_too_old)), (version, old), "{text}");
+        }
     }
 }

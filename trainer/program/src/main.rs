@@ -135,10 +135,10 @@ fn doctor(json: bool) -> anyhow::Result<ExitCode> {
 
 /// What a machine has, for a program.
 fn facts_of(machine: &Machine) -> Value {
-    let Machine { torch, torch_file, gpus, cuda, usable, threads } = machine;
+    let Machine { torch, torch_file, gpus, driver, cuda, usable, threads } = machine;
     json!({
         "event": "machine", "libtorch": torch, "libtorch_expected": TORCH_VERSION, "libtorch_file": torch_file,
-        "threads": threads, "gpus": gpus, "gpus_usable": usable, "cuda": cuda.is_ok(), "cuda_reason": cuda.as_ref().err(),
+        "threads": threads, "gpus": gpus, "driver": driver, "gpus_usable": usable, "cuda": cuda.is_ok(), "cuda_reason": cuda.as_ref().err(),
     })
 }
 
