@@ -14,8 +14,10 @@ use ebert_tasks::{
         similar::{Neighbor, Similar, similar},
         title_file::TitleFile,
     },
-    probe::features::{Frozen, TextPooling},
-    trained::Trained,
+    probe::{
+        distance::NeighborDistance,
+        features::{Frozen, TextPooling},
+    },
 };
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -111,7 +113,7 @@ pub(crate) fn embed(options: &EmbedArgs) -> anyhow::Result<ExitCode> {
         HumanCount((embedded.rows as f64 / seconds.max(1e-3)) as u64)
     )?;
     for (count, what) in [
-        (embedded.cut, format!("longer than {} tokens, the rest is left out", frozen.most_tokens() - 2)),
+        (embedded.cut, format!("longer than {} tokens, the rest is left out", frozen.most_content_tokens())),
         (embedded.empty, "without tokens, whose embeddings are 0".to_owned()),
     ] {
         if count > 0 {
@@ -132,7 +134,8 @@ pub(crate) fn nearest(options: &SimilarArgs) -> anyhow::Result<ExitCode> {
     let device = session::prepare(arguments::device(compute.device), 0, compute.threads)?;
     let frozen = Frozen::open(&folder, device)?;
     tell_titles(json, &products)?;
-    if !Trained::read(&folder)?.has_neighbor_stage() {
+    let distance = NeighborDistance::read(&folder, device)?;
+    if !distance.is_trained() {
         let warning = format!("`{}` was not trained by NPR, so its distances have not been learned", model.display());
         arguments::event(json, &json!({"event": "warning", "message": warning}))?;
         if !json {
@@ -140,7 +143,7 @@ pub(crate) fn nearest(options: &SimilarArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let mut progress = Progress::new(products.titles(), json);
-    let all = similar((&frozen, &folder), &products, titles, *top as usize, |done| progress.report(done))?;
+    let all = similar((&frozen, &distance), &products, titles, *top as usize, |done| progress.report(done))?;
     progress.finish();
     for similar in &all {
         if json {

@@ -109,7 +109,7 @@ impl EmbeddingFile {
     ) -> Result<Embedded, ApplyError> {
         let mut writer = self.start(titles.titles(), frozen.width(), options)?;
         let mut embedded = Embedded { width: frozen.width(), ..Embedded::default() };
-        let most = frozen.most_tokens() - 2;
+        let most = frozen.most_content_tokens();
         titles.each_batch(|batch| {
             let mut texts = Vec::with_capacity(batch.len());
             for Title { title, .. } in batch {

@@ -80,7 +80,7 @@ impl MaskFiller {
             }
             ids.extend(self.frozen.tokens().encode(part)?.ids);
         }
-        let most = self.frozen.most_tokens() - 2;
+        let most = self.frozen.most_content_tokens();
         if !ids.contains(&self.mask) {
             return Err(ApplyError::NoMask { text: ApplyError::brief(text) });
         }

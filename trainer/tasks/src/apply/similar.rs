@@ -3,16 +3,19 @@
 //!
 //! The catalog is read and encoded batch by batch, once for all titles. Only the nearest products are
 //! kept, so memory does not grow with the catalog.
-use std::path::Path;
-
 use serde::Serialize;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{
     ApplyError,
     title_file::{Title, TitleFile},
 };
-use crate::probe::{ProbeError, distance::NeighborDistance, features::Frozen, nearest::normalized};
+use crate::probe::{
+    ProbeError,
+    distance::NeighborDistance,
+    features::{Frozen, mean},
+    nearest::normalized,
+};
 
 /// A product and how near it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,13 +56,12 @@ struct Query {
 /// # Errors
 /// When a title has no token, the catalog cannot be read, or states are not finite.
 pub fn similar(
-    (frozen, folder): (&Frozen, &Path),
+    (frozen, distance): (&Frozen, &NeighborDistance),
     catalog: &TitleFile,
     titles: &[String],
     top: usize,
     mut progress: impl FnMut(u64),
 ) -> Result<Vec<Similar>, ApplyError> {
-    let distance = NeighborDistance::read(folder, frozen.model().encoder().device())?;
     let encode = |title: &str| frozen.encode(title, usize::MAX);
     let encoded = titles.iter().map(|title| encode(title)).collect::<Result<Vec<_>, _>>()?;
     if let Some((title, _)) = titles.iter().zip(&encoded).find(|(_, ids)| ids.is_empty()) {
@@ -99,12 +101,6 @@ pub fn similar(
         Ok(())
     })?;
     Ok(queries.into_iter().map(|query| query.found).collect())
-}
-
-/// The mean of states `[tokens, d]`, 0 of none.
-fn mean(states: &Tensor) -> Tensor {
-    let tokens = states.size()[0].max(1);
-    states.sum_dim_intlist([0i64].as_slice(), false, Kind::Float) / tokens
 }
 
 /// Adds a product to the `top` nearest, behind those that are as near.

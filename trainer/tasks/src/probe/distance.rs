@@ -12,6 +12,7 @@ use crate::trained::Trained;
 pub struct NeighborDistance {
     options: NeighborOptions,
     projection: Option<Tensor>,
+    is_trained: bool,
     device: Device,
 }
 
@@ -23,7 +24,13 @@ impl NeighborDistance {
     pub fn read(folder: &Path, device: Device) -> Result<Self, ProbeError> {
         let trained = Trained::read(folder)?;
         let projection = trained.projection(folder, Device::Cpu)?;
-        Ok(Self { options: trained.neighbor, projection, device })
+        let is_trained = trained.has_neighbor_stage();
+        Ok(Self { options: trained.neighbor, projection, is_trained, device })
+    }
+
+    /// Whether a stage of the model's recipe trained it.
+    pub fn is_trained(&self) -> bool {
+        self.is_trained
     }
 
     /// The states that are compared, `[tokens, d]` on the device, from the last hidden states of a

@@ -35,7 +35,7 @@ impl TextPooling {
     /// Of the states of a text with its special tokens, `[tokens, d]`: `[d]`, float32.
     fn of(self, states: &Tensor) -> Tensor {
         match self {
-            Self::Mean => content(states).mean_dim([0i64].as_slice(), false, Kind::Float),
+            Self::Mean => mean(&content(states)),
             Self::Cls => states.get(0),
         }
     }
@@ -44,6 +44,15 @@ impl TextPooling {
 /// The states of a text without those of its special tokens.
 fn content(states: &Tensor) -> Tensor {
     states.narrow(0, 1, states.size()[0] - 2)
+}
+
+/// The mean of the states of tokens, `[tokens, d]`: `[d]`, float32. It is 0 of none.
+pub(crate) fn mean(states: &Tensor) -> Tensor {
+    let (tokens, width) = (states.size()[0], states.size()[1]);
+    if tokens == 0 {
+        return Tensor::zeros([width], (Kind::Float, states.device()));
+    }
+    states.mean_dim([0i64].as_slice(), false, Kind::Float)
 }
 
 /// Tokens that go through the model at once.
@@ -80,6 +89,11 @@ impl Frozen {
         self.most
     }
 
+    /// The most tokens of a text, special tokens left out.
+    pub fn most_content_tokens(&self) -> usize {
+        self.most - 2
+    }
+
     /// The hidden size.
     pub fn width(&self) -> i64 {
         self.model.encoder().config().hidden_size
@@ -91,7 +105,7 @@ impl Frozen {
     /// When the tokenizer refuses.
     pub fn encode(&self, text: &str, most: usize) -> Result<Vec<u16>, ProbeError> {
         let Encoded { mut ids, .. } = self.tokens.encode(text)?;
-        ids.truncate(most.min(self.most - 2));
+        ids.truncate(most.min(self.most_content_tokens()));
         Ok(ids)
     }
 
