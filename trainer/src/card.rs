@@ -127,7 +127,7 @@ fn head(state: &TrainerState, body: &ShardsBody, names: &Names) -> String {
         Some("other") => {}
         Some(code) => _ = writeln!(head, "language: {}", json!(code)),
     }
-    // The hub's word for what the program cannot know. The text says where to look.
+    // The hub's word for what the program cannot know. The text names what decides it.
     head += "license: unknown\n";
     if let Some(StartName::Hub(id)) = &names.start {
         let _ = writeln!(head, "base_model: {}", json!(id));
