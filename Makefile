@@ -186,7 +186,7 @@ $(LIBTORCH_READY): trainer/libtorch.txt | $(VENV)/bin/pip
 	@ln -sfn "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/torch" $(TARGET)/libtorch
 	@touch $@
 
-# Python opens the shards in tests, as a user would.
+# Python opens the shards and reads model cards in tests, as a user would.
 $(VENV)/ready: pipeline/tests/requirements.txt | $(VENV)/bin/pip
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
