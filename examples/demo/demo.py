@@ -69,8 +69,8 @@ def read_options():
     parser.add_argument("--start", type=pathlib.Path, required=True, help="folder of the start model")
     parser.add_argument("--corpus", type=pathlib.Path, required=True, help="folder of products and reviews")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of everything that is made")
-    steps = "steps of 4,096 tokens; a quarter of as many follow with pairs [default: 200]"
-    parser.add_argument("--steps", type=int, default=200, help=steps)
+    steps = "steps of 4,096 tokens; a quarter of as many follow with pairs [default: 150]"
+    parser.add_argument("--steps", type=int, default=150, help=steps)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     return options
