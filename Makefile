@@ -125,8 +125,8 @@ demo: trainer $(DEMO)/ready ## post-train a BERT-tiny in minutes, and show maske
 		--out "$(DEMO)/$(or $(notdir $(abspath $(CORPUS))),sample)" $(ARGS)
 
 .PHONY: archive
-archive: ebert trainer ## pack programs, manual pages, completions and licenses for other machines, in dist/
-	@python3 deploy/release/archive.py $(TARGET)/release dist
+archive: ebert trainer $(TARGET)/wheel/ready ## pack programs, manual pages, completions and licenses for other machines: dist/ebert-*.tar.gz
+	@PATH="$(abspath $(TARGET))/wheel/bin:$$PATH" python3 deploy/release/archive.py $(TARGET)/release dist
 
 .PHONY: test
 test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole commands, the shards in DuckDB and polars, the CUDA code in NVRTC

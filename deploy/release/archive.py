@@ -2,9 +2,9 @@
 
     python deploy/release/archive.py target/release dist
 
-`dist/ebert-VERSION-x86_64-linux.tar.gz` has the three programs without symbols, manual pages,
-completions, the sample, and the licenses of the project and of all crates that are compiled in.
-`dist/SHA256SUMS` has its hash. The same programs give the same bytes.
+`dist/ebert-VERSION-x86_64-linux.tar.gz` has the programs without symbols, manual pages, completions,
+the sample, and the licenses of the project and of all crates that are compiled in.
+`dist/SHA256SUMS` has its hash. The same programs give the same bytes. Needs patchelf.
 """
 import gzip
 import hashlib
@@ -19,6 +19,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ["ebert", "ebert-trainer", "ebert-trainer-libtorch"]
+# For several GPUs, if it was built.
+NCCL = "libebert_nccl.so"
 # The packages of the programs.
 PACKAGES = {"pipeline", "ebert-program"}
 COMPLETIONS = {"bash": "ebert.bash", "zsh": "_ebert", "fish": "ebert.fish"}
@@ -27,17 +29,19 @@ LICENSE = re.compile(r"^(licen[cs]e|copying|notice|unlicense|copyright)", re.IGN
 INSTALL = """ebert {version} for Linux on x86-64, glibc {glibc} or newer.
 
     export PATH="$PWD/bin:$PATH"
-    ebert shards            # the sample of data/sample
+    ebert shards            # runs over the sample in share/ebert/sample
 
-Training needs libtorch, the one of torch {torch}. A machine without a GPU needs no more than
+Training needs torch {torch}. In this folder:
 
-    python3 -m venv venv
-    venv/bin/pip install --no-deps {wheels}
-    export LIBTORCH=$(echo "$PWD"/venv/lib/python3*/site-packages/torch)
+    python3 -m venv .
+    bin/pip install torch=={torch}          # with CUDA, 3 GB
     ebert doctor
 
-A GPU needs all dependencies of torch (without --no-deps, 3 GB), and an NVIDIA driver for CUDA 13 (580
-or newer). `man/` has manual pages, and `completions/` has completions for shells.
+Without a GPU, less is enough (0.5 GB):
+
+    bin/pip install --no-deps {wheels}
+
+LIBTORCH names torch in another folder. A GPU needs an NVIDIA driver for CUDA 13 (580 or newer).
 """
 
 
@@ -57,13 +61,16 @@ def main(programs, dist):
 
 def fill(folder, programs, version):
     (folder / "bin").mkdir(parents=True)
-    for program in PROGRAMS:
-        run("strip", "-o", folder / "bin" / program, programs / program)
+    for program in PROGRAMS + [NCCL] * (programs / NCCL).exists():
+        packed = folder / "bin" / program
+        run("strip", "-o", packed, programs / program)
+        # libtorch is found when the trainer starts, not where it lay on this machine.
+        run("patchelf", "--remove-rpath", packed)
     run(programs / "ebert", "man", folder / "man")
     (folder / "completions").mkdir()
     for shell, file in COMPLETIONS.items():
         (folder / "completions" / file).write_text(run(programs / "ebert", "completions", shell))
-    shutil.copytree(ROOT / "data/sample", folder / "data/sample")
+    shutil.copytree(ROOT / "data/sample", folder / "share/ebert/sample")
     for file in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
         shutil.copy(ROOT / file, folder)
     notices = folder / "licenses"

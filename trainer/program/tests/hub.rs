@@ -1,4 +1,6 @@
 //! INIT by a model's id: a hub of our own on this machine, which answers as the real one does.
+#[path = "../../batches/tests/support/python.rs"]
+mod python;
 mod support;
 
 use std::{
@@ -10,8 +12,9 @@ use std::{
     thread,
 };
 
+use python::python;
 use serde_json::json;
-use support::{Place, python, text_of};
+use support::{Place, text_of};
 
 /// Serves the files of one folder as the model `owner/tiny`, for as long as the test runs. Returns
 /// the address.

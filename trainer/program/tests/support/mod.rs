@@ -160,22 +160,6 @@ pub(crate) fn events(output: &Output) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
-/// Python with these modules: `EBERT_PYTHON`, or that of `make parity` or `make test` in the target
-/// folder.
-pub(crate) fn python(modules: &[&str]) -> Option<PathBuf> {
-    let target = Path::new(env!("CARGO_BIN_EXE_ebert-trainer")).ancestors().nth(2).unwrap();
-    let of_target = ["parity", "venv"].map(|name| target.join(name).join("bin/python"));
-    let import = format!("import {}", modules.join(", "));
-    let has_modules = |python: &PathBuf| {
-        Command::new(python).args(["-c", &import]).output().is_ok_and(|output| output.status.success())
-    };
-    let found = std::env::var_os("EBERT_PYTHON").map(PathBuf::from).into_iter().chain(of_target).find(has_modules);
-    if found.is_none() {
-        println!("skipped: neither EBERT_PYTHON nor `make parity` has a Python with {}", modules.join(" and "));
-    }
-    found
-}
-
 pub(crate) fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
