@@ -307,7 +307,7 @@ mod tests {
     fn rows_become_objects_with_the_number_of_their_line() {
         let table = |delimiter: u8, quoted, columns: &[&str]| {
             let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-            Layout::Delimited(Delimited { delimiter, quoted, escaped: false, header: true, columns })
+            Layout::Delimited(Delimited { delimiter, quoted, escaped: false, preface: false, header: true, columns })
         };
         let text = "\u{feff}id,name\r\n1,\"Tea, \"\"green\"\"\nhot\"\n\n2,\n3,a,b\n4,\t\\\n";
         let wanted = numbered(&[
@@ -339,6 +339,7 @@ mod tests {
             delimiter: b',',
             quoted: true,
             escaped: false,
+            preface: false,
             header: true,
             columns: vec!["a".into(), "b".into()],
         };

@@ -179,8 +179,11 @@ impl Remote {
                 _ => (name.to_ascii_lowercase(), value),
             })
             .collect();
+        // An endpoint without encryption, such as one on this machine, is taken as it is named.
+        const ENDPOINTS: [&str; 4] = ["aws_endpoint", "google_base_url", "azure_endpoint", "azure_storage_endpoint"];
         let is_plain = |url: &str| url.starts_with("http://");
-        if is_plain(source) || options.iter().any(|(name, value)| name == "aws_endpoint" && is_plain(value)) {
+        if is_plain(source) || options.iter().any(|(name, value)| ENDPOINTS.contains(&name.as_str()) && is_plain(value))
+        {
             options.push(("allow_http".to_owned(), "true".to_owned()));
         }
         let (store_of_url, prefix) = parse_url_opts(&url, options).map_err(store)?;

@@ -86,7 +86,11 @@ impl Problem {
             Difference::Unlisted => ("unlisted", None, None),
             Difference::Unreadable(_) => ("unreadable", None, None),
         };
-        json!({"event": "problem", "path": self.path, "state": state, "found": found, "expected": wanted})
+        let why = match &self.what {
+            Difference::Unreadable(error) => Some(in_a_line(error)),
+            _ => None,
+        };
+        json!({"event": "problem", "path": self.path, "state": state, "found": found, "expected": wanted, "why": why})
     }
 }
 

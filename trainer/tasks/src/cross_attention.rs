@@ -18,7 +18,10 @@ use ebert_bert::{
 use ebert_report::{chart::escape, color};
 use trainer::neighbor::Scale;
 
-use crate::trained::{RecipeError, Trained};
+use crate::{
+    shortened,
+    trained::{RecipeError, Trained},
+};
 
 /// The figure cannot be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +39,7 @@ pub enum AttentionError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// A title.
-    #[error("the title `{}` has {tokens} tokens, expected 1 to {most}\nhint: name a title of a product", short(title))]
+    #[error("the title `{}` has {tokens} tokens, expected 1 to {most}\nhint: name a title of a product", shortened(title, 61))]
     Length {
         /// The title.
         title: String,
@@ -52,12 +55,6 @@ impl AttentionError {
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Length { .. })
     }
-}
-
-/// The beginning of a long title.
-fn short(title: &str) -> String {
-    const MOST: usize = 60;
-    if title.chars().count() <= MOST { title.to_owned() } else { title.chars().take(MOST).chain(['…']).collect() }
 }
 
 /// The shares of attention from one title to another.

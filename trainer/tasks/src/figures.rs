@@ -6,6 +6,8 @@ use ebert_report::{
     color::{Color, style},
 };
 
+use crate::shortened;
+
 /// A difference with its interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
@@ -57,7 +59,7 @@ fn start(height: f64, label: &str) -> String {
 pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
     let height_of = |rows: usize| HEAD + ROW * rows as f64 + FOOT;
     let height = panels.iter().map(|(_, rows)| height_of(rows.len())).sum::<f64>().max(1.0);
-    let longest = panels.iter().flat_map(|(_, rows)| rows).map(|row| short(&row.name, LONGEST).chars().count()).max();
+    let longest = panels.iter().flat_map(|(_, rows)| rows).map(|row| shortened(&row.name, LONGEST).chars().count()).max();
     let names = NAMES.max(CHARACTER * longest.unwrap_or(0) as f64 + 24.0);
     let mut svg = start(height, label);
     let mut top = 0.0;
@@ -86,7 +88,7 @@ pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
                 "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><g {color}><path stroke=\"currentColor\" stroke-width=\"2\" d=\"M{:.1} {y:.1}H{:.1}\"/><circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"currentColor\"><title>{}: {:+.2}, 95% from {:+.2} to {:+.2}</title></circle></g>",
                 names - 12.0,
                 y + 4.0,
-                escape(&short(&row.name, LONGEST)),
+                escape(&shortened(&row.name, LONGEST)),
                 x(row.low),
                 x(row.high),
                 x(row.value),
@@ -99,11 +101,6 @@ pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
         top = bottom + FOOT;
     }
     svg + "</g>\n</svg>\n"
-}
-
-/// A name, cut if it is longer than that many characters.
-fn short(name: &str, most: usize) -> String {
-    if name.chars().count() <= most { name.to_owned() } else { name.chars().take(most - 1).chain(['…']).collect() }
 }
 
 /// Panels of lines over numbers of examples on a log scale, two in a row, with one legend.
@@ -180,7 +177,7 @@ pub fn curves(label: &str, panels: &[(String, Vec<Line>)]) -> String {
             color.attributes(),
             x + 24.0,
             y + 4.0,
-            escape(&short(name, 20))
+            escape(&shortened(name, 20))
         );
     }
     svg + "</g>\n</svg>\n"

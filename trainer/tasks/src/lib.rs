@@ -437,6 +437,11 @@ pub fn differing(task: Task, paths: &[PathBuf], files: &[Vec<Example>]) -> Resul
     Ok(())
 }
 
+/// The beginning of a text, of at most that many characters, for a message or a label.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most { text.to_owned() } else { text.chars().take(most - 1).chain(['…']).collect() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

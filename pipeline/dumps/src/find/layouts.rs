@@ -26,16 +26,25 @@ pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
     } else if begins("ASIN: ") && begins("Id: ") {
         layouts.push(Layout::Blocks(BlockNames::Products));
     }
+    let (rows, preface) = match lines.split_first() {
+        Some((first, rest)) if names_delimiter(first) => (rest, true),
+        _ => (&lines[..], false),
+    };
     let table = match given {
-        Some(given) => of_given(&lines, given),
-        None => of_table(&lines),
+        Some(given) => of_given(rows, given),
+        None => of_table(rows),
     };
     layouts.extend(table.map(|table| {
+        let table = Delimited { preface, columns: unique(table.columns), ..table };
         let quoted = table.delimiter != b'\t' || quotes_enclose(text, &table);
-        let (escaped, columns) = (has_escapes(text, table.delimiter), unique(table.columns.clone()));
-        Layout::Delimited(Delimited { quoted, escaped, columns, ..table })
+        Layout::Delimited(Delimited { quoted, escaped: has_escapes(text, table.delimiter), ..table })
     }));
     layouts
+}
+
+/// Whether a line names the delimiter of those below it, such as `sep=;`.
+fn names_delimiter(line: &str) -> bool {
+    line.trim_matches(['"', '\r']).strip_prefix("sep=").is_some_and(|delimiter| DELIMITERS.contains(&delimiter))
 }
 
 /// Whether quotes inside values follow a backslash, and none is doubled.
@@ -99,7 +108,7 @@ fn of_values(text: &str) -> Vec<Layout> {
 fn of_table(lines: &[&str]) -> Option<Delimited> {
     let table = Table::of(lines).filter(|table| table.holds == Holds::Other && !table.columns.is_empty())?;
     let [delimiter] = *table.delimiter.as_bytes() else { return None };
-    Some(Delimited { delimiter, quoted: true, escaped: false, header: true, columns: table.columns })
+    Some(Delimited { delimiter, quoted: true, escaped: false, preface: false, header: true, columns: table.columns })
 }
 
 /// A table whose columns the user describes.
@@ -122,6 +131,7 @@ fn of_given(lines: &[&str], given: &Given) -> Option<Delimited> {
         delimiter,
         quoted: true,
         escaped: false,
+        preface: false,
         header: given.header,
         columns,
     })

@@ -25,6 +25,9 @@ pub struct Delimited {
     pub quoted: bool,
     /// Whether a backslash before a quote makes it a part of a value, as Spark writes it.
     pub escaped: bool,
+    /// Whether a row before all others names the delimiter, such as `sep=;` in tables that Excel opens.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub preface: bool,
     /// Whether the first row has the names of the columns.
     pub header: bool,
     /// The names of the columns.
@@ -56,8 +59,8 @@ pub(super) struct Rows {
     stream: BufReader<Box<dyn Read + Send>>,
     table: Delimited,
     reader: Reader,
-    /// Whether the header is still to come.
-    before_header: bool,
+    /// Rows without values that are still to come.
+    to_skip: u8,
     /// Number of the last row.
     last: u64,
     /// The values of the current row, one after another, and where each ends.
@@ -83,7 +86,7 @@ impl Rows {
                 .escape(table.escaped.then_some(b'\\'))
                 .build(),
             last: 0,
-            before_header: table.header,
+            to_skip: u8::from(table.preface) + u8::from(table.header),
             table: table.clone(),
             values: vec![0; READ],
             ends: vec![0; 64],
@@ -157,7 +160,8 @@ impl Records for Rows {
             // Rows may end without a line break that is counted.
             let line = line.max(self.last + 1);
             self.last = line;
-            if std::mem::take(&mut self.before_header) {
+            if self.to_skip > 0 {
+                self.to_skip -= 1;
                 continue;
             }
             if too_long {

@@ -3,7 +3,8 @@
 //! A program that is linked to libtorch cannot start without it, so it could not say what is
 //! missing either. This one is not linked to it: it looks in `LIBTORCH`, in `LD_LIBRARY_PATH`, in
 //! the Python environment that it is installed in, and where libtorch lay when it was built. It
-//! checks the version and becomes `ebert-trainer-libtorch`, which is next to it.
+//! checks the version and becomes `ebert-trainer-libtorch`, which is next to it. It also sets up
+//! glibc's allocator, which only the environment can do before a program starts.
 use std::{
     collections::BTreeSet,
     env,
@@ -21,6 +22,11 @@ const WANTED: &str = env!("EBERT_TORCH_VERSION");
 const BUILT_WITH: &str = env!("EBERT_TORCH_FOLDER");
 /// The packages that training on a CPU needs.
 const PACKAGES: &str = include_str!("../../../libtorch.txt");
+
+/// Settings with which glibc keeps the memory of freed tensors. By default it returns each large one to
+/// the system, which then clears every page of the next: a fifth of the CPU time of a small model.
+const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_MMAP_MAX_", "0"), ("MALLOC_TRIM_THRESHOLD_", "8000000000"), ("MALLOC_TOP_PAD_", "67108864")];
 
 fn main() -> ExitCode {
     let error = match same_version().and_then(|()| find()) {
@@ -118,7 +124,9 @@ fn start(lib: &Path) -> String {
         path.push(":");
         path.push(more);
     }
-    let error = Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).exec();
+    let allocator = ALLOCATOR.into_iter().filter(|(name, _)| env::var_os(name).is_none());
+    let error =
+        Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).envs(allocator).exec();
     match error.kind() {
         io::ErrorKind::NotFound => format!(
             "`{}` is missing; it belongs next to `ebert-trainer`\nhint: build both with `make trainer`, and copy both",

@@ -150,14 +150,4 @@ impl ApplyError {
                 | Self::NoPlace { .. }
         )
     }
-
-    /// The beginning of a text, for a message.
-    pub(super) fn brief(text: &str) -> String {
-        const MOST: usize = 60;
-        let mut brief: String = text.chars().take(MOST).collect();
-        if brief.len() < text.len() {
-            brief.push('…');
-        }
-        brief
-    }
 }

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use trainer::init::{Candidate, Head};
 
 use super::{ApplyError, MASK};
-use crate::probe::features::Frozen;
+use crate::{probe::features::Frozen, shortened};
 
 /// A model that fills in masks.
 #[derive(Debug)]
@@ -82,10 +82,10 @@ impl MaskFiller {
         }
         let most = self.frozen.most_content_tokens();
         if !ids.contains(&self.mask) {
-            return Err(ApplyError::NoMask { text: ApplyError::brief(text) });
+            return Err(ApplyError::NoMask { text: shortened(text, 61) });
         }
         if ids.len() > most {
-            return Err(ApplyError::TooLong { text: ApplyError::brief(text), tokens: ids.len(), most });
+            return Err(ApplyError::TooLong { text: shortened(text, 61), tokens: ids.len(), most });
         }
         Ok(ids)
     }
