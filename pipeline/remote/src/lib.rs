@@ -85,9 +85,7 @@ pub enum RemoteError {
         source_name: String,
     },
     /// The store refuses, or cannot be reached.
-    #[error(
-        "cannot read `{source_name}`\nhint: check the address, and credentials such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
-    )]
+    #[error("cannot read `{source_name}`\nhint: check the address{}", credentials(source_name))]
     Store {
         /// The source.
         source_name: String,
@@ -114,6 +112,18 @@ pub enum RemoteError {
         #[source]
         source: io::Error,
     },
+}
+
+/// The variables that a store reads, for a hint.
+fn credentials(source: &str) -> &'static str {
+    match source.split(':').next() {
+        Some("s3") => {
+            ", and credentials such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
+        }
+        Some("gs") => ", and GOOGLE_SERVICE_ACCOUNT, which names the file of a key",
+        Some("az") => ", and credentials such as AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        _ => "",
+    }
 }
 
 /// The folder of fetched files: `ebert/raw` in the cache of the user (`XDG_CACHE_HOME`).
@@ -375,7 +385,7 @@ impl Remote {
             tries += 1;
             let options = GetOptions {
                 range: Some(GetRange::Bounded(range.clone())),
-                if_match: meta.e_tag.clone(),
+                if_match: meta.e_tag.as_deref().map(|tag| format!("\"{}\"", bare(tag))),
                 ..GetOptions::default()
             };
             let wanted = range.end - range.start;
@@ -403,9 +413,14 @@ impl Remote {
 /// The version of an object.
 fn version_of(meta: &ObjectMeta) -> String {
     match &meta.e_tag {
-        Some(tag) => format!("{} {tag}", meta.size),
+        Some(tag) => format!("{} {}", meta.size, bare(tag)),
         None => format!("{} {}", meta.size, meta.last_modified),
     }
+}
+
+/// A tag without its quotes. Lists of Azure have none, answers to requests do.
+fn bare(tag: &str) -> &str {
+    tag.trim_matches('"')
 }
 
 /// A hidden file next to `path`.

@@ -26,6 +26,19 @@ fn addresses_that_cannot_be_fetched_are_refused() {
     }
 }
 
+#[test]
+fn a_version_has_no_quotes() {
+    let object = |tag: &str| ObjectMeta {
+        location: ObjectPath::from("x"),
+        last_modified: Default::default(),
+        size: 3,
+        e_tag: Some(tag.to_owned()),
+        version: None,
+    };
+    assert_eq!(version_of(&object("\"0x8D\"")), version_of(&object("0x8D")));
+    assert_ne!(version_of(&object("\"0x8E\"")), version_of(&object("0x8D")));
+}
+
 /// What the proxy does to a request of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -97,6 +110,9 @@ impl Server {
     fn remote(&self, source: &str) -> Remote {
         let variables = [
             ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.proxy)),
+            // Google's store answers as S3 does.
+            ("GOOGLE_BASE_URL", format!("http://127.0.0.1:{}", self.proxy)),
+            ("GOOGLE_SKIP_SIGNATURE", "true".to_owned()),
             ("AWS_ACCESS_KEY_ID", "key".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
@@ -112,6 +128,7 @@ fn put(port: u16, path: &str, body: &[u8]) {
     // The server reads who asks, and does not check the signature.
     let head = format!(
         "PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\nConnection: close\r\n\
+         x-amz-acl: public-read\r\n\
          Authorization: AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, \
          Signature=none\r\n\r\n",
         body.len()
@@ -210,6 +227,7 @@ fn the_bytes_are_those_of_the_store_whatever_fails() {
         ("s3://bucket/dumps/*.json", below("dumps/", &[1, 2])),
         ("s3://bucket/*/*.json", below("", &[1, 2, 3])),
         ("s3://bucket/other/x.json", vec![("x.json".to_owned(), objects[3].1.clone())]),
+        ("gs://bucket/dumps/*.json", below("dumps/", &[1, 2])),
     ] {
         let folder = server.remote(pattern).fetch_to(cache.path(), &mut |_| ()).unwrap();
         assert_eq!(files(&folder), wanted, "{pattern}");
