@@ -319,7 +319,7 @@ fn write(
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
     let config = carried.config.to_json(shards.vocabulary().special.pad).map_err(malformed)?;
     let tokenizer = tokenizer_file(shards, carried)?;
-    let tokenizer_config = tokenizer_config(&tokenizer, model.bert.encoder().config().max_position_embeddings);
+    let tokenizer_config = tokenizer_config(&tokenizer, model.bert.encoder().config().longest_sequence());
     schemas::store::write_file(&path, state.as_bytes())?;
     for (name, text) in [
         ("config.json", config),
@@ -364,7 +364,7 @@ fn keep_added(tokenizer: &mut Value, carried: &Carried) -> serde_json::Result<()
 /// The values from which `transformers` builds its tokenizer. `BertTokenizer` builds its own parts
 /// from these values. It cleans text, takes words of up to 100 characters and always knows `[UNK]`.
 /// Any other tokenizer is read from its file unchanged.
-fn tokenizer_config(tokenizer: &Value, positions: i64) -> Value {
+fn tokenizer_config(tokenizer: &Value, positions: usize) -> Value {
     let normalizer = &tokenizer["normalizer"];
     let bert = normalizer["type"] == "BertNormalizer"
         && normalizer["clean_text"] == true

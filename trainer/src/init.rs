@@ -15,7 +15,7 @@ use ebert_batches::{
     vocabulary::{Vocabulary, VocabularyError},
 };
 use ebert_bert::{
-    BertConfig, BertForMaskedLm, CannotCompute, Compute, ConfigError, Decision,
+    BertConfig, BertForMaskedLm, CannotCompute, Compute, ConfigError, Decision, is_of_masked_lm_head,
     tokens::{Added, MOST_TOKENS, TokensError, added, normalized, normalized_by},
     weights::{self, Foreign, WeightsError},
 };
@@ -120,13 +120,13 @@ pub enum InitError {
     #[error(
         "the model has {positions} positions, and segments of the shards need {wanted} ({tokens} tokens, [CLS] and [SEP])\n\
          hint: `ebert shards --max-tokens {} --out DIR`, another folder",
-        *positions - 2
+        positions.saturating_sub(2)
     )]
     Positions {
         /// Its positions.
-        positions: i64,
+        positions: usize,
         /// Positions that are needed.
-        wanted: i64,
+        wanted: usize,
         /// Tokens of the longest segment.
         tokens: u16,
     },
@@ -221,18 +221,19 @@ impl Candidate {
     /// When it is not a BERT, or its files cannot be used.
     pub fn read(folder: &Path) -> Result<Self, InitError> {
         let config = BertConfig::read(folder)?;
-        let found = weights::check(folder, &BertForMaskedLm::outline(&config))?;
+        let outline = BertForMaskedLm::outline(&config);
+        let found = weights::check(folder, &outline)?;
         let mut notes = Vec::new();
         let head = if found.fresh.is_empty() { Head::Loaded } else { Head::Fresh };
         if head == Head::Fresh {
             notes.push(format!(
-                "{} of the masked-LM head's 5 weights are not in `{}`, and start fresh",
+                "{} of the masked-LM head's {} weights are not in `{}`, and start fresh",
                 found.fresh.len(),
+                outline.iter().filter(|(name, _)| is_of_masked_lm_head(name)).count(),
                 folder.display()
             ));
         }
-        let (pooler, unused): (Vec<_>, Vec<_>) =
-            found.unused.into_iter().partition(|name| name.starts_with(weights::POOLER));
+        let (pooler, unused): (Vec<_>, Vec<_>) = found.unused.into_iter().partition(|name| weights::is_of_pooler(name));
         if !pooler.is_empty() {
             notes.push("the pooler is not trained; checkpoints have it as it is".to_owned());
         }
@@ -331,8 +332,8 @@ impl Start {
                 Self { config, dropout: recipe.dropout, from: Some((folder, hash)), head, added, notes }
             }
         };
-        let (positions, tokens) = (start.config.max_position_embeddings, shards.manifest().body.max_tokens);
-        let wanted = i64::from(tokens) + 2;
+        let (positions, tokens) = (start.config.longest_sequence(), shards.manifest().body.max_tokens);
+        let wanted = tokens as usize + 2;
         if positions < wanted {
             return Err(InitError::Positions { positions, wanted, tokens });
         }
@@ -341,8 +342,7 @@ impl Start {
             return Err(InitError::Types { fraction, types });
         }
         if !recipe.stage.is_empty() {
-            start.config.trained_sequence_length =
-                start.config.trained_sequence_length.max(usize::try_from(wanted).ok());
+            start.config.trained_sequence_length = start.config.trained_sequence_length.max(Some(wanted));
         }
         Ok(start)
     }
@@ -375,7 +375,8 @@ impl Start {
     /// # Errors
     /// If its weights cannot be read.
     pub fn carried(&self) -> Result<Carried, InitError> {
-        let pooler = self.from.as_ref().map_or(Ok(Vec::new()), |(folder, _)| weights::pooler(folder))?;
+        let pooler =
+            self.from.as_ref().map_or(Ok(Vec::new()), |(folder, _)| weights::pooler(folder, &self.config.family))?;
         Ok(Carried { config: self.config.clone(), pooler, added: self.added.clone() })
     }
 }

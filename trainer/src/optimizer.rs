@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use ebert_batches::StepSize;
-use ebert_bert::{MASKED_LM_HEAD, Parameters};
+use ebert_bert::{Parameters, is_of_masked_lm_head};
 use ebert_kernels::{AdamW, Gate, TorchError};
 
 use crate::boundary::SPAN_BOUNDARY;
@@ -23,7 +23,7 @@ pub enum Trains {
 /// Whether a weight is of a head: the masked-LM head, or that of the span boundary objective, which
 /// always starts fresh.
 pub(crate) fn is_of_head(name: &str) -> bool {
-    name.starts_with(MASKED_LM_HEAD) || name.starts_with(SPAN_BOUNDARY)
+    is_of_masked_lm_head(name) || name.starts_with(SPAN_BOUNDARY)
 }
 
 impl Trains {
@@ -183,7 +183,7 @@ impl Optimizer {
     /// An optimizer at its start. Every parameter has a gradient from then on.
     pub fn new(parameters: &Parameters, options: OptimizerOptions, device: Device) -> Self {
         let group = |decayed: bool, is_head: bool| {
-            let plain = |name: &str| name.ends_with(".bias") || name.contains("LayerNorm");
+            let plain = |name: &str| ["bias", "LayerNorm.weight", "norm.weight"].iter().any(|end| name.ends_with(end));
             let of_group = |name: &str| plain(name) != decayed && is_of_head(name) == is_head;
             let (names, gradients): (Vec<_>, Vec<_>) = parameters
                 .gradients()

@@ -73,10 +73,30 @@ pub struct Recipe {
     pub stage: Vec<Stage>,
 }
 
-/// The shape of a fresh BERT; the vocabulary is that of the shards.
+/// The kind of a fresh encoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelFamily {
+    /// BERT.
+    #[default]
+    Bert,
+    /// ModernBERT.
+    ModernBert,
+}
+
+impl ModelFamily {
+    fn is_bert(&self) -> bool {
+        *self == Self::Bert
+    }
+}
+
+/// The shape of a fresh encoder; the vocabulary is that of the shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelShape {
+    /// BERT or ModernBERT.
+    #[serde(default, skip_serializing_if = "ModelFamily::is_bert")]
+    pub family: ModelFamily,
     /// Width of the hidden states.
     pub hidden_size: i64,
     /// Layers.
@@ -405,7 +425,10 @@ impl ModelShape {
             num_attention_heads: self.heads,
             intermediate_size: self.intermediate_size,
             max_position_embeddings: self.positions,
-            ..BertConfig::base(vocabulary as i64)
+            ..match self.family {
+                ModelFamily::Bert => BertConfig::base(vocabulary as i64),
+                ModelFamily::ModernBert => BertConfig::modern_base(vocabulary as i64),
+            }
         }
     }
 }

@@ -5,12 +5,14 @@
 #
 # REAL: folder with amazon/, more-reviews/, baskets/, downstream/ and vocab/. BERT: the start model's folder.
 # WORK: folder of everything that is written. JOBS: runs at once, one thread each (default 1).
-# Finished parts are kept and stopped runs resume, so the command can be repeated.
+# Finished parts are kept and stopped runs resume, so the command can be repeated. What a finished run gives is kept in
+# records/, next to this script: its probes and metrics. Runs with a record are not repeated.
 set -euo pipefail
 real=$(realpath "$1") bert=$(realpath "$2") jobs=${4:-1}
 here=$(realpath "$(dirname "$0")")
 bin=${BIN:-$(realpath "$here/../../../target/release")}
-mkdir -p "$3/corpus" "$3/runs" "$3/probes" "$3/aspects" && cd "$3"
+records=$here/records
+mkdir -p "$3/corpus" "$3/runs" "$3/probes" "$3/aspects" "$records" && cd "$3"
 
 # Text of all dumps; one user of Beauty per line becomes rows of ratings, a day apart.
 ln -sfn "$real/amazon" corpus/amazon
@@ -31,7 +33,23 @@ pretrain() { # NAME INIT OPTIONS...
     echo "$run  $(tail -n 1 "$run.log")"
 }
 
+keep() { # NAME: writes the records of a run, and once what all probes share
+    local shared=$records/shared.json.gz
+    [ -e "$shared" ] || jq -c '{settings, items}' "probes/$1.json" | gzip -9n >"$shared"
+    gzip -9nc "runs/$1/metrics.jsonl" >"$records/$1.metrics.jsonl.gz"
+    jq -c .models "probes/$1.json" | gzip -9n >"$records/$1.json.gz"
+}
+
+restore() { # NAME: puts the probes of a record where they were written
+    [ -e "probes/$1.json" ] ||
+        jq -cs '.[0] + {models: .[1]}' <(zcat "$records/shared.json.gz") <(zcat "$records/$1.json.gz") >"probes/$1.json"
+}
+
 arm() { # NAME REPLICATE
+    if [ -e "$records/$1-$2.json.gz" ]; then
+        restore "$1-$2"
+        return
+    fi
     local set=(seed="$2" dropout=0 data.held_out=0.05 optimizer.tokens=4096 optimizer.learning_rate=5e-4
         optimizer.warmup=0.05 measure.every=200 measure.segments=512 measure.pairs=512 checkpoint.every=200
         checkpoint.keep=1)
@@ -44,37 +62,44 @@ arm() { # NAME REPLICATE
     *) set+=(stage.0.steps=2200) ;;
     esac
     pretrain "$1-$2" runs/start/model --recipe "$recipe" "${set[@]/#/--set=}"
+    probe "$1-$2"
 }
 
 mean_alpha() { # of all steps of the three adaptive runs
-    jq -s '[.[].alpha | numbers] | add / length * 1000 | round / 1000' runs/e-bert-ahm-[123]/metrics.jsonl
+    zcat "$records"/e-bert-ahm-[123].metrics.jsonl.gz |
+        jq -s '[.[].alpha | numbers] | add / length * 1000 | round / 1000'
 }
 
-sentences() { # NAME FILE... : all sentences of files as one
-    local name=$1
+sentences() { # NAME FILE... : all sentences of files as one, with the number of their file before their id
+    local name=$1 number=0
     shift
-    { echo '<sentences>' && sed -E '/<\/?sentences>|<\?xml/d' "$@" && echo '</sentences>'; } >"aspects/$name.xml"
+    {
+        echo '<sentences>'
+        for file; do
+            number=$((number + 1))
+            sed -E '/<\/?sentences>|<\?xml/d; s/<sentence id="/&'$number'-/' "$file"
+        done
+        echo '</sentences>'
+    } >"aspects/$name.xml"
 }
 
-probe() { # NAME
-    local model=runs/$1/model record=probes/$1.json
-    [ -e "$record" ] || ! [ -e "$model" ] || "$bin/ebert" probe "$model" --shards data --held-out 0.05 --threads 1 \
-        --titles data/titles.jsonl --aspects aspects/*.xml --out "$record" >"probes/$1.log" 2>&1
+probe() { # NAME: of a finished run
+    "$bin/ebert" probe "runs/$1/model" --shards data --held-out 0.05 --threads 1 --titles data/titles.jsonl \
+        --aspects aspects/*.xml --out "probes/$1.json" >"probes/$1.log" 2>&1
+    keep "$1"
 }
 
-export bin && export -f pretrain arm mean_alpha probe
-pretrain start "$bert" --recipe "$here/start.toml"
-each() { # arms of the arguments, three replicates, JOBS at once
-    printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
-}
-each e-bert-ahm e-bert e-bert-products bert
-each mixed e-bert-dp bert-np spanbert
-
+export bin records
+export -f pretrain keep restore arm mean_alpha probe
 "$bin/ebert" titles data
 sentences laptops "$real"/downstream/Laptop{_Train_v2,s_Test_Gold}.xml
 for domain in electronics home fashion; do
     sentences "$domain" "$real/downstream/dmaste/$domain-"{train,test}.xml
 done
-probe start
-probes=$(cd runs && ls -d ./*-[123])
-printf '%s\n' $probes | xargs -P "$jobs" -n 1 basename | xargs -P "$jobs" -n 1 bash -euo pipefail -c 'probe "$1"' probe
+pretrain start "$bert" --recipe "$here/start.toml"
+if [ -e "$records/start.json.gz" ]; then restore start; else probe start; fi
+each() { # arms of the arguments, three replicates, JOBS at once
+    printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
+}
+each e-bert e-bert-products e-bert-dp bert-np bert e-bert-ahm
+each mixed spanbert

@@ -1,4 +1,4 @@
-//! `config.json` of a Hugging Face BERT.
+//! `config.json` of a Hugging Face BERT, RoBERTa or ModernBERT.
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -7,9 +7,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The shape of a BERT. Field names are those of `transformers`' `BertConfig`.
+use crate::{
+    activation::Activation,
+    family::{Family, ModernBert},
+};
+
+/// The shape of an encoder. Field names are those of `transformers`' `BertConfig`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
+    /// The kind of encoder.
+    #[serde(skip)]
+    pub family: Family,
     /// Rows of the word embedding.
     pub vocab_size: i64,
     /// Width of the hidden states.
@@ -47,21 +55,6 @@ pub struct BertConfig {
     pub trained_sequence_length: Option<usize>,
 }
 
-/// What stands between the halves of a feed-forward layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Activation {
-    /// x times the normal distribution function.
-    #[default]
-    #[serde(rename = "gelu")]
-    Gelu,
-    /// The same by tanh.
-    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
-    GeluTanh,
-    /// max(0, x).
-    #[serde(rename = "relu")]
-    Relu,
-}
-
 /// No size of a BERT is larger than this; what is was a slip.
 const MOST: i64 = 1 << 20;
 const MOST_LAYERS: i64 = 1 << 10;
@@ -94,8 +87,8 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
-    /// It is not the configuration of a BERT.
-    #[error("`{}` is not the configuration of a BERT", path.display())]
+    /// It is not the configuration of an encoder.
+    #[error("`{}` is not the configuration of a BERT, RoBERTa or ModernBERT", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -103,12 +96,13 @@ pub enum ConfigError {
         #[source]
         source: serde_json::Error,
     },
-    /// A model that is not BERT, or a BERT that this build does not know.
+    /// Another model, or a form of a known one that this build does not have.
     #[error(
         "`{}` has {key} {found}, expected {wanted}{}",
         path.display(),
         match *key {
-            "model_type" | "architectures" | "is_decoder" => "\nhint: name a BERT, such as bert-base-uncased",
+            "model_type" | "architectures" | "is_decoder" =>
+                "\nhint: name a BERT, RoBERTa or ModernBERT, such as bert-base-uncased",
             _ => "",
         }
     )]
@@ -128,6 +122,7 @@ impl BertConfig {
     /// The shape of BERT-base (Devlin et al. 2019), with so many tokens.
     pub fn base(vocab_size: i64) -> Self {
         Self {
+            family: Family::Bert,
             vocab_size,
             hidden_size: 768,
             num_hidden_layers: 12,
@@ -144,32 +139,51 @@ impl BertConfig {
         }
     }
 
+    /// The shape of ModernBERT-base (Warner et al. 2024), with so many tokens.
+    pub fn modern_base(vocab_size: i64) -> Self {
+        Self {
+            family: Family::ModernBert(ModernBert::default()),
+            num_hidden_layers: 22,
+            intermediate_size: 1152,
+            hidden_dropout_prob: 0.0,
+            attention_probs_dropout_prob: 0.0,
+            max_position_embeddings: 8192,
+            type_vocab_size: 1,
+            layer_norm_eps: 1e-5,
+            ..Self::base(vocab_size)
+        }
+    }
+
     /// Reads `config.json` of a folder.
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join("config.json");
         let bytes = fs::read(&path).map_err(|source| ConfigError::Io { path: path.clone(), source })?;
         let malformed = |source| ConfigError::Malformed { path: path.clone(), source };
         let all: Map<String, Value> = serde_json::from_slice(&bytes).map_err(malformed)?;
-        for (key, wanted) in [("model_type", "bert"), ("position_embedding_type", "absolute")] {
-            match all.get(key) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(found)) if found == wanted => {}
-                Some(found) => return Err(ConfigError::Other { path, key, found: found.to_string(), wanted }),
-            }
-        }
-        // Old files name the class alone.
-        let class = all.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
-        if let Some(class) = class.filter(|class| !all.contains_key("model_type") && !class.starts_with("Bert")) {
-            let (key, found, wanted) = ("architectures", class.to_owned(), "a class of BERT, such as BertForMaskedLM");
-            return Err(ConfigError::Other { path, key, found, wanted });
-        }
+        let refused = |(key, found, wanted)| ConfigError::Other { path: path.clone(), key, found, wanted };
+        let family = Family::of(&all).map_err(refused)?;
         if all.get("is_decoder") == Some(&Value::Bool(true)) {
-            let (key, found, wanted) = ("is_decoder", "true".to_owned(), "false: words on both sides are seen");
-            return Err(ConfigError::Other { path, key, found, wanted });
+            return Err(refused(("is_decoder", "true".to_owned(), "false: words on both sides are seen")));
         }
+        let (family, all) = match family {
+            Family::ModernBert(_) => {
+                let (shape, all) = ModernBert::parse(all).map_err(|error| match error {
+                    Ok(refusal) => refused(refusal),
+                    Err(source) => malformed(source),
+                })?;
+                (Family::ModernBert(shape), all)
+            }
+            family => (family, all),
+        };
         let config: Self = serde_json::from_value(all.into()).map_err(malformed)?;
-        config.check().map_err(|(key, found, wanted)| ConfigError::Other { path, key, found, wanted })?;
+        let config = Self { family, ..config };
+        config.check().map_err(refused)?;
         Ok(config)
+    }
+
+    /// The longest sequence, special tokens counted. Positions of a RoBERTa start after that of `<pad>`.
+    pub fn longest_sequence(&self) -> usize {
+        usize::try_from(self.max_position_embeddings - self.family.first_position()).unwrap_or(0)
     }
 
     /// What is wrong with it, if anything: entry, value, and what it may be.
@@ -204,18 +218,29 @@ impl BertConfig {
         Ok(())
     }
 
-    /// The text of `config.json` of a masked language model. `pad` is the id of `[PAD]`.
+    /// The text of `config.json` of a masked language model. `pad` is the id of the padding token.
     pub fn to_json(&self, pad: u16) -> serde_json::Result<String> {
-        let mut all = serde_json::to_value(self)?;
-        if let Some(all) = all.as_object_mut() {
-            all.insert("architectures".into(), serde_json::json!(["BertForMaskedLM"]));
-            all.insert("model_type".into(), "bert".into());
-            all.insert("pad_token_id".into(), pad.into());
+        let mut all = match serde_json::to_value(self)? {
+            Value::Object(all) => all,
+            _ => Map::new(),
+        };
+        all.insert("pad_token_id".into(), pad.into());
+        all.insert("tie_word_embeddings".into(), true.into());
+        all.insert("torch_dtype".into(), "float32".into());
+        let class = match &self.family {
+            Family::Bert => "BertForMaskedLM",
+            Family::Roberta { .. } => "RobertaForMaskedLM",
+            Family::ModernBert(shape) => {
+                all = shape.write(all);
+                "ModernBertForMaskedLM"
+            }
+        };
+        if !matches!(self.family, Family::ModernBert(_)) {
             all.insert("position_embedding_type".into(), "absolute".into());
-            all.insert("tie_word_embeddings".into(), true.into());
-            all.insert("torch_dtype".into(), "float32".into());
             all.insert("use_cache".into(), true.into());
         }
+        all.insert("architectures".into(), serde_json::json!([class]));
+        all.insert("model_type".into(), self.family.model_type().into());
         Ok(serde_json::to_string_pretty(&all)? + "\n")
     }
 }
@@ -235,11 +260,13 @@ mod tests {
             fs::write(folder.path().join("config.json"), text).unwrap();
             BertConfig::read(folder.path()).map_or_else(|error| error.to_string(), |_| "read".to_owned())
         };
-        for entry in [r#""model_type": "roberta""#, r#""model_type": "modernbert""#] {
+        for entry in [r#""model_type": "gpt2""#, r#""model_type": "xlm-roberta""#] {
             let text = error(entry);
-            assert!(text.contains(", expected bert\nhint: name a BERT"), "{text}");
+            assert!(text.contains(", expected bert, roberta or modernbert\nhint: name a BERT"), "{text}");
         }
-        assert!(error(r#""architectures": ["RobertaForMaskedLM"]"#).contains("has architectures RobertaForMaskedLM"));
+        assert!(error(r#""architectures": ["GPT2LMHeadModel"]"#).contains("has architectures GPT2LMHeadModel"));
+        let relative = r#""model_type": "bert", "position_embedding_type": "relative_key""#;
+        assert!(error(relative).contains("has position_embedding_type relative_key, expected absolute"));
         assert!(error(r#""model_type": "bert", "is_decoder": true"#).contains("has is_decoder true"));
         for entry in [r#""model_type": "bert""#, r#""architectures": ["BertForMaskedLM"]"#, r#""is_decoder": false"#] {
             assert_eq!(error(entry), "read");

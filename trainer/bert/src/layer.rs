@@ -2,17 +2,13 @@
 use ebert_kernels::{cpu, fused::PARAMETERS};
 use tch::{Kind, Tensor};
 
-use crate::{
-    config::{Activation, BertConfig},
-    packed::Packed,
-    path::Path,
-};
+use crate::{config::BertConfig, packed::Packed, path::Path};
 
 /// A fully connected layer.
 #[derive(Debug)]
 pub struct Linear {
     pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
+    pub(crate) bias: Option<Tensor>,
 }
 
 impl Linear {
@@ -20,7 +16,7 @@ impl Linear {
     /// are.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
-        x.linear(&self.weight.to_kind(kind), Some(&self.bias.to_kind(kind)))
+        x.linear(&self.weight.to_kind(kind), self.bias.as_ref().map(|bias| bias.to_kind(kind)).as_ref())
     }
 }
 
@@ -28,7 +24,7 @@ impl Linear {
 #[derive(Debug)]
 pub struct LayerNorm {
     pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
+    pub(crate) bias: Option<Tensor>,
     pub(crate) epsilon: f64,
 }
 
@@ -36,8 +32,9 @@ impl LayerNorm {
     /// `x` `[.., width]`, normalized, in its kind.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
-        let [weight, bias] = [&self.weight, &self.bias].map(|t| t.to_kind(kind));
-        x.layer_norm([x.size()[x.dim() - 1]], Some(&weight), Some(&bias), self.epsilon, true)
+        let weight = self.weight.to_kind(kind);
+        let bias = self.bias.as_ref().map(|bias| bias.to_kind(kind));
+        x.layer_norm([x.size()[x.dim() - 1]], Some(&weight), bias.as_ref(), self.epsilon, true)
     }
 }
 
@@ -59,7 +56,7 @@ impl Layer {
     pub(crate) fn forward(&self, x: &Tensor, packed: &Packed, config: &BertConfig, phase: Phase, path: Path) -> Tensor {
         let dropout = |x: Tensor| phase.dropout(x, config.hidden_dropout_prob, path);
         let [q, k, v] = [&self.query, &self.key, &self.value].map(|projection| projection.forward(x));
-        let seen = attention([&q, &k, &v], packed, config, phase, path);
+        let seen = attention([&q, &k, &v], None, packed, config, phase, path);
         let x = self.attention_norm.forward(&(dropout(self.attention_output.forward(&seen)) + x));
         let inner = config.hidden_act.of(&self.intermediate.forward(&x));
         self.output_norm.forward(&(dropout(self.output.forward(&inner)) + x))
@@ -78,31 +75,44 @@ impl Layer {
             &mix.weight,
             &widen.weight,
             &narrow.weight,
-            &q.bias,
-            &k.bias,
-            &v.bias,
-            &mix.bias,
+            present(&q.bias),
+            present(&k.bias),
+            present(&v.bias),
+            present(&mix.bias),
             &first.weight,
-            &first.bias,
-            &widen.bias,
-            &narrow.bias,
+            present(&first.bias),
+            present(&widen.bias),
+            present(&narrow.bias),
             &second.weight,
-            &second.bias,
+            present(&second.bias),
         ]
     }
 }
 
+fn present(bias: &Option<Tensor>) -> &Tensor {
+    bias.as_ref().unwrap_or_else(|| panic!("a layer of BERT has all biases"))
+}
+
 /// Attention of each sequence to itself. Queries, keys and values are `[T, hidden_size]`; so is the
-/// result.
-fn attention(qkv: [&Tensor; 3], packed: &Packed, config: &BertConfig, phase: Phase, path: Path) -> Tensor {
+/// result. With a window, a token sees those at most so many positions away.
+pub(crate) fn attention(
+    qkv: [&Tensor; 3],
+    window: Option<usize>,
+    packed: &Packed,
+    config: &BertConfig,
+    phase: Phase,
+    path: Path,
+) -> Tensor {
     let heads = config.num_attention_heads;
     let dropout = phase.probability(config.attention_probs_dropout_prob);
+    // In short sequences, a window leaves nothing out.
+    let window = window.filter(|window| packed.lengths().iter().any(|length| *length > window + 1));
     match path {
-        Path::FastCpu => {
+        Path::FastCpu if window.is_none() => {
             let lengths: Vec<i64> = packed.lengths().iter().map(|&length| length as i64).collect();
             cpu::attention(qkv, &lengths, heads, dropout).unwrap_or_else(|error| panic!("{error}"))
         }
-        Path::Plain | Path::Fused => packed.rectangle().attention(qkv, heads, dropout),
+        _ => packed.rectangle().attention(qkv, window, heads, dropout),
     }
 }
 
@@ -129,17 +139,6 @@ impl Phase {
                 cpu::dropout(&x, probability).unwrap_or_else(|error| panic!("{error}"))
             }
             (probability, ..) => x.dropout(probability, true),
-        }
-    }
-}
-
-impl Activation {
-    /// Applies it to every number.
-    pub fn of(self, x: &Tensor) -> Tensor {
-        match self {
-            Self::Gelu => x.gelu("none"),
-            Self::GeluTanh => x.gelu("tanh"),
-            Self::Relu => x.relu(),
         }
     }
 }

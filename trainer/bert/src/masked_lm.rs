@@ -2,22 +2,22 @@
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::{
+    activation::Activation,
     config::BertConfig,
-    encoder::{Builder, Encoder, Parameters},
+    encoder::Encoder,
+    family::Family,
     layer::{LayerNorm, Linear, Phase},
     packed::{Packed, indices, upload},
+    parameters::{Builder, Parameters},
     path::{Decision, Path},
 };
 
-/// How the names of the head's own weights begin. Its decoder is the word embedding, which belongs
-/// to the encoder.
-pub const MASKED_LM_HEAD: &str = "cls.predictions.";
-
-/// BERT with a masked-LM head whose decoder is the word embedding.
+/// An encoder with a masked-LM head whose decoder is the word embedding.
 #[derive(Debug)]
 pub struct BertForMaskedLm {
     encoder: Encoder,
     transform: Linear,
+    activation: Activation,
     transform_norm: LayerNorm,
     decoder_bias: Tensor,
     parameters: Parameters,
@@ -43,10 +43,24 @@ impl BertForMaskedLm {
     fn build(b: &mut Builder<'_>, decision: Decision) -> Self {
         let encoder = Encoder::new(b, decision);
         let config = encoder.config().clone();
-        let decoder_bias = b.bias("cls.predictions.bias", config.vocab_size);
-        let transform = b.linear("cls.predictions.transform.dense", config.hidden_size, config.hidden_size);
-        let transform_norm = b.norm("cls.predictions.transform.LayerNorm");
-        Self { encoder, transform, transform_norm, decoder_bias, parameters: Parameters::default() }
+        let decoder_bias = b.bias(config.family.names().decoder_bias, config.vocab_size);
+        let hidden = config.hidden_size;
+        let (transform, activation, transform_norm) = match &config.family {
+            Family::Bert => (
+                b.linear("cls.predictions.transform.dense", hidden, hidden),
+                config.hidden_act,
+                b.norm("cls.predictions.transform.LayerNorm"),
+            ),
+            Family::Roberta { .. } => {
+                (b.linear("lm_head.dense", hidden, hidden), Activation::Gelu, b.norm("lm_head.layer_norm"))
+            }
+            Family::ModernBert(shape) => (
+                b.projection("head.dense", hidden, hidden),
+                shape.classifier_activation,
+                b.norm_without_bias("head.norm"),
+            ),
+        };
+        Self { encoder, transform, activation, transform_norm, decoder_bias, parameters: Parameters::default() }
     }
 
     /// The encoder.
@@ -62,8 +76,7 @@ impl BertForMaskedLm {
     /// Logits of every token of the vocabulary for these hidden states `[N, hidden_size]`, in their
     /// kind: `[N, vocab_size]`.
     fn logits(&self, hidden: &Tensor) -> Tensor {
-        let activation = self.encoder.config().hidden_act;
-        let x = self.transform_norm.forward(&activation.of(&self.transform.forward(hidden)));
+        let x = self.transform_norm.forward(&self.activation.of(&self.transform.forward(hidden)));
         self.decode(&x, &self.decoder_bias)
     }
 

@@ -2,7 +2,7 @@
 use std::cell::OnceCell;
 
 use ebert_kernels::fused::Sequences;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Sequences packed in one row: no token is padding. Everything but attention works on the row as
 /// it is.
@@ -101,6 +101,8 @@ pub(crate) struct Rectangle {
     gather: Tensor,
     /// Which places hold a token, `[sequences, 1, 1, length]`.
     mask: Tensor,
+    /// For a window, which place sees which, `[sequences, 1, length, length]`.
+    in_window: OnceCell<(usize, Tensor)>,
 }
 
 impl Rectangle {
@@ -121,18 +123,34 @@ impl Rectangle {
             spread: upload(&spread, device),
             gather: upload(&gather, device),
             mask: Tensor::from_slice(&mask).view([sequences, 1, 1, length]).to_device(device),
+            in_window: OnceCell::new(),
         }
     }
 
+    /// Which place sees which, where a place sees others at most `window` away. Places of no token
+    /// see all tokens: a row that sees nothing would have no softmax.
+    fn in_window(&self, window: usize) -> Tensor {
+        let make = || {
+            let device = self.mask.device();
+            let at = Tensor::arange(self.length, (Kind::Int64, device));
+            let near = (at.unsqueeze(0) - at.unsqueeze(1)).abs().le(window as i64);
+            let no_token = self.mask.transpose(2, 3).logical_not();
+            (window, near.logical_or(&no_token).logical_and(&self.mask))
+        };
+        let (known, mask) = self.in_window.get_or_init(make);
+        if *known == window { mask.shallow_clone() } else { make().1 }
+    }
+
     /// Attention of each sequence to itself by libtorch. Queries, keys and values are `[T, heads *
-    /// size]`; so is the result.
-    pub(crate) fn attention(&self, qkv: [&Tensor; 3], heads: i64, dropout: f64) -> Tensor {
+    /// size]`; so is the result. With a window, a token sees those at most so many positions away.
+    pub(crate) fn attention(&self, qkv: [&Tensor; 3], window: Option<usize>, heads: i64, dropout: f64) -> Tensor {
         let width = qkv[0].size()[1];
         let [q, k, v] = qkv.map(|x| {
             let rows = x.index_select(0, &self.spread);
             rows.view([self.sequences, self.length, heads, width / heads]).transpose(1, 2)
         });
-        let seen = Tensor::scaled_dot_product_attention(&q, &k, &v, Some(&self.mask), dropout, false, None, false);
+        let mask = window.map_or_else(|| self.mask.shallow_clone(), |window| self.in_window(window));
+        let seen = Tensor::scaled_dot_product_attention(&q, &k, &v, Some(&mask), dropout, false, None, false);
         let rows = seen.transpose(1, 2).reshape([self.sequences * self.length, width]);
         rows.index_select(0, &self.gather)
     }
@@ -156,7 +174,6 @@ pub fn upload(numbers: &[i32], device: Device) -> Tensor {
 #[cfg(test)]
 mod tests {
     use ebert_kernels::cpu;
-    use tch::Kind;
 
     use super::*;
 
@@ -238,7 +255,7 @@ mod tests {
                 };
                 let packed = Packed::new(&vec![0; tokens], &lengths, Device::Cpu);
                 let own = |qkv: [&Tensor; 3]| cpu::attention(qkv, &lengths.map(|n| n as i64), 2, 0.0).unwrap();
-                let plain = |qkv: [&Tensor; 3]| packed.rectangle().attention(qkv, 2, 0.0);
+                let plain = |qkv: [&Tensor; 3]| packed.rectangle().attention(qkv, None, 2, 0.0);
                 let (ours, libtorch) = (errors(&own), errors(&plain));
                 for (ours, libtorch) in ours.iter().zip(&libtorch) {
                     assert!(*ours < 3.0 * libtorch + digits, "{kind:?}, {size}: {ours} {libtorch}");

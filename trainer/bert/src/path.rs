@@ -11,7 +11,7 @@ use ebert_kernels::{
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
-use crate::config::{Activation, BertConfig};
+use crate::{activation::Activation, config::BertConfig, family::Family};
 
 /// The kind of number that layers compute in. Weights are always float32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +113,9 @@ impl Decision {
         if size % 8 != 0 || size > 256 {
             let reason = format!("flash attention has no heads of {size} numbers: expected a multiple of 8, up to 256");
             return plain(if demanded { Kind::BFloat16 } else { Kind::Float }, reason);
+        }
+        if matches!(config.family, Family::ModernBert(_)) {
+            return plain(Kind::BFloat16, "no fused layers exist for ModernBERT".to_owned());
         }
         let widths = widths_of(config);
         if !widths.fit() || config.hidden_act != Activation::Gelu {
@@ -248,6 +251,17 @@ mod tests {
                 assert_eq!(decision.reason.is_some(), decision.path == Plain, "{case}");
             }
         }
+    }
+
+    #[test]
+    fn a_modernbert_has_plain_layers_on_a_gpu() {
+        let modern = BertConfig { family: Family::ModernBert(Default::default()), ..config(768, 3072, 12, "gelu") };
+        let hopper = DeviceFacts::Gpu(Ok(ComputeCapability { major: 9, minor: 0 }));
+        assert_eq!(
+            Decision::of(Compute::Auto, &hopper, &modern).unwrap().to_string(),
+            "bfloat16, plain layers (no fused layers exist for ModernBERT)"
+        );
+        assert_eq!(Decision::of(Compute::Auto, &DeviceFacts::Cpu, &modern).unwrap().path, Path::FastCpu);
     }
 
     #[test]

@@ -294,7 +294,7 @@ const BAD: &[Case] = &[
         vec!["--recipe", "tiny.toml", "--init", "model"]
     }),
     ("INIT that is not BERT", |place| {
-        model(place, |config| config["model_type"] = "roberta".into());
+        model(place, |config| config["model_type"] = "gpt2".into());
         vec!["--recipe", "tiny.toml", "--init", "model"]
     }),
     ("INIT with another vocabulary", |place| {

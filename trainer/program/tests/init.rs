@@ -46,9 +46,9 @@ fn a_start_model_is_refused_before_shards_are_hashed() {
             fs::remove_file(place.path("start/model.safetensors")).unwrap();
             fs::write(place.path("start/pytorch_model.bin.index.json"), "{}").unwrap();
         }),
-        ("has model_type \"roberta\", expected bert\nhint: ", |place| {
+        ("has model_type gpt2, expected bert, roberta or modernbert\nhint: ", |place| {
             let path = place.path("start/config.json");
-            let text = fs::read_to_string(&path).unwrap().replace("\"bert\"", "\"roberta\"");
+            let text = fs::read_to_string(&path).unwrap().replace("\"bert\"", "\"gpt2\"");
             fs::write(path, text).unwrap();
         }),
         ("lacks 16 of the weights of a BERT", |place| {

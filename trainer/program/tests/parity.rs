@@ -1,4 +1,4 @@
-//! Our BERT against that of `transformers`, from values that it gave once (`parity/parity.py
+//! Our BERT, RoBERTa and ModernBERT against those of `transformers`, from values that it gave once (`parity/parity.py
 //! --fixture`). The same weights and ragged batch give the same logits, loss, gradients by name,
 //! and weights after ten AdamW steps.
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
@@ -25,9 +25,9 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
 }
 
-#[test]
-fn scores_gradients_and_steps_are_those_of_transformers() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixture");
+/// Compares a family, and returns how many tensors of each kind were compared.
+fn compare(family: &str) -> BTreeMap<String, u32> {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixture").join(family);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("ours.safetensors");
     // `cargo test` builds the examples, too.
@@ -52,8 +52,17 @@ fn scores_gradients_and_steps_are_those_of_transformers() {
             continue;
         }
         assert!(difference <= bound, "{name}: {difference:e}, expected at most {bound:e}");
-        *compared.entry(name.split(' ').next().unwrap()).or_insert(0) += 1;
+        *compared.entry(name.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
     }
-    // Two layers of 16 parameters, of which one is left out, 5 of the embeddings, 5 of the head.
-    assert_eq!(compared, BTreeMap::from([("gradient", 40), ("logits", 1), ("losses", 1), ("weight", 40)]));
+    compared
+}
+
+#[test]
+fn logits_gradients_and_steps_are_those_of_transformers() {
+    // Two layers of 16 parameters, of which one is left out, 5 of the embeddings, 5 of the head. Four
+    // layers of 6 parameters, of which the first has 5, 2 of the embeddings, the last norm, 3 of the head.
+    for (family, parameters) in [("bert", 40), ("roberta", 40), ("modernbert", 29)] {
+        let wanted = [("gradient", parameters), ("logits", 1), ("losses", 1), ("weight", parameters)];
+        assert_eq!(compare(family), wanted.map(|(kind, count)| (kind.to_owned(), count)).into(), "{family}");
+    }
 }

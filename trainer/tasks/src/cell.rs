@@ -237,10 +237,10 @@ fn prepare(
     notes: &mut Tally,
 ) -> Result<Data, CellError> {
     let (task, options, voice) = (request.task, &request.options, request.voice);
-    let max_tokens = options.max_tokens.min(usize::try_from(config.max_position_embeddings).unwrap_or(0));
+    let max_tokens = options.max_tokens.min(config.longest_sequence());
     const LEAST: usize = 16;
     if max_tokens < LEAST {
-        let (folder, found) = (folder.to_owned(), config.max_position_embeddings);
+        let (folder, found) = (folder.to_owned(), config.longest_sequence());
         return Err(CellError::Positions { folder, found, least: LEAST });
     }
     let mut load = |path: &PathBuf, what: &str| {
@@ -360,7 +360,7 @@ fn save(
 fn config_of(model: &TaskModel, pad: u16, classes: &[String]) -> Value {
     let text = model.encoder().config().to_json(pad).unwrap_or_default();
     let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
-    config["architectures"] = json!([TaskModel::architecture(model.task(), model.pooling())]);
+    config["architectures"] = json!([model.class_name()]);
     if !classes.is_empty() {
         let by_id: serde_json::Map<String, Value> =
             classes.iter().enumerate().map(|(id, name)| (id.to_string(), json!(name))).collect();

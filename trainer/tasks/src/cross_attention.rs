@@ -39,7 +39,10 @@ pub enum AttentionError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// A title.
-    #[error("the title `{}` has {tokens} tokens, expected 1 to {most}\nhint: name a title of a product", shortened(title, 61))]
+    #[error(
+        "the title `{}` has {tokens} tokens, expected 1 to {most}\nhint: name a title of a product",
+        shortened(title, 61)
+    )]
     Length {
         /// The title.
         title: String,
@@ -189,7 +192,7 @@ struct Titles {
 
 impl Titles {
     fn read(folder: &Path, config: &BertConfig, titles: [&str; 2]) -> Result<Self, AttentionError> {
-        let most = config.max_position_embeddings as usize - 2;
+        let most = config.longest_sequence() - 2;
         let tokenizer = Tokens::of(folder, config)?;
         let mut ids = Vec::new();
         for title in titles {

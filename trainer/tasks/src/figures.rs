@@ -59,7 +59,8 @@ fn start(height: f64, label: &str) -> String {
 pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
     let height_of = |rows: usize| HEAD + ROW * rows as f64 + FOOT;
     let height = panels.iter().map(|(_, rows)| height_of(rows.len())).sum::<f64>().max(1.0);
-    let longest = panels.iter().flat_map(|(_, rows)| rows).map(|row| shortened(&row.name, LONGEST).chars().count()).max();
+    let longest =
+        panels.iter().flat_map(|(_, rows)| rows).map(|row| shortened(&row.name, LONGEST).chars().count()).max();
     let names = NAMES.max(CHARACTER * longest.unwrap_or(0) as f64 + 24.0);
     let mut svg = start(height, label);
     let mut top = 0.0;

@@ -18,7 +18,7 @@ use super::{
     sequence::{Sequence, TAGS, Target},
 };
 use ebert_bert::{
-    BertConfig, Builder, Decision, Encoder, Linear, Packed, Parameters, Phase, indices, upload,
+    BertConfig, Builder, Decision, Encoder, Family, Linear, Packed, Parameters, Phase, indices, upload,
     weights::{self, WeightsError},
 };
 
@@ -101,17 +101,17 @@ impl TaskModel {
                 (Head::Mean(b.linear("classifier", hidden, classes as i64)), classes)
             }
             Task::Asc | Task::Pc => {
-                let pooler = b.linear("bert.pooler.dense", hidden, hidden);
+                let pooler = b.linear(&format!("{}pooler.dense", config.family.encoder_prefix()), hidden, hidden);
                 (Head::Pooled { pooler, classifier: b.linear("classifier", hidden, classes as i64) }, classes)
             }
         };
-        let of_pooler = parameters.iter().filter(|(name, _)| fresh_pooler && name.starts_with(weights::POOLER));
+        let of_pooler = parameters.iter().filter(|(name, _)| fresh_pooler && weights::is_of_pooler(name));
         let drawn: Vec<[Tensor; 2]> = of_pooler.map(|(_, to)| [to.shallow_clone(), to.detach().copy()]).collect();
         let found = weights::load(folder, &parameters)?;
         tch::no_grad(|| drawn.iter().for_each(|[to, drawn]| to.shallow_clone().copy_(drawn)));
         let pooler = match head {
             Head::Tokens(_) | Head::Mean(_) => Pooler::None,
-            Head::Pooled { .. } if found.fresh.iter().any(|name| name.starts_with(weights::POOLER)) => Pooler::Fresh,
+            Head::Pooled { .. } if found.fresh.iter().any(|name| weights::is_of_pooler(name)) => Pooler::Fresh,
             Head::Pooled { .. } if fresh_pooler => Pooler::Redrawn,
             Head::Pooled { .. } => Pooler::Loaded,
         };
@@ -163,6 +163,18 @@ impl TaskModel {
             Task::Ae => "BertForTokenClassification",
             Task::Asc | Task::Pc if pooling == Pooling::Mean => "BertModel",
             Task::Asc | Task::Pc => "BertForSequenceClassification",
+        }
+    }
+
+    /// The class of `transformers` that loads this model. Other families than BERT have other heads
+    /// there; the encoder is loaded alone where they differ.
+    pub fn class_name(&self) -> String {
+        let of_bert = Self::architecture(self.task, self.pooling());
+        match (&self.encoder.config().family, self.task) {
+            (Family::Bert, _) => of_bert.to_owned(),
+            (Family::Roberta { .. }, Task::Rqa | Task::Ae) => of_bert.replace("Bert", "Roberta"),
+            (Family::Roberta { .. }, _) => "RobertaModel".to_owned(),
+            (Family::ModernBert(_), _) => "ModernBertModel".to_owned(),
         }
     }
 

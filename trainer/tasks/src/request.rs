@@ -88,7 +88,7 @@ pub enum CellError {
         /// The model.
         folder: PathBuf,
         /// Its positions.
-        found: i64,
+        found: usize,
         /// As many as are needed.
         least: usize,
     },

@@ -7,7 +7,8 @@
 //! | asc | `[CLS]` sentence `[SEP]` aspect `[SEP]` | the class |
 //! | pc | `[CLS]` title `[SEP]` | the labels |
 //!
-//! The second text has token type 1. No sequence is padded.
+//! The second text has token type 1. No sequence is padded. RoBERTa writes `<s>` and `</s>`, and two
+//! `</s>` between texts.
 use ebert_bert::tokens::{Encoded, Tokens, TokensError};
 
 use super::{Example, Gold, Input, Span, Tally, Task};
@@ -122,7 +123,7 @@ pub fn sequences(
             }
             (Input::Pair(first, second), gold) => {
                 let (mut first, mut second) = (tokens.encode(first)?, tokens.encode(second)?);
-                let room = lengths.max_tokens - 3;
+                let room = maker.room();
                 let cut_second = cut(&mut second, room / 2);
                 let cut_first = cut(&mut first, room - second.ids.len());
                 if cut_first || cut_second {
@@ -224,17 +225,23 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// `[CLS]` first `[SEP]`, and then second `[SEP]`; places are those of the first text.
+    /// The tokens of two texts that fit in a sequence.
+    fn room(self) -> usize {
+        self.lengths.max_tokens - 2 - self.tokens.between().len()
+    }
+
+    /// `[CLS]` first `[SEP]`, or first `[SEP]` second `[SEP]`; places are those of the first text.
     fn sequence(self, first: &Encoded, second: Option<&Encoded>, target: Target) -> Sequence {
         let mut ids = vec![self.tokens.cls()];
         ids.extend(&first.ids);
-        ids.push(self.tokens.sep());
-        let mut types = vec![0; ids.len()];
+        let mut types = Vec::new();
         if let Some(second) = second {
+            ids.extend(self.tokens.between());
+            types.resize(ids.len(), 0);
             ids.extend(&second.ids);
-            ids.push(self.tokens.sep());
-            types.resize(ids.len(), u8::from(self.lengths.second_type));
         }
+        ids.push(self.tokens.sep());
+        types.resize(ids.len(), u8::from(second.is_some() && self.lengths.second_type));
         let (spans, words) = (first.spans.clone(), first.words.clone());
         Sequence { example: self.number, ids, types, target, first: 1, spans, words }
     }
@@ -248,11 +255,11 @@ impl Maker<'_> {
         tally: &mut Tally,
         place: &str,
     ) -> Vec<Sequence> {
-        let Lengths { max_tokens, stride, .. } = self.lengths;
-        if cut(&mut question, LONGEST_QUESTION.min((max_tokens - 3) / 2)) {
+        let Lengths { stride, .. } = self.lengths;
+        if cut(&mut question, LONGEST_QUESTION.min(self.room() / 2)) {
             tally.add(LONG_QUESTION, place);
         }
-        let room = max_tokens - 3 - question.ids.len();
+        let room = self.room() - question.ids.len();
         let inside: Vec<usize> = match answer {
             Some(answer) => (0..review.ids.len()).filter(|&token| review.spans[token].overlaps(answer)).collect(),
             None => Vec::new(),
@@ -271,7 +278,7 @@ impl Maker<'_> {
         let mut start = 0;
         while start < review.ids.len() {
             let end = (start + room).min(review.ids.len());
-            let first = question.ids.len() + 2;
+            let first = 1 + question.ids.len() + self.tokens.between().len();
             let target = match (purpose, at) {
                 (Purpose::Train, Some((&from, &to))) if from >= start && to < end => {
                     Target::Span([first + from - start, first + to - start])
@@ -298,7 +305,8 @@ impl Maker<'_> {
             words: review.words[range].to_vec(),
         };
         let mut sequence = self.sequence(question, Some(&part), target);
-        (sequence.first, sequence.spans, sequence.words) = (question.ids.len() + 2, part.spans, part.words);
+        let first = 1 + question.ids.len() + self.tokens.between().len();
+        (sequence.first, sequence.spans, sequence.words) = (first, part.spans, part.words);
         sequence
     }
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use tokenizers::{
     NormalizedString, Normalizer as _, Tokenizer, models::wordpiece::WordPiece, normalizers::BertNormalizer,
-    pre_tokenizers::bert::BertPreTokenizer,
+    pre_tokenizers::bert::BertPreTokenizer, processors::PostProcessorWrapper,
 };
 
 pub use added::{Added, added};
 pub use error::TokensError;
 
-use crate::{BertConfig, pointer::Pointer};
+use crate::{BertConfig, Family, pointer::Pointer};
 use added::read;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,25 @@ pub struct Tokens {
     cls: u16,
     sep: u16,
     pad: u16,
+    /// What stands between two texts.
+    between: Vec<u16>,
+    mask: Option<Mask>,
 }
+
+/// The token that hides others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// Its id.
+    pub id: u16,
+    /// As it is written.
+    pub name: &'static str,
+    /// Whether it takes the spaces before it.
+    pub takes_spaces: bool,
+}
+
+/// The names of the first, the last, the padding and the hiding token: those of BERT and ModernBERT,
+/// and those of RoBERTa.
+const SPECIAL: [[&str; 4]; 2] = [["[CLS]", "[SEP]", "[PAD]", "[MASK]"], ["<s>", "</s>", "<pad>", "<mask>"]];
 
 /// A range of a text, in characters (Unicode scalar values), as the task files count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -167,6 +185,8 @@ impl Tokens {
         let mut tokenizer = tokenizer(folder)?;
         // `[MASK]` in a review is text.
         tokenizer.set_encode_special_tokens(true);
+        // It adds special tokens, which sequences do themselves, and takes spaces from spans.
+        tokenizer.with_post_processor(None::<PostProcessorWrapper>);
         let found = tokenizer.get_vocab_size(true);
         if found > MOST_TOKENS {
             return Err(TokensError::Limit { folder: folder.to_owned(), found });
@@ -174,25 +194,43 @@ impl Tokens {
         if found as i64 > config.vocab_size {
             return Err(TokensError::Size { folder: folder.to_owned(), found, wanted: config.vocab_size });
         }
+        let names = SPECIAL.into_iter().find(|names| tokenizer.token_to_id(names[0]).is_some());
+        let [cls, sep, pad, mask] = names.unwrap_or(SPECIAL[0]);
+        let id = |name: &str| tokenizer.token_to_id(name).and_then(|id| u16::try_from(id).ok());
         let special = |name: &str| {
-            let id = tokenizer.token_to_id(name).and_then(|id| u16::try_from(id).ok());
-            id.ok_or_else(|| TokensError::Unreadable { folder: folder.to_owned(), what: format!("it has no {name}") })
+            id(name)
+                .ok_or_else(|| TokensError::Unreadable { folder: folder.to_owned(), what: format!("it has no {name}") })
         };
-        let (cls, sep, pad) = (special("[CLS]")?, special("[SEP]")?, special("[PAD]")?);
-        Ok(Self { tokenizer, cls, sep, pad })
+        let takes_spaces =
+            |id: u16| tokenizer.get_added_tokens_decoder().get(&u32::from(id)).is_some_and(|token| token.lstrip);
+        let mask = id(mask).map(|id| Mask { id, name: mask, takes_spaces: takes_spaces(id) });
+        let (cls, sep, pad) = (special(cls)?, special(sep)?, special(pad)?);
+        // RoBERTa ends the first text, and begins the second with another end.
+        let between = vec![sep; if matches!(config.family, Family::Roberta { .. }) { 2 } else { 1 }];
+        Ok(Self { cls, sep, pad, between, mask, tokenizer })
     }
 
-    /// The id of `[CLS]`.
+    /// The id of the first token of a sequence, `[CLS]` or `<s>`.
     pub fn cls(&self) -> u16 {
         self.cls
     }
 
-    /// The id of `[SEP]`.
+    /// The id of the last token of a sequence, `[SEP]` or `</s>`.
     pub fn sep(&self) -> u16 {
         self.sep
     }
 
-    /// The id of `[PAD]`.
+    /// The ids between two texts of a sequence.
+    pub fn between(&self) -> &[u16] {
+        &self.between
+    }
+
+    /// The token that hides others, if there is one.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
+    }
+
+    /// The id of the padding, `[PAD]` or `<pad>`.
     pub fn pad(&self) -> u16 {
         self.pad
     }
@@ -214,11 +252,16 @@ impl Tokens {
     pub fn encode(&self, text: &str) -> Result<Encoded, TokensError> {
         let refused = |what: String| TokensError::Encode { text: text.chars().take(80).collect(), what };
         let encoding = self.tokenizer.encode_char_offsets(text, false).map_err(|error| refused(error.to_string()))?;
+        let characters: Vec<char> = text.chars().collect();
+        let text_of = |start: usize, end: usize| characters.get(start..end).unwrap_or_default();
         let mut encoded = Encoded::default();
         let mut word = None;
         for ((&id, &(start, end)), &of) in
             encoding.get_ids().iter().zip(encoding.get_offsets()).zip(encoding.get_word_ids())
         {
+            // Tokens of byte-level BPE begin with the space before a word, and some are nothing else.
+            let spaces = text_of(start, end).iter().take_while(|c| c.is_whitespace()).count();
+            let start = if start + spaces < end { start + spaces } else { start };
             // A token that stands for no character of the text has no place to be an answer.
             let Some(span) = Span::new(start, end) else { continue };
             let id = u16::try_from(id).map_err(|_| refused(format!("token {id} is beyond 65,535")))?;
@@ -250,6 +293,66 @@ mod tests {
         let config = serde_json::json!({"vocab_size": 1000, "hidden_size": 8, "num_hidden_layers": 1,
             "num_attention_heads": 1, "intermediate_size": 8});
         Tokens::of(folder.path(), &serde_json::from_value(config).unwrap()).unwrap()
+    }
+
+    /// A byte-level BPE with RoBERTa's special tokens, trained on a few words.
+    fn byte_level(folder: &Path) -> BertConfig {
+        use tokenizers::{
+            AddedToken, TokenizerBuilder,
+            decoders::byte_level::ByteLevel as Decoder,
+            models::bpe::{BPE, BpeTrainerBuilder},
+            normalizers::NormalizerWrapper,
+            pre_tokenizers::byte_level::ByteLevel,
+            processors::roberta::RobertaProcessing,
+        };
+        let special = |text: &str| AddedToken::from(text, true);
+        let mut trainer = BpeTrainerBuilder::new()
+            .vocab_size(300)
+            .show_progress(false)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .special_tokens(
+                ["<s>", "<pad>", "</s>", "<unk>"]
+                    .map(special)
+                    .into_iter()
+                    .chain([special("<mask>").lstrip(true)])
+                    .collect(),
+            )
+            .build();
+        let mut tokenizer = TokenizerBuilder::new()
+            .with_model(BPE::default())
+            .with_normalizer(None::<NormalizerWrapper>)
+            .with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)))
+            .with_post_processor(Some(RobertaProcessing::new(("</s>".into(), 2), ("<s>".into(), 0))))
+            .with_decoder(Some(Decoder::default()))
+            .build()
+            .unwrap();
+        let words = ["the battery life is good", " battery life", " good battery"];
+        tokenizer.train(&mut trainer, words.into_iter()).unwrap();
+        tokenizer.save(folder.join("tokenizer.json"), false).unwrap();
+        let text = r#"{"model_type": "roberta", "vocab_size": 300, "hidden_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "intermediate_size": 8}"#;
+        fs::write(folder.join("config.json"), text).unwrap();
+        BertConfig::read(folder).unwrap()
+    }
+
+    #[test]
+    fn a_roberta_has_its_own_special_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::of(folder.path(), &byte_level(folder.path())).unwrap();
+        assert_eq!((tokens.cls(), tokens.sep(), tokens.pad(), tokens.between()), (0, 2, 1, &[2, 2][..]));
+        assert_eq!(tokens.mask(), Some(&Mask { id: 4, name: "<mask>", takes_spaces: true }));
+        let encoded = tokens.encode("the battery\u{e9} <mask>").unwrap();
+        let text: Vec<char> = "the battery\u{e9} <mask>".chars().collect();
+        let pieces = encoded.spans.iter().map(|span| text[span.start()..span.end()].iter().collect::<String>());
+        // A space before letters is of no span, but one that is a token of its own is. A letter of two bytes is of
+        // two tokens.
+        assert_eq!(pieces.collect::<Vec<_>>().concat(), "thebattery\u{e9}\u{e9} <mask>");
+        let library = tokenizer(folder.path()).unwrap();
+        let wanted = library.encode("the  battery", false).unwrap();
+        let found: Vec<u32> = tokens.encode("the  battery").unwrap().ids.into_iter().map(u32::from).collect();
+        assert_eq!(found, wanted.get_ids());
+        assert!(!encoded.ids.contains(&4), "{encoded:?}");
+        assert_eq!(encoded.words.last(), Some(&4), "{encoded:?}");
     }
 
     #[test]

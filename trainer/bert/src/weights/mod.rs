@@ -20,7 +20,10 @@ use safetensors::{Dtype, SafeTensors, View};
 use schemas::StoreError;
 use tch::{Device, Kind, Tensor};
 
-use super::encoder::Parameters;
+use super::{
+    family::{Family, WeightNames},
+    parameters::Parameters,
+};
 use header::{Listed, header, kind};
 use names::Naming;
 
@@ -38,12 +41,6 @@ pub struct Found {
     pub unused: Vec<String>,
 }
 
-/// What every BERT has; the rest are heads.
-const ENCODER: [&str; 2] = ["bert.embeddings.", "bert.encoder."];
-/// The decoder of the head. It is the word embedding.
-const DECODER: &str = "cls.predictions.decoder.weight";
-const DECODER_BIAS: &str = "cls.predictions.decoder.bias";
-
 /// A stored tensor.
 struct Place {
     file: PathBuf,
@@ -51,16 +48,19 @@ struct Place {
 }
 
 /// The tensors of a folder by the model's names.
-struct Contents(BTreeMap<String, Place>);
+struct Contents {
+    places: BTreeMap<String, Place>,
+    names: &'static WeightNames,
+}
 
 impl Contents {
-    /// Of the headers of a folder's files.
-    fn of(folder: &Path) -> Result<Self, WeightsError> {
+    /// Of the headers of a folder's files, for a model whose weights have these names.
+    fn of(folder: &Path, names: &'static WeightNames) -> Result<Self, WeightsError> {
         let mut places = Vec::new();
         for file in files(folder)? {
             places.extend(header(&file)?.into_iter().map(|listed| Place { file: file.clone(), listed }));
         }
-        let naming = Naming::of(places.iter().map(|place| place.listed.name.as_str()));
+        let naming = Naming::of(names, places.iter().map(|place| place.listed.name.as_str()));
         let mut stored: BTreeMap<String, Place> = BTreeMap::new();
         for place in places {
             let name = naming.modern(&place.listed.name);
@@ -71,10 +71,10 @@ impl Contents {
             stored.insert(name, place);
         }
         // The bias of the head goes by either name.
-        if let Some(bias) = stored.remove(DECODER_BIAS) {
-            stored.entry("cls.predictions.bias".to_owned()).or_insert(bias);
+        if let Some(bias) = stored.remove(names.decoder_bias_alias) {
+            stored.entry(names.decoder_bias.to_owned()).or_insert(bias);
         }
-        Ok(Self(stored))
+        Ok(Self { places: stored, names })
     }
 
     /// Compares names and shapes with those of a model.
@@ -83,36 +83,36 @@ impl Contents {
         folder: &Path,
         wanted: impl Iterator<Item = (&'a str, Vec<i64>)>,
     ) -> Result<Found, WeightsError> {
-        let (mut fresh, mut missing, mut used) = (Vec::new(), Vec::new(), BTreeSet::from([DECODER]));
+        let (mut fresh, mut missing, mut used) = (Vec::new(), Vec::new(), BTreeSet::from([self.names.decoder]));
         let mut layers = BTreeSet::new();
         for (name, wanted) in wanted {
             used.insert(name);
-            layers.extend(name.strip_prefix("bert.encoder.layer.").and_then(|rest| rest.split('.').next()));
-            match self.0.get(name).map(|place| &place.listed.shape) {
+            layers.extend(name.strip_prefix(self.names.layers).and_then(|rest| rest.split('.').next()));
+            match self.places.get(name).map(|place| &place.listed.shape) {
                 Some(found) if *found == wanted => {}
                 Some(found) => {
                     let (path, name, found) = (folder.to_owned(), name.to_owned(), found.clone());
                     return Err(WeightsError::Shape { path, name, found, wanted });
                 }
-                None if ENCODER.iter().any(|part| name.starts_with(part)) => missing.push(name),
+                None if self.names.is_needed(name) => missing.push(name),
                 None => fresh.push(name.to_owned()),
             }
         }
         if let Some(first) = missing.first() {
-            let stored: Vec<&str> = self.0.values().map(|place| place.listed.name.as_str()).collect();
+            let stored: Vec<&str> = self.places.values().map(|place| place.listed.name.as_str()).collect();
             return Err(WeightsError::Missing {
                 path: folder.to_owned(),
                 missing: missing.len(),
                 first: (*first).to_owned(),
-                names: Names::of(&stored, layers.len()),
+                names: Names::of(self.names, &stored, layers.len()),
             });
         }
-        Ok(Found { fresh, unused: self.0.keys().filter(|name| !used.contains(name.as_str())).cloned().collect() })
+        Ok(Found { fresh, unused: self.places.keys().filter(|name| !used.contains(name.as_str())).cloned().collect() })
     }
 
     /// Reads the tensors whose names `wanted` says.
     fn read(&self, wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Tensor>, WeightsError> {
-        let chosen: Vec<(&String, &Place)> = self.0.iter().filter(|(name, _)| wanted(name)).collect();
+        let chosen: Vec<(&String, &Place)> = self.places.iter().filter(|(name, _)| wanted(name)).collect();
         let by_place: HashMap<(&Path, &str), &String> =
             chosen.iter().map(|(name, place)| ((place.file.as_path(), place.listed.name.as_str()), *name)).collect();
         let paths: BTreeSet<&Path> = chosen.iter().map(|(_, place)| place.file.as_path()).collect();
@@ -133,7 +133,7 @@ impl Contents {
 /// # Errors
 /// When the folder does not hold the weights of such an encoder, or a file of it cannot be used.
 pub fn check(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsError> {
-    Contents::of(folder)?.compare(folder, shapes(parameters))
+    Contents::of(folder, names_of(parameters))?.compare(folder, shapes(parameters))
 }
 
 /// Reads the weights of a folder into those of a model of its configuration.
@@ -141,10 +141,12 @@ pub fn check(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsErr
 /// # Errors
 /// As [`check`], and when the decoder of the folder's head is not the word embedding.
 pub fn load(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsError> {
-    let stored = Contents::of(folder)?;
+    let names = names_of(parameters);
+    let stored = Contents::of(folder, names)?;
     let found = stored.compare(folder, shapes(parameters))?;
     let tensors = stored.read(|_| true)?;
-    if let (Some(decoder), Some(words)) = (tensors.get(DECODER), tensors.get("bert.embeddings.word_embeddings.weight"))
+    let words = format!("{}{}", names.encoder, names.words);
+    if let (Some(decoder), Some(words)) = (tensors.get(names.decoder), tensors.get(&words))
         && !decoder.equal(words)
     {
         return Err(WeightsError::Untied { path: folder.to_owned() });
@@ -161,16 +163,23 @@ fn shapes(parameters: &Parameters) -> impl Iterator<Item = (&str, Vec<i64>)> {
     parameters.iter().map(|(name, tensor)| (name, tensor.size()))
 }
 
-/// What the names of a pooler begin with. Tasks of whole sequences start from it; pre-training has
-/// no use for it.
-pub const POOLER: &str = "bert.pooler.";
+/// The names of a model's weights.
+fn names_of(parameters: &Parameters) -> &'static WeightNames {
+    WeightNames::of(parameters.iter().next().map_or("", |(name, _)| name))
+}
 
-/// The pooler of a folder; nothing where it has none.
+/// Whether a weight belongs to a pooler. Tasks of whole sequences start from it; pre-training has no
+/// use for it.
+pub fn is_of_pooler(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(_, rest)| rest.starts_with("pooler."))
+}
+
+/// The pooler of a folder with a model of a family; nothing where it has none.
 ///
 /// # Errors
 /// When its weights cannot be read.
-pub fn pooler(folder: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
-    Ok(Contents::of(folder)?.read(|name| name.starts_with(POOLER))?.into_iter().collect())
+pub fn pooler(folder: &Path, family: &Family) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    Ok(Contents::of(folder, family.names())?.read(is_of_pooler)?.into_iter().collect())
 }
 
 /// The tensors of one file, on the CPU.

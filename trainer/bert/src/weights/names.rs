@@ -1,14 +1,15 @@
 //! Names of weights: what others call a weight, and what the model calls it.
 use std::{collections::BTreeSet, fmt};
 
+use crate::family::WeightNames;
+
 /// Modules that PyTorch puts around others: data parallel, compiled, sharded, recomputed.
 const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
-/// Every encoder has this weight, once.
-const ANCHOR: &str = "embeddings.word_embeddings.weight";
 
 /// How the names of a folder become those of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Naming {
+    names: &'static WeightNames,
     /// What stands before the names of the encoder, as in `model.bert.`.
     encoder: String,
     /// What stands before those of the whole model, as in `model.`.
@@ -18,18 +19,18 @@ pub(super) struct Naming {
 impl Naming {
     /// Of a folder with these names. Where it is not clear which encoder is meant, names stay as
     /// they are.
-    pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let found = encoders(names);
-        let encoder = match found.iter().find(|prefix| ["bert.", ""].contains(&prefix.as_str())) {
+    pub(super) fn of<'a>(names: &'static WeightNames, stored: impl Iterator<Item = &'a str>) -> Self {
+        let found = encoders(names, stored);
+        let encoder = match found.iter().find(|prefix| [names.encoder, ""].contains(&prefix.as_str())) {
             Some(plain) => plain.clone(),
             None if found.len() == 1 => found.into_iter().next().unwrap_or_default(),
             None => String::new(),
         };
-        let whole = match encoder.strip_suffix("bert.") {
+        let whole = match encoder.strip_suffix(names.encoder) {
             Some(whole) if whole.is_empty() || whole.ends_with('.') => whole.to_owned(),
             _ => encoder.clone(),
         };
-        Self { encoder, whole }
+        Self { names, encoder, whole }
     }
 
     /// The name that the model gives a weight. Once, `gamma` and `beta` were what `weight` and
@@ -41,11 +42,11 @@ impl Naming {
             Some((module, "beta")) => format!("{module}.LayerNorm.bias"),
             _ => name,
         };
-        let of_encoder = |rest: &&str| ["embeddings.", "encoder.", "pooler."].iter().any(|part| rest.starts_with(part));
+        let of_encoder = |rest: &&str| self.names.is_part(rest);
         let whole = || name.strip_prefix(&self.whole).unwrap_or(&name);
         let rest = name.strip_prefix(&self.encoder).filter(of_encoder).unwrap_or_else(whole);
         // A pooler may be named as in a bare encoder, next to an encoder that is not.
-        if of_encoder(&rest) { format!("bert.{rest}") } else { rest.to_owned() }
+        if of_encoder(&rest) { format!("{}{rest}", self.names.encoder) } else { rest.to_owned() }
     }
 }
 
@@ -55,12 +56,12 @@ fn unwrapped(name: &str) -> String {
 }
 
 /// What stands before the names of each encoder.
-fn encoders<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+fn encoders<'a>(names: &WeightNames, stored: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
     let prefix = |name: &str| {
-        let prefix = unwrapped(name).strip_suffix(ANCHOR).map(str::to_owned);
+        let prefix = unwrapped(name).strip_suffix(names.words).map(str::to_owned);
         prefix.filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
     };
-    names.filter_map(prefix).collect()
+    stored.filter_map(prefix).collect()
 }
 
 /// What names there are where those of a BERT are missing.
@@ -76,20 +77,25 @@ pub enum Names {
     /// Of several encoders.
     Encoders(Vec<String>),
     /// Others, most of which begin like this.
-    Others(String),
+    Others {
+        /// That beginning.
+        found: String,
+        /// What it is in such a model.
+        wanted: &'static str,
+    },
     /// None.
     Nothing,
 }
 
 impl Names {
     /// Of a folder with these names, where a model of so many layers was wanted.
-    pub(super) fn of(stored: &[&str], wanted: usize) -> Self {
-        let several = encoders(stored.iter().copied());
-        let naming = Naming::of(stored.iter().copied());
+    pub(super) fn of(names: &'static WeightNames, stored: &[&str], wanted: usize) -> Self {
+        let several = encoders(names, stored.iter().copied());
+        let naming = Naming::of(names, stored.iter().copied());
         let modern: Vec<String> = stored.iter().map(|name| naming.modern(name)).collect();
-        let layer = |name: &String| name.strip_prefix("bert.encoder.layer.")?.split('.').next()?.parse::<usize>().ok();
+        let layer = |name: &String| name.strip_prefix(names.layers)?.split('.').next()?.parse::<usize>().ok();
         let found = modern.iter().filter_map(layer).max().map_or(0, |last| last + 1);
-        if several.len() > 1 && !modern.iter().any(|name| name.starts_with("bert.")) {
+        if several.len() > 1 && !modern.iter().any(|name| name.starts_with(names.encoder)) {
             return Self::Encoders(several.into_iter().collect());
         }
         if several.len() == 1 && found != wanted {
@@ -101,7 +107,7 @@ impl Names {
         let count = |part: &String| firsts.iter().filter(|other| *other == part).count();
         let parts: BTreeSet<&String> = firsts.iter().collect();
         match parts.into_iter().rev().max_by_key(|part| count(part)) {
-            Some(part) => Self::Others(part.clone()),
+            Some(part) => Self::Others { found: part.clone(), wanted: names.encoder },
             None => Self::Nothing,
         }
     }
@@ -119,9 +125,9 @@ impl fmt::Display for Names {
                 "found several encoders, `{}`\nhint: save one of them alone, with its own save_pretrained(folder)",
                 prefixes.join("`, `")
             ),
-            Self::Others(part) => write!(
+            Self::Others { found, wanted } => write!(
                 f,
-                "most names begin with `{part}`, expected `bert.`\nhint: is it a BERT? save it from `transformers`, with save_pretrained(folder)"
+                "most names begin with `{found}`, expected `{wanted}`\nhint: do config.json (model_type) and the weights belong together? save it from `transformers`, with save_pretrained(folder)"
             ),
             Self::Nothing => f.write_str("found no weights at all\nhint: save it again, with save_pretrained(folder)"),
         }
@@ -131,6 +137,7 @@ impl fmt::Display for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::{BERT, MODERN_BERT, ROBERTA};
 
     #[test]
     fn prefixes_around_the_model_are_stripped() {
@@ -177,8 +184,8 @@ mod tests {
                 ["bert.", "bert.pooler.dense.bias"],
             ),
         ] {
-            let naming = Naming::of(stored.into_iter());
-            assert_eq!(naming.modern(stored[0]), format!("{}{ANCHOR}", wanted[0]), "{stored:?}");
+            let naming = Naming::of(&BERT, stored.into_iter());
+            assert_eq!(naming.modern(stored[0]), format!("{}{}", wanted[0], BERT.words), "{stored:?}");
             assert_eq!(naming.modern(stored[1]), wanted[1], "{stored:?}");
         }
     }
@@ -186,13 +193,36 @@ mod tests {
     #[test]
     fn what_is_there_instead_is_named() {
         let two = ["student.bert.embeddings.word_embeddings.weight", "teacher.bert.embeddings.word_embeddings.weight"];
-        assert_eq!(Naming::of(two.into_iter()).modern(two[0]), two[0]);
-        let text = Names::of(&two, 2).to_string();
+        assert_eq!(Naming::of(&BERT, two.into_iter()).modern(two[0]), two[0]);
+        let text = Names::of(&BERT, &two, 2).to_string();
         assert!(text.starts_with("found several encoders, `student.bert.`, `teacher.bert.`"), "{text}");
         let roberta = ["lm_head.bias", "roberta.encoder.layer.0.output.dense.bias", "roberta.pooler.dense.bias"];
-        assert_eq!(Names::of(&roberta, 2), Names::Others("roberta.".to_owned()));
+        assert_eq!(Names::of(&BERT, &roberta, 2), Names::Others { found: "roberta.".to_owned(), wanted: "bert." });
         let short = ["module.bert.embeddings.word_embeddings.weight", "module.bert.encoder.layer.1.output.dense.bias"];
-        assert_eq!(Names::of(&short, 12), Names::Layers { found: 2, wanted: 12 });
-        assert_eq!(Names::of(&[], 2), Names::Nothing);
+        assert_eq!(Names::of(&BERT, &short, 12), Names::Layers { found: 2, wanted: 12 });
+        assert_eq!(Names::of(&BERT, &[], 2), Names::Nothing);
+    }
+
+    #[test]
+    fn other_families_have_prefixes_too() {
+        for (names, stored, wanted) in [
+            (&ROBERTA, ["embeddings.word_embeddings.weight", "pooler.dense.bias"], "roberta.pooler.dense.bias"),
+            (&ROBERTA, ["module.roberta.embeddings.word_embeddings.weight", "module.lm_head.bias"], "lm_head.bias"),
+            (
+                &MODERN_BERT,
+                ["embeddings.tok_embeddings.weight", "layers.3.attn.Wo.weight"],
+                "model.layers.3.attn.Wo.weight",
+            ),
+            (&MODERN_BERT, ["model.embeddings.tok_embeddings.weight", "head.norm.weight"], "head.norm.weight"),
+            (
+                &MODERN_BERT,
+                ["_orig_mod.model.embeddings.tok_embeddings.weight", "_orig_mod.decoder.bias"],
+                "decoder.bias",
+            ),
+        ] {
+            let naming = Naming::of(names, stored.into_iter());
+            assert_eq!(naming.modern(stored[0]), format!("{}{}", names.encoder, names.words), "{stored:?}");
+            assert_eq!(naming.modern(stored[1]), wanted, "{stored:?}");
+        }
     }
 }

@@ -111,7 +111,7 @@ fn two_names_of_one_weight_are_refused() {
     let tensor = Tensor::zeros([2], (Kind::Float, Device::Cpu));
     let names = ["bert.pooler.dense.bias", "module.bert.pooler.dense.bias"];
     write(&folder.path().join(WEIGHTS), names.map(|name| (name.to_owned(), &tensor)).into_iter()).unwrap();
-    let error = pooler(folder.path()).unwrap_err().to_string();
+    let error = pooler(folder.path(), &config().family).unwrap_err().to_string();
     assert!(error.contains("and module.bert.pooler.dense.bias are both bert.pooler.dense.bias\nhint: "), "{error}");
 }
 

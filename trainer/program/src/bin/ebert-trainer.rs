@@ -125,8 +125,7 @@ fn start(lib: &Path) -> String {
         path.push(more);
     }
     let allocator = ALLOCATOR.into_iter().filter(|(name, _)| env::var_os(name).is_none());
-    let error =
-        Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).envs(allocator).exec();
+    let error = Command::new(&program).args(env::args_os().skip(1)).env("LD_LIBRARY_PATH", path).envs(allocator).exec();
     match error.kind() {
         io::ErrorKind::NotFound => format!(
             "`{}` is missing; it belongs next to `ebert-trainer`\nhint: build both with `make trainer`, and copy both",

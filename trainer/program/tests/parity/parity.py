@@ -1,10 +1,10 @@
-"""Is our BertForMaskedLM that of `transformers`? Same weights, same ragged batch, no dropout: scores, loss, the gradient of every
-parameter by name, and ten AdamW steps.
+"""Are our BERT, RoBERTa and ModernBERT those of `transformers`? Same weights, same ragged batch, no dropout: logits, loss, the gradient
+of every parameter by name, and ten AdamW steps.
 
     python parity.py path/to/the/example/parity [--cuda] [FOLDER...]
     python parity.py --fixture FOLDER
 
-Each FOLDER is a Hugging Face BERT; first comes a small random one. `--fixture` writes that, the batch, and what `transformers` gives,
+Each FOLDER is a Hugging Face model; first come small random ones. `--fixture` writes those, the batch, and what `transformers` gives,
 for a test that needs no Python (`tests/parity.rs`). Needs torch and transformers; `--cuda` compares on a GPU. Exit status 1 when a difference is
 larger than what float32 rounding explains.
 """
@@ -17,7 +17,7 @@ import tempfile
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM
+from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, ModernBertConfig, RobertaConfig
 
 STEPS = 10
 OPTIMIZER = {"learning_rate": 1e-4, "sequences": 6, "weight_decay": 0.01, "betas": [0.9, 0.999], "epsilon": 1e-8, "clip": 1.0}
@@ -26,22 +26,41 @@ OPTIMIZER = {"learning_rate": 1e-4, "sequences": 6, "weight_decay": 0.01, "betas
 BOUNDS = {"logits": 1e-5, "losses": 1e-5, "gradients": 2e-5, "weights": 2e-3}
 
 
-def small(folder):
+SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
+# ModernBERT: two layers of four see a window of two tokens on each side.
+SMALL = {
+    "bert": BertConfig(**SHAPE, num_hidden_layers=2, max_position_embeddings=40),
+    "roberta": RobertaConfig(**SHAPE, num_hidden_layers=2, max_position_embeddings=42, type_vocab_size=1, layer_norm_eps=1e-5),
+    "modernbert": ModernBertConfig(
+        **SHAPE, num_hidden_layers=4, max_position_embeddings=40, local_attention=4, pad_token_id=1, cls_token_id=0, bos_token_id=0,
+        sep_token_id=2, eos_token_id=2,
+    ),
+}
+WITHOUT_DROPOUT = {
+    "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "attention_dropout": 0.0, "mlp_dropout": 0.0, "embedding_dropout": 0.0,
+}
+
+
+def small(folder, kind):
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=61, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32, max_position_embeddings=40
-    )
-    model = BertForMaskedLM(config)
+    model = AutoModelForMaskedLM.from_config(SMALL[kind])
     for parameter in model.parameters():
         # Biases and layer norms, too: at their start they would hide mistakes.
         parameter.data += 0.05 * torch.randn_like(parameter)
     model.save_pretrained(folder)
 
 
+def without_dropout(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {name: value for name, value in WITHOUT_DROPOUT.items() if name in settings}
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+
 def batch_for(config):
     draws = torch.Generator().manual_seed(1)
     lengths = [min(n, config.max_position_embeddings) for n in (37, 24, 24, 11, 5, 3)]
-    sequences = [torch.randint(1, config.vocab_size, (n,), generator=draws) for n in lengths]
+    # Positions of RoBERTa skip its padding, which is token 1.
+    sequences = [torch.randint(2, config.vocab_size, (n,), generator=draws) for n in lengths]
     selected, labels, start = [], [], 0
     for n in lengths:
         for at in torch.randperm(n, generator=draws)[: max(1, n // 6)].sort().values.tolist():
@@ -52,9 +71,9 @@ def batch_for(config):
 
 
 def theirs(folder, sequences, selected, labels, device="cpu"):
-    model = BertForMaskedLM.from_pretrained(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, dtype=torch.float32).train().to(device)
+    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).train().to(device)
     width = max(len(s) for s in sequences)
-    ids = torch.zeros(len(sequences), width, dtype=torch.long)
+    ids = torch.full((len(sequences), width), model.config.pad_token_id or 0, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = sequence
@@ -62,8 +81,9 @@ def theirs(folder, sequences, selected, labels, device="cpu"):
     # Places of the row of all tokens, among the padded ones.
     flat = mask.flatten().nonzero().flatten()[torch.tensor(selected)].to(device)
     ids, mask, labels = ids.to(device), mask.to(device), torch.tensor(labels, device=device)
-    decayed = [p for n, p in model.named_parameters() if not n.endswith("bias") and "LayerNorm" not in n]
-    others = [p for n, p in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n]
+    plain = lambda name: name.endswith("bias") or "norm" in name.lower()
+    decayed = [p for n, p in model.named_parameters() if not plain(n)]
+    others = [p for n, p in model.named_parameters() if plain(n)]
     groups = [{"params": decayed, "weight_decay": OPTIMIZER["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=OPTIMIZER["learning_rate"], betas=OPTIMIZER["betas"], eps=OPTIMIZER["epsilon"])
     told, losses = {f"start {n}": p.detach().clone() for n, p in model.named_parameters()}, []
@@ -89,25 +109,23 @@ def write_batch(path, sequences, selected, labels):
 
 
 def fixture(folder):
-    small(folder)
-    settings = json.loads((folder / "config.json").read_text())
-    settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    batch = batch_for(BertConfig.from_pretrained(folder))
-    write_batch(folder / "batch.json", *batch)
-    save_file({name: tensor.float().contiguous() for name, tensor in theirs(folder, *batch).items()}, folder / "wanted.safetensors")
+    for kind in SMALL:
+        place = folder / kind
+        small(place, kind)
+        without_dropout(place)
+        batch = batch_for(AutoConfig.from_pretrained(place))
+        write_batch(place / "batch.json", *batch)
+        save_file({name: tensor.float().contiguous() for name, tensor in theirs(place, *batch).items()}, place / "wanted.safetensors")
 
 
 def compare(program, folder, work, device):
-    config = BertConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder)
     sequences, selected, labels = batch_for(config)
     plain = work / "plain"
     shutil.copytree(folder, plain)
-    settings = json.loads((plain / "config.json").read_text())
-    settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (plain / "config.json").write_text(json.dumps(settings))
+    without_dropout(plain)
     # A head that is absent starts at random: it is made here, for both.
-    BertForMaskedLM.from_pretrained(plain, dtype=torch.float32).save_pretrained(plain)
+    AutoModelForMaskedLM.from_pretrained(plain, dtype=torch.float32).save_pretrained(plain)
     write_batch(work / "batch.json", sequences, selected, labels)
     subprocess.run([program, plain, work / "batch.json", work / "ours.safetensors", device], check=True)
     ours, wanted = load_file(work / "ours.safetensors"), theirs(plain, sequences, selected, labels, device)
@@ -118,7 +136,7 @@ def compare(program, folder, work, device):
     worst = {}
     for name, theirs_ in wanted.items():
         kind = {"logits": "logits", "losses": "losses"}.get(name, name.split()[0] + "s")
-        # The gradient of a key's bias is zero but for rounding, which AdamW then scales up.
+        # The gradient of a key's bias is zero but for rounding, which AdamW then scales up. Positions up to the padding are not used.
         if name.endswith("key.bias"):
             continue
         apart = ours[name].double() - theirs_.double()
@@ -146,9 +164,10 @@ def main():
     folders = [pathlib.Path(folder) for folder in sys.argv[2:] if folder != "--cuda"]
     good = True
     with tempfile.TemporaryDirectory() as work:
-        random = pathlib.Path(work) / "small random BERT"
-        small(random)
-        for number, folder in enumerate([random, *folders]):
+        for kind in SMALL:
+            small(pathlib.Path(work) / f"small random {kind}", kind)
+        random = [pathlib.Path(work) / f"small random {kind}" for kind in SMALL]
+        for number, folder in enumerate([*random, *folders]):
             place = pathlib.Path(work) / str(number)
             place.mkdir()
             good &= compare(program, folder, place, device)

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use ebert_batches::pack;
-use ebert_bert::{Packed, Phase};
+use ebert_bert::{Packed, Phase, tokens::Mask};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 use trainer::init::{Candidate, Head};
@@ -17,7 +17,7 @@ use crate::{probe::features::Frozen, shortened};
 #[derive(Debug)]
 pub struct MaskFiller {
     frozen: Frozen,
-    mask: u16,
+    mask: Mask,
 }
 
 /// An entry of the vocabulary for a mask.
@@ -35,13 +35,14 @@ impl MaskFiller {
     /// Reads a Hugging Face folder.
     ///
     /// # Errors
-    /// When it is not a BERT with a tokenizer, a masked-LM head and `[MASK]`.
+    /// When it is not a model with a tokenizer, a masked-LM head and a token for masks.
     pub fn open(folder: &Path, device: Device) -> Result<Self, ApplyError> {
         if Candidate::read(folder)?.head() == Head::Fresh {
             return Err(ApplyError::NoHead { folder: folder.to_owned() });
         }
         let frozen = Frozen::open(folder, device)?;
-        let mask = frozen.tokens().id(MASK).ok_or_else(|| ApplyError::NoMaskToken { folder: folder.to_owned() })?;
+        let mask = frozen.tokens().mask().cloned();
+        let mask = mask.ok_or_else(|| ApplyError::NoMaskToken { folder: folder.to_owned() })?;
         Ok(Self { frozen, mask })
     }
 
@@ -54,7 +55,7 @@ impl MaskFiller {
         let ids = self.encode(text)?;
         let special = [self.frozen.tokens().cls(), self.frozen.tokens().sep()];
         let (row, lengths) = pack([ids.as_slice()].into_iter(), special);
-        let masks: Vec<u32> = (0..).zip(&row).filter(|(_, id)| **id == self.mask).map(|(place, _)| place).collect();
+        let masks: Vec<u32> = (0..).zip(&row).filter(|(_, id)| **id == self.mask.id).map(|(place, _)| place).collect();
         let model = self.frozen.model();
         let packed = Packed::new(&row, &lengths, model.encoder().device());
         let logits = tch::no_grad(|| model.predict_at(&packed, &masks, Phase::Evaluate));
@@ -74,14 +75,19 @@ impl MaskFiller {
     /// between masks are encoded one by one, as the tokenizer of `transformers` does.
     fn encode(&self, text: &str) -> Result<Vec<u16>, ApplyError> {
         let mut ids = Vec::new();
-        for (number, part) in text.split(MASK).enumerate() {
-            if number > 0 {
-                ids.push(self.mask);
-            }
+        // A text for BERT is good for RoBERTa, too.
+        let text_of_model = text.replace(MASK, self.mask.name);
+        let mut parts = text_of_model.split(self.mask.name).peekable();
+        while let Some(part) = parts.next() {
+            let is_last = parts.peek().is_none();
+            let part = if self.mask.takes_spaces && !is_last { part.trim_end() } else { part };
             ids.extend(self.frozen.tokens().encode(part)?.ids);
+            if !is_last {
+                ids.push(self.mask.id);
+            }
         }
         let most = self.frozen.most_content_tokens();
-        if !ids.contains(&self.mask) {
+        if !ids.contains(&self.mask.id) {
             return Err(ApplyError::NoMask { text: shortened(text, 61) });
         }
         if ids.len() > most {

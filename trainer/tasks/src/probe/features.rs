@@ -70,7 +70,7 @@ impl Frozen {
         let decision = Decision::on(Compute::Float32, device, &config)?;
         let model = BertForMaskedLm::new(&config, 0, device, decision);
         weights::load(folder, model.parameters())?;
-        let most = LONGEST.min(config.max_position_embeddings as usize);
+        let most = LONGEST.min(config.longest_sequence());
         Ok(Self { tokens: Tokens::of(folder, &config)?, model, most })
     }
 
