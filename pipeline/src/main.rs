@@ -236,6 +236,7 @@ fn text(command: TextCommand) -> anyhow::Result<()> {
                 quality_list: mining.quality_list,
                 entity_list: mining.entity_list,
                 stop_words: mining.stop_words,
+                mining_mib: mining.mining_mib,
                 thresholds: Thresholds { phrases: args.min_score, words: args.min_score_single },
                 threads: settings::threads(args.threads),
                 output: args.out.as_deref(),

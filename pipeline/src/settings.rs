@@ -6,7 +6,7 @@ use std::{
 
 use ebert_dumps::Source;
 use ebert_english::Model;
-use ebert_mining::Options;
+use ebert_mining::{Memory, Options};
 use schemas::manifest::{AssociationSource, Copies, Hash, Negatives, ShardOptions};
 
 use crate::{
@@ -83,6 +83,8 @@ pub struct MiningSettings {
     pub min_support: u64,
     /// Maximum number of words of a phrase.
     pub max_words: u64,
+    /// MiB of memory for the text.
+    pub mining_mib: u64,
 }
 
 /// The language of a text, or that it is detected.
@@ -180,7 +182,14 @@ impl MiningSettings {
 
 impl Default for MiningSettings {
     fn default() -> Self {
-        Self { quality_list: None, entity_list: None, stop_words: None, min_support: 10, max_words: 6 }
+        Self {
+            quality_list: None,
+            entity_list: None,
+            stop_words: None,
+            min_support: 10,
+            max_words: 6,
+            mining_mib: Memory::DEFAULT_MIB,
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl Subject {
     }
 
     fn run(&self, out: &str) -> Command {
-        let mut command = ebert(["shards", "--bucket-mib", "1"]);
+        let mut command = ebert(["shards", "--bucket-mib", "1", "--mining-mib", "1"]);
         command.args(&self.arguments).arg("--out").arg(self.path(out));
         command
     }

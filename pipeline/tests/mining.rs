@@ -50,6 +50,16 @@ fn any_number_of_threads_mines_the_same() {
     for threads in ["2", "5"] {
         assert_eq!(mine(&text, &["--quality-list", list, "--threads", threads]), one, "{threads} threads");
     }
+    // Most of the text is in temporary files, which are in the folder of the output.
+    let out = folder.path().join("in files");
+    for threads in ["1", "3"] {
+        mine(
+            &text,
+            &["--quality-list", list, "--mining-mib", "1", "--threads", threads, "--out", out.to_str().unwrap()],
+        );
+        assert_eq!(fs::read_to_string(&out).unwrap(), one, "{threads} threads");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     let found = entries(&one);
     assert!(found.len() > 500, "{}", found.len());
     assert!(found.is_sorted_by(|a, b| b.0 < a.0 || (a.0 == b.0 && a.1 < b.1)));
@@ -230,6 +240,10 @@ fn mined_phrases_are_near_those_of_autophrase() {
     let text = file("amazon-text.txt.gz");
     let mined = mine(&text, &lists);
     assert_eq!(mine(&text, &[&lists[..], &["--threads", "1"]].concat()), mined, "one thread");
+    for threads in ["1", "3"] {
+        let little = ["--mining-mib", "1", "--threads", threads];
+        assert_eq!(mine(&text, &[&lists[..], &little].concat()), mined, "in temporary files, {threads} threads");
+    }
 
     let mut reference = String::new();
     let bytes = fs::read(file("amazon-autophrase-multi-words.txt.gz")).unwrap();

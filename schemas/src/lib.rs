@@ -24,6 +24,7 @@
 //!
 //! # The rest
 //!
+//! * [`temporary`] names temporary files, and creates files without a name.
 //! * [`store`] writes files that are complete or absent, and checks their hashes.
 //! * [`Lockable`] is a folder that one process writes at a time.
 //! * [`DocumentId`], [`TextId`], [`ReviewerId`], [`PhraseId`], [`TokenRange`] and [`Relation`] are the names of things.
@@ -111,6 +112,7 @@ mod segment;
 #[cfg(feature = "tables")]
 pub mod store;
 mod task;
+pub mod temporary;
 
 #[cfg(feature = "tables")]
 pub use corpus::{

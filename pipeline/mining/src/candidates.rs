@@ -6,6 +6,7 @@ use ebert_prefetch::prefetch;
 use crate::{
     error::MineError,
     ids::{NodeId, WordId},
+    vocabulary::WordCounts,
 };
 
 /// The candidates as a trie.
@@ -17,7 +18,8 @@ use crate::{
 pub(crate) struct Candidates {
     /// The number of distinct words.
     words: usize,
-    /// For each node the first of its children; one entry more than nodes.
+    /// For each node the first of its children, and the number of nodes. While levels are added: for each node of the
+    /// levels but the last, and the number of nodes.
     first_child: Vec<u32>,
     // Of each longer candidate: its last word, the candidate without it, the candidate without the
     // first word.
@@ -29,8 +31,8 @@ pub(crate) struct Candidates {
     /// Occurrences of each node. Words: all of them; longer candidates: those that part-of-speech
     /// pruning allows.
     counts: Vec<u64>,
-    /// Occurrences of each word whose tag allows it to start a candidate.
-    starts: Vec<u64>,
+    /// Whether each word occurs often enough where its tag allows it to start a candidate.
+    starts: Vec<bool>,
     min_support: u64,
 }
 
@@ -42,34 +44,50 @@ pub(crate) struct Extension {
 }
 
 impl Candidates {
-    /// Single words, with their occurrences and those that may start a candidate.
-    pub(crate) fn of_words(counts: Vec<u64>, starts: Vec<u64>, min_support: u64) -> Self {
-        Self { words: counts.len(), lengths: vec![0, counts.len()], counts, starts, min_support, ..Self::default() }
+    /// Single words with their counts.
+    pub(crate) fn of_words(counts: &[WordCounts], min_support: u64) -> Self {
+        Self {
+            words: counts.len(),
+            lengths: vec![0, counts.len()],
+            first_child: vec![counts.len() as u32],
+            counts: counts.iter().map(|counts| counts.all).collect(),
+            starts: counts.iter().map(|counts| counts.starts >= min_support).collect(),
+            min_support,
+            ..Self::default()
+        }
     }
 
     /// Adds the candidates of the next length, sorted by parent and word.
-    pub(crate) fn add_level(&mut self, extensions: impl Iterator<Item = Extension>) -> Result<(), MineError> {
+    pub(crate) fn add_level(&mut self, extensions: impl Iterator<Item = Extension> + Clone) -> Result<(), MineError> {
+        let nodes = self.len() + extensions.clone().count();
+        NodeId::try_from_index(nodes.saturating_sub(1))?;
+        let more = nodes - self.len();
+        self.parent.reserve_exact(more);
+        self.last_word.reserve_exact(more);
+        self.counts.reserve_exact(more);
+        let parents = self.last_level();
+        self.first_child.truncate(parents.start);
+        self.first_child.reserve_exact(parents.len() + 1);
         for Extension { parent, word, count } in extensions {
-            NodeId::try_from_index(self.counts.len())?;
+            // The first child of each parent up to this one.
+            while self.first_child.len() <= parent.index() {
+                self.first_child.push(self.counts.len() as u32);
+            }
             self.parent.push(parent);
             self.last_word.push(word);
             self.counts.push(count);
         }
-        self.lengths.push(self.counts.len());
+        self.first_child.resize(parents.end + 1, nodes as u32);
+        self.lengths.push(nodes);
         Ok(())
     }
 
-    /// Finds the children and the suffix of each node, when all levels have been added.
+    /// Finds the suffix of each node, when all levels have been added.
     pub(crate) fn link(&mut self) {
         let nodes = self.len();
-        self.first_child = vec![0; nodes + 1];
-        for parent in &self.parent {
-            self.first_child[parent.index() + 1] += 1;
-        }
-        self.first_child[0] = self.words as u32;
-        for node in 0..nodes {
-            self.first_child[node + 1] += self.first_child[node];
-        }
+        // The longest have no children.
+        self.first_child.resize(nodes + 1, nodes as u32);
+        self.suffix.reserve_exact(self.last_word.len());
         for at in 0..self.last_word.len() {
             let (parent, last) = (self.parent[at], self.last_word[at]);
             let suffix = match parent.index().checked_sub(self.words) {
@@ -123,7 +141,7 @@ impl Candidates {
 
     /// Whether a word occurs often enough where its tag allows it to start a candidate.
     pub(crate) fn starts_candidates(&self, word: WordId) -> bool {
-        self.starts[word.index()] >= self.min_support
+        self.starts[word.index()]
     }
 
     fn children_range(&self, node: NodeId) -> Range<usize> {
@@ -140,6 +158,23 @@ impl Candidates {
     /// The children of a node, each with its last word.
     pub(crate) fn children(&self, node: NodeId) -> impl Iterator<Item = (WordId, NodeId)> {
         self.children_range(node).map(|child| (self.last_word[child - self.words], NodeId::from_index(child)))
+    }
+
+    /// Prefetches what [`Self::child`] reads first.
+    #[inline]
+    pub(crate) fn prefetch_children(&self, node: NodeId) {
+        if let Some(first) = self.first_child.get(node.index()) {
+            prefetch(first);
+        }
+    }
+
+    /// Prefetches what [`Self::child`] reads next.
+    #[inline]
+    pub(crate) fn prefetch_words_of_children(&self, node: NodeId) {
+        let first = self.first_child.get(node.index()).and_then(|&first| (first as usize).checked_sub(self.words));
+        if let Some(word) = first.and_then(|first| self.last_word.get(first)) {
+            prefetch(word);
+        }
     }
 
     /// Prefetches what [`Self::parent`] reads.

@@ -6,7 +6,6 @@ use crate::ids::{NodeId, WordId};
 /// Edges by (parent, word): open addressing with linear probing, at most three quarters full.
 pub(crate) struct Edges {
     slots: Vec<Edge>,
-    shift: u32,
 }
 
 /// 16 bytes, so that a slot never crosses a cache line.
@@ -32,14 +31,19 @@ impl Edge {
 impl Edges {
     /// An empty table with room for this many edges.
     pub(crate) fn with_capacity(edges: usize) -> Self {
-        let slots = (4 * edges / 3 + 1).next_power_of_two().max(16);
-        Self { slots: vec![Edge::default(); slots], shift: 64 - slots.trailing_zeros() }
+        Self { slots: vec![Edge::default(); 4 * edges / 3 + 1] }
     }
 
-    /// The slot where the search for an edge begins: the product's high bits (Fibonacci hashing).
+    /// The slot where the search for an edge begins: a hash (Fibonacci hashing) as a fraction of the slots.
     fn home(&self, parent: NodeId, word: WordId) -> usize {
         let key = u64::from(parent.number()) << 32 | u64::from(word.number());
-        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
+    }
+
+    /// The next slot.
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.slots.len() { 0 } else { at + 1 }
     }
 
     /// Adds an edge that is not in the table.
@@ -48,7 +52,7 @@ impl Edges {
         let mut at = self.home(parent, word);
         while !self.slots[at].is_empty() {
             debug_assert!(!self.slots[at].is(parent, word));
-            at = (at + 1) & (self.slots.len() - 1);
+            at = self.after(at);
         }
         self.slots[at] = Edge { parent, word, child };
     }
@@ -64,7 +68,7 @@ impl Edges {
             if edge.is(parent, word) {
                 return Some(edge.child);
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at = self.after(at);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Why mining can fail.
+use std::{io, path::PathBuf};
 
 /// Why a text could not be mined.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MineError {
     /// The text has no word.
@@ -49,4 +50,20 @@ pub enum MineError {
         /// The most tags that fit.
         limit: usize,
     },
+    /// A part of the text that is not in memory.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
+}
+
+/// A temporary file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} `{}`", path.display())]
+pub struct SpillError {
+    /// What was tried: a verb and its object.
+    pub what: &'static str,
+    /// The file that [`Memory`](crate::Memory) names.
+    pub path: PathBuf,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
 }

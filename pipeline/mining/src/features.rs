@@ -1,9 +1,7 @@
 //! Features of candidates (section D of the specification).
-use rayon::prelude::*;
-
 use crate::{
     candidates::Candidates,
-    forest::Matrix,
+    forest::Rows,
     ids::{NodeId, WordId},
     occurrences::OccurrenceSums,
     smoothing::EPSILON,
@@ -14,6 +12,35 @@ use crate::{
 const PHRASE_FEATURES: usize = 14;
 /// Features of a word.
 const WORD_FEATURES: usize = 9;
+
+/// The features of each candidate of several words, in their order.
+pub(crate) struct PhraseRows<'a> {
+    pub(crate) measurements: Measurements<'a>,
+    pub(crate) extension_counts: &'a [u64],
+}
+
+impl Rows for PhraseRows<'_> {
+    const COLUMNS: usize = PHRASE_FEATURES;
+
+    fn append(&self, row: usize, into: &mut Vec<f32>) {
+        let node = NodeId::from_index(self.measurements.candidates.words() + row);
+        into.extend(self.measurements.of_phrase(node, self.extension_counts[node.index()]));
+    }
+}
+
+/// The features of each word.
+pub(crate) struct WordRows<'a> {
+    pub(crate) measurements: Measurements<'a>,
+    pub(crate) extension_counts: &'a [u64],
+}
+
+impl Rows for WordRows<'_> {
+    const COLUMNS: usize = WORD_FEATURES;
+
+    fn append(&self, row: usize, into: &mut Vec<f32>) {
+        into.extend(self.measurements.of_word(WordId::from_index(row), self.extension_counts[row]));
+    }
+}
 
 /// What features are computed from.
 #[derive(Clone, Copy)]
@@ -35,21 +62,10 @@ struct Parts {
 }
 
 impl Measurements<'_> {
-    /// One row per candidate of several words, in their order.
-    pub(crate) fn of_phrases(&self) -> Matrix {
-        let extension_counts = self.extension_counts();
-        let nodes = self.candidates.by_length().zip(1..).skip(1);
-        let nodes: Vec<(usize, usize)> =
-            nodes.flat_map(|(nodes, length)| nodes.map(move |node| (node, length))).collect();
-        let values = nodes
-            .par_iter()
-            .flat_map_iter(|&(node, length)| self.of_phrase(NodeId::from_index(node), length, extension_counts[node]));
-        Matrix::new(PHRASE_FEATURES, values.collect())
-    }
-
-    fn of_phrase(&self, node: NodeId, length: usize, extension_count: u64) -> [f32; PHRASE_FEATURES] {
-        let mut words: Vec<WordId> = Vec::with_capacity(length);
+    fn of_phrase(&self, node: NodeId, extension_count: u64) -> [f32; PHRASE_FEATURES] {
+        let mut words: Vec<WordId> = Vec::new();
         self.candidates.words_of(node, &mut words);
+        let length = words.len();
         let properties = self.properties;
         let is_weak = |word: &WordId| properties.is_stop_word_or_number(*word);
         let idf: f64 = words.iter().map(|word| properties.idf(*word)).sum();
@@ -84,14 +100,6 @@ impl Measurements<'_> {
         row[10] = words.iter().filter(|word| is_weak(word)).count() as f64 / length as f64;
         row[11] = idf / length as f64;
         row.map(|value| value as f32)
-    }
-
-    /// One row per word, in their order.
-    pub(crate) fn of_words(&self) -> Matrix {
-        let extension_counts = self.extension_counts();
-        let values = (0..self.candidates.words())
-            .flat_map(|word| self.of_word(WordId::from_index(word), extension_counts[word]));
-        Matrix::new(WORD_FEATURES, values.collect())
     }
 
     fn of_word(&self, word: WordId, extension_count: u64) -> [f32; WORD_FEATURES] {
@@ -143,7 +151,7 @@ impl Measurements<'_> {
     }
 
     /// The largest count of the candidates that extend each node by one word, on either side.
-    fn extension_counts(&self) -> Vec<u64> {
+    pub(crate) fn extension_counts(&self) -> Vec<u64> {
         let mut largest = vec![0; self.candidates.len()];
         for node in self.candidates.longer().map(NodeId::from_index) {
             for shorter in [self.candidates.parent(node), self.candidates.suffix(node)].into_iter().flatten() {
@@ -159,7 +167,11 @@ impl Measurements<'_> {
 mod tests {
     use super::*;
     use crate::{
-        count::count_candidates, lists::StopWords, occurrences::AllOccurrences, testing::plain_text, trie::Trie,
+        lists::StopWords,
+        occurrences::AllOccurrences,
+        passages::Passages,
+        testing::{candidates_of, plain_text},
+        trie::Trie,
     };
 
     #[test]
@@ -167,13 +179,13 @@ mod tests {
         // `x y` five times, `x` once and `y` twice more, in documents of three words.
         let tokens = plain_text("x y a . x y b . x y c . x y d . x y x . y e y");
         let properties = WordProperties::new(&tokens, &StopWords::new(["a"]));
-        let candidates = count_candidates(&tokens.words, tokens.vocabulary.len(), 2, 3).unwrap();
+        let candidates = candidates_of(&tokens, 2, 3);
         let find = |word: &str| tokens.vocabulary.find(word).unwrap();
         let node = candidates.find(&[find("x"), find("y")]).unwrap();
         let trie = Trie::new(&candidates, std::iter::empty()).unwrap();
-        let longest = trie.longest_nodes(&tokens);
-        let finder = AllOccurrences { tokens: &tokens, trie: &trie, longest: &longest };
-        let sums = OccurrenceSums::collect(&tokens, &properties, candidates.len(), &finder);
+        let passages = Passages::new(&tokens, trie.longest_nodes(&tokens).unwrap());
+        let finder = AllOccurrences { trie: &trie };
+        let sums = OccurrenceSums::collect(&passages, &properties, candidates.len(), &finder).unwrap();
         let measurements = Measurements {
             text_words: tokens.len(),
             candidates: &candidates,
@@ -181,8 +193,10 @@ mod tests {
             counts: candidates.counts(),
             sums: &sums,
         };
-        let matrix = measurements.of_phrases();
-        let row = matrix.row(node.index() - candidates.words());
+        let extension_counts = measurements.extension_counts();
+        let mut row = Vec::new();
+        PhraseRows { measurements, extension_counts: &extension_counts }
+            .append(node.index() - candidates.words(), &mut row);
         let close = |found: f32, wanted: f64| {
             assert!((f64::from(found) - wanted).abs() < 1e-4 * wanted.abs().max(1.0), "{found} {wanted}")
         };

@@ -9,34 +9,32 @@ use std::ops::Range;
 use rayon::prelude::*;
 use schemas::Draws;
 
-/// Rows of equal length: one per candidate, with its features.
+/// Rows of numbers of equal length: one per candidate, with its features. A row is computed when it is needed: all of
+/// them at once would take more memory than all else that is known of the candidates.
+pub(crate) trait Rows: Sync {
+    /// Numbers of a row.
+    const COLUMNS: usize;
+
+    /// Appends a row.
+    fn append(&self, row: usize, into: &mut Vec<f32>);
+}
+
+/// Some rows, concatenated.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Matrix {
+struct Matrix {
     columns: usize,
     values: Vec<f32>,
 }
 
 impl Matrix {
-    /// Rows of `columns` values, concatenated.
-    ///
-    /// # Panics
-    /// If the last row is incomplete.
-    pub(crate) fn new(columns: usize, values: Vec<f32>) -> Self {
-        assert!(columns > 0 && values.len().is_multiple_of(columns), "{} values in rows of {columns}", values.len());
-        Self { columns, values }
+    fn of<R: Rows>(rows: &R, numbers: impl Iterator<Item = usize>) -> Self {
+        let mut matrix = Self { columns: R::COLUMNS, values: Vec::new() };
+        numbers.for_each(|number| rows.append(number, &mut matrix.values));
+        matrix
     }
 
-    pub(crate) fn row(&self, row: usize) -> &[f32] {
+    fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.columns..(row + 1) * self.columns]
-    }
-
-    fn of_rows(&self, rows: &[u32]) -> Self {
-        Self::new(self.columns, rows.iter().flat_map(|&row| self.row(row as usize)).copied().collect())
-    }
-
-    /// The number of rows.
-    pub(crate) fn len(&self) -> usize {
-        self.values.len() / self.columns
     }
 }
 
@@ -102,42 +100,49 @@ impl TreeNode {
 
 impl Forest {
     /// Grows an ensemble. The random draws depend on the seed and on `purpose`, a name.
-    pub(crate) fn train(matrix: &Matrix, examples: &Examples, seed: u64, purpose: &str) -> Self {
+    pub(crate) fn train(rows: &impl Rows, examples: &Examples, seed: u64, purpose: &str) -> Self {
         let trees = (0..TREES).into_par_iter().map(|number| {
             let mut draws = Draws::new(seed, purpose, &number.to_le_bytes());
-            Tree::grow(matrix, examples, &mut draws)
+            Tree::grow(rows, examples, &mut draws)
         });
         Self { trees: trees.collect() }
     }
 
-    /// The mean over the trees for each of some rows, and 0 for the other rows.
-    pub(crate) fn score(&self, matrix: &Matrix, rows: &[u32]) -> Vec<f64> {
+    /// The mean over the trees for each row that is used, and 0 for the others. `scores` has one entry per row.
+    pub(crate) fn score(&self, rows: &impl Rows, is_used: impl Fn(usize) -> bool + Sync, scores: &mut [f64]) {
         // A block of rows and a tree together fit into the first-level cache.
         const BLOCK: usize = 256;
-        let scored = rows.par_chunks(BLOCK).map(|rows| {
-            let block = matrix.of_rows(rows);
-            let mut sums = vec![0.0f64; rows.len()];
-            for tree in &self.trees {
-                tree.add(&block, &mut sums);
+        // Each task has several blocks, since some rows are not used.
+        const TASK: usize = 8 * BLOCK;
+        scores.par_chunks_mut(TASK).enumerate().for_each(|(task, scores)| {
+            let first = task * TASK;
+            scores.fill(0.0);
+            let used: Vec<usize> = (0..scores.len()).filter(|at| is_used(first + at)).collect();
+            for block in used.chunks(BLOCK) {
+                let matrix = Matrix::of(rows, block.iter().map(|at| first + at));
+                let mut sums = vec![0.0f64; block.len()];
+                for tree in &self.trees {
+                    tree.add(&matrix, &mut sums);
+                }
+                for (&at, sum) in block.iter().zip(sums) {
+                    scores[at] = sum / self.trees.len() as f64;
+                }
             }
-            sums.iter_mut().for_each(|sum| *sum /= self.trees.len() as f64);
-            sums
         });
-        let scored: Vec<f64> = scored.flatten_iter().collect();
-        let mut scores = vec![0.0; matrix.len()];
-        rows.iter().zip(scored).for_each(|(&row, score)| scores[row as usize] = score);
-        scores
     }
 }
 
 impl Tree {
-    fn grow(matrix: &Matrix, Examples { positives, negatives }: &Examples, draws: &mut Draws) -> Self {
+    fn grow<R: Rows>(rows: &R, Examples { positives, negatives }: &Examples, draws: &mut Draws) -> Self {
         let all = |groups: &[Vec<u32>]| groups.iter().map(Vec::len).sum();
         let size = MAX_POSITIVES.min(all(positives)).min(all(negatives));
         let mut bag: Vec<Example> = Vec::with_capacity(2 * size);
+        // The rows of the bag.
+        let mut matrix = Matrix { columns: R::COLUMNS, values: Vec::with_capacity(2 * size * R::COLUMNS) };
         for (groups, label) in [(negatives, false), (positives, true)] {
             for group in groups.iter().filter(|group| !group.is_empty()).cycle().take(size) {
-                bag.push(Example { row: group[draws.below(group.len() as u64) as usize], label });
+                bag.push(Example { row: bag.len() as u32, label });
+                rows.append(group[draws.below(group.len() as u64) as usize] as usize, &mut matrix.values);
             }
         }
         let mut tree = Self { nodes: vec![TreeNode::leaf(0)], values: vec![mean(&bag)], depth: 0 };
@@ -148,7 +153,7 @@ impl Tree {
             if depth == MAX_DEPTH || tree.values[at] == 0.0 || tree.values[at] == 1.0 {
                 continue;
             }
-            let Some(split) = best_split(matrix, bag, draws) else { continue };
+            let Some(split) = best_split(&matrix, bag, draws) else { continue };
             let value = |row: u32| matrix.row(row as usize)[split.feature];
             let cut = partition(bag, |example| value(example.row) < split.threshold);
             let below = bag[..cut].iter().map(|example| value(example.row)).fold(f32::NEG_INFINITY, f32::max);
@@ -198,7 +203,7 @@ impl Tree {
     }
 }
 
-/// A row with its label.
+/// A row of the bag with its label.
 #[derive(Clone, Copy, Debug)]
 struct Example {
     row: u32,
@@ -273,39 +278,57 @@ mod tests {
 
     use super::*;
 
-    /// Two features. The first decides the label, apart from noise.
-    fn noisy_examples(rows: usize) -> (Matrix, Examples) {
+    /// Rows of two numbers.
+    struct Pairs(Vec<[f32; 2]>);
+
+    impl Rows for Pairs {
+        const COLUMNS: usize = 2;
+
+        fn append(&self, row: usize, into: &mut Vec<f32>) {
+            into.extend(self.0[row]);
+        }
+    }
+
+    impl Pairs {
+        fn score(&self, forest: &Forest, is_used: impl Fn(usize) -> bool + Sync) -> Vec<f64> {
+            let mut scores = vec![f64::NAN; self.0.len()];
+            forest.score(self, is_used, &mut scores);
+            scores
+        }
+    }
+
+    /// The first number decides the label, apart from noise.
+    fn noisy_examples(rows: usize) -> (Pairs, Examples) {
         let mut draws = Draws::new(1, "test", b"");
         let mut values = Vec::new();
         let (mut positives, mut negatives) = (Vec::new(), Vec::new());
         for row in 0..rows {
             let (x, noise) = (draws.unit(), draws.unit());
-            values.extend([x as f32, noise as f32]);
+            values.push([x as f32, noise as f32]);
             let label = x + 0.1 * (noise - 0.5) > 0.7;
             if label { &mut positives } else { &mut negatives }.push(row as u32);
         }
-        (Matrix::new(2, values), Examples { positives: vec![positives], negatives: vec![negatives] })
-    }
-
-    fn all(matrix: &Matrix) -> Vec<u32> {
-        (0..matrix.len() as u32).collect()
+        (Pairs(values), Examples { positives: vec![positives], negatives: vec![negatives] })
     }
 
     #[test]
     fn a_row_scores_the_same_alone_and_among_all() {
-        let (matrix, examples) = noisy_examples(700);
-        let forest = Forest::train(&matrix, &examples, 0, "test");
-        let odd: Vec<u32> = (1..matrix.len() as u32).step_by(2).collect();
-        let (every, some) = (forest.score(&matrix, &all(&matrix)), forest.score(&matrix, &odd));
-        for row in 0..matrix.len() {
-            assert_eq!(some[row], if row % 2 == 1 { every[row] } else { 0.0 });
+        let (rows, examples) = noisy_examples(5000);
+        let forest = Forest::train(&rows, &examples, 0, "test");
+        let (every, some) = (rows.score(&forest, |_| true), rows.score(&forest, |row| row % 7 == 1));
+        for row in 0..every.len() {
+            assert_eq!(some[row], if row % 7 == 1 { every[row] } else { 0.0 });
+            let matrix = Matrix::of(&rows, [row].into_iter());
+            let mut alone = [0.0];
+            forest.trees.iter().for_each(|tree| tree.add(&matrix, &mut alone));
+            assert_eq!(every[row], alone[0] / 1000.0);
         }
     }
 
     #[test]
     fn the_deciding_feature_is_found() {
-        let (matrix, examples) = noisy_examples(3000);
-        let scores = Forest::train(&matrix, &examples, 0, "test").score(&matrix, &all(&matrix));
+        let (rows, examples) = noisy_examples(3000);
+        let scores = rows.score(&Forest::train(&rows, &examples, 0, "test"), |_| true);
         let mean = |rows: &[u32]| rows.iter().map(|&r| scores[r as usize]).sum::<f64>() / rows.len() as f64;
         let (good, bad) = (mean(&examples.positives[0]), mean(&examples.negatives[0]));
         assert!(good > 0.9 && bad < 0.1, "{good} {bad}");
@@ -313,29 +336,28 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_changes_nothing() {
-        let (matrix, examples) = noisy_examples(1000);
+        let (rows, examples) = noisy_examples(1000);
         let scores = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Forest::train(&matrix, &examples, 3, "test").score(&matrix, &all(&matrix)))
+            pool.install(|| rows.score(&Forest::train(&rows, &examples, 3, "test"), |_| true))
         };
         assert_eq!(scores(1), scores(3));
     }
 
     proptest! {
         #[test]
-        fn lanes_reach_the_leaf_of_a_plain_walk(values in prop::collection::vec(0u8..20, 4..200), seed: u64) {
-            let rows = values.len() as u32 / 2;
-            let matrix = Matrix::new(2, values[..2 * rows as usize].iter().map(|v| f32::from(*v)).collect());
-            let (positives, negatives): (Vec<u32>, Vec<u32>) = (0..rows).partition(|row| row % 3 == 0);
+        fn lanes_reach_the_leaf_of_a_plain_walk(values in prop::collection::vec((0u8..20, 0u8..20), 2..100), seed: u64) {
+            let rows = Pairs(values.into_iter().map(|(a, b)| [f32::from(a), f32::from(b)]).collect());
+            let (positives, negatives): (Vec<u32>, Vec<u32>) = (0..rows.0.len() as u32).partition(|row| row % 3 == 0);
             let mut draws = Draws::new(seed, "test", b"");
-            let tree = Tree::grow(&matrix, &Examples { positives: vec![positives], negatives: vec![negatives] }, &mut draws);
-            let mut sums = vec![0.0; rows as usize];
-            tree.add(&matrix, &mut sums);
+            let tree = Tree::grow(&rows, &Examples { positives: vec![positives], negatives: vec![negatives] }, &mut draws);
+            let mut sums = vec![0.0; rows.0.len()];
+            tree.add(&Matrix::of(&rows, 0..rows.0.len()), &mut sums);
             for (row, sum) in sums.iter().enumerate() {
                 let mut at = 0;
                 while tree.nodes[at].left as usize != at {
                     let node = tree.nodes[at];
-                    let reaches = matrix.row(row)[node.feature as usize] >= node.threshold;
+                    let reaches = rows.0[row][node.feature as usize] >= node.threshold;
                     at = node.left as usize + usize::from(reaches);
                 }
                 prop_assert_eq!(*sum, f64::from(tree.values[at]));

@@ -1,5 +1,5 @@
 //! Numbers of words and of trie nodes: 4 bytes each, since arrays have one per word of the text.
-use crate::error::MineError;
+use crate::{error::MineError, spill::Item};
 
 /// The number of a distinct word, counted from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,18 @@ impl NodeId {
     }
 }
 
+impl Item for NodeId {
+    type Number = u32;
+
+    fn number(self) -> u32 {
+        self.0
+    }
+
+    fn of_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 impl From<WordId> for NodeId {
     fn from(word: WordId) -> Self {
         Self(word.0)
@@ -74,9 +86,9 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_are_errors() {
-        assert_eq!(WordId::try_from_index((1 << 29) - 1).map(WordId::index), Ok((1 << 29) - 1));
-        assert_eq!(WordId::try_from_index(1 << 29), Err(MineError::TooManyWords));
-        assert_eq!(NodeId::try_from_index((1 << 32) - 2).map(NodeId::index), Ok((1 << 32) - 2));
-        assert_eq!(NodeId::try_from_index((1 << 32) - 1), Err(MineError::TooManyCandidates));
+        assert_eq!(WordId::try_from_index((1 << 29) - 1).unwrap().index(), (1 << 29) - 1);
+        assert!(matches!(WordId::try_from_index(1 << 29), Err(MineError::TooManyWords)));
+        assert_eq!(NodeId::try_from_index((1 << 32) - 2).unwrap().index(), (1 << 32) - 2);
+        assert!(matches!(NodeId::try_from_index((1 << 32) - 1), Err(MineError::TooManyCandidates)));
     }
 }

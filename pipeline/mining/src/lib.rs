@@ -76,10 +76,11 @@
 //!
 //! # Memory
 //!
-//! A text takes 6 bytes per word, about 11 while it is mined, and 8 MiB or more per thread. Each
-//! candidate and each distinct word takes up to 200 bytes more. The raw text is not kept. Mining
-//! 3.7 GB of text took 7.4 GB. A text may have 2²⁹ distinct words and 2³² - 1 candidates; counts
-//! have 64 bits.
+//! [`Memory`] bounds what is held of the text: by default 256 MiB, which is a text of 13 million
+//! words. More is in temporary files, of about three times the text. The result is the same. The
+//! rest is a table of about 90 bytes per candidate and 170 per distinct word, the longest
+//! document, and 12 MiB per thread. A text may have 2²⁹ distinct words and 2³² - 1 candidates;
+//! counts have 64 bits.
 //!
 //! # When not to use it
 //!
@@ -93,9 +94,11 @@
 //! Each module uses only modules above it.
 //!
 //! ```text
-//! error ─ ids ─ smoothing            errors, numbers of words and nodes
+//! error ─ spill ─ ids ─ smoothing    errors, arrays in memory or files, numbers of words and nodes
+//! parallel                           work on all threads
 //!    │
 //! vocabulary ─ tokens ─ reader       text to arrays
+//! passages                           parts of it, in memory
 //!    │
 //! lists ─ word_properties            stop words, idf, numbers
 //!    │
@@ -125,20 +128,24 @@ mod labels;
 mod lists;
 mod mine;
 mod occurrences;
+mod parallel;
+mod passages;
 mod pieces;
 mod quality;
 mod reader;
 mod segmentation;
 mod smoothing;
+mod spill;
 mod tokens;
 mod trie;
 mod vocabulary;
 mod word_properties;
 
-pub use error::MineError;
+pub use error::{MineError, SpillError};
 pub use lists::{CommonPhrases, ENGLISH_STOP_WORDS, List, Lists, QualityList, StopWords};
 pub use mine::{Mined, MinedCounts, MinedPhrase, Options, Step, mine};
 pub use reader::Reader;
+pub use spill::Memory;
 pub use tokens::{Batch, Tokens};
 
 /// The version of the rules. It is raised whenever the same text and lists give other phrases or

@@ -140,7 +140,7 @@ impl StopWords {
         const MOST: usize = 100;
         let vocabulary = &tokens.vocabulary;
         let mut words: Vec<_> = vocabulary.words().filter(|&word| !vocabulary.is_numeric(word)).collect();
-        words.sort_by_key(|&word| Reverse(vocabulary.document_count(word)));
+        words.sort_by_key(|&word| Reverse(vocabulary.counts(word).documents));
         words.truncate(MOST.min(vocabulary.len() / 20));
         Self(words.into_iter().map(|word| vocabulary.text(word).to_owned()).collect())
     }

@@ -1,5 +1,5 @@
 //! The algorithm from beginning to end (section G of the specification).
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::{
     candidates::Candidates,
@@ -10,8 +10,9 @@ use crate::{
     labels::Labels,
     lists::Lists,
     occurrences::{AllOccurrences, OccurrenceSums},
+    passages::Passages,
     pieces::Pieces,
-    quality::Learning,
+    quality::{Learning, NEUTRAL},
     segmentation::Segmentation,
     tokens::Tokens,
     trie::Trie,
@@ -152,7 +153,7 @@ pub fn mine(
     }
     on_step(Step::CountCandidates);
     let Options { min_support, max_words, seed } = *options;
-    let candidates = count_candidates(&tokens.words, tokens.vocabulary.len(), min_support, max_words)?;
+    let candidates = count_candidates(tokens, tokens.vocabulary.all_counts(), min_support, max_words, tokens.memory())?;
     if candidates.longer().is_empty() {
         return Err(MineError::NothingFrequent { min_support, words: tokens.len() as u64 });
     }
@@ -162,43 +163,38 @@ pub fn mine(
     let mined_counts = mined_counts(tokens, &candidates, &properties, &labels);
     check_labels(&candidates, &mined_counts)?;
     let trie = Trie::new(&candidates, labels.rare())?;
-    let longest = trie.longest_nodes(tokens);
+    let passages = Passages::new(tokens, trie.longest_nodes(tokens)?);
     on_step(Step::MeasureCandidates);
-    let mut counts = candidates.counts().to_vec();
-    let all = AllOccurrences { tokens, trie: &trie, longest: &longest };
-    let mut sums = OccurrenceSums::collect(tokens, &properties, candidates.len(), &all);
-    let mut segmentation = Segmentation::new(tokens, &longest);
-    let mut quality = Vec::new();
-    for round in 1..=ROUNDS {
+    let mut counts = Cow::Borrowed(candidates.counts());
+    let mut sums = OccurrenceSums::collect(&passages, &properties, candidates.len(), &AllOccurrences { trie: &trie })?;
+    let mut segmentation = Segmentation::new(&passages)?;
+    let mut quality = vec![NEUTRAL; candidates.len()];
+    let mut round = 1;
+    let counts = loop {
         on_step(Step::LearnQuality { round });
-        let learning = Learning {
-            measurements: Measurements {
-                text_words: tokens.len(),
-                candidates: &candidates,
-                properties: &properties,
-                counts: &counts,
-                sums: &sums,
-            },
-            labels: &labels,
-            seed,
-            round,
-            previous: &quality,
+        let measurements = Measurements {
+            text_words: tokens.len(),
+            candidates: &candidates,
+            properties: &properties,
+            counts: &counts,
+            sums: &sums,
         };
-        quality = learning.quality();
+        Learning { measurements, labels: &labels, seed, round }.update(&mut quality);
+        // Each table takes some bytes per candidate, so it is freed as soon as it is not needed.
+        drop(sums);
         let pieces = Pieces::new(&trie, &counts, &quality);
-        segmentation.estimate(&pieces, |pass| on_step(Step::Segment { round, pass }));
+        drop(counts);
+        segmentation.estimate(&pieces, |pass| on_step(Step::Segment { round, pass }))?;
         on_step(Step::CountPhrases { round });
         let cutter = segmentation.cutter(&pieces);
-        if round < ROUNDS {
-            // The old sums are freed before the new ones are allocated: 64 bytes per candidate.
-            drop(sums);
-            sums = OccurrenceSums::collect(tokens, &properties, candidates.len(), &cutter);
-            counts = sums.counts();
-            labels.drop_unused(&counts);
-        } else {
-            counts = segmentation.counts(candidates.len(), &cutter);
+        if round == ROUNDS {
+            break segmentation.counts(candidates.len(), &cutter)?;
         }
-    }
+        sums = OccurrenceSums::collect(&passages, &properties, candidates.len(), &cutter)?;
+        counts = Cow::Owned(sums.counts());
+        labels.drop_unused(&counts);
+        round += 1;
+    };
     on_step(Step::SortPhrases);
     let mut phrases = phrases(tokens, &candidates, &counts, &quality);
     if mined_counts.positive_words == 0 {
@@ -276,9 +272,10 @@ mod tests {
     use super::*;
     use crate::{
         lists::{CommonPhrases, List, QualityList, StopWords},
-        occurrences::NodeSums,
+        occurrences::LowSums,
         pieces::Piece,
-        testing::plain_text,
+        spill::Memory,
+        testing::{plain_text, plain_text_in},
         tokens::{Annotation, Word},
     };
 
@@ -291,7 +288,7 @@ mod tests {
     }
 
     /// A text of several chunks, in which 9 of 10 `aN` are followed by `bN`.
-    fn paired_words() -> Tokens {
+    fn paired_words(memory: Memory) -> Tokens {
         let mut draws = Draws::new(0, "test", b"");
         let mut text = String::new();
         for document in 0..60_000 {
@@ -302,22 +299,31 @@ mod tests {
                 text += &format!(" c{} a{pair} b{second}", draws.below(300));
             }
         }
-        plain_text(&text)
+        plain_text_in(&text, memory)
     }
 
     #[test]
-    fn known_pairs_teach_the_others_on_any_number_of_threads() {
-        let tokens = paired_words();
+    fn known_pairs_teach_the_others_on_any_number_of_threads_in_any_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = |bytes| Memory::of_bytes(bytes, folder.path().join("text"));
+        let tokens = paired_words(Memory::default());
         assert!(tokens.chunks_of_documents().len() > 2);
         let known: Vec<String> = (0..20).map(|pair| format!("A{pair} B{pair}")).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let mine_on = |threads| {
+        let mine_on = |threads, tokens: &Tokens| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let options = Options { max_words: 3, ..Options::default() };
-            pool.install(|| mine(&tokens, &lists(&known, &[]), &options, |_| {}).unwrap())
+            pool.install(|| mine(tokens, &lists(&known, &[]), &options, |_| {}).unwrap())
         };
-        let mined = mine_on(1);
-        assert_eq!(mine_on(3).phrases, mined.phrases);
+        let mined = mine_on(1, &tokens);
+        assert_eq!(mine_on(3, &tokens).phrases, mined.phrases);
+        // Nothing in memory, and a part: a chunk lies in memory and in the files.
+        for bytes in [0, 20 * 300_000] {
+            let tokens = paired_words(memory(bytes));
+            assert_eq!(mine_on(1, &tokens).phrases, mined.phrases, "{bytes} bytes");
+            assert_eq!(mine_on(3, &tokens).phrases, mined.phrases, "{bytes} bytes, 3 threads");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert_eq!((mined.counts.positives, mined.counts.documents), (20, 60_000));
         let score = |text: &str| mined.phrases.iter().find(|p| p.text == text).map_or(0.0, |p| p.score);
         for pair in 20..40 {
@@ -328,7 +334,7 @@ mod tests {
 
     #[test]
     fn phrases_of_the_language_teach_before_names_of_the_corpus() {
-        let tokens = paired_words();
+        let tokens = paired_words(Memory::default());
         let pairs = |numbers: std::ops::Range<u32>| numbers.map(|n| format!("a{n} b{n}")).collect::<List>();
         let mined = |brands: &[&str], common: Option<CommonPhrases>| {
             let quality = QualityList::Products { kinds: pairs(0..7), brands: brands.iter().collect(), common };
@@ -376,22 +382,22 @@ mod tests {
     fn texts_that_cannot_be_mined_are_errors() {
         let text = |count| plain_text(&vec!["red pen"; count].join(" . "));
         let options = Options::default();
-        let error = |tokens: &Tokens, lists: &Lists<'_>| mine(tokens, lists, &options, |_| {}).unwrap_err();
+        let error = |tokens: &Tokens, lists: &Lists<'_>| mine(tokens, lists, &options, |_| {}).unwrap_err().to_string();
         let pen = lists(&["red pen"], &[]);
-        assert_eq!(error(&Tokens::default(), &pen), MineError::NoText);
-        assert_eq!(error(&text(9), &pen), MineError::NothingFrequent { min_support: 10, words: 18 });
+        assert_eq!(error(&Tokens::default(), &pen), MineError::NoText.to_string());
+        assert_eq!(error(&text(9), &pen), MineError::NothingFrequent { min_support: 10, words: 18 }.to_string());
         let hat = lists(&["red hat", "hat"], &[]);
-        assert_eq!(error(&text(10), &hat), MineError::NoPositives { candidates: 1, entries: 2 });
-        assert_eq!(error(&text(10), &pen), MineError::NoNegatives { candidates: 1 });
+        assert_eq!(error(&text(10), &hat), MineError::NoPositives { candidates: 1, entries: 2 }.to_string());
+        assert_eq!(error(&text(10), &pen), MineError::NoNegatives { candidates: 1 }.to_string());
         let with_ink = plain_text(&["red pen ink"; 10].join(" . "));
         let named = lists(&["red pen"], &["pen ink", "red pen ink"]);
-        assert_eq!(error(&with_ink, &named), MineError::NoNegatives { candidates: 3 });
+        assert_eq!(error(&with_ink, &named), MineError::NoNegatives { candidates: 3 }.to_string());
     }
 
     #[test]
     fn arrays_take_the_memory_that_the_root_page_promises() {
         assert_eq!(size_of::<Word>() + size_of::<Annotation>(), 6);
         assert_eq!(size_of::<NodeId>(), 4);
-        assert_eq!((size_of::<NodeSums>(), size_of::<Piece>()), (64, 16));
+        assert_eq!((size_of::<LowSums>(), size_of::<Piece>()), (32, 16));
     }
 }

@@ -66,7 +66,7 @@ impl Pieces {
 }
 
 /// δ in the specification: how likely two neighbors are in one piece, by their
-/// [pair of tags](crate::tokens::Tokens::tag_pair).
+/// [pair of tags](crate::passages::Passage::tag_pair).
 pub(crate) struct Transitions(Vec<f64>);
 
 impl Transitions {

@@ -1,49 +1,50 @@
 //! Learning the quality of candidates in one round (section E of the specification).
 use crate::{
-    features::Measurements,
-    forest::{Examples, Forest, Matrix},
+    features::{Measurements, PhraseRows, WordRows},
+    forest::{Examples, Forest, Rows},
     labels::Labels,
 };
 
 /// The quality of words if no list names one. With 0, segmentation would avoid words.
-const NEUTRAL: f64 = 0.5;
+pub(crate) const NEUTRAL: f64 = 0.5;
 
 pub(crate) struct Learning<'a> {
     pub(crate) measurements: Measurements<'a>,
     pub(crate) labels: &'a Labels,
     pub(crate) seed: u64,
     pub(crate) round: u32,
-    /// The quality of the last round; empty in the first.
-    pub(crate) previous: &'a [f64],
 }
 
 impl Learning<'_> {
-    /// The quality of every candidate. Words and phrases have forests of their own.
-    pub(crate) fn quality(&self) -> Vec<f64> {
-        let Measurements { candidates, properties, .. } = self.measurements;
-        let words = self.measurements.of_words();
-        let of_words = self.labels.of_words(candidates, properties);
-        let mut quality = self.learn(&words, &of_words, 0, "quality of words");
-        drop(words);
-        let phrases = self.measurements.of_phrases();
-        let of_phrases = self.labels.of_phrases(candidates);
-        quality.extend(self.learn(&phrases, &of_phrases, candidates.words(), "quality of phrases"));
-        quality
-    }
-
-    /// Scores rows, of which the first is the node `first`. `purpose` names the random draws.
-    fn learn(&self, matrix: &Matrix, examples: &Examples, first: usize, purpose: &str) -> Vec<f64> {
-        let nodes = first..first + matrix.len();
-        if examples.is_one_sided() {
-            // If all positives were dropped after the first round, its quality stays. Without any,
-            // words are neither good nor bad.
-            return self.previous.get(nodes).map_or_else(|| vec![NEUTRAL; matrix.len()], <[f64]>::to_vec);
-        }
+    /// Updates the quality of every candidate. Words and phrases have forests of their own. If all positives were
+    /// dropped after the first round, its quality stays.
+    pub(crate) fn update(&self, quality: &mut [f64]) {
+        let Self { measurements, labels, .. } = *self;
+        let candidates = measurements.candidates;
+        let extension_counts = &measurements.extension_counts();
+        let (of_words, of_phrases) = quality.split_at_mut(candidates.words());
+        let examples = labels.of_words(candidates, measurements.properties);
+        self.learn(&WordRows { measurements, extension_counts }, &examples, |_| true, of_words, "quality of words");
         // A phrase that was never a piece is not one in the next round either, so its quality is
         // not used.
-        let Measurements { candidates, counts, .. } = self.measurements;
-        let is_used = |node: &usize| *node < candidates.words() || counts[*node] > 0;
-        let rows: Vec<u32> = nodes.filter(is_used).map(|node| (node - first) as u32).collect();
-        Forest::train(matrix, examples, self.seed, &format!("{purpose} {}", self.round)).score(matrix, &rows)
+        let is_used = |row: usize| measurements.counts[candidates.words() + row] > 0;
+        let examples = labels.of_phrases(candidates);
+        let rows = PhraseRows { measurements, extension_counts };
+        self.learn(&rows, &examples, is_used, of_phrases, "quality of phrases");
+    }
+
+    /// Scores the used rows. `purpose` names the random draws.
+    fn learn(
+        &self,
+        rows: &impl Rows,
+        examples: &Examples,
+        is_used: impl Fn(usize) -> bool + Sync,
+        quality: &mut [f64],
+        purpose: &str,
+    ) {
+        if !examples.is_one_sided() {
+            let forest = Forest::train(rows, examples, self.seed, &format!("{purpose} {}", self.round));
+            forest.score(rows, is_used, quality);
+        }
     }
 }

@@ -112,6 +112,7 @@ impl<'m> Reader<'m> {
         for document in documents {
             self.read_document(document.as_ref(), &mut batch, &mut spelled);
         }
+        batch.count();
         batch
     }
 
@@ -214,7 +215,7 @@ impl Tokens {
     /// Reads a text on the calling thread.
     ///
     /// # Errors
-    /// [`MineError::TooManyWords`] and [`MineError::TooManyTags`].
+    /// [`MineError::TooManyWords`], [`MineError::TooManyTags`] and [`MineError::Spill`].
     pub fn from_documents<D: AsRef<str>>(
         documents: impl IntoIterator<Item = D>,
         tagger: &Tagger,

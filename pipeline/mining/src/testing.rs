@@ -1,25 +1,60 @@
 //! Texts for tests.
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use crate::{
+    candidates::Candidates,
+    count::count_candidates,
     ids::WordId,
-    tokens::{Annotation, Pruning, Tokens, Word},
+    spill::Memory,
+    tokens::{Annotation, Batch, Pruning, Tokens, Word},
 };
+
+/// The candidates of a text.
+pub(crate) fn candidates_of(tokens: &Tokens, min_support: u64, max_words: usize) -> Candidates {
+    count_candidates(tokens, tokens.vocabulary.all_counts(), min_support, max_words, tokens.memory()).unwrap()
+}
+
+/// All words of a text.
+pub(crate) fn words_of(tokens: &Tokens) -> Vec<Word> {
+    tokens.words(0..tokens.len(), &mut Vec::new()).unwrap().to_vec()
+}
+
+/// All annotations of a text.
+pub(crate) fn annotations_of(tokens: &Tokens) -> Vec<Annotation> {
+    tokens.annotations(0..tokens.len(), &mut Vec::new()).unwrap().to_vec()
+}
+
+/// Memory of any size, often for a few words alone.
+pub(crate) fn any_memory() -> impl Strategy<Value = Memory> {
+    prop_oneof![Just(0), 0usize..1_000, Just(1 << 20)]
+        .prop_map(|bytes| Memory::of_bytes(bytes, std::env::temp_dir().join("ebert-mining")))
+}
+
+/// Adds a distinct word to a batch.
+fn name(batch: &mut Batch, word: &str) -> WordId {
+    let start = batch.text.len();
+    batch.text.push_str(word);
+    batch.spans.push(start..batch.text.len());
+    WordId::from_index(batch.spans.len() - 1)
+}
 
 pub(crate) fn pruning() -> impl Strategy<Value = Pruning> {
     prop_oneof![1 => Just(Pruning::Excluded), 1 => Just(Pruning::StartOnly), 8 => Just(Pruning::Free)]
 }
 
-/// A text of fewer than `limit` words, of which five are distinct, with random annotations.
+/// A text of fewer than `limit` words, of which five are distinct, with random annotations, in chunks and memory of any
+/// size.
 pub(crate) fn random_text(limit: usize) -> impl Strategy<Value = Tokens> {
     let word = (0u32..5, 0u8..4, 0u8..128, pruning(), 0u8..12);
-    prop::collection::vec(word, 1..limit).prop_map(|words| {
-        let mut tokens = Tokens::default();
-        for name in ["a", "b", "c", "d", "e"] {
-            tokens.vocabulary.intern(name).unwrap();
+    let words = prop::collection::vec(word, 1..limit);
+    (words, any_memory(), 1usize..100).prop_map(|(words, memory, chunk)| {
+        let mut batch = Batch::default();
+        for word in ["a", "b", "c", "d", "e"] {
+            name(&mut batch, word);
         }
         let last = words.len() - 1;
-        tokens.documents = 1;
         for (at, (id, tag, flags, pruning, ends)) in words.into_iter().enumerate() {
             let mut word = Word::new(WordId::new(id), pruning);
             let mut annotation = Annotation::of_tag(tag);
@@ -40,34 +75,44 @@ pub(crate) fn random_text(limit: usize) -> impl Strategy<Value = Tokens> {
             if annotation.has(Annotation::CAPITALS) {
                 annotation.add(Annotation::CAPITALISED);
             }
-            tokens.vocabulary.count_documents([(word.id(), tokens.documents)].into_iter());
             if ends < 2 || at == last {
                 word.end_segment();
             }
             if ends == 0 || at == last {
                 annotation.add(Annotation::ENDS_DOCUMENT);
-                tokens.documents += u64::from(at < last);
+                batch.documents += 1;
             }
-            tokens.words.push(word);
-            tokens.annotations.push(annotation);
+            batch.words.push(word);
+            batch.annotations.push(annotation);
         }
+        batch.count();
+        let mut tokens = Tokens::with_chunks(memory, chunk);
+        tokens.append(&batch).unwrap();
         tokens
     })
 }
 
 /// A text of words separated by spaces and documents separated by full stops, without tags.
 pub(crate) fn plain_text(text: &str) -> Tokens {
-    let mut tokens = Tokens::default();
+    plain_text_in(text, Memory::default())
+}
+
+/// As [`plain_text`], within some memory.
+pub(crate) fn plain_text_in(text: &str, memory: Memory) -> Tokens {
+    let mut batch = Batch::default();
+    let mut ids: HashMap<&str, WordId> = HashMap::new();
     for document in text.split(" . ") {
-        tokens.documents += 1;
+        batch.documents += 1;
         for text in document.split(' ') {
-            let id = tokens.vocabulary.intern(text).unwrap();
-            tokens.vocabulary.count_documents([(id, tokens.documents)].into_iter());
-            tokens.words.push(Word::new(id, Pruning::Free));
-            tokens.annotations.push(Annotation::default());
+            let id = *ids.entry(text).or_insert_with(|| name(&mut batch, text));
+            batch.words.push(Word::new(id, Pruning::Free));
+            batch.annotations.push(Annotation::default());
         }
-        tokens.words.last_mut().into_iter().for_each(Word::end_segment);
-        tokens.annotations.last_mut().into_iter().for_each(|last| last.add(Annotation::ENDS_DOCUMENT));
+        batch.words.last_mut().into_iter().for_each(Word::end_segment);
+        batch.annotations.last_mut().into_iter().for_each(|last| last.add(Annotation::ENDS_DOCUMENT));
     }
+    batch.count();
+    let mut tokens = Tokens::new(memory);
+    tokens.append(&batch).unwrap();
     tokens
 }

@@ -4,12 +4,29 @@ use std::{
     ops::Range,
 };
 
-use crate::{error::MineError, ids::WordId, vocabulary::Vocabulary};
+use crate::{
+    error::{MineError, SpillError},
+    ids::WordId,
+    spill::{Item, Memory, SpillArray},
+    vocabulary::{Vocabulary, WordCounts},
+};
 
 /// An occurrence of a word: its number, and what candidates may do here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Word(u32);
+
+impl Item for Word {
+    type Number = u32;
+
+    fn number(self) -> u32 {
+        self.0
+    }
+
+    fn of_number(number: u32) -> Self {
+        Self(number)
+    }
+}
 
 impl Word {
     const ENDS_SEGMENT: u32 = 1 << 31;
@@ -75,6 +92,18 @@ pub(crate) enum Pruning {
 #[repr(transparent)]
 pub(crate) struct Annotation(u16);
 
+impl Item for Annotation {
+    type Number = u16;
+
+    fn number(self) -> u16 {
+        self.0
+    }
+
+    fn of_number(number: u16) -> Self {
+        Self(number)
+    }
+}
+
 impl Annotation {
     const TAG: u16 = TAGS as u16 - 1;
     /// Its first letter is a capital.
@@ -114,20 +143,50 @@ impl Annotation {
 /// The number of tags. A tag takes 6 bits of an [`Annotation`].
 pub(crate) const TAGS: usize = 64;
 
-/// A text as arrays, with one entry per word: 6 bytes.
+/// A text as arrays, with one entry per word: 6 bytes, in [`Memory`] or in temporary files.
 ///
 /// [`Tokens::from_documents`] reads one on the calling thread. For several threads, give each a
 /// [`Reader`](crate::Reader) and [append](Tokens::append) their batches in the order of the
 /// documents.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tokens {
-    pub(crate) words: Vec<Word>,
-    pub(crate) annotations: Vec<Annotation>,
+    words: SpillArray<Word>,
+    annotations: SpillArray<Annotation>,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) documents: u64,
+    of_segments: Chunks,
+    of_documents: Chunks,
+    /// A bit for each tag that occurs.
+    tags: u64,
+    memory: Memory,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self::new(Memory::default())
+    }
 }
 
 impl Tokens {
+    /// A text without words.
+    pub fn new(memory: Memory) -> Self {
+        Self::with_chunks(memory, CHUNK)
+    }
+
+    /// A text in chunks of at least `chunk` words.
+    pub(crate) fn with_chunks(memory: Memory, chunk: usize) -> Self {
+        Self {
+            words: SpillArray::new(&memory),
+            annotations: SpillArray::new(&memory),
+            vocabulary: Vocabulary::default(),
+            documents: 0,
+            of_segments: Chunks::new(chunk),
+            of_documents: Chunks::new(chunk),
+            tags: 0,
+            memory,
+        }
+    }
+
     /// The number of words.
     pub fn len(&self) -> usize {
         self.words.len()
@@ -135,36 +194,32 @@ impl Tokens {
 
     /// Whether there is no word.
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
+        self.len() == 0
     }
 
     /// Appends the documents of a batch.
     ///
     /// # Errors
-    /// [`MineError::TooManyWords`] above 2²⁹ distinct words. The batch is not appended then.
+    /// [`MineError::TooManyWords`] above 2²⁹ distinct words, and [`MineError::Spill`] if a temporary file cannot be
+    /// written. The text is not to be used then.
     pub fn append(&mut self, batch: &Batch) -> Result<(), MineError> {
         let ids = batch.spans.iter().map(|span| self.vocabulary.intern(&batch.text[span.clone()]));
         let ids: Vec<WordId> = ids.collect::<Result<_, _>>()?;
-        grow(&mut self.words, batch.words.len());
-        grow(&mut self.annotations, batch.annotations.len());
-        let first = self.words.len();
-        self.words.extend(batch.words.iter().map(|word| word.with_id(ids[word.id().index()])));
-        self.annotations.extend_from_slice(&batch.annotations);
-        let mut document = self.documents + 1;
-        self.vocabulary.count_documents(self.words[first..].iter().zip(&batch.annotations).map(
-            |(word, annotation)| {
-                let of = document;
-                document += u64::from(annotation.has(Annotation::ENDS_DOCUMENT));
-                (word.id(), of)
-            },
-        ));
+        ids.iter().zip(&batch.counts).for_each(|(&word, counts)| self.vocabulary.add(word, counts));
+        let first = self.len();
+        let words: Vec<Word> = batch.words.iter().map(|word| word.with_id(ids[word.id().index()])).collect();
+        self.words.append(&words)?;
+        self.annotations.append(&batch.annotations)?;
+        let ends_document = |annotation: &Annotation| annotation.has(Annotation::ENDS_DOCUMENT);
+        self.of_segments.extend(first, &words, |word| word.ends_segment());
+        self.of_documents.extend(first, &batch.annotations, ends_document);
+        self.tags |= batch.tags;
         self.documents += batch.documents;
         Ok(())
     }
 
     /// Frees memory that is needed only to append.
     pub fn shrink_to_fit(&mut self) {
-        self.vocabulary.shrink_to_fit();
         self.words.shrink_to_fit();
         self.annotations.shrink_to_fit();
     }
@@ -172,45 +227,55 @@ impl Tokens {
     /// Words that occur more often before `'t` than as words, such as `don`. Where text is split at
     /// apostrophes, as by BERT's tokenizers, most occurrences of such a word are a part of `don't`.
     pub(crate) fn contraction_stems(&self) -> HashSet<WordId> {
-        let mut counts = vec![0u64; self.vocabulary.len()];
-        self.words.iter().for_each(|word| counts[word.id().index()] += 1);
+        let vocabulary = &self.vocabulary;
         let mut in_contractions: HashMap<&str, u64> = HashMap::new();
-        for word in self.vocabulary.words() {
-            let text = self.vocabulary.text(word);
+        for word in vocabulary.words() {
+            let text = vocabulary.text(word);
             if let Some(stem) = text.strip_suffix("'t").or_else(|| text.strip_suffix("\u{2019}t")) {
-                *in_contractions.entry(stem).or_default() += counts[word.index()];
+                *in_contractions.entry(stem).or_default() += vocabulary.counts(word).all;
             }
         }
-        let is_stem =
-            |word: &WordId| in_contractions.get(self.vocabulary.text(*word)).is_some_and(|n| *n > counts[word.index()]);
-        self.vocabulary.words().filter(is_stem).collect()
+        let is_stem = |word: &WordId| {
+            in_contractions.get(vocabulary.text(*word)).is_some_and(|n| *n > vocabulary.counts(*word).all)
+        };
+        vocabulary.words().filter(is_stem).collect()
     }
 
-    /// The segments of a range of words. The range starts and ends at segment boundaries.
-    pub(crate) fn segments(&self, within: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let mut start = within.start;
-        std::iter::from_fn(move || {
-            let length = self.words[start..within.end].iter().position(|word| word.ends_segment())?;
-            let segment = start..start + length + 1;
-            start = segment.end;
-            Some(segment)
-        })
+    /// Some words. `buffer` holds those that are not in memory.
+    pub(crate) fn words<'a>(
+        &'a self,
+        range: Range<usize>,
+        buffer: &'a mut Vec<Word>,
+    ) -> Result<&'a [Word], SpillError> {
+        self.words.read(range, buffer)
+    }
+
+    /// The annotations of some words.
+    pub(crate) fn annotations<'a>(
+        &'a self,
+        range: Range<usize>,
+        buffer: &'a mut Vec<Annotation>,
+    ) -> Result<&'a [Annotation], SpillError> {
+        self.annotations.read(range, buffer)
     }
 
     /// The text in chunks of whole segments, one per task of a worker.
     pub(crate) fn chunks_of_segments(&self) -> Vec<Range<usize>> {
-        chunks(self.len(), |place| self.words[place].ends_segment())
+        self.of_segments.ranges(self.len())
     }
 
     /// The text in chunks of whole documents, one per task of a worker.
     pub(crate) fn chunks_of_documents(&self) -> Vec<Range<usize>> {
-        chunks(self.len(), |place| self.annotations[place].has(Annotation::ENDS_DOCUMENT))
+        self.of_documents.ranges(self.len())
     }
 
-    /// The tags of the word at a place and of the next word, as an index below `TAGS * TAGS`.
-    #[inline]
-    pub(crate) fn tag_pair(&self, place: usize) -> usize {
-        self.annotations[place].tag() * TAGS + self.annotations[place + 1].tag()
+    /// The number of different tags.
+    pub(crate) fn distinct_tags(&self) -> u32 {
+        self.tags.count_ones()
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 }
 
@@ -218,26 +283,34 @@ impl Tokens {
 /// over them.
 const CHUNK: usize = 1 << 18;
 
-/// Ranges of about [`CHUNK`] words that end where `ends` is true.
-fn chunks(words: usize, ends: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
-    let mut chunks = Vec::new();
-    let mut start = 0;
-    while start < words {
-        let mut last = (start + CHUNK).min(words) - 1;
-        while last + 1 < words && !ends(last) {
-            last += 1;
-        }
-        chunks.push(start..last + 1);
-        start = last + 1;
-    }
-    chunks
+/// Where the chunks of a text end that grows: at the first possible place after at least `least` words.
+#[derive(Debug)]
+struct Chunks {
+    least: usize,
+    ends: Vec<usize>,
 }
 
-/// Grows by an eighth: these are the largest arrays, and doubling would need half as much memory
-/// again.
-fn grow<T>(array: &mut Vec<T>, more: usize) {
-    if array.capacity() - array.len() < more {
-        array.reserve_exact(more.max(array.len() / 8));
+impl Chunks {
+    fn new(least: usize) -> Self {
+        Self { least, ends: Vec::new() }
+    }
+
+    /// Adds the words from `first` on. A chunk may end after a word for which `ends` holds.
+    fn extend<T>(&mut self, first: usize, words: &[T], ends: impl Fn(&T) -> bool) {
+        loop {
+            let start = self.ends.last().copied().unwrap_or(0);
+            let shortest = (start + self.least - 1).saturating_sub(first);
+            let Some(after) = words.get(shortest..).and_then(|words| words.iter().position(&ends)) else { return };
+            self.ends.push(first + shortest + after + 1);
+        }
+    }
+
+    /// The chunks of a text of this many words.
+    fn ranges(&self, words: usize) -> Vec<Range<usize>> {
+        let ends = self.ends.iter().copied();
+        let starts = std::iter::once(0).chain(ends.clone());
+        let ranges = starts.zip(ends.chain(std::iter::once(words))).map(|(start, end)| start..end);
+        ranges.filter(|range| !range.is_empty()).collect()
     }
 }
 
@@ -250,5 +323,58 @@ pub struct Batch {
     pub(crate) text: String,
     /// Where each distinct word lies in `text`.
     pub(crate) spans: Vec<Range<usize>>,
+    /// Of each distinct word.
+    counts: Vec<WordCounts>,
+    /// A bit for each tag that occurs.
+    tags: u64,
     pub(crate) documents: u64,
+}
+
+impl Batch {
+    /// Counts words and tags, when all documents have been added.
+    pub(crate) fn count(&mut self) {
+        self.counts = vec![WordCounts::default(); self.spans.len()];
+        // The last document of each word, counted from 1.
+        let mut last_document = vec![0u64; self.spans.len()];
+        let mut document = 1;
+        for (word, annotation) in self.words.iter().zip(&self.annotations) {
+            let (counts, last) = (&mut self.counts[word.id().index()], &mut last_document[word.id().index()]);
+            counts.all += 1;
+            counts.starts += u64::from(word.may_start());
+            counts.documents += u64::from(*last != document);
+            *last = document;
+            document += u64::from(annotation.has(Annotation::ENDS_DOCUMENT));
+            self.tags |= 1 << annotation.tag();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn chunks_end_at_the_first_place_after_enough_words(
+            ends in prop::collection::vec(prop::bool::weighted(0.2), 0..200),
+            least in 1usize..20,
+            batch in 1usize..30,
+        ) {
+            let mut chunks = Chunks::new(least);
+            for (number, batch_of) in ends.chunks(batch).enumerate() {
+                chunks.extend(number * batch, batch_of, |ends| *ends);
+            }
+            let mut wanted = Vec::new();
+            let mut start = 0;
+            for end in 1..=ends.len() {
+                if end == ends.len() || (end - start >= least && ends[end - 1]) {
+                    wanted.push(start..end);
+                    start = end;
+                }
+            }
+            prop_assert_eq!(chunks.ranges(ends.len()), wanted);
+        }
+    }
 }

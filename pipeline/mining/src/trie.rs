@@ -1,14 +1,14 @@
 //! The trie of all pieces: the candidates, and listed phrases that are not candidates (section F of
 //! the specification).
 use hashbrown::HashMap;
-use rayon::prelude::*;
 
 use crate::{
     candidates::Candidates,
     edges::Edges,
-    error::MineError,
+    error::{MineError, SpillError},
     ids::{NodeId, WordId},
-    tokens::Tokens,
+    spill::SpillArray,
+    tokens::{Tokens, Word},
 };
 
 /// The candidates, and the phrases of the quality list that consist of words of the text but are
@@ -113,41 +113,15 @@ impl<'c> Trie<'c> {
 
     /// The longest node that starts at each word of the text, within its segment. All nodes that
     /// start there are its prefixes.
-    pub(crate) fn longest_nodes(&self, tokens: &Tokens) -> Vec<NodeId> {
-        let (words, edges) = (&tokens.words, self.edges());
-        let mut longest: Vec<NodeId> = words.par_iter().map(|word| word.id().into()).collect();
-        longest.par_chunks_mut(LANES).enumerate().for_each(|(chunk, longest)| {
-            let start = chunk * LANES;
-            // The lanes that have not yet ended, in the first `count` entries.
-            let mut active = [0; LANES];
-            let mut count = longest.len();
-            (0..count).for_each(|lane| active[lane] = lane);
-            for depth in 0.. {
-                let next = |lane: usize| words[start + lane + depth + 1].id();
-                let mut within_segment = 0;
-                for i in 0..count {
-                    let lane = active[i];
-                    if !words[start + lane + depth].ends_segment() {
-                        edges.prefetch(longest[lane], next(lane));
-                        active[within_segment] = lane;
-                        within_segment += 1;
-                    }
-                }
-                count = 0;
-                for i in 0..within_segment {
-                    let lane = active[i];
-                    if let Some(child) = edges.find(longest[lane], next(lane)) {
-                        longest[lane] = child;
-                        active[count] = lane;
-                        count += 1;
-                    }
-                }
-                if count == 0 {
-                    break;
-                }
+    pub(crate) fn longest_nodes(&self, tokens: &Tokens) -> Result<SpillArray<NodeId>, SpillError> {
+        let edges = self.edges();
+        SpillArray::by_chunk(tokens.memory(), &tokens.chunks_of_segments(), Vec::new, |buffer, chunk, longest| {
+            let words = tokens.words(chunk, buffer)?;
+            for (start, longest) in (0..).step_by(LANES).zip(longest.chunks_mut(LANES)) {
+                walk_down(&edges, words, start, longest);
             }
-        });
-        longest
+            Ok(())
+        })
     }
 
     fn edges(&self) -> Edges {
@@ -165,24 +139,59 @@ impl<'c> Trie<'c> {
     }
 }
 
+/// Finds the longest node that starts at each word from `start` on.
+fn walk_down(edges: &Edges, words: &[Word], start: usize, longest: &mut [NodeId]) {
+    longest.iter_mut().zip(&words[start..]).for_each(|(node, word)| *node = word.id().into());
+    // The lanes that have not yet ended, in the first `count` entries.
+    let mut active = [0; LANES];
+    let mut count = longest.len();
+    (0..count).for_each(|lane| active[lane] = lane);
+    for depth in 0.. {
+        let next = |lane: usize| words[start + lane + depth + 1].id();
+        let mut within_segment = 0;
+        for i in 0..count {
+            let lane = active[i];
+            if !words[start + lane + depth].ends_segment() {
+                edges.prefetch(longest[lane], next(lane));
+                active[within_segment] = lane;
+                within_segment += 1;
+            }
+        }
+        count = 0;
+        for i in 0..within_segment {
+            let lane = active[i];
+            if let Some(child) = edges.find(longest[lane], next(lane)) {
+                longest[lane] = child;
+                active[count] = lane;
+                count += 1;
+            }
+        }
+        if count == 0 {
+            break;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{count::count_candidates, testing::random_text};
+    use crate::testing::{candidates_of, random_text, words_of};
 
     proptest! {
         #[test]
         fn the_longest_node_is_where_a_walk_ends(tokens in random_text(300)) {
-            let candidates = count_candidates(&tokens.words, tokens.vocabulary.len(), 2, 5).unwrap();
+            let candidates = candidates_of(&tokens, 2, 5);
             let listed: [&[u32]; 3] = [&[0, 1, 2, 0], &[3, 3], &[1, 0]];
             let listed = listed.map(|phrase| phrase.iter().map(|&id| WordId::new(id)).collect::<Vec<_>>());
             let trie = Trie::new(&candidates, listed.iter().map(Vec::as_slice)).unwrap();
-            for (place, longest) in trie.longest_nodes(&tokens).into_iter().enumerate() {
-                let within = tokens.words[place..].iter().position(|word| word.ends_segment()).unwrap();
-                let mut node = tokens.words[place].id().into();
-                for word in &tokens.words[place + 1..=place + within] {
+            let (words, longest) = (words_of(&tokens), trie.longest_nodes(&tokens).unwrap());
+            let longest = longest.read(0..words.len(), &mut Vec::new()).unwrap().to_vec();
+            for (place, longest) in longest.into_iter().enumerate() {
+                let within = words[place..].iter().position(|word| word.ends_segment()).unwrap();
+                let mut node = words[place].id().into();
+                for word in &words[place + 1..=place + within] {
                     let Some(child) = trie.child(node, word.id()) else { break };
                     node = child;
                 }

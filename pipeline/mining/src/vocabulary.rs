@@ -5,7 +5,17 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{error::MineError, ids::WordId};
 
-/// The distinct words of a text in lower case, by number, with the number of documents they are in.
+/// How often a word occurs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WordCounts {
+    pub(crate) all: u64,
+    /// Occurrences whose tag allows them to start a candidate.
+    pub(crate) starts: u64,
+    /// Documents that contain it.
+    pub(crate) documents: u64,
+}
+
+/// The distinct words of a text in lower case, by number, with their counts.
 #[derive(Debug, Default)]
 pub(crate) struct Vocabulary {
     /// All words, concatenated.
@@ -13,9 +23,7 @@ pub(crate) struct Vocabulary {
     /// Where each word ends in `text`.
     ends: Vec<u64>,
     table: HashTable<WordId>,
-    document_counts: Vec<u64>,
-    /// The last document of each word, counted from 1. Needed only while documents are added.
-    last_document: Vec<u64>,
+    counts: Vec<WordCounts>,
 }
 
 impl Vocabulary {
@@ -31,9 +39,21 @@ impl Vocabulary {
         text_of(&self.text, &self.ends, word)
     }
 
-    /// The number of documents that contain a word.
-    pub(crate) fn document_count(&self, word: WordId) -> u64 {
-        self.document_counts[word.index()]
+    pub(crate) fn counts(&self, word: WordId) -> &WordCounts {
+        &self.counts[word.index()]
+    }
+
+    /// The counts of all words.
+    pub(crate) fn all_counts(&self) -> &[WordCounts] {
+        &self.counts
+    }
+
+    /// Adds the occurrences of a word in some documents.
+    pub(crate) fn add(&mut self, word: WordId, counts: &WordCounts) {
+        let sum = &mut self.counts[word.index()];
+        sum.all += counts.all;
+        sum.starts += counts.starts;
+        sum.documents += counts.documents;
     }
 
     /// The number of a word in lower case.
@@ -49,27 +69,10 @@ impl Vocabulary {
         let id = WordId::try_from_index(self.ends.len())?;
         self.text.push_str(word);
         self.ends.push(self.text.len() as u64);
-        self.document_counts.push(0);
+        self.counts.push(WordCounts::default());
         let Self { table, text, ends, .. } = self;
         table.insert_unique(xxh3_64(word.as_bytes()), id, |&id| xxh3_64(text_of(text, ends, id).as_bytes()));
         Ok(id)
-    }
-
-    /// Counts documents for words. Documents are numbered from 1, in order; a word may be given
-    /// several times for one.
-    pub(crate) fn count_documents(&mut self, occurrences: impl Iterator<Item = (WordId, u64)>) {
-        self.last_document.resize(self.ends.len(), 0);
-        for (word, document) in occurrences {
-            let last = &mut self.last_document[word.index()];
-            if *last != document {
-                *last = document;
-                self.document_counts[word.index()] += 1;
-            }
-        }
-    }
-
-    pub(crate) fn shrink_to_fit(&mut self) {
-        self.last_document = Vec::new();
     }
 
     /// Whether a word is a number, such as `1,299.50`.

@@ -11,7 +11,7 @@ pub(crate) struct WordProperties {
 impl WordProperties {
     pub(crate) fn new(tokens: &Tokens, stop_words: &StopWords) -> Self {
         let words = &tokens.vocabulary;
-        let idf = |word| smoothing::ln(tokens.documents as f64 / words.document_count(word).max(1) as f64);
+        let idf = |word| smoothing::ln(tokens.documents as f64 / words.counts(word).documents.max(1) as f64);
         Self {
             idf: words.words().map(idf).collect(),
             stop_word: words.words().map(|word| stop_words.contains(words.text(word))).collect(),

@@ -9,14 +9,13 @@
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
-    fs::{self, File},
+    fs::File,
     io::{BufWriter, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
-use schemas::StoreError;
+use schemas::{StoreError, temporary::unnamed_file};
 
 /// A record of a fixed size. Its order is the order of its key.
 pub(crate) trait FixedRecord: Copy + Ord {
@@ -142,15 +141,7 @@ struct RunFile {
 
 impl RunFile {
     fn create(next_to: &Path) -> Result<Self, StoreError> {
-        // Named as the temporary files of `schemas::store`. So `sweep` removes what is left if the process is killed
-        // between the next two calls.
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff;
-        let name = next_to.file_name().unwrap_or_default().to_string_lossy();
-        let path = next_to.with_file_name(format!("{name}.{number:016x}.tmp"));
-        let open = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = open.map_err(StoreError::io("create", &path))?;
-        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+        let file = unnamed_file(next_to).map_err(StoreError::io("create a temporary file next to", next_to))?;
         Ok(Self { file, ends: Vec::new() })
     }
 }
@@ -235,7 +226,7 @@ impl<R: FixedRecord> Iterator for SortedRecords<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, fs};
 
     use proptest::prelude::*;
 

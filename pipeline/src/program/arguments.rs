@@ -75,8 +75,8 @@ pub(crate) fn of_pairs(args: &PairsArgs) -> Result<Settings, RunError> {
 
 /// The settings of phrase mining.
 pub(crate) fn of_mining(options: &MiningOptions) -> MiningSettings {
-    let MiningOptions { quality_list, entity_list, stop_words, min_support, max_words } = options.clone();
-    MiningSettings { quality_list, entity_list, stop_words, min_support, max_words }
+    let MiningOptions { quality_list, entity_list, stop_words, min_support, max_words, mining_mib } = options.clone();
+    MiningSettings { quality_list, entity_list, stop_words, min_support, max_words, mining_mib }
 }
 
 /// The language of the text, if it is not to be detected.

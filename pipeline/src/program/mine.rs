@@ -6,7 +6,7 @@ use std::{
 
 use schemas::{StoreError, store::Output};
 
-use ebert_mining::{Lists, Mined, Options, QualityList};
+use ebert_mining::{Lists, Memory, Mined, Options, QualityList};
 use pipeline::{
     engine::{progress::Progress, stage::Threads},
     phrase::mine::{
@@ -31,6 +31,8 @@ pub(crate) struct MineCommand<'a> {
     /// The language, or that it is detected.
     pub language: LanguageOption,
     pub options: Options,
+    /// MiB of memory for the text.
+    pub mining_mib: u64,
     /// Scores from which the summary counts a phrase as kept.
     pub thresholds: Thresholds,
     pub threads: Threads,
@@ -84,7 +86,11 @@ impl CommandError {
 /// error.
 pub(crate) fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), CommandError> {
     let output = command.output.map(Output::at).transpose()?;
-    let (text, mined) = mine_text(command, progress)?;
+    let memory = match output.as_ref().and_then(Output::file) {
+        Some(file) => Memory::new(command.mining_mib, file),
+        None => Memory::new(command.mining_mib, std::env::temp_dir().join("ebert-mine")),
+    };
+    let (text, mined) = mine_text(command, memory, progress)?;
     let mut lines = Vec::new();
     for phrase in &mined.phrases {
         writeln!(lines, "{:.10}\t{}", phrase.score, phrase.text)?;
@@ -104,7 +110,7 @@ pub(crate) fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), 
     Ok(())
 }
 
-fn mine_text(command: &MineCommand<'_>, progress: &Progress) -> Result<(Text, Mined), CommandError> {
+fn mine_text(command: &MineCommand<'_>, memory: Memory, progress: &Progress) -> Result<(Text, Mined), CommandError> {
     // All that can be refused is refused before the whole text is read.
     let own_stop_words = command.stop_words.as_deref().map(mine::read_stop_words).transpose()?;
     let quality = command.quality_list.as_deref().map(mine::read_list).transpose()?;
@@ -117,7 +123,7 @@ fn mine_text(command: &MineCommand<'_>, progress: &Progress) -> Result<(Text, Mi
         (None, Some(common)) => QualityList::common(common),
         (None, None) => return Err(CommandError::NoList { language }),
     };
-    let text = lines.read(command.threads, progress)?;
+    let text = lines.read(command.threads, memory, progress)?;
     let stop_words = &mine::stop_words(own_stop_words, language, &text);
     let lists = Lists { quality, entities, stop_words };
     let mined = mine::mine(&text, &lists, &command.options, command.threads, progress)?;

@@ -24,14 +24,14 @@ pub(super) fn write(settings: &Settings) -> Result<(), StoreError> {
 }
 
 fn table(settings: &Settings) -> Table {
-    // A setting that is added must be written, too. How many threads work, and that a corpus may be replaced, says
-    // nothing about the data.
+    // A setting that is added must be written, too. Threads and memory, and that a corpus may be replaced, say nothing
+    // about the data.
     let Settings {
         corpus,
         force: _,
         init,
         pool,
-        mining: MiningSettings { quality_list, entity_list, stop_words, min_support, max_words },
+        mining: MiningSettings { quality_list, entity_list, stop_words, min_support, max_words, mining_mib: _ },
         language,
         tokenizer,
         out: _,

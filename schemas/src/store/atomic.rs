@@ -1,20 +1,12 @@
 //! Files that appear under their names when they are complete.
 use std::{
     fs::{self, File},
-    hash::{BuildHasher, RandomState},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::LazyLock,
 };
 
 use super::{FileEntry, StoreError};
-
-/// Ending of the names of temporary files. They are never read, and the next run removes them.
-pub const TEMPORARY: &str = ".tmp";
-
-/// A random number of this process for temporary names. Two processes that write the same file, on
-/// one machine or on two that share the folder, write to different temporary files.
-static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+use crate::temporary::{file_of_temporary, temporary};
 
 /// A file being written: visible under its own name only after [`AtomicFile::commit`].
 ///
@@ -34,9 +26,7 @@ impl AtomicFile {
     /// # Errors
     /// When the temporary file cannot be created.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{:016x}{TEMPORARY}", *PROCESS));
-        let temporary = path.with_file_name(name);
+        let temporary = temporary(path, 0);
         let file = File::create(&temporary).map_err(StoreError::io("create", &temporary))?;
         Ok(Self { path: path.to_owned(), temporary, file: Some(file), hasher: blake3::Hasher::new(), bytes: 0 })
     }
@@ -124,12 +114,6 @@ pub fn sweep(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<(), StoreErro
         }
     }
     Ok(())
-}
-
-/// The final name of a temporary file. `None` if [`AtomicFile`] never gives such a temporary name.
-pub fn file_of_temporary(name: &str) -> Option<&str> {
-    let (file, process) = name.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
-    (process.len() == 16 && process.bytes().all(|b| b.is_ascii_hexdigit())).then_some(file)
 }
 
 /// Removes a file, if it exists.

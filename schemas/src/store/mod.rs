@@ -19,11 +19,12 @@ use std::{
 };
 
 pub use self::{
-    atomic::{AtomicFile, TEMPORARY, file_of_temporary, remove, sweep, sync_folder, write_file},
+    atomic::{AtomicFile, remove, sweep, sync_folder, write_file},
     output::{Output, OutputFile},
     table::{Layout, TableReader, TableWriter},
     verify::{FileEntry, hash_file, verify_file},
 };
+pub use crate::temporary::{TEMPORARY, file_of_temporary};
 
 /// A stored file cannot be written or read, or is not what was stored.
 ///

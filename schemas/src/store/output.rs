@@ -36,6 +36,11 @@ impl Output {
         }
     }
 
+    /// The file, unless the place is a device or pipe.
+    pub fn file(&self) -> Option<&Path> {
+        self.is_file.then_some(&*self.path)
+    }
+
     /// Starts writing.
     ///
     /// # Errors

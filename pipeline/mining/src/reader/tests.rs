@@ -1,6 +1,7 @@
 use ebert_english::Model;
 
 use super::*;
+use crate::testing::{annotations_of, words_of};
 
 fn read(documents: &[&str]) -> Tokens {
     let mut reader = Reader::new(&Model::embedded().tagger).unwrap();
@@ -22,7 +23,7 @@ fn annotated(text: &str) -> Vec<String> {
         (Annotation::BRACKET_BEFORE, "("),
         (Annotation::BRACKET_AFTER, ")"),
     ];
-    let words = tokens.words.iter().zip(&tokens.annotations);
+    let words = words_of(&tokens).into_iter().zip(annotations_of(&tokens));
     words
         .map(|(word, annotation)| {
             let mut text = tokens.vocabulary.text(word.id()).to_owned();
@@ -33,7 +34,7 @@ fn annotated(text: &str) -> Vec<String> {
 }
 
 fn texts(tokens: &Tokens, keep: impl Fn(&Word) -> bool) -> Vec<&str> {
-    tokens.words.iter().filter(|word| keep(word)).map(|word| tokens.vocabulary.text(word.id())).collect()
+    words_of(tokens).iter().filter(|word| keep(word)).map(|word| tokens.vocabulary.text(word.id())).collect()
 }
 
 #[test]
@@ -62,10 +63,11 @@ fn tags_decide_where_candidates_start_and_extend() {
 fn documents_of_words_are_counted() {
     let tokens = read(&["a kettle, a pot", "", "...", "the kettle"]);
     assert_eq!(tokens.documents, 2);
-    let documents = |word| tokens.vocabulary.document_count(tokens.vocabulary.find(word).unwrap());
+    let documents = |word| tokens.vocabulary.counts(tokens.vocabulary.find(word).unwrap()).documents;
     assert_eq!((documents("a"), documents("kettle"), documents("the")), (1, 2, 1));
     let numbers = read(&["1,299.50 dollars 3d"]);
-    let numeric = numbers.words.iter().map(|word| numbers.vocabulary.is_numeric(word.id()));
+    let words = words_of(&numbers);
+    let numeric = words.iter().map(|word| numbers.vocabulary.is_numeric(word.id()));
     assert_eq!(numeric.collect::<Vec<_>>(), [true, false, false]);
 }
 
@@ -81,11 +83,11 @@ fn batches_do_not_change_the_text() {
     one_by_one.shrink_to_fit();
     let mut reader = Reader::new(&Model::embedded().tagger).unwrap();
     one_by_one.append(&reader.read(&documents[BATCH..2 * BATCH])).unwrap();
-    assert_eq!((one_by_one.words, one_by_one.annotations), (iterated.words, iterated.annotations));
+    assert_eq!(words_of(&one_by_one), words_of(&iterated));
+    assert_eq!(annotations_of(&one_by_one), annotations_of(&iterated));
     assert_eq!(one_by_one.documents, iterated.documents);
     for word in iterated.vocabulary.words() {
-        let counts = [&one_by_one.vocabulary, &iterated.vocabulary].map(|words| words.document_count(word));
-        assert_eq!(counts[0], counts[1]);
+        assert_eq!(one_by_one.vocabulary.counts(word), iterated.vocabulary.counts(word));
     }
 }
 
@@ -121,13 +123,13 @@ fn without_a_tagger_the_words_are_the_same_and_may_stand_anywhere() {
     let mut tokens = Tokens::default();
     tokens.append(&Reader::untagged().read([document])).unwrap();
     let texts = |tokens: &Tokens| -> Vec<(String, bool)> {
-        let words = tokens.words.iter();
+        let words = words_of(tokens).into_iter();
         words.map(|word| (tokens.vocabulary.text(word.id()).to_owned(), word.ends_segment())).collect()
     };
     assert_eq!(texts(&tokens), texts(&tagged));
-    assert!(tokens.annotations.iter().all(|annotation| annotation.tag() == 0));
-    assert!(tokens.words.iter().all(|word| word.may_start() && word.may_extend()));
-    assert!(!tagged.words.iter().all(|word| word.may_start() && word.may_extend()));
+    assert!(annotations_of(&tokens).iter().all(|annotation| annotation.tag() == 0));
+    assert!(words_of(&tokens).iter().all(|word| word.may_start() && word.may_extend()));
+    assert!(!words_of(&tagged).iter().all(|word| word.may_start() && word.may_extend()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ebert_dumps::{LineReader, open};
-use ebert_mining::{List, Lists, MineError, Mined, Options, StopWords};
+use ebert_mining::{List, Lists, MineError, Mined, Options, SpillError, StopWords};
 use schemas::{Rules, StoreError};
 
 use crate::{
@@ -62,7 +62,7 @@ pub enum MiningError {
         /// The fact, without a hint.
         error: MineError,
     },
-    /// A table of the corpus.
+    /// A table of the corpus, or a temporary file.
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
     /// No thread can be started.
@@ -72,7 +72,11 @@ pub enum MiningError {
 
 impl From<MineError> for MiningError {
     fn from(error: MineError) -> Self {
-        Self::Mine { error }
+        match error {
+            // With its hint for a full disk.
+            MineError::Spill(SpillError { what, path, source }) => Self::Store(StoreError::Io { what, path, source }),
+            error => Self::Mine { error },
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use ebert_dumps::{Kind, LineBatch, LineReader, open};
 use ebert_english::Model;
-use ebert_mining::{CommonPhrases, List, QualityList, Reader, Tokens};
+use ebert_mining::{CommonPhrases, List, Memory, QualityList, Reader, Tokens};
 use schemas::{CorpusNameRows, Manifest, manifest::CorpusBody};
 
 use super::{MiningError, once::OncePerText};
@@ -19,7 +19,7 @@ use crate::{
     corpus::tables::{DocumentReader, Item, tables},
     engine::{
         hashes::Hashes,
-        memory,
+        memory::give_back,
         progress::{Progress, count_of},
         stage::{self, Threads},
     },
@@ -94,11 +94,11 @@ impl<'a> Lines<'a> {
     }
 
     /// Reads all of it.
-    pub fn read(self, threads: Threads, progress: &Progress) -> Result<Text, MiningError> {
+    pub fn read(self, threads: Threads, memory: Memory, progress: &Progress) -> Result<Text, MiningError> {
         let Self { path, seen, size, mut first, rest: mut batches, language } = self;
         let read = |source| MiningError::Read { path: path.to_owned(), source };
         let bar = progress.bytes("reading", size);
-        let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
+        let mut text = Text { tokens: Tokens::new(memory), left_out: LeftOut::default() };
         stage::run(
             threads,
             || match first.take().or_else(|| batches.next_batch(1 << 20)) {
@@ -124,7 +124,7 @@ impl<'a> Lines<'a> {
         )?;
         bar.finish_and_clear();
         text.tokens.shrink_to_fit();
-        memory::give_back();
+        give_back();
         if text.tokens.is_empty() {
             return Err(MiningError::NoText { left_out: text.left_out });
         }
@@ -139,6 +139,7 @@ pub fn corpus(
     language: Language,
     hashes: &mut Hashes,
     threads: Threads,
+    memory: Memory,
     progress: &Progress,
 ) -> Result<(Text, QualityList), MiningError> {
     let tables = tables(corpus);
@@ -147,7 +148,7 @@ pub fn corpus(
     let mut once = OncePerText::new(paths.iter().map(PathBuf::as_path))?;
     let mut rows = DocumentReader::<CorpusNameRows>::new(folder, tables.iter(), hashes);
     let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
-    let mut text = Text { tokens: Tokens::default(), left_out: LeftOut::default() };
+    let mut text = Text { tokens: Tokens::new(memory), left_out: LeftOut::default() };
     let mut names = Names::default();
     stage::run(
         threads,
@@ -182,7 +183,7 @@ pub fn corpus(
     )?;
     bar.finish_and_clear();
     text.tokens.shrink_to_fit();
-    memory::give_back();
+    give_back();
     let [kinds, brands] = [names.kinds, names.brands].map(|names| names.into_iter().collect::<List>());
     Ok((text, QualityList::Products { kinds, brands, common: common(language) }))
 }

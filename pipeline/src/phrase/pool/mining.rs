@@ -1,14 +1,14 @@
 //! Mining the pool from the corpus.
-use std::path::Path;
+use std::{fs, path::Path};
 
 use ebert_english::Model;
-use ebert_mining::{ENGLISH_STOP_WORDS, Lists, Mined, QualityList};
+use ebert_mining::{ENGLISH_STOP_WORDS, Lists, Memory, Mined, QualityList};
 use schemas::{
-    Manifest,
+    Manifest, StoreError,
     manifest::{CorpusBody, Hash, MinedPool},
 };
 
-use super::PoolError;
+use super::{NAME, PoolError};
 use crate::{
     engine::{
         hashes::Hashes,
@@ -91,8 +91,11 @@ impl Mining<'_> {
         }
         let (settings, mining, threads) = (self.settings, &self.settings.mining, self.settings.threads());
         let own_stop_words = mining.stop_words.as_deref().map(mine::read_stop_words).transpose()?;
+        let pool = settings.out.join("pool");
+        fs::create_dir_all(&pool).map_err(StoreError::io("create", &pool))?;
+        let memory = Memory::new(mining.mining_mib, pool.join(NAME));
         let folder = settings.out.join("corpus");
-        let (text, named) = read::corpus(&folder, self.corpus, self.language, hashes, threads, self.progress)?;
+        let (text, named) = read::corpus(&folder, self.corpus, self.language, hashes, threads, memory, self.progress)?;
         let lists = Lists {
             quality: match &mining.quality_list {
                 Some(path) => QualityList::Phrases(mine::read_list(path)?),
