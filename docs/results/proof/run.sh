@@ -36,7 +36,9 @@ pretrain() { # NAME INIT OPTIONS...
 keep() { # NAME: writes the records of a run, and once what all probes share
     local shared=$records/shared.json.gz
     [ -e "$shared" ] || jq -c '{settings, items}' "probes/$1.json" | gzip -9n >"$shared"
-    gzip -9nc "runs/$1/metrics.jsonl" >"$records/$1.metrics.jsonl.gz"
+    # Of each step its losses and alpha, and all that was measured.
+    jq -c 'if .gradient_norm then {step, stage, mode, loss: (.loss * 1e4 | round / 1e4), alpha} else . end' \
+        "runs/$1/metrics.jsonl" | gzip -9n >"$records/$1.metrics.jsonl.gz"
     jq -c .models "probes/$1.json" | gzip -9n >"$records/$1.json.gz"
 }
 
