@@ -113,6 +113,8 @@ mod segment;
 pub mod store;
 mod task;
 pub mod temporary;
+#[cfg(feature = "tables")]
+mod token;
 
 #[cfg(feature = "tables")]
 pub use corpus::{
@@ -133,7 +135,10 @@ pub use lock::{Attempt, Lock, Lockable};
 #[cfg(feature = "tables")]
 pub use manifest::{Counts, FORMAT, Manifest, ManifestError, Previous};
 #[cfg(feature = "tables")]
-pub use pair::{Pair, PairBuilder, PairProduct, PairRows, create_pairs, open_pairs};
+pub use pair::{
+    Pair, PairBuilder, PairBuilderOf, PairProduct, PairRows, PairRowsOf, create_pairs, create_pairs_of, open_pairs,
+    open_pairs_of,
+};
 #[cfg(feature = "tables")]
 pub use pool::{PoolPhrase, PoolPhraseBuilder, PoolPhraseRows, create_pool_phrases, open_pool_phrases};
 pub use relation::{Relation, UnknownRelation};
@@ -143,9 +148,12 @@ pub use rows::{RowBuilder, RowWriter, Rows};
 pub use rules::Rules;
 #[cfg(feature = "tables")]
 pub use segment::{
-    PhraseSpan, Segment, SegmentBuilder, SegmentName, SegmentRows, SegmentTokenRows, SegmentTokens, SpanOutside,
-    create_segments, open_segments, segment_names, segment_phrases,
+    PhraseSpan, Segment, SegmentBuilder, SegmentBuilderOf, SegmentName, SegmentOf, SegmentRows, SegmentRowsOf,
+    SegmentTokenRows, SegmentTokenRowsOf, SegmentTokens, SpanOutside, create_segments, create_segments_of,
+    open_segments, open_segments_of, segment_names, segment_phrases,
 };
 #[cfg(feature = "tables")]
 pub use store::{FileEntry, StoreError};
 pub use task::Task;
+#[cfg(feature = "tables")]
+pub use token::TokenId;

@@ -1,8 +1,8 @@
 //! Pairs: the rows of `shards/pairs-*.parquet`.
-use std::{path::Path, sync::Arc};
+use std::{marker::PhantomData, path::Path, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, StructArray, UInt64Array,
+    Array, ArrayRef, ArrowPrimitiveType, Float32Array, ListArray, RecordBatch, StringArray, StructArray, UInt64Array,
     builder::{Float32Builder, StringBuilder},
     cast::AsArray,
     types::{Float32Type, UInt64Type},
@@ -10,7 +10,7 @@ use arrow_array::{
 use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
 use crate::{
-    Relation, TextId, UnknownRelation,
+    Relation, TextId, TokenId, UnknownRelation,
     fields::{list, schema},
     rows::{Rows, column, texts},
     segment::{id_lists, slice_of},
@@ -19,42 +19,51 @@ use crate::{
 
 /// One side of a pair: a product and the ids of its segment 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairProduct<'a> {
+pub struct PairProduct<'a, I = u16> {
     /// The product.
     pub product: &'a str,
     /// The id of its whole text.
     pub text_id: TextId,
-    /// WordPiece ids, no special tokens.
-    pub input_ids: &'a [u16],
+    /// The tokenizer's ids, no special tokens.
+    pub input_ids: &'a [I],
 }
 
 /// Two associated products, and a product that is not associated with the first and has another text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pair<'a> {
+pub struct Pair<'a, I = u16> {
     /// How the two are associated.
     pub relation: Relation,
     /// How strongly, where the association has a weight.
     pub weight: Option<f32>,
     /// The product that is reconstructed. The negative is drawn for it.
-    pub anchor: PairProduct<'a>,
+    pub anchor: PairProduct<'a, I>,
     /// A product associated with it.
-    pub neighbor: PairProduct<'a>,
+    pub neighbor: PairProduct<'a, I>,
     /// A product that has associations, but none with the anchor.
-    pub negative: PairProduct<'a>,
+    pub negative: PairProduct<'a, I>,
 }
 
 /// The fields of `anchor`, `neighbor` and `negative`.
 pub fn pair_product() -> Fields {
+    pair_product_of::<u16>()
+}
+
+fn pair_product_of<I: TokenId>() -> Fields {
     Fields::from(vec![
         Field::new("product_id", DataType::Utf8, false),
         Field::new("text_id", DataType::UInt64, false),
-        Field::new("input_ids", list(DataType::UInt16), false),
+        Field::new("input_ids", list(I::Column::DATA_TYPE), false),
     ])
 }
 
 /// `shards/pairs-*.parquet`: one row per association and draw, in a keyed random order.
 pub fn columns() -> SchemaRef {
-    let product = || DataType::Struct(pair_product());
+    columns_of::<u16>()
+}
+
+/// [`columns`] with ids of any width.
+pub fn columns_of<I: TokenId>() -> SchemaRef {
+    let product = || DataType::Struct(pair_product_of::<I>());
     schema(vec![
         Field::new("relation", DataType::Utf8, false),
         Field::new("weight", DataType::Float32, true),
@@ -86,35 +95,54 @@ const LAYOUT: Layout = Layout {
 /// # Errors
 /// When the file cannot be created.
 pub fn create_pairs(path: &Path) -> Result<TableWriter, StoreError> {
-    TableWriter::create(path, columns(), &LAYOUT)
+    create_pairs_of::<u16>(path)
 }
 
-/// Opens a shard of pairs.
+/// [`create_pairs`] with ids of any width.
 ///
 /// # Errors
-/// When the file is not a table of pairs.
-pub fn open_pairs(path: &Path) -> Result<TableReader, StoreError> {
-    TableReader::open(path, &columns())
+/// When the file cannot be created.
+pub fn create_pairs_of<I: TokenId>(path: &Path) -> Result<TableWriter, StoreError> {
+    TableWriter::create(path, columns_of::<I>(), &LAYOUT)
 }
+
+/// Opens a shard of pairs whose ids have 16 bits.
+///
+/// # Errors
+/// When the file is not a table of pairs, or its ids are wider.
+pub fn open_pairs(path: &Path) -> Result<TableReader, StoreError> {
+    open_pairs_of::<u16>(path)
+}
+
+/// [`open_pairs`] with ids of any width.
+///
+/// # Errors
+/// When the file is not a table of pairs, or its ids have another width.
+pub fn open_pairs_of<I: TokenId>(path: &Path) -> Result<TableReader, StoreError> {
+    TableReader::open(path, &columns_of::<I>())
+}
+
+/// Collects pairs whose ids have 16 bits.
+pub type PairBuilder = PairBuilderOf<u16>;
 
 /// Collects pairs into a record batch.
 #[derive(Debug, Default)]
-pub struct PairBuilder {
+pub struct PairBuilderOf<I> {
     relations: StringBuilder,
     weights: Float32Builder,
-    sides: [Side; 3],
+    sides: [Side<I>; 3],
 }
 
 #[derive(Debug, Default)]
-struct Side {
+struct Side<I> {
     products: StringBuilder,
     text_ids: Vec<u64>,
-    ids: Vec<u16>,
+    ids: Vec<I>,
     ends: Vec<i32>,
 }
 
-impl Side {
-    fn push(&mut self, side: PairProduct<'_>) {
+impl<I: TokenId> Side<I> {
+    fn push(&mut self, side: PairProduct<'_, I>) {
         self.products.append_value(side.product);
         self.text_ids.push(side.text_id.get());
         self.ids.extend_from_slice(side.input_ids);
@@ -127,13 +155,13 @@ impl Side {
             Arc::new(UInt64Array::from(self.text_ids)),
             Arc::new(id_lists(self.ids, self.ends)?),
         ];
-        Ok(Arc::new(StructArray::try_new(pair_product(), arrays, None)?))
+        Ok(Arc::new(StructArray::try_new(pair_product_of::<I>(), arrays, None)?))
     }
 }
 
-impl PairBuilder {
+impl<I: TokenId> PairBuilderOf<I> {
     /// Appends a row.
-    pub fn push(&mut self, row: &Pair<'_>) {
+    pub fn push(&mut self, row: &Pair<'_, I>) {
         self.relations.append_value(row.relation.as_str());
         self.weights.append_option(row.weight);
         for (side, product) in self.sides.iter_mut().zip([row.anchor, row.neighbor, row.negative]) {
@@ -164,16 +192,20 @@ impl PairBuilder {
             neighbor.finish()?,
             negative.finish()?,
         ];
-        RecordBatch::try_new(columns(), arrays)
+        RecordBatch::try_new(columns_of::<I>(), arrays)
     }
 }
 
+/// The pairs of a batch whose ids have 16 bits.
+pub type PairRows = PairRowsOf<u16>;
+
 /// The pairs of a batch.
 #[derive(Debug)]
-pub struct PairRows {
+pub struct PairRowsOf<I> {
     relations: StringArray,
     weights: Float32Array,
     sides: [SideRows; 3],
+    ids: PhantomData<I>,
 }
 
 #[derive(Debug)]
@@ -184,7 +216,7 @@ struct SideRows {
 }
 
 impl SideRows {
-    fn get(&self, row: usize) -> PairProduct<'_> {
+    fn get<I: TokenId>(&self, row: usize) -> PairProduct<'_, I> {
         PairProduct {
             product: self.products.value(row),
             text_id: TextId::new(self.text_ids.value(row)),
@@ -193,7 +225,7 @@ impl SideRows {
     }
 }
 
-impl Rows for PairRows {
+impl<I: TokenId> Rows for PairRowsOf<I> {
     const COLUMNS: &'static [&'static str] = &["relation", "weight", "anchor", "neighbor", "negative"];
 
     fn new(batch: &RecordBatch) -> Self {
@@ -209,11 +241,12 @@ impl Rows for PairRows {
             relations: texts(batch, "relation"),
             weights: column(batch, "weight").as_primitive::<Float32Type>().clone(),
             sides: ["anchor", "neighbor", "negative"].map(side),
+            ids: PhantomData,
         }
     }
 }
 
-impl PairRows {
+impl<I: TokenId> PairRowsOf<I> {
     /// Reads a batch that [`open_pairs`] gave.
     ///
     /// # Panics
@@ -236,7 +269,7 @@ impl PairRows {
     ///
     /// # Errors
     /// When this build does not know its relation.
-    pub fn get(&self, row: usize) -> Result<Pair<'_>, UnknownRelation> {
+    pub fn get(&self, row: usize) -> Result<Pair<'_, I>, UnknownRelation> {
         let [anchor, neighbor, negative] = &self.sides;
         Ok(Pair {
             relation: self.relations.value(row).parse()?,

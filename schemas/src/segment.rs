@@ -1,18 +1,18 @@
 //! Segments: the rows of `shards/products-*.parquet` and `shards/reviews-*.parquet`.
-use std::{path::Path, sync::Arc};
+use std::{marker::PhantomData, path::Path, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, StructArray, UInt16Array, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, ArrowPrimitiveType, Float32Array, ListArray, PrimitiveArray, RecordBatch, StringArray,
+    StructArray, UInt16Array, UInt32Array, UInt64Array,
     builder::StringBuilder,
     cast::AsArray,
     types::{Float32Type, UInt16Type, UInt32Type, UInt64Type},
 };
-use arrow_buffer::OffsetBuffer;
+use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
 use crate::{
-    DocumentId, PhraseId, TextId, TokenRange,
+    DocumentId, PhraseId, TextId, TokenId, TokenRange,
     fields::{element, list, schema},
     rows::{Rows, column, optional, texts},
     store::{Layout, StoreError, TableReader, TableWriter},
@@ -29,9 +29,12 @@ pub struct PhraseSpan {
     pub score: f32,
 }
 
-/// One segment of a document: a row of a shard.
+/// A segment of a vocabulary whose ids have 16 bits.
+pub type Segment<'a> = SegmentOf<'a, u16>;
+
+/// One segment of a document: a row of a shard. `I` is the width of its ids.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Segment<'a> {
+pub struct SegmentOf<'a, I> {
     /// The document.
     pub document: DocumentId,
     /// The id of the document's whole text.
@@ -40,8 +43,8 @@ pub struct Segment<'a> {
     pub product: Option<&'a str>,
     /// Number within the document, from 0.
     pub segment: u32,
-    /// WordPiece ids, no special tokens.
-    pub input_ids: &'a [u16],
+    /// The tokenizer's ids, no special tokens.
+    pub input_ids: &'a [I],
     /// Every occurrence of a pool phrase, overlaps included, sorted by start, then length.
     pub phrases: &'a [PhraseSpan],
     /// Noun phrases, not overlapping, sorted.
@@ -65,15 +68,20 @@ pub fn noun_phrase() -> Fields {
 
 /// `shards/products-*.parquet` and `shards/reviews-*.parquet`: one row per segment.
 pub fn columns() -> SchemaRef {
+    columns_of::<u16>()
+}
+
+/// [`columns`] with ids of any width.
+pub fn columns_of<I: TokenId>() -> SchemaRef {
     schema(vec![
         Field::new("document_id", DataType::UInt64, false),
         Field::new("text_id", DataType::UInt64, false),
         Field::new("product_id", DataType::Utf8, true),
         Field::new("segment", DataType::UInt32, false),
-        Field::new("input_ids", list(DataType::UInt16), false),
+        Field::new("input_ids", list(I::Column::DATA_TYPE), false),
         Field::new("phrases", list(DataType::Struct(phrase_span())), false),
         Field::new("noun_phrases", list(DataType::Struct(noun_phrase())), false),
-        // Null for WordPiece, whose vocabulary marks them.
+        // Null where the vocabulary marks them, as WordPiece does.
         Field::new("word_starts", list(DataType::UInt16), true),
     ])
 }
@@ -95,15 +103,31 @@ const LAYOUT: Layout = Layout {
 /// # Errors
 /// When the file cannot be created.
 pub fn create_segments(path: &Path) -> Result<TableWriter, StoreError> {
-    TableWriter::create(path, columns(), &LAYOUT)
+    create_segments_of::<u16>(path)
 }
 
-/// Opens a shard of segments.
+/// [`create_segments`] with ids of any width.
 ///
 /// # Errors
-/// When the file is not a table of segments.
+/// When the file cannot be created.
+pub fn create_segments_of<I: TokenId>(path: &Path) -> Result<TableWriter, StoreError> {
+    TableWriter::create(path, columns_of::<I>(), &LAYOUT)
+}
+
+/// Opens a shard of segments whose ids have 16 bits.
+///
+/// # Errors
+/// When the file is not a table of segments, or its ids are wider.
 pub fn open_segments(path: &Path) -> Result<TableReader, StoreError> {
-    TableReader::open(path, &columns())
+    open_segments_of::<u16>(path)
+}
+
+/// [`open_segments`] with ids of any width.
+///
+/// # Errors
+/// When the file is not a table of segments, or its ids have another width.
+pub fn open_segments_of<I: TokenId>(path: &Path) -> Result<TableReader, StoreError> {
+    TableReader::open(path, &columns_of::<I>())
 }
 
 /// Which segment a row is, without its contents.
@@ -180,14 +204,17 @@ impl Rows for SegmentPhraseRows {
     }
 }
 
+/// Collects segments whose ids have 16 bits.
+pub type SegmentBuilder = SegmentBuilderOf<u16>;
+
 /// Collects segments into a record batch.
 #[derive(Debug, Default)]
-pub struct SegmentBuilder {
+pub struct SegmentBuilderOf<I> {
     documents: Vec<u64>,
     text_ids: Vec<u64>,
     products: StringBuilder,
     segments: Vec<u32>,
-    input_ids: Vec<u16>,
+    input_ids: Vec<I>,
     id_ends: Vec<i32>,
     phrase_starts: Vec<u16>,
     phrase_lengths: Vec<u16>,
@@ -197,11 +224,22 @@ pub struct SegmentBuilder {
     noun_starts: Vec<u16>,
     noun_lengths: Vec<u16>,
     noun_ends: Vec<i32>,
+    word_starts: Vec<u16>,
+    word_ends: Vec<i32>,
+    words_are_known: Vec<bool>,
 }
 
-impl SegmentBuilder {
-    /// Appends a row.
-    pub fn push(&mut self, row: &Segment<'_>) {
+impl<I: TokenId> SegmentBuilderOf<I> {
+    /// Appends a row of a vocabulary that marks the tokens that start a word.
+    pub fn push(&mut self, row: &SegmentOf<'_, I>) {
+        self.push_with_words(row, None);
+    }
+
+    /// Appends a row with the tokens that start a word, in order. `None` where the vocabulary marks them.
+    pub fn push_with_words(&mut self, row: &SegmentOf<'_, I>, word_starts: Option<&[u16]>) {
+        self.word_starts.extend_from_slice(word_starts.unwrap_or_default());
+        self.word_ends.push(self.word_starts.len() as i32);
+        self.words_are_known.push(word_starts.is_some());
         self.documents.push(row.document.get());
         self.text_ids.push(row.text_id.get());
         self.products.append_option(row.product);
@@ -256,9 +294,14 @@ impl SegmentBuilder {
             vec![Arc::new(UInt16Array::from(self.noun_starts)), Arc::new(UInt16Array::from(self.noun_lengths))],
             self.noun_ends,
         )?;
-        let rows = self.documents.len();
+        let word_starts = ListArray::try_new(
+            element(DataType::UInt16),
+            offsets(self.word_ends),
+            Arc::new(UInt16Array::from(self.word_starts)),
+            Some(NullBuffer::from(self.words_are_known)),
+        )?;
         RecordBatch::try_new(
-            columns(),
+            columns_of::<I>(),
             vec![
                 Arc::new(UInt64Array::from(self.documents)),
                 Arc::new(UInt64Array::from(self.text_ids)),
@@ -267,15 +310,16 @@ impl SegmentBuilder {
                 Arc::new(id_lists(self.input_ids, self.id_ends)?),
                 Arc::new(phrases),
                 Arc::new(nouns),
-                Arc::new(ListArray::new_null(element(DataType::UInt16), rows)),
+                Arc::new(word_starts),
             ],
         )
     }
 }
 
 /// Lists of token ids from their concatenation and the end of each.
-pub(crate) fn id_lists(ids: Vec<u16>, ends: Vec<i32>) -> Result<ListArray, ArrowError> {
-    ListArray::try_new(element(DataType::UInt16), offsets(ends), Arc::new(UInt16Array::from(ids)), None)
+pub(crate) fn id_lists<I: TokenId>(ids: Vec<I>, ends: Vec<i32>) -> Result<ListArray, ArrowError> {
+    let ids = PrimitiveArray::<I::Column>::new(ids.into(), None);
+    ListArray::try_new(element(I::Column::DATA_TYPE), offsets(ends), Arc::new(ids), None)
 }
 
 fn offsets(mut ends: Vec<i32>) -> OffsetBuffer<i32> {
@@ -283,9 +327,12 @@ fn offsets(mut ends: Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(ends.into())
 }
 
+/// The segments of a batch whose ids have 16 bits.
+pub type SegmentRows = SegmentRowsOf<u16>;
+
 /// The segments of a batch.
 #[derive(Debug)]
-pub struct SegmentRows {
+pub struct SegmentRowsOf<I> {
     documents: UInt64Array,
     text_ids: UInt64Array,
     products: StringArray,
@@ -293,8 +340,10 @@ pub struct SegmentRows {
     input_ids: ListArray,
     phrases: ListArray,
     nouns: ListArray,
+    word_starts: ListArray,
     spans: Vec<PhraseSpan>,
     noun_ranges: Vec<TokenRange>,
+    ids: PhantomData<I>,
 }
 
 /// A span of a stored segment is empty or leaves its segment.
@@ -315,9 +364,9 @@ pub struct SpanOutside {
     pub tokens: usize,
 }
 
-impl Rows for SegmentRows {
+impl<I: TokenId> Rows for SegmentRowsOf<I> {
     const COLUMNS: &'static [&'static str] =
-        &["document_id", "text_id", "product_id", "segment", "input_ids", "phrases", "noun_phrases"];
+        &["document_id", "text_id", "product_id", "segment", "input_ids", "phrases", "noun_phrases", "word_starts"];
 
     fn new(batch: &RecordBatch) -> Self {
         let lists = |name| column(batch, name).as_list::<i32>().clone();
@@ -329,13 +378,15 @@ impl Rows for SegmentRows {
             input_ids: lists("input_ids"),
             phrases: lists("phrases"),
             nouns: lists("noun_phrases"),
+            word_starts: lists("word_starts"),
             spans: Vec::new(),
             noun_ranges: Vec::new(),
+            ids: PhantomData,
         }
     }
 }
 
-impl SegmentRows {
+impl<I: TokenId> SegmentRowsOf<I> {
     /// Reads a batch that [`open_segments`] gave.
     ///
     /// # Panics
@@ -354,14 +405,19 @@ impl SegmentRows {
         self.documents.is_empty()
     }
 
+    /// The tokens of a row that start a word, in order. `None` where the vocabulary marks them.
+    pub fn word_starts(&self, row: usize) -> Option<&[u16]> {
+        self.word_starts.is_valid(row).then(|| slice_of(&self.word_starts, row))
+    }
+
     /// One row.
     ///
     /// # Errors
     /// When a span is empty or leaves the segment.
-    pub fn get(&mut self, row: usize) -> Result<Segment<'_>, SpanOutside> {
+    pub fn get(&mut self, row: usize) -> Result<SegmentOf<'_, I>, SpanOutside> {
         let document = DocumentId::new(self.documents.value(row));
         let segment = self.segments.value(row);
-        let input_ids = slice_of(&self.input_ids, row);
+        let input_ids: &[I] = slice_of(&self.input_ids, row);
         let range = |start: u16, length: u16| {
             let (from, to) = (usize::from(start), usize::from(start) + usize::from(length));
             let outside = SpanOutside { document, segment, start, length, tokens: input_ids.len() };
@@ -388,7 +444,7 @@ impl SegmentRows {
         for i in 0..nouns.len() {
             self.noun_ranges.push(range(starts.value(i), lengths.value(i))?);
         }
-        Ok(Segment {
+        Ok(SegmentOf {
             document,
             text_id: TextId::new(self.text_ids.value(row)),
             product: optional(&self.products, row),
@@ -402,27 +458,31 @@ impl SegmentRows {
 
 /// What [`SegmentTokenRows`] reads of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentTokens<'a> {
+pub struct SegmentTokens<'a, I = u16> {
     /// The id of the document's whole text.
     pub text_id: TextId,
     /// The product, or the product that a review is of.
     pub product: Option<&'a str>,
     /// Number within the document, from 0.
     pub segment: u32,
-    /// WordPiece ids, no special tokens.
-    pub input_ids: &'a [u16],
+    /// The tokenizer's ids, no special tokens.
+    pub input_ids: &'a [I],
 }
+
+/// The tokens of a batch of segments whose ids have 16 bits, without spans.
+pub type SegmentTokenRows = SegmentTokenRowsOf<u16>;
 
 /// The tokens of a batch of segments, without spans.
 #[derive(Debug)]
-pub struct SegmentTokenRows {
+pub struct SegmentTokenRowsOf<I> {
     text_ids: UInt64Array,
     products: StringArray,
     segments: UInt32Array,
     input_ids: ListArray,
+    ids: PhantomData<I>,
 }
 
-impl Rows for SegmentTokenRows {
+impl<I: TokenId> Rows for SegmentTokenRowsOf<I> {
     const COLUMNS: &'static [&'static str] = &["text_id", "product_id", "segment", "input_ids"];
 
     fn new(batch: &RecordBatch) -> Self {
@@ -431,13 +491,14 @@ impl Rows for SegmentTokenRows {
             products: texts(batch, "product_id"),
             segments: column(batch, "segment").as_primitive::<UInt32Type>().clone(),
             input_ids: column(batch, "input_ids").as_list::<i32>().clone(),
+            ids: PhantomData,
         }
     }
 }
 
-impl SegmentTokenRows {
+impl<I: TokenId> SegmentTokenRowsOf<I> {
     /// All rows.
-    pub fn iter(&self) -> impl Iterator<Item = SegmentTokens<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = SegmentTokens<'_, I>> {
         (0..self.segments.len()).map(|row| SegmentTokens {
             text_id: TextId::new(self.text_ids.value(row)),
             product: optional(&self.products, row),
@@ -447,8 +508,8 @@ impl SegmentTokenRows {
     }
 }
 
-/// The ids of one list.
-pub(crate) fn slice_of(lists: &ListArray, row: usize) -> &[u16] {
+/// The numbers of one list.
+pub(crate) fn slice_of<I: TokenId>(lists: &ListArray, row: usize) -> &[I] {
     let offsets = lists.value_offsets();
-    &lists.values().as_primitive::<UInt16Type>().values()[offsets[row] as usize..offsets[row + 1] as usize]
+    &lists.values().as_primitive::<I::Column>().values()[offsets[row] as usize..offsets[row + 1] as usize]
 }

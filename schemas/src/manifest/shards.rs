@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Copies, Counts, Hash};
-use crate::Rules;
+use crate::{Rules, TokenId};
 
 /// The body of `shards/manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,12 +43,15 @@ pub struct TokenizerEntry {
     /// Hash of the copy.
     pub blake3: String,
     /// Which ids continue a word (their entry begins with `##`): one bit per id, in bytes whose lowest
-    /// bit comes first, as hex.
+    /// bit comes first, as hex. Empty where the vocabulary does not mark them, as in byte-level BPE. The
+    /// segments have `word_starts` then.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub continuation_ids: String,
 }
 
 impl TokenizerEntry {
-    /// Whether each id continues a word. `None` when the table does not fit the vocabulary.
+    /// Whether each id continues a word. `None` where the vocabulary does not mark them, or when the table
+    /// does not fit it.
     pub fn continuations(&self) -> Option<Vec<bool>> {
         let size = self.vocab_size as usize;
         let hex = self.continuation_ids.as_bytes();
@@ -58,6 +61,11 @@ impl TokenizerEntry {
         let digit = |d: u8| (d as char).to_digit(16);
         let bytes: Option<Vec<u32>> = hex.chunks(2).map(|pair| Some(16 * digit(pair[0])? + digit(pair[1])?)).collect();
         Some(bytes?.iter().flat_map(|b| (0..8).map(move |i| b >> i & 1 == 1)).take(size).collect())
+    }
+
+    /// Whether the ids of these shards have 32 bits.
+    pub fn has_wide_ids(&self) -> bool {
+        u64::from(self.vocab_size) > u16::MOST_ENTRIES
     }
 
     /// The table of `continuations`, as it is stored.
@@ -158,6 +166,9 @@ pub struct SegmentCounts {
     pub phrase_spans: u64,
     /// Phrase occurrences that a segment boundary cut, and that are not stored.
     pub cut_spans: u64,
+    /// Phrase occurrences that share a token with a word outside of them, and that are not stored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spans_sharing_tokens: u64,
     /// Tokens in at least one phrase span.
     #[serde(default)]
     pub phrase_tokens: u64,
@@ -166,6 +177,12 @@ pub struct SegmentCounts {
     /// Noun phrases that a segment boundary cut, and that are not stored.
     #[serde(default)]
     pub cut_noun_phrases: u64,
+    /// Noun phrases that share a token with a word outside of them, and that are not stored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noun_phrases_sharing_tokens: u64,
+    /// Words longer than a segment, as often as a segment boundary cuts them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut_words: u64,
     /// Tokens in noun phrases.
     #[serde(default)]
     pub noun_phrase_tokens: u64,
@@ -183,9 +200,12 @@ impl SegmentCounts {
             tokens,
             phrase_spans,
             cut_spans,
+            spans_sharing_tokens,
             phrase_tokens,
             noun_phrases,
             cut_noun_phrases,
+            noun_phrases_sharing_tokens,
+            cut_words,
             noun_phrase_tokens,
             clean_noun_phrase_tokens,
         } = other;
@@ -194,12 +214,19 @@ impl SegmentCounts {
         self.tokens += tokens;
         self.phrase_spans += phrase_spans;
         self.cut_spans += cut_spans;
+        self.spans_sharing_tokens += spans_sharing_tokens;
+        self.noun_phrases_sharing_tokens += noun_phrases_sharing_tokens;
+        self.cut_words += cut_words;
         self.phrase_tokens += phrase_tokens;
         self.noun_phrases += noun_phrases;
         self.cut_noun_phrases += cut_noun_phrases;
         self.noun_phrase_tokens += noun_phrase_tokens;
         self.clean_noun_phrase_tokens += clean_noun_phrase_tokens;
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Counts of the shards.
