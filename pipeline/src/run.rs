@@ -15,7 +15,7 @@ use std::{
 
 use schemas::{
     Attempt, Lock, Lockable, Manifest, ManifestError, Previous, StoreError, Task,
-    manifest::{AssociationSource, CorpusBody, GraphBody, Hash, PoolBody, PoolSource, ShardsBody},
+    manifest::{AssociationSource, CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardsBody},
     quoted,
 };
 
@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
     /// Loads the tokenizer and locks the folder. Tasks share the lock.
     pub fn new(settings: &'a Settings, progress: Progress, task: Option<Task>) -> Result<Self, RunError> {
         let tokenizer = settings.tokenizer.as_deref().map(Tokenizer::load).transpose()?;
-        if let Some(least) = tokenizer.as_ref().map(Tokenizer::longest_word)
+        if let Some(least) = tokenizer.as_ref().and_then(Tokenizer::longest_word)
             && usize::from(settings.max_tokens) < least
         {
             return Err(RunError::ShortSegments { max_tokens: settings.max_tokens, least });
@@ -343,7 +343,35 @@ impl<'a> Run<'a> {
             .with("tokens", counts.tokens)
             .with("phrase_spans", counts.phrase_spans)
             .with("tokens_per_second", rate);
-        self.step("shards", &holds, "shards", outcome)
+        self.step("shards", &holds, "shards", outcome)?;
+        self.crossing_tokens(counts)
+    }
+
+    /// Prints what tokens that cross words, and words longer than a segment, have cost.
+    fn crossing_tokens(&self, counts: &SegmentCounts) -> Result<(), RunError> {
+        let parts = [
+            (
+                counts.spans_sharing_tokens,
+                "phrase span shares a token with another word and is left out",
+                "phrase spans share a token with another word and are left out",
+            ),
+            (
+                counts.noun_phrases_sharing_tokens,
+                "noun phrase shares a token with another word and is left out",
+                "noun phrases share a token with another word and are left out",
+            ),
+            (counts.cut_words, "word is longer than a segment and cut", "words are longer than a segment and cut"),
+        ];
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let text: Vec<String> = parts.map(|(count, one, many)| count_of(count, one, many)).collect();
+        if text.is_empty() {
+            return Ok(());
+        }
+        let facts = Facts::new("crossing_tokens", text.join(", "))
+            .with("spans_sharing_tokens", counts.spans_sharing_tokens)
+            .with("noun_phrases_sharing_tokens", counts.noun_phrases_sharing_tokens)
+            .with("cut_words", counts.cut_words);
+        Ok(self.progress.detail("tokens", &facts)?)
     }
 
     /// The manifest of sealed shards, if there are any.

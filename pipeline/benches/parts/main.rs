@@ -321,7 +321,7 @@ fn write(documents: &[Document], spans: &[Vec<Occurrence>], pool: &Pool, table: 
         let mut segments = SegmentBuilder::default();
         for (number, (document, found)) in chunk.iter().zip(spans).enumerate() {
             for (segment, tokens) in
-                cut(&document.first_tokens, found.iter().map(|s| s.start..s.end), 254).iter().enumerate()
+                cut(&document.word_starts, found.iter().map(|s| s.start..s.end), 254).iter().enumerate()
             {
                 phrases.clear();
                 let inside = found.iter().filter(|s| s.start as usize >= tokens.start && s.end as usize <= tokens.end);

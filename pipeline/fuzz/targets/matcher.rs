@@ -56,7 +56,7 @@ fuzz_target!(|data: &[u8]| {
         for to in from + 1..=visible.len().min(from + 12) {
             let row: Vec<&str> = visible[from..to].iter().map(|&w| words[w].0.as_str()).collect();
             if let Some(id) = ids.get(row.join(" ").as_str()) {
-                wanted.insert((document.first_tokens[visible[from]], document.first_tokens[visible[to - 1] + 1], *id));
+                wanted.insert((document.word_starts[visible[from]], document.word_starts[visible[to - 1] + 1], *id));
             }
         }
     }

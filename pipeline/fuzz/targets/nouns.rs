@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(last <= noun.start && noun.start < noun.end);
             last = noun.end;
             let word =
-                |token: u32| document.first_tokens.binary_search(&token).expect("a noun phrase is of whole words");
+                |token: u32| document.word_starts.binary_search(&token).expect("a noun phrase is of whole words");
             let words = word(noun.start)..word(noun.end);
             let visible = document.pool_words[words].iter().filter(|w| **w != Document::TRANSPARENT).count();
             assert!((1..=MOST_WORDS).contains(&visible));

@@ -1,8 +1,9 @@
 //! The segments of a shard as data frames.
 use std::path::{Path, PathBuf};
 
+use arrow_schema::SchemaRef;
 use polars::prelude::*;
-use schemas::{DocumentId, FileEntry, SpanOutside, columns};
+use schemas::{DocumentId, FileEntry, SpanOutside, StoreError, columns, store::TableReader};
 
 use crate::engine::frames::{FrameError, read_sealed};
 
@@ -39,7 +40,15 @@ impl SpanColumn {
 
 /// Reads some columns of [`columns::segments`] of a sealed shard, and `row` (from 0).
 pub(super) fn read_segments(folder: &Path, entry: &FileEntry, names: &[&str]) -> Result<DataFrame, SegmentsError> {
-    Ok(read_sealed(folder, entry, &columns::segments(), names)?.with_row_index("row".into(), None)?)
+    let schema = schema_of(&folder.join(&entry.name)).map_err(FrameError::from)?;
+    Ok(read_sealed(folder, entry, &schema, names)?.with_row_index("row".into(), None)?)
+}
+
+/// [`columns::segments`], with ids as wide as those of a shard.
+fn schema_of(path: &Path) -> Result<SchemaRef, StoreError> {
+    let wide = columns::segments_of::<u32>();
+    let is_wide = TableReader::open_any(path)?.columns().fields() == wide.fields();
+    Ok(if is_wide { wide } else { columns::segments() })
 }
 
 /// Reads all columns of a sealed shard, `row` (from 0) and `tokens` (the length of `input_ids`).

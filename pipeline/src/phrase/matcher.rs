@@ -41,10 +41,10 @@ use aho_corasick::{
     automaton::{Automaton, StateID},
     nfa::{contiguous, noncontiguous},
 };
-use schemas::PhraseId;
+use schemas::{PhraseId, TokenId};
 
 use super::pool::Pool;
-use crate::text::{Document, Lexicon, Tokenizer};
+use crate::text::{Document, DocumentOf, Lexicon, Tokenizer};
 
 /// An occurrence of a pool phrase: tokens `start..end` of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ impl Matcher {
     ///
     /// # Errors
     /// If the pool exceeds the size of an automaton, 2 GiB.
-    pub fn new<'t>(pool: &Pool, tokenizer: &'t Tokenizer) -> Result<(Self, Lexicon<'t>), BuildError> {
+    pub fn new<'t, I: TokenId>(pool: &Pool, tokenizer: &'t Tokenizer) -> Result<(Self, Lexicon<'t, I>), BuildError> {
         let mut counts: HashMap<&str, u32> = HashMap::new();
         for word in pool.phrases.iter().flat_map(|phrase| phrase.text.split(' ')) {
             *counts.entry(word).or_default() += 1;
@@ -149,9 +149,10 @@ impl Matcher {
     }
 
     /// Finds every occurrence in a document, sorted by start, end and phrase. `found` is cleared
-    /// first.
-    pub fn find(&self, document: &Document, scratch: &mut Scratch, found: &mut Vec<Occurrence>) {
+    /// first. Returns how many are left out because they share a token with a word outside of them.
+    pub fn find<I>(&self, document: &DocumentOf<I>, scratch: &mut Scratch, found: &mut Vec<Occurrence>) -> u64 {
         found.clear();
+        let mut sharing = 0;
         let Scratch { numbers, words } = scratch;
         numbers.clear();
         words.clear();
@@ -162,13 +163,17 @@ impl Matcher {
             }
         }
         numbers.push(0);
-        let first_token = |word: usize| document.first_tokens[words[word] as usize];
-        let token_after = |word: usize| document.first_tokens[words[word] as usize + 1];
+        let mut push = |first: usize, last: usize, phrase| match document
+            .tokens(words[first] as usize..words[last] as usize + 1)
+        {
+            Some(tokens) => found.push(Occurrence { start: tokens.start, end: tokens.end, phrase }),
+            None => sharing += 1,
+        };
         let mut state = self.start;
         for (word, pair) in numbers.windows(2).enumerate() {
             let known = self.words[pair[0] as usize];
             if let Some(phrase) = known.single {
-                found.push(Occurrence { start: first_token(word), end: token_after(word), phrase });
+                push(word, word, phrase);
             }
             if state != self.start {
                 // Inside a phrase: report the phrases that end with this word.
@@ -177,7 +182,7 @@ impl Matcher {
                     for i in 0..self.automaton.match_len(state) {
                         let Longer { phrase, words } = self.longer[self.automaton.match_pattern(state, i).as_usize()];
                         let first = word + 1 - words as usize;
-                        found.push(Occurrence { start: first_token(first), end: token_after(word), phrase });
+                        push(first, word, phrase);
                     }
                 }
                 if state != known.state {
@@ -190,6 +195,7 @@ impl Matcher {
             state = if may_start { known.state } else { self.start };
         }
         found.sort_unstable();
+        sharing
     }
 
     /// The state after another word.

@@ -124,7 +124,9 @@ pub(crate) fn tokenizer(option: &TokenizerOption, sources: Option<&[Source]>) ->
         return Ok(option.tokenizer.clone().or_else(|| is_sample.then(|| sample().join("tokenizer.json"))));
     };
     let own = if model.is_dir() {
-        let own = ["tokenizer.json", "vocab.txt"].map(|name| model.join(name)).into_iter().find(|path| path.is_file());
+        // A `vocab.json` alone is refused, with the command that writes a `tokenizer.json`.
+        let names = ["tokenizer.json", "vocab.txt", "vocab.json"];
+        let own = names.map(|name| model.join(name)).into_iter().find(|path| path.is_file());
         own.ok_or_else(|| RunError::NoStartTokenizer { model: model.clone() })?
     } else {
         let own = remote::tokenizer(&model.to_string_lossy())?;

@@ -33,11 +33,12 @@ impl Run<'_> {
             return Ok(Some("the language has changed".to_owned()));
         }
         let nouns = settings.finds_nouns();
-        if let Some(why) = encode::rules(nouns).changed_since(&old.rules) {
-            return Ok(Some(why));
-        }
+        // Another kind of tokenizer has other rules.
         if old.tokenizer.blake3 != settings.tokenizer.blake3() {
             return Ok(Some("the tokenizer has changed".to_owned()));
+        }
+        if let Some(why) = encode::rules(settings.tokenizer, nouns).changed_since(&old.rules) {
+            return Ok(Some(why));
         }
         if old.pool.blake3 != pool.data_blake3() {
             return Ok(Some("the pool has changed".to_owned()));

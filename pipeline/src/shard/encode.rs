@@ -2,10 +2,12 @@
 //!
 //! The reader takes row groups of corpus tables, workers encode them, and the writer appends to the shard of the
 //! table's bucket. The workers share the row groups of a bucket.
+use std::{marker::PhantomData, path::Path};
+
 use arrow_array::RecordBatch;
 use schemas::{
-    CorpusText, CorpusTextRows, FileEntry, Manifest, PhraseSpan, Rules, Segment, SegmentBuilder, StoreError, Task,
-    TokenRange, create_segments,
+    CorpusText, CorpusTextRows, FileEntry, Manifest, PhraseSpan, Rules, SegmentBuilderOf, SegmentOf, StoreError, Task,
+    TokenId, TokenRange, create_segments_of,
     manifest::{CorpusBody, MANIFEST, SegmentCounts},
     store::{self, TableWriter},
 };
@@ -21,11 +23,11 @@ use crate::{
     },
     phrase::{
         matcher::{Matcher, Occurrence, Scratch},
-        pool,
+        pool::{self, Pool},
     },
     settings::StepSettings,
     text::{
-        self, Document, Encoder,
+        self, DocumentOf, Encoder, Tokenizer,
         nouns::{NounFinder, NounPhrase},
         segment::cut,
     },
@@ -88,8 +90,11 @@ impl PlannedShard {
 pub const RULES: u32 = 2;
 
 /// Versions of the code that decides segments.
-pub(crate) fn rules(nouns: bool) -> Rules {
-    let rules = Rules::of([("cut", RULES), ("words", text::RULES)]);
+pub(crate) fn rules(tokenizer: &Tokenizer, nouns: bool) -> Rules {
+    let mut rules = Rules::of([("cut", RULES), ("words", text::RULES)]);
+    if !tokenizer.is_uncased() {
+        rules = rules.and(Rules::of([("tokens", text::TOKEN_RULES)]));
+    }
     if nouns { rules.and(Rules::of([("english", ebert_english::RULES), ("nouns", text::nouns::RULES)])) } else { rules }
 }
 
@@ -97,7 +102,7 @@ pub(crate) fn rules(nouns: bool) -> Rules {
 pub fn plan(settings: StepSettings<'_>, corpus: &Manifest<CorpusBody>, pool_blake3: &str) -> Vec<PlannedShard> {
     let mut planned = Vec::new();
     let max_tokens = settings.max_tokens;
-    let rules = rules(settings.finds_nouns()).key();
+    let rules = rules(settings.tokenizer, settings.finds_nouns()).key();
     let nouns = if settings.finds_nouns() { Model::embedded_blake3() } else { "off" };
     let tokenizer = settings.tokenizer.blake3();
     for table in tables(corpus) {
@@ -137,48 +142,72 @@ pub fn encode(
     store::remove(&folder.join(MANIFEST))?;
 
     let pool = pool::load(&settings.out, pool_manifest)?;
-    let (matcher, lexicon) = Matcher::new(&pool, settings.tokenizer).map_err(ShardError::Matcher)?;
-    // A dense array of scores fits the cache; the phrases with their texts do not.
-    let scores: Vec<f32> = pool.phrases.iter().map(|phrase| phrase.score).collect();
-    let rows = missing.iter().map(|p| p.table.entry.rows).sum();
-    let bar = progress.count("encoding", rows);
-    let corpus_folder = settings.out.join("corpus");
-    let mut reader = DocumentReader::new(&corpus_folder, missing.iter().map(|p| &p.table), hashes);
-    let mut writer = Writer { missing: &missing, ledger: &ledger, open: None, made: Vec::new() };
-    stage::run(
-        settings.threads(),
-        || Ok(reader.next().transpose()?),
-        || Worker {
-            encoder: Encoder::new(&lexicon),
-            matcher: &matcher,
-            scores: &scores,
-            max_tokens: usize::from(settings.max_tokens),
-            document: Document::default(),
-            scratch: Scratch::default(),
-            found: Vec::new(),
-            spans: Vec::new(),
-            nouns: settings.finds_nouns().then(|| NounFinder::new(Model::embedded())),
-            found_nouns: Vec::new(),
-            noun_spans: Vec::new(),
-        },
-        |worker, item| match item {
-            Item::Rows { table: unit, rows } => worker.encode(&rows).map(|batch| Done::Rows { unit, batch }),
-            Item::End { table: unit } => Ok(Done::End { unit }),
-        },
-        |done| {
-            if let Done::Rows { batch, .. } = &done {
-                bar.inc(batch.counts.documents);
-            }
-            writer.write(done)
-        },
-    )?;
-    bar.finish_and_clear();
-    let mut encoded = Encoded { shards: writer.made.len(), ..Encoded::default() };
-    for shard in &writer.made {
-        hashes.remember(&folder.join(&shard.file.name), &shard.file.blake3)?;
-        encoded.counts.add(&shard.counts);
+    let work = Work { settings, folder: &folder, missing: &missing, pool: &pool, ledger: &ledger };
+    if settings.tokenizer.has_wide_ids() {
+        work.encode::<u32>(hashes, progress)
+    } else {
+        work.encode::<u16>(hashes, progress)
     }
-    Ok(encoded)
+}
+
+/// What is to be encoded.
+struct Work<'a> {
+    settings: StepSettings<'a>,
+    folder: &'a Path,
+    missing: &'a [PlannedShard],
+    pool: &'a Pool,
+    ledger: &'a Ledger,
+}
+
+impl Work<'_> {
+    /// Encodes all, with ids of this width.
+    fn encode<I: TokenId>(&self, hashes: &mut Hashes, progress: &Progress) -> Result<Encoded, ShardError> {
+        let Self { settings, folder, missing, pool, ledger } = *self;
+        let (matcher, lexicon) = Matcher::new::<I>(pool, settings.tokenizer).map_err(ShardError::Matcher)?;
+        // A dense array of scores fits the cache; the phrases with their texts do not.
+        let scores: Vec<f32> = pool.phrases.iter().map(|phrase| phrase.score).collect();
+        let rows = missing.iter().map(|p| p.table.entry.rows).sum();
+        let bar = progress.count("encoding", rows);
+        let corpus_folder = settings.out.join("corpus");
+        let mut reader = DocumentReader::new(&corpus_folder, missing.iter().map(|p| &p.table), hashes);
+        let mut writer = Writer::<I> { missing, ledger, open: None, made: Vec::new(), ids: PhantomData };
+        stage::run(
+            settings.threads(),
+            || Ok(reader.next().transpose()?),
+            || Worker {
+                encoder: Encoder::new(&lexicon),
+                matcher: &matcher,
+                scores: &scores,
+                max_tokens: usize::from(settings.max_tokens),
+                document: DocumentOf::default(),
+                marks_words: settings.tokenizer.marks_words(),
+                word_starts: Vec::new(),
+                scratch: Scratch::default(),
+                found: Vec::new(),
+                spans: Vec::new(),
+                nouns: settings.finds_nouns().then(|| NounFinder::new(Model::embedded())),
+                found_nouns: Vec::new(),
+                noun_spans: Vec::new(),
+            },
+            |worker, item| match item {
+                Item::Rows { table: unit, rows } => worker.encode(&rows).map(|batch| Done::Rows { unit, batch }),
+                Item::End { table: unit } => Ok(Done::End { unit }),
+            },
+            |done| {
+                if let Done::Rows { batch, .. } = &done {
+                    bar.inc(batch.counts.documents);
+                }
+                writer.write(done)
+            },
+        )?;
+        bar.finish_and_clear();
+        let mut encoded = Encoded { shards: writer.made.len(), ..Encoded::default() };
+        for shard in &writer.made {
+            hashes.remember(&folder.join(&shard.file.name), &shard.file.blake3)?;
+            encoded.counts.add(&shard.counts);
+        }
+        Ok(encoded)
+    }
 }
 
 /// What [`encode`] has written.
@@ -198,12 +227,16 @@ struct Batch {
     counts: SegmentCounts,
 }
 
-struct Worker<'a> {
-    encoder: Encoder<'a>,
+struct Worker<'a, I> {
+    encoder: Encoder<'a, I>,
     matcher: &'a Matcher,
     scores: &'a [f32],
     max_tokens: usize,
-    document: Document,
+    document: DocumentOf<I>,
+    /// Whether the vocabulary marks the tokens that start a word.
+    marks_words: bool,
+    /// Of the segment that is added.
+    word_starts: Vec<u16>,
     scratch: Scratch,
     found: Vec<Occurrence>,
     spans: Vec<PhraseSpan>,
@@ -212,9 +245,9 @@ struct Worker<'a> {
     noun_spans: Vec<TokenRange>,
 }
 
-impl Worker<'_> {
+impl<I: TokenId> Worker<'_, I> {
     fn encode(&mut self, rows: &CorpusTextRows) -> Result<Batch, ShardError> {
-        let mut segments = SegmentBuilder::default();
+        let mut segments = SegmentBuilderOf::default();
         let mut counts = SegmentCounts { documents: rows.len() as u64, ..Default::default() };
         for row in rows.iter() {
             self.add(row, &mut segments, &mut counts);
@@ -223,18 +256,26 @@ impl Worker<'_> {
         Ok(Batch { rows: segments.finish().map_err(ShardError::Rows)?, counts })
     }
 
-    fn add(&mut self, row: CorpusText<'_>, segments: &mut SegmentBuilder, counts: &mut SegmentCounts) {
+    fn add(&mut self, row: CorpusText<'_>, segments: &mut SegmentBuilderOf<I>, counts: &mut SegmentCounts) {
         let CorpusText { document, text_id, product_id, text } = row;
         self.encoder.encode(text, &mut self.document);
-        self.matcher.find(&self.document, &mut self.scratch, &mut self.found);
+        counts.spans_sharing_tokens += self.matcher.find(&self.document, &mut self.scratch, &mut self.found);
         let spans = self.found.iter().map(|span| span.start..span.end);
-        let pieces = cut(&self.document.first_tokens, spans, self.max_tokens);
+        let pieces = cut(&self.document.word_starts, spans, self.max_tokens);
         if let Some(nouns) = &mut self.nouns {
-            nouns.find(text, &self.document, &mut self.found_nouns);
+            counts.noun_phrases_sharing_tokens += nouns.find(text, &self.document, &mut self.found_nouns);
         }
         counts.tokens += self.document.ids.len() as u64;
-        let (mut next, mut next_noun) = (0, 0);
+        let (mut next, mut next_noun, mut next_word) = (0, 0, 0);
         for (number, tokens) in pieces.iter().enumerate() {
+            if !self.marks_words {
+                let starts = &self.document.word_starts[next_word..];
+                let inside = starts.iter().take_while(|start| (**start as usize) < tokens.end);
+                self.word_starts.clear();
+                self.word_starts.extend(inside.map(|start| (*start as usize - tokens.start) as u16));
+                next_word += self.word_starts.len();
+                counts.cut_words += u64::from(number > 0 && self.word_starts.first() != Some(&0));
+            }
             self.spans.clear();
             while let Some(span) = self.found.get(next).filter(|s| (s.start as usize) < tokens.end) {
                 next += 1;
@@ -259,7 +300,7 @@ impl Worker<'_> {
                 }
             }
             count_covered(counts, &self.spans, &self.noun_spans);
-            segments.push(&Segment {
+            let segment = SegmentOf {
                 document,
                 text_id,
                 product: product_id,
@@ -267,20 +308,22 @@ impl Worker<'_> {
                 input_ids: &self.document.ids[tokens.clone()],
                 phrases: &self.spans,
                 noun_phrases: &self.noun_spans,
-            });
+            };
+            segments.push_with_words(&segment, (!self.marks_words).then_some(&self.word_starts[..]));
         }
     }
 }
 
 /// The shard that is being written.
-struct Writer<'a> {
+struct Writer<'a, I> {
     missing: &'a [PlannedShard],
     ledger: &'a Ledger,
     open: Option<(TableWriter, SegmentCounts)>,
     made: Vec<FinishedTable<SegmentCounts>>,
+    ids: PhantomData<I>,
 }
 
-impl Writer<'_> {
+impl<I: TokenId> Writer<'_, I> {
     fn write(&mut self, done: Done) -> Result<(), ShardError> {
         let unit = match &done {
             Done::Rows { unit, .. } | Done::End { unit } => *unit,
@@ -288,7 +331,7 @@ impl Writer<'_> {
         let path = self.ledger.folder().join(&self.missing[unit].name);
         let (mut table, mut counts) = match self.open.take() {
             Some(open) => open,
-            None => (create_segments(&path)?, SegmentCounts::default()),
+            None => (create_segments_of::<I>(&path)?, SegmentCounts::default()),
         };
         match done {
             Done::Rows { batch, .. } => {

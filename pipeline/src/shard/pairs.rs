@@ -2,7 +2,8 @@
 //!
 //! There is one row per association and draw. All draws are keyed by the association: its direction, its position in
 //! the order, which rows of a hub stay, and its negative. Memory holds the edges ([`BYTES_PER_EDGE`] bytes each, and
-//! 40 per further draw), and the ids and first segments of their products (48 bytes per product, and 2 per token).
+//! 40 per further draw), and the ids and first segments of their products (48 bytes per product, and 2 per token, or 4
+//! where ids have 32 bits).
 //! Drawing negatives from categories takes 16 more bytes per product, and about 150 per category.
 mod categories;
 mod graph;
@@ -13,7 +14,8 @@ mod texts;
 use std::{fs, time::Instant};
 
 use schemas::{
-    Counts, FileEntry, Manifest, Pair, PairBuilder, PairProduct, Relation, Rules, StoreError, create_pairs,
+    Counts, FileEntry, Manifest, Pair, PairBuilderOf, PairProduct, Relation, Rules, StoreError, TokenId,
+    create_pairs_of,
     manifest::{self, GraphBody, MANIFEST, ShardOptions},
     store,
 };
@@ -147,10 +149,29 @@ pub fn make(
     }
     store::remove(&folder.join(MANIFEST))?;
     fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+    let counts = if settings.tokenizer.has_wide_ids() {
+        draw::<u32>(settings, shards, graph, &planned, &ledger, hashes, progress)?
+    } else {
+        draw::<u16>(settings, shards, graph, &planned, &ledger, hashes, progress)?
+    };
+    Ok((counts, Outcome::made(since, NEW.to_owned())))
+}
 
+/// Draws the pairs and writes their files, with ids of this width.
+fn draw<I: TokenId>(
+    settings: StepSettings<'_>,
+    shards: &[encode::PlannedShard],
+    graph: &Manifest<GraphBody>,
+    planned: &PlannedPairs,
+    ledger: &Ledger,
+    hashes: &mut Hashes,
+    progress: &Progress,
+) -> Result<PairCounts, ShardError> {
+    let (out, seed, options) = (&settings.out, settings.seed, &settings.shard_options());
+    let folder = out.join("shards");
     let graph = Graph::load(out, graph, hashes)?;
     let numbers = graph.numbers();
-    let texts = FirstSegments::load(&folder, shards, &numbers)?;
+    let texts = FirstSegments::<I>::load(&folder, shards, &numbers)?;
     let categories = match options.negatives {
         manifest::Negatives::Random => None,
         manifest::Negatives::Category => Some(Categories::load(&out.join("corpus"), shards, &numbers, &texts, hashes)?),
@@ -179,10 +200,10 @@ pub fn make(
     let bar = progress.count("pairs", counts.rows);
     for file in 0..counts.files {
         let path = folder.join(name_of(file));
-        let mut table = create_pairs(&path)?;
+        let mut table = create_pairs_of::<I>(&path)?;
         let from = file as usize * ROWS_PER_FILE;
         for chunk in drawn[from..drawn.len().min(from + ROWS_PER_FILE)].chunks(1 << 11) {
-            let mut batch = PairBuilder::default();
+            let mut batch = PairBuilderOf::default();
             for &DrawnPair { relation, weight, ends: Ends { anchor, neighbor }, negative } in chunk {
                 let side = |number| PairProduct {
                     product: graph.product(number),
@@ -199,7 +220,7 @@ pub fn make(
         hashes.remember(&path, &made.file.blake3)?;
     }
     bar.finish_and_clear();
-    Ok((counts, Outcome::made(since, NEW.to_owned())))
+    Ok(counts)
 }
 
 /// A row with its draws.

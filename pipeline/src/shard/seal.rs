@@ -70,7 +70,7 @@ pub fn make(
     let rules = [&corpus.body.rules, &pool.body.rules, &graph.body.rules]
         .into_iter()
         .cloned()
-        .fold(encode::rules(settings.finds_nouns()).and(pairs::rules()), Rules::and);
+        .fold(encode::rules(settings.tokenizer, settings.finds_nouns()).and(pairs::rules()), Rules::and);
     let body = ShardsBody {
         rules,
         max_tokens: settings.max_tokens,

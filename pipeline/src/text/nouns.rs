@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use ebert_english::{Model, NounPhrases};
 
-use super::Document;
+use super::{Document, DocumentOf};
 
 /// Version of the step from byte ranges to tokens. Raised whenever a text gives other ones.
 pub const RULES: u32 = 1;
@@ -34,28 +34,33 @@ impl<'m> NounFinder<'m> {
 
     /// Finds the noun phrases of `text`, which `document` encodes. They are sorted, do not overlap,
     /// and consist of whole words. Transparent hyphens do not count as words. `found` is cleared
-    /// first.
-    pub fn find(&mut self, text: &str, document: &Document, found: &mut Vec<NounPhrase>) {
+    /// first. Returns how many are left out because they share a token with another word.
+    pub fn find<I>(&mut self, text: &str, document: &DocumentOf<I>, found: &mut Vec<NounPhrase>) -> u64 {
         found.clear();
         let Self { phrases, ranges } = self;
-        let mut words = WordsWithin { text, document, first: 0 };
+        let origins = &document.origins[..];
+        let mut words = WordsWithin { text, origins, first: 0 };
         let visible = |words: Range<usize>| words.filter(|&w| document.pool_words[w] != Document::TRANSPARENT).count();
         phrases.find_with(text, |bytes| visible(words.find(bytes)), ranges);
-        let mut words = WordsWithin { text, document, first: 0 };
+        let mut words = WordsWithin { text, origins, first: 0 };
+        let mut sharing = 0;
         for bytes in ranges.drain(..) {
             let words = words.find(bytes);
-            let (start, end) = (document.first_tokens[words.start], document.first_tokens[words.end]);
-            if start < end {
-                found.push(NounPhrase { start, end });
+            match document.tokens(words.clone()) {
+                Some(tokens) if tokens.is_empty() => {}
+                Some(Range { start, end }) => found.push(NounPhrase { start, end }),
+                None => sharing += 1,
             }
         }
+        sharing
     }
 }
 
 /// Looks up the words of byte ranges. The ranges must come in ascending order of their starts.
 struct WordsWithin<'d> {
     text: &'d str,
-    document: &'d Document,
+    /// First byte of each word.
+    origins: &'d [u32],
     /// First word of the last range.
     first: usize,
 }
@@ -63,7 +68,7 @@ struct WordsWithin<'d> {
 impl WordsWithin<'_> {
     /// The words that begin in a byte range, without words of punctuation at both ends.
     fn find(&mut self, bytes: Range<usize>) -> Range<usize> {
-        let origins = &self.document.origins;
+        let origins = self.origins;
         while origins.get(self.first).is_some_and(|origin| (*origin as usize) < bytes.start) {
             self.first += 1;
         }
@@ -80,7 +85,7 @@ impl WordsWithin<'_> {
 
     /// Whether a word has neither letters nor digits.
     fn is_punctuation(&self, word: usize) -> bool {
-        let origins = &self.document.origins;
+        let origins = self.origins;
         let end = origins.get(word + 1).map_or(self.text.len(), |end| *end as usize);
         !self.text[origins[word] as usize..end].chars().any(char::is_alphanumeric)
     }
@@ -106,7 +111,7 @@ mod tests {
         let (mut document, mut found) = (Document::default(), Vec::new());
         Encoder::new(&lexicon).encode(text, &mut document);
         NounFinder::new(Model::embedded()).find(text, &document, &mut found);
-        let word = |token: u32| document.first_tokens.partition_point(|first| *first < token);
+        let word = |token: u32| document.word_starts.partition_point(|first| *first < token);
         let mut last = 0;
         found
             .iter()
@@ -115,7 +120,7 @@ mod tests {
                 last = noun.end;
                 let (first, next) = (word(noun.start), word(noun.end));
                 assert_eq!(
-                    (document.first_tokens[first], document.first_tokens[next]),
+                    (document.word_starts[first], document.word_starts[next]),
                     (noun.start, noun.end),
                     "whole words"
                 );

@@ -1,22 +1,23 @@
-//! Cuts an encoded document into segments: never inside a word, nor inside a phrase that fits.
+//! Cuts an encoded document into segments: never inside a word, nor inside a phrase, that fits.
 use std::ops::Range;
 
 /// Cuts a document into segments of at most `max_tokens` tokens: token ranges in order, without gaps.
 ///
-/// `first_tokens` holds the first token of each word, then the number of tokens. `spans` are the
+/// `word_starts` holds the tokens that start a word, then the number of tokens. `spans` are the
 /// token ranges to keep whole, sorted by start. A segment ends at the last word start that fits and
 /// that no span crosses. Spans longer than a segment do not count, nor do those that an earlier
 /// boundary has cut. Where chains of overlapping spans leave no such place, the segment ends at the
-/// last word start that fits.
+/// last word start that fits. A word longer than a segment is cut where the segment is full.
 pub fn cut(
-    first_tokens: &[u32],
+    word_starts: &[u32],
     spans: impl Iterator<Item = Range<u32>> + Clone,
     max_tokens: usize,
 ) -> Vec<Range<usize>> {
     let mut segments = Vec::new();
-    let Some(&tokens) = first_tokens.last() else { return segments };
+    let Some(&tokens) = word_starts.last() else { return segments };
     let tokens = tokens as usize;
-    let (mut start, mut word) = (0, 0);
+    // The next word start is after `start`.
+    let (mut start, mut next_word) = (0, word_starts.partition_point(|place| *place == 0));
     // The spans that begin in this segment or later.
     let mut spans = spans.peekable();
     while tokens - start > max_tokens {
@@ -25,8 +26,7 @@ pub fn cut(
         // One past the last token of any span that begins in this segment before `place`.
         let mut reach = 0;
         let mut spans_ahead = spans.clone();
-        let mut next_word = word + 1;
-        while let Some(&place) = first_tokens.get(next_word).filter(|place| **place as usize <= limit) {
+        while let Some(&place) = word_starts.get(next_word).filter(|place| **place as usize <= limit) {
             while let Some(span) = spans_ahead.next_if(|span| span.start < place) {
                 if span.len() <= max_tokens {
                     reach = reach.max(span.end);
@@ -38,10 +38,13 @@ pub fn cut(
             }
             next_word += 1;
         }
-        // A word is shorter than a segment, so there is always a place that fits.
-        let Some((next_word, place)) = safe.or(fits) else { break };
+        let place;
+        (next_word, place) = match safe.or(fits) {
+            Some((word, place)) => (word + 1, place),
+            None => (next_word, limit as u32),
+        };
         segments.push(start..place as usize);
-        (start, word) = (place as usize, next_word);
+        start = place as usize;
         while spans.next_if(|span| span.start < place).is_some() {}
     }
     if tokens > 0 {
@@ -56,8 +59,8 @@ mod tests {
 
     use super::*;
 
-    fn cut_at(first_tokens: &[u32], spans: &[Range<u32>], max_tokens: usize) -> Vec<Range<usize>> {
-        cut(first_tokens, spans.iter().cloned(), max_tokens)
+    fn cut_at(word_starts: &[u32], spans: &[Range<u32>], max_tokens: usize) -> Vec<Range<usize>> {
+        cut(word_starts, spans.iter().cloned(), max_tokens)
     }
 
     #[test]
@@ -75,6 +78,10 @@ mod tests {
             assert_eq!(cut_at(&words, &phrases, max), wanted, "{name}");
         }
         assert_eq!(cut_at(&[0, 3, 5, 9], &[], 5), [0..5, 5..9]);
+        assert_eq!(cut_at(&[0, 1, 8, 9], &[], 3), [0..1, 1..4, 4..7, 7..9], "a word longer than a segment");
+        assert_eq!(cut_at(&[5, 6, 9], &[], 3), [0..3, 3..6, 6..9], "tokens before the first word");
+        assert_eq!(cut_at(&[4], &[], 3), [0..3, 3..4], "no word");
+        assert!(cut_at(&[0], &[], 3).is_empty());
     }
 
     proptest! {

@@ -1,19 +1,24 @@
 //! The word table: from a word to its WordPiece ids and its number among the words of the pool.
 //!
 //! Nearly all words of a text have at most 16 bytes and 4 ids. Such a word lies in a slot of 32
-//! bytes, so that a look-up reads no other memory for key and value. The other words are in a map
-//! of their own.
+//! bytes, so that a look-up reads no other memory for key and value. (64 bytes where ids have 32
+//! bits.) The other words are in a map of their own.
+//!
+//! The parts that byte-level tokenizers split a text into are looked up in such a table, too.
 use std::ops::Range;
 
 use hashbrown::HashMap;
+use schemas::TokenId;
 
-use super::words::SLACK;
+/// Bytes after a text whose words are looked up. They may be read, so that a short word can be loaded
+/// with one read. Their values mean nothing.
+pub(super) const SLACK: usize = 16;
 
 /// What the table knows of a word.
 #[derive(Clone, Copy)]
-pub(super) struct Entry<'a> {
-    /// WordPiece ids.
-    pub(super) ids: &'a [u16],
+pub(super) struct Entry<'a, I> {
+    /// The ids of its tokens.
+    pub(super) ids: &'a [I],
     /// Number of the word among the words of the pool, from 1. 0 if no phrase has the word.
     pub(super) pool_word: u32,
 }
@@ -30,20 +35,25 @@ const _: () = assert!(SLACK >= SHORT);
 /// A short word with few ids. Aligned, so that it lies in one cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
-struct Slot {
+struct Slot<I> {
     packed: u128,
     pool_word: u32,
     length: u8,
     id_count: u8,
-    ids: [u16; FEW],
+    ids: [I; FEW],
 }
 
-impl Slot {
-    fn new(key: &Key<'_>, entry: Entry<'_>) -> Option<Self> {
+impl<I: TokenId> Slot<I> {
+    /// No word has length 0.
+    fn empty() -> Self {
+        Self { packed: 0, pool_word: 0, length: 0, id_count: 0, ids: [I::default(); FEW] }
+    }
+
+    fn new(key: &Key<'_>, entry: Entry<'_, I>) -> Option<Self> {
         if key.word.len() > SHORT || entry.ids.len() > FEW {
             return None;
         }
-        let mut ids = [0; FEW];
+        let mut ids = [I::default(); FEW];
         ids[..entry.ids.len()].copy_from_slice(entry.ids);
         let (length, id_count) = (key.word.len() as u8, entry.ids.len() as u8);
         Some(Self { packed: key.packed, pool_word: entry.pool_word, length, id_count, ids })
@@ -60,8 +70,8 @@ impl Slot {
 
 /// A word that does not fit in a slot.
 #[derive(Clone)]
-struct LargeEntry {
-    ids: Box<[u16]>,
+struct LargeEntry<I> {
+    ids: Box<[I]>,
     pool_word: u32,
 }
 
@@ -104,20 +114,17 @@ fn hash(packed: u128, length: usize) -> u64 {
 /// half full. `HashTable` of `hashbrown` is as fast for a pool of 25,000 words. It needs two reads
 /// per look-up, and is a quarter slower for 500,000 words.
 #[derive(Clone)]
-pub(super) struct WordTable {
+pub(super) struct WordTable<I> {
     /// A power of two.
-    slots: Vec<Slot>,
+    slots: Vec<Slot<I>>,
     /// Slots in use.
     used: usize,
-    large: HashMap<Box<[u8]>, LargeEntry>,
+    large: HashMap<Box<[u8]>, LargeEntry<I>>,
 }
 
-/// No word has length 0.
-const EMPTY: Slot = Slot { packed: 0, pool_word: 0, length: 0, id_count: 0, ids: [0; FEW] };
-
-impl WordTable {
+impl<I: TokenId> WordTable<I> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { slots: vec![EMPTY; (2 * capacity).next_power_of_two().max(64)], used: 0, large: HashMap::new() }
+        Self { slots: vec![Slot::empty(); (2 * capacity).next_power_of_two().max(64)], used: 0, large: HashMap::new() }
     }
 
     /// Number of words.
@@ -128,7 +135,7 @@ impl WordTable {
     /// Appends the ids of a word to `ids` and returns its number in the pool. `None` if the table
     /// does not have the word.
     #[inline(always)]
-    pub(super) fn append_ids(&self, key: &Key<'_>, ids: &mut Vec<u16>) -> Option<u32> {
+    pub(super) fn append_ids(&self, key: &Key<'_>, ids: &mut Vec<I>) -> Option<u32> {
         let mask = self.slots.len() - 1;
         let mut at = key.hash as usize & mask;
         loop {
@@ -149,13 +156,30 @@ impl WordTable {
         }
     }
 
+    /// The number of a word in the pool. `None` if the table does not have the word.
+    #[inline]
+    pub(super) fn pool_word(&self, key: &Key<'_>) -> Option<u32> {
+        let mask = self.slots.len() - 1;
+        let mut at = key.hash as usize & mask;
+        loop {
+            let slot = &self.slots[at];
+            if slot.is(key) {
+                return Some(slot.pool_word);
+            }
+            if slot.length == 0 {
+                return if self.large.is_empty() { None } else { Some(self.large.get(key.word)?.pool_word) };
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     /// Adds a word that the table does not have.
-    pub(super) fn insert(&mut self, key: &Key<'_>, entry: Entry<'_>) {
+    pub(super) fn insert(&mut self, key: &Key<'_>, entry: Entry<'_, I>) {
         match Slot::new(key, entry) {
             Some(slot) => {
                 self.used += 1;
                 if 2 * self.used > self.slots.len() {
-                    let larger = vec![EMPTY; 2 * self.slots.len()];
+                    let larger = vec![Slot::empty(); 2 * self.slots.len()];
                     let slots = std::mem::replace(&mut self.slots, larger);
                     slots.into_iter().filter(|slot| slot.length != 0).for_each(|slot| self.place(slot));
                 }
@@ -169,7 +193,7 @@ impl WordTable {
     }
 
     /// Puts a slot where [`WordTable::append_ids`] finds it.
-    fn place(&mut self, slot: Slot) {
+    fn place(&mut self, slot: Slot<I>) {
         let mask = self.slots.len() - 1;
         let mut at = hash(slot.packed, usize::from(slot.length)) as usize & mask;
         while self.slots[at].length != 0 {
@@ -186,8 +210,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_half_a_cache_line() {
-        assert_eq!(size_of::<Slot>(), 32);
+    fn a_slot_is_half_a_cache_line_or_a_whole_one() {
+        assert_eq!([size_of::<Slot<u16>>(), size_of::<Slot<u32>>()], [32, 64]);
     }
 
     proptest! {
@@ -196,9 +220,12 @@ mod tests {
             let mut table = WordTable::new(1);
             let mut oracle: HashMap<String, Vec<u16>> = HashMap::new();
             let padded = |word: &str| [word.as_bytes(), b"garbage garbage!"].concat();
-            let find = |table: &WordTable, word: &str| {
+            let find = |table: &WordTable<u16>, word: &str| {
                 let mut ids = vec![7];
-                let pool_word = table.append_ids(&Key::new(&padded(word), 0..word.len()), &mut ids)?;
+                let (padded, word) = (padded(word), 0..word.len());
+                let pool_word = table.append_ids(&Key::new(&padded, word.clone()), &mut ids);
+                assert_eq!(table.pool_word(&Key::new(&padded, word)), pool_word);
+                let pool_word = pool_word?;
                 Some((pool_word, ids.split_off(1)))
             };
             for (word, ids) in words {

@@ -1,119 +1,39 @@
-//! The tokenizer file: a `vocab.txt` (uncased BERT) or a `tokenizer.json` with a WordPiece model.
+//! The tokenizer file: a `vocab.txt` (uncased BERT) or a `tokenizer.json` with WordPiece or byte-level
+//! BPE.
 //!
-//! [`Tokenizer::load`] refuses files that word-by-word encoding into 16-bit ids cannot express.
-//! Whatever it accepts is encoded exactly as Hugging Face's `tokenizers` does.
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+//! [`Tokenizer::load`] refuses files that cannot be encoded exactly. Whatever it accepts is encoded
+//! as Hugging Face's `tokenizers` does.
+mod error;
+mod file;
+mod model;
 
-use schemas::manifest::TokenizerEntry;
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use std::{fs, path::Path};
+
+use ebert_dumps::BYTE_ORDER_MARK;
+use schemas::{TokenId, manifest::TokenizerEntry};
 use tokenizers::{
-    AddedToken, DecoderWrapper, Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
-    OffsetReferential, OffsetType, PostProcessorWrapper, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
+    AddedToken, DecoderWrapper, Model as _, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
     decoders, models::wordpiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
     processors::bert::BertProcessing,
 };
 
-use super::wordpiece::{CONTINUATION, WordPiece};
-use ebert_dumps::BYTE_ORDER_MARK;
+pub use self::error::TokenizerError;
+pub(super) use self::model::{Model, WordPieceWords};
+use self::{
+    error::BERT_TOKENS,
+    file::{entry_twice, refuse_another_file, refuse_cased, refuse_duplicates},
+    model::{refuse_continuations_as_words, refuse_prefix, vocabulary},
+};
+use super::{bpe::byte_characters, pieces::Piece, rules::WordRules, wordpiece::CONTINUATION};
 
-/// A WordPiece tokenizer whose ids fit in 16 bits.
+/// A tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     json: Vec<u8>,
     vocabulary: Vec<String>,
-    /// Whether normalizer and pre-tokenizer are BERT's, so that characters can be looked up one by
-    /// one.
-    by_character: bool,
-    /// Whether normalized text may have upper case or accents.
-    cased: bool,
-    pieces: WordPiece,
-}
-
-/// The tokens that a trainer adds or predicts. A vocabulary without them cannot train BERT.
-const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
-
-/// Ids are stored as 16-bit numbers.
-const MAX_ENTRIES: usize = 1 << 16;
-
-/// Why a tokenizer file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    #[error("cannot read tokenizer `{}`\nhint: `--tokenizer` names a `vocab.txt` (uncased) or a `tokenizer.json`", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    /// Neither a `vocab.txt` nor a `tokenizer.json`.
-    #[error("tokenizer `{}` cannot be loaded: {found}\nhint: `--tokenizer` names a `vocab.txt` (uncased, one entry per line) or a `tokenizer.json` of Hugging Face tokenizers", path.display())]
-    Malformed {
-        path: PathBuf,
-        /// The loader's message.
-        found: String,
-    },
-    /// A `vocab.txt` of a cased BERT, which would be read as the vocabulary of an uncased one.
-    #[error(
-        "tokenizer `{}` has {found} entries with capitals, such as `{entry}`: a vocab.txt alone is read as the vocabulary of an uncased BERT\n\
-         hint: name a cased model's tokenizer.json. In Python, AutoTokenizer.from_pretrained(folder, do_lower_case=False).save_pretrained(folder) writes it",
-        path.display()
-    )]
-    Cased {
-        path: PathBuf,
-        /// Number of entries with capitals.
-        found: usize,
-        /// The first of these entries.
-        entry: String,
-    },
-    #[error("tokenizer `{}` is {found}, expected WordPiece\nhint: E-BERT post-trains BERT; use the tokenizer of a BERT model", path.display())]
-    NotWordPiece {
-        path: PathBuf,
-        /// Kind of the model.
-        found: &'static str,
-    },
-    /// Another file of a model's folder.
-    #[error("`{}` is {found}\nhint: `--tokenizer` names the `vocab.txt` (uncased) or `tokenizer.json` of a BERT model", path.display())]
-    AnotherFile {
-        path: PathBuf,
-        /// What the file is.
-        found: &'static str,
-    },
-    /// Two entries of a `vocab.txt` are equal, so an id has no entry of its own.
-    #[error(
-        "tokenizer `{}` has the entry `{entry}` on lines {first} and {second}\n\
-         hint: fetch the vocabulary again; each line of a vocab.txt is another entry",
-        path.display()
-    )]
-    Duplicate { path: PathBuf, entry: String, first: usize, second: usize },
-    /// The vocabulary of a `tokenizer.json` has an entry twice.
-    #[error("tokenizer `{}` has the entry `{entry}` twice\nhint: fetch the tokenizer again", path.display())]
-    EntryTwice { path: PathBuf, entry: String },
-    /// Two entries of a `tokenizer.json` have the same id.
-    #[error("tokenizer `{}` has the id {id} twice, for `{first}` and `{second}`\nhint: fetch the tokenizer again", path.display())]
-    SameId { path: PathBuf, id: u32, first: String, second: String },
-    /// Ids do not fit in 16 bits.
-    #[error("tokenizer `{}` has {found} entries, expected at most {MAX_ENTRIES}: ids are stored as 16-bit numbers", path.display())]
-    TooLarge {
-        path: PathBuf,
-        /// Number of entries, or the highest id + 1.
-        found: usize,
-    },
-    #[error("tokenizer `{}` has no `{token}` in its vocabulary\nhint: a BERT vocabulary has {}", path.display(), SPECIAL_TOKENS.join(" "))]
-    NoSpecialToken { path: PathBuf, token: &'static str },
-    /// Something that word-by-word encoding cannot express.
-    #[error("tokenizer `{}` has {found}, which the shards cannot express\nhint: use a plain BERT tokenizer", path.display())]
-    Unsupported {
-        path: PathBuf,
-        /// What the tokenizer has.
-        found: String,
-    },
+    /// What makes the words of texts.
+    text_rules: WordRules,
+    model: Model,
 }
 
 impl Tokenizer {
@@ -126,13 +46,12 @@ impl Tokenizer {
         let malformed = |found: String| TokenizerError::Malformed { path: path.to_owned(), found };
         // A vocabulary has no entry that begins like a JSON object.
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
-        if let Some(found) = another_file(&bytes, is_json) {
-            return Err(TokenizerError::AnotherFile { path: path.to_owned(), found });
-        }
+        refuse_another_file(path, &bytes, is_json)?;
         let (mut inner, json) = if is_json {
             if let Some(entry) = entry_twice(&bytes) {
                 return Err(TokenizerError::EntryTwice { path: path.to_owned(), entry });
             }
+            refuse_prefix(path, &bytes)?;
             (tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| malformed(e.to_string()))?, bytes)
         } else {
             refuse_duplicates(path, &bytes)?;
@@ -145,26 +64,13 @@ impl Tokenizer {
             (inner, json.into_bytes())
         };
         inner.set_encode_special_tokens(true);
-        let pieces = word_piece(path, &inner)?;
-        let vocabulary = vocabulary(path, &inner)?;
-        let by_character = matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)))
-            && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
-        let cased = !matches!(inner.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(bert))
-            if bert.lowercase && bert.strip_accents.unwrap_or(true));
-        let tokenizer = Self { inner, json, vocabulary, by_character, cased, pieces };
-        tokenizer.refuse_continuations_as_words(path)?;
-        Ok(tokenizer)
-    }
-
-    /// Fails if a word may begin with `##`: readers of shards take such a token for the
-    /// continuation of a word.
-    fn refuse_continuations_as_words(&self, path: &Path) -> Result<(), TokenizerError> {
-        let (mut text, mut words) = (Vec::new(), Vec::new());
-        self.pre_tokenize("##a b##c ##", &mut text, &mut words);
-        if words.iter().any(|word| text[word.start..word.end].starts_with(CONTINUATION.as_bytes())) {
-            return Err(unsupported(path, "a pre-tokenizer that leaves `##` at the start of words".to_owned()));
-        }
-        Ok(())
+        // A model's maximum length does not apply to documents.
+        inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
+        inner.with_padding(None);
+        let model = Model::of(path, &inner)?;
+        let vocabulary = vocabulary(path, &inner, &model)?;
+        refuse_continuations_as_words(path, &inner, &model)?;
+        Ok(Self { inner, json, vocabulary, text_rules: WordRules::uncased(), model })
     }
 
     /// The bytes of a `tokenizer.json`: the loaded file, or one for the loaded vocabulary.
@@ -182,21 +88,65 @@ impl Tokenizer {
         &self.vocabulary
     }
 
+    /// Whether ids need 32 bits.
+    pub fn has_wide_ids(&self) -> bool {
+        self.vocabulary.len() as u64 > u16::MOST_ENTRIES
+    }
+
+    /// Whether the vocabulary marks the tokens that start a word. If not, the shards have `word_starts`.
+    pub fn marks_words(&self) -> bool {
+        matches!(self.model, Model::WordPiece(_))
+    }
+
+    /// Whether the words of a text are what the tokenizer cuts into pieces, so that nothing has to be
+    /// compared.
+    pub fn is_uncased(&self) -> bool {
+        matches!(&self.model, Model::WordPiece(model) if matches!(model.words, WordPieceWords::OfText))
+    }
+
+    /// The bytes that a token stands for. A piece that continues a word is without its `##`.
+    pub fn bytes_of(&self, id: u32) -> Vec<u8> {
+        let entry = self.vocabulary.get(id as usize).map_or("?", String::as_str);
+        match self.model {
+            Model::WordPiece(_) => entry.strip_prefix(CONTINUATION).unwrap_or(entry).as_bytes().to_vec(),
+            Model::ByteLevel(_) => {
+                let characters = byte_characters();
+                let byte = |c| characters.iter().position(|other| *other == c).map(|byte| byte as u8);
+                // Special tokens have other characters, too.
+                let bytes: Option<Vec<u8>> = entry.chars().map(byte).collect();
+                bytes.unwrap_or_else(|| entry.as_bytes().to_vec())
+            }
+        }
+    }
+
+    /// Whether a token continues a word. Always false where the vocabulary does not mark this.
+    pub fn continues(&self, id: u32) -> bool {
+        self.marks_words() && self.vocabulary.get(id as usize).is_some_and(|entry| entry.starts_with(CONTINUATION))
+    }
+
     /// The entry of the shards' manifest, where `file` is the name of the `tokenizer.json`.
     pub fn entry(&self, file: &str) -> TokenizerEntry {
-        let continues: Vec<bool> = self.vocabulary.iter().map(|e| e.starts_with(CONTINUATION)).collect();
+        let continuation_ids = if self.marks_words() {
+            let continues: Vec<bool> = self.vocabulary.iter().map(|e| e.starts_with(CONTINUATION)).collect();
+            TokenizerEntry::encode_continuations(&continues)
+        } else {
+            String::new()
+        };
         TokenizerEntry {
             file: file.to_owned(),
             vocab_size: self.vocabulary.len() as u32,
             blake3: self.blake3(),
-            continuation_ids: TokenizerEntry::encode_continuations(&continues),
+            continuation_ids,
         }
     }
 
-    /// The most tokens that a word can have. A token has at least one character, and a word of more
-    /// characters than this is one unknown token.
-    pub fn longest_word(&self) -> usize {
-        self.pieces.longest_word
+    /// The most tokens that a word can have, if there is a limit. A token of WordPiece has at least
+    /// one character, and a word of more characters than this is one unknown token.
+    pub fn longest_word(&self) -> Option<usize> {
+        match &self.model {
+            Model::WordPiece(model) => Some(model.pieces.longest_word),
+            Model::ByteLevel(_) => None,
+        }
     }
 
     /// Hugging Face's tokenizer: the authority, and the oracle of tests.
@@ -204,243 +154,33 @@ impl Tokenizer {
         &self.inner
     }
 
-    pub(super) fn by_character(&self) -> bool {
-        self.by_character
+    pub(super) fn model(&self) -> &Model {
+        &self.model
     }
 
-    /// A text as phrases are compared: in lower case and without accents, as BERT's uncased
-    /// normalizer writes it, even if this tokenizer is cased.
-    pub fn fold<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if !self.cased || text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
-            return Cow::Borrowed(text);
-        }
-        let mut folded = NormalizedString::from(text);
-        // BERT's normalizer returns no errors.
-        let _ = BertNormalizer::new(false, false, Some(true), true).normalize(&mut folded);
-        Cow::Owned(folded.get().to_owned())
+    /// What makes the words of texts.
+    pub(super) fn text_rules(&self) -> &WordRules {
+        &self.text_rules
     }
 
-    /// The normalized text, with the raw bytes that each part came from.
-    pub(super) fn normalize(&self, text: &str) -> NormalizedString {
-        let mut normalized = NormalizedString::from(text);
-        if let Some(normalizer) = self.inner.get_normalizer() {
-            // No normalizer of the library returns errors for plain text.
-            let _ = normalizer.normalize(&mut normalized);
+    /// Appends the ids of a word, if this tokenizer encodes word by word.
+    pub(super) fn encode_word<I: TokenId>(&self, word: &str, ids: &mut Vec<I>) {
+        if let Model::WordPiece(model) = &self.model {
+            model.pieces.encode(word, ids);
         }
-        normalized
     }
 
-    /// Appends the words of a normalized text to `text`, and their positions to `words`. Words that
-    /// touch in the normalized text touch in `text`; others have a space between them. The words
-    /// are copied because a pre-tokenizer may change them, as `Metaspace` does. (BERT's does not.)
-    pub(super) fn pre_tokenize(&self, normalized: &str, text: &mut Vec<u8>, words: &mut Vec<PreToken>) {
-        let mut split = PreTokenizedString::from(normalized);
-        if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
-            // No pre-tokenizer of the library returns errors for plain text.
-            let _ = pre_tokenizer.pre_tokenize(&mut split);
-        }
-        let mut last_end = None;
-        for (word, (normalized_start, end), _) in split.get_splits(OffsetReferential::Original, OffsetType::Byte) {
-            if word.is_empty() {
-                continue;
+    /// Appends the ids of a text and its pieces, by the library alone.
+    pub(super) fn encode_by_library<I: TokenId>(&self, text: &str, ids: &mut Vec<I>, pieces: &mut Vec<Piece>) {
+        // The library fails on no text: every supported model has an unknown token, or all bytes.
+        let Ok(encoding) = self.inner.encode(text, false) else { return };
+        for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            match pieces.last_mut() {
+                Some(piece) if self.continues(id) => piece.end = piece.end.max(end as u32),
+                _ => pieces.push(Piece::new(start..end, ids.len())),
             }
-            if last_end != Some(normalized_start) {
-                text.push(b' ');
-            }
-            let start = text.len();
-            text.extend_from_slice(word.as_bytes());
-            words.push(PreToken { start, end: text.len(), normalized_start });
-            last_end = Some(end);
+            ids.push(I::of(id));
         }
-    }
-
-    /// Appends the ids of a word.
-    pub(super) fn encode_word(&self, word: &str, ids: &mut Vec<u16>) {
-        self.pieces.encode(word, ids);
-    }
-}
-
-/// A word from the pre-tokenizer.
-pub(super) struct PreToken {
-    /// Its bytes in the text that it was appended to.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// Its first byte in the normalized text.
-    pub(super) normalized_start: usize,
-}
-
-fn unsupported(path: &Path, found: String) -> TokenizerError {
-    TokenizerError::Unsupported { path: path.to_owned(), found }
-}
-
-/// The WordPiece model, if it is one and nothing takes tokens out of the text before it.
-fn word_piece(path: &Path, inner: &tokenizers::Tokenizer) -> Result<WordPiece, TokenizerError> {
-    let ModelWrapper::WordPiece(model) = inner.get_model() else {
-        let found = match inner.get_model() {
-            ModelWrapper::BPE(_) => "byte-pair encoding (BPE)",
-            ModelWrapper::Unigram(_) => "a Unigram model",
-            _ => "a whole-word model (WordLevel)",
-        };
-        return Err(TokenizerError::NotWordPiece { path: path.to_owned(), found });
-    };
-    let prefix = &model.continuing_subword_prefix;
-    if prefix != CONTINUATION {
-        return Err(unsupported(path, format!("the continuation prefix `{prefix}`")));
-    }
-    if let Some(token) = inner.get_added_tokens_decoder().values().find(|token| !token.special) {
-        let found = format!("the added token `{}`, which is taken out of the text whole", token.content);
-        return Err(unsupported(path, found));
-    }
-    WordPiece::new(model).ok_or_else(|| {
-        unsupported(path, format!("the unknown token `{}`, which is not in its vocabulary", model.unk_token))
-    })
-}
-
-/// The vocabulary by id, if ids fit in 16 bits and it has all special tokens.
-fn vocabulary(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Vec<String>, TokenizerError> {
-    let entries = inner.get_vocab(true);
-    let size = entries.values().max().map_or(0, |&id| id as usize + 1).max(entries.len());
-    if size > MAX_ENTRIES {
-        return Err(TokenizerError::TooLarge { path: path.to_owned(), found: size });
-    }
-    if let Some(token) = SPECIAL_TOKENS.into_iter().find(|token| !entries.contains_key(*token)) {
-        return Err(TokenizerError::NoSpecialToken { path: path.to_owned(), token });
-    }
-    let mut vocabulary = vec![String::new(); size];
-    for (entry, id) in entries {
-        let known = &mut vocabulary[id as usize];
-        if !known.is_empty() {
-            let mut both = [std::mem::take(known), entry];
-            both.sort();
-            let [first, second] = both;
-            return Err(TokenizerError::SameId { path: path.to_owned(), id, first, second });
-        }
-        *known = entry;
-    }
-    Ok(vocabulary)
-}
-
-/// What a file is that people take for a tokenizer.
-fn another_file(bytes: &[u8], is_json: bool) -> Option<&'static str> {
-    if !is_json {
-        return if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
-            Some("a Git LFS pointer, not the file itself; run `git lfs pull` in its repository")
-        } else if bytes.starts_with(b"#version") {
-            Some("the list of merges of a byte-pair encoding (BPE) tokenizer")
-        } else if bytes.starts_with(b"<!") || bytes.starts_with(b"<html") {
-            Some("a web page")
-        } else if bytes.starts_with(b"PK\x03\x04") {
-            Some("a zip archive")
-        } else if bytes.contains(&0) {
-            Some("a binary file, such as a SentencePiece model")
-        } else {
-            None
-        };
-    }
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).ok()?;
-    if object.contains_key("model") {
-        return None;
-    }
-    if !object.is_empty() && object.values().all(serde_json::Value::is_u64) {
-        // Byte-level BPE writes a space as U+0120, and SentencePiece as U+2581.
-        return Some(if object.keys().any(|entry| entry.starts_with('\u{120}')) {
-            "a byte-level BPE vocabulary"
-        } else if object.keys().any(|entry| entry.starts_with('\u{2581}')) {
-            "a SentencePiece vocabulary"
-        } else if object.keys().any(|entry| entry.starts_with(CONTINUATION)) {
-            "a WordPiece vocabulary as a JSON map, without the rest of its tokenizer"
-        } else {
-            "a vocabulary as a JSON map, without the rest of its tokenizer"
-        });
-    }
-    ["model_type", "architectures", "tokenizer_class", "do_lower_case"]
-        .iter()
-        .any(|key| object.contains_key(*key))
-        .then_some("the configuration of a model, not its tokenizer")
-}
-
-/// An entry that the vocabulary of a `tokenizer.json` has twice. JSON parsers keep the last of equal keys.
-fn entry_twice(json: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct File {
-        model: Model,
-    }
-    #[derive(Deserialize)]
-    struct Model {
-        #[serde(default)]
-        vocab: Entries,
-    }
-    /// The first entry that comes again.
-    #[derive(Default)]
-    struct Entries(Option<String>);
-
-    impl<'de> Deserialize<'de> for Entries {
-        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            from.deserialize_any(EntriesVisitor)
-        }
-    }
-
-    struct EntriesVisitor;
-
-    impl<'de> Visitor<'de> for EntriesVisitor {
-        type Value = Entries;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a vocabulary")
-        }
-
-        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries, M::Error> {
-            let (mut known, mut twice) = (HashSet::new(), None);
-            while let Some((entry, _)) = map.next_entry::<String, IgnoredAny>()? {
-                if !known.insert(entry.clone()) {
-                    twice = twice.or(Some(entry));
-                }
-            }
-            Ok(Entries(twice))
-        }
-
-        fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Entries, S::Error> {
-            // Of a Unigram model, which is refused later.
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(Entries(None))
-        }
-    }
-
-    serde_json::from_slice::<File>(json).ok()?.model.vocab.0
-}
-
-/// Fails if two lines of a `vocab.txt` are equal.
-fn refuse_duplicates(path: &Path, vocabulary: &[u8]) -> Result<(), TokenizerError> {
-    let mut lines = HashMap::new();
-    for (number, line) in (1..).zip(vocabulary.split(|byte| *byte == b'\n')) {
-        // As `tokenizers` reads an entry.
-        let line = line.trim_ascii_end();
-        // A last line break, or several, ends the file.
-        if line.is_empty()
-            && vocabulary.split(|byte| *byte == b'\n').skip(number).all(|line| line.trim_ascii().is_empty())
-        {
-            break;
-        }
-        if let Some(first) = lines.insert(line, number) {
-            let entry = String::from_utf8_lossy(line).into_owned();
-            return Err(TokenizerError::Duplicate { path: path.to_owned(), entry, first, second: number });
-        }
-    }
-    Ok(())
-}
-
-/// Fails for the vocabulary of a cased BERT: one with capitals in more than a twentieth of its
-/// entries. No lower-case text can reach these.
-fn refuse_cased(path: &Path, model: &wordpiece::WordPiece) -> Result<(), TokenizerError> {
-    let vocabulary = model.get_vocab();
-    let has_capital = |entry: &str| !entry.starts_with('[') && entry.chars().any(char::is_uppercase);
-    let capitals = || vocabulary.iter().filter(|(entry, _)| has_capital(entry));
-    let found = capitals().count();
-    match capitals().min_by_key(|(_, id)| **id) {
-        Some((entry, _)) if found * 20 > vocabulary.len() => {
-            Err(TokenizerError::Cased { path: path.to_owned(), found, entry: entry.clone() })
-        }
-        _ => Ok(()),
     }
 }
 
@@ -449,7 +189,7 @@ fn uncased_bert(model: wordpiece::WordPiece) -> Result<tokenizers::Tokenizer, St
     let id = |token: &str| Some((token.to_owned(), model.token_to_id(token)?));
     let frame = id("[SEP]").zip(id("[CLS]"));
     let special: Vec<_> =
-        SPECIAL_TOKENS.iter().filter(|t| model.token_to_id(t).is_some()).map(|t| AddedToken::from(*t, true)).collect();
+        BERT_TOKENS.iter().filter(|t| model.token_to_id(t).is_some()).map(|t| AddedToken::from(*t, true)).collect();
     let mut inner = tokenizers::Tokenizer::new(ModelWrapper::WordPiece(model));
     inner
         .with_normalizer(Some(NormalizerWrapper::BertNormalizer(BertNormalizer::new(true, true, None, true))))

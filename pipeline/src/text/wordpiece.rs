@@ -3,6 +3,7 @@
 //! The library does the same, but allocates a token with text and offsets for each piece. A test
 //! compares the two.
 use hashbrown::HashMap;
+use schemas::TokenId;
 use tokenizers::{Model, models::wordpiece};
 
 /// Prefix of vocabulary entries that continue a word.
@@ -11,19 +12,19 @@ pub(super) const CONTINUATION: &str = "##";
 /// A vocabulary, indexed for cutting words.
 pub(super) struct WordPiece {
     /// Ids of pieces that begin a word.
-    first: HashMap<Box<str>, u16>,
+    first: HashMap<Box<str>, u32>,
     /// Ids of pieces that continue a word, by their text without `##`.
-    continuing: HashMap<Box<str>, u16>,
+    continuing: HashMap<Box<str>, u32>,
     /// Length of the longest entry, in bytes.
     longest: usize,
     /// Words of more characters than this are unknown.
     pub(super) longest_word: usize,
     /// Id of an unknown word.
-    unknown: u16,
+    unknown: u32,
 }
 
 impl WordPiece {
-    /// The vocabulary of a model whose continuation prefix is `##` and whose ids fit in 16 bits.
+    /// The vocabulary of a model whose continuation prefix is `##`.
     /// `None` if its unknown token is not in the vocabulary.
     pub(super) fn new(model: &wordpiece::WordPiece) -> Option<Self> {
         let mut pieces = Self {
@@ -31,10 +32,9 @@ impl WordPiece {
             continuing: HashMap::new(),
             longest: 0,
             longest_word: model.max_input_chars_per_word,
-            unknown: model.token_to_id(&model.unk_token)? as u16,
+            unknown: model.token_to_id(&model.unk_token)?,
         };
         for (entry, id) in model.get_vocab() {
-            let id = id as u16;
             pieces.longest = pieces.longest.max(entry.len());
             match entry.strip_prefix(CONTINUATION) {
                 Some(piece) => pieces.continuing.insert(piece.into(), id),
@@ -46,11 +46,11 @@ impl WordPiece {
 
     /// Appends the ids of a word's pieces, or of the unknown token if the word is too long or cannot
     /// be cut into pieces. The word must not begin with `##`.
-    pub(super) fn encode(&self, word: &str, ids: &mut Vec<u16>) {
+    pub(super) fn encode<I: TokenId>(&self, word: &str, ids: &mut Vec<I>) {
         let before = ids.len();
         let mut rest = word;
         if word.len() > self.longest_word && word.chars().count() > self.longest_word {
-            ids.push(self.unknown);
+            ids.push(I::of(self.unknown));
             return;
         }
         while !rest.is_empty() {
@@ -58,10 +58,10 @@ impl WordPiece {
             let ends = (1..=rest.len().min(self.longest)).rev().filter(|&end| rest.is_char_boundary(end));
             let Some((id, end)) = ends.filter_map(|end| Some((*pieces.get(&rest[..end])?, end))).next() else {
                 ids.truncate(before);
-                ids.push(self.unknown);
+                ids.push(I::of(self.unknown));
                 return;
             };
-            ids.push(id);
+            ids.push(I::of(id));
             rest = &rest[end..];
         }
     }

@@ -1,4 +1,4 @@
-//! Finds the words of a text: BERT's pre-tokens of the normalized text.
+//! Finds the words of a text: pre-tokens of the normalized text, by default those of uncased BERT.
 //!
 //! [`Words`] normalizes a text and lists its words as [`WordRange`]s. Hugging Face's `tokenizers`
 //! decides what a character becomes and which characters make a word. It is slow, so it is asked as
@@ -9,7 +9,7 @@
 //!    exact because BERT's normalizer works character by character, with one exception: canonical
 //!    reordering of the combining marks that accent stripping leaves.
 //! 3. A *run* (the text between two ASCII spaces) with such a mark goes to the library as a whole,
-//!    and so does any text of a tokenizer whose normalizer or pre-tokenizer is not BERT's.
+//!    and so does any text under rules that are not BERT's.
 use std::ops::Range;
 
 use hashbrown::HashMap;
@@ -19,6 +19,8 @@ use unicode_normalization_alignments::char::canonical_combining_class;
 use super::{
     Tokenizer,
     block::{Block, BlockByte},
+    rules::WordRules,
+    table::SLACK,
 };
 
 /// A word: a byte range of the normalized text.
@@ -37,14 +39,10 @@ impl WordRange {
     }
 }
 
-/// Bytes after the normalized text that may be read, so that a short word can be loaded with one
-/// read. Their values mean nothing.
-pub(super) const SLACK: usize = 16;
-
 /// Normalizes texts and finds their words. Each thread needs its own. Buffers are reused from text
 /// to text.
 pub struct Words<'t> {
-    tokenizer: &'t Tokenizer,
+    rules: &'t WordRules,
     /// `None` if all text goes to the library.
     ascii: Option<Box<AsciiTable>>,
     /// Characters that are not ASCII and have been seen.
@@ -53,18 +51,24 @@ pub struct Words<'t> {
 }
 
 impl<'t> Words<'t> {
-    /// Finds words as this tokenizer does.
+    /// Finds the words that phrases are made of: in lower case and without accents, whatever the
+    /// tokenizer keeps.
     pub fn new(tokenizer: &'t Tokenizer) -> Self {
-        Self { tokenizer, ascii: AsciiTable::new(tokenizer), others: HashMap::new(), found: Found::default() }
+        Self::by(tokenizer.text_rules())
+    }
+
+    /// Finds the words that some rules make.
+    pub(super) fn by(rules: &'t WordRules) -> Self {
+        Self { rules, ascii: AsciiTable::new(rules), others: HashMap::new(), found: Found::default() }
     }
 
     /// Normalizes a text and finds its words. Those of the last text are dropped.
     pub fn find(&mut self, raw: &str) {
-        let Self { tokenizer, ascii, others, found } = self;
+        let Self { rules, ascii, others, found } = self;
         found.clear();
         match ascii {
-            Some(ascii) => Scan { tokenizer, ascii, others, found, raw, at: 0 }.run(),
-            None => found.push_by_library(tokenizer, raw, 0),
+            Some(ascii) => Scan { rules, ascii, others, found, raw, at: 0 }.run(),
+            None => found.push_by_library(rules, raw, 0),
         }
         found.text.extend_from_slice(&[0; SLACK]);
     }
@@ -92,6 +96,34 @@ impl<'t> Words<'t> {
     /// A word of the last text.
     pub fn word(&self, range: WordRange) -> &str {
         std::str::from_utf8(&self.found.text[range.bytes()]).expect("text is pushed as whole characters")
+    }
+
+    /// The bytes of a word in the raw text, which the last text was found in. Characters after the
+    /// word that normalizing removes belong to it.
+    pub(super) fn raw_bytes(&self, raw: &str, word: usize) -> Range<u32> {
+        let ranges = &self.found.ranges;
+        let start = ranges[word].origin;
+        let next = ranges.get(word + 1).map_or(raw.len(), |next| next.origin as usize);
+        let between = &raw.as_bytes()[start as usize..next];
+        // One space, or nothing, is after nearly all words.
+        let end = match between {
+            [.., last] if last.is_ascii_graphic() => next,
+            [.., last, b' '] if last.is_ascii_graphic() => next - 1,
+            _ => {
+                let spaces = raw[start as usize..next].char_indices().find(|(_, c)| self.is_space(*c));
+                spaces.map_or(next, |(at, _)| start as usize + at)
+            }
+        };
+        start..end as u32
+    }
+
+    /// Whether a character separates words and is in none.
+    fn is_space(&self, c: char) -> bool {
+        match (&self.ascii, self.others.get(&c)) {
+            (Some(ascii), _) if c.is_ascii() => ascii.class(c as u8) == Class::Space,
+            (_, Some(normalized)) => matches!(normalized.characters[..], [(_, Class::Space)]),
+            _ => c.is_whitespace(),
+        }
     }
 
     /// Whether a word is a transparent hyphen: a `-` that touches a word other than `-` on both
@@ -137,14 +169,12 @@ struct AsciiByte {
 }
 
 impl AsciiTable {
-    /// `None` if the tokenizer does not work character by character, or does not keep ASCII ASCII.
-    fn new(tokenizer: &Tokenizer) -> Option<Box<Self>> {
-        if !tokenizer.by_character() {
-            return None;
-        }
+    /// `None` if the rules do not work character by character, or do not keep ASCII ASCII.
+    fn new(rules: &WordRules) -> Option<Box<Self>> {
+        rules.bert()?;
         let mut bytes = [AsciiByte { becomes: 0, class: Class::Other }; 256];
         for byte in 0..128u8 {
-            bytes[usize::from(byte)] = match look_up(tokenizer, char::from(byte)).characters[..] {
+            bytes[usize::from(byte)] = match look_up(rules, char::from(byte)).characters[..] {
                 [] => AsciiByte { becomes: 0, class: Class::Removed },
                 [(c, class)] if c.is_ascii() => AsciiByte { becomes: c as u8, class },
                 _ => return None,
@@ -177,13 +207,13 @@ struct Normalized {
 }
 
 /// What the library makes of one character alone.
-fn look_up(tokenizer: &Tokenizer, c: char) -> Normalized {
-    let normalized = tokenizer.normalize(c.encode_utf8(&mut [0; 4]));
+fn look_up(rules: &WordRules, c: char) -> Normalized {
+    let normalized = rules.normalize(c.encode_utf8(&mut [0; 4]));
     // Between two letters a letter joins them, white space separates them, and punctuation adds a
     // word.
     let classify = |c: char| {
         let mut words = Vec::new();
-        tokenizer.pre_tokenize(&format!("a{c}a"), &mut Vec::new(), &mut words);
+        rules.pre_tokenize(&format!("a{c}a"), &mut Vec::new(), &mut words);
         match words.len() {
             1 => Class::Letter,
             2 => Class::Space,
@@ -198,7 +228,7 @@ fn look_up(tokenizer: &Tokenizer, c: char) -> Normalized {
 
 /// A text being read. All before byte `at`, where a character begins, is in `found`.
 struct Scan<'a> {
-    tokenizer: &'a Tokenizer,
+    rules: &'a WordRules,
     ascii: &'a AsciiTable,
     others: &'a mut HashMap<char, Normalized>,
     found: &'a mut Found,
@@ -262,7 +292,7 @@ impl Scan<'_> {
     /// Reads a character that is not ASCII.
     fn character(&mut self) {
         let c = self.raw[self.at..].chars().next().expect("the scan is not at the end");
-        let normalized = self.others.entry(c).or_insert_with(|| look_up(self.tokenizer, c));
+        let normalized = self.others.entry(c).or_insert_with(|| look_up(self.rules, c));
         if normalized.reorders {
             return self.fall_back();
         }
@@ -279,7 +309,7 @@ impl Scan<'_> {
         let start = before.iter().rposition(is_space).map_or(0, |space| space + 1);
         let end = after.iter().position(is_space).map_or(self.raw.len(), |space| self.at + space);
         self.found.rewind(start);
-        self.found.push_by_library(self.tokenizer, &self.raw[start..end], start);
+        self.found.push_by_library(self.rules, &self.raw[start..end], start);
         self.at = end;
     }
 }
@@ -369,10 +399,10 @@ impl Found {
 
     /// Appends the words that the library finds in `raw`, which begins at byte `at` of the whole
     /// text.
-    fn push_by_library(&mut self, tokenizer: &Tokenizer, raw: &str, at: usize) {
-        let normalized = tokenizer.normalize(raw);
+    fn push_by_library(&mut self, rules: &WordRules, raw: &str, at: usize) {
+        let normalized = rules.normalize(raw);
         let mut words = Vec::new();
-        tokenizer.pre_tokenize(normalized.get(), &mut self.text, &mut words);
+        rules.pre_tokenize(normalized.get(), &mut self.text, &mut words);
         let mut origin = at;
         self.ranges.extend(words.iter().map(|word| {
             let first_byte = word.normalized_start..word.normalized_start + 1;

@@ -46,8 +46,11 @@ fn counts(summary: &Summary) -> Value {
         "tokens": counts.tokens,
         "phrase_spans": counts.phrase_spans,
         "cut_spans": counts.cut_spans,
+        "spans_sharing_tokens": counts.spans_sharing_tokens,
         "noun_phrases": counts.noun_phrases,
         "cut_noun_phrases": counts.cut_noun_phrases,
+        "noun_phrases_sharing_tokens": counts.noun_phrases_sharing_tokens,
+        "cut_words": counts.cut_words,
         "pairs": shards.counts.pairs,
         "pairs_by_relation": shards.counts.pairs_by_relation,
         "negatives": shards.counts.negatives,
@@ -105,14 +108,18 @@ fn rejected(summary: &Summary) -> Vec<Value> {
 
 /// A segment. Ranges are in tokens.
 fn segment(example: &Example, tokenizer: &Tokenizer) -> Value {
-    let entry = |&id: &u16| tokenizer.vocabulary().get(usize::from(id)).map_or("?", String::as_str);
+    let entry = |&id: &u32| tokenizer.vocabulary().get(id as usize).map_or("?", String::as_str);
     let ranges = |ranges: &[Range<usize>]| -> Vec<[usize; 2]> { ranges.iter().map(|r| [r.start, r.end]).collect() };
-    json!({
+    let mut row = json!({
         "event": "row",
         "name": example.name,
         "segment": example.segment,
         "tokens": example.input_ids.iter().map(entry).collect::<Vec<_>>(),
         "phrases": ranges(&example.phrases),
         "noun_phrases": ranges(&example.noun_phrases),
-    })
+    });
+    if let Some(starts) = &example.word_starts {
+        row["word_starts"] = json!(starts);
+    }
+    row
 }

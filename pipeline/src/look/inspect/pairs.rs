@@ -10,9 +10,9 @@ use std::{
 };
 
 use schemas::{
-    CorpusInteractionRows, Manifest, PairRows, ReviewerId, columns,
+    CorpusInteractionRows, Manifest, PairRowsOf, ReviewerId, TokenId, columns,
     manifest::{CorpusBody, ShardsBody},
-    open_corpus_interactions, open_pairs,
+    open_corpus_interactions, open_pairs_of,
     store::verify_file,
 };
 
@@ -70,7 +70,8 @@ pub(super) fn summarize(
     corpus: &Manifest<CorpusBody>,
     examples: usize,
 ) -> Result<Option<PairSummary>, InspectError> {
-    let pairs = sample(out, shards)?;
+    let pairs =
+        if shards.body.tokenizer.has_wide_ids() { sample::<u32>(out, shards)? } else { sample::<u16>(out, shards)? };
     if pairs.is_empty() {
         return Ok(None);
     }
@@ -109,11 +110,11 @@ pub(super) fn summarize(
     Ok(Some(PairSummary { overlaps: overlaps.collect(), examples: examples.collect() }))
 }
 
-fn sample(out: &Path, shards: &Manifest<ShardsBody>) -> Result<Vec<SampledPair>, InspectError> {
+fn sample<I: TokenId>(out: &Path, shards: &Manifest<ShardsBody>) -> Result<Vec<SampledPair>, InspectError> {
     let mut pairs = Vec::new();
     for entry in shards.files.iter().filter(|file| file.name.starts_with("pairs-")) {
-        let table = open_pairs(&verify_file(&out.join("shards"), entry)?)?;
-        for rows in table.read::<PairRows>(1 << 12) {
+        let table = open_pairs_of::<I>(&verify_file(&out.join("shards"), entry)?)?;
+        for rows in table.read::<PairRowsOf<I>>(1 << 12) {
             let rows = rows?;
             for row in 0..rows.len() {
                 if pairs.len() == SAMPLE {

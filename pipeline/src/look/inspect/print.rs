@@ -92,10 +92,17 @@ fn counts(summary: &Summary, report: &mut dyn io::Write) -> io::Result<()> {
         ("cut spans", counts.cut_spans),
         ("noun phrases", counts.noun_phrases),
         ("cut nouns", counts.cut_noun_phrases),
+        ("sharing spans", counts.spans_sharing_tokens),
+        ("sharing nouns", counts.noun_phrases_sharing_tokens),
+        ("cut words", counts.cut_words),
         ("pairs", shards.counts.pairs),
         ("pool phrases", shards.pool.phrases),
         ("vocabulary", u64::from(shards.tokenizer.vocab_size)),
     ] {
+        // Only tokenizers whose tokens cross words have these.
+        if number == 0 && ["sharing spans", "sharing nouns", "cut words"].contains(&name) {
+            continue;
+        }
         writeln!(report, "  {name:14} {:>16}", thousands(number))?;
     }
     for (from, pairs) in &shards.counts.negatives {
@@ -215,28 +222,33 @@ fn marked(example: &Example, tokenizer: &Tokenizer, paint: Paint) -> String {
     for range in &example.phrases {
         marks[range.clone()].fill(Mark { inside: Inside::Phrase, start: 0 });
     }
-    let mut text = format!("{} ", paint.dim(&format!("{}/{}", example.name, example.segment)));
+    let mut text = format!("{} ", paint.dim(&format!("{}/{}", example.name, example.segment))).into_bytes();
     let mut open = Mark::default();
     for (&id, &mark) in example.input_ids.iter().zip(&marks).take(MOST_TOKENS) {
-        let piece = tokenizer.vocabulary().get(usize::from(id)).map_or("?", String::as_str);
-        let (piece, joined) = piece.strip_prefix("##").map_or((piece, false), |rest| (rest, true));
+        let bytes = tokenizer.bytes_of(id);
+        // A mark does not cover the space before a word.
+        let (space, piece) = match bytes.strip_prefix(b" ") {
+            Some(piece) => (true, piece),
+            None => (tokenizer.marks_words() && !tokenizer.continues(id), &bytes[..]),
+        };
         if open != mark {
-            text.push_str(paint.end(open.inside));
+            text.extend(paint.end(open.inside).bytes());
         }
-        if !joined {
-            text.push(' ');
+        if space {
+            text.push(b' ');
         }
         if open != mark {
-            text.push_str(paint.begin(mark.inside));
+            text.extend(paint.begin(mark.inside).bytes());
             open = mark;
         }
-        text.push_str(piece);
+        text.extend(piece.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }));
     }
-    text.push_str(paint.end(open.inside));
+    text.extend(paint.end(open.inside).bytes());
     if example.input_ids.len() > MOST_TOKENS {
-        text.push_str(" …");
+        text.extend(" …".bytes());
     }
-    text
+    // A token may be a part of a character.
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Marks with colors, or with brackets.

@@ -61,7 +61,9 @@ pub(super) struct Example {
     /// The product, or the document where there is none.
     pub name: String,
     pub segment: u32,
-    pub input_ids: Vec<u16>,
+    pub input_ids: Vec<u32>,
+    /// Tokens that start a word. `None` where the vocabulary marks them.
+    pub word_starts: Option<Vec<usize>>,
     pub phrases: Vec<Range<usize>>,
     pub noun_phrases: Vec<Range<usize>>,
 }
@@ -147,6 +149,7 @@ pub(super) fn examples(segments: &DataFrame, seed: u64, most: usize) -> PolarsRe
     let (rows, draws) = (chosen.column("row")?.idx()?, chosen.column("draw")?.u64()?);
     let (documents, products) = (chosen.column("document_id")?.u64()?, chosen.column("product_id")?.str()?);
     let (numbers, input_ids) = (chosen.column("segment")?.u32()?, chosen.column("input_ids")?.list()?);
+    let word_starts = chosen.column("word_starts")?.list()?;
     let example = |i: usize| {
         let document = || DocumentId::new(documents.get(i).unwrap_or_default()).to_string();
         let ids = input_ids.get_as_series(i).unwrap_or_default();
@@ -154,12 +157,18 @@ pub(super) fn examples(segments: &DataFrame, seed: u64, most: usize) -> PolarsRe
             draw: draws.get(i).unwrap_or_default(),
             name: products.get(i).map_or_else(document, str::to_owned),
             segment: numbers.get(i).unwrap_or_default(),
-            input_ids: ids.u16()?.iter().flatten().collect(),
+            input_ids: ids.cast(&DataType::UInt32)?.u32()?.iter().flatten().collect(),
+            word_starts: word_starts.get_as_series(i).map(|starts| positions(&starts)).transpose()?,
             phrases: ranges_of_row(&phrases, rows.get(i))?,
             noun_phrases: ranges_of_row(&noun_phrases, rows.get(i))?,
         })
     };
     (0..chosen.height()).map(example).collect()
+}
+
+/// Numbers of tokens.
+fn positions(tokens: &Series) -> PolarsResult<Vec<usize>> {
+    Ok(tokens.u16()?.iter().flatten().map(usize::from).collect())
 }
 
 /// The keyed draw of a segment.
@@ -252,7 +261,8 @@ mod tests {
                     draw,
                     name: segment.product.map_or_else(|| segment.document.to_string(), str::to_owned),
                     segment: segment.segment,
-                    input_ids: segment.input_ids.to_vec(),
+                    input_ids: segment.input_ids.iter().map(|&id| u32::from(id)).collect(),
+                    word_starts: None,
                     phrases: segment.phrases.iter().map(|span| span.tokens.tokens()).collect(),
                     noun_phrases: segment.noun_phrases.iter().map(|range| range.tokens()).collect(),
                 };

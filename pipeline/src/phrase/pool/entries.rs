@@ -9,7 +9,6 @@ use crate::text::{Tokenizer, Words};
 
 /// Entries that become a pool.
 pub(super) struct Entries<'a> {
-    tokenizer: &'a Tokenizer,
     words: Words<'a>,
     min_score: f64,
     min_score_single: f64,
@@ -29,7 +28,6 @@ impl<'a> Entries<'a> {
     /// No entries yet.
     pub(super) fn new(tokenizer: &'a Tokenizer, min_score: f64, min_score_single: f64) -> Self {
         Self {
-            tokenizer,
             words: Words::new(tokenizer),
             min_score,
             min_score_single,
@@ -76,9 +74,9 @@ impl<'a> Entries<'a> {
 
     /// Writes the words of a phrase in lower case, without accents, separated by spaces, and counts them. Transparent hyphens are left out.
     fn join_words(&mut self, phrase: &str) -> usize {
-        let Self { tokenizer, words, text, .. } = self;
+        let Self { words, text, .. } = self;
         text.clear();
-        words.find(&tokenizer.fold(phrase));
+        words.find(phrase);
         let mut count = 0;
         for (number, &range) in words.ranges().iter().enumerate() {
             if words.is_transparent(number) {

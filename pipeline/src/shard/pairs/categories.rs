@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use schemas::{ProductCategoryRows, open_corpus_products};
+use schemas::{ProductCategoryRows, TokenId, open_corpus_products};
 
 use super::{graph::ProductNumber, texts::FirstSegments};
 use crate::{
@@ -43,11 +43,11 @@ struct Category {
 
 impl Categories {
     /// Reads the categories of the graph's products from the corpus tables of these shards.
-    pub(super) fn load(
+    pub(super) fn load<I: TokenId>(
         corpus: &Path,
         shards: &[encode::PlannedShard],
         numbers: &HashMap<&str, ProductNumber>,
-        texts: &FirstSegments,
+        texts: &FirstSegments<I>,
         hashes: &mut Hashes,
     ) -> Result<Self, ShardError> {
         let mut tree = Tree::default();
@@ -111,7 +111,7 @@ impl Tree {
         number
     }
 
-    pub(super) fn finish(self, texts: &FirstSegments) -> Categories {
+    pub(super) fn finish<I: TokenId>(self, texts: &FirstSegments<I>) -> Categories {
         let mut products = Vec::new();
         let mut leaves = vec![None; texts.spans.len()];
         let mut categories: Vec<Category> =

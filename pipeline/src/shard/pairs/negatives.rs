@@ -1,7 +1,7 @@
 //! Which products may be the negative of an edge, and the draw of one.
 use std::fmt;
 
-use schemas::Draws;
+use schemas::{Draws, TokenId};
 
 use super::{
     categories::Categories,
@@ -14,13 +14,20 @@ use super::{
 pub(super) const FEWEST: usize = 8;
 
 /// The products that negatives are drawn from.
-#[derive(Clone, Copy)]
-pub(super) struct Negatives<'a> {
+pub(super) struct Negatives<'a, I> {
     pub(super) graph: &'a Graph,
-    pub(super) texts: &'a FirstSegments,
+    pub(super) texts: &'a FirstSegments<I>,
     /// If they are drawn from categories.
     pub(super) categories: Option<&'a Categories>,
 }
+
+impl<I> Clone for Negatives<'_, I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I> Copy for Negatives<'_, I> {}
 
 /// What a negative was drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +55,7 @@ pub(super) struct Negative {
     pub(super) from: DrawnFrom,
 }
 
-impl Negatives<'_> {
+impl<I: TokenId> Negatives<'_, I> {
     /// Whether a product may be the negative. It has tokens and is neither the anchor nor one of its neighbors. Its
     /// text differs from the texts of both.
     pub(super) fn is_possible(&self, product: ProductNumber, Ends { anchor, neighbor }: Ends) -> bool {
@@ -110,15 +117,15 @@ impl Negatives<'_> {
 
 /// Whether edges have a possible negative. It is asked for each edge, and a hub has many, so what
 /// depends on the anchor alone is counted once.
-pub(super) struct PossibleNegatives<'a> {
-    negatives: Negatives<'a>,
+pub(super) struct PossibleNegatives<'a, I> {
+    negatives: Negatives<'a, I>,
     with_tokens: usize,
     /// The products that are possible as far as the anchor alone decides.
     of_anchor: Vec<Option<usize>>,
 }
 
-impl<'a> PossibleNegatives<'a> {
-    pub(super) fn new(negatives: Negatives<'a>) -> Self {
+impl<'a, I: TokenId> PossibleNegatives<'a, I> {
+    pub(super) fn new(negatives: Negatives<'a, I>) -> Self {
         let Negatives { graph, texts, .. } = negatives;
         let with_tokens = graph.product_numbers().filter(|&product| !texts.get(product).is_empty()).count();
         Self { negatives, with_tokens, of_anchor: vec![None; graph.products.len()] }

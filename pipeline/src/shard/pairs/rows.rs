@@ -1,5 +1,5 @@
 //! Which associations become rows.
-use schemas::{Counts, manifest::ShardOptions};
+use schemas::{Counts, TokenId, manifest::ShardOptions};
 
 use super::{
     graph::{EdgeNumber, Ends},
@@ -16,7 +16,7 @@ pub(super) struct Row {
 /// The rows to draw, and the number of dropped ones by reason.
 ///
 /// Rows that cannot be drawn are dropped first, so that they do not use up the quota of a hub.
-pub(super) fn choose(negatives: Negatives<'_>, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts) {
+pub(super) fn choose<I: TokenId>(negatives: Negatives<'_, I>, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts) {
     let Negatives { graph, texts, .. } = negatives;
     let mut order: Vec<(u64, EdgeNumber)> =
         graph.edge_numbers().map(|edge| (graph.draws(edge, seed, "hub", 0).next_u64(), edge)).collect();

@@ -26,7 +26,7 @@ fn options(max_per_product: u64, draws: u64) -> ShardOptions {
     ShardOptions { nouns: false, language: None, tagger: None, max_per_product, draws, negatives, copies }
 }
 
-fn texts_of(graph: &Graph) -> FirstSegments {
+fn texts_of(graph: &Graph) -> FirstSegments<u16> {
     let n = graph.products.len();
     let spans = (0..n as u64).map(|start| IdSpan { start, length: 1 }).collect();
     FirstSegments::new((0..n as u16).collect(), spans, (0..n as u64).map(TextId::new).collect())
@@ -73,7 +73,7 @@ fn a_hub_takes_part_in_a_bounded_number_of_rows() {
     let graph = graph_of(&names.iter().map(|n| ("hub", n.as_str())).collect::<Vec<_>>());
     let options = options(8, 3);
     let mut texts = texts_of(&graph);
-    let dropped = |texts: &FirstSegments| {
+    let dropped = |texts: &FirstSegments<u16>| {
         let negatives = Negatives { graph: &graph, texts, categories: None };
         let (rows, dropped) = choose(negatives, 0, &options);
         assert!(rows.iter().all(|row| negatives.draw(row.edge, row.draw, 0).is_some()));
@@ -139,7 +139,7 @@ proptest! {
         let products = &products[..graph.products.len()];
         let spans = products.iter().map(|(id, length, _)| IdSpan { start: *id, length: length + u16::from(*id > 9) });
         let ids = products.iter().map(|&(text, ..)| TextId::new(text)).collect();
-        let texts = FirstSegments::new((0..60).collect(), spans.collect(), ids);
+        let texts = FirstSegments::<u16>::new((0..60).collect(), spans.collect(), ids);
         let path = |product: ProductNumber| products[product.index()].2.iter().map(|&n| ["b", "a", "c"][n]);
         let tree = |numbers: &mut dyn Iterator<Item = ProductNumber>| {
             let mut tree = Tree::default();
@@ -188,7 +188,7 @@ proptest! {
         let n = graph.products.len();
         let spans = texts[..n].iter().map(|&(_, id, length)| IdSpan { start: u64::from(id), length: length * 2 });
         let ids = texts[..n].iter().map(|&(text, ..)| TextId::new(text)).collect();
-        let texts = FirstSegments::new(vec![1, 1, 2, 2, 3], spans.collect(), ids);
+        let texts = FirstSegments::<u16>::new(vec![1, 1, 2, 2, 3], spans.collect(), ids);
         let options = options(64, 1);
         let negatives = Negatives { graph: &graph, texts: &texts, categories: None };
         let (rows, dropped) = choose(negatives, 0, &options);

@@ -1,15 +1,15 @@
 //! The first segments of the products of the graph, and which of them are alike.
 use std::{collections::HashMap, path::Path};
 
-use schemas::{SegmentTokenRows, TextId, open_segments};
+use schemas::{SegmentTokenRowsOf, TextId, TokenId, open_segments_of};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::graph::ProductNumber;
 use crate::shard::{ShardError, encode};
 
 /// Token ids of segment 0 of each product of the graph, and the id of its whole text.
-pub(super) struct FirstSegments {
-    pub(super) ids: Vec<u16>,
+pub(super) struct FirstSegments<I> {
+    pub(super) ids: Vec<I>,
     /// For each product: where its ids are in `ids`.
     pub(super) spans: Vec<IdSpan>,
     /// For each product.
@@ -25,7 +25,7 @@ pub(super) struct IdSpan {
     pub(super) length: u16,
 }
 
-impl FirstSegments {
+impl<I: TokenId> FirstSegments<I> {
     pub(super) fn load(
         folder: &Path,
         shards: &[encode::PlannedShard],
@@ -35,8 +35,8 @@ impl FirstSegments {
         let mut spans = vec![IdSpan::default(); numbers.len()];
         let mut text_ids = vec![TextId::new(0); numbers.len()];
         for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
-            let table = open_segments(&folder.join(&shard.name))?;
-            for rows in table.read::<SegmentTokenRows>(1 << 14) {
+            let table = open_segments_of::<I>(&folder.join(&shard.name))?;
+            for rows in table.read::<SegmentTokenRowsOf<I>>(1 << 14) {
                 for row in rows?.iter().filter(|row| row.segment == 0) {
                     if let Some(&product) = row.product.and_then(|product| numbers.get(product)) {
                         text_ids[product.index()] = row.text_id;
@@ -49,7 +49,7 @@ impl FirstSegments {
         Ok(Self::new(ids, spans, text_ids))
     }
 
-    pub(super) fn new(ids: Vec<u16>, spans: Vec<IdSpan>, text_ids: Vec<TextId>) -> Self {
+    pub(super) fn new(ids: Vec<I>, spans: Vec<IdSpan>, text_ids: Vec<TextId>) -> Self {
         let mut texts = Self { ids, spans, text_ids, by_text: Vec::new(), by_ids: Vec::new() };
         let with_tokens: Vec<ProductNumber> = (0..texts.spans.len() as u32)
             .map(ProductNumber)
@@ -67,7 +67,7 @@ impl FirstSegments {
     }
 
     pub(super) fn ids_hash(&self, product: ProductNumber) -> u64 {
-        let bytes: Vec<u8> = self.get(product).iter().flat_map(|id| id.to_le_bytes()).collect();
+        let bytes: Vec<u8> = self.get(product).iter().flat_map(|id| id.get().to_le_bytes()).collect();
         xxh3_64(&bytes)
     }
 
@@ -86,7 +86,7 @@ impl FirstSegments {
         same_text.chain(same_ids.filter(move |&other| self.get(other) == self.get(product)))
     }
 
-    pub(super) fn get(&self, product: ProductNumber) -> &[u16] {
+    pub(super) fn get(&self, product: ProductNumber) -> &[I] {
         let IdSpan { start, length } = self.spans[product.index()];
         &self.ids[start as usize..start as usize + usize::from(length)]
     }
