@@ -70,6 +70,18 @@ pub enum VocabularyError {
         /// The first id without a token.
         id: usize,
     },
+    /// Shards are built for it, but batches are not made of them yet.
+    #[error(
+        "`{}` is {found}, and pre-training reads WordPiece of at most 65,536 entries so far\n\
+         hint: build shards with a BERT's tokenizer: `ebert shards --tokenizer vocab.txt --out DIR`, another folder",
+        path.display()
+    )]
+    NotRead {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
     /// It is another one than the manifest says.
     #[error("`{}` does not match the manifest next to it: {what}\nhint: run `ebert shards` again", path.display())]
     OtherThanStated {
@@ -106,6 +118,12 @@ impl Vocabulary {
     /// The vocabulary that the manifest of `shards` names, and the bytes of its file.
     pub(crate) fn of_shards(shards: &Path, entry: &TokenizerEntry) -> Result<(Self, Vec<u8>), VocabularyError> {
         let path = shards.join(&entry.file);
+        if entry.has_wide_ids() {
+            return Err(VocabularyError::NotRead { path, found: "a vocabulary with ids of 32 bits" });
+        }
+        if entry.continuation_ids.is_empty() {
+            return Err(VocabularyError::NotRead { path, found: "a byte-level BPE" });
+        }
         let other = |what: String| VocabularyError::OtherThanStated { path: path.clone(), what };
         let bytes = fs::read(&path).map_err(|source| VocabularyError::Io { path: path.clone(), source })?;
         let found = blake3::hash(&bytes).to_hex().to_string();
@@ -220,5 +238,19 @@ pub(crate) mod tests {
         let gap = error(r#"{"model": {"vocab": {"a": 0, "b": 2}}}"#);
         assert!(gap.contains("2 tokens, but no token of id 1"), "{gap}");
         assert!(error("{}").contains("not a tokenizer file"));
+    }
+
+    #[test]
+    fn vocabularies_without_continuations_and_with_wide_ids_are_refused_by_name() {
+        for (vocab_size, wanted) in [(300, "is a byte-level BPE"), (70_000, "with ids of 32 bits")] {
+            let entry = TokenizerEntry {
+                file: "tokenizer.json".to_owned(),
+                vocab_size,
+                blake3: String::new(),
+                continuation_ids: String::new(),
+            };
+            let error = Vocabulary::of_shards(Path::new("shards"), &entry).unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.contains("hint: build shards"), "{error}");
+        }
     }
 }
