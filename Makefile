@@ -78,6 +78,11 @@ verify: ebert ## compare every file below OUT with its manifest; OUT=dir
 trainer: libtorch ## build the trainer, and install libtorch for it
 	@cargo build --release --workspace --exclude ebert-sample-generator --exclude ebert-remote --exclude ebert-python $(FEATURES) $(if $(wildcard $(TRAINER)),--quiet)
 
+# What is given to others also reads object stores and the hub.
+.PHONY: programs
+programs: trainer
+	@cargo build --release --package pipeline --features remote --quiet
+
 # Tools that build the wheel.
 $(TARGET)/wheel/ready: trainer/python/requirements.txt
 	@python3 -m venv $(TARGET)/wheel
@@ -85,7 +90,7 @@ $(TARGET)/wheel/ready: trainer/python/requirements.txt
 	@touch $@
 
 .PHONY: wheel
-wheel: trainer $(TARGET)/wheel/ready ## build a wheel of the programs and the Python module, for pip: dist/ebert-*.whl
+wheel: programs $(TARGET)/wheel/ready ## build a wheel of the programs and the Python module, for pip: dist/ebert-*.whl
 	@PATH="$(abspath $(TARGET))/wheel/bin:$$PATH" bash trainer/python/wheel.sh "$(TARGET)/release"
 
 # Shards are made first if OUT has none.
@@ -125,7 +130,7 @@ demo: trainer $(DEMO)/ready ## post-train a BERT-tiny in minutes, and show maske
 		--out "$(DEMO)/$(or $(notdir $(abspath $(CORPUS))),sample)" $(ARGS)
 
 .PHONY: archive
-archive: ebert trainer $(TARGET)/wheel/ready ## pack programs, manual pages, completions and licenses for other machines: dist/ebert-*.tar.gz
+archive: programs $(TARGET)/wheel/ready ## pack programs, manual pages, completions and licenses for other machines: dist/ebert-*.tar.gz
 	@PATH="$(abspath $(TARGET))/wheel/bin:$$PATH" python3 deploy/release/archive.py $(TARGET)/release dist
 
 .PHONY: test
