@@ -38,7 +38,7 @@ pub fn file_of_temporary(name: &str) -> Option<&str> {
 pub fn unnamed_file(next_to: &Path) -> io::Result<File> {
     // Complete files have 0.
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    // If the process is killed between the next two calls, the next run removes the file.
+    // If the process is killed between the next two calls, an empty file stays. A step removes those of its folder.
     let path = temporary(next_to, NEXT.fetch_add(1, Ordering::Relaxed));
     let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;

@@ -9,22 +9,21 @@
 //!
 //! Keys and occurrences are in [`Memory`] or in temporary files. Counts are sums of integers. So
 //! neither the memory nor the order of the threads changes them.
-use std::{
-    ops::Range,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+mod occurrences;
+mod partitions;
+
+use std::ops::Range;
+
+use self::{
+    occurrences::{Occurrence, Occurrences},
+    partitions::{Counted, Key, KeyWriter, PARTITION, Partitions},
 };
-
-use rayon::prelude::*;
-
 use crate::{
-    candidates::{Candidates, Extension},
+    candidates::Candidates,
     error::{MineError, SpillError},
-    ids::{NodeId, WordId},
+    ids::NodeId,
     parallel,
-    spill::{Item, Memory, SpillFile},
+    spill::Memory,
     tokens::{Tokens, Word},
     vocabulary::WordCounts,
 };
@@ -134,241 +133,6 @@ fn count_in(
     Ok(candidates)
 }
 
-/// An (n+1)-gram: the node of the n-gram that it extends, and its last word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(transparent)]
-struct Key(u64);
-
-impl Key {
-    fn new(node: NodeId, word: WordId) -> Self {
-        Self(u64::from(node.number()) << 32 | u64::from(word.number()))
-    }
-
-    fn node(self) -> NodeId {
-        NodeId::from_index((self.0 >> 32) as usize)
-    }
-
-    fn word(self) -> WordId {
-        WordId::new(self.0 as u32)
-    }
-}
-
-impl Item for Key {
-    type Number = u64;
-
-    fn number(self) -> u64 {
-        self.0
-    }
-
-    fn of_number(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-/// A key with its number of occurrences.
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    key: Key,
-    count: u64,
-}
-
-impl Counted {
-    fn extension(&self) -> Extension {
-        Extension { parent: self.key.node(), word: self.key.word(), count: self.count }
-    }
-}
-
-/// Where an n-gram occurs that the next word can extend. The place is counted from the start of the chunk.
-#[derive(Clone, Copy, Debug, Default)]
-struct Occurrence {
-    place: u32,
-    node: NodeId,
-}
-
-impl Item for Occurrence {
-    type Number = u64;
-
-    fn number(self) -> u64 {
-        u64::from(self.node.number()) << 32 | u64::from(self.place)
-    }
-
-    fn of_number(number: u64) -> Self {
-        Self { place: number as u32, node: NodeId::of_number((number >> 32) as u32) }
-    }
-}
-
-/// The occurrences of the n-grams of the present length, by chunk.
-struct Occurrences {
-    chunks: Vec<NotedChunk>,
-    /// Of the chunks that are not in memory.
-    file: Option<SpillFile>,
-}
-
-struct NotedChunk {
-    /// Where its occurrences begin in the file. There is room for one per word.
-    first: u64,
-    noted: Mutex<Noted>,
-}
-
-enum Noted {
-    InMemory(Vec<Occurrence>),
-    /// This many.
-    InFile(usize),
-}
-
-impl Occurrences {
-    fn new(chunks: &[Range<usize>], memory: &Memory) -> Result<Self, SpillError> {
-        let chunks = chunks.iter().map(|chunk| {
-            let near = chunk.end <= memory.words();
-            let noted = if near { Noted::InMemory(Vec::new()) } else { Noted::InFile(0) };
-            NotedChunk { first: chunk.start as u64, noted: Mutex::new(noted) }
-        });
-        let mut occurrences = Self { chunks: chunks.collect(), file: None };
-        let is_far = |chunk: &mut NotedChunk| matches!(chunk.noted.get_mut(), Ok(Noted::InFile(_)));
-        if occurrences.chunks.last_mut().is_some_and(is_far) {
-            occurrences.file = Some(memory.file()?);
-        }
-        Ok(occurrences)
-    }
-
-    /// Moves the occurrences of a chunk to `into`.
-    fn take(&self, chunk: usize, into: &mut Vec<Occurrence>) -> Result<(), SpillError> {
-        let NotedChunk { first, noted } = &self.chunks[chunk];
-        into.clear();
-        match (&mut *noted.lock().unwrap_or_else(PoisonError::into_inner), &self.file) {
-            (Noted::InFile(count), Some(file)) => file.read(*first, *count, into),
-            (Noted::InFile(_), None) => Ok(()),
-            (Noted::InMemory(occurrences), _) => {
-                *into = std::mem::take(occurrences);
-                Ok(())
-            }
-        }
-    }
-
-    fn note(&self, chunk: usize, found: &[Occurrence]) -> Result<(), SpillError> {
-        let NotedChunk { first, noted } = &self.chunks[chunk];
-        let noted = &mut *noted.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*noted, &self.file) {
-            (Noted::InFile(_), Some(file)) => {
-                file.write(found, *first)?;
-                *noted = Noted::InFile(found.len());
-            }
-            _ => *noted = Noted::InMemory(found.to_vec()),
-        }
-        Ok(())
-    }
-}
-
-/// Keys of a partition, about: 8 MiB.
-const PARTITION: usize = 1 << 20;
-/// The most partitions, about. Of a larger text each has more keys.
-const MAX_PARTITIONS: u64 = 1 << 10;
-/// Keys that all threads collect for all partitions, about: 32 MiB.
-const COLLECTED: usize = 1 << 22;
-
-/// The keys of all occurrences, in partitions by node.
-struct Partitions {
-    /// The first node with keys.
-    first: usize,
-    /// The partition of each node from there on.
-    of: Vec<u16>,
-    parts: Vec<Mutex<Vec<Block>>>,
-    /// Keys that are sorted at a time.
-    keys: usize,
-    /// Keys of a block, at most.
-    block: usize,
-    /// The most keys that stay in memory, and how many there are.
-    max_in_memory: usize,
-    in_memory: AtomicUsize,
-    /// Of the other keys. None if all fit.
-    file: Option<SpillFile>,
-    in_file: AtomicU64,
-}
-
-/// Some keys of a partition.
-enum Block {
-    InMemory(Vec<Key>),
-    InFile { first: u64, count: usize },
-}
-
-impl Partitions {
-    /// No keys yet. Each node from `first` on will have at most as many as its weight. A partition has about `keys`.
-    fn new(first: usize, weights: &[u64], keys: usize, memory: &Memory) -> Result<Self, SpillError> {
-        let all: u64 = weights.iter().sum();
-        let ranges = ranges(weights, (keys as u64).max(all / MAX_PARTITIONS));
-        let mut of = vec![0; weights.len()];
-        for (number, range) in (0..).zip(&ranges) {
-            of[range.clone()].fill(number);
-        }
-        let max_in_memory = memory.keys() / size_of::<Key>();
-        Ok(Self {
-            first,
-            of,
-            keys,
-            block: (COLLECTED / rayon::current_num_threads() / ranges.len().max(1)).clamp(1 << 9, 1 << 13).min(keys),
-            parts: ranges.iter().map(|_| Mutex::default()).collect(),
-            max_in_memory,
-            in_memory: AtomicUsize::new(0),
-            file: if all > max_in_memory as u64 { Some(memory.file()?) } else { None },
-            in_file: AtomicU64::new(0),
-        })
-    }
-
-    /// Adds keys of a partition and empties `keys`.
-    fn add(&self, part: usize, keys: &mut Vec<Key>) -> Result<(), SpillError> {
-        let count = keys.len();
-        let block = match &self.file {
-            Some(file) if self.in_memory.fetch_add(count, Relaxed) + count > self.max_in_memory => {
-                let first = self.in_file.fetch_add(count as u64, Relaxed);
-                file.write(keys, first)?;
-                keys.clear();
-                Block::InFile { first, count }
-            }
-            _ => Block::InMemory(std::mem::take(keys)),
-        };
-        self.parts[part].lock().unwrap_or_else(PoisonError::into_inner).push(block);
-        Ok(())
-    }
-
-    /// The keys that occur `min_support` times or more, in order.
-    fn count(self, min_support: u64) -> Result<Vec<Vec<Counted>>, SpillError> {
-        let Self { parts, file, keys, .. } = &self;
-        let counted = parts.par_iter().map_init(Vec::<Key>::new, |buffer, part| {
-            let mut counter = KeyCounter::new(*keys);
-            for block in std::mem::take(&mut *part.lock().unwrap_or_else(PoisonError::into_inner)) {
-                match (block, file) {
-                    (Block::InMemory(keys), _) => counter.add(&keys),
-                    (Block::InFile { first, count }, Some(file)) => {
-                        buffer.clear();
-                        file.read(first, count, buffer)?;
-                        counter.add(buffer);
-                    }
-                    (Block::InFile { .. }, None) => {}
-                }
-            }
-            Ok::<_, SpillError>(counter.finish(min_support))
-        });
-        counted.collect()
-    }
-}
-
-/// Cuts indices into ranges of a weight of at most `most`. An index of more is a range of its own.
-fn ranges(weights: &[u64], most: u64) -> Vec<Range<usize>> {
-    let mut ranges = Vec::new();
-    let (mut start, mut sum) = (0, 0);
-    for (at, &weight) in weights.iter().enumerate() {
-        if sum > 0 && sum + weight > most {
-            ranges.push(start..at);
-            (start, sum) = (at, 0);
-        }
-        sum += weight;
-    }
-    if sum > 0 {
-        ranges.push(start..weights.len());
-    }
-    ranges
-}
-
 /// The state of a thread.
 struct Worker<'p> {
     words: Vec<Word>,
@@ -381,88 +145,7 @@ struct Worker<'p> {
 
 impl<'p> Worker<'p> {
     fn new(partitions: &'p Partitions) -> Self {
-        let keys = KeyWriter { partitions, blocks: partitions.parts.iter().map(|_| Vec::new()).collect() };
-        Self { words: Vec::new(), shorter: Vec::new(), extended: Vec::new(), keys }
-    }
-}
-
-/// Collects keys of one thread into blocks.
-struct KeyWriter<'p> {
-    partitions: &'p Partitions,
-    /// The next block of each partition.
-    blocks: Vec<Vec<Key>>,
-}
-
-impl KeyWriter<'_> {
-    #[inline]
-    fn push(&mut self, key: Key) -> Result<(), SpillError> {
-        let part = usize::from(self.partitions.of[key.node().index() - self.partitions.first]);
-        let block = &mut self.blocks[part];
-        if block.capacity() == 0 {
-            block.reserve_exact(self.partitions.block);
-        }
-        block.push(key);
-        if block.len() == self.partitions.block { self.partitions.add(part, block) } else { Ok(()) }
-    }
-
-    fn flush(mut self) -> Result<(), SpillError> {
-        for (part, block) in self.blocks.iter_mut().enumerate().filter(|(_, block)| !block.is_empty()) {
-            block.shrink_to_fit();
-            self.partitions.add(part, block)?;
-        }
-        Ok(())
-    }
-}
-
-/// Counts keys. Beyond `max_keys` its memory grows with the number of distinct keys only.
-struct KeyCounter {
-    keys: Vec<Key>,
-    max_keys: usize,
-    /// Sorted by key.
-    counted: Vec<Counted>,
-}
-
-impl KeyCounter {
-    fn new(max_keys: usize) -> Self {
-        Self { keys: Vec::new(), max_keys, counted: Vec::new() }
-    }
-
-    fn add(&mut self, mut keys: &[Key]) {
-        while !keys.is_empty() {
-            if self.keys.len() == self.max_keys {
-                self.compact(0);
-            }
-            let (now, later) = keys.split_at(keys.len().min(self.max_keys - self.keys.len()));
-            self.keys.extend_from_slice(now);
-            keys = later;
-        }
-    }
-
-    /// Merges `keys` into `counted`. Drops what occurred less often than `least`.
-    fn compact(&mut self, least: u64) {
-        self.keys.sort_unstable();
-        let mut old = std::mem::take(&mut self.counted).into_iter().peekable();
-        let mut push = |counted: Counted| {
-            if counted.count >= least {
-                self.counted.push(counted);
-            }
-        };
-        for run in self.keys.chunk_by(|a, b| a == b) {
-            while let Some(before) = old.next_if(|counted| counted.key < run[0]) {
-                push(before);
-            }
-            let same = old.next_if(|counted| counted.key == run[0]).map_or(0, |counted| counted.count);
-            push(Counted { key: run[0], count: same + run.len() as u64 });
-        }
-        old.for_each(push);
-        self.keys.clear();
-    }
-
-    /// The keys that occurred `min_support` times or more, sorted.
-    fn finish(mut self, min_support: u64) -> Vec<Counted> {
-        self.compact(min_support);
-        self.counted.shrink_to_fit();
-        self.counted
+        Self { words: Vec::new(), shorter: Vec::new(), extended: Vec::new(), keys: KeyWriter::new(partitions) }
     }
 }
 
@@ -473,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{testing, tokens::Pruning};
+    use crate::{ids::WordId, testing, tokens::Pruning};
 
     /// Words in chunks of some length, as a text that ends where its last chunk does.
     struct Chunked<'w> {
@@ -634,25 +317,7 @@ mod tests {
         assert_eq!(candidates.longer().len(), 3);
     }
 
-    /// More occurrences of one sequence than 32 bits can number.
-    #[test]
-    fn more_keys_than_32_bits_are_counted_in_little_memory() {
-        let key = |word| Key::new(NodeId::from_index(7), WordId::new(word));
-        let mut keys = vec![key(1); 1 << 16];
-        keys[0] = key(0);
-        let mut counter = KeyCounter::new(1 << 16);
-        let times = (1 << 16) + 5;
-        for _ in 0..times {
-            counter.add(&keys);
-            assert!(counter.keys.capacity() == 1 << 16 && counter.counted.capacity() < 8);
-        }
-        let counted = counter.finish(10);
-        let found: Vec<(Key, u64)> = counted.iter().map(|counted| (counted.key, counted.count)).collect();
-        assert_eq!(found, [(key(0), times), (key(1), times * ((1 << 16) - 1))]);
-        assert!(counted[1].count > 1 << 32);
-    }
-
-    /// As the tests above, where every word may be in a candidate.
+    /// As the test above, where every word may be in a candidate.
     #[test]
     #[ignore = "takes minutes, and 40 GB of disk"]
     fn more_places_than_31_bits_are_counted_exactly() {

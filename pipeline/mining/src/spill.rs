@@ -39,7 +39,8 @@ impl Memory {
     }
 
     /// Words of the text that stay in memory. Each has at most ten bytes in all arrays together while segments are cut,
-    /// and at most fourteen while candidates are counted. That is about half of the bytes.
+    /// and at most fourteen while candidates are counted. That is half of the bytes, and 70% while candidates are
+    /// counted, next to a quarter for keys.
     pub(crate) fn words(&self) -> usize {
         self.bytes / 20
     }
