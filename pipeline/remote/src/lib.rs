@@ -9,7 +9,7 @@
 //! Credentials, regions and endpoints come from the environment, with the names that the tools of the stores use, such
 //! as `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`.
 //!
-//! An object is fetched in large ranges, and the file of a web server in one request. A failed request is tried again.
+//! An object is fetched in large ranges, or in one request from a web server without them. A failed request is tried again.
 //! All ranges must be of one version of the object: a changed one is an error. An object in the cache is fetched again
 //! if its version has changed, and a stopped run continues where it was.
 //!
@@ -272,10 +272,14 @@ impl Remote {
         Ok(folder)
     }
 
-    /// Whether an object can only be read with its end: Parquet, Arrow, zip and tar.
+    /// Whether an object can only be read with its end: Parquet, Arrow, zip and tar. Compressed tars are known by name.
     async fn needs_end(&self, meta: &ObjectMeta) -> Result<bool, RemoteError> {
         const TAR: Range<usize> = 257..262;
-        let start = self.range(meta, 0..TAR.end as u64).await?;
+        let name = meta.location.as_ref();
+        if name.contains(".tar.") || name.ends_with(".tgz") {
+            return Ok(true);
+        }
+        let start = self.range(meta, 0..TAR.end as u64).await?.unwrap_or_default();
         let begins = |magic: &[u8]| start.starts_with(magic);
         Ok(begins(b"PAR1") || begins(b"ARROW1") || begins(b"PK\x03\x04") || start.get(TAR) == Some(b"ustar"))
     }
@@ -311,16 +315,18 @@ impl Remote {
         if at < size(&partial) {
             file.set_len(at).map_err(cache(&partial))?;
         }
-        if !self.lists {
-            // Not every web server sends ranges.
-            self.whole(meta, &partial, &mut file, progress).await?;
-            at = wanted;
-        }
         while at < wanted {
-            let bytes = self.range(meta, at..(at + self.range).min(wanted)).await?;
-            file.write_all(&bytes).map_err(cache(&partial))?;
-            at += bytes.len() as u64;
-            progress(at);
+            match self.range(meta, at..(at + self.range).min(wanted)).await? {
+                Some(bytes) => {
+                    file.write_all(&bytes).map_err(cache(&partial))?;
+                    at += bytes.len() as u64;
+                    progress(at);
+                }
+                None => {
+                    self.whole(meta, &partial, &mut file, progress).await?;
+                    at = wanted;
+                }
+            }
         }
         file.sync_all().map_err(cache(&partial))?;
         if size(&partial) != wanted {
@@ -378,8 +384,8 @@ impl Remote {
         object_store::Error::Generic { store: "object store", source }
     }
 
-    /// The bytes of a range, of the version that was listed.
-    async fn range(&self, meta: &ObjectMeta, range: Range<u64>) -> Result<Vec<u8>, RemoteError> {
+    /// The bytes of a range, of the version that was listed. `None` from a web server that sends no ranges.
+    async fn range(&self, meta: &ObjectMeta, range: Range<u64>) -> Result<Option<Vec<u8>>, RemoteError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -395,7 +401,8 @@ impl Remote {
                 Err(error) => Err(error),
             };
             let error = match found {
-                Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes.into()),
+                Ok(bytes) if bytes.len() as u64 == wanted => return Ok(Some(bytes.into())),
+                Err(object_store::Error::NotSupported { .. }) if !self.lists => return Ok(None),
                 Ok(bytes) => self.cut(bytes.len() as u64, wanted),
                 Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
                     return Err(self.changed(meta));

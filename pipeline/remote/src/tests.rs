@@ -243,7 +243,7 @@ fn the_bytes_are_those_of_the_store_whatever_fails() {
 }
 
 #[test]
-fn an_object_that_changes_is_an_error_and_a_stopped_run_goes_on() {
+fn an_object_that_changes_is_an_error_and_a_stopped_run_resumes() {
     let changed: Arc<Mutex<Option<u16>>> = Arc::default();
     let to_change = changed.clone();
     let change = move |number: u32| {
@@ -288,7 +288,22 @@ fn the_start_of_an_object_is_enough_to_look_at_it() {
     assert_eq!(files(&folder), wanted.map(|(name, bytes)| (name.to_owned(), bytes)));
 }
 
-/// A web server that knows no ranges, and whose first answer is cut short.
+#[test]
+fn a_file_of_a_web_server_with_ranges_is_fetched_in_ranges() {
+    let every_second = |number: u32| if number.is_multiple_of(2) { Fault::Cut } else { Fault::None };
+    let Some(server) = Server::start(Arc::new(every_second)) else { return };
+    let bytes = noise(300_000);
+    put(server.port, "/bucket/meta.json", &bytes);
+    let cache = tempfile::tempdir().unwrap();
+    let remote = server.remote(&format!("http://127.0.0.1:{}/bucket/meta.json", server.proxy));
+    let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
+    assert_eq!(files(&folder), [("meta.json".to_owned(), bytes)]);
+    // Five ranges, each of which is cut at most once.
+    let asked = server.ranges.load(Ordering::SeqCst);
+    assert!((5..=10).contains(&asked), "{asked}");
+}
+
+/// A web server that knows no ranges, and whose first answers are cut short.
 #[test]
 fn a_file_of_a_web_server_without_ranges_is_fetched() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -313,7 +328,7 @@ fn a_file_of_a_web_server_without_ranges_is_fetched() {
             client.write_all(answer.as_bytes()).unwrap();
             if head.starts_with(b"GET") {
                 answers += 1;
-                let _ = client.write_all(&sent[..if answers == 1 { length / 2 } else { length }]);
+                let _ = client.write_all(&sent[..if answers < 3 { length / 2 } else { length }]);
             }
         }
     });

@@ -26,25 +26,24 @@ pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
     } else if begins("ASIN: ") && begins("Id: ") {
         layouts.push(Layout::Blocks(BlockNames::Products));
     }
-    let (rows, preface) = match lines.split_first() {
-        Some((first, rest)) if names_delimiter(first) => (rest, true),
-        _ => (&lines[..], false),
-    };
+    let named = lines.first().and_then(|line| named_delimiter(line));
+    let rows = if named.is_some() { &lines[1..] } else { &lines[..] };
     let table = match given {
-        Some(given) => of_given(rows, given),
-        None => of_table(rows),
+        Some(given) => of_given(rows, given, named),
+        None => of_table(rows, named),
     };
     layouts.extend(table.map(|table| {
-        let table = Delimited { preface, columns: unique(table.columns), ..table };
+        let table = Delimited { preface: named.is_some(), columns: unique(table.columns), ..table };
         let quoted = table.delimiter != b'\t' || quotes_enclose(text, &table);
         Layout::Delimited(Delimited { quoted, escaped: has_escapes(text, table.delimiter), ..table })
     }));
     layouts
 }
 
-/// Whether a line names the delimiter of those below it, such as `sep=;`.
-fn names_delimiter(line: &str) -> bool {
-    line.trim_matches(['"', '\r']).strip_prefix("sep=").is_some_and(|delimiter| DELIMITERS.contains(&delimiter))
+/// The delimiter that a line names for those below it, such as `sep=;`.
+fn named_delimiter(line: &str) -> Option<u8> {
+    let delimiter = line.trim_matches(['"', '\r']).strip_prefix("sep=")?;
+    DELIMITERS.contains(&delimiter).then(|| delimiter.as_bytes()[0])
 }
 
 /// Whether quotes inside values follow a backslash, and none is doubled.
@@ -104,15 +103,21 @@ fn of_values(text: &str) -> Vec<Layout> {
     paths.into_iter().map(|path| Layout::Values { path }).collect()
 }
 
-/// A table whose first row names its columns.
-fn of_table(lines: &[&str]) -> Option<Delimited> {
-    let table = Table::of(lines).filter(|table| table.holds == Holds::Other && !table.columns.is_empty())?;
-    let [delimiter] = *table.delimiter.as_bytes() else { return None };
-    Some(Delimited { delimiter, quoted: true, escaped: false, preface: false, header: true, columns: table.columns })
+/// A table whose first row names its columns, by the delimiter that it names or the likeliest.
+fn of_table(lines: &[&str], named: Option<u8>) -> Option<Delimited> {
+    let (delimiter, columns) = match named {
+        Some(delimiter) => (delimiter, cells(lines.first()?, &char::from(delimiter).to_string())),
+        None => {
+            let table = Table::of(lines).filter(|table| table.holds == Holds::Other && !table.columns.is_empty())?;
+            let [delimiter] = *table.delimiter.as_bytes() else { return None };
+            (delimiter, table.columns)
+        }
+    };
+    Some(Delimited { delimiter, quoted: true, escaped: false, preface: false, header: true, columns })
 }
 
 /// A table whose columns the user describes.
-fn of_given(lines: &[&str], given: &Given) -> Option<Delimited> {
+fn of_given(lines: &[&str], given: &Given, named: Option<u8>) -> Option<Delimited> {
     let first = lines.first()?;
     let names = given.mapping.names();
     let columns_by = |delimiter: &str| {
@@ -120,7 +125,7 @@ fn of_given(lines: &[&str], given: &Given) -> Option<Delimited> {
         if given.header { columns } else { (1..=columns.len()).map(|number| number.to_string()).collect() }
     };
     let known = |columns: &[String]| columns.iter().filter(|column| given.mapping.reads(column)).count();
-    let (delimiter, columns) = match given.delimiter {
+    let (delimiter, columns) = match given.delimiter.or(named) {
         Some(delimiter) => (delimiter, columns_by(&char::from(delimiter).to_string())),
         None => {
             let by = DELIMITERS.map(|delimiter| (delimiter.as_bytes()[0], columns_by(delimiter)));

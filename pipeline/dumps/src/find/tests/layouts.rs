@@ -94,6 +94,7 @@ fn tables_with_names_of_the_dumps_are_read() {
         ("meta.tsv", "asin\ttitle\nB0\tTea\nB1\tSalt\n"),
         ("meta.txt", "asin|title\nB0|Tea\nB1|Salt"),
         ("excel.csv", "\u{feff}sep=;\r\nasin;title\r\nB0;\"Tea\"\r\nB1;Salt\r\n"),
+        ("excel.csv", "sep=;\nasin;title;note\nB0;Tea;a, b, c\nB1;Salt;d, e, f\n"),
         ("excel.csv", "\"sep=\t\"\nasin\ttitle\nB0\tTea\nB1\tSalt\n"),
         ("twice.csv", "asin,title,title\nB0,Tea,x\nB1,Salt,x\n"),
         ("pandas.csv", ",asin,title,price ($)\n0,B0,Tea,3\n1,B1,Salt,4\n"),
