@@ -23,7 +23,7 @@ pub(super) struct Bpe {
 
 #[derive(Clone, Copy)]
 struct Merge {
-    /// Its place in the list: lower ones are joined first.
+    /// Its position in the list: lower ones are joined first.
     rank: u32,
     token: u32,
 }

@@ -1,4 +1,4 @@
-//! Cuts an encoded document into segments: never inside a word, nor inside a phrase, that fits.
+//! Cuts an encoded document into segments, never inside a word or a phrase that fits.
 use std::ops::Range;
 
 /// Cuts a document into segments of at most `max_tokens` tokens: token ranges in order, without gaps.

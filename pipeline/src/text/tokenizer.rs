@@ -22,7 +22,7 @@ pub(super) use self::model::{Model, WordPieceWords};
 use self::{
     error::BERT_TOKENS,
     file::{entry_twice, refuse_another_file, refuse_cased, refuse_duplicates},
-    model::{refuse_continuations_as_words, refuse_prefix, vocabulary},
+    model::{refuse_continuations_as_words, refuse_high_ids, refuse_prefix, vocabulary},
 };
 use super::{bpe::byte_characters, pieces::Piece, rules::WordRules, wordpiece::CONTINUATION};
 
@@ -67,6 +67,7 @@ impl Tokenizer {
         // A model's maximum length does not apply to documents.
         inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         inner.with_padding(None);
+        refuse_high_ids(path, &inner)?;
         let model = Model::of(path, &inner)?;
         let vocabulary = vocabulary(path, &inner, &model)?;
         refuse_continuations_as_words(path, &inner, &model)?;
@@ -127,7 +128,7 @@ impl Tokenizer {
     /// The entry of the shards' manifest, where `file` is the name of the `tokenizer.json`.
     pub fn entry(&self, file: &str) -> TokenizerEntry {
         let continuation_ids = if self.marks_words() {
-            let continues: Vec<bool> = self.vocabulary.iter().map(|e| e.starts_with(CONTINUATION)).collect();
+            let continues: Vec<bool> = (0..self.vocabulary.len() as u32).map(|id| self.continues(id)).collect();
             TokenizerEntry::encode_continuations(&continues)
         } else {
             String::new()
@@ -172,8 +173,11 @@ impl Tokenizer {
 
     /// Appends the ids of a text and its pieces, by the library alone.
     pub(super) fn encode_by_library<I: TokenId>(&self, text: &str, ids: &mut Vec<I>, pieces: &mut Vec<Piece>) {
-        // The library fails on no text: every supported model has an unknown token, or all bytes.
-        let Ok(encoding) = self.inner.encode(text, false) else { return };
+        let encoding = match self.inner.encode(text, false) {
+            Ok(encoding) => encoding,
+            // Every supported model has an unknown token, or all bytes.
+            Err(error) => panic!("the library encodes any text: {error}"),
+        };
         for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
             match pieces.last_mut() {
                 Some(piece) if self.continues(id) => piece.end = piece.end.max(end as u32),

@@ -213,6 +213,16 @@ fn byte_level(path: &Path, inner: &tokenizers::Tokenizer, model: &bpe::BPE) -> R
     Ok(ByteLevel { bpe, add_prefix_space, composes, added_raw: added(&raw)?, added_normalized: added(&normalized)? })
 }
 
+/// Refuses a vocabulary whose ids would need tables that do not fit in memory.
+pub(super) fn refuse_high_ids(path: &Path, inner: &tokenizers::Tokenizer) -> Result<(), TokenizerError> {
+    match inner.get_vocab(true).into_values().max() {
+        Some(id) if id as usize >= MOST_ENTRIES => {
+            Err(TokenizerError::HighId { path: path.to_owned(), id, most: MOST_ENTRIES })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The vocabulary by id, if it has all special tokens.
 pub(super) fn vocabulary(
     path: &Path,
@@ -220,10 +230,7 @@ pub(super) fn vocabulary(
     model: &Model,
 ) -> Result<Vec<String>, TokenizerError> {
     let entries = inner.get_vocab(true);
-    let highest = entries.values().max().copied();
-    if let Some(id) = highest.filter(|id| *id as usize >= MOST_ENTRIES) {
-        return Err(TokenizerError::HighId { path: path.to_owned(), id, most: MOST_ENTRIES });
-    }
+    let highest = entries.values().max();
     let missing = |tokens: [&'static str; 5]| -> Vec<&'static str> {
         tokens.into_iter().filter(|token| !entries.contains_key(*token)).collect()
     };
@@ -234,7 +241,7 @@ pub(super) fn vocabulary(
     if let Some(token) = all.into_iter().min_by_key(Vec::len).and_then(|missing| missing.first().copied()) {
         return Err(TokenizerError::NoSpecialToken { path: path.to_owned(), token });
     }
-    let mut vocabulary = vec![String::new(); highest.map_or(0, |id| id as usize + 1).max(entries.len())];
+    let mut vocabulary = vec![String::new(); highest.map_or(0, |id| *id as usize + 1).max(entries.len())];
     for (entry, id) in entries {
         let known = &mut vocabulary[id as usize];
         if !known.is_empty() {
