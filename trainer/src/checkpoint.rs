@@ -39,7 +39,10 @@ use ebert_batches::{
     Shards,
     vocabulary::{SPECIAL, Vocabulary},
 };
-use ebert_bert::weights::{self, WeightsError};
+use ebert_bert::{
+    BertConfig,
+    weights::{self, WeightsError},
+};
 
 /// A checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -319,7 +322,7 @@ fn write(
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
     let config = carried.config.to_json(shards.vocabulary().special.pad).map_err(malformed)?;
     let tokenizer = tokenizer_file(shards, carried)?;
-    let tokenizer_config = tokenizer_config(&tokenizer, model.bert.encoder().config().longest_sequence());
+    let tokenizer_config = tokenizer_config(&tokenizer, &carried.config);
     schemas::store::write_file(&path, state.as_bytes())?;
     for (name, text) in [
         ("config.json", config),
@@ -364,7 +367,7 @@ fn keep_added(tokenizer: &mut Value, carried: &Carried) -> serde_json::Result<()
 /// The values from which `transformers` builds its tokenizer. `BertTokenizer` builds its own parts
 /// from these values. It cleans text, takes words of up to 100 characters and always knows `[UNK]`.
 /// Any other tokenizer is read from its file unchanged.
-fn tokenizer_config(tokenizer: &Value, positions: usize) -> Value {
+fn tokenizer_config(tokenizer: &Value, model: &BertConfig) -> Value {
     let normalizer = &tokenizer["normalizer"];
     let bert = normalizer["type"] == "BertNormalizer"
         && normalizer["clean_text"] == true
@@ -373,7 +376,7 @@ fn tokenizer_config(tokenizer: &Value, positions: usize) -> Value {
         && tokenizer["model"]["unk_token"] == "[UNK]";
     let mut config = json!({
         "tokenizer_class": if bert { "BertTokenizer" } else { "PreTrainedTokenizerFast" },
-        "model_max_length": positions,
+        "model_max_length": model.longest_sequence(),
         "unk_token": tokenizer["model"]["unk_token"],
         "sep_token": "[SEP]",
         "pad_token": "[PAD]",
@@ -384,6 +387,10 @@ fn tokenizer_config(tokenizer: &Value, positions: usize) -> Value {
         config["do_lower_case"] = normalizer["lowercase"].clone();
         config["strip_accents"] = normalizer["strip_accents"].clone();
         config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"].clone();
+    }
+    // A model without token types refuses them, so its tokenizer must not give any.
+    if model.type_vocab_size < 2 {
+        config["model_input_names"] = json!(["input_ids", "attention_mask"]);
     }
     // BERT's own are known without a list.
     let added: Vec<&Value> = tokenizer["added_tokens"].as_array().into_iter().flatten().collect();
@@ -404,8 +411,6 @@ fn vocabulary_text(vocabulary: &Vocabulary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ebert_bert::BertConfig;
-
     use super::*;
 
     #[test]
@@ -415,7 +420,10 @@ mod tests {
             "pre_tokenizer": {"type": "BertPreTokenizer"},
             "model": {"type": "WordPiece", "unk_token": "[UNK]", "max_input_chars_per_word": 100},
         });
-        let config = tokenizer_config(&bert, 512);
+        let names = |config: BertConfig| tokenizer_config(&bert, &config)["model_input_names"].clone();
+        assert_eq!(names(BertConfig::base(9)), json!(null));
+        assert_eq!(names(BertConfig::modern_base(9)), json!(["input_ids", "attention_mask"]));
+        let config = tokenizer_config(&bert, &BertConfig::base(9));
         assert_eq!((&config["tokenizer_class"], &config["do_lower_case"]), (&json!("BertTokenizer"), &json!(false)));
         for (table, key, value) in [
             ("normalizer", "type", json!("Lowercase")),
@@ -426,7 +434,7 @@ mod tests {
         ] {
             let mut other = bert.clone();
             other[table][key] = value;
-            let config = tokenizer_config(&other, 512);
+            let config = tokenizer_config(&other, &BertConfig::base(9));
             assert_eq!(config["tokenizer_class"], "PreTrainedTokenizerFast", "{key}");
             assert_eq!(config["unk_token"], other["model"]["unk_token"]);
         }
@@ -442,11 +450,11 @@ mod tests {
         let config = BertConfig::base(30_522);
         let mut carried = Carried { config, pooler: Vec::new(), added: Vec::new() };
         keep_added(&mut tokenizer, &carried).unwrap();
-        assert!(tokenizer_config(&tokenizer, 512)["added_tokens_decoder"].is_null());
+        assert!(tokenizer_config(&tokenizer, &BertConfig::base(9))["added_tokens_decoder"].is_null());
         carried.added.push(serde_json::from_value(token(7, "[PRICE]")).unwrap());
         keep_added(&mut tokenizer, &carried).unwrap();
         assert_eq!(tokenizer["added_tokens"], json!([token(0, "[PAD]"), token(7, "[PRICE]")]));
-        let decoder = &tokenizer_config(&tokenizer, 512)["added_tokens_decoder"];
+        let decoder = &tokenizer_config(&tokenizer, &BertConfig::base(9))["added_tokens_decoder"];
         assert_eq!((&decoder["7"]["content"], &decoder["0"]["content"]), (&json!("[PRICE]"), &json!("[PAD]")));
         assert!(decoder["7"]["id"].is_null());
     }

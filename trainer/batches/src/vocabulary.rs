@@ -44,7 +44,7 @@ pub enum VocabularyError {
         source: io::Error,
     },
     /// It is not a tokenizer file.
-    #[error("`{}` is not a tokenizer file\nhint: use a Hugging Face `tokenizer.json` with a WordPiece model", path.display())]
+    #[error("`{}` is not a tokenizer file\nhint: use a Hugging Face `tokenizer.json` with WordPiece or byte-level BPE", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

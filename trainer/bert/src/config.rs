@@ -207,6 +207,25 @@ impl BertConfig {
         if self.hidden_size % self.num_attention_heads != 0 {
             return Err(("num_attention_heads", self.num_attention_heads.to_string(), "a divisor of hidden_size"));
         }
+        match &self.family {
+            Family::Roberta { pad } if !(0..self.vocab_size).contains(pad) => {
+                return Err(("pad_token_id", pad.to_string(), "an id of the vocabulary"));
+            }
+            Family::ModernBert(shape) => {
+                if (self.hidden_size / self.num_attention_heads) % 2 != 0 {
+                    return Err(("num_attention_heads", self.num_attention_heads.to_string(), "heads of an even size"));
+                }
+                for (key, value) in [
+                    ("local_attention", shape.local_attention),
+                    ("global_attn_every_n_layers", shape.global_attn_every_n_layers),
+                ] {
+                    if !(1..=MOST).contains(&value) {
+                        return Err((key, value.to_string(), "a number from 1 to 1,048,576"));
+                    }
+                }
+            }
+            Family::Bert | Family::Roberta { .. } => {}
+        }
         for (key, value) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
@@ -224,6 +243,8 @@ impl BertConfig {
             Value::Object(all) => all,
             _ => Map::new(),
         };
+        // It decides where the positions of a RoBERTa start.
+        let pad = if let Family::Roberta { pad } = self.family { pad } else { pad.into() };
         all.insert("pad_token_id".into(), pad.into());
         all.insert("tie_word_embeddings".into(), true.into());
         all.insert("torch_dtype".into(), "float32".into());

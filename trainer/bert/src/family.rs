@@ -26,47 +26,31 @@ pub enum Family {
 
 /// What only a ModernBERT has. Field names are those of `transformers`' `ModernBertConfig`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ModernBert {
     /// Every so many layers, one sees the whole sequence. The first does.
-    #[serde(default = "third")]
     pub global_attn_every_n_layers: i64,
     /// Tokens that the other layers see, half of them on each side.
-    #[serde(default = "window")]
     pub local_attention: i64,
     /// Base of the rotary positions where the whole sequence is seen.
-    #[serde(default = "global_theta")]
     pub global_rope_theta: f64,
     /// Base of the others.
-    #[serde(default = "local_theta")]
     pub local_rope_theta: f64,
     /// The activation of the masked-LM head.
-    #[serde(default)]
     pub classifier_activation: Activation,
 }
 
 /// An entry that is not supported: its name, its value and what it may be.
 pub(crate) type Refusal = (&'static str, String, &'static str);
 
-fn third() -> i64 {
-    3
-}
-fn window() -> i64 {
-    128
-}
-fn global_theta() -> f64 {
-    160_000.0
-}
-fn local_theta() -> f64 {
-    10_000.0
-}
-
+/// Those of ModernBERT-base.
 impl Default for ModernBert {
     fn default() -> Self {
         Self {
-            global_attn_every_n_layers: third(),
-            local_attention: window(),
-            global_rope_theta: global_theta(),
-            local_rope_theta: local_theta(),
+            global_attn_every_n_layers: 3,
+            local_attention: 128,
+            global_rope_theta: 160_000.0,
+            local_rope_theta: 10_000.0,
             classifier_activation: Activation::Gelu,
         }
     }
@@ -79,7 +63,7 @@ pub(crate) struct WeightNames {
     pub(crate) encoder: &'static str,
     /// The word embedding, after that. Every encoder has it, once.
     pub(crate) words: &'static str,
-    /// How the names of the encoder's parts begin after that. The last one is optional.
+    /// How the names of the encoder's parts begin after that. A pooler is optional.
     pub(crate) parts: [&'static str; 3],
     /// What stands before the number of a layer.
     pub(crate) layers: &'static str,
@@ -282,10 +266,6 @@ impl ModernBert {
             return Err(Ok(("embedding_dropout", found, "the value of mlp_dropout")));
         }
         let shape: Self = serde_json::from_value(all.clone().into()).map_err(Err)?;
-        if shape.global_attn_every_n_layers < 1 {
-            let found = shape.global_attn_every_n_layers.to_string();
-            return Err(Ok(("global_attn_every_n_layers", found, "a number from 1")));
-        }
         let attention = number(&all, "attention_dropout");
         all.insert("hidden_dropout_prob".to_owned(), dropout.into());
         all.insert("attention_probs_dropout_prob".to_owned(), attention.into());
@@ -349,7 +329,7 @@ mod tests {
         {
             let config = read(&format!("{{{SIZES}, {entries}}}")).unwrap();
             assert_eq!((config.longest_sequence(), config.family.encoder_prefix()), (longest, prefix));
-            let text = config.to_json(if prefix == "roberta." { 1 } else { 0 }).unwrap();
+            let text = config.to_json(0).unwrap();
             assert_eq!(read(&text).unwrap(), config, "{text}");
         }
     }
@@ -370,6 +350,9 @@ mod tests {
     #[test]
     fn what_a_modernbert_cannot_have_is_refused() {
         for (entries, wanted) in [
+            (r#""num_attention_heads": 8"#, "has num_attention_heads 8, expected heads of an even size"),
+            (r#""local_attention": -1"#, "has local_attention -1, expected a number from 1"),
+            (r#""global_attn_every_n_layers": 0"#, "has global_attn_every_n_layers 0, expected a number from 1"),
             (r#""mlp_bias": true"#, "has mlp_bias true, expected false"),
             (r#""embedding_dropout": 0.1"#, "has embedding_dropout 0.1, expected the value of mlp_dropout"),
             (r#""rope_parameters": {"full_attention": {"rope_type": "yarn"}}"#, "has rope_type \"yarn\""),
@@ -378,5 +361,7 @@ mod tests {
             let error = read(&format!("{{{SIZES}, \"model_type\": \"modernbert\", {entries}}}")).unwrap_err();
             assert!(error.contains(wanted), "{error}");
         }
+        let error = read(&format!("{{{SIZES}, \"model_type\": \"roberta\", \"pad_token_id\": -1}}")).unwrap_err();
+        assert!(error.contains("has pad_token_id -1, expected an id of the vocabulary"), "{error}");
     }
 }

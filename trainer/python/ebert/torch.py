@@ -23,6 +23,9 @@ class BatchDataset(IterableDataset):
 
     def set_epoch(self, epoch):
         """Chooses the epoch of the next iteration. `Trainer` calls it."""
+        # A state is of one epoch, which it resumes.
+        if epoch != self.options.get("epoch", 0):
+            self.options.pop("state", None)
         self.options["epoch"] = epoch
 
     @property

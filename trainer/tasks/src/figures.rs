@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use ebert_report::{
-    chart::{escape, number, ticks},
+    chart::{Series, escape, number, ticks},
     color::{Color, style},
 };
 
@@ -21,17 +21,6 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-}
-
-/// A line over numbers of examples.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    /// The legend's name.
-    pub name: String,
-    /// Its color.
-    pub color: Color,
-    /// (examples, score), by examples.
-    pub points: Vec<(f64, f64)>,
 }
 
 const WIDTH: f64 = 720.0;
@@ -105,7 +94,7 @@ pub fn intervals(label: &str, panels: &[(String, Vec<Interval>)]) -> String {
 }
 
 /// Panels of lines over numbers of examples on a log scale, two in a row, with one legend.
-pub fn curves(label: &str, panels: &[(String, Vec<Line>)]) -> String {
+pub fn curves(label: &str, panels: &[(String, Vec<Series>)]) -> String {
     const HIGH: f64 = 210.0;
     const LEFT: f64 = 42.0;
     const WIDE: f64 = WIDTH / 2.0;
@@ -214,7 +203,8 @@ mod tests {
         };
         assert!(centre(&svg, 0) > centre(&svg, 1));
 
-        let line = |name: &str, points: &[(f64, f64)]| Line {
+        let line = |name: &str, points: &[(f64, f64)]| Series {
+            dashed: false,
             name: name.into(),
             color: Color::of_model(0),
             points: points.to_vec(),

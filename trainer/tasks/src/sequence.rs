@@ -230,6 +230,11 @@ impl Maker<'_> {
         self.lengths.max_tokens - 2 - self.tokens.between().len()
     }
 
+    /// Where the second text begins, after the first.
+    fn second_at(self, first: &Encoded) -> usize {
+        1 + first.ids.len() + self.tokens.between().len()
+    }
+
     /// `[CLS]` first `[SEP]`, or first `[SEP]` second `[SEP]`; places are those of the first text.
     fn sequence(self, first: &Encoded, second: Option<&Encoded>, target: Target) -> Sequence {
         let mut ids = vec![self.tokens.cls()];
@@ -278,7 +283,7 @@ impl Maker<'_> {
         let mut start = 0;
         while start < review.ids.len() {
             let end = (start + room).min(review.ids.len());
-            let first = 1 + question.ids.len() + self.tokens.between().len();
+            let first = self.second_at(&question);
             let target = match (purpose, at) {
                 (Purpose::Train, Some((&from, &to))) if from >= start && to < end => {
                     Target::Span([first + from - start, first + to - start])
@@ -305,7 +310,7 @@ impl Maker<'_> {
             words: review.words[range].to_vec(),
         };
         let mut sequence = self.sequence(question, Some(&part), target);
-        let first = 1 + question.ids.len() + self.tokens.between().len();
+        let first = self.second_at(question);
         (sequence.first, sequence.spans, sequence.words) = (first, part.spans, part.words);
         sequence
     }
@@ -313,17 +318,17 @@ impl Maker<'_> {
 
 #[cfg(test)]
 mod tests {
+    use ebert_bert::{BertConfig, Family};
+
     use super::*;
 
     /// A tokenizer over these words and pieces.
-    fn small(words: &[&str]) -> Tokens {
+    fn small(words: &[&str], family: Family) -> Tokens {
         let folder = tempfile::tempdir().unwrap();
         let vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].iter().chain(words);
         let text: String = vocabulary.flat_map(|word| [*word, "\n"]).collect();
         std::fs::write(folder.path().join("vocab.txt"), text).unwrap();
-        let config = serde_json::json!({"vocab_size": 1000, "hidden_size": 8, "num_hidden_layers": 1,
-            "num_attention_heads": 1, "intermediate_size": 8});
-        Tokens::of(folder.path(), &serde_json::from_value(config).unwrap()).unwrap()
+        Tokens::of(folder.path(), &BertConfig { family, ..BertConfig::base(1000) }).unwrap()
     }
 
     const LENGTHS: Lengths = Lengths { max_tokens: 16, stride: 4, second_type: true };
@@ -341,11 +346,27 @@ mod tests {
     }
 
     fn make(task: Task, example: Example, purpose: Purpose, classes: &[&str]) -> (Vec<Sequence>, Tally) {
-        let tokens = small(&["a", "b", "c", "d", "e", "what", "size", "##s", "-"]);
+        let tokens = small(&["a", "b", "c", "d", "e", "what", "size", "##s", "-"], Family::Bert);
         let mut tally = Tally::default();
         let classes: Vec<String> = classes.iter().map(|c| (*c).to_owned()).collect();
         let made = sequences(task, &[example], &tokens, LENGTHS, (&classes, purpose), &mut tally).unwrap();
         (made, tally)
+    }
+
+    #[test]
+    fn a_roberta_has_two_separators_and_one_type() {
+        let tokens = small(&["a", "b", "c", "what", "size"], Family::Roberta { pad: 0 });
+        let lengths = Lengths { second_type: false, ..LENGTHS };
+        let answer = Some(span(2, 3));
+        let (examples, mut tally) = ([question("a b c", answer)], Tally::default());
+        let all = sequences(Task::Rqa, &examples, &tokens, lengths, (&[], Purpose::Train), &mut tally).unwrap();
+        // [CLS] what size [SEP] [SEP] a b c [SEP]
+        assert_eq!((&all[0].ids[..], all[0].first), (&[2, 8, 9, 3, 3, 5, 6, 7, 3][..], 5));
+        assert_eq!((&all[0].target, &all[0].types), (&Target::Span([6, 6]), &vec![0; 9]));
+        // The longest window has 16 tokens, too.
+        let long = [question(&"a ".repeat(30), None)];
+        let windows = sequences(Task::Rqa, &long, &tokens, lengths, (&[], Purpose::Predict), &mut tally).unwrap();
+        assert_eq!(windows[0].ids.len(), 16);
     }
 
     #[test]

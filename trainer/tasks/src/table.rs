@@ -13,7 +13,7 @@ mod tests;
 
 use std::fmt::Write as _;
 
-use ebert_report::{ReportError, color::Color};
+use ebert_report::{ReportError, chart::Series, color::Color};
 use schemas::StoreError;
 
 pub(super) use page::drawn;
@@ -23,7 +23,7 @@ use super::{
     Task,
     bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, holm, mean_and_deviation},
     contamination::{Contamination, RUN},
-    figures::{self, Interval, Line},
+    figures::{self, Interval},
     paper_order,
 };
 use crate::cross_attention::AttentionError;
@@ -345,7 +345,7 @@ impl Table {
         if !panels.is_empty() {
             figures.push(("differences.svg", figures::intervals("Differences with 95% intervals", &panels)));
         }
-        let curves: Vec<(String, Vec<Line>)> = self
+        let curves: Vec<(String, Vec<Series>)> = self
             .curves()
             .into_iter()
             .map(|columns| {
@@ -353,7 +353,12 @@ impl Table {
                     let point = |(column, test): &(&Column, &Test)| {
                         Some((test.train.max(1) as f64, 100.0 * column.values[row]?.mean))
                     };
-                    Line { name: model.clone(), color: colors[row], points: columns.iter().filter_map(point).collect() }
+                    Series {
+                        name: model.clone(),
+                        color: colors[row],
+                        dashed: false,
+                        points: columns.iter().filter_map(point).collect(),
+                    }
                 };
                 let title = format!("{} by training examples", columns[0].1.deciding_name(columns[0].0));
                 (title, self.models.iter().enumerate().map(line).collect())

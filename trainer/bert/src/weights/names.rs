@@ -64,7 +64,7 @@ fn encoders<'a>(names: &WeightNames, stored: impl Iterator<Item = &'a str>) -> B
     stored.filter_map(prefix).collect()
 }
 
-/// What names there are where those of a BERT are missing.
+/// What names there are where weights of the encoder are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Of fewer layers.
