@@ -80,8 +80,8 @@ trainer: libtorch ## build the trainer, and install libtorch for it
 
 # What is given to others also reads object stores and the hub.
 .PHONY: programs
-programs: trainer
-	@cargo build --release --package pipeline --features remote --quiet
+programs: libtorch
+	@cargo build --release --workspace --exclude ebert-sample-generator --exclude ebert-python $(FEATURES) --features pipeline/remote
 
 # Tools that build the wheel.
 $(TARGET)/wheel/ready: trainer/python/requirements.txt
