@@ -91,7 +91,7 @@ $(TARGET)/wheel/ready: trainer/python/requirements.txt
 
 .PHONY: wheel
 wheel: programs $(TARGET)/wheel/ready ## build a wheel of the programs and the Python module, for pip: dist/ebert-*.whl
-	@PATH="$(abspath $(TARGET))/wheel/bin:$$PATH" bash trainer/python/wheel.sh "$(TARGET)/release"
+	@PATH="$(abspath $(TARGET))/wheel/bin:$$PATH" python3 deploy/release/wheel.py $(TARGET)/release dist
 
 # Shards are made first if OUT has none.
 .PHONY: pretrain

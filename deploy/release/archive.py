@@ -8,23 +8,15 @@ the sample, and the licenses of the project and of all crates that are compiled 
 """
 import gzip
 import hashlib
-import json
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ["ebert", "ebert-trainer", "ebert-trainer-libtorch"]
-# For several GPUs, if it was built.
-NCCL = "libebert_nccl.so"
-# The packages of the programs.
-PACKAGES = {"pipeline", "ebert-program"}
+from contents import ROOT, add_licenses, add_programs, add_sample, glibc, run
+
 COMPLETIONS = {"bash": "ebert.bash", "zsh": "_ebert", "fish": "ebert.fish"}
-LICENSE = re.compile(r"^(licen[cs]e|copying|notice|unlicense|copyright)", re.IGNORECASE)
 
 INSTALL = """ebert {version} for Linux on x86-64, glibc {glibc} or newer.
 
@@ -60,60 +52,18 @@ def main(programs, dist):
 
 
 def fill(folder, programs, version):
-    (folder / "bin").mkdir(parents=True)
-    for program in PROGRAMS + [NCCL] * (programs / NCCL).exists():
-        packed = folder / "bin" / program
-        run("strip", "-o", packed, programs / program)
-        # libtorch is found when the trainer starts, not where it lay on this machine.
-        run("patchelf", "--remove-rpath", packed)
+    add_programs(programs, folder / "bin")
     run(programs / "ebert", "man", folder / "man")
     (folder / "completions").mkdir()
     for shell, file in COMPLETIONS.items():
         (folder / "completions" / file).write_text(run(programs / "ebert", "completions", shell))
-    shutil.copytree(ROOT / "data/sample", folder / "share/ebert/sample")
-    for file in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
-        shutil.copy(ROOT / file, folder)
-    notices = folder / "licenses"
-    notices.mkdir()
-    shutil.copy(ROOT / "pipeline/english/models/NOTICE.md", notices / "tagger.md")
-    shutil.copy(ROOT / "pipeline/mining/lists/NOTICE.md", notices / "nouns.md")
-    (notices / "crates.txt").write_text(crates())
+    add_sample(folder / "share/ebert/sample")
+    add_licenses(folder / "licenses")
+    shutil.copy(ROOT / "CHANGELOG.md", folder)
     wheels = [line for line in (ROOT / "trainer/libtorch.txt").read_text().split("\n") if line and line[0] != "#"]
     torch = wheels[0].removeprefix("torch==")
     install = INSTALL.format(version=version, glibc=glibc(folder / "bin"), torch=torch, wheels=" ".join(wheels))
     (folder / "INSTALL").write_text(install)
-
-
-def crates():
-    """The crates that are compiled in, with their licenses and the texts of these."""
-    command = ["cargo", "metadata", "--format-version=1", "--locked", "--filter-platform=x86_64-unknown-linux-gnu"]
-    metadata = json.loads(run(*command, cwd=ROOT))
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    todo = [identifier for identifier, package in packages.items() if package["name"] in PACKAGES]
-    found = set(todo)
-    while todo:
-        for dependency in nodes[todo.pop()]["deps"]:
-            normal = any(kind["kind"] is None for kind in dependency["dep_kinds"])
-            if normal and dependency["pkg"] not in found:
-                found.add(dependency["pkg"])
-                todo.append(dependency["pkg"])
-    # Those of the workspace have no source.
-    others = [package for package in map(packages.get, found) if package["source"]]
-    texts, listed = {}, []
-    for package in sorted(others, key=lambda it: (it["name"], it["version"])):
-        listed.append(f"{package['name']} {package['version']}: {package['license'] or package['license_file']}")
-        for file in sorted(pathlib.Path(package["manifest_path"]).parent.iterdir()):
-            if file.is_file() and LICENSE.match(file.name):
-                texts.setdefault(file.read_text(errors="replace").strip(), []).append(package["name"])
-    parts = [f"{', '.join(dict.fromkeys(names))}\n\n{text}" for text, names in texts.items()]
-    return "\n".join(listed) + "\n\n" + f"\n\n{'-' * 80}\n\n".join(parts) + "\n"
-
-
-def glibc(folder):
-    """The newest version of glibc's symbols that the programs need."""
-    symbols = run("objdump", "-T", *folder.iterdir())
-    return max(re.findall(r"GLIBC_(\d+\.\d+)", symbols), key=lambda version: [*map(int, version.split("."))])
 
 
 def pack(folder, archive):
@@ -128,11 +78,6 @@ def pack(folder, archive):
         with tarfile.open(fileobj=packed, mode="w") as tar:
             tar.add(folder, folder.name, filter=plain)
     partial.replace(archive)
-
-
-def run(*command, **options):
-    """What a command prints."""
-    return subprocess.run([*map(str, command)], check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
 
 if __name__ == "__main__":
