@@ -103,5 +103,5 @@ if [ -e "$records/start.json.gz" ]; then restore start; else probe start; fi
 each() { # arms of the arguments, three replicates, JOBS at once
     printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
 }
-each e-bert e-bert-products e-bert-dp bert-np bert e-bert-ahm
+each e-bert e-bert-products bert e-bert-dp bert-np e-bert-ahm
 each mixed spanbert
