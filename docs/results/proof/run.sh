@@ -105,3 +105,4 @@ each() { # arms of the arguments, three replicates, JOBS at once
 }
 each e-bert e-bert-products bert e-bert-dp bert-np e-bert-ahm
 each mixed spanbert
+python3 "$here/figures.py"
