@@ -1,9 +1,11 @@
 //! The files in a tar or zip archive.
 use std::{
+    fmt,
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
+    mem,
     path::Path,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use flate2::{Crc, read::DeflateDecoder};
@@ -14,8 +16,11 @@ use crate::open::{OpenFile, counted, decompress, open};
 /// Files of an archive that are read.
 const MOST_MEMBERS: usize = 100_000;
 
+/// Streams of a compressed archive that are kept for the files behind them.
+const MOST_STREAMS: usize = 16;
+
 /// A file in an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Member {
     /// Its path in the archive.
     pub(crate) name: String,
@@ -26,6 +31,8 @@ pub(crate) struct Member {
     /// Bytes of the file.
     pub(crate) bytes: u64,
     coding: Coding,
+    /// Of its archive.
+    streams: Arc<Streams>,
 }
 
 /// How the bytes of a file stand in an archive.
@@ -62,7 +69,7 @@ pub(crate) struct Files {
 /// If the disk cannot be read.
 pub(crate) fn of_tar(path: &Path) -> io::Result<Files> {
     let mut archive = tar::Archive::new(open(path, Arc::default())?.bytes);
-    let mut files = Files::default();
+    let (mut files, streams) = (Files::default(), Arc::<Streams>::default());
     for entry in archive.entries()? {
         let entry = match entry {
             Ok(entry) => entry,
@@ -77,7 +84,8 @@ pub(crate) fn of_tar(path: &Path) -> io::Result<Files> {
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
-        files.members.push(Member { name, offset, stored: bytes, bytes, coding: Coding::Tar });
+        let streams = streams.clone();
+        files.members.push(Member { name, offset, stored: bytes, bytes, coding: Coding::Tar, streams });
         if files.members.len() == MOST_MEMBERS {
             files.damage = Some(format!("more than {MOST_MEMBERS} files"));
             break;
@@ -125,7 +133,8 @@ fn list_zip(path: &Path, files: &mut Files) -> Result<(), ZipError> {
         };
         let offset = file.data_start().ok_or_else(|| io::Error::other("a file without a place"))?;
         let coding = Coding::Zip { deflated, crc32: file.crc32() };
-        members.push(Member { name, offset, stored: file.compressed_size(), bytes: file.size(), coding });
+        let (stored, bytes) = (file.compressed_size(), file.size());
+        members.push(Member { name, offset, stored, bytes, coding, streams: Arc::default() });
     }
     Ok(())
 }
@@ -137,25 +146,34 @@ impl Member {
     /// # Errors
     /// If the archive cannot be read.
     pub(crate) fn open(&self, path: &Path, read: Arc<AtomicU64>) -> io::Result<OpenFile> {
-        let bytes: Box<dyn Read + Send> = match self.coding {
-            Coding::Tar => {
-                let mut archive = open(path, Arc::default())?;
-                let rest: Box<dyn Read + Send> = if archive.compression.is_none() {
-                    Box::new(self.seek(path)?)
-                } else {
-                    io::copy(&mut archive.bytes.by_ref().take(self.offset), &mut io::sink())?;
-                    archive.bytes
-                };
-                Box::new(Whole { left: self.bytes, checked: None, inner: rest })
-            }
+        decompress(counted(self.bytes(path)?, read))
+    }
+
+    /// Reads the file of the archive at `path` at once for all that [`Kept::open`] opens.
+    ///
+    /// # Errors
+    /// If the archive cannot be read.
+    pub(crate) fn keep(&self, path: &Path) -> io::Result<Kept> {
+        let known = Known { bytes: Vec::new(), rest: self.bytes(path)? };
+        Ok(Kept(Arc::new(Mutex::new(known))))
+    }
+
+    /// Its bytes as the archive holds them, checked.
+    fn bytes(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        let whole = |inner: Box<dyn Read + Send>, checked| Whole { left: self.bytes, checked, inner };
+        let bytes = match self.coding {
+            Coding::Tar => match self.streams.take(path, self.offset)? {
+                Some(turn) => whole(Box::new(turn), None),
+                None => whole(Box::new(self.seek(path)?), None),
+            },
             Coding::Zip { deflated, crc32 } => {
                 let stored = self.seek(path)?.take(self.stored);
                 let inner: Box<dyn Read + Send> =
                     if deflated { Box::new(DeflateDecoder::new(stored)) } else { Box::new(stored) };
-                Box::new(Whole { left: self.bytes, checked: Some((crc32, Crc::new())), inner })
+                whole(inner, Some((crc32, Crc::new())))
             }
         };
-        decompress(counted(bytes, read))
+        Ok(Box::new(bytes))
     }
 
     fn seek(&self, path: &Path) -> io::Result<BufReader<File>> {
@@ -164,6 +182,129 @@ impl Member {
         Ok(BufReader::with_capacity(1 << 17, file))
     }
 }
+
+/// A compressed tar archive can be read from its start only. So its files take turns: each goes on where the one
+/// before it stopped, and all of them together cost one pass, or one for each thread.
+#[derive(Default)]
+struct Streams(Mutex<Vec<Stream>>);
+
+/// The bytes of an archive from a place on.
+struct Stream {
+    at: u64,
+    bytes: Box<dyn Read + Send>,
+}
+
+impl Streams {
+    /// A stream of the archive at `path` that is at `offset`. `None` if the archive is not compressed, so that its files
+    /// can be sought.
+    fn take(self: &Arc<Self>, path: &Path, offset: u64) -> io::Result<Option<Turn>> {
+        let nearest = {
+            let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = streams.iter().enumerate().filter(|(_, stream)| stream.at <= offset);
+            let nearest = before.max_by_key(|(_, stream)| stream.at).map(|(number, _)| number);
+            nearest.map(|number| streams.swap_remove(number))
+        };
+        let mut stream = match nearest {
+            Some(stream) => stream,
+            None => {
+                let archive = open(path, Arc::default())?;
+                if archive.compression.is_none() {
+                    return Ok(None);
+                }
+                Stream { at: 0, bytes: archive.bytes }
+            }
+        };
+        let between = offset - stream.at;
+        let skipped = io::copy(&mut stream.bytes.by_ref().take(between), &mut io::sink())?;
+        if skipped < between {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, CUT));
+        }
+        stream.at = offset;
+        Ok(Some(Turn { stream, streams: self.clone(), failed: false }))
+    }
+
+    /// Keeps a stream for files behind it.
+    fn give_back(&self, stream: Stream) {
+        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.push(stream);
+        if streams.len() > MOST_STREAMS {
+            let behind = (0..streams.len()).min_by_key(|&number| streams[number].at);
+            behind.map(|number| streams.swap_remove(number));
+        }
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Streams")
+    }
+}
+
+/// A stream while a file is read from it.
+struct Turn {
+    stream: Stream,
+    streams: Arc<Streams>,
+    failed: bool,
+}
+
+impl Read for Turn {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.bytes.read(into).inspect_err(|error| {
+            self.failed |= error.kind() != io::ErrorKind::Interrupted;
+        })?;
+        self.stream.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.failed {
+            let bytes = mem::replace(&mut self.stream.bytes, Box::new(io::empty()));
+            self.streams.give_back(Stream { at: self.stream.at, bytes });
+        }
+    }
+}
+
+/// A file of an archive that is opened several times, but read once. What was read stays in memory.
+pub(crate) struct Kept(Arc<Mutex<Known>>);
+
+struct Known {
+    bytes: Vec<u8>,
+    rest: Box<dyn Read + Send>,
+}
+
+impl Kept {
+    /// Opens it from its start, and decompresses it if it is compressed itself.
+    ///
+    /// # Errors
+    /// If the archive cannot be read.
+    pub(crate) fn open(&self) -> io::Result<OpenFile> {
+        decompress(FromStart { known: self.0.clone(), at: 0 })
+    }
+}
+
+struct FromStart {
+    known: Arc<Mutex<Known>>,
+    at: usize,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { bytes, rest } = &mut *known;
+        if self.at == bytes.len() {
+            let read = rest.read(into)?;
+            bytes.extend_from_slice(&into[..read]);
+        }
+        let read = (bytes.len() - self.at).min(into.len());
+        into[..read].copy_from_slice(&bytes[self.at..self.at + read]);
+        self.at += read;
+        Ok(read)
+    }
+}
+
+const CUT: &str = "the archive ends inside a file";
 
 /// A stream of which a number of bytes must be read.
 struct Whole {
@@ -178,7 +319,7 @@ impl Read for Whole {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
         let read = self.inner.read(&mut into[..most])?;
         if read == 0 && most > 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends inside a file"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, CUT));
         }
         self.left -= read as u64;
         if let Some((wanted, found)) = &mut self.checked {
@@ -191,5 +332,57 @@ impl Read for Whole {
             }
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A tar archive of files with these texts, compressed.
+    fn archive(texts: &[String]) -> tempfile::NamedTempFile {
+        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        for (number, text) in texts.iter().enumerate() {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, format!("{number}.json"), text.as_bytes()).unwrap();
+        }
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&archive.into_inner().unwrap().finish().unwrap()).unwrap();
+        file
+    }
+
+    fn text(mut opened: OpenFile) -> String {
+        let mut text = String::new();
+        opened.bytes.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn files_of_a_compressed_archive_take_turns() {
+        let texts: Vec<String> = (0..100).map(|number| format!("{number} ").repeat(number * 40)).collect();
+        let file = archive(&texts);
+        let members = of_tar(file.path()).unwrap().members;
+        let streams = |members: &[Member]| members[0].streams.0.lock().unwrap().len();
+        for (member, wanted) in members.iter().zip(&texts) {
+            let kept = member.keep(file.path()).unwrap();
+            let mut some = [0; 10];
+            let _ = kept.open().unwrap().bytes.read(&mut some).unwrap();
+            assert_eq!((text(kept.open().unwrap()), text(kept.open().unwrap())), (wanted.clone(), wanted.clone()));
+        }
+        assert_eq!(streams(&members), 1, "one pass for all of them");
+        // In any order, with several open at once, and read in part.
+        for number in (0..100).rev() {
+            assert_eq!(text(members[number].open(file.path(), Arc::default()).unwrap()), texts[number]);
+            assert!(streams(&members) <= MOST_STREAMS);
+        }
+        let open = |number: usize| members[number].open(file.path(), Arc::default()).unwrap();
+        let (first, mut second) = (open(7), open(8));
+        let _ = second.bytes.read(&mut [0; 3]).unwrap();
+        drop(second);
+        assert_eq!((text(first), text(open(8)), text(open(9))), (texts[7].clone(), texts[8].clone(), texts[9].clone()));
     }
 }

@@ -1,6 +1,6 @@
 //! What a file holds, or each file of an archive.
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use super::{
         archive::{self, Member, Unpackable},
         layout::Layout,
         mapping::Mapping,
-        open::{Compression, OpenFile, open},
+        open::{Compression, open},
     },
     DumpFile, FindError, Format, Given, RelativePath, SkipReason, Skipped,
     recognise::{Bytes, ReadAs, Recognised, START, recognised, start_of},
@@ -75,13 +75,6 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn open(&self) -> io::Result<OpenFile> {
-        match &self.member {
-            Some(member) => member.open(&self.path, Arc::default()),
-            None => open(&self.path, Arc::default()),
-        }
-    }
-
     fn skipped(&self, compression: Option<Compression>, reason: SkipReason) -> Content {
         let member = self.member.as_ref().map(|member| member.name.clone());
         Content::Other(Skipped { name: self.name.clone(), path: self.path.clone(), compression, member, reason })
@@ -90,8 +83,14 @@ impl Candidate {
     /// What it holds: once, or twice if products and reviews are read from it.
     fn contents(&self, given: Option<&Given>) -> Result<Vec<Content>, FindError> {
         let error = FindError::read;
-        let compression = self.open().map_err(error(&self.path))?.compression;
-        let open = || Ok(self.open()?.bytes);
+        let kept = self.member.as_ref().map(|member| member.keep(&self.path)).transpose();
+        let kept = kept.map_err(error(&self.path))?;
+        let opened = || match &kept {
+            Some(kept) => kept.open(),
+            None => open(&self.path, Arc::default()),
+        };
+        let compression = opened().map_err(error(&self.path))?.compression;
+        let open = || Ok(opened()?.bytes);
         let is_plain = self.member.is_none() && compression.is_none();
         let bytes = Bytes { open: &open, file: is_plain.then_some(&self.path) };
         let all = match recognised(&bytes, given).map_err(error(&self.path))? {
