@@ -1,5 +1,6 @@
 //! Why a run fails.
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
 };
@@ -8,8 +9,8 @@ use ebert_dumps::FindError;
 use schemas::{ManifestError, StoreError, manifest::AssociationSource, quoted};
 
 use crate::{
-    corpus::CorpusError, graph::GraphError, hint::Hint, phrase::pool::PoolError, shard::ShardError,
-    text::TokenizerError,
+    corpus::CorpusError, engine::progress::listed, graph::GraphError, hint::Hint, phrase::pool::PoolError,
+    shard::ShardError, text::TokenizerError,
 };
 
 /// A step failed.
@@ -47,6 +48,22 @@ pub enum RunError {
         command: &'static str,
         /// The cause.
         source: ManifestError,
+    },
+    /// Tasks of an earlier step are missing.
+    #[error(
+        "the step `{step}` is not finished: {} {} of {of} {} missing\n\
+         hint: run `ebert worker {step} {}/{of}` with the options of this command{}; finished tasks are kept, and \
+         `ebert plan` lists all",
+        if tasks.len() == 1 { "task" } else { "tasks" }, listed(tasks), if tasks.len() == 1 { "is" } else { "are" }, tasks.first().unwrap_or(&0),
+        if tasks.len() == 1 { "" } else { ", and the others likewise" }
+    )]
+    Unfinished {
+        /// The step.
+        step: &'static str,
+        /// Numbers of the tasks.
+        tasks: BTreeSet<u32>,
+        /// Number of tasks of the step.
+        of: u32,
     },
     /// A file.
     #[error("{}{}", .0, .0.hint())]
