@@ -246,7 +246,7 @@ fn write_interactions(
 ) -> Result<TableWriter, StoreError> {
     let resolved = spill.name.with_extension("resolved");
     let mut sorter = Sorter::new(&resolved, SortBy::Group, limits);
-    let mut reader = spill.read();
+    let mut reader = spill.read()?;
     let mut rewritten = Vec::new();
     while let Some(frame) = reader.next_frame()? {
         let interaction = InteractionFields::read(frame.fields).ok_or_else(|| malformed(&spill.name))?;

@@ -297,7 +297,7 @@ impl<'a> FieldReader<'a> {
 /// Frames one after another in a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
-    /// The file, which is opened when its first frame is read.
+    /// The file, which is opened when the section is to be read.
     pub(crate) path: PathBuf,
     /// The file, if it is open already. A file without a name has to be. `path` is then for messages.
     pub(crate) file: Option<Arc<File>>,
@@ -361,7 +361,7 @@ impl SpilledFrames {
     }
 
     /// Reads them.
-    pub(crate) fn read(&self) -> FrameReader {
+    pub(crate) fn read(&self) -> Result<FrameReader, StoreError> {
         FrameReader::new(self.sections.clone())
     }
 }
@@ -376,14 +376,25 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    /// Reads sections one after another.
-    pub(crate) fn new(sections: Vec<Section>) -> Self {
-        Self { sections: sections.into_iter(), path: PathBuf::new(), reader: None, frame: Vec::new() }
+    /// Reads sections one after another. Opens the first of them.
+    pub(crate) fn new(sections: Vec<Section>) -> Result<Self, StoreError> {
+        let sections = sections.into_iter();
+        let mut frames = Self { sections, path: PathBuf::new(), reader: None, frame: Vec::new() };
+        frames.open_next()?;
+        Ok(frames)
     }
 
     /// Reads a spill file.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self::new(vec![Section::whole(path)?]))
+        Self::new(vec![Section::whole(path)?])
+    }
+
+    /// Opens the next section. Returns false after the last one.
+    fn open_next(&mut self) -> Result<bool, StoreError> {
+        let Some(section) = self.sections.next() else { return Ok(false) };
+        self.path.clone_from(&section.path);
+        self.reader = Some(section.open()?);
+        Ok(true)
     }
 
     /// The next frame, verified. `None` at the end.
@@ -396,9 +407,9 @@ impl FrameReader {
                     break;
                 }
             }
-            let Some(section) = self.sections.next() else { return Ok(None) };
-            self.path.clone_from(&section.path);
-            self.reader = Some(section.open()?);
+            if !self.open_next()? {
+                return Ok(None);
+            }
         }
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let error = |e| StoreError::io("read", &self.path)(e);

@@ -275,7 +275,7 @@ mod tests {
                 .flat_map(|stream| (0..5).map(move |number| SpillFileId { stream, number }))
                 .chain([VARIANTS]);
             for (id, wanted) in ids.zip(&wanted) {
-                let mut reader = FrameReader::new(vec![group.section(id)]);
+                let mut reader = FrameReader::new(vec![group.section(id)]).unwrap();
                 for frame in wanted {
                     assert_eq!(reader.next_frame().unwrap().unwrap().bytes, frame);
                 }

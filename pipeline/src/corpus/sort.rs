@@ -70,7 +70,7 @@ pub(crate) trait SortedFrames {
 /// Sorts the frames of a bucket. Runs of frames that do not fit in memory together are written to a
 /// temporary file without a name, next to the bucket's.
 pub(crate) fn sort(spill: &SpilledFrames, by: SortBy, limits: SortLimits) -> Result<Box<dyn SortedFrames>, StoreError> {
-    let mut reader = spill.read();
+    let mut reader = spill.read()?;
     let mut sorter = Sorter::new(&spill.name, by, limits);
     sorter.buffer.bytes.reserve((spill.bytes() as usize).min(limits.memory));
     while let Some(frame) = reader.next_frame()? {
@@ -231,8 +231,8 @@ struct Merge {
 
 impl Merge {
     fn open(runs: &[Section], by: SortBy) -> Result<Self, StoreError> {
-        let readers = runs.iter().map(|run| FrameReader::new(vec![run.clone()])).collect();
-        let mut merge = Self { by, readers, heads: BinaryHeap::new(), current: None };
+        let readers: Result<Vec<_>, _> = runs.iter().map(|run| FrameReader::new(vec![run.clone()])).collect();
+        let mut merge = Self { by, readers: readers?, heads: BinaryHeap::new(), current: None };
         for run in 0..runs.len() {
             merge.advance(run)?;
         }

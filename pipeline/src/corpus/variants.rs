@@ -36,7 +36,7 @@ impl Variants {
         products: impl Iterator<Item = &'p Path>,
     ) -> Result<Self, StoreError> {
         let mut variants = Self::default();
-        let mut reader = spill.read();
+        let mut reader = spill.read()?;
         while let Some(frame) = reader.next_frame()? {
             let VariantFields { variant, parent } =
                 VariantFields::read(frame.fields).ok_or_else(|| malformed(&spill.name))?;
