@@ -110,8 +110,13 @@ task=$1
 shift
 worker() { "$@" "$EBERT" worker "$STEP" "$task" --config "$OUT/ebert.toml" --threads 2 --quiet; }
 for moment; do
-    worker timeout --signal=KILL "$moment" 2>>"$LOG.errors" && exit
-    echo "$STEP $task" >>"$LOG"
+    status=0
+    worker timeout --signal=KILL "$moment" || status=$?
+    case $status in
+        0) exit ;;
+        137) echo "$STEP $task" >>"$LOG" ;;
+        *) exit "$status" ;;
+    esac
 done
 worker env
 "#;

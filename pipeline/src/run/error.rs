@@ -50,13 +50,7 @@ pub enum RunError {
         source: ManifestError,
     },
     /// Tasks of an earlier step are missing.
-    #[error(
-        "the step `{step}` is not finished: {} {} of {of} {} missing\n\
-         hint: run `ebert worker {step} {}/{of}` with the options of this command{}; finished tasks are kept, and \
-         `ebert plan` lists all",
-        if tasks.len() == 1 { "task" } else { "tasks" }, listed(tasks), if tasks.len() == 1 { "is" } else { "are" }, tasks.first().unwrap_or(&0),
-        if tasks.len() == 1 { "" } else { ", and the others likewise" }
-    )]
+    #[error("{}", unfinished(step, tasks, *of))]
     Unfinished {
         /// The step.
         step: &'static str,
@@ -210,6 +204,21 @@ fn option(code: &Option<String>) -> &'static str {
         Some("other") => "other",
         Some(_) => "auto",
     }
+}
+
+/// The tasks that are missing, and the command that runs the first of them.
+fn unfinished(step: &str, tasks: &BTreeSet<u32>, of: u32) -> String {
+    let (noun, verb, others) = match tasks.len() {
+        1 => ("task", "is", ""),
+        _ => ("tasks", "are", ", and the others likewise"),
+    };
+    format!(
+        "the step `{step}` is not finished: {noun} {} of {of} {verb} missing\n\
+         hint: run `ebert worker {step} {}/{of}` with the options of this command{others}; finished tasks are kept, and \
+         `ebert plan` lists all",
+        listed(tasks),
+        tasks.first().unwrap_or(&0),
+    )
 }
 
 impl RunError {
