@@ -138,6 +138,10 @@ test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole command
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 \
 		cargo test --release --workspace $(FEATURES)
 
+.PHONY: faults
+faults: ## kill runs and tasks at random moments (1, 3 and 7 tasks per step, under xargs), fill disks, stall input, change bytes, and compare the output with undisturbed runs: FAULTS=
+	@EBERT_FAULTS=$(or $(FAULTS),50) cargo test --release --package pipeline --test faults --test workers -- --nocapture
+
 # torch's full wheels and transformers, in addition to the libtorch of the other targets.
 $(PARITY)/ready: trainer/program/tests/parity/requirements.txt
 	@python3 -m venv $(PARITY)

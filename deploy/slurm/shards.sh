@@ -1,36 +1,34 @@
 #!/bin/bash
-# Builds shards with Slurm: the steps that run once, an array of encoding tasks, and the manifest.
+# Builds shards with Slurm: each step of `ebert plan` is a job or an array of tasks.
 #
-#     deploy/slurm/shards.sh CORPUS TOKENIZER OUT [TASKS]
+#     deploy/slurm/shards.sh CORPUS TOKENIZER OUT [TASKS [OPTION...]]
 #
 # CORPUS: folder of raw files. TOKENIZER: vocab.txt of the start model. OUT: output folder.
-# TASKS: size of the array (default 16). All paths are on a file system that all nodes share.
-# If tasks fail, run the script again: finished steps and shards are kept.
+# TASKS: size of the arrays (default 16). OPTION: further options of `ebert shards`.
+# All paths are on a file system that all nodes share.
+# If tasks fail, run the script again: finished tasks are kept.
 set -euo pipefail
 if [ $# -lt 3 ]; then
-    sed -n 's/^# \{0,1\}//; 2,8p' "$0" >&2
+    sed -n 's/^# \{0,1\}//; 2,9p' "$0" >&2
     exit 2
 fi
 corpus=$(realpath "$1") tokenizer=$(realpath "$2") out=$(realpath -m "$3") tasks=${4:-16}
 here=$(dirname "$(realpath "$0")")
 command -v ebert >/dev/null || { echo "error: ebert is not on the PATH" >&2 && exit 1; }
+ebert plan --corpus "$corpus" --tokenizer "$tokenizer" --out "$out" --tasks "$tasks" "${@:5}"
 
-# Mining 3.7 GB of text takes 7.4 GB of memory: docs/bench/README.md.
-first=$(sbatch --parsable --job-name=pool --cpus-per-task=8 --mem=12G --time=04:00:00 <<SCRIPT
-#!/bin/bash
-set -euo pipefail
-ebert corpus --corpus "$corpus" --tokenizer "$tokenizer" --out "$out" --threads 8
-ebert pool --tokenizer "$tokenizer" --out "$out" --threads 8
-ebert graph --out "$out" --threads 8
-SCRIPT
-)
-array=$(sbatch --parsable --dependency="afterok:$first" --kill-on-invalid-dep=yes --array="0-$((tasks - 1))" "$here/shards.sbatch" \
-    "$tokenizer" "$out")
-last=$(sbatch --parsable --dependency="afterany:$array" --job-name=seal --cpus-per-task=8 --mem=4G --time=01:00:00 <<SCRIPT
-#!/bin/bash
-set -euo pipefail
-ebert pairs --tokenizer "$tokenizer" --out "$out" --threads 8
-ebert seal --tokenizer "$tokenizer" --out "$out" --parts "$tasks"
-SCRIPT
-)
-echo "jobs $first (pool), $array (shards), $last (seal); the output is $out/shards"
+# submit STEP OPTION...: prints the id of the job.
+submit() {
+    sbatch --parsable --job-name="$1" --kill-on-invalid-dep=yes "${@:2}" "$here/worker.sbatch" "$1" "$out"
+}
+array=--array=0-$((tasks - 1))
+read=$(submit read "$array")
+documents=$(submit documents "$array" --dependency="afterok:$read")
+interactions=$(submit interactions "$array" --dependency="afterok:$documents")
+# These two are single tasks, which need more memory: docs/clusters.md.
+pool=$(submit pool --dependency="afterok:$interactions" --mem=12G --time=48:00:00)
+graph=$(submit graph --dependency="afterok:$interactions" --mem=8G)
+encode=$(submit encode "$array" --dependency="afterok:$pool")
+pairs=$(submit pairs --dependency="afterok:$encode:$graph" --mem=12G)
+echo "jobs $read (read), $documents (documents), $interactions (interactions), $pool (pool), $graph (graph)," \
+    "$encode (encode), $pairs (pairs); the output is $out/shards"

@@ -2,7 +2,6 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
-    time::Instant,
 };
 
 use ebert_commands::{
@@ -11,7 +10,7 @@ use ebert_commands::{
 };
 use ebert_english::train::Epochs;
 use pipeline::{
-    engine::progress::{Facts, NEW, Outcome, Progress, Stdout, count_of, short},
+    engine::progress::{Progress, Stdout},
     look::{
         associations,
         check::check,
@@ -163,6 +162,15 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             run.report_shards(&sealed, &Encoded::default(), &outcome)?;
             Ok(run.say_inspect(&corpus, &sealed)?)
         }
+        DataCommand::Plan(args) => {
+            let (progress, settings) = (prepare(&args.options.work), arguments::of_shards(&args.options)?);
+            Ok(Run::new(&settings, progress, Some(Task::ALL))?.plan(args.tasks)?)
+        }
+        DataCommand::Worker(args) => {
+            let (progress, settings) = (prepare(&args.options.work), arguments::of_shards(&args.options)?);
+            let task = part(args.task, args.parts)?.unwrap_or(Task::ALL);
+            Ok(Run::new(&settings, progress, Some(task))?.work(arguments::step(args.step), task)?)
+        }
         DataCommand::Titles { folder, out } => {
             let file = out.unwrap_or_else(|| folder.join("titles.jsonl"));
             titles::titles(&folder, &file, &mut Stdout)?;
@@ -172,23 +180,22 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
     }
 }
 
+/// The task of this process: the given one, or the scheduler's.
+fn part(given: Option<Task>, parts: Option<u32>) -> Result<Option<Task>, RunError> {
+    match given {
+        Some(task) => Ok(Some(task)),
+        None => task::of_scheduler(parts, |name| std::env::var(name).ok())
+            .map_err(|error| RunError::Shards(ShardError::Task(error))),
+    }
+}
+
 fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let (progress, settings) = (prepare(&args.work), arguments::of_encode(args)?);
-    let task = match args.part {
-        Some(task) => Some(task),
-        None => task::of_scheduler(args.parts, |name| std::env::var(name).ok())
-            .map_err(|error| RunError::Shards(ShardError::Task(error)))?,
-    };
+    let task = part(args.part, args.parts)?;
     let mut run = Run::new(&settings, progress, task)?;
     let corpus = run.corpus_made()?;
     let pool = run.pool_made(&corpus)?;
-    let since = Instant::now();
-    let encoded = run.encode(&corpus, &pool)?;
-    let outcome = if encoded.shards == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
-    let (shards, tokens) = (encoded.shards, encoded.counts.tokens);
-    let text = format!("{}   {} tokens", count_of(shards as u64, "file", "files"), short(tokens));
-    let holds = Facts::new("step", text).with("files", shards).with("tokens", tokens);
-    progress.step("encode", &holds, &settings.out.join("shards").display().to_string(), &outcome)?;
+    run.encode_part(&corpus, &pool)?;
     let of = task.map(Task::of);
     let seal = of.map_or_else(|| "seal".to_owned(), |of| format!("seal --parts {of}"));
     let condition = of.map(|of| format!(", when all {of} parts are done")).unwrap_or_default();

@@ -5,8 +5,10 @@
 mod error;
 mod left_out;
 mod links;
+mod lock;
 mod options;
 mod reason;
+mod tasks;
 
 use std::{
     path::{Path, PathBuf},
@@ -24,7 +26,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{Facts, Outcome, Progress, count_of, short, thousands},
+        progress::{Facts, NEW, Outcome, Progress, count_of, short, thousands},
     },
     graph::{GraphError, associations, given},
     phrase::pool::{self, PoolError},
@@ -41,6 +43,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use error::RunError;
 pub(crate) use left_out::{hint as hint_of, skipped_lines};
+pub use tasks::Step;
 
 /// One run over an `OUT` folder: settings, tokenizer, and the known hashes of its files.
 pub struct Run<'a> {
@@ -127,7 +130,13 @@ impl<'a> Run<'a> {
         // The corpus is the same in any language.
         let settings = step_settings(self.settings, &self.tokenizer, Language::default())?;
         let (manifest, outcome) = corpus::make(settings, &files, &mut self.hashes, &self.progress)?;
-        let counts = &manifest.body.counts;
+        self.report_corpus(&manifest, &outcome)?;
+        Ok(manifest)
+    }
+
+    /// Prints what the corpus holds.
+    fn report_corpus(&self, corpus: &Manifest<CorpusBody>, outcome: &Outcome) -> Result<(), RunError> {
+        let counts = &corpus.body.counts;
         let text = bytes(counts.text_bytes);
         let (products, reviews) = (thousands(counts.products), thousands(counts.reviews));
         let ratings =
@@ -137,8 +146,7 @@ impl<'a> Run<'a> {
             .with("reviews", counts.reviews)
             .with("ratings", counts.ratings)
             .with("text_bytes", counts.text_bytes);
-        self.step("corpus", &holds, "corpus", &outcome)?;
-        Ok(manifest)
+        self.step("corpus", &holds, "corpus", outcome)
     }
 
     /// Writes `OUT/pool`: imported from a file or mined from the corpus.
@@ -205,6 +213,17 @@ impl<'a> Run<'a> {
         let settings = step_settings(self.settings, &self.tokenizer, language)?;
         let task = self.task.unwrap_or(Task::ALL);
         Ok(encode::encode(settings, task, corpus, pool, &mut self.hashes, &self.progress)?)
+    }
+
+    /// Encodes the shards of this run's task, and prints that.
+    pub fn encode_part(&mut self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
+        let since = Instant::now();
+        let encoded = self.encode(corpus, pool)?;
+        let outcome = if encoded.shards == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
+        let (shards, tokens) = (encoded.shards, encoded.counts.tokens);
+        let text = format!("{}   {} tokens", count_of(shards as u64, "file", "files"), short(tokens));
+        let holds = Facts::new("step", text).with("files", shards).with("tokens", tokens);
+        self.step("encode", &holds, "shards", &outcome)
     }
 
     /// Draws the pairs.

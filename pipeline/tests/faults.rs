@@ -8,7 +8,7 @@ mod support;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{Read, Write},
+    io::Write,
     os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -16,9 +16,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use flate2::read::MultiGzDecoder;
 use schemas::Draws;
-use support::{assert_same, contents, ebert, gzip, real_arguments, real_data, said, succeed, workspace};
+use support::{
+    assert_same, contents, ebert, raw::raw_files_of_every_form, real_arguments, real_data, said, succeed, workspace,
+};
 
 fn tries(few: u64) -> u64 {
     std::env::var("EBERT_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
@@ -190,42 +191,6 @@ fn a_small_mount_that_fills_up_is_said_and_gone_on_from() {
         }
         println!("{}: {faults} small mounts, {full} filled up; all finished with the same bytes", subject.name);
         assert!(full > 0);
-    }
-}
-
-/// Raw files in every form: plain, gzip, with CRLF, without a last newline, damaged at the end; with
-/// unreadable lines all over. About 15 MiB of text.
-fn raw_files_of_every_form(folder: &Path) {
-    let inflate = |name: &str| {
-        let mut text = String::new();
-        let file = fs::File::open(workspace().join("data/sample").join(name)).unwrap();
-        MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
-        text
-    };
-    let (products, reviews) = (inflate("meta_sample.json.gz"), inflate("Sample_5.json.gz"));
-    let with_flaws = |text: &str| {
-        let mut flawed = String::new();
-        for (number, line) in text.lines().enumerate() {
-            flawed += line;
-            flawed += match number % 700 {
-                100 => "\nneither JSON nor a dict\n",
-                400 => "\n\n  \n",
-                600 => "\n{\"title\": \"no id\", \"also_buy\": [\"B1\"]}\n",
-                _ => "\n",
-            };
-        }
-        flawed
-    };
-    let damaged = gzip(with_flaws(&reviews).as_bytes());
-    fs::create_dir(folder).unwrap();
-    for (name, bytes) in [
-        ("a.json", with_flaws(&products).into_bytes()),
-        ("b.json.gz", gzip(with_flaws(&reviews).as_bytes())),
-        ("c.json", with_flaws(&products).replace('\n', "\r\n").into_bytes()),
-        ("d.json.gz", damaged[..damaged.len() * 9 / 10].to_vec()),
-        ("e.json", with_flaws(&reviews).trim_end().as_bytes().to_vec()),
-    ] {
-        fs::write(folder.join(name), bytes).unwrap();
     }
 }
 

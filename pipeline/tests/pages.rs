@@ -29,7 +29,7 @@ fn shell_blocks(page: &str) -> String {
     all.find_iter(page).filter_map(|block| Some(blocks.captures(block.as_str())?[1].to_owned())).collect()
 }
 
-/// The words of a command up to its end. Variables have the value 1, and lists of them none.
+/// The words of a command up to its end. Variables have the value 1, but `$step` is a step, and lists of them have none.
 fn words(line: &str) -> Vec<String> {
     let word = Regex::new(r#""[^"]*"|'[^']*'|\|\||&&|[|;&>#)]|2>|[^\s;|&>)"']+"#).unwrap();
     let variable = Regex::new(r"\$\{[^}]*\}|\$\w+").unwrap();
@@ -37,7 +37,8 @@ fn words(line: &str) -> Vec<String> {
         .map(|word| word.as_str())
         .take_while(|word| !["|", "||", "&&", ";", "&", ">", "2>", "#", ")"].contains(word))
         .filter(|word| !word.contains('@'))
-        .map(|word| variable.replace_all(word.trim_matches(['"', '\'']), "1").into_owned())
+        .map(|word| word.trim_matches(['"', '\'']).replace("$step", "read"))
+        .map(|word| variable.replace_all(&word, "1").into_owned())
         .collect()
 }
 

@@ -12,8 +12,6 @@ use std::{
 
 use crate::StoreError;
 
-const NAME: &str = ".lock";
-
 /// "No locks available", which has no [`ErrorKind`] of its own.
 const ENOLCK: i32 = if cfg!(target_os = "linux") { 37 } else { 77 };
 
@@ -83,6 +81,9 @@ impl Lock {
 }
 
 impl Lockable {
+    /// Name of the file that is locked.
+    pub const NAME: &str = ".lock";
+
     /// The lock of a folder, for which an empty file `.lock` is created there.
     ///
     /// # Errors
@@ -93,7 +94,7 @@ impl Lockable {
 
     /// `open` stands for the system call, so that tests can let it fail.
     fn open(folder: &Path, open: impl Fn(Access, &Path) -> io::Result<File>) -> Result<Self, StoreError> {
-        let path = folder.join(NAME);
+        let path = folder.join(Self::NAME);
         let file = match open(Access::ReadWrite, &path) {
             Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => {
                 open(Access::Read, &path).map_err(|_| error)
@@ -124,7 +125,19 @@ impl Lockable {
     /// # Errors
     /// When the system cannot wait.
     pub fn wait(self) -> Result<Lock, StoreError> {
-        match self.attempt(|file| file.lock().map_err(TryLockError::Error))? {
+        self.wait_for(File::lock)
+    }
+
+    /// Waits until no other process has the folder alone, then locks it together with those that share it.
+    ///
+    /// # Errors
+    /// When the system cannot wait.
+    pub fn wait_shared(self) -> Result<Lock, StoreError> {
+        self.wait_for(File::lock_shared)
+    }
+
+    fn wait_for(self, lock: impl FnOnce(&File) -> io::Result<()>) -> Result<Lock, StoreError> {
+        match self.attempt(|file| lock(file).map_err(TryLockError::Error))? {
             Attempt::Locked(lock) => Ok(lock),
             Attempt::Taken(Self { path, .. }) => Err(StoreError::io("lock", &path)(ErrorKind::WouldBlock.into())),
         }
@@ -184,7 +197,12 @@ mod tests {
         let waiting = std::thread::spawn(|| busy.wait().map(drop));
         drop(shared);
         waiting.join().unwrap().unwrap();
-        assert!(folder.path().join(NAME).is_file(), "the file stays");
+        let alone = locked(of().alone().unwrap());
+        let Attempt::Taken(busy) = of().shared().unwrap() else { panic!("another has it alone") };
+        let waiting = std::thread::spawn(|| busy.wait_shared().map(drop));
+        drop(alone);
+        waiting.join().unwrap().unwrap();
+        assert!(folder.path().join(Lockable::NAME).is_file(), "the file stays");
     }
 
     #[test]

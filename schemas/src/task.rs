@@ -1,5 +1,5 @@
 //! One process's share of numbered items, so that many processes can write one folder.
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// Task `i` of `n`: its share of the items numbered from 0 are those with `number % n == i`.
 ///
@@ -31,6 +31,12 @@ impl Task {
     }
 }
 
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
 impl FromStr for Task {
     type Err = String;
 
@@ -56,6 +62,7 @@ mod tests {
     #[test]
     fn what_is_no_task_is_refused() {
         assert_eq!("2/7".parse(), Ok(Task { index: 2, of: 7 }));
+        assert_eq!(Task { index: 2, of: 7 }.to_string(), "2/7");
         for text in ["", "2", "7/7", "0/0", "-1/2", "a/b"] {
             assert!(text.parse::<Task>().is_err_and(|error| error.contains("expected i/n")), "{text}");
         }

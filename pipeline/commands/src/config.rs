@@ -88,7 +88,8 @@ fn values(option: &Arg, value: &Value, folder: &Path) -> Option<Vec<OsString>> {
         Value::Datetime(_) | Value::Table(_) => return None,
     };
     let mut argument = if long.is_empty() { OsString::new() } else { OsString::from(format!("--{long}=")) };
-    let joined = folder.join(&text);
+    // Without the `.` of `out = "."`.
+    let joined: PathBuf = folder.join(&text).components().collect();
     // The id of a model on a hub looks like a path, and so does the address of a source.
     let is_elsewhere = text.contains("://") || long == "init" && !joined.exists();
     if is_path && !is_elsewhere {

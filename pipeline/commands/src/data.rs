@@ -7,7 +7,7 @@ use schemas::Task;
 use crate::{
     mining::MiningOptions,
     shared::{LanguageOption, LimitOptions, SeedOptions, TokenizerOption, Work},
-    values::{self, AssociationSource, Copies, Negatives, Nouns},
+    values::{self, AssociationSource, Copies, Negatives, Nouns, WorkerStep},
 };
 
 /// Commands from raw files to shards.
@@ -38,6 +38,20 @@ pub enum DataCommand {
     Pairs(PairsArgs),
     /// Step 6: check that all shards exist and write their manifest
     Seal(SealArgs),
+    /// Print the steps of `ebert shards` as tasks for many machines, and which are done
+    ///
+    /// Each step is a number of tasks, which run at the same time. A step begins when those that it needs are finished.
+    /// It prints a table, or with --log json one object per task, with its command, inputs and outputs. It writes the
+    /// options to OUT/ebert.toml, which workers read with --config. It runs nothing.
+    Plan(Box<PlanArgs>),
+    /// Run one task of one step, in a folder that many machines share
+    ///
+    /// Any engine can start tasks: xargs, a Slurm array, a Kubernetes indexed Job. Finished tasks are kept. A task may be
+    /// killed and started again, or run twice at the same time. The bytes are those of `ebert shards`, for any number of
+    /// tasks. The last task of a step seals it. A task that starts too early names the tasks that are missing.
+    ///
+    /// For example: seq -f %g/16 0 15 | xargs -P 4 -n 1 ebert worker read --config OUT/ebert.toml --threads 2
+    Worker(Box<WorkerArgs>),
     /// Write the products of the corpus as data for product classification
     ///
     /// A line is a JSON object with id, title and categories. `ebert finetune --task pc` learns to predict the
@@ -102,6 +116,34 @@ pub struct ShardsArgs {
     /// The folder.
     #[command(flatten)]
     pub work: Work,
+}
+
+/// Options of `ebert plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// Maximum number of tasks per step
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Run")]
+    pub tasks: u32,
+    /// Those of all steps.
+    #[command(flatten)]
+    pub options: ShardsArgs,
+}
+
+/// Options of `ebert worker`.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerArgs {
+    /// The step
+    #[arg(value_enum)]
+    pub step: WorkerStep,
+    /// Which task, such as 0/4 [default: the task of the scheduler, or all]
+    #[arg(value_name = "I/N", conflicts_with = "parts")]
+    pub task: Option<Task>,
+    /// Number of tasks. The scheduler decides which one this is
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Run")]
+    pub parts: Option<u32>,
+    /// Those of all steps.
+    #[command(flatten)]
+    pub options: ShardsArgs,
 }
 
 /// Options of `ebert corpus`.

@@ -10,6 +10,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Use", &["fill-mask", "embed", "similar", "probe", "claims", "evaluate", "attention"]),
     ("Inspect", &["inspect", "verify", "report", "curves"]),
     ("Single steps of `ebert shards`", &["corpus", "pool", "graph", "encode", "pairs", "seal"]),
+    ("Many machines", &["plan", "worker"]),
     ("Other", &["train-tagger", "evaluate-tagger", "completions", "man", "help"]),
 ];
 
@@ -72,9 +73,10 @@ mod tests {
     /// An option that is listed twice, or under no heading of a command with headings, is a mistake.
     #[test]
     fn long_commands_have_their_options_under_headings() {
-        for name in
-            ["shards", "corpus", "pool", "graph", "encode", "pairs", "seal", "pretrain", "finetune", "probe", "embed"]
-        {
+        for name in [
+            "shards", "plan", "worker", "corpus", "pool", "graph", "encode", "pairs", "seal", "pretrain", "finetune",
+            "probe", "embed",
+        ] {
             let ebert = crate::ebert();
             let command = ebert.find_subcommand(name).unwrap();
             for option in command.get_opts().filter(|option| !["help", "version"].contains(&option.get_id().as_str())) {

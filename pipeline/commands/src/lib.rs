@@ -37,7 +37,7 @@ mod wording;
 pub use apply::{EmbedArgs, FillMaskArgs, SimilarArgs, TextPooling};
 pub use data::{
     CheckArgs, CorpusArgs, CorpusOptions, DataCommand, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions,
-    InputOptions, PairOptions, PairsArgs, PoolArgs, PoolOptions, SealArgs, ShardsArgs,
+    InputOptions, PairOptions, PairsArgs, PlanArgs, PoolArgs, PoolOptions, SealArgs, ShardsArgs, WorkerArgs,
 };
 pub use finetune::{FinetuneOptions, Pooling};
 pub use inspect::{Categories, Color, Figure, InspectArgs, LookCommand};
@@ -49,7 +49,7 @@ pub use train::{
     AttentionArgs, BenchArgs, ClaimsArgs, Compute, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, NlpTask,
     PretrainArgs, ProbeArgs, Scale, Shape, TrainCommand,
 };
-pub use values::{AssociationSource, Copies, Language, Negatives, Nouns};
+pub use values::{AssociationSource, Copies, Language, Negatives, Nouns, WorkerStep};
 pub use wording::Wording;
 
 /// The folder that commands work in unless they are given another.

@@ -57,6 +57,25 @@ pub enum Negatives {
     Category,
 }
 
+/// A step that workers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WorkerStep {
+    /// Read raw files, and sort their records by bucket. A task has groups of raw files
+    Read,
+    /// Write products and reviews, without duplicates and copies. A task has buckets
+    Documents,
+    /// Write who reviewed which product when. A task has buckets. The last one seals OUT/corpus
+    Interactions,
+    /// Mine the phrase pool from the corpus, or import one. A single task
+    Pool,
+    /// Collect the associations among products. A single task
+    Graph,
+    /// Encode documents into segments. A task has buckets
+    Encode,
+    /// Draw pairs of associated products, and seal OUT/shards. A single task
+    Pairs,
+}
+
 /// Parses a ratio.
 pub(crate) fn ratio(text: &str) -> Result<f64, String> {
     match text.parse() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Reason,
     checkpoint::{BucketId, Stream},
-    frame::{Frame, FrameKey, FrameReader, GroupId, InteractionFields, ProductFields, ReviewFields, malformed},
+    frame::{Frame, FrameKey, GroupId, InteractionFields, ProductFields, ReviewFields, SpilledFrames, malformed},
     sort::{SortBy, SortLimits, SortedFrames, Sorter, sort},
     variants::{Parent, Variants},
 };
@@ -44,7 +44,7 @@ pub(crate) struct FinishedBucket {
 }
 
 /// Names of the tables of a bucket, in the order in which they are finished.
-fn tables(id: BucketId) -> Vec<String> {
+pub(crate) fn tables(id: BucketId) -> Vec<String> {
     let BucketId { stream, number } = id;
     let mut stems = vec![stream.stem()];
     if stream == Stream::Products {
@@ -69,6 +69,16 @@ pub(crate) fn finished(
     Ok(Some(found))
 }
 
+/// As [`finished`], from the records alone: whether the tables hold what they say is not checked.
+pub(crate) fn recorded(ledger: &Ledger, id: BucketId, made_from: &str) -> Result<bool, StoreError> {
+    for name in tables(id) {
+        if !ledger.recorded(&name, made_from)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// How buckets are written.
 #[derive(Clone, Copy)]
 pub(crate) struct BucketOptions<'a> {
@@ -77,9 +87,9 @@ pub(crate) struct BucketOptions<'a> {
     pub(crate) limits: SortLimits,
 }
 
-/// Writes the tables of a bucket from its spill file.
+/// Writes the tables of a bucket from its frames.
 pub(crate) fn write(
-    spill: &Path,
+    spill: &SpilledFrames,
     ledger: &Ledger,
     id: BucketId,
     made_from: &str,
@@ -104,7 +114,7 @@ pub(crate) fn write(
 
 /// Writes the first record of each product that is not empty, and the associations of all.
 fn write_products(
-    spill: &Path,
+    spill: &SpilledFrames,
     associations: &Path,
     products: &Path,
     counts: &mut BucketCounts,
@@ -115,8 +125,8 @@ fn write_products(
         (create_corpus_associations(associations)?, create_corpus_products(products)?);
     let mut written = None;
     while let Some(bytes) = frames.next_frame()? {
-        let frame = Frame::read_verified(bytes).ok_or_else(|| malformed(spill))?;
-        let product = ProductFields::read(frame.fields).ok_or_else(|| malformed(spill))?;
+        let frame = Frame::read_verified(bytes).ok_or_else(|| malformed(&spill.name))?;
+        let product = ProductFields::read(frame.fields).ok_or_else(|| malformed(&spill.name))?;
         for &(relation, other) in &product.associations {
             associations.push(&CorpusAssociation { product: product.product_id, other, relation })?;
             counts.associations += 1;
@@ -150,7 +160,7 @@ fn row_of_product(fields: ProductFields<'_>) -> CorpusProduct<'_> {
 
 /// Writes one review per text, or one per review id if copies are kept.
 fn write_reviews(
-    spill: &Path,
+    spill: &SpilledFrames,
     path: &Path,
     counts: &mut BucketCounts,
     options: BucketOptions<'_>,
@@ -158,8 +168,9 @@ fn write_reviews(
     let mut reviews = create_corpus_reviews(path)?;
     let mut frames = distinct_reviews(spill, counts, options)?;
     while let Some(bytes) = frames.next_frame()? {
-        let Frame { key, fields, .. } = Frame::read_verified(bytes).ok_or_else(|| malformed(spill))?;
-        let ReviewFields { product_id, text, rating } = ReviewFields::read(fields).ok_or_else(|| malformed(spill))?;
+        let Frame { key, fields, .. } = Frame::read_verified(bytes).ok_or_else(|| malformed(&spill.name))?;
+        let ReviewFields { product_id, text, rating } =
+            ReviewFields::read(fields).ok_or_else(|| malformed(&spill.name))?;
         counts.rows += 1;
         counts.text_bytes += text.len() as u64;
         let text_id = TextId::new(key.group.get());
@@ -170,14 +181,14 @@ fn write_reviews(
 
 /// The reviews that stay, sorted by their ids.
 fn distinct_reviews(
-    spill: &Path,
+    spill: &SpilledFrames,
     counts: &mut BucketCounts,
     BucketOptions { copies, limits, .. }: BucketOptions<'_>,
 ) -> Result<Box<dyn SortedFrames>, StoreError> {
     // Two sorts share the memory.
     let limits = SortLimits { memory: limits.memory / 2, ..limits };
     let mut by_text = sort(spill, SortBy::Group, limits)?;
-    let kept = spill.with_extension("kept");
+    let kept = spill.name.with_extension("kept");
     let mut by_id = Sorter::new(&kept, SortBy::Document, limits);
     // The reviews of one text follow one another, and so do records of one review in it, the first
     // record of a review first.
@@ -185,7 +196,7 @@ fn distinct_reviews(
     // Of the current text, the first record of all: its bytes.
     let (mut first, mut first_key) = (Vec::new(), None::<FrameKey>);
     while let Some(bytes) = by_text.next_frame()? {
-        let frame = Frame::read_verified(bytes).ok_or_else(|| malformed(spill))?;
+        let frame = Frame::read_verified(bytes).ok_or_else(|| malformed(&spill.name))?;
         let FrameKey { group: text, document, position } = frame.key;
         let same_text = group.is_some_and(|(known, _)| known == text);
         if group == Some((text, document)) {
@@ -219,26 +230,26 @@ fn replace(kept: &mut Vec<u8>, bytes: &[u8]) {
     kept.extend_from_slice(bytes);
 }
 
-fn push_first(into: &mut Sorter<'_>, first: &[u8], spill: &Path) -> Result<(), StoreError> {
+fn push_first(into: &mut Sorter<'_>, first: &[u8], spill: &SpilledFrames) -> Result<(), StoreError> {
     if first.is_empty() {
         return Ok(());
     }
-    into.push(&Frame::read_verified(first).ok_or_else(|| malformed(spill))?)
+    into.push(&Frame::read_verified(first).ok_or_else(|| malformed(&spill.name))?)
 }
 
 /// Writes one interaction per reviewer and product, with the earliest time.
 fn write_interactions(
-    spill: &Path,
+    spill: &SpilledFrames,
     path: &Path,
     counts: &mut BucketCounts,
     BucketOptions { variants, limits, .. }: BucketOptions<'_>,
 ) -> Result<TableWriter, StoreError> {
-    let resolved = spill.with_extension("resolved");
+    let resolved = spill.name.with_extension("resolved");
     let mut sorter = Sorter::new(&resolved, SortBy::Group, limits);
-    let mut reader = FrameReader::open(spill)?;
+    let mut reader = spill.read()?;
     let mut rewritten = Vec::new();
     while let Some(frame) = reader.next_frame()? {
-        let interaction = InteractionFields::read(frame.fields).ok_or_else(|| malformed(spill))?;
+        let interaction = InteractionFields::read(frame.fields).ok_or_else(|| malformed(&spill.name))?;
         let parent = match interaction.may_be_variant {
             true => variants.parent(interaction.product_id),
             false => Parent::None,
@@ -251,7 +262,7 @@ fn write_interactions(
                 let key = FrameKey { document: DocumentId::of_product(product_id), ..frame.key };
                 let fields = InteractionFields { product_id, ..interaction };
                 Frame::write(&mut rewritten, key, |into| fields.write(into));
-                sorter.push(&Frame::read_verified(&rewritten).ok_or_else(|| malformed(spill))?)?;
+                sorter.push(&Frame::read_verified(&rewritten).ok_or_else(|| malformed(&spill.name))?)?;
             }
         }
     }
@@ -259,8 +270,8 @@ fn write_interactions(
     let mut frames = sorter.finish()?;
     let mut row: Option<Interaction> = None;
     while let Some(bytes) = frames.next_frame()? {
-        let Frame { key, fields, .. } = Frame::read_verified(bytes).ok_or_else(|| malformed(spill))?;
-        let fields = InteractionFields::read(fields).ok_or_else(|| malformed(spill))?;
+        let Frame { key, fields, .. } = Frame::read_verified(bytes).ok_or_else(|| malformed(&spill.name))?;
+        let fields = InteractionFields::read(fields).ok_or_else(|| malformed(&spill.name))?;
         match &mut row {
             Some(row) if (row.key.group, row.key.document) == (key.group, key.document) => row.add_time(fields.time),
             _ => {

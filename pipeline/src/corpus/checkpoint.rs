@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use ebert_dumps::{Removals, Removed, UnreadValue};
 use schemas::{
-    Counts,
+    Counts, StoreError,
     manifest::{Place, RemovedText},
 };
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,15 @@ impl SpillLayout {
     }
 }
 
+/// Where the frames of raw files go.
+pub(crate) trait Spill {
+    /// Appends frames to those of a spill file.
+    fn append(&mut self, id: SpillFileId, frames: &[u8]) -> Result<(), StoreError>;
+
+    /// Stores how far reading has come, if a stopped run is to resume there.
+    fn checkpoint(&mut self, checkpoint: &mut Checkpoint) -> Result<(), StoreError>;
+}
+
 /// How much of the raw files is in the spill files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
@@ -125,6 +134,8 @@ pub(crate) struct Tally {
     pub(crate) damage: BTreeMap<u32, String>,
     /// Reviews that give no interaction, by reason.
     pub(crate) without_interaction: Counts,
+    /// Interactions with a product id that may be that of a variant. Only these need the parents of variants.
+    pub(crate) may_be_variants: u64,
     /// Text that rules removed, by rule.
     pub(crate) removed: BTreeMap<String, RemovedText>,
     /// Values that could not be read, by field and reason.
@@ -139,6 +150,7 @@ impl Tally {
     pub(crate) fn add(&mut self, next: Self) {
         self.records += next.records;
         self.ratings += next.ratings;
+        self.may_be_variants += next.may_be_variants;
         for (file, n) in next.records_of {
             *self.records_of.entry(file).or_default() += n;
         }

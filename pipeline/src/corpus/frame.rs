@@ -3,9 +3,12 @@
 //! A frame is a head ([`HEAD`] bytes: length, checksum, group, document, file, line), then the
 //! record's fields. Numbers are little-endian, and a text is its length in bytes, then its bytes.
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, Read},
+    ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ebert_dumps::MAX_LINE;
@@ -291,34 +294,132 @@ impl<'a> FieldReader<'a> {
     }
 }
 
+/// Frames one after another in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    /// The file, which is opened when the section is to be read.
+    pub(crate) path: PathBuf,
+    /// The file, if it is open already. A file without a name has to be. `path` is then for messages.
+    pub(crate) file: Option<Arc<File>>,
+    /// Where the frames are in the file.
+    pub(crate) bytes: Range<u64>,
+}
+
+impl Section {
+    /// All of a file.
+    pub(crate) fn whole(path: &Path) -> Result<Self, StoreError> {
+        let bytes = 0..fs::metadata(path).map_err(StoreError::io("read", path))?.len();
+        Ok(Self { path: path.to_owned(), file: None, bytes })
+    }
+
+    fn open(self) -> Result<BufReader<SectionReader>, StoreError> {
+        let file = match self.file {
+            Some(file) => file,
+            None => Arc::new(File::open(&self.path).map_err(StoreError::io("open", &self.path))?),
+        };
+        let capacity = (self.bytes.end - self.bytes.start).clamp(HEAD as u64, LONGEST_READ);
+        Ok(BufReader::with_capacity(capacity as usize, SectionReader { file, rest: self.bytes }))
+    }
+}
+
+/// The most bytes of a section that are read at a time.
+const LONGEST_READ: u64 = 1 << 18;
+
+/// Reads a section. Several may read one file at a time.
+struct SectionReader {
+    file: Arc<File>,
+    rest: Range<u64>,
+}
+
+impl Read for SectionReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = (self.rest.end - self.rest.start).min(into.len() as u64) as usize;
+        let read = self.file.read_at(&mut into[..length], self.rest.start)?;
+        self.rest.start += read as u64;
+        Ok(read)
+    }
+}
+
+/// The frames of one bucket on disk, unsorted.
+#[derive(Clone, Debug)]
+pub(crate) struct SpilledFrames {
+    /// Where they are.
+    pub(crate) sections: Vec<Section>,
+    /// Names the bucket in messages, and begins the names of temporary files.
+    pub(crate) name: PathBuf,
+}
+
+impl SpilledFrames {
+    /// Those in a spill file.
+    pub(crate) fn of_file(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { sections: vec![Section::whole(path)?], name: path.to_owned() })
+    }
+
+    /// Their size.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sections.iter().map(|section| section.bytes.end - section.bytes.start).sum()
+    }
+
+    /// Reads them.
+    pub(crate) fn read(&self) -> Result<FrameReader, StoreError> {
+        FrameReader::new(self.sections.clone())
+    }
+}
+
 /// Reads frames one after another without holding more than one.
 pub(crate) struct FrameReader {
+    sections: std::vec::IntoIter<Section>,
+    /// Of the section that is being read.
     path: PathBuf,
-    file: BufReader<File>,
+    reader: Option<BufReader<SectionReader>>,
     frame: Vec<u8>,
 }
 
 impl FrameReader {
-    /// Opens a spill file or a sorted run.
+    /// Reads sections one after another. Opens the first of them.
+    pub(crate) fn new(sections: Vec<Section>) -> Result<Self, StoreError> {
+        let sections = sections.into_iter();
+        let mut frames = Self { sections, path: PathBuf::new(), reader: None, frame: Vec::new() };
+        frames.open_next()?;
+        Ok(frames)
+    }
+
+    /// Reads a spill file.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(StoreError::io("open", path))?;
-        Ok(Self { path: path.to_owned(), file: BufReader::with_capacity(1 << 18, file), frame: Vec::new() })
+        Self::new(vec![Section::whole(path)?])
+    }
+
+    /// Opens the next section. Returns false after the last one.
+    fn open_next(&mut self) -> Result<bool, StoreError> {
+        let Some(section) = self.sections.next() else { return Ok(false) };
+        self.path.clone_from(&section.path);
+        self.reader = Some(section.open()?);
+        Ok(true)
     }
 
     /// The next frame, verified. `None` at the end.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame<'_>>, StoreError> {
-        let error = |e| StoreError::io("read", &self.path)(e);
         self.frame.resize(HEAD, 0);
-        match self.file.read(&mut self.frame[..1]).map_err(error)? {
-            0 => return Ok(None),
-            _ => self.file.read_exact(&mut self.frame[1..HEAD]).map_err(error)?,
+        loop {
+            if let Some(reader) = &mut self.reader {
+                let read = reader.read(&mut self.frame[..1]).map_err(StoreError::io("read", &self.path))?;
+                if read > 0 {
+                    break;
+                }
+            }
+            if !self.open_next()? {
+                return Ok(None);
+            }
         }
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let error = |e| StoreError::io("read", &self.path)(e);
+        reader.read_exact(&mut self.frame[1..HEAD]).map_err(error)?;
         let length = FieldReader(&self.frame).u32().unwrap_or(0) as usize;
         if length > LONGEST {
             return Err(malformed(&self.path));
         }
         self.frame.resize(HEAD + length, 0);
-        self.file.read_exact(&mut self.frame[HEAD..]).map_err(error)?;
+        reader.read_exact(&mut self.frame[HEAD..]).map_err(error)?;
         Frame::read(&self.frame).map(Some).ok_or_else(|| malformed(&self.path))
     }
 

@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use ebert_dumps::RawFiles;
+use ebert_dumps::{DumpFile, RawFiles};
 use schemas::{
     Manifest, ManifestError, StoreError,
     manifest::{CorpusBody, MANIFEST},
@@ -26,6 +26,7 @@ use schemas::{
 mod bucket;
 mod checkpoint;
 mod frame;
+mod group;
 mod limits;
 mod origin;
 mod plan;
@@ -35,6 +36,7 @@ mod seal;
 mod sort;
 mod spill;
 pub mod tables;
+pub mod tasks;
 mod variants;
 mod write;
 
@@ -260,11 +262,12 @@ pub(crate) fn make(
     origin::check(&settings, &inputs, &spill)?;
     let plan = CorpusPlan::new(settings, &inputs, files)?;
     spill.refuse_foreign()?;
+    origin::sweep(&settings)?;
     origin::note(&settings)?;
     open_folder(&folder(&settings))?;
     let ledger = Ledger::open(&settings.out, "corpus")?;
 
-    let checkpoint = read_raw_files(&plan, &spill, &ledger, hashes, progress)?;
+    let checkpoint = read_raw_files(&plan, &files.recognised, &spill, &ledger, hashes, progress)?;
     Flaws::of_tally(&checkpoint.tally, files).refuse(settings)?;
     let tables = BucketWriter::new(&plan, &spill, &ledger, &checkpoint).write_all(hashes, progress)?;
     let manifest = seal::seal(&plan, checkpoint.tally, tables, &ledger, hashes)?;
@@ -275,6 +278,7 @@ pub(crate) fn make(
 /// Fills the spill files, or continues where a stopped run was.
 fn read_raw_files(
     plan: &CorpusPlan<'_>,
+    files: &[DumpFile],
     spill: &SpillFolder,
     ledger: &Ledger,
     hashes: &mut Hashes,
@@ -286,8 +290,9 @@ fn read_raw_files(
         checkpoint = spill.resume(plan.layout, &plan.made_from)?;
     }
     if !checkpoint.finished {
-        let writer = spill.writer(&checkpoint)?;
-        let outcome = read::read(plan, writer, &mut checkpoint, progress);
+        let mut writer = spill.writer(&checkpoint)?;
+        let inputs = &plan.inputs.files;
+        let outcome = read::read(plan.settings, files, inputs, &mut writer, &mut checkpoint, progress);
         if let Err(CorpusError::Changed { .. }) = outcome {
             // Checkpoints may cover bytes that do not belong to the hash.
             spill.clear()?;

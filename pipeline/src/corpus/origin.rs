@@ -20,8 +20,10 @@ use super::{
 use crate::settings::Settings;
 
 /// The record in `OUT/.made`: the folder that raw files were read from.
+const RECORD: &str = "raw-folder";
+
 fn record(out: &Path) -> PathBuf {
-    out.join(".made/raw-folder")
+    out.join(".made").join(RECORD)
 }
 
 /// Fails if the corpus in `OUT` is of other raw files, unless the settings say to replace it. It is the same corpus if
@@ -60,6 +62,11 @@ pub(super) fn note(settings: &Settings) -> Result<(), StoreError> {
     }
     fs::create_dir_all(settings.out.join(".made")).map_err(StoreError::io("create", &path))?;
     store::write_file(&path, format!("{}\n", folder.display()).as_bytes()).map(drop)
+}
+
+/// Removes what a killed process left of a record. No other process may write one meanwhile.
+pub(super) fn sweep(settings: &Settings) -> Result<(), StoreError> {
+    store::sweep(&settings.out.join(".made"), |name| name == RECORD)
 }
 
 /// The folder that [`note`] wrote down, if any.

@@ -2,7 +2,7 @@
 //!
 //! One key, [`CorpusPlan::made_from`], covers the raw files, the options and the rules. The spill files
 //! and the tables carry it.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use ebert_dumps::{DumpFile, Layout, RawFiles};
 use schemas::{
@@ -44,6 +44,8 @@ pub(crate) struct Inputs<'a> {
 
 /// A raw file with records.
 pub(crate) struct RawInput<'a> {
+    /// Its place among all raw files, in the order of their names.
+    pub(crate) number: u32,
     pub(crate) found: &'a DumpFile,
     pub(crate) blake3: String,
     /// From before it was hashed.
@@ -51,14 +53,21 @@ pub(crate) struct RawInput<'a> {
 }
 
 impl<'a> RawInput<'a> {
-    fn hash(found: &'a DumpFile, hashes: &mut Hashes) -> Result<Self, CorpusError> {
+    fn hash(number: u32, found: &'a DumpFile, hashes: &mut Hashes) -> Result<Self, CorpusError> {
+        let mut input = Self::with_hash(number, found, String::new())?;
+        input.blake3 = hashes.blake3(&found.path)?;
+        Ok(input)
+    }
+
+    /// A file whose hash is known.
+    pub(crate) fn with_hash(number: u32, found: &'a DumpFile, blake3: String) -> Result<Self, CorpusError> {
         let path = &found.path;
         let version = FileVersion::of(path)?;
         // The size decides the number of buckets.
         if version.bytes() != found.on_disk {
             return Err(CorpusError::Changed { path: path.clone() });
         }
-        Ok(Self { found, blake3: hashes.blake3(path)?, version })
+        Ok(Self { number, found, blake3, version })
     }
 
     /// Fails if the file has changed since it was hashed. To be called when it has been read.
@@ -96,17 +105,15 @@ impl<'a> RawInput<'a> {
 
 impl<'a> Inputs<'a> {
     pub(crate) fn hash(files: &'a RawFiles, hashes: &mut Hashes, progress: &Progress) -> Result<Self, CorpusError> {
-        let bar = progress.bytes("hashing", files.recognised.iter().map(|f| f.bytes).sum());
-        let mut inputs = Vec::new();
-        for found in &files.recognised {
-            inputs.push(RawInput::hash(found, hashes)?);
-            bar.inc(found.bytes);
-        }
-        bar.finish_and_clear();
-        hashes.save();
+        let inputs = hash(files, 0..files.recognised.len(), hashes, progress)?;
+        Ok(Self::new(files, inputs))
+    }
+
+    /// These raw files, and those that are skipped.
+    pub(crate) fn new(files: &RawFiles, inputs: Vec<RawInput<'a>>) -> Self {
         let skipped =
             files.skipped.iter().map(|file| SkippedFile { path: file.name.to_string(), why: file.reason.to_string() });
-        Ok(Self { files: inputs, skipped: skipped.collect() })
+        Self { files: inputs, skipped: skipped.collect() }
     }
 
     /// The files as the manifest lists them.
@@ -122,6 +129,25 @@ impl<'a> Inputs<'a> {
         };
         (0..).zip(&self.files).map(entry).collect()
     }
+}
+
+/// Hashes some of the raw files.
+pub(crate) fn hash<'a>(
+    files: &'a RawFiles,
+    some: Range<usize>,
+    hashes: &mut Hashes,
+    progress: &Progress,
+) -> Result<Vec<RawInput<'a>>, CorpusError> {
+    let found = &files.recognised[some.clone()];
+    let bar = progress.bytes("hashing", found.iter().map(|f| f.bytes).sum());
+    let mut inputs = Vec::new();
+    for (number, found) in some.zip(found) {
+        inputs.push(RawInput::hash(number as u32, found, hashes)?);
+        bar.inc(found.bytes);
+    }
+    bar.finish_and_clear();
+    hashes.save();
+    Ok(inputs)
 }
 
 /// The corpus in `OUT/corpus`, compared with the one that the settings ask for.
@@ -166,7 +192,7 @@ pub(crate) fn status(
 }
 
 /// What differs between the inputs and settings of a corpus and those of now.
-fn changed(settings: StepSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<CorpusBody>) -> Option<String> {
+pub(crate) fn changed(settings: StepSettings<'_>, inputs: &Inputs<'_>, old: &Manifest<CorpusBody>) -> Option<String> {
     let was = &old.body;
     let before: BTreeMap<&str, (&str, Option<&str>)> =
         was.inputs.iter().map(|f| (f.path.as_str(), (f.blake3.as_str(), f.fields.as_deref()))).collect();
@@ -223,19 +249,25 @@ impl<'a> CorpusPlan<'a> {
         files: &RawFiles,
     ) -> Result<Self, CorpusError> {
         let layout = layout(settings, files)?;
-        let made_from = made_from(settings, inputs, layout);
+        let made_from = made_from("corpus", settings, &inputs.files, layout);
         Ok(Self { settings, inputs, layout, made_from })
     }
 }
 
-fn made_from(settings: StepSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayout) -> String {
+/// Hash of raw files, the options and the rules. `what` is what they make.
+pub(crate) fn made_from(
+    what: &str,
+    settings: StepSettings<'_>,
+    inputs: &[RawInput<'_>],
+    layout: SpillLayout,
+) -> String {
     let CorpusOptions { copies, interactions, .. } = options(settings);
     let mut hasher = blake3::Hasher::new();
-    hasher.update(format!("corpus {} {}\n", schemas::FORMAT, layout.buckets).as_bytes());
+    hasher.update(format!("{what} {} {}\n", schemas::FORMAT, layout.buckets).as_bytes());
     hasher.update(format!("copies {} interactions {interactions}\n", copies.as_str()).as_bytes());
     hasher.update(rules().key().as_bytes());
     hasher.update(settings.tokenizer.blake3().as_bytes());
-    for file in &inputs.files {
+    for file in inputs {
         hasher.update(format!("\n{}\0{}\0{}", file.found.name, file.holds(), file.blake3).as_bytes());
         if let Some(fields) = file.fields() {
             hasher.update(format!("\0{fields}").as_bytes());
@@ -244,10 +276,14 @@ fn made_from(settings: StepSettings<'_>, inputs: &Inputs<'_>, layout: SpillLayou
     hasher.finalize().to_hex().to_string()
 }
 
+/// Bytes of text in a raw file, estimated: text is compressed about four-fold.
+pub(crate) fn weight(file: &DumpFile) -> u64 {
+    if file.compressed { 4 * file.bytes } else { file.bytes }
+}
+
 /// How the documents are divided: one bucket per `--bucket-mib` of raw files.
-fn layout(settings: StepSettings<'_>, files: &RawFiles) -> Result<SpillLayout, CorpusError> {
-    // Text is compressed about four-fold.
-    let weighted: u64 = files.recognised.iter().map(|f| if f.compressed { 4 * f.bytes } else { f.bytes }).sum();
+pub(crate) fn layout(settings: StepSettings<'_>, files: &RawFiles) -> Result<SpillLayout, CorpusError> {
+    let weighted: u64 = files.recognised.iter().map(weight).sum();
     let buckets = weighted.div_ceil(settings.bucket_mib << 20).max(1);
     if buckets > MOST_BUCKETS {
         let suggested = weighted.div_ceil(MOST_BUCKETS).div_ceil(1 << 20);

@@ -4,30 +4,34 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use ebert_dumps::RecordReader;
+use ebert_dumps::{DumpFile, RecordReader};
 use indicatif::ProgressBar;
 use schemas::StoreError;
 
 use super::{
     CorpusError,
-    checkpoint::Checkpoint,
-    plan::{CorpusPlan, RawInput},
+    checkpoint::{Checkpoint, Spill},
+    plan::RawInput,
     records::{BatchFrames, RawBatch, RecordSorter},
-    spill::SpillWriter,
 };
-use crate::engine::{progress::Progress, stage};
+use crate::{
+    engine::{progress::Progress, stage},
+    settings::StepSettings,
+};
 
 /// Raw bytes that one worker takes at a time.
 const BATCH: usize = 1 << 20;
 
-/// Fills the spill files from the raw files, from the checkpoint to their end.
+/// Fills the spill files from raw files, from the checkpoint to their end. `files` are all raw files, and `inputs` those
+/// that are read.
 pub(crate) fn read(
-    plan: &CorpusPlan<'_>,
-    mut spill: SpillWriter<'_>,
+    settings: StepSettings<'_>,
+    files: &[DumpFile],
+    inputs: &[RawInput<'_>],
+    spill: &mut impl Spill,
     checkpoint: &mut Checkpoint,
     progress: &Progress,
 ) -> Result<(), CorpusError> {
-    let (settings, inputs) = (plan.settings, plan.inputs.files.as_slice());
     let bar = progress.bytes("reading", inputs.iter().map(|input| input.found.bytes).sum());
     let layout = checkpoint.layout;
     let mut reader = RawReader::new(inputs, checkpoint, &bar);
@@ -49,7 +53,7 @@ pub(crate) fn read(
     stage::run(
         settings.threads(),
         || reader.next_batch(),
-        || RecordSorter::new(inputs, settings, layout),
+        || RecordSorter::new(files, settings, layout),
         |sorter, batch| Ok(sorter.sort(&batch)),
         write,
     )?;
@@ -62,8 +66,8 @@ pub(crate) fn read(
 /// Reads the raw files in batches, from the checkpoint on.
 struct RawReader<'a> {
     inputs: &'a [RawInput<'a>],
-    /// Number of the current file.
-    file: u32,
+    /// Index of the current file.
+    at: usize,
     /// Its records. `None` before it is opened.
     records: Option<Box<dyn RecordReader>>,
     /// Its lines up to this one are in the spill files already.
@@ -79,7 +83,7 @@ impl<'a> RawReader<'a> {
         let done = inputs.iter().take(checkpoint.files_done as usize);
         Self {
             inputs,
-            file: checkpoint.files_done,
+            at: checkpoint.files_done as usize,
             records: None,
             skip_lines: checkpoint.lines_done,
             from_disk: Arc::new(AtomicU64::new(done.map(|input| input.found.bytes).sum())),
@@ -89,7 +93,7 @@ impl<'a> RawReader<'a> {
     }
 
     fn next_batch(&mut self) -> Result<Option<RawBatch>, CorpusError> {
-        while let Some(input) = self.inputs.get(self.file as usize) {
+        while let Some(input) = self.inputs.get(self.at) {
             self.bar.set_position(self.from_disk.load(Ordering::Relaxed));
             let path = &input.found.path;
             let reader = match &mut self.records {
@@ -101,7 +105,7 @@ impl<'a> RawReader<'a> {
             let Some(mut lines) = reader.next_batch(self.batch_bytes) else {
                 input.check_unchanged()?;
                 (self.records, self.skip_lines) = (None, 0);
-                self.file += 1;
+                self.at += 1;
                 continue;
             };
             // A compressed file can only be read from its start: what is in the spill files is inflated
@@ -112,7 +116,7 @@ impl<'a> RawReader<'a> {
             if let Some(source) = lines.take_disk_error() {
                 return Err(StoreError::io("read", path)(source).into());
             }
-            return Ok(Some(RawBatch { file: self.file, lines, skip_lines: self.skip_lines }));
+            return Ok(Some(RawBatch { file: input.number, lines, skip_lines: self.skip_lines }));
         }
         Ok(None)
     }

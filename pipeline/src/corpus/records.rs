@@ -13,7 +13,6 @@ use super::{
     Reason,
     checkpoint::{SpillFileId, SpillLayout, Stream, Tally},
     frame::{Frame, FrameKey, GroupId, InteractionFields, Position, ProductFields, ReviewFields, VariantFields},
-    plan::RawInput,
 };
 use crate::{settings::StepSettings, text::Words};
 
@@ -66,7 +65,7 @@ impl BatchFrames {
 
 /// Sorts the records of batches into spill files. Every worker has one.
 pub(crate) struct RecordSorter<'a> {
-    inputs: &'a [RawInput<'a>],
+    files: &'a [DumpFile],
     words: Words<'a>,
     layout: SpillLayout,
     /// Whether interactions are written.
@@ -77,9 +76,9 @@ pub(crate) struct RecordSorter<'a> {
 }
 
 impl<'a> RecordSorter<'a> {
-    pub(crate) fn new(inputs: &'a [RawInput<'a>], settings: StepSettings<'a>, layout: SpillLayout) -> Self {
+    pub(crate) fn new(files: &'a [DumpFile], settings: StepSettings<'a>, layout: SpillLayout) -> Self {
         Self {
-            inputs,
+            files,
             words: Words::new(settings.tokenizer),
             layout,
             interactions: settings.interactions,
@@ -90,7 +89,7 @@ impl<'a> RecordSorter<'a> {
 
     pub(crate) fn sort(&mut self, batch: &RawBatch) -> BatchFrames {
         let RawBatch { file, lines, .. } = batch;
-        let source = SourceFile { file: *file, found: self.inputs[*file as usize].found };
+        let source = SourceFile { file: *file, found: &self.files[*file as usize] };
         let mut sorted =
             BatchFrames { file: *file, last_line: lines.last_line, last: lines.last, ..Default::default() };
         let mut records = 0;
@@ -221,6 +220,7 @@ impl<'a> RecordSorter<'a> {
     ) {
         let (group, document) = (ReviewerId::of(reviewer).into(), DocumentId::of_product(fields.product_id));
         let key = FrameKey { group, document, position: at.position() };
+        sorted.tally.may_be_variants += u64::from(fields.may_be_variant);
         sorted.add(self.layout, Stream::Interactions, key, |into| fields.write(into));
     }
 

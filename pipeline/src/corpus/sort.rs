@@ -1,16 +1,17 @@
 //! Sorts frames: in memory, or on disk if they do not fit.
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
-    fs::{self, File},
+    collections::BinaryHeap,
+    fs::File,
     io::{BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
+    sync::Arc,
 };
 
 use ebert_prefetch::prefetch;
-use schemas::{DocumentId, StoreError};
+use schemas::{DocumentId, StoreError, temporary::unnamed_file};
 
-use super::frame::{Frame, FrameKey, FrameReader, GroupId, Position};
+use super::frame::{Frame, FrameKey, FrameReader, GroupId, Position, Section, SpilledFrames};
 
 /// What one worker may use to sort a bucket.
 #[derive(Clone, Copy, Debug)]
@@ -66,13 +67,12 @@ pub(crate) trait SortedFrames {
     fn next_frame(&mut self) -> Result<Option<&[u8]>, StoreError>;
 }
 
-/// Sorts the frames of a spill file. Runs of frames that do not fit in memory together are written
-/// next to it.
-pub(crate) fn sort(spill: &Path, by: SortBy, limits: SortLimits) -> Result<Box<dyn SortedFrames>, StoreError> {
-    let size = fs::metadata(spill).map_err(StoreError::io("read", spill))?.len() as usize;
-    let mut reader = FrameReader::open(spill)?;
-    let mut sorter = Sorter::new(spill, by, limits);
-    sorter.buffer.bytes.reserve(size.min(limits.memory));
+/// Sorts the frames of a bucket. Runs of frames that do not fit in memory together are written to a
+/// temporary file without a name, next to the bucket's.
+pub(crate) fn sort(spill: &SpilledFrames, by: SortBy, limits: SortLimits) -> Result<Box<dyn SortedFrames>, StoreError> {
+    let mut reader = spill.read()?;
+    let mut sorter = Sorter::new(&spill.name, by, limits);
+    sorter.buffer.bytes.reserve((spill.bytes() as usize).min(limits.memory));
     while let Some(frame) = reader.next_frame()? {
         sorter.push(&frame)?;
     }
@@ -88,10 +88,9 @@ pub(crate) struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    /// Runs are written next to this file, under its name and an ending.
+    /// Runs are written to a temporary file next to this one.
     pub(crate) fn new(next_to: &'a Path, by: SortBy, limits: SortLimits) -> Self {
-        let runs = Runs { next_to, by, paths: VecDeque::new(), written: 0 };
-        Self { by, limits, buffer: FrameBuffer::default(), runs }
+        Self { by, limits, buffer: FrameBuffer::default(), runs: Runs::new(next_to, by) }
     }
 
     pub(crate) fn push(&mut self, frame: &Frame<'_>) -> Result<(), StoreError> {
@@ -107,7 +106,7 @@ impl<'a> Sorter<'a> {
     pub(crate) fn finish(self) -> Result<Box<dyn SortedFrames>, StoreError> {
         let Self { limits, mut buffer, mut runs, .. } = self;
         buffer.sort();
-        if runs.paths.is_empty() {
+        if runs.sections.is_empty() {
             return Ok(Box::new(buffer));
         }
         runs.write(&mut buffer)?;
@@ -173,45 +172,57 @@ impl SortedFrames for FrameBuffer {
     }
 }
 
-/// Sorted runs on disk.
+/// Sorted runs, one after another in a file without a name. Nothing of it is left when the process
+/// ends, and two processes that write one bucket do not meet.
 struct Runs<'a> {
     next_to: &'a Path,
     by: SortBy,
-    paths: VecDeque<PathBuf>,
-    /// Runs that were ever written: the number of the next one.
-    written: usize,
+    file: Option<Arc<File>>,
+    sections: Vec<Section>,
 }
 
-impl Runs<'_> {
+impl<'a> Runs<'a> {
+    fn new(next_to: &'a Path, by: SortBy) -> Self {
+        Self { next_to, by, file: None, sections: Vec::new() }
+    }
+
     fn write(&mut self, frames: &mut impl SortedFrames) -> Result<(), StoreError> {
-        let name = self.next_to.file_name().unwrap_or_default().to_string_lossy();
-        let path = self.next_to.with_file_name(format!("{name}.run{}", self.written));
-        self.written += 1;
-        let error = |e| StoreError::io("write", &path)(e);
-        let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).map_err(error)?);
+        let error = |e| StoreError::io("write a temporary file next to", self.next_to)(e);
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(Arc::new(unnamed_file(self.next_to).map_err(error)?)),
+        };
+        let start = self.sections.last().map_or(0, |section| section.bytes.end);
+        let mut end = start;
+        // Readers have positions of their own, so this one stays at the end.
+        let mut writer = BufWriter::with_capacity(1 << 18, &**file);
         while let Some(frame) = frames.next_frame()? {
-            file.write_all(frame).map_err(error)?;
+            writer.write_all(frame).map_err(error)?;
+            end += frame.len() as u64;
         }
-        file.flush().map_err(error)?;
-        self.paths.push_back(path);
+        writer.flush().map_err(error)?;
+        drop(writer);
+        self.sections.push(Section { path: self.next_to.to_owned(), file: Some(file.clone()), bytes: start..end });
         Ok(())
     }
 
     /// Merges all runs, `fan_in` at a time.
     fn merge(mut self, fan_in: usize) -> Result<Merge, StoreError> {
-        while self.paths.len() > fan_in {
-            let some = self.paths.drain(..fan_in).collect();
-            self.write(&mut Merge::open(some, self.by)?)?;
+        while self.sections.len() > fan_in {
+            let mut fewer = Self::new(self.next_to, self.by);
+            for some in self.sections.chunks(fan_in) {
+                fewer.write(&mut Merge::open(some, self.by)?)?;
+            }
+            self = fewer;
         }
-        Merge::open(self.paths.into(), self.by)
+        Merge::open(&self.sections, self.by)
     }
 }
 
-/// The frames of several runs, merged. The runs are removed at the end.
+/// The frames of several runs, merged.
 struct Merge {
     by: SortBy,
     readers: Vec<FrameReader>,
-    paths: Vec<PathBuf>,
     /// Each run's next frame, with the index of the run.
     heads: BinaryHeap<Reverse<(SortKey, usize)>>,
     /// The run whose frame was returned last: its reader still holds it.
@@ -219,10 +230,10 @@ struct Merge {
 }
 
 impl Merge {
-    fn open(paths: Vec<PathBuf>, by: SortBy) -> Result<Self, StoreError> {
-        let mut merge = Self { by, readers: Vec::new(), paths, heads: BinaryHeap::new(), current: None };
-        for run in 0..merge.paths.len() {
-            merge.readers.push(FrameReader::open(&merge.paths[run])?);
+    fn open(runs: &[Section], by: SortBy) -> Result<Self, StoreError> {
+        let readers: Result<Vec<_>, _> = runs.iter().map(|run| FrameReader::new(vec![run.clone()])).collect();
+        let mut merge = Self { by, readers: readers?, heads: BinaryHeap::new(), current: None };
+        for run in 0..runs.len() {
             merge.advance(run)?;
         }
         Ok(merge)
@@ -248,17 +259,10 @@ impl SortedFrames for Merge {
     }
 }
 
-impl Drop for Merge {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // A run that stays is removed with the folder, at the end of the step.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use schemas::Draws;
 
     use super::*;
@@ -280,6 +284,7 @@ mod tests {
             wanted.push((key, bytes[start..].to_vec()));
         }
         fs::write(&spill, &bytes).unwrap();
+        let spill = SpilledFrames::of_file(&spill).unwrap();
         for by in [SortBy::Group, SortBy::Document] {
             match by {
                 SortBy::Group => wanted.sort(),
@@ -293,7 +298,7 @@ mod tests {
                     }
                     assert_eq!(sorted.next_frame().unwrap(), None);
                     drop(sorted);
-                    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the runs are removed");
+                    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "runs have no names");
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! spill files back to the checkpoint and continues reading from there.
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, DirEntry, File, OpenOptions},
     io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -16,8 +16,9 @@ use schemas::{
 };
 
 use super::{
-    checkpoint::{BucketId, Checkpoint, SpillFileId, SpillLayout, Stream},
+    checkpoint::{BucketId, Checkpoint, Spill, SpillFileId, SpillLayout, Stream},
     frame::FrameReader,
+    group,
 };
 
 /// Bytes collected for a spill file before they are written.
@@ -67,9 +68,12 @@ impl SpillFolder {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Whether a stopped run kept a record.
+    /// Whether a stopped run kept a record, or a task has finished.
     pub(crate) fn has_records(&self) -> bool {
+        let is_group =
+            |entry: io::Result<DirEntry>| entry.is_ok_and(|e| e.file_name().to_str().is_some_and(group::is_name));
         self.stopped().is_some_and(|stopped| stopped.lengths.values().any(|&bytes| bytes > 0))
+            || fs::read_dir(&self.path).is_ok_and(|entries| entries.into_iter().any(is_group))
     }
 
     /// Whether the spill files are at least as long as in the checkpoint.
@@ -139,11 +143,11 @@ fn name_of(id: SpillFileId) -> String {
     format!("{}-{:05}.spill", id.stream.stem(), id.number)
 }
 
-/// Whether this is the name of the checkpoint, a spill file, one bucket of it (`.part7`), or a sorted
-/// run of either (`.run0`).
+/// Whether this is the name of the checkpoint, the frames of a group of raw files, a spill file, one
+/// bucket of it (`.part7`), or a sorted run of either (`.run0`, of earlier versions).
 fn is_ours(name: &str) -> bool {
     let name = store::file_of_temporary(name).unwrap_or(name);
-    if name == CHECKPOINT {
+    if name == CHECKPOINT || group::is_name(name) {
         return true;
     }
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -179,12 +183,10 @@ impl SpillFile {
     }
 }
 
-impl SpillWriter<'_> {
-    /// Appends frames to a spill file.
-    ///
+impl Spill for SpillWriter<'_> {
     /// # Panics
     /// If the file is not one of the layout.
-    pub(crate) fn append(&mut self, id: SpillFileId, frames: &[u8]) -> Result<(), StoreError> {
+    fn append(&mut self, id: SpillFileId, frames: &[u8]) -> Result<(), StoreError> {
         let file = self.files.get_mut(&id).expect("all spill files of the layout are open");
         file.buffer.extend_from_slice(frames);
         file.length += frames.len() as u64;
@@ -192,7 +194,7 @@ impl SpillWriter<'_> {
     }
 
     /// Syncs what was appended, then stores the checkpoint.
-    pub(crate) fn checkpoint(&mut self, checkpoint: &mut Checkpoint) -> Result<(), StoreError> {
+    fn checkpoint(&mut self, checkpoint: &mut Checkpoint) -> Result<(), StoreError> {
         for file in self.files.values_mut() {
             file.flush()?;
             file.file.sync_data().map_err(StoreError::io("sync", &file.path))?;
@@ -264,10 +266,17 @@ mod tests {
             "reviews-00012.kept.run0",
             "interactions-00001.spill",
             "variants-00000.spill",
+            "raw-00003.frames",
+            "raw-00003.frames.0123456789abcdef.tmp",
         ];
-        for theirs in
-            ["meta.json", "products-00000.json", "notes-1.spill", "products-00000.spill.gz", "checkpoint.json.bak"]
-        {
+        for theirs in [
+            "meta.json",
+            "raw.frames",
+            "products-00000.json",
+            "notes-1.spill",
+            "products-00000.spill.gz",
+            "checkpoint.json.bak",
+        ] {
             fs::create_dir(&spill.path).unwrap();
             ours.iter().chain([&theirs]).for_each(|name| fs::write(spill.path.join(name), name).unwrap());
             let error = CorpusError::from(spill.clear().unwrap_err()).to_string();

@@ -9,7 +9,7 @@ use std::{
 
 use schemas::{CorpusTextRows, StoreError, open_corpus_products};
 
-use super::frame::{FrameReader, VariantFields, malformed};
+use super::frame::{SpilledFrames, VariantFields, malformed};
 
 /// The parents of the variants that are not products themselves. In memory: about 100 bytes per
 /// variant. Dumps before 2023 have none.
@@ -30,13 +30,16 @@ pub(crate) enum Parent<'a> {
 }
 
 impl Variants {
-    /// Reads the variants of a spill file, and leaves out those that are in a table of products.
-    pub(crate) fn load<'p>(spill: &Path, products: impl Iterator<Item = &'p Path>) -> Result<Self, StoreError> {
+    /// Reads the variants that were spilled, and leaves out those that are in a table of products.
+    pub(crate) fn load<'p>(
+        spill: &SpilledFrames,
+        products: impl Iterator<Item = &'p Path>,
+    ) -> Result<Self, StoreError> {
         let mut variants = Self::default();
-        let mut reader = FrameReader::open(spill)?;
+        let mut reader = spill.read()?;
         while let Some(frame) = reader.next_frame()? {
             let VariantFields { variant, parent } =
-                VariantFields::read(frame.fields).ok_or_else(|| malformed(spill))?;
+                VariantFields::read(frame.fields).ok_or_else(|| malformed(&spill.name))?;
             variants.insert(variant, parent);
         }
         for table in products {

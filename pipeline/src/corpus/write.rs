@@ -7,6 +7,7 @@ use super::{
     CorpusError, SORT_MEMORY,
     bucket::{self, BucketOptions, FinishedBucket},
     checkpoint::{BucketId, Checkpoint, SpillFileId, SpillLayout, Stream, VARIANTS},
+    frame::SpilledFrames,
     limits,
     plan::CorpusPlan,
     sort::SortLimits,
@@ -43,7 +44,8 @@ pub(crate) struct CorpusTables {
 }
 
 impl CorpusTables {
-    fn add(&mut self, bucket: FinishedBucket) {
+    /// Adds a bucket.
+    pub(crate) fn add(&mut self, bucket: FinishedBucket) {
         let FinishedBucket { id, files, counts } = bucket;
         self.files.extend(files);
         let (rows, rejected) = match id.stream {
@@ -61,6 +63,14 @@ impl CorpusTables {
     }
 }
 
+/// Divides memory and open files among the workers that have something to do: `work` is the number of such things.
+pub(crate) fn limits_of_worker(threads: Threads, work: usize, sort_memory: usize) -> SortLimits {
+    let workers = threads.get().min(work).max(1);
+    // The other half of the files is for tables.
+    let open_files = (limits::open_files() / 2 / workers).max(2);
+    SortLimits { memory: sort_memory / workers, open_files }
+}
+
 /// Writes the tables of buckets.
 pub(crate) struct BucketWriter<'a> {
     spill: &'a SpillFolder,
@@ -72,6 +82,8 @@ pub(crate) struct BucketWriter<'a> {
     copies: Copies,
     /// Whether interactions are written.
     interactions: bool,
+    /// Whether the product of an interaction may be a variant.
+    may_be_variants: bool,
     /// Bytes in which all workers together may sort.
     sort_memory: usize,
 }
@@ -93,6 +105,7 @@ impl<'a> BucketWriter<'a> {
             threads: plan.settings.threads(),
             copies: plan.settings.copies,
             interactions: plan.settings.interactions,
+            may_be_variants: checkpoint.tally.may_be_variants > 0,
             sort_memory: SORT_MEMORY,
         }
     }
@@ -139,10 +152,13 @@ impl<'a> BucketWriter<'a> {
         for stream in self.streams() {
             let buckets = self.buckets(stream, hashes)?;
             let variants = match stream {
-                Stream::Interactions if buckets.iter().any(|of| !of.missing.is_empty()) => self.variants(&tables)?,
+                Stream::Interactions if self.may_be_variants && buckets.iter().any(|of| !of.missing.is_empty()) => {
+                    self.variants(&tables)?
+                }
                 _ => Variants::default(),
             };
-            let limits = self.limits_of_worker(&buckets);
+            let work = buckets.iter().filter(|of| !of.missing.is_empty()).count();
+            let limits = limits_of_worker(self.threads, work, self.sort_memory);
             let options = BucketOptions { copies: self.copies, variants: &variants, limits };
             let mut buckets = buckets.into_iter();
             stage::run(
@@ -167,16 +183,8 @@ impl<'a> BucketWriter<'a> {
     fn variants(&self, tables: &CorpusTables) -> Result<Variants, StoreError> {
         let of_products = tables.files.iter().filter(|file| file.name.starts_with(Stream::Products.stem()));
         let paths: Vec<PathBuf> = of_products.map(|file| self.ledger.folder().join(&file.name)).collect();
-        Variants::load(&self.spill.file(VARIANTS), paths.iter().map(PathBuf::as_path))
-    }
-
-    /// Divides memory and open files among the workers that have something to do.
-    fn limits_of_worker(&self, buckets: &[SpilledBuckets]) -> SortLimits {
-        let work = buckets.iter().filter(|of| !of.missing.is_empty()).count();
-        let workers = self.threads.get().min(work).max(1);
-        // The other half of the files is for tables.
-        let open_files = (limits::open_files() / 2 / workers).max(2);
-        SortLimits { memory: self.sort_memory / workers, open_files }
+        let spilled = SpilledFrames::of_file(&self.spill.file(VARIANTS))?;
+        Variants::load(&spilled, paths.iter().map(PathBuf::as_path))
     }
 
     /// Writes the missing buckets of one spill file.
@@ -195,7 +203,7 @@ impl<'a> BucketWriter<'a> {
         for id in missing {
             let part = parts.get(&id);
             let from = part.unwrap_or(&spill_file);
-            finished.push(bucket::write(from, self.ledger, id, &self.made_from, options)?);
+            finished.push(bucket::write(&SpilledFrames::of_file(from)?, self.ledger, id, &self.made_from, options)?);
             if let Some(part) = part {
                 store::remove(part)?;
             }
@@ -213,8 +221,9 @@ mod tests {
     use schemas::{DocumentId, Draws, Relation, ReviewerId, TextId};
 
     use super::*;
-    use crate::corpus::frame::{
-        Frame, FrameKey, GroupId, InteractionFields, Position, ProductFields, ReviewFields, VariantFields,
+    use crate::corpus::{
+        checkpoint::Spill,
+        frame::{Frame, FrameKey, GroupId, InteractionFields, Position, ProductFields, ReviewFields, VariantFields},
     };
 
     /// Products and reviews, many of them several times.
@@ -273,10 +282,20 @@ mod tests {
         fs::create_dir(ledger.folder()).unwrap();
         let threads = Threads::new(threads);
         let made_from = "test".to_owned();
-        let (copies, interactions) = (Copies::Remove, true);
+        let (copies, interactions, may_be_variants) = (Copies::Remove, true, true);
         let spill = &folder;
         let ledger = &ledger;
-        let writer = BucketWriter { spill, ledger, layout, made_from, threads, copies, interactions, sort_memory };
+        let writer = BucketWriter {
+            spill,
+            ledger,
+            layout,
+            made_from,
+            threads,
+            copies,
+            interactions,
+            may_be_variants,
+            sort_memory,
+        };
         writer.write_all(&mut Hashes::load(out), &Progress::silent()).unwrap()
     }
 
@@ -303,28 +322,9 @@ mod tests {
 
     #[test]
     fn workers_share_memory_and_open_files() {
-        let tempdir = tempfile::tempdir().unwrap();
-        let (spill, ledger) =
-            (SpillFolder::new(tempdir.path().join("spill")), Ledger::open(tempdir.path(), "corpus").unwrap());
-        let layout = SpillLayout { buckets: 32, files: 32 };
-        let limits = |threads: usize, missing: usize| {
-            let writer = BucketWriter {
-                spill: &spill,
-                ledger: &ledger,
-                layout,
-                made_from: String::new(),
-                threads: Threads::new(threads),
-                copies: Copies::Remove,
-                interactions: true,
-                sort_memory: SORT_MEMORY,
-            };
-            let mut buckets = writer.buckets(Stream::Products, &mut Hashes::load(tempdir.path())).unwrap();
-            buckets.iter_mut().skip(missing).for_each(|of| of.missing.clear());
-            writer.limits_of_worker(&buckets)
-        };
-        for (threads, missing, workers) in [(1, 32, 1), (4, 32, 4), (1024, 32, 32), (16, 3, 3), (16, 0, 1)] {
-            let limits = limits(threads, missing);
-            assert_eq!(limits.memory, SORT_MEMORY / workers, "{threads} threads, {missing} files");
+        for (threads, work, workers) in [(1, 32, 1), (4, 32, 4), (1024, 32, 32), (16, 3, 3), (16, 0, 1)] {
+            let limits = limits_of_worker(Threads::new(threads), work, SORT_MEMORY);
+            assert_eq!(limits.memory, SORT_MEMORY / workers, "{threads} threads, {work} files");
             assert!(limits.open_files * workers <= limits::open_files() || limits.open_files == 2);
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 pub use facts::Facts;
-pub use numbers::{count_of, percent, short, thousands};
+pub use numbers::{count_of, listed, percent, short, thousands};
 use position::{Position, Unit};
 
 mod facts;
@@ -90,6 +90,11 @@ impl Progress {
     /// Passes text for a person through `words`, which may change commands and options.
     pub fn with_words(self, words: fn(&str) -> String) -> Self {
         Self { words, ..self }
+    }
+
+    /// The format of the output.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// Whether lists are printed as a whole.

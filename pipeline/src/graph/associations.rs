@@ -140,6 +140,18 @@ pub fn make(
     Ok((manifest, Outcome::made(since, why)))
 }
 
+/// The graph, if it is up to date. Its table is not checked.
+pub fn current(
+    out: &Path,
+    corpus: &Manifest<CorpusBody>,
+    options: AssociationOptions<'_>,
+    hashes: &mut Hashes,
+) -> Result<Option<Manifest<GraphBody>>, GraphError> {
+    let Some(old) = Manifest::<GraphBody>::read_previous(&out.join("graph"))?.sealed() else { return Ok(None) };
+    let file = options.file.map(|file| hashes.blake3(file)).transpose()?;
+    Ok(changed(&old.body, corpus, options, file.as_deref()).is_none().then_some(old))
+}
+
 /// What differs between a graph and the one that the settings ask for.
 fn changed(
     old: &GraphBody,

@@ -250,6 +250,17 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
     Ok(Made { manifest, outcome: Outcome::made(since, why), summary, warning })
 }
 
+/// The pool, if it is up to date. Its table is not checked.
+pub fn current(
+    settings: StepSettings<'_>,
+    source: &Source<'_>,
+    hashes: &mut Hashes,
+) -> Result<Option<Manifest<PoolBody>>, PoolError> {
+    let Some(old) = Manifest::<PoolBody>::read_previous(&settings.out.join("pool"))?.sealed() else { return Ok(None) };
+    let described = source.describe(hashes)?;
+    Ok(changed(settings, &source.rules(), &described, &old.body).is_none().then_some(old))
+}
+
 /// Fails if the path does not exist or is not a file. A pipe cannot be read twice, and a pool is hashed first.
 pub fn check_readable(file: &Path) -> Result<(), PoolError> {
     check_file(file).map_err(|source| PoolError::Read { path: file.to_owned(), source })

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use ebert_commands::{
     AssociationSource, Console, Copies, CorpusArgs, CorpusOptions, EncodeArgs, EncodeOptions, GraphArgs, GraphOptions,
     InputOptions, Language, LanguageOption, LogFormat, MiningOptions, Negatives, Nouns, PairOptions, PairsArgs,
-    PoolArgs, PoolOptions, ShardsArgs, TokenizerOption, Work,
+    PoolArgs, PoolOptions, ShardsArgs, TokenizerOption, Work, WorkerStep,
 };
 use pipeline::{
     engine::progress::{Format, Progress, Verbosity},
-    run::RunError,
+    run::{RunError, Step},
     settings::{self, MiningSettings, Settings},
 };
 use schemas::manifest;
@@ -77,6 +77,19 @@ pub(crate) fn of_pairs(args: &PairsArgs) -> Result<Settings, RunError> {
 pub(crate) fn of_mining(options: &MiningOptions) -> MiningSettings {
     let MiningOptions { quality_list, entity_list, stop_words, min_support, max_words, mining_mib } = options.clone();
     MiningSettings { quality_list, entity_list, stop_words, min_support, max_words, mining_mib }
+}
+
+/// The step of a worker.
+pub(crate) fn step(step: WorkerStep) -> Step {
+    match step {
+        WorkerStep::Read => Step::Read,
+        WorkerStep::Documents => Step::Documents,
+        WorkerStep::Interactions => Step::Interactions,
+        WorkerStep::Pool => Step::Pool,
+        WorkerStep::Graph => Step::Graph,
+        WorkerStep::Encode => Step::Encode,
+        WorkerStep::Pairs => Step::Pairs,
+    }
 }
 
 /// The language of the text, if it is not to be detected.

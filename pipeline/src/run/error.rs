@@ -1,5 +1,6 @@
 //! Why a run fails.
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
 };
@@ -8,8 +9,8 @@ use ebert_dumps::FindError;
 use schemas::{ManifestError, StoreError, manifest::AssociationSource, quoted};
 
 use crate::{
-    corpus::CorpusError, graph::GraphError, hint::Hint, phrase::pool::PoolError, shard::ShardError,
-    text::TokenizerError,
+    corpus::CorpusError, engine::progress::listed, graph::GraphError, hint::Hint, phrase::pool::PoolError,
+    shard::ShardError, text::TokenizerError,
 };
 
 /// A step failed.
@@ -47,6 +48,16 @@ pub enum RunError {
         command: &'static str,
         /// The cause.
         source: ManifestError,
+    },
+    /// Tasks of an earlier step are missing.
+    #[error("{}", unfinished(step, tasks, *of))]
+    Unfinished {
+        /// The step.
+        step: &'static str,
+        /// Numbers of the tasks.
+        tasks: BTreeSet<u32>,
+        /// Number of tasks of the step.
+        of: u32,
     },
     /// A file.
     #[error("{}{}", .0, .0.hint())]
@@ -193,6 +204,21 @@ fn option(code: &Option<String>) -> &'static str {
         Some("other") => "other",
         Some(_) => "auto",
     }
+}
+
+/// The tasks that are missing, and the command that runs the first of them.
+fn unfinished(step: &str, tasks: &BTreeSet<u32>, of: u32) -> String {
+    let (noun, verb, others) = match tasks.len() {
+        1 => ("task", "is", ""),
+        _ => ("tasks", "are", ", and the others likewise"),
+    };
+    format!(
+        "the step `{step}` is not finished: {noun} {} of {of} {verb} missing\n\
+         hint: run `ebert worker {step} {}/{of}` with the options of this command{others}; finished tasks are kept, and \
+         `ebert plan` lists all",
+        listed(tasks),
+        tasks.first().unwrap_or(&0),
+    )
 }
 
 impl RunError {

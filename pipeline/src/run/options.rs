@@ -14,7 +14,8 @@ use crate::settings::{LanguageOption, MiningSettings, Settings};
 
 /// Writes the options to the output folder. Paths are absolute, so the file can be used anywhere on this machine.
 pub(super) fn write(settings: &Settings) -> Result<(), StoreError> {
-    let text = "# The options of the last `ebert shards` on this folder. `--config` reads this file.\n".to_owned();
+    let text = "# The options of the last `ebert shards` or `ebert plan` on this folder. `--config` reads this file.\n"
+        .to_owned();
     let text = text + &toml::to_string(&table(settings)).expect("it has texts and numbers only");
     let path = settings.out.join(OPTIONS_FILE);
     if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {

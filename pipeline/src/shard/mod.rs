@@ -7,7 +7,10 @@ use std::{
 
 use schemas::{ManifestError, StoreError, UnknownRelation, quoted};
 
-use crate::{engine::progress::thousands, hint::Hint};
+use crate::{
+    engine::progress::{listed, thousands},
+    hint::Hint,
+};
 
 pub mod encode;
 pub mod pairs;
@@ -125,10 +128,6 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
         let first = pairs.first().map_or("pairs", |name| name.as_str());
         return format!("`{first}` is missing\nhint: run `ebert pairs {out}` with the options of the other steps");
     }
-    let list = |numbers: &BTreeSet<u32>| {
-        let some: Vec<String> = numbers.iter().take(20).map(u32::to_string).collect();
-        some.join(", ") + if numbers.len() > 20 { ", …" } else { "" }
-    };
     let made = match tasks {
         Some(n) => {
             let tasks: BTreeSet<u32> = buckets.iter().map(|b| b % n).collect();
@@ -138,7 +137,7 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
             };
             format!(
                 "{which} {} of {n} did not finish: run `ebert encode {out} --part {i}/{n}` with the options of the other steps",
-                list(&tasks)
+                listed(&tasks)
             )
         }
         None => format!("run `ebert encode {out}` with the options of the other steps to encode only those"),
@@ -149,6 +148,6 @@ fn unfinished(missing: &[String], planned: usize, out: &Path, tasks: Option<u32>
         "{} of {} shards {verb} missing: {noun} {}\nhint: {made}; then `ebert pairs` and `ebert seal`",
         thousands(shards.len() as u64),
         thousands(planned as u64),
-        list(&buckets)
+        listed(&buckets)
     )
 }

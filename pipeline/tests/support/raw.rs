@@ -1,7 +1,9 @@
 //! Small raw folders, and the output of all steps over them.
-use std::fs;
+use std::{fs, io::Read, path::Path};
 
-use super::{ebert, said, tokenizer_unless_in};
+use flate2::read::MultiGzDecoder;
+
+use super::{ebert, gzip, said, tokenizer_unless_in, workspace};
 
 pub(crate) const PRODUCT: &str =
     r#"{"asin": "B01", "title": "Stainless steel kettle", "also_buy": ["B02"], "also_view": []}"#;
@@ -62,4 +64,40 @@ impl Raw {
 
 pub(crate) fn lines(records: &[&str]) -> Vec<u8> {
     (records.join("\n") + "\n").into_bytes()
+}
+
+/// Raw files in every form: plain, gzip, with CRLF, without a last newline, damaged at the end; with
+/// unreadable lines all over. About 15 MiB of text.
+pub(crate) fn raw_files_of_every_form(folder: &Path) {
+    let inflate = |name: &str| {
+        let mut text = String::new();
+        let file = fs::File::open(workspace().join("data/sample").join(name)).unwrap();
+        MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+        text
+    };
+    let (products, reviews) = (inflate("meta_sample.json.gz"), inflate("Sample_5.json.gz"));
+    let with_flaws = |text: &str| {
+        let mut flawed = String::new();
+        for (number, line) in text.lines().enumerate() {
+            flawed += line;
+            flawed += match number % 700 {
+                100 => "\nneither JSON nor a dict\n",
+                400 => "\n\n  \n",
+                600 => "\n{\"title\": \"no id\", \"also_buy\": [\"B1\"]}\n",
+                _ => "\n",
+            };
+        }
+        flawed
+    };
+    let damaged = gzip(with_flaws(&reviews).as_bytes());
+    fs::create_dir(folder).unwrap();
+    for (name, bytes) in [
+        ("a.json", with_flaws(&products).into_bytes()),
+        ("b.json.gz", gzip(with_flaws(&reviews).as_bytes())),
+        ("c.json", with_flaws(&products).replace('\n', "\r\n").into_bytes()),
+        ("d.json.gz", damaged[..damaged.len() * 9 / 10].to_vec()),
+        ("e.json", with_flaws(&reviews).trim_end().as_bytes().to_vec()),
+    ] {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
 }

@@ -1,4 +1,5 @@
 //! Numbers in text.
+use std::collections::BTreeSet;
 
 /// A ratio in percent, rounded to 6 decimals: `100.0 * 0.034` is 3.4000000000000004.
 pub fn percent(share: f64) -> f64 {
@@ -32,4 +33,11 @@ pub fn short(number: u64) -> String {
         999_950..999_950_000 => format!("{:.1} M", number as f64 / 1e6),
         _ => format!("{:.1} G", number as f64 / 1e9),
     }
+}
+
+/// The first numbers of a set: `1, 4, 7, …`.
+pub fn listed(numbers: &BTreeSet<u32>) -> String {
+    const MOST: usize = 20;
+    let some: Vec<String> = numbers.iter().take(MOST).map(u32::to_string).collect();
+    some.join(", ") + if numbers.len() > MOST { ", …" } else { "" }
 }

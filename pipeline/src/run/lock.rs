@@ -1,0 +1,79 @@
+//! Locks of workers. All share the lock of `OUT`, which a run of all steps has alone. In addition, each has that of the
+//! folder that its step writes: together with others if the step has several tasks, alone if it has one, and alone to
+//! write a manifest.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use schemas::{Attempt, Lock, Lockable, StoreError, store};
+
+use crate::engine::progress::{Facts, Progress};
+
+/// The lock of one folder of `OUT`. Its file is `OUT/.made/FOLDER/.lock`, until the folder is sealed.
+pub(super) struct FolderLock {
+    path: PathBuf,
+    name: &'static str,
+}
+
+impl FolderLock {
+    pub(super) fn of(out: &Path, name: &'static str) -> Self {
+        Self { path: out.join(".made").join(name), name }
+    }
+
+    fn open(&self) -> Result<Lockable, StoreError> {
+        loop {
+            fs::create_dir_all(&self.path).map_err(StoreError::io("create", &self.path))?;
+            match Lockable::within(&self.path) {
+                // Another worker has just removed the folder.
+                Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Together with other workers. Waits for one that has it alone.
+    pub(super) fn shared(&self, progress: &Progress) -> Result<Lock, StoreError> {
+        match self.open()?.shared()? {
+            Attempt::Locked(lock) => Ok(lock),
+            Attempt::Taken(busy) => {
+                self.print_waiting(progress)?;
+                busy.wait_shared()
+            }
+        }
+    }
+
+    /// Alone. Waits for all others.
+    pub(super) fn alone(&self, progress: &Progress) -> Result<Lock, StoreError> {
+        match self.open()?.alone()? {
+            Attempt::Locked(lock) => Ok(lock),
+            Attempt::Taken(busy) => {
+                self.print_waiting(progress)?;
+                busy.wait()
+            }
+        }
+    }
+
+    /// Alone, if no other worker has it.
+    pub(super) fn try_alone(&self) -> Result<Option<Lock>, StoreError> {
+        match self.open()?.alone()? {
+            Attempt::Locked(lock) => Ok(Some(lock)),
+            Attempt::Taken(_) => Ok(None),
+        }
+    }
+
+    /// Removes the file, once the folder is sealed. A worker that waits for it finds nothing to do.
+    pub(super) fn remove(&self, _alone: Lock) -> Result<(), StoreError> {
+        store::remove(&self.path.join(Lockable::NAME))?;
+        // It stays if it has records of tables.
+        let _ = fs::remove_dir(&self.path);
+        Ok(())
+    }
+
+    fn print_waiting(&self, progress: &Progress) -> Result<(), StoreError> {
+        let name = self.name;
+        let text = format!("another worker has the folder `{name}`; this one continues when it is done");
+        let facts = Facts::new("waiting", text).with("folder", name);
+        progress.note("waiting", &facts).map_err(StoreError::io("lock", &self.path))
+    }
+}

@@ -1,0 +1,303 @@
+//! Tasks that an engine starts give the bytes of one run: for any number of tasks, which may be killed at any moment and
+//! run twice at the same time. `xargs` is the engine.
+//!
+//! Each number of tasks has a few kills in every test run, and EBERT_FAULTS kills when that is set. Run with
+//! `--nocapture` to see the counts.
+mod support;
+
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use schemas::Draws;
+use serde_json::Value;
+use support::{
+    TOKENIZER, assert_same, ebert,
+    raw::{OTHER, PRODUCT, Raw, lines, raw_files_of_every_form},
+    real_arguments, real_data, said, succeed, workspace,
+};
+
+const STEPS: [&str; 7] = ["read", "documents", "interactions", "pool", "graph", "encode", "pairs"];
+
+fn tries(few: u64) -> u64 {
+    std::env::var("EBERT_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
+}
+
+/// Raw files, and one run over them in `one`.
+struct Subject {
+    folder: tempfile::TempDir,
+    arguments: Vec<String>,
+}
+
+impl Subject {
+    fn new(folder: tempfile::TempDir, arguments: Vec<String>) -> Self {
+        let subject = Self { folder, arguments };
+        succeed(&mut subject.command("shards", "one"));
+        subject
+    }
+
+    /// Files in every form, of which each is a group. They repeat each other, so most records are duplicates. Interactions
+    /// name variants, whose parents other records name.
+    fn invented() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("raw");
+        raw_files_of_every_form(&raw);
+        let mut draws = Draws::new(7, "test", b"variants");
+        let (mut reviews, mut ratings) = (String::new(), String::new());
+        for number in 0..3_000 {
+            let (parent, user) = (draws.below(300), draws.below(500));
+            let review = serde_json::json!({
+                "asin": format!("V{parent:09}"), "parent_asin": format!("P{parent:09}"), "user_id": format!("U{user}"),
+                "title": "Fine", "text": format!("It is number {} of its kind", draws.below(2_000)), "rating": 4.0,
+                "timestamp": 1_500_000_000_000_i64 + number,
+            });
+            reviews += &format!("{review}\n");
+            let time = draws.below(1 << 30);
+            ratings += &format!("U{user},V{:09},5.0,{time}\n", draws.below(400));
+        }
+        fs::write(raw.join("f.jsonl"), reviews).unwrap();
+        fs::write(raw.join("g.csv"), ratings).unwrap();
+        let mut arguments =
+            ["--nouns", "off", "--max-unreadable", "1", "--allow-damaged", "--corpus"].map(str::to_owned).to_vec();
+        arguments.extend([raw.display().to_string()]);
+        arguments.extend(TOKENIZER.map(str::to_owned));
+        Self::new(folder, arguments)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, name: &str, out: &str) -> Command {
+        let mut command = ebert([name, "--bucket-mib", "1"]);
+        command.args(&self.arguments).arg("--out").arg(self.path(out));
+        command
+    }
+
+    /// The objects of `ebert plan`.
+    fn plan(&self, out: &str, tasks: u64) -> Vec<Value> {
+        let said = succeed(self.command("plan", out).args(["--log", "json", "--tasks", &tasks.to_string()]));
+        let objects = said.lines().map(|line| serde_json::from_str(line).unwrap());
+        objects.filter(|object: &Value| object["event"] == "task").collect()
+    }
+
+    /// Runs all tasks of a step with xargs, three at a time. `moments` gives the seconds after which each is killed.
+    fn run(&self, step: &str, out: &str, tasks: &[String], mut moments: impl FnMut() -> Vec<f64>) {
+        let mut xargs = Command::new("xargs");
+        xargs.args(["-P", "3", "-L", "1", "bash", "-c", TASK, "task"]).current_dir(workspace());
+        xargs.env("EBERT", ebert([]).get_program()).env("STEP", step).env("OUT", self.path(out));
+        let mut child = xargs.env("LOG", self.path("kills")).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        for task in tasks {
+            let moments: String = moments().iter().map(|moment| format!(" {moment:.3}")).collect();
+            writeln!(input, "{task}{moments}").unwrap();
+        }
+        drop(input);
+        assert!(child.wait().unwrap().success(), "{step} of {out}");
+    }
+
+    fn kills(&self) -> usize {
+        fs::read_to_string(self.path("kills")).unwrap_or_default().lines().count()
+    }
+}
+
+/// Runs a task, and kills it at each of the moments that follow. Then it may finish.
+const TASK: &str = r#"
+task=$1
+shift
+worker() { "$@" "$EBERT" worker "$STEP" "$task" --config "$OUT/ebert.toml" --threads 2 --quiet; }
+for moment; do
+    status=0
+    worker timeout --signal=KILL "$moment" || status=$?
+    case $status in
+        0) exit ;;
+        137) echo "$STEP $task" >>"$LOG" ;;
+        *) exit "$status" ;;
+    esac
+done
+worker env
+"#;
+
+/// Makes everything in `n` tasks per step, some of which are killed or run twice.
+fn all_steps(subject: &Subject, out: &str, n: u64, kills: u64, longest: f64) {
+    let mut draws = Draws::new(n, "kills", out.as_bytes());
+    subject.plan(out, n);
+    for step in STEPS {
+        let single = ["pool", "graph", "pairs"].contains(&step);
+        let of = if single { 1 } else { n };
+        let mut tasks = Vec::new();
+        for i in (0..of).rev() {
+            // Every other task starts twice.
+            tasks.extend(std::iter::repeat_n(format!("{i}/{of}"), if i % 2 == 0 { 2 } else { 1 }));
+        }
+        let each = kills.div_ceil(4 * n + 3);
+        subject.run(step, out, &tasks, || (0..each).map(|_| 0.01 + longest * draws.unit()).collect());
+    }
+    assert!(subject.plan(out, n).iter().all(|task| task["done"] == true), "{n} tasks");
+    assert_same(&subject.path("one"), &subject.path(out), &format!("{n} tasks"));
+}
+
+#[test]
+fn tasks_that_are_killed_and_run_twice_give_the_bytes_of_one_run() {
+    let subject = Subject::invented();
+    for n in [1, 3, 7] {
+        let out = format!("{n}");
+        all_steps(&subject, &out, n, tries(n), 0.4);
+        fs::remove_dir_all(subject.path(&out)).unwrap();
+    }
+    println!("1, 3 and 7 tasks per step, {} SIGKILLs: all the same bytes", subject.kills());
+}
+
+#[test]
+fn tasks_on_real_files_give_the_bytes_of_one_run() {
+    let Some(data) = real_data() else { return };
+    let mut arguments = real_arguments(&data);
+    arguments.extend(["--nouns", "off"].map(str::to_owned));
+    let subject = Subject::new(tempfile::tempdir().unwrap(), arguments);
+    for n in if tries(0) > 0 { vec![1, 3, 7] } else { vec![3] } {
+        let out = format!("{n}");
+        all_steps(&subject, &out, n, tries(0), 2.0);
+        fs::remove_dir_all(subject.path(&out)).unwrap();
+    }
+    println!("{} SIGKILLs on real files: all the same bytes", subject.kills());
+}
+
+/// Tasks in some order, of various numbers of tasks.
+#[test]
+fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
+    let subject = Subject::invented();
+    let tasks = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let done = |step: &str| {
+        let plan = subject.plan("out", 3);
+        plan.iter().filter(|task| task["step"] == step && task["done"] == true).count()
+    };
+    subject.plan("out", 3);
+    subject.run("read", "out", &tasks(&["1/3"]), Vec::new);
+    assert_eq!(done("read"), 1);
+    let group = subject.path("out/spill/raw-00001.frames");
+    let written = fs::metadata(&group).unwrap().modified().unwrap();
+    subject.run("read", "out", &tasks(&["0/1"]), Vec::new);
+    assert_eq!((done("read"), fs::metadata(&group).unwrap().modified().unwrap()), (3, written), "read again");
+    // Of the seven files, two small ones share a group.
+    assert_eq!(subject.plan("out", 99).iter().filter(|task| task["step"] == "read").count(), 6);
+    subject.run("documents", "out", &tasks(&["2/5"]), Vec::new);
+    let table = subject.path("out/corpus/reviews-00002.parquet");
+    let written = fs::metadata(&table).unwrap().modified().unwrap();
+    subject.run("documents", "out", &tasks(&["0/2", "1/2"]), Vec::new);
+    assert_eq!(fs::metadata(&table).unwrap().modified().unwrap(), written, "written again");
+    assert_eq!((done("documents"), done("interactions")), (3, 0));
+    subject.run("interactions", "out", &tasks(&["1/2", "0/2"]), Vec::new);
+    assert!(!subject.path("out/spill").exists(), "the last task seals the corpus");
+    assert_same(&subject.path("one/corpus"), &subject.path("out/corpus"), "tasks");
+    // One process continues from there.
+    succeed(&mut subject.command("shards", "out"));
+    // A late double of the first task finds nothing to do.
+    subject.run("read", "out", &tasks(&["1/3", "1/3"]), Vec::new);
+    subject.run("encode", "out", &tasks(&["0/1"]), Vec::new);
+    assert_same(&subject.path("one"), &subject.path("out"), "tasks, then one process");
+}
+
+#[test]
+fn changed_options_and_raw_files_are_read_again() {
+    let subject = Subject::invented();
+    subject.plan("out", 2);
+    let all = |steps: &[&str]| steps.iter().for_each(|step| subject.run(step, "out", &["0/1".to_owned()], Vec::new));
+    all(&STEPS);
+    assert_same(&subject.path("one"), &subject.path("out"), "tasks");
+    // The same size, other bytes: only the task that reads the file can notice.
+    let file = subject.path("raw/f.jsonl");
+    let changed = fs::read_to_string(&file).unwrap().replace("Fine", "Good");
+    fs::write(&file, changed).unwrap();
+    all(&STEPS);
+    succeed(&mut subject.command("shards", "one"));
+    assert_same(&subject.path("one"), &subject.path("out"), "another file");
+    succeed(subject.command("plan", "out").arg("--no-interactions"));
+    all(&["read", "documents", "pool", "graph", "encode", "pairs"]);
+    succeed(subject.command("shards", "one").arg("--no-interactions"));
+    assert_same(&subject.path("one"), &subject.path("out"), "no interactions");
+}
+
+/// A small corpus, and what commands on it print.
+struct Small(Raw);
+
+impl Small {
+    fn new() -> Self {
+        let small = Self(Raw::new(&[("meta.json", &lines(&[PRODUCT, OTHER])), ("notes.txt", b"hello\n")]));
+        succeed(&mut small.command(&["plan"]));
+        small
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = ebert(arguments.iter().copied());
+        command.arg("--corpus").arg(self.0.path("raw")).args(TOKENIZER).arg("--out").arg(self.0.path("out"));
+        command.arg("--pool").arg(self.0.path("pool.txt"));
+        command
+    }
+
+    fn said(&self, arguments: &[&str]) -> String {
+        said(&self.command(arguments).output().unwrap(), &[(self.0.folder.path(), "DIR")])
+    }
+}
+
+#[test]
+fn a_plan_prints_steps_and_what_is_next() {
+    let small = Small::new();
+    insta::assert_snapshot!("plan", small.said(&["plan"]));
+    insta::assert_snapshot!("plan_json", small.said(&["plan", "--log", "json"]));
+    assert!(small.said(&["worker", "read"]).starts_with("exit 0"));
+    assert!(small.said(&["worker", "documents"]).starts_with("exit 0"));
+    insta::assert_snapshot!("plan_in_between", small.said(&["plan"]));
+    for step in ["interactions", "pool", "graph", "encode", "pairs"] {
+        let text = small.said(&["worker", step]);
+        assert!(text.starts_with("exit 0"), "{step}: {text}");
+    }
+    insta::assert_snapshot!("plan_done", small.said(&["plan"]));
+}
+
+#[test]
+fn a_task_that_cannot_run_yet_names_the_tasks_that_are_missing() {
+    let small = Small::new();
+    insta::assert_snapshot!("wrong_step", small.said(&["worker", "reed", "0/3"]));
+    insta::assert_snapshot!("no_such_task", small.said(&["worker", "read", "3/3"]));
+    insta::assert_snapshot!("nothing_is_read", small.said(&["worker", "documents", "1/3"]));
+    insta::assert_snapshot!("no_corpus", small.said(&["worker", "encode", "1/3"]));
+    assert!(small.said(&["worker", "read"]).starts_with("exit 0"));
+    insta::assert_snapshot!("no_documents", small.said(&["worker", "graph"]));
+    assert!(small.said(&["worker", "documents", "2/3"]).starts_with("exit 0"));
+    assert!(small.said(&["worker", "documents", "0/3"]).starts_with("exit 0"));
+    assert!(small.said(&["worker", "interactions", "0/3"]).starts_with("exit 0"));
+    insta::assert_snapshot!("no_pool", small.said(&["worker", "encode", "1/3"]));
+    for step in ["pool", "graph"] {
+        assert!(small.said(&["worker", step]).starts_with("exit 0"));
+    }
+    insta::assert_snapshot!("single_task", small.said(&["worker", "graph", "1/3"]));
+    insta::assert_snapshot!("no_shards", small.said(&["worker", "pairs"]));
+}
+
+#[test]
+fn another_corpus_does_not_replace_one_unasked() {
+    let small = Small::new();
+    assert!(small.said(&["worker", "read"]).starts_with("exit 0"));
+    let other = Raw::new(&[("meta.json", &lines(&[OTHER]))]);
+    let mut command = ebert(["worker", "read", "--corpus"]);
+    command.arg(other.path("raw")).args(TOKENIZER).arg("--out").arg(small.0.path("out"));
+    let text = said(&command.output().unwrap(), &[]);
+    assert!(text.starts_with("exit 2") && text.contains("has a corpus of other raw files"), "{text}");
+    assert!(said(&command.arg("--force").output().unwrap(), &[]).starts_with("exit 0"));
+}
+
+/// The scheduler gives the task, as it does to `ebert encode`.
+#[test]
+fn a_scheduler_gives_the_task() {
+    let small = Small::new();
+    let mut command = small.command(&["worker", "read", "--parts", "4"]);
+    let text = said(&command.env("JOB_COMPLETION_INDEX", "0").output().unwrap(), &[]);
+    assert!(text.starts_with("exit 0") && text.contains("task 0/4   1 of 1 groups"), "{text}");
+    let mut command = small.command(&["worker", "read", "--parts", "4"]);
+    let text = said(&command.env("JOB_COMPLETION_INDEX", "4").output().unwrap(), &[]);
+    assert!(text.starts_with("exit 2") && text.contains("expected a number below 4"), "{text}");
+    assert!(!small.0.path("out/corpus").exists());
+}
