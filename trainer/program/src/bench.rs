@@ -183,7 +183,8 @@ pub(crate) fn bench(
     let Some(stage) = plan.schedule.stages.first() else {
         return Err(RunError::NothingToMeasure);
     };
-    let segments = SegmentPlan { modes: vec![MaskMode::Word], ..stage.segment_plan(&recipe) };
+    let segments =
+        SegmentPlan { modes: vec![MaskMode::Word], ..stage.segment_plan(&recipe, &plan.start.config.family) };
     let shards = plan.shards.clone();
     let stream = || segment_batches(&shards, &masking, segments.clone(), Position::default());
     let many = measure.warm + measure.steps;
