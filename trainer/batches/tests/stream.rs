@@ -15,7 +15,7 @@ use ebert_batches::{
     pair_batches, segment_batches,
 };
 use schemas::{DocumentId, Manifest, manifest::ShardsBody};
-use support::{Form, document_id, ids, seal_shards, seal_shards_as, text_id, word_starts};
+use support::{Form, document_id, ids, seal_shards, seal_shards_as, text_id};
 use tempfile::TempDir;
 
 /// A folder of shards.

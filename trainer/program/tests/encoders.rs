@@ -9,13 +9,14 @@ use std::{
     process::{Command, Output},
 };
 
-use ebert_bert::tokens::tokenizer;
+use ebert_bert::{BertConfig, BertForMaskedLm, Decision, Packed, Phase, tokens::tokenizer, weights};
 use python::python;
 use serde_json::{Value, json};
 use support::{
     Form, Place, seal_shards_as, seal_shards_of, text_of,
     trained::{self, Like},
 };
+use tch::Device;
 
 /// Some steps of both stages, some segments as two texts.
 fn run(place: &Place, more: &[&str]) -> Output {
@@ -129,15 +130,16 @@ fn encoded(model: &Path, text: &str) -> Vec<u32> {
     tokenizer.encode(text, false).unwrap().get_ids().to_vec()
 }
 
-/// Logits of this program for the last token, the first 50 of them.
-fn logits(model: &Path, ids: &[u32]) -> Vec<f64> {
-    let program = Path::new(env!("CARGO_BIN_EXE_ebert-trainer")).with_file_name("examples").join("logits");
-    let output = Command::new(program).arg(model).args(ids.iter().map(u32::to_string)).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let all: Vec<f64> =
-        output.stdout.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()).into()).collect();
-    let width = all.len() / ids.len();
-    all[all.len() - width..][..50].to_vec()
+/// Our logits for the last token, the first 50 of them.
+fn logits(folder: &Path, ids: &[u32]) -> Vec<f64> {
+    let config = BertConfig::read(folder).unwrap();
+    let model = BertForMaskedLm::new(&config, 0, Device::Cpu, Decision::on_cpu());
+    weights::load(folder, &config.family, model.parameters()).unwrap();
+    let packed = Packed::new(ids, &[ids.len()], Device::Cpu);
+    let last = [ids.len() as u32 - 1];
+    let logits = tch::no_grad(|| model.predict_at(&packed, &last, Phase::Evaluate));
+    let all: Vec<f64> = Vec::try_from(logits.view([-1])).unwrap();
+    all[..50].to_vec()
 }
 
 #[test]
