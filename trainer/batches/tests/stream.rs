@@ -160,7 +160,7 @@ fn words_come_from_the_shards_or_from_the_vocabulary() {
     };
     let plain = self::place();
     assert_eq!(starts(&place), starts(&plain));
-    // Without stored words nothing tells where they start.
+    // Without stored words nothing marks where they start.
     let mut manifest = Manifest::<ShardsBody>::read(plain.path()).unwrap();
     manifest.body.tokenizer.continuation_ids.clear();
     let (body, files) = (manifest.body, manifest.files);

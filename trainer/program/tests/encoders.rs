@@ -112,15 +112,15 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 tokenizer, model = [c.from_pretrained(sys.argv[1]) for c in (AutoTokenizer, AutoModelForMaskedLM)]
 mask = tokenizer.mask_token
 texts = ['Stainless steel kettle', f'Stainless {mask} kettle', ['A cup', 'for tea']]
-told = []
+printed = []
 for text in texts:
     inputs = tokenizer(*text, return_tensors='pt') if isinstance(text, list) else tokenizer(text, return_tensors='pt')
     with torch.no_grad():
         logits = model(**inputs).logits[0]
-    told.append({'keys': sorted(inputs), 'ids': inputs['input_ids'][0].tolist(), 'last': logits[-1].tolist()[:50]})
+    printed.append({'keys': sorted(inputs), 'ids': inputs['input_ids'][0].tolist(), 'last': logits[-1].tolist()[:50]})
 batch = tokenizer(['a', 'a longer text'], padding=True, return_tensors='pt')
 assert model(**batch).logits.shape[0] == 2
-print(json.dumps({'class': type(model).__name__, 'texts': told, 'mask': tokenizer.mask_token_id}))
+print(json.dumps({'class': type(model).__name__, 'texts': printed, 'mask': tokenizer.mask_token_id}))
 ";
 
 /// What the folder's own tokenizer makes of a text, without special tokens.
