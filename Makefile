@@ -96,7 +96,7 @@ wheel: programs $(TARGET)/wheel/ready ## build a wheel of the programs and the P
 # Shards are made first if OUT has none.
 .PHONY: pretrain
 pretrain: trainer ## pre-train on shards, to a checkpoint for transformers: OUT=dir RECIPE=name or file INIT=dir RUN=dir SEED= THREADS= ARGS=; if OUT has no shards, first build those of CORPUS or of the sample
-	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS)
+	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS) $(if $(TOKENIZER),,$(call option,INIT,init))
 	@$(RUN_EBERT) pretrain --shards "$(OUT)" $(call option,RECIPE,recipe) $(call option,INIT,init) $(call option,RUN,out) \
 		$(call option,THREADS,threads) $(if $(SEED),--set "seed=$(SEED)") $(ARGS)
 
@@ -165,7 +165,7 @@ BENCH_PYTHON = $(if $(wildcard $(PARITY)/ready),$(PARITY)/bin/python,python3)
 
 .PHONY: bench-train
 bench-train: trainer ## measure training against Hugging Face transformers on the same documents, if Python has it: tokens/s, utilization, time per part of a step; append a row to docs/bench/trainer.csv; OUT=dir ARGS=
-	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS)
+	@[ -e "$(OUT)/shards/manifest.json" ] || $(RUN_EBERT) shards $(OPTIONS) $(if $(TOKENIZER),,$(call option,INIT,init))
 	@$(BENCH_PYTHON) trainer/program/benches/train.py --ebert $(EBERT) --shards "$(OUT)" $(ARGS)
 
 .PHONY: lint

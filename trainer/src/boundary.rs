@@ -48,7 +48,7 @@ impl BoundaryHead {
 
     /// The sum of the cross entropies at the selected tokens of a row with their labels, in nats, a
     /// scalar. `hidden` `[T, d]` are the hidden states of the row.
-    pub(crate) fn loss(&self, bert: &BertForMaskedLm, hidden: &Tensor, selected: &[u32], labels: &[u16]) -> Tensor {
+    pub(crate) fn loss(&self, bert: &BertForMaskedLm, hidden: &Tensor, selected: &[u32], labels: &[u32]) -> Tensor {
         let (device, kind) = (hidden.device(), hidden.kind());
         let Boundaries { left, right, place } = Boundaries::of(selected);
         let beside = |tokens: &[u32]| hidden.index_select(0, &indices(tokens, device));
@@ -109,7 +109,7 @@ mod tests {
         words: &Tensor,
         hidden: &Tensor,
         spans: &[(usize, usize)],
-        labels: &[u16],
+        labels: &[u32],
     ) -> f64 {
         let rows = |tensor: &Tensor| -> Vec<Row> {
             let tensor = tensor.detach().to_kind(Kind::Double);
@@ -146,7 +146,7 @@ mod tests {
                 let y = layer("second", &layer("first", &x));
                 let logit = |(word, bias): (&Row, &f64)| word.iter().zip(&y).map(|(w, y)| w * y).sum::<f64>() + bias;
                 let logits: Row = words.iter().zip(&bias).map(logit).collect();
-                logits.iter().map(|logit| logit.exp()).sum::<f64>().ln() - logits[usize::from(label)]
+                logits.iter().map(|logit| logit.exp()).sum::<f64>().ln() - logits[label as usize]
             })
             .sum()
     }

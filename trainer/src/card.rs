@@ -6,6 +6,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use ebert_batches::masking::MaskMode;
+use ebert_bert::Family;
 use schemas::{Manifest, manifest::ShardsBody};
 use serde_json::{Value, json};
 
@@ -16,9 +17,11 @@ use crate::{
     state::TrainerState,
 };
 
-/// What a model was made from, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a model is and was made from, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Names {
+    /// The kind of encoder.
+    pub family: Family,
     /// The recipe.
     pub recipe: String,
     /// The start model; `None` for a fresh one.
@@ -56,11 +59,9 @@ impl StartName {
 pub fn card(state: &TrainerState, shards: &Manifest<ShardsBody>, summary: &str, names: &Names) -> String {
     let body = &shards.body;
     let mut text = head(state, body, names);
-    text += if names.start.is_some() {
-        "# A BERT post-trained for e-commerce\n\n"
-    } else {
-        "# A BERT for e-commerce, trained from scratch\n\n"
-    };
+    let title =
+        if names.start.is_some() { "post-trained for e-commerce" } else { "for e-commerce, trained from scratch" };
+    let _ = write!(text, "# A {} {title}\n\n", names.family.name());
     let _ = write!(
         text,
         "{summary}. Trained after Zhang et al., \"E-BERT: A Phrase and Product Knowledge Enhanced Language Model for E-commerce\" (arXiv 2009.02835): \
@@ -135,7 +136,7 @@ fn head(state: &TrainerState, body: &ShardsBody, names: &Names) -> String {
     if !names.datasets.is_empty() {
         let _ = writeln!(head, "datasets: {}", json!(names.datasets));
     }
-    head += "tags: [bert, e-bert, e-commerce]\n";
+    let _ = writeln!(head, "tags: [{}, e-bert, e-commerce]", names.family.model_type());
     let measured = if state.step > 0 { &state.last_measured } else { &state.first_measured };
     if !measured.is_empty() {
         let _ = writeln!(

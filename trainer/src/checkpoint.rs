@@ -2,10 +2,10 @@
 //!
 //! `RUN/checkpoints/step-00000600/` has two folders:
 //!
-//! * `model` is for users: `config.json`, `model.safetensors`, `tokenizer.json`,
-//!   `tokenizer_config.json` and `vocab.txt`, which `transformers` loads, a model card
-//!   (`README.md`), and `recipe.toml`. `neighbor.safetensors` has the projection of NPR, if the
-//!   recipe has one.
+//! * `model` is for users: `config.json`, `model.safetensors`, `tokenizer.json` and
+//!   `tokenizer_config.json`, which `transformers` loads, `vocab.txt` if the vocabulary is WordPiece,
+//!   a model card (`README.md`), and `recipe.toml`. `neighbor.safetensors` has the projection of
+//!   NPR, if the recipe has one.
 //! * `state` is for the run: `trainer_state.json` and `optimizer.safetensors`.
 //!   `objectives.safetensors` has weights that training alone needs, if there are such.
 //!
@@ -31,13 +31,13 @@ use tch::Tensor;
 
 use crate::{
     init::Carried,
-    model::{PROJECTION, PretrainingModel},
+    model::{PROJECTION, PretrainingModel, sequence_format},
     optimizer::{Optimizer, StateMismatch},
     state::{FORMAT, TrainerState},
 };
 use ebert_batches::{
-    Shards,
-    vocabulary::{SPECIAL, Vocabulary},
+    SequenceFormat, Shards,
+    vocabulary::{BERT, SpecialNames, Vocabulary},
 };
 use ebert_bert::{
     BertConfig,
@@ -204,8 +204,8 @@ impl Checkpoints {
         optimizer: &mut Optimizer,
     ) -> Result<(), CheckpointError> {
         let read = |path: &Path| weights::read(path).map_err(|error| checkpoint.unreadable(&error));
-        let found =
-            weights::load(&checkpoint.model, model.bert.parameters()).map_err(|error| checkpoint.unreadable(&error))?;
+        let found = weights::load(&checkpoint.model, &model.bert.encoder().config().family, model.bert.parameters())
+            .map_err(|error| checkpoint.unreadable(&error))?;
         if !found.fresh.is_empty() {
             return Err(checkpoint.damaged(format!("model.safetensors lacks {}", found.fresh.join(", "))));
         }
@@ -320,35 +320,53 @@ fn write(
     let path = resumed.join(STATE);
     let malformed = |source| CheckpointError::Malformed { path: path.clone(), source };
     let state = serde_json::to_string_pretty(state).map_err(malformed)? + "\n";
-    let config = carried.config.to_json(shards.vocabulary().special.pad).map_err(malformed)?;
+    let vocabulary = shards.vocabulary();
+    let config = carried.config.to_json(vocabulary.special.pad).map_err(malformed)?;
     let tokenizer = tokenizer_file(shards, carried)?;
-    let tokenizer_config = tokenizer_config(&tokenizer, &carried.config);
+    let tokenizer_config = tokenizer_config(&tokenizer, &carried.config, vocabulary.names());
     schemas::store::write_file(&path, state.as_bytes())?;
     for (name, text) in [
-        ("config.json", config),
-        ("tokenizer.json", format!("{tokenizer:#}\n")),
-        ("tokenizer_config.json", format!("{tokenizer_config:#}\n")),
-        ("vocab.txt", vocabulary_text(shards.vocabulary())),
-        ("recipe.toml", recipe.to_owned()),
-        ("README.md", card.to_owned()),
+        ("config.json", Some(config)),
+        ("tokenizer.json", Some(format!("{tokenizer:#}\n"))),
+        ("tokenizer_config.json", Some(format!("{tokenizer_config:#}\n"))),
+        ("vocab.txt", (!vocabulary.is_byte_level()).then(|| vocabulary_text(vocabulary))),
+        ("recipe.toml", Some(recipe.to_owned())),
+        ("README.md", Some(card.to_owned())),
     ] {
-        schemas::store::write_file(&exported.join(name), text.as_bytes())?;
+        if let Some(text) = text {
+            schemas::store::write_file(&exported.join(name), text.as_bytes())?;
+        }
     }
     Ok(())
 }
 
-/// The tokenizer of the shards, which also puts `[CLS]` and `[SEP]` around a text.
+/// The tokenizer of the shards, which also puts the special tokens around a text.
 fn tokenizer_file(shards: &Shards, carried: &Carried) -> Result<Value, CheckpointError> {
     let path = || shards.folder().join(&shards.manifest().body.tokenizer.file);
     let mut tokenizer: Value = serde_json::from_slice(shards.tokenizer())
         .map_err(|source| CheckpointError::Malformed { path: path(), source })?;
-    if tokenizer["post_processor"].is_null() {
-        let special = shards.vocabulary().special;
+    // That of byte-level tokens alone adds none.
+    if tokenizer["post_processor"].is_null() || tokenizer["post_processor"]["type"] == "ByteLevel" {
         tokenizer["post_processor"] =
-            json!({"type": "BertProcessing", "sep": ["[SEP]", special.sep], "cls": ["[CLS]", special.cls]});
+            post_processor(&tokenizer, shards.vocabulary(), sequence_format(&carried.config.family));
     }
     keep_added(&mut tokenizer, carried).map_err(|source| CheckpointError::Malformed { path: path(), source })?;
     Ok(tokenizer)
+}
+
+/// What puts the special tokens around texts.
+fn post_processor(tokenizer: &Value, vocabulary: &Vocabulary, format: SequenceFormat) -> Value {
+    let (names, ids) = (vocabulary.names(), vocabulary.special);
+    let mut processor = json!({"sep": [names.sep, ids.sep], "cls": [names.cls, ids.cls]});
+    match format {
+        SequenceFormat::Bert | SequenceFormat::ModernBert => processor["type"] = "BertProcessing".into(),
+        SequenceFormat::Roberta => {
+            processor["type"] = "RobertaProcessing".into();
+            processor["trim_offsets"] = true.into();
+            processor["add_prefix_space"] = (tokenizer["pre_tokenizer"]["add_prefix_space"] == true).into();
+        }
+    }
+    processor
 }
 
 /// Adds the start model's own tokens to a tokenizer.
@@ -367,7 +385,7 @@ fn keep_added(tokenizer: &mut Value, carried: &Carried) -> serde_json::Result<()
 /// The values from which `transformers` builds its tokenizer. `BertTokenizer` builds its own parts
 /// from these values. It cleans text, takes words of up to 100 characters and always knows `[UNK]`.
 /// Any other tokenizer is read from its file unchanged.
-fn tokenizer_config(tokenizer: &Value, model: &BertConfig) -> Value {
+fn tokenizer_config(tokenizer: &Value, model: &BertConfig, names: &'static SpecialNames) -> Value {
     let normalizer = &tokenizer["normalizer"];
     let bert = normalizer["type"] == "BertNormalizer"
         && normalizer["clean_text"] == true
@@ -377,24 +395,35 @@ fn tokenizer_config(tokenizer: &Value, model: &BertConfig) -> Value {
     let mut config = json!({
         "tokenizer_class": if bert { "BertTokenizer" } else { "PreTrainedTokenizerFast" },
         "model_max_length": model.longest_sequence(),
-        "unk_token": tokenizer["model"]["unk_token"],
-        "sep_token": "[SEP]",
-        "pad_token": "[PAD]",
-        "cls_token": "[CLS]",
-        "mask_token": "[MASK]",
+        "sep_token": names.sep,
+        "pad_token": names.pad,
+        "cls_token": names.cls,
+        "mask_token": names.mask,
     });
+    let added: Vec<&Value> = tokenizer["added_tokens"].as_array().into_iter().flatten().collect();
+    let is_there = |name: &str| {
+        tokenizer["model"]["vocab"][name].is_number() || added.iter().any(|token| token["content"] == name)
+    };
+    match &tokenizer["model"]["unk_token"] {
+        Value::Null if is_there(names.unk) => config["unk_token"] = names.unk.into(),
+        // Bytes are never unknown.
+        Value::Null => {}
+        unknown => config["unk_token"] = unknown.clone(),
+    }
+    if names != &BERT {
+        (config["bos_token"], config["eos_token"]) = (names.cls.into(), names.sep.into());
+    }
     if bert {
         config["do_lower_case"] = normalizer["lowercase"].clone();
         config["strip_accents"] = normalizer["strip_accents"].clone();
         config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"].clone();
     }
     // A model without token types refuses them, so its tokenizer must not give any.
-    if model.type_vocab_size < 2 {
+    if model.type_vocab_size < 2 || !sequence_format(&model.family).has_types() {
         config["model_input_names"] = json!(["input_ids", "attention_mask"]);
     }
     // BERT's own are known without a list.
-    let added: Vec<&Value> = tokenizer["added_tokens"].as_array().into_iter().flatten().collect();
-    if added.iter().any(|token| !SPECIAL.iter().any(|special| token["content"] == *special)) {
+    if added.iter().any(|token| !BERT.all().iter().any(|special| token["content"] == *special)) {
         for token in added {
             let mut without = token.clone();
             if let Some(id) = without.as_object_mut().and_then(|token| token.remove("id")) {
@@ -411,6 +440,8 @@ fn vocabulary_text(vocabulary: &Vocabulary) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ebert_batches::vocabulary::ROBERTA;
+
     use super::*;
 
     #[test]
@@ -420,10 +451,10 @@ mod tests {
             "pre_tokenizer": {"type": "BertPreTokenizer"},
             "model": {"type": "WordPiece", "unk_token": "[UNK]", "max_input_chars_per_word": 100},
         });
-        let names = |config: BertConfig| tokenizer_config(&bert, &config)["model_input_names"].clone();
+        let names = |config: BertConfig| tokenizer_config(&bert, &config, &BERT)["model_input_names"].clone();
         assert_eq!(names(BertConfig::base(9)), json!(null));
         assert_eq!(names(BertConfig::modern_base(9)), json!(["input_ids", "attention_mask"]));
-        let config = tokenizer_config(&bert, &BertConfig::base(9));
+        let config = tokenizer_config(&bert, &BertConfig::base(9), &BERT);
         assert_eq!((&config["tokenizer_class"], &config["do_lower_case"]), (&json!("BertTokenizer"), &json!(false)));
         for (table, key, value) in [
             ("normalizer", "type", json!("Lowercase")),
@@ -434,10 +465,34 @@ mod tests {
         ] {
             let mut other = bert.clone();
             other[table][key] = value;
-            let config = tokenizer_config(&other, &BertConfig::base(9));
+            let config = tokenizer_config(&other, &BertConfig::base(9), &BERT);
             assert_eq!(config["tokenizer_class"], "PreTrainedTokenizerFast", "{key}");
             assert_eq!(config["unk_token"], other["model"]["unk_token"]);
         }
+    }
+
+    #[test]
+    fn tokens_of_byte_level_vocabularies_have_their_own_names() {
+        let token =
+            |id: u32, text: &str| json!({"id": id, "content": text, "special": true, "lstrip": text == "<mask>"});
+        let special: Vec<Value> = (0..).zip(["<s>", "<pad>", "</s>", "<mask>"]).map(|(id, t)| token(id, t)).collect();
+        let roberta = json!({"added_tokens": special, "model": {"type": "BPE", "vocab": {"a": 4}}});
+        let config = tokenizer_config(&roberta, &BertConfig::base(9), &ROBERTA);
+        assert_eq!(config["tokenizer_class"], "PreTrainedTokenizerFast");
+        let names = ["cls_token", "bos_token", "sep_token", "eos_token", "pad_token", "mask_token"];
+        assert_eq!(names.map(|name| &config[name]), ["<s>", "<s>", "</s>", "</s>", "<pad>", "<mask>"]);
+        assert_eq!(
+            (&config["unk_token"], &config["added_tokens_decoder"]["3"]["lstrip"]),
+            (&Value::Null, &json!(true))
+        );
+        // ModernBERT's names are BERT's. It knows an unknown token, and never needs it.
+        let modern = json!({"added_tokens": [token(3, "[UNK]")], "model": {"type": "BPE", "vocab": {"a": 4}}});
+        let config = tokenizer_config(&modern, &BertConfig::modern_base(9), &BERT);
+        assert_eq!(["unk_token", "cls_token"].map(|name| &config[name]), ["[UNK]", "[CLS]"]);
+        assert!(config.get("bos_token").is_none());
+        // The tokens that a sequence is made with have the same names where models are read.
+        let names = [&BERT, &ROBERTA].map(|names| [names.cls, names.sep, names.pad, names.mask]);
+        assert_eq!(names, ebert_bert::tokens::SPECIAL);
     }
 
     #[test]
@@ -450,11 +505,11 @@ mod tests {
         let config = BertConfig::base(30_522);
         let mut carried = Carried { config, pooler: Vec::new(), added: Vec::new() };
         keep_added(&mut tokenizer, &carried).unwrap();
-        assert!(tokenizer_config(&tokenizer, &BertConfig::base(9))["added_tokens_decoder"].is_null());
+        assert!(tokenizer_config(&tokenizer, &BertConfig::base(9), &BERT)["added_tokens_decoder"].is_null());
         carried.added.push(serde_json::from_value(token(7, "[PRICE]")).unwrap());
         keep_added(&mut tokenizer, &carried).unwrap();
         assert_eq!(tokenizer["added_tokens"], json!([token(0, "[PAD]"), token(7, "[PRICE]")]));
-        let decoder = &tokenizer_config(&tokenizer, &BertConfig::base(9))["added_tokens_decoder"];
+        let decoder = &tokenizer_config(&tokenizer, &BertConfig::base(9), &BERT)["added_tokens_decoder"];
         assert_eq!((&decoder["7"]["content"], &decoder["0"]["content"]), (&json!("[PRICE]"), &json!("[PAD]")));
         assert!(decoder["7"]["id"].is_null());
     }

@@ -50,7 +50,7 @@ impl Estimate {
             let mut segments = segment_batches(
                 &plan.shards,
                 &masking.with_budget(stage.budget),
-                stage.segment_plan(&recipe),
+                stage.segment_plan(&recipe, &plan.start.config.family),
                 Position::default(),
             )?;
             let trains = stage.trains_at(stage.head_until.min(stage.steps.end - 1));

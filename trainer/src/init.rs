@@ -8,6 +8,7 @@ use tch::{Device, Tensor};
 
 use crate::{
     fetch::{FetchError, fetch},
+    model::sequence_format,
     recipe::Recipe,
 };
 use ebert_batches::{
@@ -16,7 +17,7 @@ use ebert_batches::{
 };
 use ebert_bert::{
     BertConfig, BertForMaskedLm, CannotCompute, Compute, ConfigError, Decision, is_of_masked_lm_head,
-    tokens::{Added, MOST_TOKENS, TokensError, added, normalized, normalized_by},
+    tokens::{Added, TokensError, added, normalized, normalized_by, tokenizer},
     weights::{self, Foreign, WeightsError},
 };
 use ebert_hub::Progress;
@@ -79,13 +80,15 @@ pub enum InitError {
     },
     /// It reads text in another way.
     #[error(
-        "the tokenizer of `{}` reads `{PROBE}` as `{found}`, that of the shards as `{wanted}`\nhint: {}",
+        "the tokenizer of `{}` reads `{text}` as `{found}`, that of the shards as `{wanted}`\nhint: {}",
         folder.display(), shards_of(folder)
     )]
     Normalizer {
         /// The model.
         folder: PathBuf,
-        /// What it makes of a text.
+        /// A text.
+        text: &'static str,
+        /// What it makes of it.
         found: String,
         /// What the shards' makes of it.
         wanted: String,
@@ -103,18 +106,6 @@ pub enum InitError {
         found: i64,
         /// Tokens of the shards.
         wanted: usize,
-    },
-    /// It has more tokens than ids of 16 bits.
-    #[error(
-        "`{}` has {found} tokens, and this build supports up to 65,536\n\
-         hint: start from a model with fewer, such as bert-base-cased",
-        folder.display()
-    )]
-    TooManyTokens {
-        /// The model.
-        folder: PathBuf,
-        /// Its tokens.
-        found: usize,
     },
     /// Its positions do not reach.
     #[error(
@@ -222,7 +213,7 @@ impl Candidate {
     pub fn read(folder: &Path) -> Result<Self, InitError> {
         let config = BertConfig::read(folder)?;
         let outline = BertForMaskedLm::outline(&config);
-        let found = weights::check(folder, &outline)?;
+        let found = weights::check(folder, &config.family, &outline)?;
         let mut notes = Vec::new();
         let head = if found.fresh.is_empty() { Head::Loaded } else { Head::Fresh };
         if head == Head::Fresh {
@@ -241,11 +232,6 @@ impl Candidate {
             notes.push(format!("left out, because the model has no place for them: {}", unused.join(", ")));
         }
         let vocabulary = tokens_of_model(folder)?;
-        let tokens = vocabulary.as_ref().map(|(_, tokens)| tokens.len());
-        let tokens = tokens.unwrap_or_else(|| usize::try_from(config.vocab_size).unwrap_or(usize::MAX));
-        if tokens > MOST_TOKENS {
-            return Err(InitError::TooManyTokens { folder: folder.to_owned(), found: tokens });
-        }
         let added = added(folder)?;
         Ok(Self { folder: folder.to_owned(), config, vocabulary, added, head, notes })
     }
@@ -306,7 +292,7 @@ impl Start {
         let mut start = match (init, recipe.model) {
             (None, None) => return Err(InitError::Wanted { recipe: name.to_owned() }),
             (None, Some(shape)) => {
-                let config = shape.config(vocabulary.len());
+                let config = shape.config(vocabulary.len(), vocabulary.special.pad);
                 let (dropout, head) = (recipe.dropout, Head::Loaded);
                 Self { config, dropout, from: None, head, added: Vec::new(), notes: Vec::new() }
             }
@@ -338,7 +324,7 @@ impl Start {
             return Err(InitError::Positions { positions, wanted, tokens });
         }
         let (fraction, types) = (recipe.data.text_pairs, start.config.type_vocab_size);
-        if fraction > 0.0 && types < 2 {
+        if fraction > 0.0 && types < 2 && sequence_format(&start.config.family).has_types() {
             return Err(InitError::Types { fraction, types });
         }
         if !recipe.stage.is_empty() {
@@ -365,7 +351,7 @@ impl Start {
         let decision = Decision::on(compute, device, &config)?;
         let model = BertForMaskedLm::new(&config, seed, device, decision);
         if let Some((folder, _)) = &self.from {
-            weights::load(folder, model.parameters())?;
+            weights::load(folder, &config.family, model.parameters())?;
         }
         Ok(model)
     }
@@ -383,7 +369,9 @@ impl Start {
 
 /// A text that tokenizers make different things of: case, accents, Chinese characters.
 const PROBE: &str = "Café 東京";
-/// What an uncased BERT's makes of it.
+/// A text that they cut into other pieces: spaces, hyphens, words that are rare.
+const PIECES: &str = "The caf\u{e9}'s re-usable waterbottles,  2-pack (blue)";
+/// What an uncased BERT's makes of [`PROBE`].
 const UNCASED: &str = "cafe  東  京 ";
 
 /// How to build shards that fit a model.
@@ -407,23 +395,34 @@ fn shards_of(folder: &Path) -> String {
     )
 }
 
-/// Checks that the model and the shards make the same of a text before they look for tokens. A
-/// folder that says nothing of case and accents passes; so does one whose tokenizer cannot be read,
-/// with a note.
+/// Checks that the model and the shards make the same of a text before they look for tokens, and that
+/// they cut it into the same pieces. A folder that says nothing of case and accents passes; so does
+/// one whose tokenizer cannot be read, with a note.
 fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitError> {
+    let of_shards = tokenizers::Tokenizer::from_bytes(shards.tokenizer());
     let found = normalized(folder, PROBE);
-    let wanted =
-        tokenizers::Tokenizer::from_bytes(shards.tokenizer()).and_then(|tokenizer| normalized_by(&tokenizer, PROBE));
+    let wanted = of_shards.as_ref().map(|tokenizer| normalized_by(tokenizer, PROBE));
+    let differs = |text, found, wanted| InitError::Normalizer { folder: folder.to_owned(), text, found, wanted };
     match (found, wanted) {
-        (Ok(Some(found)), Ok(wanted)) if found != wanted => {
-            Err(InitError::Normalizer { folder: folder.to_owned(), found, wanted })
+        (Ok(Some(found)), Ok(Ok(wanted))) if found != wanted => Err(differs(PROBE, found, wanted)),
+        (Ok(None), Ok(Ok(_))) => Ok(None),
+        (Ok(Some(_)), Ok(Ok(_))) => {
+            let (of_model, of_shards) = (tokenizer(folder).ok(), of_shards.ok());
+            match (of_model.and_then(|tokenizer| pieces(&tokenizer)), of_shards.and_then(|t| pieces(&t))) {
+                (Some(found), Some(wanted)) if found != wanted => Err(differs(PIECES, found, wanted)),
+                _ => Ok(None),
+            }
         }
-        (Ok(_), Ok(_)) => Ok(None),
         _ => Ok(Some(format!(
             "cannot read the tokenizer of `{}`; assuming that it reads text as the shards do",
             folder.display()
         ))),
     }
+}
+
+/// The tokens of [`PIECES`].
+fn pieces(tokenizer: &tokenizers::Tokenizer) -> Option<String> {
+    Some(tokenizer.encode(PIECES, false).ok()?.get_tokens().join(" "))
 }
 
 /// Checks that ids mean the same to the model and the shards.

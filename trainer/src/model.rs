@@ -1,14 +1,23 @@
-//! The model in pre-training: BERT with its masked-LM head, and weights that an objective needs in
-//! training alone.
-use ebert_bert::{BertForMaskedLm, Builder, Packed, Parameters, Phase};
+//! The model in pre-training: an encoder with its masked-LM head, and weights that an objective needs
+//! in training alone.
+use ebert_bert::{BertForMaskedLm, Builder, Family, Packed, Parameters, Phase};
 use schemas::Draws;
 use tch::{Device, Tensor};
 
 use crate::{boundary::BoundaryHead, neighbor, recipe::Recipe, session::Trainable};
-use ebert_batches::MaskedBatch;
+use ebert_batches::{MaskedBatch, SequenceFormat};
 
 /// The name of the weights of NPR's projection, `[d, d]`.
 pub const PROJECTION: &str = "neighbor.projection.weight";
+
+/// How a model of a family takes two texts.
+pub fn sequence_format(family: &Family) -> SequenceFormat {
+    match family {
+        Family::Bert => SequenceFormat::Bert,
+        Family::Roberta { .. } => SequenceFormat::Roberta,
+        Family::ModernBert(_) => SequenceFormat::ModernBert,
+    }
+}
 
 /// The model in pre-training.
 #[derive(Debug)]

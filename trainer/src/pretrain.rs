@@ -69,7 +69,7 @@ fn train_stage(run: &mut Run, stage: &PlannedStage, stop: &AtomicBool) -> Result
     let mut segments = segment_batches(
         &run.shards,
         &run.masking.with_budget(stage.budget),
-        stage.segment_plan(&recipe),
+        stage.segment_plan(&recipe, &run.session.model.bert.encoder().config().family),
         run.state.segments,
     )?;
     let pairs = stage.neighbor.then(|| pair_batches(&run.shards, recipe.pair_plan(), run.state.pairs));

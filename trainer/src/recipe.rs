@@ -16,8 +16,8 @@ use ebert_batches::{
         switch::{Rule, SwitchOptions},
     },
 };
-use ebert_bert::BertConfig;
 pub use ebert_bert::Compute;
+use ebert_bert::{BertConfig, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -80,6 +80,8 @@ pub enum ModelFamily {
     /// BERT.
     #[default]
     Bert,
+    /// RoBERTa.
+    Roberta,
     /// ModernBERT.
     ModernBert,
 }
@@ -94,7 +96,7 @@ impl ModelFamily {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelShape {
-    /// BERT or ModernBERT.
+    /// BERT, RoBERTa or ModernBERT.
     #[serde(default, skip_serializing_if = "ModelFamily::is_bert")]
     pub family: ModelFamily,
     /// Width of the hidden states.
@@ -177,8 +179,9 @@ impl Default for CheckpointOptions {
     }
 }
 
-/// The recipes of the project: the rows of the paper's Table 2, and the sample's.
-const KNOWN: [(&str, &str); 9] = [
+/// The recipes of the project: the rows of the paper's Table 2, that of a ModernBERT, and the
+/// sample's.
+const KNOWN: [(&str, &str); 10] = [
     ("bert-raw", include_str!("../recipes/bert-raw.toml")),
     ("bert", include_str!("../recipes/bert.toml")),
     ("bert-np", include_str!("../recipes/bert-np.toml")),
@@ -187,6 +190,7 @@ const KNOWN: [(&str, &str); 9] = [
     ("e-bert-ahm", include_str!("../recipes/e-bert-ahm.toml")),
     ("e-bert-products", include_str!("../recipes/e-bert-products.toml")),
     ("e-bert", include_str!("../recipes/e-bert.toml")),
+    ("e-bert-modern", include_str!("../recipes/e-bert-modern.toml")),
     ("sample", include_str!("../recipes/sample.toml")),
 ];
 
@@ -394,8 +398,10 @@ impl Recipe {
         }
         if let Some(shape) = &self.model {
             // The vocabulary does not matter here.
-            let config = shape.config(1);
-            config.check().map_err(|(key, _, wanted)| bad(&format!("model.{}", ModelShape::key_of(key)), wanted))?;
+            let config = shape.config(1, 0);
+            config
+                .check()
+                .map_err(|Refusal { key, wanted, .. }| bad(&format!("model.{}", ModelShape::key_of(key)), wanted))?;
         }
         Ok(())
     }
@@ -416,19 +422,22 @@ impl ModelShape {
         }
     }
 
-    /// The configuration of a fresh model with a vocabulary of this size; the rest is as in
-    /// BERT-base.
-    pub fn config(&self, vocabulary: usize) -> BertConfig {
+    /// The configuration of a fresh model with a vocabulary of this size, whose padding has this id.
+    /// The rest is as in the family's base model.
+    pub fn config(&self, vocabulary: usize, pad: u32) -> BertConfig {
+        let base = match self.family {
+            ModelFamily::Bert => BertConfig::base(vocabulary as i64),
+            ModelFamily::Roberta => BertConfig::roberta_base(vocabulary as i64, pad.into()),
+            ModelFamily::ModernBert => BertConfig::modern_base(vocabulary as i64),
+        };
         BertConfig {
             hidden_size: self.hidden_size,
             num_hidden_layers: self.layers,
             num_attention_heads: self.heads,
             intermediate_size: self.intermediate_size,
-            max_position_embeddings: self.positions,
-            ..match self.family {
-                ModelFamily::Bert => BertConfig::base(vocabulary as i64),
-                ModelFamily::ModernBert => BertConfig::modern_base(vocabulary as i64),
-            }
+            // Some positions of a RoBERTa are never used.
+            max_position_embeddings: base.max_position_embeddings - base.longest_sequence() as i64 + self.positions,
+            ..base
         }
     }
 }

@@ -3,10 +3,12 @@ use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     init::Head,
+    model::sequence_format,
     optimizer::Trains,
     recipe::{Recipe, Stage},
 };
 use ebert_batches::{Corpus, DataError, SegmentPlan, Shards, StepSize, masking::Scheme};
+use ebert_bert::Family;
 
 /// The stages of a run over some shards.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +48,8 @@ impl PlannedStage {
         if step < self.head_until { Trains::Head } else { Trains::All }
     }
 
-    /// What the batches of its segments hold.
-    pub fn segment_plan(&self, recipe: &Recipe) -> SegmentPlan {
+    /// What the batches of its segments hold, for a model of this family.
+    pub fn segment_plan(&self, recipe: &Recipe, family: &Family) -> SegmentPlan {
         SegmentPlan {
             corpora: self.corpora.clone(),
             size: recipe.optimizer.step_size(),
@@ -55,6 +57,7 @@ impl PlannedStage {
             modes: recipe.scheme.modes(),
             seed: recipe.seed,
             text_pairs: recipe.data.text_pairs,
+            format: sequence_format(family),
             epochs_before: self.epochs_before,
         }
     }

@@ -88,6 +88,6 @@ pub fn predict(model: &BertForMaskedLm, batch: &MaskedBatch, lengths: &[usize]) 
     }
     let device = model.encoder().device();
     let packed = pack(batch, lengths, device);
-    let labels: Vec<i32> = batch.labels.iter().map(|&id| i32::from(id)).collect();
+    let labels: Vec<i32> = batch.labels.iter().map(|&id| id as i32).collect();
     Some((model.predict_at(&packed, &batch.selected, Phase::Evaluate), upload(&labels, device).to_kind(Kind::Int64)))
 }

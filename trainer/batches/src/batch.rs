@@ -3,13 +3,15 @@
 use std::{sync::Arc, thread};
 
 use crossbeam_channel::{Receiver, bounded};
-use schemas::{DocumentId, Segment};
+use schemas::DocumentId;
 
 use crate::{
+    format::SequenceFormat,
     masking::{MaskKey, MaskMode, Masking, Masks, TakenAs},
     order::{Block, Cursor, Order, Position, SPECIAL, StepSize},
     pairs::{KnownNeighbors, PairBlock},
-    shards::{Corpus, DataError, SegmentBlock, Shards},
+    segment::{Segment, SegmentBlock},
+    shards::{Corpus, DataError, Shards},
     text_pair::TextPairs,
     vocabulary::SpecialIds,
 };
@@ -24,6 +26,8 @@ pub struct Batch {
     pub documents: Vec<DocumentId>,
     /// Sequences of two texts.
     pub text_pairs: usize,
+    /// How these are written.
+    pub format: SequenceFormat,
     /// What is hidden, for each mode that the step may be in.
     pub masked: Vec<MaskedBatch>,
     /// Times that the data were gone through before.
@@ -38,13 +42,13 @@ pub struct MaskedBatch {
     /// The mode.
     pub mode: MaskMode,
     /// The row of tokens, the selected ones replaced.
-    pub input_ids: Vec<u16>,
-    /// The token type of each; empty where no sequence of the batch has a second text.
+    pub input_ids: Vec<u32>,
+    /// The token type of each; empty where all are 0.
     pub types: Vec<u8>,
     /// Where in the row the selected tokens are.
     pub selected: Vec<u32>,
     /// What they were.
-    pub labels: Vec<u16>,
+    pub labels: Vec<u32>,
     /// The number, within the batch, of the word or phrase that each was taken with (a word of a
     /// span alone). `None` for words that top up phrases.
     pub units: Vec<Option<u32>>,
@@ -56,7 +60,7 @@ pub struct MaskedBatch {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairBatch {
     /// The row of tokens of all sequences.
-    pub input_ids: Vec<u16>,
+    pub input_ids: Vec<u32>,
     /// Tokens of each sequence, `[CLS]` and `[SEP]` counted, longest first.
     pub lengths: Vec<usize>,
     /// For each pair, which sequences its anchor, neighbor and negative are.
@@ -87,7 +91,7 @@ impl Batch {
 
     /// Tokens, special tokens not counted.
     pub fn content_tokens(&self) -> usize {
-        self.lengths.iter().map(|length| length - SPECIAL).sum::<usize>() - self.text_pairs
+        self.lengths.iter().map(|length| length - SPECIAL).sum::<usize>() - self.text_pairs * self.format.separators()
     }
 
     /// The input in a mode, cut into what goes through the model at once: the sequences of `share`,
@@ -135,7 +139,7 @@ pub fn starts(lengths: &[usize]) -> Vec<usize> {
 
 impl PairBatch {
     /// Packs pairs: anchor, neighbor and negative of the first, and so on. Each pair is a group.
-    pub(crate) fn of(sides: &[&[u16]], special: SpecialIds, after: Position) -> Self {
+    pub(crate) fn of(sides: &[&[u32]], special: SpecialIds, after: Position) -> Self {
         let mut order: Vec<usize> = (0..sides.len()).collect();
         order.sort_by_key(|&side| std::cmp::Reverse(sides[side].len()));
         let mut place = vec![0; sides.len()];
@@ -171,7 +175,7 @@ impl PairBatch {
         let size = |group| self.pairs[pairs_of(group)].iter().flatten().map(|&side| self.lengths[side]).sum();
         let parts = micro_batches(share, tokens, size).into_iter().map(|groups| {
             let content = |side: usize| &self.input_ids[starts[side] + 1..starts[side] + self.lengths[side] - 1];
-            let (mut sides, mut further_negatives): (Vec<&[u16]>, Vec<Vec<usize>>) = Default::default();
+            let (mut sides, mut further_negatives): (Vec<&[u32]>, Vec<Vec<usize>>) = Default::default();
             for pairs in groups.into_iter().map(pairs_of) {
                 // By how much a group moves: groups are whole, and their pairs stay in order.
                 let (from, to) = (pairs.start, sides.len() / 3);
@@ -236,6 +240,8 @@ pub struct SegmentPlan {
     pub seed: u64,
     /// The fraction of segments that are cut into two texts.
     pub text_pairs: f64,
+    /// How the model takes these.
+    pub format: SequenceFormat,
     /// Added to the epoch in the key of the masks, so that a later stage draws new ones.
     pub epochs_before: u32,
 }
@@ -255,10 +261,9 @@ pub fn segment_batches(
     let seed = plan.seed.wrapping_add(u64::from(plan.epochs_before) << 32);
     let order = Order::of_segments(shards, &plan.corpora, seed, plan.mix);
     let mut cursor = Cursor::<SegmentBlock>::new(shards.clone(), order, from);
-    let (masking, vocabulary) = (masking.clone(), shards.vocabulary().clone());
-    let special = vocabulary.special;
+    let (masking, special, format) = (masking.clone(), shards.vocabulary().special, plan.format);
     let longest = usize::from(shards.manifest().body.max_tokens) + SPECIAL;
-    let text_pairs = TextPairs { fraction: plan.text_pairs, longest };
+    let text_pairs = TextPairs { fraction: plan.text_pairs, longest, format };
     Ok(Batches::start(move || {
         let mut segments = SegmentBlock::default();
         let epoch = cursor.take(plan.size, |block, row| {
@@ -268,7 +273,7 @@ pub fn segment_batches(
         let key = MaskKey { seed: plan.seed, epoch: plan.epochs_before + epoch };
         let texts = (0..segments.rows()).map(|row| {
             let segment = segments.get(row);
-            Texts { cut: text_pairs.cut(&segment, &vocabulary, key), segment }
+            Texts { cut: text_pairs.cut(&segment, key), format, segment }
         });
         let mut sorted: Vec<Texts<'_>> = texts.collect();
         sorted.sort_by_key(|texts| std::cmp::Reverse(texts.length()));
@@ -276,6 +281,7 @@ pub fn segment_batches(
             lengths: sorted.iter().map(Texts::length).collect(),
             documents: sorted.iter().map(|texts| texts.segment.document).collect(),
             text_pairs: sorted.iter().filter(|texts| texts.cut.is_some()).count(),
+            format,
             masked: plan.modes.iter().map(|&mode| MaskedBatch::of(&sorted, mode, &masking, key, special)).collect(),
             epoch,
             after: cursor.position(),
@@ -308,14 +314,14 @@ pub fn pair_batches(shards: &Arc<Shards>, plan: PairPlan, from: Position) -> Res
     Ok(Batches::start(move || {
         let mut pairs = PairBlock::default();
         let epoch = cursor.take(StepSize::Sequences(plan.pairs), |block, row| pairs.push(block.get(row)))?;
-        let sides: Vec<&[u16]> = pairs.sides().map(|side| side.input_ids).collect();
+        let sides: Vec<&[u32]> = pairs.sides().map(|side| side.input_ids).collect();
         let batch = PairBatch { epoch, ..PairBatch::of(&sides, special, cursor.position()) };
         Ok(batch.grouped(plan.group, &pairs))
     }))
 }
 
 /// Sequences in one row, each between `[CLS]` and `[SEP]`, and their lengths.
-pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u16]>, [cls, sep]: [u16; 2]) -> (Vec<u16>, Vec<usize>) {
+pub fn pack<'a>(sequences: impl Iterator<Item = &'a [u32]>, [cls, sep]: [u32; 2]) -> (Vec<u32>, Vec<usize>) {
     let (mut row, mut lengths) = (Vec::new(), Vec::new());
     for ids in sequences {
         row.push(cls);
@@ -333,35 +339,38 @@ pub struct Texts<'a> {
     pub segment: Segment<'a>,
     /// The first token of the second text.
     pub cut: Option<usize>,
+    /// How two texts are written.
+    pub format: SequenceFormat,
 }
 
 impl<'a> Texts<'a> {
     /// A segment as one text.
     pub fn one(segment: Segment<'a>) -> Self {
-        Self { segment, cut: None }
+        Self { segment, cut: None, format: SequenceFormat::default() }
     }
 
     /// Tokens of the sequence, special tokens counted.
     pub fn length(&self) -> usize {
-        self.segment.input_ids.len() + SPECIAL + usize::from(self.cut.is_some())
+        self.segment.input_ids.len() + SPECIAL + self.cut.map_or(0, |_| self.format.separators())
     }
 
     /// Where in the sequence a token of the segment stands.
     fn place(&self, token: usize) -> usize {
-        1 + token + usize::from(self.cut.is_some_and(|cut| token >= cut))
+        1 + token + self.cut.filter(|cut| token >= *cut).map_or(0, |_| self.format.separators())
     }
 
     /// Appends the sequence to a row of tokens and their types.
-    fn append(&self, row: &mut Vec<u16>, types: &mut Vec<u8>, special: SpecialIds) {
+    fn append(&self, row: &mut Vec<u32>, types: &mut Vec<u8>, special: SpecialIds) {
         let (first, second) = self.segment.input_ids.split_at(self.cut.unwrap_or(self.segment.input_ids.len()));
         row.push(special.cls);
         row.extend_from_slice(first);
         row.push(special.sep);
         types.resize(row.len(), 0);
         if self.cut.is_some() {
+            row.extend(std::iter::repeat_n(special.sep, self.format.separators() - 1));
             row.extend_from_slice(second);
             row.push(special.sep);
-            types.resize(row.len(), 1);
+            types.resize(row.len(), u8::from(self.format.has_types()));
         }
     }
 }
@@ -416,7 +425,7 @@ impl MaskedBatch {
             taken_as.extend_from_slice(&masks.taken_as);
             before += texts.segment.input_ids.len() as u32;
         }
-        if sequences.iter().all(|texts| texts.cut.is_none()) {
+        if !types.contains(&1) {
             types.clear();
         }
         Self { mode, input_ids, types, selected, labels, units, taken_as }

@@ -4,7 +4,7 @@ use std::{
     ops::Range,
 };
 
-use schemas::{DocumentId, Draws, PhraseId, Segment, SegmentName};
+use schemas::{DocumentId, Draws, PhraseId, SegmentName};
 
 use crate::{
     batch::{MaskedBatch, PairBatch, Texts, starts},
@@ -12,7 +12,8 @@ use crate::{
     order::Position,
     pairs::{KnownNeighbors, PairBlock, PairSide, Related},
     retrieval::Retrieval,
-    shards::{Chunk, DataError, HeldOutSegment, SegmentBlock, Shards},
+    segment::{Segment, SegmentBlock},
+    shards::{Chunk, DataError, HeldOutSegment, Shards},
 };
 
 /// Held-out segments, masked, in batches.
@@ -191,9 +192,9 @@ impl HeldOutPairs {
                 }
             })?;
         }
-        let sides: Vec<&[u16]> = measured.sides().map(|side| side.input_ids).collect();
+        let sides: Vec<&[u32]> = measured.sides().map(|side| side.input_ids).collect();
         let special = shards.vocabulary().special;
-        let batch = |sides: &[&[u16]]| PairBatch::of(sides, special, Position::default());
+        let batch = |sides: &[&[u32]]| PairBatch::of(sides, special, Position::default());
         let batches = sides.chunks(3 * pairs.max(1)).map(batch).collect();
         Ok(Self { batches, retrieval: Retrieval::of(&measured, &KnownNeighbors::of(&known), shards.vocabulary()) })
     }
@@ -226,9 +227,9 @@ mod tests {
         let segment = |document| Segment {
             document: DocumentId::new(document),
             text_id: TextId::new(document),
-            product: None,
             segment: 0,
             input_ids: &ids,
+            word_starts: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
             phrases: &phrases,
             noun_phrases: &[],
         };

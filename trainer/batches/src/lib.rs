@@ -18,7 +18,7 @@
 //! use std::sync::Arc;
 //!
 //! use ebert_batches::{
-//!     Corpus, Position, SegmentPlan, Shards, StepSize,
+//!     Corpus, Position, SegmentPlan, SequenceFormat, Shards, StepSize,
 //!     masking::{MaskMode, Masking, MaskingOptions},
 //!     segment_batches,
 //! };
@@ -38,6 +38,7 @@
 //!     modes: vec![MaskMode::Phrase],
 //!     seed: 0,
 //!     text_pairs: 0.0,
+//!     format: SequenceFormat::Bert,
 //!     epochs_before: 0,
 //! };
 //! let mut batches = segment_batches(&shards, &Arc::new(masking), plan, Position::default())?;
@@ -54,6 +55,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod format;
 mod held_out;
 mod hint;
 pub mod masking;
@@ -62,6 +64,7 @@ mod order;
 mod pairs;
 mod relations;
 mod retrieval;
+mod segment;
 mod shards;
 mod text_pair;
 pub mod vocabulary;
@@ -70,10 +73,12 @@ mod words;
 pub use batch::{
     Batch, Batches, MaskedBatch, PairBatch, PairPlan, SegmentPlan, Texts, pack, pair_batches, segment_batches, starts,
 };
+pub use format::SequenceFormat;
 pub use held_out::{Frequency, HeldOut, HeldOutPairs, MaskedSet};
 pub use options::DataOptions;
 pub use order::{Order, Position, StepSize};
 pub use relations::RelationRatios;
 pub use retrieval::{Ranks, Retrieval, rank};
+pub use segment::Segment;
 pub use shards::{Corpus, DataError, Shards, Split};
 pub use words::Bags;

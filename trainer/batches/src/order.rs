@@ -9,7 +9,10 @@ use std::sync::Arc;
 use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
-use crate::shards::{Chunk, Corpus, DataError, SegmentBlock, Shards};
+use crate::{
+    segment::SegmentBlock,
+    shards::{Chunk, Corpus, DataError, Shards},
+};
 
 /// How much a step holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

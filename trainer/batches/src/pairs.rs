@@ -8,7 +8,8 @@ use schemas::{DocumentId, PairProduct, TextId};
 
 use crate::{
     order::Block,
-    shards::{Chunk, DataError, Flat, Shards},
+    segment::Flat,
+    shards::{Chunk, DataError, Shards},
 };
 
 /// What identifies a product, in addition to its tokens.
@@ -22,11 +23,11 @@ struct ProductName {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PairSide<'a> {
     name: ProductName,
-    pub(crate) input_ids: &'a [u16],
+    pub(crate) input_ids: &'a [u32],
 }
 
 impl<'a> PairSide<'a> {
-    pub(crate) fn of(product: PairProduct<'a>) -> Self {
+    pub(crate) fn of(product: PairProduct<'a, u32>) -> Self {
         let name = ProductName { product: DocumentId::of_product(product.product), text_id: product.text_id };
         Self { name, input_ids: product.input_ids }
     }
@@ -42,13 +43,13 @@ impl<'a> PairSide<'a> {
 enum Key<'a> {
     Product(DocumentId),
     Text(TextId),
-    Tokens(&'a [u16]),
+    Tokens(&'a [u32]),
 }
 
 /// Pairs in flat arrays: anchor, neighbor, negative of the first pair, and so on.
 #[derive(Debug, Default)]
 pub(crate) struct PairBlock {
-    input_ids: Flat<u16>,
+    input_ids: Flat<u32>,
     names: Vec<ProductName>,
 }
 
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
 
     /// Rows of (product, text, tokens).
-    fn block(rows: &[[(&str, u64, u16); 3]]) -> PairBlock {
+    fn block(rows: &[[(&str, u64, u32); 3]]) -> PairBlock {
         let mut block = PairBlock::default();
         for row in rows {
             let ids = row.map(|(.., token)| [token]);

@@ -1,5 +1,5 @@
 //! Which pairs are used, by their relation.
-use schemas::{Draws, Pair, Relation};
+use schemas::{Draws, Pair, Relation, TokenId};
 use serde::{Deserialize, Serialize};
 
 /// The ratio of the pairs of each relation that are used, from 0 (none) to 1 (all).
@@ -45,7 +45,7 @@ impl RelationRatios {
     }
 
     /// Whether a pair is used. `seed` is that of the shards.
-    pub(crate) fn takes(&self, pair: &Pair<'_>, seed: u64) -> bool {
+    pub(crate) fn takes<I: TokenId>(&self, pair: &Pair<'_, I>, seed: u64) -> bool {
         let ratio = self.of(pair.relation);
         let draw = || {
             let id = format!("{}\0{}\0{}", pair.anchor.product, pair.neighbor.product, pair.relation);
@@ -67,7 +67,7 @@ mod tests {
             let ratios = RelationRatios { co_reviewed: ratio, complement: 0.0, ..Default::default() };
             let used = |number: usize, relation| {
                 let name = format!("P{number}");
-                let side = PairProduct { product: &name, text_id: TextId::new(0), input_ids: &[1] };
+                let side = PairProduct { product: &name, text_id: TextId::new(0), input_ids: &[1u16] };
                 let pair = Pair { relation, weight: None, anchor: side, neighbor: side, negative: side };
                 ratios.takes(&pair, 7)
             };

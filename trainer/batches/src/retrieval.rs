@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    pairs::{KnownNeighbors, PairBlock, PairSide},
+    pairs::{KnownNeighbors, PairBlock},
     vocabulary::Vocabulary,
     words::Bags,
 };
@@ -58,7 +58,7 @@ impl Retrieval {
     pub(crate) fn of(pairs: &PairBlock, known: &KnownNeighbors<'_>, vocabulary: &Vocabulary) -> Self {
         let sides: Vec<_> = pairs.sides().take(3 * MOST).collect();
         let mut candidates: Vec<usize> = Vec::new();
-        let mut of_tokens: HashMap<&[u16], usize> = HashMap::new();
+        let mut of_tokens: HashMap<&[u32], usize> = HashMap::new();
         for side in (0..sides.len()).filter(|side| side % 3 != 0) {
             of_tokens.entry(sides[side].input_ids).or_insert_with(|| {
                 candidates.push(side);
@@ -74,10 +74,7 @@ impl Retrieval {
         };
         let queries = (0..sides.len() / 3).map(query).collect();
         let mut retrieval = Self { queries, candidates, ..Self::default() };
-        let words = |side: &PairSide<'_>| {
-            side.input_ids.chunk_by(|_, &next| vocabulary.continues(next)).map(<[u16]>::to_vec).collect::<Vec<_>>()
-        };
-        let bags = Bags::of(sides.iter().map(words));
+        let bags = Bags::of(sides.iter().map(|side| vocabulary.words(side.input_ids)));
         let similarities = |similarity: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
             let of_query = |query: &Query| -> Vec<f32> {
                 retrieval.candidates.iter().map(|&candidate| similarity(query.anchor, candidate) as f32).collect()
@@ -143,7 +140,7 @@ mod tests {
     use schemas::{PairProduct, TextId};
 
     use super::*;
-    use crate::vocabulary::tests::small;
+    use crate::{pairs::PairSide, vocabulary::tests::small};
 
     #[test]
     fn ranks_are_those_of_a_plain_count() {

@@ -5,17 +5,18 @@ use std::{
 };
 
 use schemas::{
-    Manifest, ManifestError, Pair, PairProduct, PairRows, PhraseSpan, Segment, SegmentName, SegmentRows, SpanOutside,
-    StoreError, TextId, TokenRange, UnknownRelation,
+    DocumentId, Manifest, ManifestError, Pair, PairProduct, PairRowsOf, SegmentName, SegmentRowsOf, SpanOutside,
+    StoreError, TextId, TokenId, UnknownRelation,
     manifest::{MANIFEST, ShardsBody},
-    open_pairs, open_segments, segment_names, segment_phrases,
-    store::verify_file,
+    open_pairs_of, open_segments_of, segment_names, segment_phrases,
+    store::{TableReader, verify_file},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     hint,
     relations::RelationRatios,
+    segment::Segment,
     vocabulary::{Vocabulary, VocabularyError},
 };
 
@@ -70,6 +71,16 @@ pub enum DataError {
         #[source]
         source: SpanOutside,
     },
+    /// The words of a segment.
+    #[error("shard `{}`: document {document} has {what}\nhint: run `ebert shards` again", path.display())]
+    Words {
+        /// The shard.
+        path: PathBuf,
+        /// The document.
+        document: DocumentId,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A relation.
     #[error("shard `{}`: {source}", path.display())]
     Relation {
@@ -85,7 +96,7 @@ pub enum DataError {
         /// The shard.
         path: PathBuf,
         /// The id.
-        id: u16,
+        id: u32,
         /// Tokens in the vocabulary.
         size: usize,
     },
@@ -227,30 +238,12 @@ impl Shards {
             let file = shards.files.len() as u32;
             shards.files.push(path.clone());
             if entry.name.starts_with("pairs-") {
-                let table = open_pairs(&path)?;
-                for group in 0..table.row_groups() as u32 {
-                    let chunk = Chunk { file, group };
-                    shards.pairs.push(chunk);
-                    let mut number = 0;
-                    for rows in table.read_group::<PairRows>(group as usize, ROWS)? {
-                        let rows = rows?;
-                        for row in 0..rows.len() {
-                            let pair = shards.pair(&path, &rows, row)?;
-                            if shards.is_held_out(pair.anchor.text_id) {
-                                shards.held_out_pairs.push((chunk, number));
-                            }
-                            number += 1;
-                            if !shards.is_used(&pair) {
-                                continue;
-                            }
-                            let is_trained = shards.is_trained(&pair);
-                            let count = &mut shards.pair_split;
-                            *(if is_trained { &mut count.trained } else { &mut count.held_out }) += 1;
-                        }
-                    }
+                match shards.has_wide_ids() {
+                    true => shards.count_pairs::<u32>(&path, file)?,
+                    false => shards.count_pairs::<u16>(&path, file)?,
                 }
             } else if let Some(corpus) = corpus_of(&entry.name) {
-                let table = open_segments(&path)?;
+                let table = shards.open_segments(&path)?;
                 for group in 0..table.row_groups() as u32 {
                     let chunk = Chunk { file, group };
                     shards.chunks_mut(corpus).push(chunk);
@@ -267,6 +260,43 @@ impl Shards {
             progress(entry.bytes);
         }
         Ok(shards)
+    }
+
+    /// Counts the pairs of a file that are trained on, and notes those whose anchor is held out.
+    fn count_pairs<I: TokenId>(&mut self, path: &Path, file: u32) -> Result<(), DataError> {
+        let table = open_pairs_of::<I>(path)?;
+        for group in 0..table.row_groups() as u32 {
+            let chunk = Chunk { file, group };
+            self.pairs.push(chunk);
+            let mut number = 0;
+            for rows in table.read_group::<PairRowsOf<I>>(group as usize, ROWS)? {
+                let rows = rows?;
+                for row in 0..rows.len() {
+                    let pair = pair(path, &rows, row)?;
+                    if self.is_held_out(pair.anchor.text_id) {
+                        self.held_out_pairs.push((chunk, number));
+                    }
+                    number += 1;
+                    if !self.is_used(&pair) {
+                        continue;
+                    }
+                    let is_trained = self.is_trained(&pair);
+                    let count = &mut self.pair_split;
+                    *(if is_trained { &mut count.trained } else { &mut count.held_out }) += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether their ids have 32 bits.
+    fn has_wide_ids(&self) -> bool {
+        self.manifest.body.tokenizer.has_wide_ids()
+    }
+
+    /// Opens a shard of segments for what does not depend on the width of ids.
+    fn open_segments(&self, path: &Path) -> Result<TableReader, StoreError> {
+        if self.has_wide_ids() { open_segments_of::<u32>(path) } else { open_segments_of::<u16>(path) }
     }
 
     /// Bytes of all files that the manifest of `folder` names.
@@ -395,18 +425,55 @@ impl Shards {
     }
 
     /// Reads a row group of segments, row by row.
-    pub(crate) fn each_segment(
+    pub(crate) fn each_segment(&self, chunk: Chunk, visit: impl FnMut(usize, &Segment<'_>)) -> Result<(), DataError> {
+        if self.has_wide_ids() {
+            self.each_segment_of::<u32>(chunk, visit)
+        } else {
+            self.each_segment_of::<u16>(chunk, visit)
+        }
+    }
+
+    /// The same, where ids have this width.
+    fn each_segment_of<I: TokenId>(
         &self,
         chunk: Chunk,
         mut visit: impl FnMut(usize, &Segment<'_>),
     ) -> Result<(), DataError> {
         let path = &self.files[chunk.file as usize];
         let mut first = 0;
-        for batch in open_segments(path)?.row_group(chunk.group as usize, ROWS, None)? {
-            let mut rows = SegmentRows::new(&batch?);
+        let (mut ids, mut word_starts) = (Vec::new(), Vec::new());
+        for batch in open_segments_of::<I>(path)?.row_group(chunk.group as usize, ROWS, None)? {
+            let mut rows = SegmentRowsOf::<I>::new(&batch?);
             for row in 0..rows.len() {
+                let stored = rows.word_starts(row);
+                let is_stored = stored.is_some();
+                word_starts.clear();
+                word_starts.extend_from_slice(stored.unwrap_or_default());
                 let segment = rows.get(row).map_err(|source| DataError::Span { path: path.clone(), source })?;
-                self.check_ids(path, segment.input_ids)?;
+                ids.clear();
+                ids.extend(segment.input_ids.iter().map(|id| id.get()));
+                self.check_ids(path, &ids)?;
+                let words = |what| DataError::Words { path: path.clone(), document: segment.document, what };
+                if !is_stored && !self.vocabulary.word_starts(&ids, &mut word_starts) {
+                    return Err(words("no word starts, and its vocabulary does not mark them"));
+                }
+                let is_within = word_starts.last().is_none_or(|&last| usize::from(last) < ids.len());
+                if !is_within || !word_starts.is_sorted_by(|one, next| one < next) {
+                    return Err(words("word starts that are not ascending places of its tokens"));
+                }
+                // A segment may begin within a word that was too long for one.
+                if !ids.is_empty() && word_starts.first() != Some(&0) {
+                    word_starts.insert(0, 0);
+                }
+                let segment = Segment {
+                    document: segment.document,
+                    text_id: segment.text_id,
+                    segment: segment.segment,
+                    input_ids: &ids,
+                    word_starts: &word_starts,
+                    phrases: segment.phrases,
+                    noun_phrases: segment.noun_phrases,
+                };
                 visit(first + row, &segment);
             }
             first += rows.len();
@@ -419,7 +486,7 @@ impl Shards {
         let mut counts = vec![0; self.manifest.body.pool.phrases as usize];
         for &Chunk { file, group } in self.products.iter().chain(&self.reviews) {
             let path = &self.files[file as usize];
-            for phrase in segment_phrases(&open_segments(path)?, group as usize)? {
+            for phrase in segment_phrases(&self.open_segments(path)?, group as usize)? {
                 let number = phrase.get() as usize;
                 counts.resize(counts.len().max(number + 1), 0);
                 counts[number] += 1;
@@ -438,54 +505,72 @@ impl Shards {
     pub(crate) fn each_pair(
         &self,
         chunk: Chunk,
-        mut visit: impl FnMut(u32, [PairProduct<'_>; 3], bool),
+        visit: impl FnMut(u32, [PairProduct<'_, u32>; 3], bool),
+    ) -> Result<(), DataError> {
+        if self.has_wide_ids() {
+            self.each_pair_of::<u32>(chunk, visit)
+        } else {
+            self.each_pair_of::<u16>(chunk, visit)
+        }
+    }
+
+    /// The same, where ids have this width.
+    fn each_pair_of<I: TokenId>(
+        &self,
+        chunk: Chunk,
+        mut visit: impl FnMut(u32, [PairProduct<'_, u32>; 3], bool),
     ) -> Result<(), DataError> {
         let path = &self.files[chunk.file as usize];
         let mut number = 0;
-        for rows in open_pairs(path)?.read_group::<PairRows>(chunk.group as usize, ROWS)? {
+        for rows in open_pairs_of::<I>(path)?.read_group::<PairRowsOf<I>>(chunk.group as usize, ROWS)? {
             let rows = rows?;
             for row in 0..rows.len() {
-                let pair = self.pair(path, &rows, row)?;
+                let pair = pair(path, &rows, row)?;
                 let sides = sides(&pair);
-                if sides.iter().any(|side| side.input_ids.is_empty()) {
+                let ids = sides.map(|side| side.input_ids.iter().map(|id| id.get()).collect::<Vec<u32>>());
+                if ids.iter().any(Vec::is_empty) {
                     return Err(DataError::EmptyPair { path: path.clone() });
                 }
-                sides.iter().try_for_each(|side| self.check_ids(path, side.input_ids))?;
-                visit(number, sides, self.is_trained(&pair));
+                ids.iter().try_for_each(|ids| self.check_ids(path, ids))?;
+                let side = |side: usize| {
+                    let PairProduct { product, text_id, .. } = sides[side];
+                    PairProduct { product, text_id, input_ids: ids[side].as_slice() }
+                };
+                visit(number, [0, 1, 2].map(side), self.is_trained(&pair));
                 number += 1;
             }
         }
         Ok(())
     }
 
-    fn pair<'a>(&self, path: &Path, rows: &'a PairRows, row: usize) -> Result<Pair<'a>, DataError> {
-        rows.get(row).map_err(|source| DataError::Relation { path: path.to_owned(), source })
-    }
-
     /// Whether the recipe uses this pair.
-    fn is_used(&self, pair: &Pair<'_>) -> bool {
+    fn is_used<I: TokenId>(&self, pair: &Pair<'_, I>) -> bool {
         self.relations.takes(pair, self.manifest.body.seed)
     }
 
     /// Whether a pair is used, and none of its products is held out.
-    fn is_trained(&self, pair: &Pair<'_>) -> bool {
+    fn is_trained<I: TokenId>(&self, pair: &Pair<'_, I>) -> bool {
         self.is_used(pair) && !sides(pair).iter().any(|side| self.is_held_out(side.text_id))
     }
 
-    fn check_ids(&self, path: &Path, ids: &[u16]) -> Result<(), DataError> {
+    fn check_ids(&self, path: &Path, ids: &[u32]) -> Result<(), DataError> {
         let (size, most) = (self.vocabulary.len(), self.manifest.body.max_tokens);
         if ids.len() > usize::from(most) {
             return Err(DataError::Length { path: path.to_owned(), found: ids.len(), most });
         }
         match ids.iter().max() {
-            Some(&id) if usize::from(id) >= size => Err(DataError::Id { path: path.to_owned(), id, size }),
+            Some(&id) if id as usize >= size => Err(DataError::Id { path: path.to_owned(), id, size }),
             _ => Ok(()),
         }
     }
 }
 
+fn pair<'a, I: TokenId>(path: &Path, rows: &'a PairRowsOf<I>, row: usize) -> Result<Pair<'a, I>, DataError> {
+    rows.get(row).map_err(|source| DataError::Relation { path: path.to_owned(), source })
+}
+
 /// Anchor, neighbor and negative.
-fn sides<'a>(pair: &Pair<'a>) -> [PairProduct<'a>; 3] {
+fn sides<'a, I: TokenId>(pair: &Pair<'a, I>) -> [PairProduct<'a, I>; 3] {
     [pair.anchor, pair.neighbor, pair.negative]
 }
 
@@ -500,67 +585,6 @@ fn corpus_of(file: &str) -> Option<Corpus> {
         Some(Corpus::Products)
     } else {
         file.starts_with("reviews-").then_some(Corpus::Reviews)
-    }
-}
-
-/// Segments in flat arrays.
-#[derive(Debug, Default)]
-pub(crate) struct SegmentBlock {
-    names: Vec<SegmentName>,
-    ids: Flat<u16>,
-    phrases: Flat<PhraseSpan>,
-    nouns: Flat<TokenRange>,
-}
-
-/// Lists one after another.
-#[derive(Debug)]
-pub(crate) struct Flat<T> {
-    values: Vec<T>,
-    ends: Vec<usize>,
-}
-
-impl<T> Default for Flat<T> {
-    fn default() -> Self {
-        Self { values: Vec::new(), ends: Vec::new() }
-    }
-}
-
-impl<T: Copy> Flat<T> {
-    pub(crate) fn push(&mut self, list: &[T]) {
-        self.values.extend_from_slice(list);
-        self.ends.push(self.values.len());
-    }
-
-    pub(crate) fn get(&self, list: usize) -> &[T] {
-        let start = list.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.values[start..self.ends[list]]
-    }
-}
-
-impl SegmentBlock {
-    pub(crate) fn push(&mut self, segment: &Segment<'_>) {
-        let &Segment { document, text_id, segment: number, .. } = segment;
-        self.names.push(SegmentName { document, text_id, segment: number });
-        self.ids.push(segment.input_ids);
-        self.phrases.push(segment.phrases);
-        self.nouns.push(segment.noun_phrases);
-    }
-
-    pub(crate) fn get(&self, row: usize) -> Segment<'_> {
-        let SegmentName { document, text_id, segment } = self.names[row];
-        Segment {
-            document,
-            text_id,
-            product: None,
-            segment,
-            input_ids: self.ids.get(row),
-            phrases: self.phrases.get(row),
-            noun_phrases: self.nouns.get(row),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.names.len()
     }
 }
 

@@ -64,11 +64,7 @@ impl Bags {
 
     /// Bags of runs of letters and digits, in lower case.
     pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::of(texts.into_iter().map(|text| {
-            let text = text.to_lowercase();
-            let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-            words.map(str::to_owned).collect::<Vec<_>>()
-        }))
+        Self::of(texts.into_iter().map(letters))
     }
 
     /// The ratio of the distinct words of two texts that both have (Jaccard).
@@ -98,6 +94,13 @@ impl Bags {
     fn weight(&self, (word, count): (BagWord, f64)) -> f64 {
         count * self.tf_idf[word.0 as usize]
     }
+}
+
+/// The runs of letters and digits of a text, in lower case.
+pub(crate) fn letters(text: &str) -> Vec<String> {
+    let text = text.to_lowercase();
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 /// The words of both, with their counts in each.

@@ -9,12 +9,13 @@ use std::{
 };
 
 use ebert_batches::{
-    Batch, Corpus, HeldOut, PairBatch, PairPlan, Position, SegmentPlan, Shards, StepSize,
+    Batch, Corpus, HeldOut, HeldOutPairs, PairBatch, PairPlan, Position, Segment, SegmentPlan, SequenceFormat, Shards,
+    StepSize,
     masking::{MaskMode, Masking, MaskingOptions},
     pair_batches, segment_batches,
 };
-use schemas::DocumentId;
-use support::{document_id, ids, seal_shards, text_id};
+use schemas::{DocumentId, Manifest, manifest::ShardsBody};
+use support::{Form, document_id, ids, seal_shards, seal_shards_as, text_id};
 use tempfile::TempDir;
 
 /// A folder of shards.
@@ -40,6 +41,7 @@ fn plan(corpora: &[Corpus]) -> SegmentPlan {
         modes: vec![MaskMode::Word, MaskMode::Phrase],
         seed: 4,
         text_pairs: 0.0,
+        format: SequenceFormat::Bert,
         epochs_before: 0,
     }
 }
@@ -54,7 +56,7 @@ fn epochs(place: &TempDir, plan: SegmentPlan, epochs: u32) -> Vec<Batch> {
 }
 
 /// The text of every document, by id.
-fn texts() -> BTreeMap<DocumentId, Vec<u16>> {
+fn texts() -> BTreeMap<DocumentId, Vec<u32>> {
     let text = |kind: &'static str, documents| (0..documents).map(move |d| (document_id(d, kind), ids(d, kind)));
     text("products", 120).chain(text("reviews", 200)).collect()
 }
@@ -95,12 +97,78 @@ fn what_was_hidden_is_what_stood_there() {
             for (&at, &label) in masked.selected.iter().zip(&masked.labels) {
                 row[at as usize] = label;
             }
-            let wanted: Vec<u16> =
+            let wanted: Vec<u32> =
                 batch.documents.iter().flat_map(|id| [&[2], texts[id].as_slice(), &[3]].concat()).collect();
             assert_eq!(row, wanted);
             assert!(!masked.selected.is_empty());
         }
     }
+}
+
+#[test]
+fn other_vocabularies_hide_the_same_words() {
+    let plain = place();
+    let all = epochs(&plain, plan(&BOTH), 1);
+    for form in [Form::Wide, Form::ByteLevel] {
+        let place = tempfile::tempdir().unwrap();
+        seal_shards_as(form, place.path());
+        let vocabulary = Shards::open(place.path(), HELD_OUT, |_| ()).unwrap().vocabulary().clone();
+        assert_eq!(vocabulary.tokens(), form.tokens());
+        let found = epochs(&place, plan(&BOTH), 1);
+        assert_eq!(found.len(), all.len());
+        let (mut masks, mut random) = (0, 0);
+        for (batch, wanted) in found.iter().zip(&all) {
+            assert_eq!((&batch.documents, &batch.lengths), (&wanted.documents, &wanted.lengths));
+            for (masked, wanted) in batch.masked.iter().zip(&wanted.masked) {
+                assert_eq!((&masked.selected, &masked.units), (&wanted.selected, &wanted.units));
+                assert_eq!((&masked.taken_as, masked.mode), (&wanted.taken_as, wanted.mode));
+                let ids = |row: &[u32]| row.iter().map(|&id| form.id(id)).collect::<Vec<_>>();
+                assert_eq!(masked.labels, ids(&wanted.labels));
+                // A random token may be any that is text.
+                for (&id, &wanted) in masked.input_ids.iter().zip(&ids(&wanted.input_ids)) {
+                    assert!(id == wanted || vocabulary.ordinary().contains(&id), "{id}, expected {wanted}");
+                    masks += u32::from(id == vocabulary.special.mask);
+                    random += u32::from(id != wanted);
+                }
+            }
+        }
+        assert!(masks > 500 && (form == Form::ByteLevel || random > 20), "{masks} {random}");
+        // Held-out words and pairs are the same, too.
+        let [here, there] = [&place, &plain].map(|place| {
+            let (shards, _) = open(place);
+            (HeldOut::load(&shards, 100, 8).unwrap(), HeldOutPairs::load(&shards, 100, 8).unwrap())
+        });
+        let selected = |held_out: &HeldOut| -> Vec<Vec<u32>> {
+            held_out.sets.iter().flat_map(|set| &set.batches).map(|(_, masked)| masked.selected.clone()).collect()
+        };
+        assert_eq!(selected(&here.0), selected(&there.0));
+        assert_eq!(here.1.retrieval.candidates(), there.1.retrieval.candidates());
+        assert_eq!(here.1.retrieval.word_overlap, there.1.retrieval.word_overlap);
+    }
+}
+
+#[test]
+fn words_come_from_the_shards_or_from_the_vocabulary() {
+    let place = tempfile::tempdir().unwrap();
+    seal_shards_as(Form::ByteLevel, place.path());
+    let starts = |place: &TempDir| -> Vec<Vec<u16>> {
+        let (shards, _) = open(place);
+        let mut starts = Vec::new();
+        let mut visit = |segment: &Segment<'_>| starts.push(segment.word_starts.to_vec());
+        shards.each_trained_segment(Corpus::Products, &mut visit).unwrap();
+        starts
+    };
+    let plain = self::place();
+    assert_eq!(starts(&place), starts(&plain));
+    // Without stored words nothing marks where they start.
+    let mut manifest = Manifest::<ShardsBody>::read(plain.path()).unwrap();
+    manifest.body.tokenizer.continuation_ids.clear();
+    let (body, files) = (manifest.body, manifest.files);
+    std::fs::remove_file(plain.path().join("manifest.json")).unwrap();
+    Manifest::new(body, files).seal(plain.path()).unwrap();
+    let (shards, _) = open(&plain);
+    let error = shards.each_trained_segment(Corpus::Products, |_| ()).unwrap_err().to_string();
+    assert!(error.contains("has no word starts, and its vocabulary does not mark them\nhint: "), "{error}");
 }
 
 #[test]
@@ -195,7 +263,7 @@ fn parts_of_a_batch_are_the_batch() {
                     batch.parts(MaskMode::Phrase, share, at_once)
                 })
                 .collect();
-            let mut found: Vec<u16> = Vec::new();
+            let mut found: Vec<u32> = Vec::new();
             let mut labels = 0;
             for (lengths, part) in &parts {
                 assert!(at_once == 0 || lengths.len() == 1 || lengths.iter().sum::<usize>() <= at_once);
@@ -237,13 +305,13 @@ fn pairs_go_round_without_held_out_products() {
     let many = shards.pair_split().trained as usize;
     let mut batches = pair_batches(&shards, PAIRS, Position::default()).unwrap();
     let rounds: Vec<PairBatch> = (0..2 * many.div_ceil(4)).map(|_| batches.next_batch().unwrap()).collect();
-    let sides = |batch: &PairBatch| -> Vec<Vec<Vec<u16>>> {
+    let sides = |batch: &PairBatch| -> Vec<Vec<Vec<u32>>> {
         let starts: Vec<usize> =
             batch.lengths.iter().scan(0, |end, n| Some(std::mem::replace(end, *end + n))).collect();
         let text = |s: usize| batch.input_ids[starts[s] + 1..starts[s] + batch.lengths[s] - 1].to_vec();
         batch.pairs.iter().map(|pair| pair.iter().map(|&s| text(s)).collect()).collect()
     };
-    let wanted: BTreeSet<Vec<Vec<u16>>> = (0..60u64)
+    let wanted: BTreeSet<Vec<Vec<u32>>> = (0..60u64)
         .map(|pair| [pair, pair + 1, pair + 60].map(|p| p % 120))
         .filter(|products| !products.iter().any(|p| shards.is_held_out(text_id(*p, "products"))))
         .map(|products| products.iter().map(|p| ids(*p, "products")).collect())
@@ -265,12 +333,12 @@ fn groups_of_pairs_are_never_split() {
     let plan = PairPlan { pairs: 10, group: 4, ..PAIRS };
     let batch = pair_batches(&shards, plan, Position::default()).unwrap().next_batch().unwrap();
     assert_eq!((batch.groups(), batch.further_negatives.len()), (3, 10));
-    let sequence = |batch: &PairBatch, s: usize| -> Vec<u16> {
+    let sequence = |batch: &PairBatch, s: usize| -> Vec<u32> {
         let start = batch.lengths[..s].iter().sum::<usize>();
         batch.input_ids[start..start + batch.lengths[s]].to_vec()
     };
     // Anchor, neighbor, negative, and further negatives of each pair, as tokens.
-    type Texts = Vec<Vec<u16>>;
+    type Texts = Vec<Vec<u32>>;
     let told = |batch: &PairBatch| -> Vec<(Texts, Texts)> {
         let sides = |pair: &[usize; 3]| pair.iter().map(|&s| sequence(batch, s)).collect();
         let further = |pairs: &Vec<usize>| pairs.iter().map(|&p| sequence(batch, batch.pairs[p][1])).collect();
@@ -302,7 +370,7 @@ fn held_out_documents_are_the_same_for_every_batch_size() {
     let many = BOTH.iter().map(|&c| shards.split(c).held_out).sum::<u64>() as usize;
     assert_eq!(held(1000, 8).segments, many);
     assert_eq!(held(5, 8).segments, 5);
-    let row = |sequences| -> Vec<u16> {
+    let row = |sequences| -> Vec<u32> {
         held(10, sequences).sets[1].batches.iter().flat_map(|(_, batch)| batch.input_ids.clone()).collect()
     };
     assert_eq!(row(3), row(8));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     activation::Activation,
-    family::{Family, ModernBert},
+    family::{Family, ModernBert, ParseError, Refusal},
 };
 
 /// The shape of an encoder. Field names are those of `transformers`' `BertConfig`.
@@ -139,6 +139,17 @@ impl BertConfig {
         }
     }
 
+    /// The shape of RoBERTa-base (Liu et al. 2019), with so many tokens and this id of `<pad>`.
+    pub fn roberta_base(vocab_size: i64, pad: i64) -> Self {
+        Self {
+            family: Family::Roberta { pad },
+            max_position_embeddings: positions() + pad + 1,
+            type_vocab_size: 1,
+            layer_norm_eps: 1e-5,
+            ..Self::base(vocab_size)
+        }
+    }
+
     /// The shape of ModernBERT-base (Warner et al. 2024), with so many tokens.
     pub fn modern_base(vocab_size: i64) -> Self {
         Self {
@@ -160,16 +171,16 @@ impl BertConfig {
         let bytes = fs::read(&path).map_err(|source| ConfigError::Io { path: path.clone(), source })?;
         let malformed = |source| ConfigError::Malformed { path: path.clone(), source };
         let all: Map<String, Value> = serde_json::from_slice(&bytes).map_err(malformed)?;
-        let refused = |(key, found, wanted)| ConfigError::Other { path: path.clone(), key, found, wanted };
+        let refused = |Refusal { key, found, wanted }| ConfigError::Other { path: path.clone(), key, found, wanted };
         let family = Family::of(&all).map_err(refused)?;
         if all.get("is_decoder") == Some(&Value::Bool(true)) {
-            return Err(refused(("is_decoder", "true".to_owned(), "false: words on both sides are seen")));
+            return Err(refused(Refusal::new("is_decoder", "true", "false: words on both sides are seen")));
         }
         let (family, all) = match family {
             Family::ModernBert(_) => {
                 let (shape, all) = ModernBert::parse(all).map_err(|error| match error {
-                    Ok(refusal) => refused(refusal),
-                    Err(source) => malformed(source),
+                    ParseError::Refused(refusal) => refused(refusal),
+                    ParseError::Malformed(source) => malformed(source),
                 })?;
                 (Family::ModernBert(shape), all)
             }
@@ -186,8 +197,8 @@ impl BertConfig {
         usize::try_from(self.max_position_embeddings - self.family.first_position()).unwrap_or(0)
     }
 
-    /// What is wrong with it, if anything: entry, value, and what it may be.
-    pub fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
+    /// What is wrong with it, if anything.
+    pub fn check(&self) -> Result<(), Refusal> {
         for (key, value) in [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -198,29 +209,29 @@ impl BertConfig {
             ("type_vocab_size", self.type_vocab_size),
         ] {
             if !(1..=MOST).contains(&value) {
-                return Err((key, value.to_string(), "a number from 1 to 1,048,576"));
+                return Err(Refusal::new(key, value, "a number from 1 to 1,048,576"));
             }
         }
         if self.num_hidden_layers > MOST_LAYERS {
-            return Err(("num_hidden_layers", self.num_hidden_layers.to_string(), "a number from 1 to 1,024"));
+            return Err(Refusal::new("num_hidden_layers", self.num_hidden_layers, "a number from 1 to 1,024"));
         }
         if self.hidden_size % self.num_attention_heads != 0 {
-            return Err(("num_attention_heads", self.num_attention_heads.to_string(), "a divisor of hidden_size"));
+            return Err(Refusal::new("num_attention_heads", self.num_attention_heads, "a divisor of hidden_size"));
         }
         match &self.family {
             Family::Roberta { pad } if !(0..self.vocab_size).contains(pad) => {
-                return Err(("pad_token_id", pad.to_string(), "an id of the vocabulary"));
+                return Err(Refusal::new("pad_token_id", pad, "an id of the vocabulary"));
             }
             Family::ModernBert(shape) => {
                 if (self.hidden_size / self.num_attention_heads) % 2 != 0 {
-                    return Err(("num_attention_heads", self.num_attention_heads.to_string(), "heads of an even size"));
+                    return Err(Refusal::new("num_attention_heads", self.num_attention_heads, "heads of an even size"));
                 }
                 for (key, value) in [
                     ("local_attention", shape.local_attention),
                     ("global_attn_every_n_layers", shape.global_attn_every_n_layers),
                 ] {
                     if !(1..=MOST).contains(&value) {
-                        return Err((key, value.to_string(), "a number from 1 to 1,048,576"));
+                        return Err(Refusal::new(key, value, "a number from 1 to 1,048,576"));
                     }
                 }
             }
@@ -231,14 +242,14 @@ impl BertConfig {
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
         ] {
             if !(0.0..1.0).contains(&value) {
-                return Err((key, value.to_string(), "a probability below 1"));
+                return Err(Refusal::new(key, value, "a probability below 1"));
             }
         }
         Ok(())
     }
 
     /// The text of `config.json` of a masked language model. `pad` is the id of the padding token.
-    pub fn to_json(&self, pad: u16) -> serde_json::Result<String> {
+    pub fn to_json(&self, pad: u32) -> serde_json::Result<String> {
         let mut all = match serde_json::to_value(self)? {
             Value::Object(all) => all,
             _ => Map::new(),

@@ -40,8 +40,37 @@ pub struct ModernBert {
     pub classifier_activation: Activation,
 }
 
-/// An entry that is not supported: its name, its value and what it may be.
-pub(crate) type Refusal = (&'static str, String, &'static str);
+/// An entry of a configuration that is not supported.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its name.
+    pub key: &'static str,
+    /// Its value.
+    pub found: String,
+    /// What it may be.
+    pub wanted: &'static str,
+}
+
+impl Refusal {
+    pub(crate) fn new(key: &'static str, found: impl ToString, wanted: &'static str) -> Self {
+        Self { key, found: found.to_string(), wanted }
+    }
+}
+
+/// Why the entries of a ModernBERT cannot be read.
+#[derive(Debug)]
+pub(crate) enum ParseError {
+    /// One of them is not supported.
+    Refused(Refusal),
+    /// One of them is not what it should be.
+    Malformed(serde_json::Error),
+}
+
+impl From<Refusal> for ParseError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
 
 /// Those of ModernBERT-base.
 impl Default for ModernBert {
@@ -111,12 +140,6 @@ pub(crate) static MODERN_BERT: WeightNames = WeightNames {
 };
 
 impl WeightNames {
-    /// Those of the family whose weights have such a name.
-    pub(crate) fn of(parameter: &str) -> &'static Self {
-        let all = [&BERT, &ROBERTA, &MODERN_BERT];
-        all.into_iter().find(|names| parameter.starts_with(names.encoder)).unwrap_or(&BERT)
-    }
-
     /// Whether a name, without what stands before all of them, is of the encoder.
     pub(crate) fn is_part(&self, rest: &str) -> bool {
         self.parts.iter().any(|part| rest.starts_with(part))
@@ -144,12 +167,12 @@ impl Family {
                 Some("modernbert") => Self::ModernBert(ModernBert::default()),
                 _ => {
                     let found = kind.as_str().map_or_else(|| kind.to_string(), str::to_owned);
-                    return Err(("model_type", found, "bert, roberta or modernbert"));
+                    return Err(Refusal::new("model_type", found, "bert, roberta or modernbert"));
                 }
             },
             // Old files name the class alone.
             (None, Some(class)) if !class.starts_with("Bert") => {
-                return Err(("architectures", class.to_owned(), "a class of BERT, such as BertForMaskedLM"));
+                return Err(Refusal::new("architectures", class, "a class of BERT, such as BertForMaskedLM"));
             }
             (None, _) => Self::Bert,
         };
@@ -158,7 +181,7 @@ impl Family {
             Some(Value::String(found)) if found == "absolute" => {}
             Some(found) => {
                 let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
-                return Err(("position_embedding_type", found, "absolute"));
+                return Err(Refusal::new("position_embedding_type", found, "absolute"));
             }
         }
         Ok(family)
@@ -224,14 +247,12 @@ impl ModernBert {
     }
 
     /// Reads its entries. All others get the names that they have in a BERT.
-    pub(crate) fn parse(
-        mut all: Map<String, Value>,
-    ) -> Result<(Self, Map<String, Value>), Result<Refusal, serde_json::Error>> {
+    pub(crate) fn parse(mut all: Map<String, Value>) -> Result<(Self, Map<String, Value>), ParseError> {
         for (key, wanted) in FIXED {
             match all.get(key) {
                 None | Some(Value::Null) => {}
                 Some(Value::Bool(found)) if *found == wanted => {}
-                Some(found) => return Err(Ok((key, found.to_string(), if wanted { "true" } else { "false" }))),
+                Some(found) => return Err(Refusal::new(key, found, if wanted { "true" } else { "false" }).into()),
             }
         }
         if let Some(Value::Object(rope)) = all.get("rope_parameters").cloned() {
@@ -240,7 +261,7 @@ impl ModernBert {
                 match parameters.get("rope_type") {
                     None => {}
                     Some(Value::String(found)) if found == "default" => {}
-                    Some(found) => return Err(Ok(("rope_type", found.to_string(), "default"))),
+                    Some(found) => return Err(Refusal::new("rope_type", found, "default").into()),
                 }
                 if let Some(found) = parameters.get("rope_theta") {
                     all.insert(theta.to_owned(), found.clone());
@@ -251,21 +272,18 @@ impl ModernBert {
             let is_global: Vec<bool> = kinds.iter().map(|kind| kind == "full_attention").collect();
             let period = 1 + is_global.iter().skip(1).take_while(|global| !**global).count();
             if is_global.iter().enumerate().any(|(layer, global)| *global != layer.is_multiple_of(period)) {
-                return Err(Ok((
-                    "layer_types",
-                    "another order".to_owned(),
-                    "full_attention in the first of every few layers",
-                )));
+                let wanted = "full_attention in the first of every few layers";
+                return Err(Refusal::new("layer_types", "another order", wanted).into());
             }
             all.insert("global_attn_every_n_layers".to_owned(), period.into());
         }
         let number = |all: &Map<String, Value>, key: &str| all.get(key).and_then(Value::as_f64).unwrap_or(0.0);
         let dropout = number(&all, "mlp_dropout");
         if number(&all, "embedding_dropout") != dropout {
-            let found = number(&all, "embedding_dropout").to_string();
-            return Err(Ok(("embedding_dropout", found, "the value of mlp_dropout")));
+            let found = number(&all, "embedding_dropout");
+            return Err(Refusal::new("embedding_dropout", found, "the value of mlp_dropout").into());
         }
-        let shape: Self = serde_json::from_value(all.clone().into()).map_err(Err)?;
+        let shape: Self = serde_json::from_value(all.clone().into()).map_err(ParseError::Malformed)?;
         let attention = number(&all, "attention_dropout");
         all.insert("hidden_dropout_prob".to_owned(), dropout.into());
         all.insert("attention_probs_dropout_prob".to_owned(), attention.into());

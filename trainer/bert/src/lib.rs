@@ -26,7 +26,7 @@ pub mod weights;
 pub use activation::Activation;
 pub use config::{BertConfig, ConfigError};
 pub use encoder::Encoder;
-pub use family::{Family, ModernBert, is_of_masked_lm_head};
+pub use family::{Family, ModernBert, Refusal, is_of_masked_lm_head};
 pub use layer::{LayerNorm, Linear, Phase};
 pub use masked_lm::{BertForMaskedLm, cross_entropy};
 pub use packed::{Packed, indices, upload};

@@ -108,25 +108,25 @@ impl BertForMaskedLm {
 
     /// The sum of the cross entropies at some tokens of the row with their labels, in nats, a
     /// scalar.
-    pub fn loss_at(&self, packed: &Packed, selected: &[u32], labels: &[u16], phase: Phase) -> Tensor {
+    pub fn loss_at(&self, packed: &Packed, selected: &[u32], labels: &[u32], phase: Phase) -> Tensor {
         self.loss_of(&self.encoder.encode(packed, phase), selected, labels)
     }
 
     /// The same, of the last hidden states of all tokens of the row, `[T, hidden_size]`.
-    pub fn loss_of(&self, hidden: &Tensor, selected: &[u32], labels: &[u16]) -> Tensor {
+    pub fn loss_of(&self, hidden: &Tensor, selected: &[u32], labels: &[u32]) -> Tensor {
         self.sum_of_losses(&self.logits(&self.at(hidden, selected)), labels)
     }
 
     /// The same, of states `[N, hidden_size]` that another head made, with its bias `[vocab_size]`.
-    pub fn decoded_loss(&self, x: &Tensor, bias: &Tensor, labels: &[u16]) -> Tensor {
+    pub fn decoded_loss(&self, x: &Tensor, bias: &Tensor, labels: &[u32]) -> Tensor {
         self.sum_of_losses(&self.decode(x, bias), labels)
     }
 
-    fn sum_of_losses(&self, logits: &Tensor, labels: &[u16]) -> Tensor {
+    fn sum_of_losses(&self, logits: &Tensor, labels: &[u32]) -> Tensor {
         match self.encoder.kernels() {
             Some(kernels) => kernels.cross_entropy(logits, labels).unwrap_or_else(|error| panic!("{error}")),
             None => {
-                let labels: Vec<i32> = labels.iter().map(|&id| i32::from(id)).collect();
+                let labels: Vec<i32> = labels.iter().map(|&id| id as i32).collect();
                 let labels = upload(&labels, self.encoder.device()).to_kind(Kind::Int64);
                 cross_entropy(&logits.to_kind(Kind::Float), &labels)
             }

@@ -139,9 +139,9 @@ mod tests {
     #[test]
     fn a_sequence_is_encoded_as_if_it_were_alone() {
         let _alone = ebert_kernels::generator();
-        let sequences: [&[u16]; 3] = [&[4, 9, 3, 30, 7, 8, 44, 12, 5, 6, 21], &[11, 12, 13, 14, 15, 16, 17], &[40, 41]];
+        let sequences: [&[u32]; 3] = [&[4, 9, 3, 30, 7, 8, 44, 12, 5, 6, 21], &[11, 12, 13, 14, 15, 16, 17], &[40, 41]];
         let (fast, plain) = (model(Decision::on_cpu()), model(Decision::plain(Kind::Float)));
-        let encode = |model: &BertForMaskedLm, sequences: &[&[u16]]| {
+        let encode = |model: &BertForMaskedLm, sequences: &[&[u32]]| {
             let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.len()).collect();
             model.encoder().encode(&Packed::new(&sequences.concat(), &lengths, Device::Cpu), Phase::Evaluate)
         };

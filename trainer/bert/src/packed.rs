@@ -25,9 +25,9 @@ impl Packed {
     ///
     /// # Panics
     /// If the lengths do not add up to the row.
-    pub fn new(ids: &[u16], lengths: &[usize], device: Device) -> Self {
+    pub fn new(ids: &[u32], lengths: &[usize], device: Device) -> Self {
         assert_eq!(lengths.iter().sum::<usize>(), ids.len(), "lengths add up to the row");
-        let row: Vec<i32> = ids.iter().map(|&id| i32::from(id)).collect();
+        let row: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         let positions: Vec<i32> = lengths.iter().flat_map(|&length| 0..length as i32).collect();
         Self {
             ids: upload(&row, device),

@@ -257,12 +257,12 @@ impl FusedKernels {
     /// # Errors
     /// If the logits have another kind, shape or device, a label is not a column, or libtorch
     /// refuses.
-    pub fn cross_entropy(&self, logits: &Tensor, labels: &[u16]) -> Result<Tensor, TorchError> {
+    pub fn cross_entropy(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor, TorchError> {
         let columns = logits.size().last().copied().unwrap_or(0);
         if let Some(label) = labels.iter().find(|&&label| i64::from(label) >= columns) {
             return Err(TorchError(format!("label {label} is not one of {columns} columns")));
         }
-        let labels = upload(&labels.iter().map(|&label| i32::from(label)).collect::<Vec<_>>(), self.gpu)?;
+        let labels = upload(&labels.iter().map(|&label| label as i32).collect::<Vec<_>>(), self.gpu)?;
         let mut out = std::ptr::null_mut();
         // SAFETY: the pointers are those of live tensors.
         checked(|error| unsafe {

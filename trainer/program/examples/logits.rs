@@ -18,9 +18,10 @@ use tch::Device;
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().context("expected: FOLDER ID...")?);
-    let ids = arguments.map(|id| id.parse::<u16>().context(id)).collect::<Result<Vec<_>, _>>()?;
-    let model = BertForMaskedLm::new(&BertConfig::read(&folder)?, 0, Device::Cpu, Decision::on_cpu());
-    weights::load(&folder, model.parameters())?;
+    let ids = arguments.map(|id| id.parse::<u32>().context(id)).collect::<Result<Vec<_>, _>>()?;
+    let config = BertConfig::read(&folder)?;
+    let model = BertForMaskedLm::new(&config, 0, Device::Cpu, Decision::on_cpu());
+    weights::load(&folder, &config.family, model.parameters())?;
     let packed = Packed::new(&ids, &[ids.len()], model.encoder().device());
     let all: Vec<u32> = (0..ids.len() as u32).collect();
     let logits = tch::no_grad(|| model.predict_at(&packed, &all, Phase::Evaluate)).contiguous();

@@ -16,7 +16,7 @@ use trainer::optimizer::{Optimizer, OptimizerOptions};
 #[derive(Deserialize)]
 struct Batch {
     /// Token ids, special tokens counted.
-    sequences: Vec<Vec<u16>>,
+    sequences: Vec<Vec<u32>>,
     /// Where in the row of all tokens those are that are predicted.
     selected: Vec<u32>,
     labels: Vec<i64>,
@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     let config = BertConfig::read(folder)?;
     let decision = Decision::on(Compute::Float32, device, &config)?;
     let model = BertForMaskedLm::new(&config, 0, device, decision);
-    weights::load(folder, model.parameters())?;
+    weights::load(folder, &config.family, model.parameters())?;
     let lengths: Vec<usize> = batch.sequences.iter().map(Vec::len).collect();
     let packed = Packed::new(&batch.sequences.concat(), &lengths, model.encoder().device());
     let labels = Tensor::from_slice(&batch.labels).to_device(device);

@@ -24,7 +24,7 @@ use ebert_batches::{
     masking::{MaskMode, Masking},
     segment_batches,
 };
-use ebert_bert::{BertConfig, BertForMaskedLm, Packed, Phase};
+use ebert_bert::{BertConfig, BertForMaskedLm, Family, Packed, Phase};
 use ebert_kernels::device::Machine;
 use trainer::{
     estimate::peak_memory,
@@ -106,9 +106,11 @@ fn forward_flop(config: &BertConfig, lengths: &[usize], selected: usize) -> [f64
     let [h, inner, layers] = [config.hidden_size, config.intermediate_size, config.num_hidden_layers].map(|n| n as f64);
     let tokens: f64 = lengths.iter().map(|&n| n as f64).sum();
     let squares: f64 = lengths.iter().map(|&n| (n as f64).powi(2)).sum();
-    // Four projections and two halves of the feed-forward layer, 2 FLOP a weight; scores and their
-    // use, 2 h each for a pair of tokens.
-    let encoder = layers * (tokens * (8.0 * h * h + 4.0 * h * inner) + 4.0 * h * squares);
+    // A gated feed-forward layer has three matrices, others two.
+    let feed_forward = if matches!(config.family, Family::ModernBert(_)) { 6.0 } else { 4.0 };
+    // Four projections and the feed-forward layer, 2 FLOP per weight; scores and their use, 2 h each
+    // for a pair of tokens. Windows are computed in full.
+    let encoder = layers * (tokens * (8.0 * h * h + feed_forward * h * inner) + 4.0 * h * squares);
     [encoder, selected as f64 * (2.0 * h * h + 2.0 * h * config.vocab_size as f64)]
 }
 
@@ -183,7 +185,8 @@ pub(crate) fn bench(
     let Some(stage) = plan.schedule.stages.first() else {
         return Err(RunError::NothingToMeasure);
     };
-    let segments = SegmentPlan { modes: vec![MaskMode::Word], ..stage.segment_plan(&recipe) };
+    let segments =
+        SegmentPlan { modes: vec![MaskMode::Word], ..stage.segment_plan(&recipe, &plan.start.config.family) };
     let shards = plan.shards.clone();
     let stream = || segment_batches(&shards, &masking, segments.clone(), Position::default());
     let many = measure.warm + measure.steps;

@@ -35,7 +35,7 @@ fn titles(place: &Place) -> Vec<String> {
     text.lines().map(title).collect()
 }
 
-fn encoded(frozen: &Frozen, titles: &[String]) -> Vec<Vec<u16>> {
+fn encoded(frozen: &Frozen, titles: &[String]) -> Vec<Vec<u32>> {
     titles.iter().map(|title| frozen.encode(title, usize::MAX).unwrap()).collect()
 }
 
@@ -61,7 +61,7 @@ fn masks_get_the_softmax_of_the_models_logits() {
         for (entry, id) in entries.iter().zip(order) {
             assert_eq!(
                 (entry["id"].as_u64(), entry["entry"].as_str().unwrap()),
-                (Some(id as u64), &*frozen.tokens().name(id as u16))
+                (Some(id as u64), &*frozen.tokens().name(id as u32))
             );
             assert!((entry["probability"].as_f64().unwrap() - f64::from(wanted[id])).abs() < 1e-6);
         }

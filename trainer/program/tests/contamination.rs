@@ -11,13 +11,13 @@ use support::{Place, ids};
 fn contamination_is_what_a_naive_search_finds() {
     let place = Place::new();
     let shards = Shards::open(&place.path("shards"), 0.1, |_| ()).unwrap();
-    let mut trained: Vec<Vec<u16>> = Vec::new();
+    let mut trained: Vec<Vec<u32>> = Vec::new();
     for corpus in [Corpus::Products, Corpus::Reviews] {
         shards.each_trained_segment(corpus, |segment| trained.push(segment.input_ids.to_vec())).unwrap();
     }
     let all = [("products", 120), ("reviews", 200)].into_iter();
     let texts = all.flat_map(|(kind, documents)| (0..documents).map(move |document| ids(document, kind)));
-    let mut tests: Vec<Vec<u16>> = texts.filter(|text| !trained.contains(text)).collect();
+    let mut tests: Vec<Vec<u32>> = texts.filter(|text| !trained.contains(text)).collect();
     for (number, text) in trained.iter().enumerate() {
         // A part of a text, one with other tokens around it, and one that is changed in the middle.
         tests.push(text[..text.len().min(number % 30)].to_vec());
@@ -33,7 +33,7 @@ fn contamination_is_what_a_naive_search_finds() {
             continue;
         }
         let runs = text.windows(text.len().min(RUN));
-        let occurs = |run: &[u16]| trained.iter().any(|text| text.windows(run.len()).any(|window| window == run));
+        let occurs = |run: &[u32]| trained.iter().any(|text| text.windows(run.len()).any(|window| window == run));
         let (all, seen) = (runs.len(), runs.filter(|run| occurs(run)).count());
         wanted.texts += 1;
         wanted.shared += usize::from(seen > 0);

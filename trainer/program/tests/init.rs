@@ -27,7 +27,7 @@ fn same(name: &str) -> Option<String> {
 fn a_start_model_is_refused_before_shards_are_hashed() {
     const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 440449768\n";
     type Spoil = fn(&Place);
-    let cases: [(&str, Spoil); 8] = [
+    let cases: [(&str, Spoil); 7] = [
         ("start/model.safetensors` is a Git LFS pointer, not the file itself\nhint: git -C start lfs pull", |place| {
             fs::write(place.path("start/model.safetensors"), POINTER).unwrap();
         }),
@@ -58,10 +58,6 @@ fn a_start_model_is_refused_before_shards_are_hashed() {
             let config = fs::read(place.path("start/config.json")).unwrap();
             start(place, 5, same);
             fs::write(place.path("start/config.json"), config).unwrap();
-        }),
-        ("has 70000 tokens, and this build supports up to 65,536\nhint: ", |place| {
-            let words: String = (0..70_000).map(|i| format!("w{i}\n")).collect();
-            fs::write(place.path("start/vocab.txt"), words).unwrap();
         }),
     ];
     let place = Place::new();

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict, final
 Scheme = Literal["word", "phrase", "span", "noun", "token", "mixed"]
 Corpus = Literal["products", "reviews"]
 Tensors = Literal["numpy", "torch"]
+Model = Literal["bert", "roberta", "modernbert"]
 # A numpy array, or a torch tensor with tensors="torch".
 Array = Any
 
@@ -16,12 +17,15 @@ TAKEN_AS: list[str]
 class ShardsError(Exception):
     """The shards cannot be used. The message has the file, what was found, and a hint."""
 
-class Inputs(TypedDict):
-    """What a BERT takes, `[sequences, longest]`, as int64."""
-
+class _EveryInput(TypedDict):
     input_ids: Array
     attention_mask: Array
+
+class Inputs(_EveryInput, total=False):
+    """What a model takes, `[sequences, longest]`, as int64."""
+
     token_type_ids: Array
+    """Only for a BERT: other models have no token types."""
 
 class Batch(Inputs, total=False):
     """Masked sequences, longest first. The last four items come with `spans=True`."""
@@ -61,19 +65,31 @@ class Shards:
         folder: the folder.
         held_out: the ratio of texts that are held out (0.01).
         relations: the ratio of pairs that are used, by relation, such as `{"substitute": 0.5}`.
+        model: what the batches are for. It decides how two texts stand in a sequence, and whether there are token types.
+            If not given, the vocabulary decides: RoBERTa's special tokens, other byte-level tokens (ModernBERT), or
+            WordPiece (BERT).
 
     Raises:
         ShardsError: the folder is not complete, or a file differs from its manifest.
     """
 
     def __new__(
-        cls, folder: str | PathLike[str], *, held_out: float | None = None, relations: dict[str, float] | None = None
+        cls,
+        folder: str | PathLike[str],
+        *,
+        held_out: float | None = None,
+        relations: dict[str, float] | None = None,
+        model: Model | None = None,
     ) -> Shards: ...
     def __len__(self) -> int:
         """The number of segments that are trained on, of products and reviews."""
 
     @property
     def folder(self) -> Path: ...
+    @property
+    def model(self) -> Model:
+        """What the batches are for."""
+
     @property
     def vocab_size(self) -> int: ...
     @property

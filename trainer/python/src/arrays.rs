@@ -1,4 +1,5 @@
 //! Packed sequences as matrices with padding.
+use ebert_batches::SequenceFormat;
 use numpy::{Element, PyArray1, PyArrayMethods as _};
 use pyo3::{prelude::*, types::PyDict};
 
@@ -65,21 +66,33 @@ fn as_wished(array: Bound<'_, PyAny>, tensors: Tensors) -> PyResult<Bound<'_, Py
 pub(crate) struct Inputs {
     input_ids: Matrix<i64>,
     attention_mask: Matrix<i64>,
-    token_type_ids: Matrix<i64>,
+    /// None where the model has no token types.
+    token_type_ids: Option<Matrix<i64>>,
+}
+
+/// How sequences become matrices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// The id of the padding.
+    pub(crate) pad: u32,
+    /// Whose inputs they are.
+    pub(crate) format: SequenceFormat,
 }
 
 impl Inputs {
     /// Of a packed row. `types` is empty where no sequence has a second text.
-    pub(crate) fn of(row: &[u16], types: &[u8], lengths: &[usize], pad: u16) -> Self {
+    pub(crate) fn of(row: &[u32], types: &[u8], lengths: &[usize], shape: Shape) -> Self {
         let mut inputs = Self {
-            input_ids: Matrix::padded(lengths, i64::from(pad)),
+            input_ids: Matrix::padded(lengths, i64::from(shape.pad)),
             attention_mask: Matrix::padded(lengths, 0),
-            token_type_ids: Matrix::padded(lengths, 0),
+            token_type_ids: shape.format.has_types().then(|| Matrix::padded(lengths, 0)),
         };
         for (token, place) in inputs.input_ids.places(lengths).into_iter().enumerate() {
             inputs.input_ids.set(place, i64::from(row[token]));
             inputs.attention_mask.set(place, 1);
-            inputs.token_type_ids.set(place, types.get(token).copied().map_or(0, i64::from));
+            if let Some(matrix) = &mut inputs.token_type_ids {
+                matrix.set(place, types.get(token).copied().map_or(0, i64::from));
+            }
         }
         inputs
     }
@@ -87,6 +100,6 @@ impl Inputs {
     pub(crate) fn into_dict(self, dict: &Bound<'_, PyDict>, tensors: Tensors) -> PyResult<()> {
         self.input_ids.into_dict(dict, "input_ids", tensors)?;
         self.attention_mask.into_dict(dict, "attention_mask", tensors)?;
-        self.token_type_ids.into_dict(dict, "token_type_ids", tensors)
+        self.token_type_ids.map_or(Ok(()), |types| types.into_dict(dict, "token_type_ids", tensors))
     }
 }

@@ -1,10 +1,16 @@
 //! Batches of product pairs, each with a negative.
 use std::sync::Arc;
 
-use ebert_batches::{Batches as Stream, DataError, PairBatch, PairPlan, Position, pair_batches, starts};
+use ebert_batches::{
+    Batches as Stream, DataError, PairBatch, PairPlan, Position, SequenceFormat, pair_batches, starts,
+};
 use pyo3::{prelude::*, types::PyDict};
 
-use crate::{arrays::Inputs, options::Tensors, shards_error};
+use crate::{
+    arrays::{Inputs, Shape},
+    options::Tensors,
+    shards_error,
+};
 
 /// Batches of pairs of some epochs. Each iteration starts from their beginning.
 #[pyclass(module = "ebert", frozen)]
@@ -12,6 +18,7 @@ use crate::{arrays::Inputs, options::Tensors, shards_error};
 pub(crate) struct Pairs {
     pub(crate) shards: Arc<ebert_batches::Shards>,
     pub(crate) plan: PairPlan,
+    pub(crate) format: SequenceFormat,
     pub(crate) from: Position,
     pub(crate) end: Option<u32>,
     pub(crate) tensors: Tensors,
@@ -22,8 +29,8 @@ impl Pairs {
     fn __iter__(&self, py: Python<'_>) -> PyResult<PairIterator> {
         let start = || pair_batches(&self.shards, self.plan, self.from);
         let stream = py.detach(start).map_err(|error| shards_error(&error))?;
-        let pad = self.shards.vocabulary().special.pad;
-        Ok(PairIterator { stream, pad, at: self.from, end: self.end, tensors: self.tensors })
+        let shape = Shape { pad: self.shards.vocabulary().special.pad, format: self.format };
+        Ok(PairIterator { stream, shape, at: self.from, end: self.end, tensors: self.tensors })
     }
 }
 
@@ -32,7 +39,7 @@ impl Pairs {
 #[derive(Debug)]
 pub(crate) struct PairIterator {
     stream: Stream<PairBatch>,
-    pad: u16,
+    shape: Shape,
     at: Position,
     end: Option<u32>,
     tensors: Tensors,
@@ -65,7 +72,7 @@ impl PairIterator {
             let sequences = batch.pairs.iter().map(|pair| pair[side]);
             let lengths: Vec<usize> = sequences.clone().map(|sequence| batch.lengths[sequence]).collect();
             let tokens = sequences.zip(&lengths).flat_map(|(at, length)| &batch.input_ids[starts[at]..][..*length]);
-            Inputs::of(&tokens.copied().collect::<Vec<u16>>(), &[], &lengths, self.pad)
+            Inputs::of(&tokens.copied().collect::<Vec<u32>>(), &[], &lengths, self.shape)
         });
         Ok(Some(Sides { inputs, further_negatives: batch.further_negatives }))
     }

@@ -2,7 +2,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ebert_batches::{
-    Corpus, DataOptions, HeldOut, PairPlan, Position, RelationRatios, SegmentPlan, StepSize,
+    Corpus, DataOptions, HeldOut, PairPlan, Position, RelationRatios, SegmentPlan, SequenceFormat, StepSize,
     masking::{MaskMode, Masking, MaskingOptions, Scheme},
 };
 use pyo3::{
@@ -12,6 +12,7 @@ use pyo3::{
 };
 
 use crate::{
+    arrays::Shape,
     batches::{Batches, Modes, Padded, Rank, steps_per_epoch},
     options::{Tensors, end, named, require, table},
     pairs::Pairs,
@@ -24,33 +25,38 @@ const SEQUENCES: usize = 32;
 /// A sealed folder of shards, or the output folder of `ebert shards` that has one.
 ///
 /// Opening compares every file with its hash. `held_out` is the ratio of texts that are never in a batch (0.01),
-/// `relations` the ratio of pairs that are used, by relation, such as {"substitute": 0.5}.
+/// `relations` the ratio of pairs that are used, by relation, such as {"substitute": 0.5}. `model` is what the batches
+/// are for, "bert", "roberta" or "modernbert", if the vocabulary is another one's.
 #[pyclass(module = "ebert", frozen)]
 #[derive(Debug)]
 pub(crate) struct Shards {
     shards: Arc<ebert_batches::Shards>,
     held_out: f64,
     relations: RelationRatios,
+    format: SequenceFormat,
 }
 
 #[pymethods]
 impl Shards {
     #[new]
-    #[pyo3(signature = (folder, *, held_out = None, relations = None))]
+    #[pyo3(signature = (folder, *, held_out = None, relations = None, model = None))]
     fn open(
         py: Python<'_>,
         folder: PathBuf,
         held_out: Option<f64>,
         relations: Option<&Bound<'_, PyDict>>,
+        model: Option<&str>,
     ) -> PyResult<Self> {
         let held_out = held_out.unwrap_or(DataOptions::default().held_out);
         require((0.0..1.0).contains(&held_out), "held_out", held_out, "a ratio from 0 to below 1")?;
         let relations: RelationRatios = table("data.relations", relations)?;
         relations.check().map_err(|(key, expected)| PyValueError::new_err(format!("{key}: expected {expected}")))?;
+        let model = model.map(|model| named("model", model)).transpose()?;
         let folder = ebert_batches::Shards::folder_of(&folder);
         let open = || ebert_batches::Shards::open_with_relations(&folder, held_out, relations, |_| ());
         let shards = py.detach(open).map_err(|error| shards_error(&error))?;
-        Ok(Self { shards: Arc::new(shards), held_out, relations })
+        let format = model.unwrap_or_else(|| shards.vocabulary().format());
+        Ok(Self { shards: Arc::new(shards), held_out, relations, format })
     }
 
     /// Pickled by its folder and options: another process opens it again.
@@ -58,6 +64,7 @@ impl Shards {
         let options = PyDict::new(py);
         options.set_item("held_out", self.held_out)?;
         options.set_item("relations", parsed(py, &self.relations)?)?;
+        options.set_item("model", parsed(py, &self.format)?)?;
         (PyTuple::new(py, [self.shards.folder()])?, options).into_pyobject(py)
     }
 
@@ -76,6 +83,12 @@ impl Shards {
     #[getter]
     fn folder(&self) -> PathBuf {
         self.shards.folder().to_owned()
+    }
+
+    /// What the batches are for: "bert", "roberta" or "modernbert".
+    #[getter]
+    fn model<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        parsed(py, &self.format)
     }
 
     /// Tokens of the vocabulary.
@@ -209,6 +222,7 @@ impl Shards {
             modes: scheme.modes(),
             seed,
             text_pairs,
+            format: self.format,
             epochs_before: 0,
         };
         let (from, step) = match state {
@@ -259,6 +273,7 @@ impl Shards {
         Ok(Pairs {
             shards: self.shards.clone(),
             plan: PairPlan { pairs, group, mix, seed },
+            format: self.format,
             from: Position { epoch, ..Position::default() },
             end: end(epoch, epochs),
             tensors: Tensors::named(tensors)?,
@@ -282,12 +297,12 @@ impl Shards {
         require(matches!(wanted, MaskMode::Word | MaskMode::Phrase), "mode", mode, "word or phrase")?;
         let load = || HeldOut::load(&self.shards, segments, sequences);
         let held_out = py.detach(load).map_err(|error| shards_error(&error))?;
-        let pad = self.shards.vocabulary().special.pad;
+        let shape = Shape { pad: self.shards.vocabulary().special.pad, format: self.format };
         let sets = held_out.sets.iter().filter(|set| set.mode == wanted);
         let batches = sets.flat_map(|set| {
             set.batches.iter().enumerate().map(|(number, (lengths, masked))| {
                 let documents = set.documents(number).map(|(document, _)| document.get()).collect();
-                Padded::of(masked, lengths, documents, pad, spans)
+                Padded::of(masked, lengths, documents, shape, spans)
             })
         });
         batches.map(|batch| batch.into_dict(py, tensors)).collect()

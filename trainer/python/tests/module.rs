@@ -15,7 +15,7 @@ use std::{
 };
 
 use ebert_batches::{
-    Batch, Corpus, HeldOut, PairPlan, Position, SegmentPlan, Shards, StepSize,
+    Batch, Corpus, HeldOut, PairPlan, Position, SegmentPlan, SequenceFormat, Shards, StepSize,
     masking::{
         MaskMode, Masking, MaskingOptions, TakenAs,
         switch::{Switch, SwitchOptions},
@@ -24,6 +24,7 @@ use ebert_batches::{
 };
 use python::python;
 use serde_json::{Value, json};
+use support::Form;
 use tempfile::TempDir;
 
 const HELD_OUT: f64 = 0.1;
@@ -146,6 +147,7 @@ fn plan(modes: &[MaskMode]) -> SegmentPlan {
         modes: modes.to_vec(),
         seed: 4,
         text_pairs: 0.0,
+        format: SequenceFormat::Bert,
         epochs_before: 0,
     }
 }
@@ -182,6 +184,34 @@ fn batches_of_every_scheme_are_those_of_the_trainer() {
     // Models take four items.
     let names = json!(["input_ids", "attention_mask", "token_type_ids", "labels"]);
     assert_eq!(place.value("list(next(iter(shards.batches())))"), names);
+}
+
+#[test]
+fn batches_of_other_vocabularies_and_models_are_those_of_the_trainer() {
+    let Some(place) = Place::new(&["numpy"]) else { return };
+    for (form, model, format) in
+        [(Form::ByteLevel, "None", SequenceFormat::Roberta), (Form::Wide, "'modernbert'", SequenceFormat::ModernBert)]
+    {
+        fs::remove_dir_all(place.folder.path().join("shards")).unwrap();
+        support::seal_shards_as(form, &place.folder.path().join("shards"));
+        let shards = place.shards();
+        let mode = MaskMode::Word;
+        let plan = SegmentPlan { text_pairs: 0.5, format, ..plan(&[mode]) };
+        let batches = two_epochs(&shards, plan);
+        assert!(batches.iter().any(|batch| batch.text_pairs > 0));
+        let without_types = |batch: &Batch| {
+            let mut batch = expected(batch, mode, [0, 1]);
+            batch.as_object_mut().unwrap().remove("token_type_ids");
+            batch
+        };
+        let wanted: Value = batches.iter().map(without_types).collect();
+        let options = "'word', sequences=7, seed=4, epochs=2, spans=True, text_pairs=0.5";
+        let opened = format!("ebert.Shards('.', held_out={HELD_OUT}, model={model})");
+        assert_eq!(place.value(&format!("list({opened}.batches({options}))")), wanted, "{form:?}");
+        let pickled = place.value(&format!("pickle.loads(pickle.dumps({opened})).model"));
+        assert_eq!(pickled, serde_json::to_value(format).unwrap());
+        assert_eq!(place.value("'token_type_ids' in next(iter(shards.pairs()))['anchor']"), json!(form == Form::Wide));
+    }
 }
 
 #[test]

@@ -43,6 +43,11 @@ fn recipes_differ_in_what_their_row_says_alone() {
     let mut wanted = Recipe { summary: control.summary.clone(), ..whole.clone() };
     wanted.stage.iter_mut().for_each(|stage| stage.neighbor = false);
     assert!(whole.stage[1].neighbor && control == wanted);
+    // A ModernBERT's differs in what it was pre-trained with.
+    let modern = Recipe::load("e-bert-modern", &[]).unwrap();
+    let mut wanted = Recipe { summary: modern.summary.clone(), dropout: 0.0, ..whole.clone() };
+    wanted.masking.budget = 0.3;
+    assert_eq!(modern, wanted);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
     let load = |text: &str| {

@@ -278,6 +278,7 @@ impl Plan {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
         }
         let names = Names {
+            family: self.start.config.family.clone(),
             recipe: self.name.clone(),
             start: self.init.as_deref().map(StartName::of),
             datasets: request.datasets.clone(),

@@ -357,7 +357,7 @@ fn save(
 }
 
 /// `config.json`, with the names of classes.
-fn config_of(model: &TaskModel, pad: u16, classes: &[String]) -> Value {
+fn config_of(model: &TaskModel, pad: u32, classes: &[String]) -> Value {
     let text = model.encoder().config().to_json(pad).unwrap_or_default();
     let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
     config["architectures"] = json!([model.class_name()]);

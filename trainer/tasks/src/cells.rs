@@ -350,7 +350,7 @@ fn contamination_of(grid: &Grid) -> Result<Vec<(String, Contamination)>, GridErr
         let distinct: BTreeSet<&str> = examples.iter().map(|example| example.input.longest()).collect();
         let encode = |text: &str| {
             let encoding = tokenizer.encode(text, false).map_err(|source| ContaminationError::Encode { source })?;
-            Ok(encoding.get_ids().iter().map(|&id| id as u16).collect())
+            Ok(encoding.get_ids().to_vec())
         };
         texts.push(distinct.into_iter().map(encode).collect::<Result<Vec<_>, ContaminationError>>()?);
     }

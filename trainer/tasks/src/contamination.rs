@@ -47,13 +47,13 @@ pub enum ContaminationError {
 /// A rolling hash: the sum of token × base^k modulo 2^64, each token first mixed.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
-fn mixed(token: u16) -> u64 {
+fn mixed(token: u32) -> u64 {
     let mixed = (u64::from(token) + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 29)
 }
 
 /// The hashes of all runs of this length.
-fn runs(tokens: &[u16], length: usize) -> impl Iterator<Item = u64> + '_ {
+fn runs(tokens: &[u32], length: usize) -> impl Iterator<Item = u64> + '_ {
     let highest = (1..length).fold(1u64, |power, _| power.wrapping_mul(BASE));
     let mut hash = 0u64;
     tokens.iter().enumerate().filter_map(move |(at, &token)| {
@@ -70,18 +70,18 @@ fn runs(tokens: &[u16], length: usize) -> impl Iterator<Item = u64> + '_ {
 ///
 /// # Errors
 /// When a shard cannot be read.
-pub fn contamination(shards: &Shards, tests: &[Vec<Vec<u16>>]) -> Result<Vec<Contamination>, DataError> {
+pub fn contamination(shards: &Shards, tests: &[Vec<Vec<u32>>]) -> Result<Vec<Contamination>, DataError> {
     // For each length of run, its hashes: whether they were seen.
     let mut wanted: HashMap<usize, HashMap<u64, bool>> = HashMap::new();
-    let length_of = |text: &[u16]| (text.len() >= FEWEST).then(|| text.len().min(RUN));
+    let length_of = |text: &[u32]| (text.len() >= FEWEST).then(|| text.len().min(RUN));
     for text in tests.iter().flatten() {
         if let Some(length) = length_of(text) {
             wanted.entry(length).or_default().extend(runs(text, length).map(|hash| (hash, false)));
         }
     }
-    let mut document: (Option<DocumentId>, Vec<u16>) = (None, Vec::new());
+    let mut document: (Option<DocumentId>, Vec<u32>) = (None, Vec::new());
     for corpus in [Corpus::Products, Corpus::Reviews] {
-        let mut look = |tokens: &[u16]| {
+        let mut look = |tokens: &[u32]| {
             for (&length, wanted) in &mut wanted {
                 for hash in runs(tokens, length) {
                     if let Some(seen) = wanted.get_mut(&hash) {
@@ -101,7 +101,7 @@ pub fn contamination(shards: &Shards, tests: &[Vec<Vec<u16>>]) -> Result<Vec<Con
         look(&document.1);
         document = (None, Vec::new());
     }
-    let judge = |texts: &Vec<Vec<u16>>| {
+    let judge = |texts: &Vec<Vec<u32>>| {
         let mut found = Contamination::default();
         for text in texts {
             let Some(length) = length_of(text) else {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn runs_are_the_same_wherever_they_stand() {
-        let text: Vec<u16> = (0..40).map(|at| at * 31 % 17).collect();
+        let text: Vec<u32> = (0..40).map(|at| at * 31 % 17).collect();
         let all: Vec<u64> = runs(&text, RUN).collect();
         assert_eq!(all.len(), 40 - RUN + 1);
         for (at, hash) in all.iter().enumerate() {

@@ -86,7 +86,7 @@ impl CrossAttention {
         let Titles { row, lengths, tokens: [from, to] } = Titles::read(folder, &config, titles)?;
         let width = config.hidden_size as f64;
         let model = BertForMaskedLm::new(&config, 0, Device::Cpu, Decision::on_cpu());
-        weights::load(folder, model.parameters())?;
+        weights::load(folder, &config.family, model.parameters())?;
         let packed = Packed::new(&row, &lengths, model.encoder().device());
         let hidden = tch::no_grad(|| model.encoder().encode(&packed, Phase::Evaluate));
         let content = |start: usize, length: usize| hidden.narrow(0, start as i64 + 1, length as i64 - 2);
@@ -185,7 +185,7 @@ impl CrossAttention {
 
 /// Two titles as a model takes them.
 struct Titles {
-    row: Vec<u16>,
+    row: Vec<u32>,
     lengths: Vec<usize>,
     tokens: [Vec<String>; 2],
 }
@@ -202,7 +202,7 @@ impl Titles {
             }
             ids.push(encoded);
         }
-        let names = |ids: &Vec<u16>| ids.iter().map(|&id| tokenizer.name(id)).collect();
+        let names = |ids: &Vec<u32>| ids.iter().map(|&id| tokenizer.name(id)).collect();
         let tokens = [names(&ids[0]), names(&ids[1])];
         let (row, lengths) = pack(ids.iter().map(Vec::as_slice), [tokenizer.cls(), tokenizer.sep()]);
         Ok(Self { row, lengths, tokens })

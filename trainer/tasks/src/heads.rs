@@ -107,7 +107,7 @@ impl TaskModel {
         };
         let of_pooler = parameters.iter().filter(|(name, _)| fresh_pooler && weights::is_of_pooler(name));
         let drawn: Vec<[Tensor; 2]> = of_pooler.map(|(_, to)| [to.shallow_clone(), to.detach().copy()]).collect();
-        let found = weights::load(folder, &parameters)?;
+        let found = weights::load(folder, &config.family, &parameters)?;
         tch::no_grad(|| drawn.iter().for_each(|[to, drawn]| to.shallow_clone().copy_(drawn)));
         let pooler = match head {
             Head::Tokens(_) | Head::Mean(_) => Pooler::None,
@@ -279,7 +279,7 @@ impl TaskModel {
 
 /// Sequences in one row.
 struct Batch {
-    ids: Vec<u16>,
+    ids: Vec<u32>,
     types: Vec<u8>,
     lengths: Vec<usize>,
 }
@@ -354,7 +354,7 @@ mod tests {
         let folder = folder();
         let (model, pooler) = load(folder.path(), Pooling::Mean, false);
         assert_eq!((pooler, model.pooling()), (Pooler::None, Pooling::Mean));
-        let sequence = |ids: &[u16]| Sequence {
+        let sequence = |ids: &[u32]| Sequence {
             example: 0,
             ids: ids.to_vec(),
             types: vec![0; ids.len()],

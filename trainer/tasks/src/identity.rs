@@ -126,7 +126,7 @@ impl Identity {
 /// If they cannot be read, or do not fit.
 pub fn check_model(folder: &Path) -> Result<(), CellError> {
     let config = BertConfig::read(folder)?;
-    Ok(weights::check(folder, &BertForMaskedLm::outline(&config)).map(drop)?)
+    Ok(weights::check(folder, &config.family, &BertForMaskedLm::outline(&config)).map(drop)?)
 }
 
 /// Hash of all of a model that decides what comes of it.

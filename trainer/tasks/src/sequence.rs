@@ -50,7 +50,7 @@ pub struct Sequence {
     /// Which example it is of.
     pub example: usize,
     /// Token ids, special ones counted.
-    pub ids: Vec<u16>,
+    pub ids: Vec<u32>,
     /// Token types.
     pub types: Vec<u8>,
     /// The target.

@@ -6,7 +6,7 @@ use crate::vocabulary::Vocabulary;
 
 /// Draws the input at each selected token, independently of the others.
 pub(super) fn corrupt(
-    ids: &[u16],
+    ids: &[u32],
     selection: &Selection,
     options: &MaskingOptions,
     vocabulary: &Vocabulary,

@@ -14,10 +14,10 @@ mod word;
 
 use std::sync::Arc;
 
-use schemas::{Draws, Segment};
+use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::Vocabulary;
+use crate::{segment::Segment, vocabulary::Vocabulary};
 
 /// What is masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub enum MaskMode {
     Span,
     /// Noun phrases, whatever the pool says.
     Noun,
-    /// WordPiece tokens at random, as in BERT's first release.
+    /// Tokens at random, as in BERT's first release.
     Token,
 }
 
@@ -75,7 +75,7 @@ pub enum Scheme {
     Span,
     /// Noun phrases.
     Noun,
-    /// WordPiece tokens, as in BERT's first release.
+    /// Tokens, as in BERT's first release.
     Token,
     /// Nothing: the model stays as it is.
     None,
@@ -207,7 +207,7 @@ pub struct Masks {
     /// predicted.
     pub positions: Vec<u16>,
     /// What stands there in the input.
-    pub inputs: Vec<u16>,
+    pub inputs: Vec<u32>,
     /// For each position the word or phrase that it was taken with (a word of a span alone).
     /// [`Masks::TOP_UP`] for words that top up phrases.
     pub units: Vec<u16>,
@@ -278,7 +278,7 @@ impl Masking {
     /// starts a word and is not inside a phrase. No span continues after the cut.
     pub fn mask_texts(&self, mode: MaskMode, segment: &Segment<'_>, cut: Option<usize>, key: MaskKey) -> Masks {
         let mut draws = Draws::new(key.seed, mode.purpose(), &key.id_of(segment));
-        let mut selection = Selection::new(segment.input_ids, &self.vocabulary, self.options.budget);
+        let mut selection = Selection::new(segment.word_starts, segment.input_ids.len(), self.options.budget);
         selection.cut = cut;
         match mode {
             MaskMode::Word => word::select(&mut selection, &mut draws),
@@ -345,11 +345,11 @@ struct Selection {
 }
 
 impl Selection {
-    fn new(ids: &[u16], vocabulary: &Vocabulary, share: f64) -> Self {
-        let starts = (0..ids.len()).filter(|&i| i == 0 || !vocabulary.continues(ids[i]));
-        let words = starts.chain([ids.len()]).collect();
-        let budget = ((share * ids.len() as f64).round() as usize).max(1);
-        Self { taken: vec![false; ids.len()], words, cut: None, budget, count: 0, units: Vec::new() }
+    /// Of so many tokens, in words that start at these.
+    fn new(word_starts: &[u16], tokens: usize, share: f64) -> Self {
+        let words = word_starts.iter().map(|&start| usize::from(start)).chain([tokens]).collect();
+        let budget = ((share * tokens as f64).round() as usize).max(1);
+        Self { taken: vec![false; tokens], words, cut: None, budget, count: 0, units: Vec::new() }
     }
 
     fn words(&self) -> usize {

@@ -1,9 +1,10 @@
 //! Phrase mode: phrases drawn without replacement by their scores (eq. 1).
 use std::ops::Range;
 
-use schemas::{Draws, Segment};
+use schemas::Draws;
 
 use super::Selection;
+use crate::segment::Segment;
 
 /// A phrase that may be masked.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,7 @@
 //! Properties of the masks, and their distribution.
 use proptest::prelude::*;
+use std::ops::Range;
+
 use schemas::{DocumentId, PhraseId, PhraseSpan, TextId, TokenRange};
 
 use super::*;
@@ -15,35 +17,50 @@ fn span(tokens: Range<usize>, score: f32) -> PhraseSpan {
     PhraseSpan { tokens: TokenRange::new(tokens).unwrap(), phrase: PhraseId::new(0), score }
 }
 
-pub(crate) fn segment<'a>(
-    document: u64,
-    ids: &'a [u16],
-    phrases: &'a [PhraseSpan],
-    nouns: &'a [TokenRange],
-) -> Segment<'a> {
-    Segment {
-        document: DocumentId::new(document),
-        text_id: TextId::new(document),
-        product: None,
-        segment: 0,
-        input_ids: ids,
-        phrases,
-        noun_phrases: nouns,
+/// A segment that owns its parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) starts: Vec<u16>,
+    pub(crate) phrases: Vec<PhraseSpan>,
+    pub(crate) nouns: Vec<TokenRange>,
+}
+
+impl Row {
+    /// Of the tokens of [`small`], which marks words, without phrases.
+    pub(crate) fn of(ids: &[u32]) -> Self {
+        let mut starts = Vec::new();
+        assert!(small(400).word_starts(ids, &mut starts));
+        Self { ids: ids.to_vec(), starts, phrases: Vec::new(), nouns: Vec::new() }
+    }
+
+    fn with_phrases(self, phrases: &[PhraseSpan]) -> Self {
+        Self { phrases: phrases.to_vec(), ..self }
+    }
+
+    pub(crate) fn segment(&self, document: u64) -> Segment<'_> {
+        Segment {
+            document: DocumentId::new(document),
+            text_id: TextId::new(document),
+            segment: 0,
+            input_ids: &self.ids,
+            word_starts: &self.starts,
+            phrases: &self.phrases,
+            noun_phrases: &self.nouns,
+        }
     }
 }
 
-use std::ops::Range;
-
 /// Words of one to four tokens, phrases of whole words anywhere, noun phrases that do not overlap.
-pub(crate) fn segments() -> impl Strategy<Value = (Vec<u16>, Vec<PhraseSpan>, Vec<TokenRange>)> {
-    let words = proptest::collection::vec((1usize..5, 0u16..90), 1..60);
+/// Tokens say nothing of words: any of them may start one.
+pub(crate) fn segments() -> impl Strategy<Value = Row> {
+    let words = proptest::collection::vec(proptest::collection::vec(5u32..400, 1..5), 1..60);
     let spans = proptest::collection::vec((any::<prop::sample::Index>(), 1usize..5, 0.5f32..1.0), 0..20);
     (words, spans, proptest::collection::vec((0usize..4, 1usize..4), 0..15)).prop_map(|(words, spans, nouns)| {
         let (mut ids, mut starts) = (Vec::new(), Vec::new());
-        for (tokens, word) in words {
+        for word in words {
             starts.push(ids.len());
-            ids.push(5 + 4 * word);
-            ids.extend((1..tokens).map(|i| 8 + 4 * (word + i as u16)));
+            ids.extend(word);
         }
         starts.push(ids.len());
         let last = starts.len() - 1;
@@ -58,15 +75,17 @@ pub(crate) fn segments() -> impl Strategy<Value = (Vec<u16>, Vec<PhraseSpan>, Ve
             ranges.extend(TokenRange::new(tokens(at, words)));
             at += words;
         }
-        (ids, phrases, ranges)
+        let starts = starts[..last].iter().map(|&start| start as u16).collect();
+        Row { ids, starts, phrases, nouns: ranges }
     })
 }
 
 proptest! {
     #[test]
-    fn masks_are_whole_words_within_the_budget((ids, phrases, nouns) in segments(), document: u64) {
-        let vocabulary = small(400);
-        let row = segment(document, &ids, &phrases, &nouns);
+    fn masks_are_whole_words_within_the_budget(row in segments(), document: u64) {
+        let (Row { ids, starts, phrases, nouns }, row) = (&row, row.segment(document));
+        let ends = starts[1..].iter().copied().chain([ids.len() as u16]);
+        let words: Vec<usize> = starts.iter().zip(ends).map(|(&start, end)| usize::from(end - start)).collect();
         let budget = ((0.15 * ids.len() as f64).round() as usize).max(1);
         for (mode, fill) in [
             (MaskMode::Word, Fill::Words),
@@ -80,12 +99,10 @@ proptest! {
             prop_assert_eq!(masks.positions.len(), masks.inputs.len());
             let taken: Vec<bool> = (0..ids.len()).map(|i| masks.positions.contains(&(i as u16))).collect();
             // What is taken first may overshoot alone: nothing else is then taken.
-            let longest = (0..ids.len()).filter(|&i| !vocabulary.continues(ids[i])).map(|start| {
-                start + 1 + ids[start + 1..].iter().take_while(|&&id| vocabulary.continues(id)).count() - start
-            }).chain(phrases.iter().map(|p| p.tokens.tokens().len())).chain(nouns.iter().map(|n| n.tokens().len()));
+            let longest = words.iter().copied().chain(phrases.iter().map(|p| p.tokens.tokens().len())).chain(nouns.iter().map(|n| n.tokens().len()));
             prop_assert!(masks.positions.len() <= budget.max(longest.max().unwrap_or(0)));
             for i in 1..ids.len() {
-                if vocabulary.continues(ids[i]) {
+                if !starts.contains(&(i as u16)) {
                     prop_assert_eq!(taken[i], taken[i - 1], "a word is cut at {}", i);
                 }
             }
@@ -114,16 +131,15 @@ fn overlap(a: Range<usize>, b: Range<usize>) -> bool {
 #[test]
 fn the_first_taken_may_overshoot_and_then_nothing_else_is() {
     // Ten tokens: a budget of two; the only word has four, the phrase five.
-    let ids = [5, 8, 12, 16, 9, 13, 17, 21, 25, 29];
-    let phrases = [span(4..9, 0.9)];
-    let masks = masking(Fill::Words).mask(MaskMode::Phrase, &segment(1, &ids, &phrases, &[]), KEY);
+    let row = Row::of(&[5, 8, 12, 16, 9, 13, 17, 21, 25, 29]).with_phrases(&[span(4..9, 0.9)]);
+    let masks = masking(Fill::Words).mask(MaskMode::Phrase, &row.segment(1), KEY);
     assert_eq!(masks.positions, [4, 5, 6, 7, 8]);
 }
 
 #[test]
 fn keys_change_the_masks() {
-    let ids: Vec<u16> = (0..60).map(|i| 5 + 4 * (i % 90)).collect();
-    let masks = |document, key| masking(Fill::Words).mask(MaskMode::Word, &segment(document, &ids, &[], &[]), key);
+    let row = Row::of(&(0..60).map(|i| 5 + 4 * (i % 90)).collect::<Vec<u32>>());
+    let masks = |document, key| masking(Fill::Words).mask(MaskMode::Word, &row.segment(document), key);
     let first = masks(1, KEY).positions;
     assert_ne!(first, masks(2, KEY).positions);
     assert_ne!(first, masks(1, MaskKey { epoch: 1, ..KEY }).positions);
@@ -133,12 +149,12 @@ fn keys_change_the_masks() {
 #[test]
 fn the_first_phrase_drawn_has_the_probability_of_equation_1() {
     // Three phrases of two tokens in ten, so that one alone is taken.
-    let ids = [5, 9, 13, 17, 21, 25, 29, 33, 37, 41];
     let scores = [0.5f32, 0.75, 1.0];
     let phrases: Vec<_> = scores.iter().enumerate().map(|(i, &score)| span(3 * i..3 * i + 2, score)).collect();
+    let row = Row::of(&[5, 9, 13, 17, 21, 25, 29, 33, 37, 41]).with_phrases(&phrases);
     let mut seen = [0u32; 3];
     for document in 0..60_000 {
-        let masks = masking(Fill::None).mask(MaskMode::Phrase, &segment(document, &ids, &phrases, &[]), KEY);
+        let masks = masking(Fill::None).mask(MaskMode::Phrase, &row.segment(document), KEY);
         assert_eq!(masks.positions.len(), 2);
         seen[usize::from(masks.positions[0] / 3)] += 1;
     }
@@ -155,15 +171,15 @@ fn the_first_phrase_drawn_has_the_probability_of_equation_1() {
 
 #[test]
 fn four_fifths_are_masked_and_half_of_the_rest_replaced() {
-    let ids: Vec<u16> = (0..200).map(|i| 5 + 4 * (i % 90)).collect();
+    let row = Row::of(&(0..200).map(|i| 5 + 4 * (i % 90)).collect::<Vec<u32>>());
     let (mut mask, mut kept, mut other) = (0u32, 0u32, 0u32);
     for document in 0..2_000 {
-        let masks = masking(Fill::Words).mask(MaskMode::Word, &segment(document, &ids, &[], &[]), KEY);
+        let masks = masking(Fill::Words).mask(MaskMode::Word, &row.segment(document), KEY);
         assert_eq!(masks.positions.len(), 30);
         for (&position, &input) in masks.positions.iter().zip(&masks.inputs) {
             match input {
                 4 => mask += 1,
-                same if same == ids[usize::from(position)] => kept += 1,
+                same if same == row.ids[usize::from(position)] => kept += 1,
                 _ => other += 1,
             }
         }
@@ -176,8 +192,8 @@ fn four_fifths_are_masked_and_half_of_the_rest_replaced() {
 
 proptest! {
     #[test]
-    fn noun_phrases_have_the_part_of_their_option((ids, phrases, nouns) in segments(), document: u64) {
-        let row = segment(document, &ids, &phrases, &nouns);
+    fn noun_phrases_have_the_part_of_their_option(row in segments(), document: u64) {
+        let (Row { ids, phrases, nouns, .. }, row) = (&row, row.segment(document));
         let in_pool = |at: usize| phrases.iter().any(|p| p.tokens.tokens().contains(&at));
         let clean: Vec<&TokenRange> =
             nouns.iter().filter(|n| !phrases.iter().any(|p| overlap(p.tokens.tokens(), n.tokens()))).collect();
@@ -204,9 +220,9 @@ proptest! {
     }
 
     #[test]
-    fn tokens_are_taken_one_by_one((ids, phrases, nouns) in segments(), document: u64) {
-        let masks = masking(Fill::None).mask(MaskMode::Token, &segment(document, &ids, &phrases, &nouns), KEY);
-        prop_assert_eq!(masks.positions.len(), ((0.15 * ids.len() as f64).round() as usize).max(1));
+    fn tokens_are_taken_one_by_one(row in segments(), document: u64) {
+        let masks = masking(Fill::None).mask(MaskMode::Token, &row.segment(document), KEY);
+        prop_assert_eq!(masks.positions.len(), ((0.15 * row.ids.len() as f64).round() as usize).max(1));
         prop_assert!(masks.positions.is_sorted_by(|a, b| a < b));
         // Each is a unit of its own.
         let mut units = masks.units.clone();
@@ -219,10 +235,10 @@ proptest! {
 #[test]
 fn every_token_is_equally_likely_in_token_mode() {
     // Words of four tokens, of which word mode takes whole ones only.
-    let ids: Vec<u16> = (0..40).map(|i| if i % 4 == 0 { 5 } else { 8 }).collect();
+    let row = Row::of(&(0..40).map(|i| if i % 4 == 0 { 5 } else { 8 }).collect::<Vec<u32>>());
     let mut seen = [0u32; 40];
     for document in 0..10_000 {
-        let masks = masking(Fill::None).mask(MaskMode::Token, &segment(document, &ids, &[], &[]), KEY);
+        let masks = masking(Fill::None).mask(MaskMode::Token, &row.segment(document), KEY);
         masks.positions.iter().for_each(|&at| seen[usize::from(at)] += 1);
     }
     // Six of 40 each time: 1,500 per token, with a standard deviation of 36.

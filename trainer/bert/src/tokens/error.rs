@@ -26,17 +26,6 @@ pub enum TokensError {
     /// A file that Git LFS has not fetched.
     #[error(transparent)]
     Pointer(#[from] Pointer),
-    /// It has more tokens than ids of 16 bits.
-    #[error(
-        "the tokenizer of `{}` has {found} tokens, and this build supports up to 65,536\nhint: use a model with fewer, such as bert-base-cased",
-        folder.display()
-    )]
-    Limit {
-        /// The folder.
-        folder: PathBuf,
-        /// Its tokens.
-        found: usize,
-    },
     /// It has tokens that the model has not.
     #[error(
         "the tokenizer of `{}` has {found} tokens, and the model {wanted} word embeddings\nhint: do config.json and the tokenizer belong together?",

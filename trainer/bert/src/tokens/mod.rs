@@ -16,18 +16,15 @@ use crate::{BertConfig, Family, pointer::Pointer};
 use added::read;
 use serde::{Deserialize, Serialize};
 
-/// The most tokens of a vocabulary: shards and batches hold ids of 16 bits.
-pub const MOST_TOKENS: usize = 1 << 16;
-
 /// The tokenizer of a model.
 #[derive(Debug)]
 pub struct Tokens {
     tokenizer: Tokenizer,
-    cls: u16,
-    sep: u16,
-    pad: u16,
+    cls: u32,
+    sep: u32,
+    pad: u32,
     /// What stands between two texts.
-    between: Vec<u16>,
+    between: Vec<u32>,
     mask: Option<Mask>,
 }
 
@@ -35,7 +32,7 @@ pub struct Tokens {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     /// Its id.
-    pub id: u16,
+    pub id: u32,
     /// As it is written.
     pub name: &'static str,
     /// Whether it takes the spaces before it.
@@ -44,7 +41,7 @@ pub struct Mask {
 
 /// The names of the first, the last, the padding and the hiding token: those of BERT and ModernBERT,
 /// and those of RoBERTa.
-const SPECIAL: [[&str; 4]; 2] = [["[CLS]", "[SEP]", "[PAD]", "[MASK]"], ["<s>", "</s>", "<pad>", "<mask>"]];
+pub const SPECIAL: [[&str; 4]; 2] = [["[CLS]", "[SEP]", "[PAD]", "[MASK]"], ["<s>", "</s>", "<pad>", "<mask>"]];
 
 /// A range of a text, in characters (Unicode scalar values), as the task files count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,7 +101,7 @@ impl From<Span> for (u32, u32) {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
     /// Ids.
-    pub ids: Vec<u16>,
+    pub ids: Vec<u32>,
     /// Where each token stands in the text.
     pub spans: Vec<Span>,
     /// Which word each token is of: it rises by one from word to word.
@@ -188,22 +185,18 @@ impl Tokens {
         // It adds special tokens, which sequences do themselves, and takes spaces from spans.
         tokenizer.with_post_processor(None::<PostProcessorWrapper>);
         let found = tokenizer.get_vocab_size(true);
-        if found > MOST_TOKENS {
-            return Err(TokensError::Limit { folder: folder.to_owned(), found });
-        }
         if found as i64 > config.vocab_size {
             return Err(TokensError::Size { folder: folder.to_owned(), found, wanted: config.vocab_size });
         }
         let names = SPECIAL.into_iter().find(|names| tokenizer.token_to_id(names[0]).is_some());
         let [cls, sep, pad, mask] = names.unwrap_or(SPECIAL[0]);
-        let id = |name: &str| tokenizer.token_to_id(name).and_then(|id| u16::try_from(id).ok());
         let special = |name: &str| {
-            id(name)
+            tokenizer
+                .token_to_id(name)
                 .ok_or_else(|| TokensError::Unreadable { folder: folder.to_owned(), what: format!("it has no {name}") })
         };
-        let takes_spaces =
-            |id: u16| tokenizer.get_added_tokens_decoder().get(&u32::from(id)).is_some_and(|token| token.lstrip);
-        let mask = id(mask).map(|id| Mask { id, name: mask, takes_spaces: takes_spaces(id) });
+        let takes_spaces = |id: u32| tokenizer.get_added_tokens_decoder().get(&id).is_some_and(|token| token.lstrip);
+        let mask = tokenizer.token_to_id(mask).map(|id| Mask { id, name: mask, takes_spaces: takes_spaces(id) });
         let (cls, sep, pad) = (special(cls)?, special(sep)?, special(pad)?);
         // RoBERTa ends the first text, and begins the second with another end.
         let between = vec![sep; if matches!(config.family, Family::Roberta { .. }) { 2 } else { 1 }];
@@ -211,17 +204,17 @@ impl Tokens {
     }
 
     /// The id of the first token of a sequence, `[CLS]` or `<s>`.
-    pub fn cls(&self) -> u16 {
+    pub fn cls(&self) -> u32 {
         self.cls
     }
 
     /// The id of the last token of a sequence, `[SEP]` or `</s>`.
-    pub fn sep(&self) -> u16 {
+    pub fn sep(&self) -> u32 {
         self.sep
     }
 
     /// The ids between two texts of a sequence.
-    pub fn between(&self) -> &[u16] {
+    pub fn between(&self) -> &[u32] {
         &self.between
     }
 
@@ -231,18 +224,18 @@ impl Tokens {
     }
 
     /// The id of the padding, `[PAD]` or `<pad>`.
-    pub fn pad(&self) -> u16 {
+    pub fn pad(&self) -> u32 {
         self.pad
     }
 
     /// The id of a token as the vocabulary writes it, such as `[MASK]`.
-    pub fn id(&self, name: &str) -> Option<u16> {
-        self.tokenizer.token_to_id(name).and_then(|id| u16::try_from(id).ok())
+    pub fn id(&self, name: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(name)
     }
 
     /// A token as the vocabulary writes it.
-    pub fn name(&self, id: u16) -> String {
-        self.tokenizer.id_to_token(u32::from(id)).unwrap_or_default()
+    pub fn name(&self, id: u32) -> String {
+        self.tokenizer.id_to_token(id).unwrap_or_default()
     }
 
     /// Encodes a text.
@@ -264,7 +257,6 @@ impl Tokens {
             let start = if start + spaces < end { start + spaces } else { start };
             // A token that stands for no character of the text has no place to be an answer.
             let Some(span) = Span::new(start, end) else { continue };
-            let id = u16::try_from(id).map_err(|_| refused(format!("token {id} is beyond 65,535")))?;
             let number = match (encoded.words.last(), word) {
                 (None, _) => 0,
                 (Some(&last), before) => last + u32::from(before != Some(of) || of.is_none()),
@@ -349,8 +341,7 @@ mod tests {
         assert_eq!(pieces.collect::<Vec<_>>().concat(), "thebattery\u{e9}\u{e9} <mask>");
         let library = tokenizer(folder.path()).unwrap();
         let wanted = library.encode("the  battery", false).unwrap();
-        let found: Vec<u32> = tokens.encode("the  battery").unwrap().ids.into_iter().map(u32::from).collect();
-        assert_eq!(found, wanted.get_ids());
+        assert_eq!(tokens.encode("the  battery").unwrap().ids, wanted.get_ids());
         assert!(!encoded.ids.contains(&4), "{encoded:?}");
         assert_eq!(encoded.words.last(), Some(&4), "{encoded:?}");
     }
@@ -403,14 +394,15 @@ mod tests {
     }
 
     #[test]
-    fn a_vocabulary_beyond_16_bits_names_the_limit_of_this_build() {
+    fn ids_may_need_more_than_16_bits() {
         let folder = tempfile::tempdir().unwrap();
         let words: String = (0..70_000).map(|i| format!("w{i}\n")).collect();
         fs::write(folder.path().join("vocab.txt"), format!("[PAD]\n[UNK]\n[CLS]\n[SEP]\n{words}")).unwrap();
         let config = serde_json::json!({"vocab_size": 70_004, "hidden_size": 8, "num_hidden_layers": 1,
             "num_attention_heads": 1, "intermediate_size": 8});
-        let error = Tokens::of(folder.path(), &serde_json::from_value(config).unwrap()).unwrap_err().to_string();
-        assert!(error.contains("has 70004 tokens, and this build supports up to 65,536\nhint: "), "{error}");
+        let tokens = Tokens::of(folder.path(), &serde_json::from_value(config).unwrap()).unwrap();
+        assert_eq!(tokens.encode("w69999 w0").unwrap().ids, [70_003, 4]);
+        assert_eq!(tokens.name(70_003), "w69999");
         fs::write(folder.path().join("tokenizer.json"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
             .unwrap();
         let error = tokenizer(folder.path()).unwrap_err().to_string();

@@ -127,21 +127,21 @@ impl Contents {
     }
 }
 
-/// Compares the names and shapes of a folder's weights with those of a model, without reading the
-/// weights.
+/// Compares the names and shapes of a folder's weights with those of a model of a family, without
+/// reading the weights.
 ///
 /// # Errors
 /// When the folder does not hold the weights of such an encoder, or a file of it cannot be used.
-pub fn check(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsError> {
-    Contents::of(folder, names_of(parameters))?.compare(folder, shapes(parameters))
+pub fn check(folder: &Path, family: &Family, parameters: &Parameters) -> Result<Found, WeightsError> {
+    Contents::of(folder, family.names())?.compare(folder, shapes(parameters))
 }
 
-/// Reads the weights of a folder into those of a model of its configuration.
+/// Reads the weights of a folder into those of a model of its configuration, which is of a family.
 ///
 /// # Errors
 /// As [`check`], and when the decoder of the folder's head is not the word embedding.
-pub fn load(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsError> {
-    let names = names_of(parameters);
+pub fn load(folder: &Path, family: &Family, parameters: &Parameters) -> Result<Found, WeightsError> {
+    let names = family.names();
     let stored = Contents::of(folder, names)?;
     let found = stored.compare(folder, shapes(parameters))?;
     let tensors = stored.read(|_| true)?;
@@ -161,11 +161,6 @@ pub fn load(folder: &Path, parameters: &Parameters) -> Result<Found, WeightsErro
 
 fn shapes(parameters: &Parameters) -> impl Iterator<Item = (&str, Vec<i64>)> {
     parameters.iter().map(|(name, tensor)| (name, tensor.size()))
-}
-
-/// The names of a model's weights.
-fn names_of(parameters: &Parameters) -> &'static WeightNames {
-    WeightNames::of(parameters.iter().next().map_or("", |(name, _)| name))
 }
 
 /// Whether a weight belongs to a pooler. Tasks of whole sequences start from it; pre-training has no

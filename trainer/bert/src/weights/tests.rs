@@ -48,7 +48,7 @@ fn every_spelling_is_read() {
         save(folder.path(), &wanted, rename);
         let found = model(2);
         assert!(!equal(&found, &wanted));
-        assert_eq!(load(folder.path(), found.parameters()).unwrap(), Found::default());
+        assert_eq!(load(folder.path(), &Family::Bert, found.parameters()).unwrap(), Found::default());
         assert!(equal(&found, &wanted));
     }
 }
@@ -58,17 +58,17 @@ fn a_missing_head_is_said_and_a_missing_layer_refused() {
     let _alone = ebert_kernels::generator();
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), &model(1), |name| (!name.starts_with("cls.")).then(|| name.to_owned()));
-    let found = load(folder.path(), model(2).parameters()).unwrap();
+    let found = load(folder.path(), &Family::Bert, model(2).parameters()).unwrap();
     assert_eq!(found.fresh.len(), 5);
     save(folder.path(), &model(1), |name| (!name.contains("layer.1.")).then(|| name.to_owned()));
-    let error = load(folder.path(), model(2).parameters()).unwrap_err().to_string();
+    let error = load(folder.path(), &Family::Bert, model(2).parameters()).unwrap_err().to_string();
     assert!(error.contains("lacks 16 of the weights"), "{error}");
     assert!(error.contains("found 1 layers, expected 2\nhint: do config.json"), "{error}");
     save(folder.path(), &model(1), |name| Some(name.replace("bert.", "roberta.")));
     // All that a prefix hides is read, whatever its name.
-    assert_eq!(load(folder.path(), model(2).parameters()).unwrap(), Found::default());
+    assert_eq!(load(folder.path(), &Family::Bert, model(2).parameters()).unwrap(), Found::default());
     save(folder.path(), &model(1), |name| Some(name.replace("bert.", "deberta.").replace("word_", "piece_")));
-    let error = load(folder.path(), model(2).parameters()).unwrap_err().to_string();
+    let error = load(folder.path(), &Family::Bert, model(2).parameters()).unwrap_err().to_string();
     assert!(error.contains("most names begin with `deberta.`, expected `bert.`"), "{error}");
 }
 
@@ -78,16 +78,20 @@ fn other_shapes_and_decoders_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), &model(1), |name| Some(name.to_owned()));
     let wide = BertConfig { vocab_size: 12, ..config() };
-    let error = load(folder.path(), BertForMaskedLm::new(&wide, 1, Device::Cpu, Decision::on_cpu()).parameters())
-        .unwrap_err()
-        .to_string();
+    let error = load(
+        folder.path(),
+        &Family::Bert,
+        BertForMaskedLm::new(&wide, 1, Device::Cpu, Decision::on_cpu()).parameters(),
+    )
+    .unwrap_err()
+    .to_string();
     assert!(error.contains("word_embeddings.weight has shape [11, 8], expected [12, 8]"), "{error}");
     let model = model(1);
     let decoder = Tensor::zeros([11, 8], (Kind::Float, Device::Cpu));
     let named = model.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor));
     let named = named.chain([("cls.predictions.decoder.weight".to_owned(), &decoder)]);
     write(&folder.path().join(WEIGHTS), named).unwrap();
-    assert!(matches!(load(folder.path(), model.parameters()), Err(WeightsError::Untied { .. })));
+    assert!(matches!(load(folder.path(), &Family::Bert, model.parameters()), Err(WeightsError::Untied { .. })));
 }
 
 #[test]
@@ -100,9 +104,9 @@ fn an_outline_has_the_names_and_shapes_of_the_model() {
     assert_eq!(named(&outline), named(model(1).parameters()));
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), &model(1), |name| Some(name.to_owned()));
-    assert_eq!(check(folder.path(), &outline).unwrap(), Found::default());
+    assert_eq!(check(folder.path(), &Family::Bert, &outline).unwrap(), Found::default());
     let wide = BertForMaskedLm::outline(&BertConfig { vocab_size: 12, ..config() });
-    assert!(matches!(check(folder.path(), &wide), Err(WeightsError::Shape { .. })));
+    assert!(matches!(check(folder.path(), &Family::Bert, &wide), Err(WeightsError::Shape { .. })));
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn two_names_of_one_weight_are_refused() {
 fn refused(file: &str, text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(file), text).unwrap();
-    let error = check(folder.path(), &BertForMaskedLm::outline(&config())).unwrap_err().to_string();
+    let error = check(folder.path(), &Family::Bert, &BertForMaskedLm::outline(&config())).unwrap_err().to_string();
     error.replace(&folder.path().display().to_string(), "FOLDER")
 }
 
@@ -177,7 +181,7 @@ fn damaged_files_are_refused() {
     let _alone = ebert_kernels::generator();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(WEIGHTS);
-    let error = || check(folder.path(), &BertForMaskedLm::outline(&config())).unwrap_err();
+    let error = || check(folder.path(), &Family::Bert, &BertForMaskedLm::outline(&config())).unwrap_err();
     for text in ["", "no tensors", "\u{8}\0\0\0\0\0\0\0nonsense"] {
         fs::write(&path, text).unwrap();
         assert!(matches!(error(), WeightsError::Malformed { .. }), "{text:?}: {}", error());
@@ -202,6 +206,6 @@ fn sharded_weights_are_read() {
     let map: BTreeMap<String, &str> =
         (0..2).flat_map(|part| of(part).map(move |(_, (name, _))| (format!("module.{name}"), parts[part]))).collect();
     fs::write(folder.path().join(INDEX), serde_json::json!({"weight_map": map}).to_string()).unwrap();
-    assert_eq!(load(folder.path(), found.parameters()).unwrap(), Found::default());
+    assert_eq!(load(folder.path(), &Family::Bert, found.parameters()).unwrap(), Found::default());
     assert!(equal(&found, &wanted));
 }

@@ -3,10 +3,12 @@
 #[path = "../../../batches/tests/support/shards.rs"]
 mod shards;
 pub(crate) mod tasks;
+#[path = "../../../../pipeline/tests/support/trained.rs"]
+pub(crate) mod trained;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output},
     thread,
     time::{Duration, Instant},
@@ -14,7 +16,9 @@ use std::{
 
 use ebert_bert::{BertConfig, BertForMaskedLm, Decision, weights};
 use serde_json::json;
-pub(crate) use shards::{VOCABULARY, document_id, ids, seal_shards, text_id, tokens};
+pub(crate) use shards::{
+    Form, VOCABULARY, document_id, ids, seal_shards, seal_shards_as, seal_shards_of, text_id, tokens,
+};
 use tch::Device;
 
 /// Every part of a recipe, in seconds: dropout, both modes, both stages, held-out documents.
@@ -73,10 +77,20 @@ pub(crate) struct Place {
     pub folder: tempfile::TempDir,
 }
 
+/// The folder of the workspace.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
+}
+
 impl Place {
     pub(crate) fn new() -> Self {
+        Self::with(seal_shards)
+    }
+
+    /// With the shards that `seal` writes into a folder.
+    pub(crate) fn with(seal: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        seal_shards(&folder.path().join("shards"));
+        seal(&folder.path().join("shards"));
         fs::write(folder.path().join("tiny.toml"), RECIPE).unwrap();
         Self { folder }
     }

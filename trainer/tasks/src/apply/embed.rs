@@ -183,7 +183,7 @@ const LAYOUT: Layout =
 ///
 /// # Errors
 /// When one is not finite.
-fn embeddings(frozen: &Frozen, texts: &[Vec<u16>], options: EmbedOptions) -> Result<Vec<f32>, ApplyError> {
+fn embeddings(frozen: &Frozen, texts: &[Vec<u32>], options: EmbedOptions) -> Result<Vec<f32>, ApplyError> {
     let pooled = frozen.pooled(texts, options.pooling);
     let rows = if options.normalize { normalized(&pooled) } else { pooled };
     let values: Vec<f32> = Vec::try_from(rows.to_kind(tch::Kind::Float).view([-1]))?;

@@ -26,7 +26,7 @@ pub struct Entry {
     /// As the vocabulary writes it: `##s` continues a word.
     pub entry: String,
     /// Its id.
-    pub id: u16,
+    pub id: u32,
     /// Its probability, from 0 to 1.
     pub probability: f32,
 }
@@ -64,7 +64,7 @@ impl MaskFiller {
         let probabilities: Vec<f32> = Vec::try_from(flat(&probabilities))?;
         let entries: Vec<i64> = Vec::try_from(flat(&entries))?;
         let candidate = |(&id, &probability): (&i64, &f32)| {
-            let id = id as u16;
+            let id = id as u32;
             Entry { entry: self.frozen.tokens().name(id), id, probability }
         };
         let all: Vec<Entry> = entries.iter().zip(&probabilities).map(candidate).collect();
@@ -73,7 +73,7 @@ impl MaskFiller {
 
     /// The tokens of a text with its masks. The tokenizer takes `[MASK]` for text, so the parts
     /// between masks are encoded one by one, as the tokenizer of `transformers` does.
-    fn encode(&self, text: &str) -> Result<Vec<u16>, ApplyError> {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, ApplyError> {
         let mut ids = Vec::new();
         // A text for BERT is good for RoBERTa, too.
         let text_of_model = text.replace(MASK, self.mask.name);

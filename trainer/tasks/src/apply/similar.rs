@@ -42,7 +42,7 @@ pub struct Similar {
 
 /// A title that is compared.
 struct Query {
-    ids: Vec<u16>,
+    ids: Vec<u32>,
     /// Its mean, `[d]`, of length 1.
     mean: Tensor,
     /// As [`NeighborDistance::states`] gives them.
@@ -68,7 +68,7 @@ pub fn similar(
         return Err(ApplyError::NoTokens { title: title.clone() });
     }
     let contents = frozen.contents(&encoded);
-    let query = |((title, ids), contents): ((&String, Vec<u16>), &Tensor)| Query {
+    let query = |((title, ids), contents): ((&String, Vec<u32>), &Tensor)| Query {
         ids,
         mean: normalized(&mean(contents)),
         states: distance.states(contents),

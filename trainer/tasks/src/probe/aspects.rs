@@ -79,7 +79,7 @@ impl Probe for Aspects {
         let sequences = sequences(Task::Ae, examples, frozen.tokens(), lengths, what, &mut Tally::default())?;
         let words: Vec<Vec<Word>> =
             sequences.iter().enumerate().map(|(number, sequence)| words_of(number, sequence)).collect();
-        let texts: Vec<Vec<u16>> = sequences.iter().map(|s| s.ids[1..s.ids.len() - 1].to_vec()).collect();
+        let texts: Vec<Vec<u32>> = sequences.iter().map(|s| s.ids[1..s.ids.len() - 1].to_vec()).collect();
         let wanted: Vec<Vec<i64>> = words.iter().map(|words| words.iter().map(|word| word.token).collect()).collect();
         let features = frozen.states(&texts, &wanted);
         let words = words.concat();

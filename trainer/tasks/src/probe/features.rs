@@ -69,7 +69,7 @@ impl Frozen {
         let config = BertConfig::read(folder)?;
         let decision = Decision::on(Compute::Float32, device, &config)?;
         let model = BertForMaskedLm::new(&config, 0, device, decision);
-        weights::load(folder, model.parameters())?;
+        weights::load(folder, &config.family, model.parameters())?;
         let most = LONGEST.min(config.longest_sequence());
         Ok(Self { tokens: Tokens::of(folder, &config)?, model, most })
     }
@@ -103,7 +103,7 @@ impl Frozen {
     ///
     /// # Errors
     /// When the tokenizer refuses.
-    pub fn encode(&self, text: &str, most: usize) -> Result<Vec<u16>, ProbeError> {
+    pub fn encode(&self, text: &str, most: usize) -> Result<Vec<u32>, ProbeError> {
         let Encoded { mut ids, .. } = self.tokens.encode(text)?;
         ids.truncate(most.min(self.most_content_tokens()));
         Ok(ids)
@@ -111,13 +111,13 @@ impl Frozen {
 
     /// The mean of each text's last hidden states, special tokens left out: `[texts, d]`, float32
     /// on the CPU. The mean of no token is 0.
-    pub fn means(&self, texts: &[Vec<u16>]) -> Tensor {
+    pub fn means(&self, texts: &[Vec<u32>]) -> Tensor {
         self.pooled(texts, TextPooling::Mean)
     }
 
     /// One vector for each text: `[texts, d]`, float32 on the CPU. It is 0 for a text without
     /// tokens.
-    pub fn pooled(&self, texts: &[Vec<u16>], pooling: TextPooling) -> Tensor {
+    pub fn pooled(&self, texts: &[Vec<u32>], pooling: TextPooling) -> Tensor {
         let pooled = Tensor::zeros([texts.len() as i64, self.width()], (Kind::Float, Device::Cpu));
         self.each_batch(texts, |numbers, states| {
             for (&number, states) in numbers.iter().zip(states) {
@@ -129,7 +129,7 @@ impl Frozen {
 
     /// The last hidden states of each text, special tokens left out: `[tokens, d]` each, float32 on
     /// the CPU.
-    pub fn contents(&self, texts: &[Vec<u16>]) -> Vec<Tensor> {
+    pub fn contents(&self, texts: &[Vec<u32>]) -> Vec<Tensor> {
         let empty = || Tensor::zeros([0, self.width()], (Kind::Float, Device::Cpu));
         let mut all: Vec<Tensor> = texts.iter().map(|_| empty()).collect();
         self.each_batch(texts, |numbers, states| {
@@ -142,7 +142,7 @@ impl Frozen {
 
     /// The last hidden states of some tokens of each text, text after text: `[tokens, d]`, float32
     /// on the CPU.
-    pub fn states(&self, texts: &[Vec<u16>], wanted: &[Vec<i64>]) -> Tensor {
+    pub fn states(&self, texts: &[Vec<u32>], wanted: &[Vec<i64>]) -> Tensor {
         let contents = self.contents(texts);
         let chosen =
             contents.iter().zip(wanted).map(|(states, wanted)| states.index_select(0, &Tensor::from_slice(wanted)));
@@ -151,7 +151,7 @@ impl Frozen {
 
     /// Passes the states of each text that has tokens to `take`, in batches of similar lengths, with
     /// the numbers of the texts: `[tokens + 2, d]` in float32, with `[CLS]` and `[SEP]`.
-    fn each_batch(&self, texts: &[Vec<u16>], mut take: impl FnMut(&[usize], Vec<Tensor>)) {
+    fn each_batch(&self, texts: &[Vec<u32>], mut take: impl FnMut(&[usize], Vec<Tensor>)) {
         let _guard = tch::no_grad_guard();
         let mut order: Vec<usize> = (0..texts.len()).filter(|&number| !texts[number].is_empty()).collect();
         order.sort_by_key(|&number| std::cmp::Reverse(texts[number].len()));

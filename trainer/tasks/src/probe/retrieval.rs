@@ -121,7 +121,7 @@ impl Retrieval {
     }
 
     /// Ranks by the cosine of mean states.
-    fn by_cosine(&self, probing: &Probing<'_>, texts: &[Vec<u16>]) -> Result<Vec<f64>, ProbeError> {
+    fn by_cosine(&self, probing: &Probing<'_>, texts: &[Vec<u32>]) -> Result<Vec<f64>, ProbeError> {
         let means = normalized(&probing.frozen.means(texts));
         let mut ranks = Vec::new();
         for question in &self.questions {
@@ -135,11 +135,11 @@ impl Retrieval {
     }
 
     /// Ranks by the distance of NPR, of the first questions.
-    fn by_distance(&self, probing: &Probing<'_>, texts: &[Vec<u16>]) -> Result<Vec<f64>, ProbeError> {
+    fn by_distance(&self, probing: &Probing<'_>, texts: &[Vec<u32>]) -> Result<Vec<f64>, ProbeError> {
         let distance = NeighborDistance::read(probing.folder, probing.frozen.model().encoder().device())?;
         let questions = &self.questions[..self.questions.len().min(NPR_ANCHORS)];
         let wanted: BTreeSet<usize> = questions.iter().flat_map(|q| q.others().chain([q.anchor])).collect();
-        let wanted_texts: Vec<Vec<u16>> = wanted.iter().map(|&product| texts[product].clone()).collect();
+        let wanted_texts: Vec<Vec<u32>> = wanted.iter().map(|&product| texts[product].clone()).collect();
         let states = probing.frozen.contents(&wanted_texts);
         let states: HashMap<usize, Tensor> =
             wanted.into_iter().zip(states.iter().map(|states| distance.states(states))).collect();

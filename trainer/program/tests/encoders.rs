@@ -1,0 +1,177 @@
+//! Pre-training of other encoders than BERT, and on shards with other vocabularies.
+#[path = "../../batches/tests/support/python.rs"]
+mod python;
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use ebert_bert::{BertConfig, BertForMaskedLm, Decision, Packed, Phase, tokens::tokenizer, weights};
+use python::python;
+use serde_json::{Value, json};
+use support::{
+    Form, Place, seal_shards_as, seal_shards_of, text_of,
+    trained::{self, Like},
+};
+use tch::Device;
+
+/// Some steps of both stages, some segments as two texts.
+fn run(place: &Place, more: &[&str]) -> Output {
+    let all = ["--recipe", "tiny.toml", "--set", "data.text_pairs=0.3", "--set", "stage.0.steps=20"];
+    place.run(&[&all[..], &["--set", "stage.1.steps=10", "--set", "checkpoint.every=15"], more].concat())
+}
+
+fn succeed(place: &Place, more: &[&str]) -> String {
+    let output = run(place, more);
+    assert!(output.status.success(), "{}", text_of(&output));
+    text_of(&output)
+}
+
+/// Shards with a trained tokenizer.
+fn place_of(like: Like) -> Place {
+    let tokenizer = trained::byte_level(like);
+    let file: Value = serde_json::from_str(tokenizer).unwrap();
+    let of_model = file["model"]["vocab"].as_object().unwrap().values();
+    let added = file["added_tokens"].as_array().unwrap().iter().map(|token| &token["id"]);
+    let last = of_model.chain(added).filter_map(Value::as_u64).max().unwrap();
+    Place::with(|folder| seal_shards_of(tokenizer, last as usize + 1, folder))
+}
+
+#[test]
+fn every_family_trains_and_resumes_on_every_vocabulary() {
+    for (form, family) in [
+        (Form::ByteLevel, "roberta"),
+        (Form::ByteLevel, "modernbert"),
+        (Form::ByteLevel, "bert"),
+        (Form::Wide, "modernbert"),
+        (Form::Wide, "roberta"),
+    ] {
+        let place = Place::with(|folder| seal_shards_as(form, folder));
+        let family_set = format!("model.family={family}");
+        let set = ["--set", &family_set, "--out"];
+        assert!(succeed(&place, &[&set[..2], &["--dry-run"]].concat()).contains("expect "));
+        succeed(&place, &[&set[..], &["whole"]].concat());
+        succeed(&place, &[&set[..], &["resumed"]].concat());
+        // As if it had been stopped after the first checkpoint.
+        fs::remove_dir_all(place.path("resumed/checkpoints/step-00000030")).unwrap();
+        let text = succeed(&place, &[&set[..], &["resumed"]].concat());
+        assert!(text.contains("resume    from step 15 of 30"), "{text}");
+        assert!(place.weights("resumed") == place.weights("whole"), "{form:?} {family}");
+        assert_eq!(place.metrics("resumed"), place.metrics("whole"), "{form:?} {family}");
+
+        let model = place.path("whole/model");
+        let config: Value = serde_json::from_slice(&fs::read(model.join("config.json")).unwrap()).unwrap();
+        assert_eq!((&config["model_type"], &config["vocab_size"]), (&json!(family), &json!(form.tokens().len())));
+        assert_eq!(model.join("vocab.txt").is_file(), form == Form::Wide);
+        let card = fs::read_to_string(model.join("README.md")).unwrap();
+        assert!(card.contains(&format!("tags: [{family}, e-bert, e-commerce]")), "{card}");
+        // A run starts from it.
+        succeed(&place, &["--init", "whole", "--out", "again"]);
+    }
+}
+
+#[test]
+fn a_start_model_with_another_tokenizer_is_refused() {
+    let place = place_of(Like::RoBerta);
+    succeed(&place, &["--set", "model.family=roberta", "--out", "start"]);
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let path = place.path("start/model/tokenizer.json");
+        let bytes = fs::read(&path).unwrap();
+        let mut file = serde_json::from_slice(&bytes).unwrap();
+        change(&mut file);
+        fs::write(&path, file.to_string()).unwrap();
+        let output = run(&place, &["--init", "start", "--dry-run"]);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        text_of(&output)
+    };
+    // Other ids, other pieces, and other words.
+    let text = refused(&|file| {
+        let vocabulary = file["model"]["vocab"].as_object_mut().unwrap();
+        let [a, b] = ["a", "b"].map(|token| vocabulary[token].clone());
+        vocabulary.extend([("a".to_owned(), b), ("b".to_owned(), a)]);
+    });
+    assert!(text.contains("does not fit the shards: token") && text.contains("is `b`, in the shards `a`"), "{text}");
+    assert!(text.contains("hint: build shards with the model's own tokenizer: `ebert shards --tokenizer "), "{text}");
+    let text = refused(&|file| drop(file["model"]["merges"].as_array_mut().unwrap().drain(500..)));
+    assert!(text.contains("reads `The caf") && text.contains("that of the shards as `The "), "{text}");
+    let text = refused(&|file| file["pre_tokenizer"]["add_prefix_space"] = true.into());
+    assert!(text.contains("` as `\u{120}The "), "{text}");
+    let text = refused(&|file| file["normalizer"] = json!({"type": "Lowercase"}));
+    assert!(text.contains("reads `Café 東京` as `café 東京`, that of the shards as `Café 東京`"), "{text}");
+}
+
+/// Loads a checkpoint, and prints tokens and what the model makes of them.
+const LOAD: &str = "
+import json, sys
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+tokenizer, model = [c.from_pretrained(sys.argv[1]) for c in (AutoTokenizer, AutoModelForMaskedLM)]
+mask = tokenizer.mask_token
+texts = ['Stainless steel kettle', f'Stainless {mask} kettle', ['A cup', 'for tea']]
+printed = []
+for text in texts:
+    inputs = tokenizer(*text, return_tensors='pt') if isinstance(text, list) else tokenizer(text, return_tensors='pt')
+    with torch.no_grad():
+        logits = model(**inputs).logits[0]
+    printed.append({'keys': sorted(inputs), 'ids': inputs['input_ids'][0].tolist(), 'last': logits[-1].tolist()[:50]})
+batch = tokenizer(['a', 'a longer text'], padding=True, return_tensors='pt')
+assert model(**batch).logits.shape[0] == 2
+print(json.dumps({'class': type(model).__name__, 'texts': printed, 'mask': tokenizer.mask_token_id}))
+";
+
+/// What the folder's own tokenizer makes of a text, without special tokens.
+fn encoded(model: &Path, text: &str) -> Vec<u32> {
+    let mut tokenizer = tokenizer(model).unwrap();
+    tokenizer.set_encode_special_tokens(true);
+    tokenizer.encode(text, false).unwrap().get_ids().to_vec()
+}
+
+/// Our logits for the last token, the first 50 of them.
+fn logits(folder: &Path, ids: &[u32]) -> Vec<f64> {
+    let config = BertConfig::read(folder).unwrap();
+    let model = BertForMaskedLm::new(&config, 0, Device::Cpu, Decision::on_cpu());
+    weights::load(folder, &config.family, model.parameters()).unwrap();
+    let packed = Packed::new(ids, &[ids.len()], Device::Cpu);
+    let last = [ids.len() as u32 - 1];
+    let logits = tch::no_grad(|| model.predict_at(&packed, &last, Phase::Evaluate));
+    let all: Vec<f64> = Vec::try_from(logits.view([-1])).unwrap();
+    all[..50].to_vec()
+}
+
+#[test]
+fn transformers_loads_what_was_trained() {
+    let Some(python) = python(&["torch", "transformers"]) else { return };
+    for (like, family, class, [cls, sep], separators) in [
+        (Like::RoBerta, "roberta", "RobertaForMaskedLM", ["<s>", "</s>"], 2),
+        (Like::ModernBert, "modernbert", "ModernBertForMaskedLM", ["[CLS]", "[SEP]"], 1),
+    ] {
+        let place = place_of(like);
+        succeed(&place, &["--set", &format!("model.family={family}"), "--out", "run"]);
+        let model = place.path("run/model");
+        let output = Command::new(&python).args(["-c", LOAD]).arg(&model).output().unwrap();
+        assert!(output.status.success(), "{}", text_of(&output));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["class"], class);
+        let [cls, sep] = [cls, sep].map(|token| tokenizer(&model).unwrap().token_to_id(token).unwrap());
+        let ids = |text: &str| encoded(&model, text);
+        let mask = told["mask"].as_u64().unwrap() as u32;
+        // The mask takes the space before it.
+        let wanted = [
+            [&[cls], &ids("Stainless steel kettle")[..], &[sep]].concat(),
+            [&[cls], &ids("Stainless")[..], &[mask], &ids(" kettle"), &[sep]].concat(),
+            [&[cls], &ids("A cup")[..], &vec![sep; separators], &ids("for tea"), &[sep]].concat(),
+        ];
+        for (told, wanted) in told["texts"].as_array().unwrap().iter().zip(&wanted) {
+            assert_eq!(told["ids"], json!(wanted), "{family}");
+            assert_eq!(told["keys"], json!(["attention_mask", "input_ids"]), "{family}");
+            let theirs: Vec<f64> = serde_json::from_value(told["last"].clone()).unwrap();
+            for (ours, theirs) in logits(&model, wanted).iter().zip(&theirs) {
+                assert!((ours - theirs).abs() < 1e-4, "{family}: {ours} {theirs}");
+            }
+        }
+    }
+}
