@@ -103,6 +103,12 @@ if [ -e "$records/start.json.gz" ]; then restore start; else probe start; fi
 each() { # arms of the arguments, three replicates, JOBS at once
     printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
 }
+
+# Tests and figures of what is finished, also if this command is stopped.
+summary() {
+    cp "$here/claims.toml" . && "$bin/ebert" claims claims.toml >claims.log 2>&1 && cp claims.{md,csv,svg} "$here"
+    python3 "$here/figures.py"
+}
+trap summary EXIT
 each e-bert e-bert-products bert e-bert-dp bert-np e-bert-ahm
 each mixed spanbert
-python3 "$here/figures.py"
