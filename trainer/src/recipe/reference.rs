@@ -136,3 +136,16 @@ fn the_page_has_the_defaults_and_the_values_of_e_bert() {
         }
     }
 }
+
+#[test]
+fn the_examples_of_the_page_are_recipes() {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/recipes.md")).unwrap();
+    let examples: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("example.toml");
+    for example in &examples {
+        fs::write(&path, example).unwrap();
+        Recipe::load(path.to_str().unwrap(), &[]).unwrap();
+    }
+    assert!(!examples.is_empty());
+}
