@@ -183,7 +183,7 @@ impl Member {
     }
 }
 
-/// A compressed tar archive can be read from its start only. So its files take turns: each goes on where the one
+/// A compressed tar archive can be read from its start only. So its files take turns: each continues where the one
 /// before it stopped, and all of them together cost one pass, or one for each thread.
 #[derive(Default)]
 struct Streams(Mutex<Vec<Stream>>);
