@@ -104,6 +104,7 @@ impl<'a> Run<'a> {
             given::check_readable(file).map_err(GraphError::from)?;
         }
         self.sealed()?;
+        options::sweep(self.settings)?;
         options::write(self.settings)?;
         let corpus = self.corpus()?;
         // Its limits are stated first.

@@ -24,6 +24,11 @@ pub(super) fn write(settings: &Settings) -> Result<(), StoreError> {
     store::write_file(&path, text.as_bytes()).map(drop)
 }
 
+/// Removes what a killed process left of the file. No other process may write it meanwhile.
+pub(super) fn sweep(settings: &Settings) -> Result<(), StoreError> {
+    store::sweep(&settings.out, |name| name == OPTIONS_FILE)
+}
+
 fn table(settings: &Settings) -> Table {
     // A setting that is added must be written, too. Threads and memory, and that a corpus may be replaced, say nothing
     // about the data.
