@@ -110,7 +110,7 @@ fn loss(model: &BertForMaskedLm) -> Tensor {
     let tokens = lengths.iter().sum::<usize>();
     let ids: Vec<u32> = (0..tokens).map(|i| (i * i % 997) as u32).collect();
     let selected: Vec<u32> = (0..tokens as u32).step_by(6).collect();
-    let labels: Vec<u32> = selected.iter().map(|&at| (at * 7 % 1001) as u32).collect();
+    let labels: Vec<u32> = selected.iter().map(|&at| at * 7 % 1001).collect();
     tch::manual_seed(5);
     let packed = Packed::new(&ids, &lengths, model.encoder().device());
     model.loss_at(&packed, &selected, &labels, Phase::Train) / selected.len() as f64
