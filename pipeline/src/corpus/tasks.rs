@@ -1,7 +1,7 @@
 //! The corpus in tasks, so that many processes can make it in one folder.
 //!
 //! 1. [`CorpusTasks::read`]: each task reads some of the raw files, in groups, and leaves a file per group with their
-//!    records sorted by bucket ([`group`](super::group)).
+//!    records sorted by bucket ([`group`]).
 //! 2. [`CorpusTasks::write`] of [`Phase::Documents`]: each task writes the tables of products and reviews of some
 //!    buckets. It reads their ranges of all groups. Duplicates and copies of a document meet in its bucket.
 //! 3. `write` of [`Phase::Interactions`]: likewise. They come last, because they need the ids of all products.
