@@ -39,6 +39,9 @@ pub struct Claims {
     pub arm: Vec<Arm>,
     /// The claims.
     pub claim: Vec<Claim>,
+    /// How many further claims Holm's correction counts, which something else tests.
+    #[serde(default)]
+    pub tested_elsewhere: usize,
 }
 
 /// A recipe with its replicates.
@@ -157,7 +160,10 @@ impl Claims {
     /// # Errors
     /// If a record cannot be read, or two do not have the same items.
     pub fn test(&self) -> Result<Findings, ClaimsError> {
-        let (record, mut missing) = self.record()?;
+        let record = self.record()?;
+        let is_probed = |name: &str| record.models.iter().any(|model| model["model"] == name);
+        let models = || self.arm.iter().flat_map(|arm| &arm.models);
+        let mut missing: Vec<String> = models().filter(|name| !is_probed(name)).cloned().collect();
         let mut differences: HashMap<(Endpoint, usize, usize), Option<Difference>> = HashMap::new();
         let mut scores = Vec::new();
         for endpoint in Endpoint::ALL {
@@ -169,7 +175,7 @@ impl Claims {
                 self.arm.iter().map(|arm| arm.models.iter().map(sums_of).collect()).collect();
             let complete: Vec<bool> = sums.iter().map(|arm| arm.iter().all(Option::is_some)).collect();
             for (arm, sums) in self.arm.iter().zip(&sums) {
-                let without = arm.models.iter().zip(sums).filter(|(_, sums)| sums.is_none());
+                let without = arm.models.iter().zip(sums).filter(|(name, sums)| sums.is_none() && is_probed(name));
                 missing.extend(without.map(|(model, _)| format!("{model} ({})", endpoint.title())));
             }
             let score = endpoint.score();
@@ -194,21 +200,19 @@ impl Claims {
             let key = |endpoint| Some((endpoint, self.number(&claim.arm)?, self.number(&claim.control)?));
             claim.endpoints.iter().map(|&endpoint| differences.get(&key(endpoint)?).copied().flatten()).collect()
         };
-        let claims = tested(self.claim.iter().map(|claim| (claim.clone(), of_claim(claim))).collect());
+        let claims = self.claim.iter().map(|claim| (claim.clone(), of_claim(claim))).collect();
+        let claims = tested(claims, self.tested_elsewhere);
         Ok(Findings { arms: self.arm.iter().map(|arm| arm.name.clone()).collect(), scores, claims, missing })
     }
 
-    /// All records as one, and the names of records that are not there yet.
-    fn record(&self) -> Result<(ProbeRecord, Vec<String>), ClaimsError> {
+    /// All records that exist, as one.
+    fn record(&self) -> Result<ProbeRecord, ClaimsError> {
         let hint = "`ebert probe MODEL... --out FILE` writes records";
-        let (mut all, mut missing): (Option<(&PathBuf, ProbeRecord)>, _) = (None, Vec::new());
+        let mut all: Option<(&PathBuf, ProbeRecord)> = None;
         for path in &self.probes {
             let text = match fs::read(path) {
                 Ok(text) => text,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    missing.push(path.display().to_string());
-                    continue;
-                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(ClaimsError::Io { path: path.clone(), hint, source }),
             };
             let record: ProbeRecord = serde_json::from_slice(&text).map_err(|error| {
@@ -233,6 +237,6 @@ impl Claims {
                 return Err(ClaimsError::Ambiguous { path: first.clone(), model: name.to_owned() });
             }
         }
-        Ok((record, missing))
+        Ok(record)
     }
 }

@@ -62,12 +62,12 @@ pub struct Findings {
     pub scores: Vec<(Endpoint, Vec<ArmScore>)>,
     /// The claims.
     pub claims: Vec<Tested>,
-    /// Records that are not there, and models without results at an endpoint.
+    /// Models without a record, and models without results at an endpoint.
     pub missing: Vec<String>,
 }
 
-/// Claims with the differences at their endpoints.
-pub(super) fn tested(claims: Vec<(Claim, Vec<Option<Difference>>)>) -> Vec<Tested> {
+/// Claims with the differences at their endpoints. `elsewhere` further claims are counted in the correction.
+pub(super) fn tested(claims: Vec<(Claim, Vec<Option<Difference>>)>, elsewhere: usize) -> Vec<Tested> {
     let largest = |differences: &[Option<Difference>]| {
         differences
             .iter()
@@ -78,7 +78,8 @@ pub(super) fn tested(claims: Vec<(Claim, Vec<Option<Difference>>)>) -> Vec<Teste
     let p: Vec<Option<f64>> = claims.iter().map(|(_, differences)| largest(differences)).collect();
     // A claim that cannot be tested yet counts with p = 1, or the others would be corrected for too
     // few.
-    let corrected = holm(&p.iter().map(|p| p.unwrap_or(1.0)).collect::<Vec<_>>());
+    let of_others = std::iter::repeat_n(1.0, elsewhere);
+    let corrected = holm(&p.iter().map(|p| p.unwrap_or(1.0)).chain(of_others).collect::<Vec<_>>());
     let each = claims.into_iter().zip(p).zip(corrected);
     each.map(|(((claim, differences), p), corrected)| {
         let all = || differences.iter().flatten();
