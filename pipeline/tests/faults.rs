@@ -18,12 +18,9 @@ use std::{
 
 use schemas::Draws;
 use support::{
-    assert_same, contents, ebert, raw::raw_files_of_every_form, real_arguments, real_data, said, succeed, workspace,
+    assert_same, contents, ebert, raw::raw_files_of_every_form, real_arguments, real_data, said, succeed, tries,
+    workspace,
 };
-
-fn tries(few: u64) -> u64 {
-    std::env::var("EBERT_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
-}
 
 /// A run over the sample, or over the real files where they are, with several buckets.
 struct Subject {

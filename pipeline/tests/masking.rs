@@ -55,10 +55,10 @@ fn check(out: &Path, documents: usize) -> usize {
         let ids = shards.vocabulary().special;
         [ids.pad, ids.cls, ids.sep, ids.mask]
     };
-    let masking = |budget| {
+    let maskings = [0.15, 0.3].map(|budget| {
         let options = MaskingOptions { budget, ..MaskingOptions::default() };
         Masking::new(options, shards.vocabulary().clone(), shards.manifest().body.pool.lowest_score)
-    };
+    });
     let (mut whole, mut seen) = (0, 0);
     for corpus in [Corpus::Products, Corpus::Reviews] {
         // The document of the last segment, its runs, and where the segment begins.
@@ -75,8 +75,8 @@ fn check(out: &Path, documents: usize) -> usize {
                 .map(|run| run.start.max(tokens.start) - tokens.start..run.end.min(tokens.end) - tokens.start)
                 .collect();
             for mode in [MaskMode::Word, MaskMode::Phrase, MaskMode::Span, MaskMode::Noun, MaskMode::Token] {
-                for budget in [0.15, 0.3] {
-                    let masks = masking(budget).mask(mode, segment, MaskKey { seed: 1, epoch: 0 });
+                for masking in &maskings {
+                    let masks = masking.mask(mode, segment, MaskKey { seed: 1, epoch: 0 });
                     let is_masked = |token: usize| masks.positions.contains(&(token as u16));
                     assert!(!masks.positions.is_empty());
                     for (&at, input) in masks.positions.iter().zip(&masks.inputs) {
@@ -92,7 +92,7 @@ fn check(out: &Path, documents: usize) -> usize {
             }
             *begin = tokens.end;
         };
-        let mut left = documents;
+        let mut left = documents + 1;
         let visited = shards.each_trained_segment(corpus, |segment| {
             // Whole documents: their segments follow one another.
             left = left.saturating_sub(usize::from(segment.segment == 0));
@@ -102,7 +102,7 @@ fn check(out: &Path, documents: usize) -> usize {
         });
         visited.unwrap();
     }
-    assert!(seen > documents, "{seen}");
+    assert_eq!(seen, 2 * documents);
     whole
 }
 

@@ -1,4 +1,5 @@
-//! Mining phrases, as whole commands: the same for any number of threads, near the reference, and clear where it cannot be done.
+//! Mining phrases, as whole commands: the same for any number of threads, near the reference, and clear where it
+//! cannot be done.
 mod support;
 
 use std::{

@@ -29,7 +29,7 @@ fn shell_blocks(page: &str) -> String {
     all.find_iter(page).filter_map(|block| Some(blocks.captures(block.as_str())?[1].to_owned())).collect()
 }
 
-/// The words of a command up to its end. Variables have the value 1, but `$step` is a step, and lists of them have none.
+/// The words of a command up to its end. Variables have the value 1, but `$step` is a step. Lists have no value.
 fn words(line: &str) -> Vec<String> {
     let word = Regex::new(r#""[^"]*"|'[^']*'|\|\||&&|[|;&>#)]|2>|[^\s;|&>)"']+"#).unwrap();
     let variable = Regex::new(r"\$\{[^}]*\}|\$\w+").unwrap();

@@ -1,5 +1,5 @@
-//! The front door: help without a trainer, the way to the trainer, what applies to the sample alone, and hints for people
-//! who ran make.
+//! The front door: help without a trainer, the way to the trainer, what applies to the sample alone, and hints for
+//! people who ran make.
 mod support;
 
 use std::{

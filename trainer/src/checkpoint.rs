@@ -28,6 +28,7 @@ use schemas::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tch::Tensor;
+use tokenizers::PostProcessor as _;
 
 use crate::{
     init::Carried,
@@ -326,16 +327,16 @@ fn write(
     let tokenizer_config = tokenizer_config(&tokenizer, &carried.config, vocabulary.names());
     schemas::store::write_file(&path, state.as_bytes())?;
     for (name, text) in [
-        ("config.json", Some(config)),
-        ("tokenizer.json", Some(format!("{tokenizer:#}\n"))),
-        ("tokenizer_config.json", Some(format!("{tokenizer_config:#}\n"))),
-        ("vocab.txt", (!vocabulary.is_byte_level()).then(|| vocabulary_text(vocabulary))),
-        ("recipe.toml", Some(recipe.to_owned())),
-        ("README.md", Some(card.to_owned())),
+        ("config.json", config),
+        ("tokenizer.json", format!("{tokenizer:#}\n")),
+        ("tokenizer_config.json", format!("{tokenizer_config:#}\n")),
+        ("recipe.toml", recipe.to_owned()),
+        ("README.md", card.to_owned()),
     ] {
-        if let Some(text) = text {
-            schemas::store::write_file(&exported.join(name), text.as_bytes())?;
-        }
+        schemas::store::write_file(&exported.join(name), text.as_bytes())?;
+    }
+    if !vocabulary.is_byte_level() {
+        schemas::store::write_file(&exported.join("vocab.txt"), vocabulary_text(vocabulary).as_bytes())?;
     }
     Ok(())
 }
@@ -345,13 +346,20 @@ fn tokenizer_file(shards: &Shards, carried: &Carried) -> Result<Value, Checkpoin
     let path = || shards.folder().join(&shards.manifest().body.tokenizer.file);
     let mut tokenizer: Value = serde_json::from_slice(shards.tokenizer())
         .map_err(|source| CheckpointError::Malformed { path: path(), source })?;
-    // That of byte-level tokens alone adds none.
-    if tokenizer["post_processor"].is_null() || tokenizer["post_processor"]["type"] == "ByteLevel" {
-        tokenizer["post_processor"] =
-            post_processor(&tokenizer, shards.vocabulary(), sequence_format(&carried.config.family));
+    let format = sequence_format(&carried.config.family);
+    // Two texts stand in a sequence as the model was trained with them.
+    if added_to_two_texts(shards.tokenizer()) != 2 + format.separators() {
+        tokenizer["post_processor"] = post_processor(&tokenizer, shards.vocabulary(), format);
     }
     keep_added(&mut tokenizer, carried).map_err(|source| CheckpointError::Malformed { path: path(), source })?;
     Ok(tokenizer)
+}
+
+/// How many special tokens a tokenizer puts around two texts and between them.
+fn added_to_two_texts(tokenizer: &[u8]) -> usize {
+    let tokenizer = tokenizers::Tokenizer::from_bytes(tokenizer).ok();
+    let processor = tokenizer.as_ref().and_then(|tokenizer| tokenizer.get_post_processor());
+    processor.map_or(0, |processor| processor.added_tokens(true))
 }
 
 /// What puts the special tokens around texts.
@@ -385,7 +393,7 @@ fn keep_added(tokenizer: &mut Value, carried: &Carried) -> serde_json::Result<()
 /// The values from which `transformers` builds its tokenizer. `BertTokenizer` builds its own parts
 /// from these values. It cleans text, takes words of up to 100 characters and always knows `[UNK]`.
 /// Any other tokenizer is read from its file unchanged.
-fn tokenizer_config(tokenizer: &Value, model: &BertConfig, names: &'static SpecialNames) -> Value {
+fn tokenizer_config(tokenizer: &Value, model: &BertConfig, names: &SpecialNames) -> Value {
     let normalizer = &tokenizer["normalizer"];
     let bert = normalizer["type"] == "BertNormalizer"
         && normalizer["clean_text"] == true

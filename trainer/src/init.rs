@@ -95,9 +95,9 @@ pub enum InitError {
     },
     /// It has fewer or more rows than the shards have tokens, and no vocabulary to compare.
     #[error(
-        "`{}` has {found} word embeddings, and the shards {wanted} tokens\n\
-         hint: build shards with the model's own vocabulary: `ebert shards --tokenizer vocab.txt --out DIR`, another folder",
-        folder.display()
+        "`{}` has {found} word embeddings, and the shards {wanted} tokens\nhint: {}",
+        folder.display(),
+        shards_of(folder)
     )]
     VocabularySize {
         /// The model.
@@ -370,7 +370,7 @@ impl Start {
 /// A text that tokenizers make different things of: case, accents, Chinese characters.
 const PROBE: &str = "Café 東京";
 /// A text that they cut into other pieces: spaces, hyphens, words that are rare.
-const PIECES: &str = "The caf\u{e9}'s re-usable waterbottles,  2-pack (blue)";
+const PIECES: &str = "The café's re-usable waterbottles,  2-pack (blue)";
 /// What an uncased BERT's makes of [`PROBE`].
 const UNCASED: &str = "cafe  東  京 ";
 
@@ -399,7 +399,7 @@ fn shards_of(folder: &Path) -> String {
 /// they cut it into the same pieces. A folder that says nothing of case and accents passes; so does
 /// one whose tokenizer cannot be read, with a note.
 fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitError> {
-    let of_shards = tokenizers::Tokenizer::from_bytes(shards.tokenizer());
+    let of_shards = tokenizer(shards.folder());
     let found = normalized(folder, PROBE);
     let wanted = of_shards.as_ref().map(|tokenizer| normalized_by(tokenizer, PROBE));
     let differs = |text, found, wanted| InitError::Normalizer { folder: folder.to_owned(), text, found, wanted };
@@ -407,9 +407,8 @@ fn reads_alike(folder: &Path, shards: &Shards) -> Result<Option<String>, InitErr
         (Ok(Some(found)), Ok(Ok(wanted))) if found != wanted => Err(differs(PROBE, found, wanted)),
         (Ok(None), Ok(Ok(_))) => Ok(None),
         (Ok(Some(_)), Ok(Ok(_))) => {
-            let (of_model, of_shards) = (tokenizer(folder).ok(), of_shards.ok());
-            match (of_model.and_then(|tokenizer| pieces(&tokenizer)), of_shards.and_then(|t| pieces(&t))) {
-                (Some(found), Some(wanted)) if found != wanted => Err(differs(PIECES, found, wanted)),
+            match [tokenizer(folder).ok(), of_shards.ok()].map(|tokenizer| pieces(&tokenizer?)) {
+                [Some(found), Some(wanted)] if found != wanted => Err(differs(PIECES, found, wanted)),
                 _ => Ok(None),
             }
         }

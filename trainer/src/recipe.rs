@@ -226,9 +226,7 @@ pub enum RecipeError {
         what: String,
     },
     /// A base that is none.
-    #[error(
-        "recipe `{name}`: base is {base}\nhint: a base is a recipe of the project that has none itself: e-bert or sample"
-    )]
+    #[error("recipe `{name}`: base is {base}\nhint: a base is a recipe of the project: {}", known())]
     Base {
         /// Its name.
         name: String,
@@ -281,19 +279,11 @@ impl Recipe {
         };
         let malformed = |e: toml::de::Error| RecipeError::Malformed { name: name.to_owned(), what: e.to_string() };
         let mut table: toml::Table = toml::from_str(&text).map_err(malformed)?;
-        let base = table.remove("base");
-        if base.is_none() {
+        if table.contains_key("base") {
+            table = with_base(table, name)?;
+        } else {
             // Parsed as a recipe first, so that a mistake is shown with its line.
             toml::from_str::<Self>(&text).map_err(malformed)?;
-        }
-        if let Some(base) = base {
-            let text = base
-                .as_str()
-                .and_then(text_of)
-                .ok_or_else(|| RecipeError::Base { name: name.to_owned(), base: base.to_string() })?;
-            let mut whole: toml::Table = toml::from_str(text).map_err(malformed)?;
-            merge(&mut whole, table);
-            table = whole;
         }
         for text in overrides {
             set(&mut table, text).map_err(|what| RecipeError::Override { text: text.clone(), what })?;
@@ -435,11 +425,24 @@ impl ModelShape {
             num_hidden_layers: self.layers,
             num_attention_heads: self.heads,
             intermediate_size: self.intermediate_size,
-            // Some positions of a RoBERTa are never used.
-            max_position_embeddings: base.max_position_embeddings - base.longest_sequence() as i64 + self.positions,
+            // A RoBERTa's first position comes after the id of its padding.
+            max_position_embeddings: base.family.first_position() + self.positions,
             ..base
         }
     }
+}
+
+/// A recipe's own values, over those of its base and of the base of that.
+fn with_base(mut own: toml::Table, name: &str) -> Result<toml::Table, RecipeError> {
+    let Some(base) = own.remove("base") else { return Ok(own) };
+    let Some((base, text)) = base.as_str().and_then(|base| Some((base, text_of(base)?))) else {
+        return Err(RecipeError::Base { name: name.to_owned(), base: base.to_string() });
+    };
+    let whole = toml::from_str(text)
+        .map_err(|error| RecipeError::Malformed { name: base.to_owned(), what: error.to_string() })?;
+    let mut whole = with_base(whole, base)?;
+    merge(&mut whole, own);
+    Ok(whole)
 }
 
 /// Puts the values of a table over those of another. Tables within are merged, and lists replaced.

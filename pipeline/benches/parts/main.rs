@@ -1,8 +1,8 @@
 //! Times each part of the stream on one core, compared with the libraries that people use for it.
 //!
-//! `parts RAW POOL TOKENIZER ROUNDS`: RAW is a gz file of reviews. Prints one JSON object. Rates are marginal, from two
-//! amounts of the same text. So the time to fill caches and build tables is not in them. The parts alternate, and the rates
-//! are medians. Before anything is timed, ids and matches are compared one by one.
+//! `parts RAW POOL TOKENIZER ROUNDS`: RAW is a gz file of reviews. Prints one JSON object. Rates are marginal, from
+//! two amounts of the same text. So the time to fill caches and build tables is not in them. The parts alternate, and
+//! the rates are medians. Before anything is timed, ids and matches are compared one by one.
 use std::{
     collections::BTreeMap,
     hint::black_box,

@@ -46,9 +46,10 @@ pub enum DataCommand {
     Plan(Box<PlanArgs>),
     /// Run one task of one step, in a folder that many machines share
     ///
-    /// Any engine can start tasks: xargs, a Slurm array, a Kubernetes indexed Job. Finished tasks are kept. A task may be
-    /// killed and started again, or run twice at the same time. The bytes are those of `ebert shards`, for any number of
-    /// tasks. The last task of a step seals it. A task that starts too early names the tasks that are missing.
+    /// Any engine can start tasks: xargs, a Slurm array, a Kubernetes indexed Job. Finished tasks are kept. A task may
+    /// be killed and started again, or run twice at the same time. The bytes are those of `ebert shards`, for any
+    /// number of tasks. The last task of a step seals it. A task that starts too early names the tasks that are
+    /// missing.
     ///
     /// For example: seq -f %g/16 0 15 | xargs -P 4 -n 1 ebert worker read --config OUT/ebert.toml --threads 2
     Worker(Box<WorkerArgs>),

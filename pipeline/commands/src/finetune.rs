@@ -15,16 +15,16 @@ pub enum Pooling {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fine-tuning")]
 pub struct FinetuneOptions {
-    /// Highest learning rate. It rises over the first steps (--warmup) and then falls to 0. Of several, separated by commas,
-    /// the best on the validation part is kept
+    /// Highest learning rate. It rises over the first steps (--warmup) and then falls to 0. Of several, separated by
+    /// commas, the best on the validation part is kept
     #[arg(long = "learning-rate", value_name = "RATE", value_delimiter = ',', default_values_t = [2e-5])]
     pub learning_rates: Vec<f64>,
-    /// Epochs over the examples. Of several, separated by commas, the best on the validation part is kept. The learning rate
-    /// falls as it does in the longest
+    /// Epochs over the examples. Of several, separated by commas, the best on the validation part is kept. The
+    /// learning rate falls as it does in the longest
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [3], value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub epochs: Vec<u32>,
-    /// Search as the paper does. Learning rates: 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs. The best is kept after 2, 3, 4
-    /// or 5 of them. Not with --learning-rate or --epochs
+    /// Search as the paper does. Learning rates: 5e-6, 1e-5, 2e-5 and 5e-5, each for 5 epochs. The best is kept after
+    /// 2, 3, 4 or 5 of them. Not with --learning-rate or --epochs
     #[arg(long, conflicts_with_all = ["learning_rates", "epochs"])]
     pub search: bool,
     /// Sequences per step
@@ -45,8 +45,8 @@ pub struct FinetuneOptions {
     /// Seed of the split into training, validation and test. Use the same for all models that are compared
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub split_seed: u64,
-    /// Longest sequence in tokens, special tokens included, or less if the model has fewer positions. Longer reviews are read in
-    /// windows, other texts are cut
+    /// Longest sequence in tokens, special tokens included, or less if the model has fewer positions. Longer reviews
+    /// are read in windows, other texts are cut
     #[arg(long, value_name = "N", default_value_t = 384)]
     pub max_tokens: usize,
     /// rqa: tokens of a review from the start of one window to that of the next
@@ -64,8 +64,8 @@ pub struct FinetuneOptions {
     /// asc, pc: what the head reads
     #[arg(long, value_enum, default_value_t)]
     pub pooling: Pooling,
-    /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves the
-    /// states that it reads. So models compare better if all of them start with a fresh pooler
+    /// asc, pc: draw the pooler afresh, even if the model has one. Post-training leaves the pooler as it is but moves
+    /// the states that it reads. So models compare better if all of them start with a fresh pooler
     #[arg(long)]
     pub fresh_pooler: bool,
     /// Weight decay of AdamW. Biases and layer norms have none

@@ -13,9 +13,10 @@ use crate::{
 pub enum TextCommand {
     /// Mine scored phrases from any text (AutoPhrase, deterministic)
     ///
-    /// Writes `score<TAB>phrase` lines, best first. `ebert shards --pool FILE` imports such a file. The miner learns what a
-    /// good phrase is from a built-in list of English nouns, or from --quality-list, whose names can come from another
-    /// field, such as titles of an encyclopedia. A text gives no names, so other languages than English need that list.
+    /// Writes `score<TAB>phrase` lines, best first. `ebert shards --pool FILE` imports such a file. The miner learns
+    /// what a good phrase is from a built-in list of English nouns, or from --quality-list, whose names can come from
+    /// another field, such as titles of an encyclopedia. A text gives no names, so other languages than English need
+    /// that list.
     Mine(MineArgs),
     /// Train the tagger and the noun-phrase chunker on treebanks (deterministic)
     ///

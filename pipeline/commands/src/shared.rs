@@ -77,8 +77,8 @@ pub struct Work {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Input")]
 pub struct TokenizerOption {
-    /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with WordPiece or byte-level BPE [default for the sample: its
-    /// own]
+    /// `vocab.txt` of an uncased BERT, or `tokenizer.json` with WordPiece or byte-level BPE [default for the sample:
+    /// its own]
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
     /// The BERT that training will start from, a Hugging Face folder. Its tokenizer is used, and `ebert pretrain`

@@ -168,8 +168,8 @@ pub struct PretrainArgs {
     /// e-bert-modern, sample) or a .toml file [default for the shards of the sample: sample]
     #[arg(long, value_name = "RECIPE", help_heading = "Input")]
     pub recipe: Option<String>,
-    /// A BERT, RoBERTa or ModernBERT to start from: a Hugging Face folder, the folder of a run, or an id on the hub such
-    /// as bert-base-uncased
+    /// A BERT, RoBERTa or ModernBERT to start from: a Hugging Face folder, the folder of a run, or an id on the hub
+    /// such as bert-base-uncased
     #[arg(long, value_name = "MODEL", help_heading = "Input")]
     pub init: Option<PathBuf>,
     /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1. May be given several

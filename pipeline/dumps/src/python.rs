@@ -33,9 +33,8 @@
 //! | `datetime.datetime(2014, 7, 3, 9, 30)` | `"2014-07-03T09:30:00.000000"` |
 //! | `<NA>`, `NaT`, `np.nan` | `null` |
 //!
-//! Other names and calls, sets, complex numbers, `\N{…}`, and integers with a leading zero (octal in Python 2, refused by
-//! Python 3) are errors. The specification is
-//! <https://docs.python.org/3/reference/lexical_analysis.html#literals>.
+//! Other names and calls, sets, complex numbers, `\N{…}`, and integers with a leading zero (octal in Python 2, refused
+//! by Python 3) are errors. The specification is <https://docs.python.org/3/reference/lexical_analysis.html#literals>.
 
 mod calls;
 mod numbers;

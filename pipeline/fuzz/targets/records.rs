@@ -17,7 +17,8 @@ fn describe(record: &Record<'_>) -> String {
     format!("{:?} {:?} {:?} {pieces:?} {record:?}", record.record_type(), record.product_id(), record.brand())
 }
 
-/// Whether no object of a JSON text has a key twice and its keys stand in order: then reading and writing it changes nothing.
+/// Whether no object of a JSON text has a key twice and its keys stand in order: then reading and writing it changes
+/// nothing.
 fn is_canonical(line: &[u8]) -> bool {
     let value: Value = serde_json::from_slice(line).expect("read before");
     let strip = |bytes: &[u8]| bytes.iter().filter(|b| !b.is_ascii_whitespace()).copied().collect::<Vec<u8>>();

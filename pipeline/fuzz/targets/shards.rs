@@ -1,4 +1,5 @@
-//! The readers of shards: any bytes are rows or an error. Nothing is read out of bounds, and no panic leaves the reader.
+//! The readers of shards: any bytes are rows or an error. Nothing is read out of bounds, and no panic leaves the
+//! reader.
 #![no_main]
 use std::{fs, path::PathBuf, sync::LazyLock};
 

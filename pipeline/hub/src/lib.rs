@@ -1,8 +1,8 @@
 //! Files of a repository on the Hugging Face hub.
 //!
-//! Downloaded files stay in the cache that `transformers` and other programs share (`HF_HOME`). A file in the cache needs
-//! no network. The environment decides the rest: `HF_TOKEN` gives access to private repositories, and `HF_ENDPOINT` names
-//! another hub.
+//! Downloaded files stay in the cache that `transformers` and other programs share (`HF_HOME`). A file in the cache
+//! needs no network. The environment decides the rest: `HF_TOKEN` gives access to private repositories, and
+//! `HF_ENDPOINT` names another hub.
 //!
 //! [`is_id`] distinguishes the id of a repository from a path, and [`Repository::file`] fetches one file:
 //!
@@ -45,8 +45,8 @@ pub enum Progress {
 /// How often a failed download is tried again.
 const RETRIES: usize = 3;
 
-/// Whether a text can be the id of a repository: `name` or `owner/name`, and `@revision` for another revision than `main`,
-/// for example `@v1.0` or `@refs/pr/1`.
+/// Whether a text can be the id of a repository: `name` or `owner/name`, and `@revision` for another revision than
+/// `main`, for example `@v1.0` or `@refs/pr/1`.
 pub fn is_id(text: &str) -> bool {
     let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
     let part = |part: &str| {
@@ -116,7 +116,8 @@ const fn option_of(kind: RepoType) -> &'static str {
     }
 }
 
-/// Whether the hub answered that there is nothing. For a repository that does not exist, it answers as for a private one.
+/// Whether the hub answered that there is nothing. For a repository that does not exist, it answers as for a private
+/// one.
 fn is_absence(error: &ApiError) -> bool {
     match error {
         ApiError::RequestError(error) => matches!(**error, ureq::Error::StatusCode(401 | 403 | 404)),

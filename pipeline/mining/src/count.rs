@@ -293,8 +293,8 @@ mod tests {
         Word::new(WordId::new(id), Pruning::Free)
     }
 
-    /// More places than 31 bits can number, on disk but for a few words. Most words are where no candidate starts, which
-    /// keeps the test short.
+    /// More places than 31 bits can number, on disk but for a few words. Most words are where no candidate starts,
+    /// which keeps the test short.
     #[test]
     fn more_places_than_31_bits_are_counted_in_little_memory() {
         let mut chunk = vec![Word::new(WordId::new(0), Pruning::Excluded); 1 << 18];

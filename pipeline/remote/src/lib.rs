@@ -9,9 +9,9 @@
 //! Credentials, regions and endpoints come from the environment, with the names that the tools of the stores use, such
 //! as `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`.
 //!
-//! An object is fetched in large ranges, or in one request from a web server without them. A failed request is tried again.
-//! All ranges must be of one version of the object: a changed one is an error. An object in the cache is fetched again
-//! if its version has changed, and a stopped run continues where it was.
+//! An object is fetched in large ranges, or in one request from a web server without them. A failed request is tried
+//! again. All ranges must be of one version of the object: a changed one is an error. An object in the cache is
+//! fetched again if its version has changed, and a stopped run continues where it was.
 //!
 //! ```no_run
 //! let folder = ebert_remote::fetch("s3://bucket/dumps/*.json.gz", &ebert_remote::cache(), &mut |_| ())?;

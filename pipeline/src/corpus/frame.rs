@@ -312,7 +312,8 @@ impl Section {
         Ok(Self { path: path.to_owned(), file: None, bytes })
     }
 
-    fn open(self) -> Result<BufReader<SectionReader>, StoreError> {
+    /// Opens it for reading.
+    pub(crate) fn open(self) -> Result<BufReader<SectionReader>, StoreError> {
         let file = match self.file {
             Some(file) => file,
             None => Arc::new(File::open(&self.path).map_err(StoreError::io("open", &self.path))?),
@@ -326,7 +327,7 @@ impl Section {
 const LONGEST_READ: u64 = 1 << 18;
 
 /// Reads a section. Several may read one file at a time.
-struct SectionReader {
+pub(crate) struct SectionReader {
     file: Arc<File>,
     rest: Range<u64>,
 }

@@ -15,6 +15,7 @@ use std::{
     io::{self, BufWriter, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use schemas::{StoreError, store::AtomicFile, temporary::unnamed_file};
@@ -28,9 +29,6 @@ use super::{
 
 /// Bytes of frames in memory.
 const MEMORY: usize = 256 << 20;
-
-/// The most bytes that are copied at a time.
-const LONGEST_COPY: u64 = 1 << 20;
 
 /// The last bytes of a complete file.
 const MARK: &[u8; 8] = b"ebertgrp";
@@ -85,7 +83,7 @@ pub(crate) struct GroupWriter {
     buffered: usize,
     memory: usize,
     /// What did not fit in memory, in a file without a name.
-    spilled: Option<File>,
+    spilled: Option<Arc<File>>,
     /// Where each bucket starts in each part of that file. The last number is the part's end.
     parts: Vec<Vec<u64>>,
 }
@@ -101,11 +99,11 @@ impl GroupWriter {
         let error = |e| StoreError::io("write a temporary file next to", &self.path)(e);
         let file = match &mut self.spilled {
             Some(file) => file,
-            none => none.insert(unnamed_file(&self.path).map_err(error)?),
+            none => none.insert(Arc::new(unnamed_file(&self.path).map_err(error)?)),
         };
-        let mut at = file.seek(SeekFrom::End(0)).map_err(error)?;
+        let mut at = (&**file).seek(SeekFrom::End(0)).map_err(error)?;
         let mut starts = Vec::with_capacity(self.buffers.len() + 1);
-        let mut writer = BufWriter::with_capacity(1 << 20, &*file);
+        let mut writer = BufWriter::with_capacity(1 << 20, &**file);
         for buffer in &mut self.buffers {
             starts.push(at);
             writer.write_all(buffer).map_err(error)?;
@@ -126,8 +124,12 @@ impl GroupWriter {
         let (mut at, mut tail) = (0u64, Vec::new());
         for (place, buffer) in self.buffers.iter().enumerate() {
             tail.extend_from_slice(&at.to_le_bytes());
-            for part in &self.parts {
-                at += self.copy(part[place], part[place + 1], &mut file).map_err(error)?;
+            if let Some(spilled) = &self.spilled {
+                for part in &self.parts {
+                    let bytes = part[place]..part[place + 1];
+                    let section = Section { path: self.path.clone(), file: Some(spilled.clone()), bytes };
+                    at += io::copy(&mut section.open()?, &mut file).map_err(error)?;
+                }
             }
             file.write_all(buffer).map_err(error)?;
             at += buffer.len() as u64;
@@ -145,20 +147,6 @@ impl GroupWriter {
         }
         Ok(())
     }
-
-    /// Copies bytes from the disk. Returns their number.
-    fn copy(&self, start: u64, end: u64, into: &mut impl Write) -> io::Result<u64> {
-        let Some(file) = &self.spilled else { return Ok(0) };
-        let mut bytes = vec![0; (end - start).min(LONGEST_COPY) as usize];
-        let mut at = start;
-        while at < end {
-            let length = bytes.len().min((end - at) as usize);
-            file.read_exact_at(&mut bytes[..length], at)?;
-            into.write_all(&bytes[..length])?;
-            at += length as u64;
-        }
-        Ok(end - start)
-    }
 }
 
 impl Spill for GroupWriter {
@@ -174,12 +162,13 @@ impl Spill for GroupWriter {
     }
 }
 
-/// A complete group. In memory: 8 bytes per bucket and stream.
+/// A complete group. Its index stays on disk, since there may be many groups of many buckets.
 #[derive(Debug)]
 pub(crate) struct Group {
     path: PathBuf,
     layout: SpillLayout,
-    starts: Vec<u64>,
+    /// Where the index begins.
+    index_at: u64,
     pub(crate) notes: GroupNotes,
 }
 
@@ -214,13 +203,17 @@ impl Group {
             index.chunks_exact(8).filter_map(|bytes| bytes.first_chunk()).map(|b| u64::from_le_bytes(*b)).collect();
         let Ok(notes) = serde_json::from_slice(notes) else { return Ok(None) };
         let is_whole = sum == xxh3_64(&rest) && starts.is_sorted() && starts.last() == Some(&index_at);
-        Ok(is_whole.then(|| Self { path: path.to_owned(), layout, starts, notes }))
+        Ok(is_whole.then(|| Self { path: path.to_owned(), layout, index_at, notes }))
     }
 
     /// Where the frames of a bucket are, or all variants.
-    pub(crate) fn section(&self, id: SpillFileId) -> Section {
-        let place = place(self.layout, id);
-        Section { path: self.path.clone(), file: None, bytes: self.starts[place]..self.starts[place + 1] }
+    pub(crate) fn section(&self, id: SpillFileId) -> Result<Section, StoreError> {
+        let mut ends = [0; 16];
+        let at = self.index_at + 8 * place(self.layout, id) as u64;
+        let read = File::open(&self.path).and_then(|file| file.read_exact_at(&mut ends, at));
+        read.map_err(StoreError::io("read", &self.path))?;
+        let number = |at: usize| ends[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        Ok(Section { path: self.path.clone(), file: None, bytes: number(0)..number(8) })
     }
 }
 
@@ -275,7 +268,7 @@ mod tests {
                 .flat_map(|stream| (0..5).map(move |number| SpillFileId { stream, number }))
                 .chain([VARIANTS]);
             for (id, wanted) in ids.zip(&wanted) {
-                let mut reader = FrameReader::new(vec![group.section(id)]).unwrap();
+                let mut reader = FrameReader::new(vec![group.section(id).unwrap()]).unwrap();
                 for frame in wanted {
                     assert_eq!(reader.next_frame().unwrap().unwrap().bytes, frame);
                 }

@@ -22,8 +22,8 @@ use crate::{
 /// Raw bytes that one worker takes at a time.
 const BATCH: usize = 1 << 20;
 
-/// Fills the spill files from raw files, from the checkpoint to their end. `files` are all raw files, and `inputs` those
-/// that are read.
+/// Fills the spill files from raw files, from the checkpoint to their end. `files` are all raw files. `inputs` are
+/// those that are read.
 pub(crate) fn read(
     settings: StepSettings<'_>,
     files: &[DumpFile],

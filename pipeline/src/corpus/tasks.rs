@@ -10,7 +10,13 @@
 //! Which records a group has, and which buckets a table, depends on the raw files alone, and not on the number of
 //! tasks. So finished groups and tables are kept, whatever task is to make them. A task may run twice, and at the same
 //! time: both write the same.
-use std::{collections::BTreeSet, fs, ops::Range, path::PathBuf, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    ops::Range,
+    path::PathBuf,
+    time::Instant,
+};
 
 use ebert_dumps::RawFiles;
 use schemas::{
@@ -171,11 +177,12 @@ impl<'a> CorpusTasks<'a> {
 
     /// The raw files with the hashes that a manifest has for their names and sizes. Other files have none.
     fn assumed(&self, old: &Manifest<CorpusBody>) -> Result<Inputs<'a>, CorpusError> {
+        let known: BTreeMap<(&str, u64), &str> =
+            old.body.inputs.iter().map(|old| ((old.path.as_str(), old.bytes), old.blake3.as_str())).collect();
         let mut inputs = Vec::new();
         for (number, found) in (0..).zip(&self.files.recognised) {
-            let same = old.body.inputs.iter().find(|old| old.path == found.name.as_str() && old.bytes == found.bytes);
-            let blake3 = same.map(|old| old.blake3.clone()).unwrap_or_default();
-            inputs.push(RawInput::with_hash(number, found, blake3)?);
+            let blake3 = known.get(&(found.name.as_str(), found.bytes)).copied().unwrap_or_default();
+            inputs.push(RawInput::with_hash(number, found, blake3.to_owned())?);
         }
         Ok(Inputs::new(self.files, inputs))
     }
@@ -243,6 +250,7 @@ impl<'a> CorpusTasks<'a> {
         own: &[usize],
         progress: &Progress,
     ) -> Result<(), CorpusError> {
+        let is_stale = sealed.is_some();
         let old = match sealed {
             Some(old) => Some(old),
             None => Manifest::<CorpusBody>::read_previous(&folder(&self.settings))?.sealed(),
@@ -261,7 +269,12 @@ impl<'a> CorpusTasks<'a> {
         self.spill.refuse_foreign()?;
         let path = self.spill.path();
         fs::create_dir_all(path).map_err(StoreError::io("create", path))?;
-        Ok(origin::note(&self.settings)?)
+        origin::note(&self.settings)?;
+        if is_stale {
+            // Names and sizes are equal, so other tasks would take it for the corpus of these raw files.
+            store::remove(&folder(&self.settings).join(MANIFEST))?;
+        }
+        Ok(())
     }
 
     /// The key of a group. Positions hold the numbers of raw files, so the first one counts, too.
@@ -395,7 +408,7 @@ impl<'a> CorpusTasks<'a> {
             || (),
             |(), id| {
                 let BucketId { stream, number } = id;
-                let frames = self.frames(&read, SpillFileId { stream, number });
+                let frames = self.frames(&read, SpillFileId { stream, number })?;
                 bucket::write(&frames, &ledger, id, &plan.made_from, options)
             },
             |finished| {
@@ -411,9 +424,12 @@ impl<'a> CorpusTasks<'a> {
     }
 
     /// The frames of a bucket, or all variants, in all groups.
-    fn frames(&self, read: &AllRead<'_>, id: SpillFileId) -> SpilledFrames {
-        let sections = read.groups.iter().map(|group| group.section(id)).collect();
-        SpilledFrames { sections, name: self.spill.file(id) }
+    fn frames(&self, read: &AllRead<'_>, id: SpillFileId) -> Result<SpilledFrames, StoreError> {
+        let mut sections = Vec::new();
+        for group in &read.groups {
+            sections.extend(Some(group.section(id)?).filter(|section| !section.bytes.is_empty()));
+        }
+        Ok(SpilledFrames { sections, name: self.spill.file(id) })
     }
 
     /// The parents of variants. `None` if a table of products is missing.
@@ -426,7 +442,7 @@ impl<'a> CorpusTasks<'a> {
             }
             paths.extend(bucket::tables(id).last().map(|name| ledger.folder().join(name)));
         }
-        Variants::load(&self.frames(read, VARIANTS), paths.iter().map(PathBuf::as_path)).map(Some)
+        Variants::load(&self.frames(read, VARIANTS)?, paths.iter().map(PathBuf::as_path)).map(Some)
     }
 
     /// Whether everything is there that the manifest needs, by the records of tables.
@@ -467,9 +483,17 @@ impl<'a> CorpusTasks<'a> {
             }
         }
         let manifest = seal::seal(&plan, read.tally, tables, &ledger, hashes)?;
-        origin::sweep(&self.settings)?;
-        self.spill.clear()?;
+        self.clear()?;
         Ok(Some(manifest))
+    }
+
+    /// Removes the groups of a sealed corpus. No other process may write the corpus meanwhile.
+    ///
+    /// # Errors
+    /// If they cannot be removed.
+    pub fn clear(&self) -> Result<(), CorpusError> {
+        origin::sweep(&self.settings)?;
+        Ok(self.spill.clear()?)
     }
 }
 

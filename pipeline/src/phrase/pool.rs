@@ -1,7 +1,7 @@
 //! The phrase pool: `OUT/pool/phrases.parquet`, imported from a file or mined from the corpus.
 //!
-//! Both ways give entries, `score` and phrase. An entry of one word has a threshold of its own. Entries with the same words are one; the
-//! higher score stays.
+//! Both ways give entries, `score` and phrase. An entry of one word has a threshold of its own. Entries with the same
+//! words are one; the higher score stays.
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -62,7 +62,8 @@ impl FolderLock {
         }
     }
 
-    /// Removes the file, once the folder is sealed. A worker that waits for it finds nothing to do.
+    /// Removes the file, once the folder is sealed. A worker that waits for it then locks the removed file, and another
+    /// its successor. Both find nothing to do, unless they have other options: tasks of a folder must share them.
     pub(super) fn remove(&self, _alone: Lock) -> Result<(), StoreError> {
         store::remove(&self.path.join(Lockable::NAME))?;
         // It stays if it has records of tables.

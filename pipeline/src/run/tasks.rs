@@ -36,11 +36,11 @@ use ebert_dumps::{RawFiles, find_all};
 /// A step that consists of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// Raw files to records sorted by bucket.
+    /// Raw files to groups: their records, sorted by bucket.
     Read,
-    /// These to the tables of products and reviews.
+    /// Groups to the tables of products and reviews.
     Documents,
-    /// And to the tables of interactions.
+    /// Groups to the tables of interactions.
     Interactions,
     /// The phrase pool.
     Pool,
@@ -53,10 +53,6 @@ pub enum Step {
 }
 
 impl Step {
-    /// All steps, in their order.
-    pub const ALL: [Self; 7] =
-        [Self::Read, Self::Documents, Self::Interactions, Self::Pool, Self::Graph, Self::Encode, Self::Pairs];
-
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -386,7 +382,13 @@ impl Run<'_> {
         if (is_complete || is_sealed)
             && let Some(alone) = lock.try_alone()?
         {
-            let sealed = if is_complete { tasks.seal(&mut self.hashes)? } else { None };
+            let sealed = if is_complete {
+                tasks.seal(&mut self.hashes)?
+            } else {
+                // A process may have been killed while it removed the groups.
+                tasks.clear()?;
+                None
+            };
             lock.remove(alone)?;
             if let Some(corpus) = sealed {
                 self.report_corpus(&corpus, &Outcome::made(since, NEW.to_owned()))?;

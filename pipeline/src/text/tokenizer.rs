@@ -113,7 +113,7 @@ impl Tokenizer {
             Model::ByteLevel(_) => {
                 let characters = byte_characters();
                 let byte = |c| characters.iter().position(|other| *other == c).map(|byte| byte as u8);
-                // Special tokens have other characters, too.
+                // An added token may have other characters, such as a space.
                 let bytes: Option<Vec<u8>> = entry.chars().map(byte).collect();
                 bytes.unwrap_or_else(|| entry.as_bytes().to_vec())
             }

@@ -131,3 +131,8 @@ pub(crate) fn assert_same(a: &Path, b: &Path, what: &str) {
         assert!(*bytes == right[name], "{what}: `{name}` differs");
     }
 }
+
+/// How often a test kills: as often as EBERT_FAULTS says, or a few times.
+pub(crate) fn tries(few: u64) -> u64 {
+    std::env::var("EBERT_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
+}

@@ -6,12 +6,13 @@ use crossbeam_channel::{Receiver, bounded};
 use schemas::DocumentId;
 
 use crate::{
+    error::DataError,
     format::SequenceFormat,
     masking::{MaskKey, MaskMode, Masking, Masks, TakenAs},
     order::{Block, Cursor, Order, Position, SPECIAL, StepSize},
     pairs::{KnownNeighbors, PairBlock},
     segment::{Segment, SegmentBlock},
-    shards::{Corpus, DataError, Shards},
+    shards::{Corpus, Shards},
     text_pair::TextPairs,
     vocabulary::SpecialIds,
 };

@@ -8,12 +8,13 @@ use schemas::{DocumentId, Draws, PhraseId, SegmentName};
 
 use crate::{
     batch::{MaskedBatch, PairBatch, Texts, starts},
+    error::DataError,
     masking::{MaskKey, MaskMode, Masking, MaskingOptions, TakenAs},
     order::Position,
     pairs::{KnownNeighbors, PairBlock, PairSide, Related},
     retrieval::Retrieval,
     segment::{Segment, SegmentBlock},
-    shards::{Chunk, DataError, HeldOutSegment, Shards},
+    shards::{Chunk, HeldOutSegment, Shards},
 };
 
 /// Held-out segments, masked, in batches.

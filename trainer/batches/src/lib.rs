@@ -55,6 +55,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod error;
 mod format;
 mod held_out;
 mod hint;
@@ -73,6 +74,7 @@ mod words;
 pub use batch::{
     Batch, Batches, MaskedBatch, PairBatch, PairPlan, SegmentPlan, Texts, pack, pair_batches, segment_batches, starts,
 };
+pub use error::DataError;
 pub use format::SequenceFormat;
 pub use held_out::{Frequency, HeldOut, HeldOutPairs, MaskedSet};
 pub use options::DataOptions;
@@ -80,5 +82,5 @@ pub use order::{Order, Position, StepSize};
 pub use relations::RelationRatios;
 pub use retrieval::{Ranks, Retrieval, rank};
 pub use segment::Segment;
-pub use shards::{Corpus, DataError, Shards, Split};
+pub use shards::{Corpus, Shards, Split};
 pub use words::Bags;

@@ -10,8 +10,9 @@ use schemas::Draws;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::DataError,
     segment::SegmentBlock,
-    shards::{Chunk, Corpus, DataError, Shards},
+    shards::{Chunk, Corpus, Shards},
 };
 
 /// How much a step holds.

@@ -7,9 +7,10 @@ use std::{
 use schemas::{DocumentId, PairProduct, TextId};
 
 use crate::{
+    error::DataError,
     order::Block,
     segment::Flat,
-    shards::{Chunk, DataError, Shards},
+    shards::{Chunk, Shards},
 };
 
 /// What identifies a product, in addition to its tokens.

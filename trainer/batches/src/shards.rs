@@ -5,20 +5,14 @@ use std::{
 };
 
 use schemas::{
-    DocumentId, Manifest, ManifestError, Pair, PairProduct, PairRowsOf, SegmentName, SegmentRowsOf, SpanOutside,
-    StoreError, TextId, TokenId, UnknownRelation,
+    Manifest, ManifestError, Pair, PairProduct, PairRowsOf, SegmentName, SegmentRowsOf, StoreError, TextId, TokenId,
     manifest::{MANIFEST, ShardsBody},
     open_pairs_of, open_segments_of, segment_names, segment_phrases,
     store::{TableReader, verify_file},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    hint,
-    relations::RelationRatios,
-    segment::Segment,
-    vocabulary::{Vocabulary, VocabularyError},
-};
+use crate::{error::DataError, relations::RelationRatios, segment::Segment, vocabulary::Vocabulary};
 
 /// One of the two corpora.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,97 +31,6 @@ impl fmt::Display for Corpus {
             Self::Reviews => "reviews",
         })
     }
-}
-
-/// The shards cannot be trained on.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// The shards are not made, or not to the end.
-    #[error(
-        "`{}` has no manifest, so it is not a finished data set\n\
-         hint: run `ebert shards --out {}` with the corpus and options that you want; finished files are kept",
-        folder.display(),
-        out_of(folder)
-    )]
-    Unfinished {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The manifest.
-    #[error("{}{}", .0, hint::of_manifest(.0))]
-    Manifest(#[from] ManifestError),
-    /// A file.
-    #[error("{}{}", .0, hint::of_store(.0))]
-    Store(#[from] StoreError),
-    /// The vocabulary.
-    #[error(transparent)]
-    Vocabulary(#[from] VocabularyError),
-    /// A span.
-    #[error("shard `{}`: {source}", path.display())]
-    Span {
-        /// The shard.
-        path: PathBuf,
-        /// Where.
-        #[source]
-        source: SpanOutside,
-    },
-    /// The words of a segment.
-    #[error("shard `{}`: document {document} has {what}\nhint: run `ebert shards` again", path.display())]
-    Words {
-        /// The shard.
-        path: PathBuf,
-        /// The document.
-        document: DocumentId,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// A relation.
-    #[error("shard `{}`: {source}", path.display())]
-    Relation {
-        /// The shard.
-        path: PathBuf,
-        /// Which.
-        #[source]
-        source: UnknownRelation,
-    },
-    /// An id that the vocabulary does not have.
-    #[error("shard `{}` holds the token id {id}; the vocabulary has {size} tokens\nhint: run `ebert shards` again", path.display())]
-    Id {
-        /// The shard.
-        path: PathBuf,
-        /// The id.
-        id: u32,
-        /// Tokens in the vocabulary.
-        size: usize,
-    },
-    /// More tokens than the manifest says.
-    #[error("shard `{}` holds a text of {found} tokens; its manifest allows at most {most}\nhint: run `ebert shards` again", path.display())]
-    Length {
-        /// The shard.
-        path: PathBuf,
-        /// Tokens of the text.
-        found: usize,
-        /// The most that there may be.
-        most: u16,
-    },
-    /// A product of a pair has no text.
-    #[error("shard `{}` holds a pair with a product that has no tokens\nhint: run `ebert shards` again", path.display())]
-    EmptyPair {
-        /// The shard.
-        path: PathBuf,
-    },
-    /// There is nothing to train on.
-    #[error("`{}` has no {what} to train on ({held_out} are held out)\nhint: {hint}", folder.display())]
-    Nothing {
-        /// The shards.
-        folder: PathBuf,
-        /// What there is none of.
-        what: &'static str,
-        /// How many are held out.
-        held_out: u64,
-        /// What to do.
-        hint: &'static str,
-    },
 }
 
 /// How many segments are trained on, and how many are not.
@@ -238,9 +141,10 @@ impl Shards {
             let file = shards.files.len() as u32;
             shards.files.push(path.clone());
             if entry.name.starts_with("pairs-") {
-                match shards.has_wide_ids() {
-                    true => shards.count_pairs::<u32>(&path, file)?,
-                    false => shards.count_pairs::<u16>(&path, file)?,
+                if shards.has_wide_ids() {
+                    shards.count_pairs::<u32>(&path, file)?;
+                } else {
+                    shards.count_pairs::<u16>(&path, file)?;
                 }
             } else if let Some(corpus) = corpus_of(&entry.name) {
                 let table = shards.open_segments(&path)?;
@@ -572,12 +476,6 @@ fn pair<'a, I: TokenId>(path: &Path, rows: &'a PairRowsOf<I>, row: usize) -> Res
 /// Anchor, neighbor and negative.
 fn sides<'a, I: TokenId>(pair: &Pair<'a, I>) -> [PairProduct<'a, I>; 3] {
     [pair.anchor, pair.neighbor, pair.negative]
-}
-
-/// The output folder of a folder of shards, as a user would type it.
-fn out_of(shards: &Path) -> String {
-    let out = shards.parent().filter(|out| !out.as_os_str().is_empty());
-    schemas::quoted(out.unwrap_or(Path::new(".")))
 }
 
 fn corpus_of(file: &str) -> Option<Corpus> {

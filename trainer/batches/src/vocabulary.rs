@@ -197,8 +197,8 @@ impl Vocabulary {
         self.kind == Kind::ByteLevel
     }
 
-    /// The format of sequences that a model with this vocabulary most likely takes. What the model
-    /// says goes before it.
+    /// The format of sequences that a model with this vocabulary most likely takes. A known model's
+    /// own format takes precedence.
     pub fn format(&self) -> SequenceFormat {
         match self.kind {
             _ if self.names == &ROBERTA => SequenceFormat::Roberta,
@@ -245,7 +245,8 @@ impl Vocabulary {
         }
     }
 
-    /// The bytes that a token of byte-level BPE stands for. Special tokens have other characters.
+    /// The bytes that a token of byte-level BPE stands for. An added token with other characters, such
+    /// as a space, stands for its text.
     fn bytes_of(&self, id: u32) -> Vec<u8> {
         let token = self.tokens[id as usize].as_str();
         token.chars().map(byte_of).collect::<Option<_>>().unwrap_or_else(|| token.as_bytes().to_vec())

@@ -206,7 +206,7 @@ impl Family {
     }
 
     /// The position of the first token of a sequence.
-    pub(crate) fn first_position(&self) -> i64 {
+    pub fn first_position(&self) -> i64 {
         match self {
             Self::Roberta { pad } => pad + 1,
             Self::Bert | Self::ModernBert(_) => 0,

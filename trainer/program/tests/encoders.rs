@@ -32,7 +32,11 @@ fn succeed(place: &Place, more: &[&str]) -> String {
 
 /// Shards with a trained tokenizer.
 fn place_of(like: Like) -> Place {
-    let tokenizer = trained::byte_level(like);
+    place_with(trained::byte_level(like))
+}
+
+/// Shards with a tokenizer of byte-level BPE.
+fn place_with(tokenizer: &str) -> Place {
     let file: Value = serde_json::from_str(tokenizer).unwrap();
     let of_model = file["model"]["vocab"].as_object().unwrap().values();
     let added = file["added_tokens"].as_array().unwrap().iter().map(|token| &token["id"]);
@@ -102,6 +106,31 @@ fn a_start_model_with_another_tokenizer_is_refused() {
     assert!(text.contains("` as `\u{120}The "), "{text}");
     let text = refused(&|file| file["normalizer"] = json!({"type": "Lowercase"}));
     assert!(text.contains("reads `Café 東京` as `café 東京`, that of the shards as `Café 東京`"), "{text}");
+}
+
+#[test]
+fn a_tokenizer_that_pads_and_cuts_fits_its_model() {
+    let mut file: Value = serde_json::from_str(trained::byte_level(Like::RoBerta)).unwrap();
+    file["padding"] = json!({
+        "strategy": {"Fixed": 128}, "direction": "Right", "pad_to_multiple_of": null,
+        "pad_id": 1, "pad_type_id": 0, "pad_token": "<pad>",
+    });
+    file["truncation"] = json!({"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0});
+    let place = place_with(&file.to_string());
+    succeed(&place, &["--set", "model.family=roberta", "--out", "start"]);
+    succeed(&place, &["--init", "start", "--dry-run"]);
+}
+
+#[test]
+fn a_folder_writes_two_texts_as_its_model_was_trained() {
+    let place = place_of(Like::RoBerta);
+    for (family, separators) in [("roberta", 2), ("modernbert", 1), ("bert", 1)] {
+        succeed(&place, &["--set", &format!("model.family={family}"), "--out", family]);
+        let tokenizer = tokenizer(&place.path(&format!("{family}/model"))).unwrap();
+        let ids = tokenizer.encode(("a", "b"), true).unwrap().get_ids().to_vec();
+        let sep = tokenizer.token_to_id("</s>").unwrap();
+        assert_eq!(ids.iter().filter(|&&id| id == sep).count(), separators + 1, "{family}: {ids:?}");
+    }
 }
 
 /// Loads a checkpoint, and prints tokens and what the model makes of them.

@@ -72,7 +72,7 @@ pub(crate) struct Inputs {
 
 /// How sequences become matrices.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct InputFormat {
     /// The id of the padding.
     pub(crate) pad: u32,
     /// Whose inputs they are.
@@ -81,11 +81,11 @@ pub(crate) struct Shape {
 
 impl Inputs {
     /// Of a packed row. `types` is empty where no sequence has a second text.
-    pub(crate) fn of(row: &[u32], types: &[u8], lengths: &[usize], shape: Shape) -> Self {
+    pub(crate) fn of(row: &[u32], types: &[u8], lengths: &[usize], input_format: InputFormat) -> Self {
         let mut inputs = Self {
-            input_ids: Matrix::padded(lengths, i64::from(shape.pad)),
+            input_ids: Matrix::padded(lengths, i64::from(input_format.pad)),
             attention_mask: Matrix::padded(lengths, 0),
-            token_type_ids: shape.format.has_types().then(|| Matrix::padded(lengths, 0)),
+            token_type_ids: input_format.format.has_types().then(|| Matrix::padded(lengths, 0)),
         };
         for (token, place) in inputs.input_ids.places(lengths).into_iter().enumerate() {
             inputs.input_ids.set(place, i64::from(row[token]));

@@ -12,7 +12,7 @@ use ebert_batches::{
 use pyo3::{prelude::*, types::PyDict};
 
 use crate::{
-    arrays::{IGNORED, Inputs, Matrix, Shape, vector},
+    arrays::{IGNORED, InputFormat, Inputs, Matrix, vector},
     options::Tensors,
     shards_error,
 };
@@ -99,7 +99,7 @@ impl Batches {
             stream,
             modes: self.modes.clone(),
             seed: self.plan.seed,
-            shape: Shape { pad: self.shards.vocabulary().special.pad, format: self.plan.format },
+            input_format: InputFormat { pad: self.shards.vocabulary().special.pad, format: self.plan.format },
             after: self.from,
             step: self.step,
             end: self.end,
@@ -123,7 +123,7 @@ pub(crate) struct BatchIterator {
     stream: Stream<Batch>,
     modes: Modes,
     seed: u64,
-    shape: Shape,
+    input_format: InputFormat,
     after: Position,
     step: u64,
     end: Option<u32>,
@@ -150,7 +150,7 @@ impl BatchIterator {
         let documents = sequences.clone().map(|sequence| batch.documents[sequence].get()).collect();
         let part = batch.parts(mode, sequences, 0).pop();
         let (lengths, masked) = part.unwrap_or_else(|| (Vec::new(), MaskedBatch::empty(mode)));
-        Ok(Some(Padded::of(&masked, &lengths, documents, self.shape, self.spans)))
+        Ok(Some(Padded::of(&masked, &lengths, documents, self.input_format, self.spans)))
     }
 }
 
@@ -195,7 +195,13 @@ struct Spans {
 }
 
 impl Padded {
-    pub(crate) fn of(masked: &MaskedBatch, lengths: &[usize], documents: Vec<u64>, shape: Shape, spans: bool) -> Self {
+    pub(crate) fn of(
+        masked: &MaskedBatch,
+        lengths: &[usize],
+        documents: Vec<u64>,
+        input_format: InputFormat,
+        spans: bool,
+    ) -> Self {
         let mut labels = Matrix::padded(lengths, IGNORED);
         let places = labels.places(lengths);
         let mut spans = spans.then(|| Spans {
@@ -212,7 +218,7 @@ impl Padded {
                 spans.taken_as.set(place, code(masked.taken_as[number]));
             }
         }
-        Self { inputs: Inputs::of(&masked.input_ids, &masked.types, lengths, shape), labels, spans }
+        Self { inputs: Inputs::of(&masked.input_ids, &masked.types, lengths, input_format), labels, spans }
     }
 
     pub(crate) fn into_dict(self, py: Python<'_>, tensors: Tensors) -> PyResult<Bound<'_, PyDict>> {

@@ -7,7 +7,7 @@ use ebert_batches::{
 use pyo3::{prelude::*, types::PyDict};
 
 use crate::{
-    arrays::{Inputs, Shape},
+    arrays::{InputFormat, Inputs},
     options::Tensors,
     shards_error,
 };
@@ -29,8 +29,8 @@ impl Pairs {
     fn __iter__(&self, py: Python<'_>) -> PyResult<PairIterator> {
         let start = || pair_batches(&self.shards, self.plan, self.from);
         let stream = py.detach(start).map_err(|error| shards_error(&error))?;
-        let shape = Shape { pad: self.shards.vocabulary().special.pad, format: self.format };
-        Ok(PairIterator { stream, shape, at: self.from, end: self.end, tensors: self.tensors })
+        let input_format = InputFormat { pad: self.shards.vocabulary().special.pad, format: self.format };
+        Ok(PairIterator { stream, input_format, at: self.from, end: self.end, tensors: self.tensors })
     }
 }
 
@@ -39,7 +39,7 @@ impl Pairs {
 #[derive(Debug)]
 pub(crate) struct PairIterator {
     stream: Stream<PairBatch>,
-    shape: Shape,
+    input_format: InputFormat,
     at: Position,
     end: Option<u32>,
     tensors: Tensors,
@@ -72,7 +72,7 @@ impl PairIterator {
             let sequences = batch.pairs.iter().map(|pair| pair[side]);
             let lengths: Vec<usize> = sequences.clone().map(|sequence| batch.lengths[sequence]).collect();
             let tokens = sequences.zip(&lengths).flat_map(|(at, length)| &batch.input_ids[starts[at]..][..*length]);
-            Inputs::of(&tokens.copied().collect::<Vec<u32>>(), &[], &lengths, self.shape)
+            Inputs::of(&tokens.copied().collect::<Vec<u32>>(), &[], &lengths, self.input_format)
         });
         Ok(Some(Sides { inputs, further_negatives: batch.further_negatives }))
     }

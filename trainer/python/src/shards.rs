@@ -12,7 +12,7 @@ use pyo3::{
 };
 
 use crate::{
-    arrays::Shape,
+    arrays::InputFormat,
     batches::{Batches, Modes, Padded, Rank, steps_per_epoch},
     options::{Tensors, end, named, require, table},
     pairs::Pairs,
@@ -250,8 +250,8 @@ impl Shards {
 
     /// Batches of product pairs, each with a negative.
     ///
-    /// With a `group` above 1, neighbors of other pairs of a group are further negatives, except where the batch relates
-    /// them.
+    /// With a `group` above 1, neighbors of other pairs of a group are further negatives, except where the batch
+    /// relates them.
     #[pyo3(
         signature = (pairs = 32, *, group = 1, seed = 0, epoch = 0, epochs = Some(1), mix = None, tensors = "numpy"),
         text_signature = "($self, pairs=32, *, group=1, seed=0, epoch=0, epochs=1, mix=None, tensors='numpy')"
@@ -297,12 +297,12 @@ impl Shards {
         require(matches!(wanted, MaskMode::Word | MaskMode::Phrase), "mode", mode, "word or phrase")?;
         let load = || HeldOut::load(&self.shards, segments, sequences);
         let held_out = py.detach(load).map_err(|error| shards_error(&error))?;
-        let shape = Shape { pad: self.shards.vocabulary().special.pad, format: self.format };
+        let input_format = InputFormat { pad: self.shards.vocabulary().special.pad, format: self.format };
         let sets = held_out.sets.iter().filter(|set| set.mode == wanted);
         let batches = sets.flat_map(|set| {
             set.batches.iter().enumerate().map(|(number, (lengths, masked))| {
                 let documents = set.documents(number).map(|(document, _)| document.get()).collect();
-                Padded::of(masked, lengths, documents, shape, spans)
+                Padded::of(masked, lengths, documents, input_format, spans)
             })
         });
         batches.map(|batch| batch.into_dict(py, tensors)).collect()

@@ -60,6 +60,9 @@ fn recipes_differ_in_what_their_row_says_alone() {
         (3e-5, StepSize::Sequences(32), 3)
     );
     assert_eq!(mine.stage, whole.stage);
+    let on_a_base = load("base = \"e-bert-modern\"\n[optimizer]\nlearning_rate = 3e-5\n").unwrap();
+    assert_eq!((on_a_base.masking.budget, on_a_base.optimizer.learning_rate), (modern.masking.budget, 3e-5));
+    assert_eq!(on_a_base.stage, whole.stage);
     let both = load("base = \"e-bert\"\n[optimizer]\nsequences = 32\ntokens = 4096\n");
     assert!(both.unwrap_err().to_string().contains("not both"));
     assert!(load("base = \"bart\"\n").unwrap_err().to_string().contains("base is \"bart\""));

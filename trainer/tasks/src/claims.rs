@@ -162,8 +162,12 @@ impl Claims {
     pub fn test(&self) -> Result<Findings, ClaimsError> {
         let record = self.record()?;
         let is_probed = |name: &str| record.models.iter().any(|model| model["model"] == name);
-        let models = || self.arm.iter().flat_map(|arm| &arm.models);
-        let mut missing: Vec<String> = models().filter(|name| !is_probed(name)).cloned().collect();
+        let mut missing: Vec<String> = Vec::new();
+        for name in self.arm.iter().flat_map(|arm| &arm.models) {
+            if !is_probed(name) && !missing.contains(name) {
+                missing.push(name.clone());
+            }
+        }
         let mut differences: HashMap<(Endpoint, usize, usize), Option<Difference>> = HashMap::new();
         let mut scores = Vec::new();
         for endpoint in Endpoint::ALL {

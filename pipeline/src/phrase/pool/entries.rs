@@ -72,7 +72,8 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Writes the words of a phrase in lower case, without accents, separated by spaces, and counts them. Transparent hyphens are left out.
+    /// Writes the words of a phrase in lower case, without accents, separated by spaces, and counts them. Transparent
+    /// hyphens are left out.
     fn join_words(&mut self, phrase: &str) -> usize {
         let Self { words, text, .. } = self;
         text.clear();

@@ -1,7 +1,7 @@
 //! Properties of the masks, and their distribution.
-use proptest::prelude::*;
 use std::ops::Range;
 
+use proptest::prelude::*;
 use schemas::{DocumentId, PhraseId, PhraseSpan, TextId, TokenRange};
 
 use super::*;
@@ -99,7 +99,8 @@ proptest! {
             prop_assert_eq!(masks.positions.len(), masks.inputs.len());
             let taken: Vec<bool> = (0..ids.len()).map(|i| masks.positions.contains(&(i as u16))).collect();
             // What is taken first may overshoot alone: nothing else is then taken.
-            let longest = words.iter().copied().chain(phrases.iter().map(|p| p.tokens.tokens().len())).chain(nouns.iter().map(|n| n.tokens().len()));
+            let spans = phrases.iter().map(|p| &p.tokens).chain(nouns).map(|span| span.tokens().len());
+            let longest = words.iter().copied().chain(spans);
             prop_assert!(masks.positions.len() <= budget.max(longest.max().unwrap_or(0)));
             for i in 1..ids.len() {
                 if !starts.contains(&(i as u16)) {
