@@ -259,19 +259,13 @@ impl BertConfig {
         all.insert("pad_token_id".into(), pad.into());
         all.insert("tie_word_embeddings".into(), true.into());
         all.insert("torch_dtype".into(), "float32".into());
-        let class = match &self.family {
-            Family::Bert => "BertForMaskedLM",
-            Family::Roberta { .. } => "RobertaForMaskedLM",
-            Family::ModernBert(shape) => {
-                all = shape.write(all);
-                "ModernBertForMaskedLM"
-            }
-        };
-        if !matches!(self.family, Family::ModernBert(_)) {
+        if let Family::ModernBert(shape) = &self.family {
+            all = shape.write(all);
+        } else {
             all.insert("position_embedding_type".into(), "absolute".into());
             all.insert("use_cache".into(), true.into());
         }
-        all.insert("architectures".into(), serde_json::json!([class]));
+        all.insert("architectures".into(), serde_json::json!([self.family.class("ForMaskedLM")]));
         all.insert("model_type".into(), self.family.model_type().into());
         Ok(serde_json::to_string_pretty(&all)? + "\n")
     }

@@ -205,6 +205,16 @@ impl Family {
         }
     }
 
+    /// Its class of `transformers` for a purpose, such as `ForMaskedLM`.
+    pub fn class(&self, purpose: &str) -> String {
+        let prefix = match self {
+            Self::Bert => "Bert",
+            Self::Roberta { .. } => "Roberta",
+            Self::ModernBert(_) => "ModernBert",
+        };
+        format!("{prefix}{purpose}")
+    }
+
     /// The position of the first token of a sequence.
     pub fn first_position(&self) -> i64 {
         match self {

@@ -18,6 +18,13 @@ impl Linear {
         let kind = x.kind();
         x.linear(&self.weight.to_kind(kind), self.bias.as_ref().map(|bias| bias.to_kind(kind)).as_ref())
     }
+
+    /// Sets its bias, `[out]`, if it has one. Without gradients alone.
+    pub fn set_bias(&self, values: &Tensor) {
+        if let Some(bias) = &self.bias {
+            bias.shallow_clone().copy_(values);
+        }
+    }
 }
 
 /// Layer normalization over the last dimension.

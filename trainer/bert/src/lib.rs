@@ -21,6 +21,7 @@ mod parameters;
 mod path;
 mod pointer;
 pub mod tokens;
+mod transform;
 pub mod weights;
 
 pub use activation::Activation;
@@ -33,3 +34,4 @@ pub use packed::{Packed, indices, upload};
 pub use parameters::{Builder, Parameters};
 pub use path::{CannotCompute, Compute, Decision, DeviceFacts, Path};
 pub use pointer::Pointer;
+pub use transform::Transform;

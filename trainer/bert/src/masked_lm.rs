@@ -2,23 +2,20 @@
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::{
-    activation::Activation,
     config::BertConfig,
     encoder::Encoder,
-    family::Family,
-    layer::{LayerNorm, Linear, Phase},
+    layer::Phase,
     packed::{Packed, indices, upload},
     parameters::{Builder, Parameters},
     path::{Decision, Path},
+    transform::Transform,
 };
 
 /// An encoder with a masked-LM head whose decoder is the word embedding.
 #[derive(Debug)]
 pub struct BertForMaskedLm {
     encoder: Encoder,
-    transform: Linear,
-    activation: Activation,
-    transform_norm: LayerNorm,
+    transform: Transform,
     decoder_bias: Tensor,
     parameters: Parameters,
 }
@@ -42,25 +39,10 @@ impl BertForMaskedLm {
     /// The parts of a model, whose parameters the builder has.
     fn build(b: &mut Builder<'_>, decision: Decision) -> Self {
         let encoder = Encoder::new(b, decision);
-        let config = encoder.config().clone();
+        let config = encoder.config();
         let decoder_bias = b.bias(config.family.names().decoder_bias, config.vocab_size);
-        let hidden = config.hidden_size;
-        let (transform, activation, transform_norm) = match &config.family {
-            Family::Bert => (
-                b.linear("cls.predictions.transform.dense", hidden, hidden),
-                config.hidden_act,
-                b.norm("cls.predictions.transform.LayerNorm"),
-            ),
-            Family::Roberta { .. } => {
-                (b.linear("lm_head.dense", hidden, hidden), Activation::Gelu, b.norm("lm_head.layer_norm"))
-            }
-            Family::ModernBert(shape) => (
-                b.projection("head.dense", hidden, hidden),
-                shape.classifier_activation,
-                b.norm_without_bias("head.norm"),
-            ),
-        };
-        Self { encoder, transform, activation, transform_norm, decoder_bias, parameters: Parameters::default() }
+        let transform = Transform::new(b);
+        Self { encoder, transform, decoder_bias, parameters: Parameters::default() }
     }
 
     /// The encoder.
@@ -76,8 +58,7 @@ impl BertForMaskedLm {
     /// Logits of every token of the vocabulary for these hidden states `[N, hidden_size]`, in their
     /// kind: `[N, vocab_size]`.
     fn logits(&self, hidden: &Tensor) -> Tensor {
-        let x = self.transform_norm.forward(&self.activation.of(&self.transform.forward(hidden)));
-        self.decode(&x, &self.decoder_bias)
+        self.decode(&self.transform.forward(hidden), &self.decoder_bias)
     }
 
     /// The products of states `[N, hidden_size]` with the word embeddings, and a bias

@@ -260,10 +260,11 @@ fn finetune(options: FinetuneArgs) -> anyhow::Result<ExitCode> {
     }
     writeln!(out, "test      {}", metrics.test.describe(task))?;
     writeln!(out, "result    {run}/model   (metrics.json and predictions.jsonl in {run})")?;
+    let family = BertConfig::read(&folder)?.family;
     writeln!(
         out,
         "next      in Python: from transformers import {0}\n          model = {0}.from_pretrained(\"{run}/model\")",
-        TaskModel::architecture(task, request.options.pooling)
+        TaskModel::class(task, &family, request.options.pooling)
     )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,11 +9,19 @@ use std::{
     process::{Command, Output},
 };
 
-use ebert_bert::{BertConfig, BertForMaskedLm, Decision, Packed, Phase, tokens::tokenizer, weights};
+use ebert_bert::{
+    BertConfig, BertForMaskedLm, Decision, Family, ModernBert, Packed, Phase, tokens::tokenizer, weights,
+};
+use ebert_tasks::{
+    Task,
+    heads::{HeadShape, TaskModel},
+    options::Pooling,
+    sequence::{Sequence, Target},
+};
 use python::python;
 use serde_json::{Value, json};
 use support::{
-    Form, Place, seal_shards_as, seal_shards_of, text_of,
+    Form, Place, seal_shards_as, seal_shards_of, tasks, text_of,
     trained::{self, Like},
 };
 use tch::Device;
@@ -201,6 +209,74 @@ fn transformers_loads_what_was_trained() {
             for (ours, theirs) in logits(&model, wanted).iter().zip(&theirs) {
                 assert!((ours - theirs).abs() < 1e-4, "{family}: {ours} {theirs}");
             }
+        }
+    }
+}
+
+/// Prints, for each folder, its class of `transformers` and that one's scores for a sequence.
+const SCORE: &str = "
+import json, sys
+import torch, transformers
+ids = json.loads(sys.argv[1])
+for folder in sys.argv[2:]:
+    name = json.load(open(f'{folder}/config.json'))['architectures'][0]
+    model, loading = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+    assert not any(loading.values()), loading
+    with torch.no_grad():
+        found = model(input_ids=torch.tensor([ids]))
+    scores = found.logits[0] if 'logits' in found else torch.stack([found.start_logits[0], found.end_logits[0]], 1)
+    print(json.dumps([name, scores.flatten().tolist()]))
+";
+
+#[test]
+fn transformers_loads_what_was_fine_tuned() {
+    let Some(python) = python(&["torch", "transformers"]) else { return };
+    let place = tasks::Place::new();
+    let mut runs = Vec::new();
+    for family in [Family::Bert, Family::Roberta { pad: 0 }, Family::ModernBert(ModernBert::default())] {
+        let config = BertConfig { family: family.clone(), ..BertConfig::read(&place.path("bert")).unwrap() };
+        let start = family.model_type().to_owned() + "-start";
+        tasks::make_model_of(&place.path(&start), &config, 2);
+        let titles = ["--data", "titles.jsonl", "--min-titles", "2"];
+        for (task, more) in [
+            ("rqa", vec!["--data", "rqa.json"]),
+            ("ae", vec!["--data", "aspects.xml"]),
+            ("asc", vec!["--data", "aspects.xml"]),
+            ("pc", titles.to_vec()),
+            ("pc", [&titles[..], &["--pooling", "mean"]].concat()),
+        ] {
+            let pooling = if more.contains(&"mean") { Pooling::Mean } else { Pooling::Cls };
+            if pooling == Pooling::Mean && !matches!(family, Family::ModernBert(_)) {
+                continue;
+            }
+            let run = format!("{start}-{task}-{}", more.len());
+            let all = ["finetune", "--model", &start, "--task", task, "--out", &run, "--epochs", "1"];
+            let rest = ["--learning-rate", "5e-3", "--limit", "40", "--threads", "1", "--device", "cpu"];
+            let output = place.run(&[&all[..], &rest, &more].concat());
+            assert!(output.status.success(), "{}", text_of(&output));
+            runs.push((place.path(&run).join("model"), serde_json::from_value(json!(task)).unwrap(), pooling));
+        }
+    }
+    let ids = vec![2, 12, 9, 20, 33, 3];
+    let folders = runs.iter().map(|(folder, ..)| folder);
+    let output = Command::new(&python).args(["-c", SCORE, &json!(ids).to_string()]).args(folders).output().unwrap();
+    assert!(output.status.success(), "{}", text_of(&output));
+    let told: Vec<(String, Vec<f32>)> =
+        serde_json::Deserializer::from_slice(&output.stdout).into_iter().map(Result::unwrap).collect();
+    assert_eq!(told.len(), runs.len());
+    let (types, spans, words) = (vec![0; ids.len()], Vec::new(), Vec::new());
+    let sequence = Sequence { example: 0, ids, types, target: Target::None, first: 1, spans, words };
+    for ((folder, task, pooling), (class, theirs)) in runs.into_iter().zip(told) {
+        // Everything of the folder is loaded, so nothing of it depends on the seed.
+        let classes = if task == Task::Rqa { 2 } else { theirs.len() };
+        let shape = HeadShape { task, classes, pooling, fresh_pooler: false };
+        let config = BertConfig::read(&folder).unwrap();
+        let (model, _) = TaskModel::load(&folder, &config, shape, 9, (Device::Cpu, Decision::on_cpu())).unwrap();
+        assert_eq!(class, TaskModel::class(task, &config.family, pooling));
+        let ours = model.predict(&[&sequence]).remove(0);
+        assert_eq!(ours.len(), theirs.len(), "{class}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours - theirs).abs() < 1e-4, "{class}: {ours} {theirs}");
         }
     }
 }

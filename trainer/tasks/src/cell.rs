@@ -34,7 +34,7 @@ use super::{
     split::{limited, split},
     squad,
 };
-use ebert_bert::{BertConfig, Decision, tokens::Tokens, weights};
+use ebert_bert::{BertConfig, Decision, Family, tokens::Tokens, weights};
 use trainer::{log::brief, provenance::Made, session};
 
 mod outcome;
@@ -111,16 +111,16 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     let shape = HeadShape { task: *task, classes: data.classes.len(), pooling, fresh_pooler };
     let (model, pooler) = TaskModel::load(folder, &config, shape, options.seed, (device, decision))?;
     voice.say(&format!(
-        "model     {}: {} layers of {}, {} weights, on the {}; its head starts fresh{}",
-        TaskModel::architecture(*task, pooling),
+        "model     {}: {} layers of {}, {} weights, on the {}; its head starts fresh{}{}",
+        TaskModel::class(*task, &config.family, pooling),
         config.num_hidden_layers,
         config.hidden_size,
         brief(model.parameters().count() as f64),
         if device.is_cuda() { "GPU" } else { "CPU" },
+        if model.pooling() == Pooling::Mean { " and reads the mean of all tokens" } else { "" },
         match pooler {
             Pooler::Fresh => ", and so does the pooler, which the model does not have",
             Pooler::Redrawn => ", and so does the pooler, as requested",
-            Pooler::None if model.pooling() == Pooling::Mean => " and reads the mean of all tokens",
             Pooler::None | Pooler::Loaded => "",
         },
     ));
@@ -360,7 +360,11 @@ fn save(
 fn config_of(model: &TaskModel, pad: u32, classes: &[String]) -> Value {
     let text = model.encoder().config().to_json(pad).unwrap_or_default();
     let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
-    config["architectures"] = json!([model.class_name()]);
+    let (family, pooling) = (&model.encoder().config().family, model.pooling());
+    config["architectures"] = json!([TaskModel::class(model.task(), family, pooling)]);
+    if matches!(family, Family::ModernBert(_)) {
+        config["classifier_pooling"] = json!(pooling);
+    }
     if !classes.is_empty() {
         let by_id: serde_json::Map<String, Value> =
             classes.iter().enumerate().map(|(id, name)| (id.to_string(), json!(name))).collect();

@@ -1,12 +1,16 @@
-//! A task's head on BERT's encoder, with the names of `transformers`, whose classes load the folder
-//! that is saved.
+//! A task's head on an encoder, with the names of `transformers`, whose classes load the folder that
+//! is saved.
 //!
-//! | task | class | head |
+//! | task | class of a BERT | head |
 //! |---|---|---|
 //! | rqa | `BertForQuestionAnswering` | `qa_outputs`: a score of each token to be the first, and to be the last, of the answer |
 //! | ae | `BertForTokenClassification` | dropout, `classifier`: O, B, I of each token |
 //! | asc, pc | `BertForSequenceClassification` | `bert.pooler` over `[CLS]` with tanh, dropout, `classifier` |
 //! | asc, pc with [`Pooling::Mean`] | none | mean of the hidden states of all tokens, dropout, `classifier` |
+//!
+//! RoBERTa's classes have the same heads, but for asc and pc: dropout, `classifier.dense` over `<s>`
+//! with tanh, dropout, `classifier.out_proj`. All heads of a ModernBERT are its [`Transform`],
+//! dropout and `classifier`; those of means have a class, too.
 use std::path::Path;
 
 use tch::{Device, Kind, Reduction, Tensor};
@@ -18,11 +22,11 @@ use super::{
     sequence::{Sequence, TAGS, Target},
 };
 use ebert_bert::{
-    BertConfig, Builder, Decision, Encoder, Family, Linear, Packed, Parameters, Phase, indices, upload,
+    BertConfig, Builder, Decision, Encoder, Family, Linear, Packed, Parameters, Phase, Transform, indices, upload,
     weights::{self, WeightsError},
 };
 
-/// BERT with the head of a task.
+/// An encoder with the head of a task.
 #[derive(Debug)]
 pub struct TaskModel {
     task: Task,
@@ -33,13 +37,63 @@ pub struct TaskModel {
 }
 
 #[derive(Debug)]
-enum Head {
-    /// Of each token.
-    Tokens(Linear),
-    /// Of `[CLS]`.
-    Pooled { pooler: Linear, classifier: Linear },
-    /// Of the mean of all tokens.
-    Mean(Linear),
+struct Head {
+    reads: Reads,
+    before: Before,
+    /// Scores.
+    outputs: Linear,
+    /// How the names of the weights before it begin, where there are any.
+    before_name: Option<String>,
+}
+
+/// Which hidden states a head reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    /// Each token.
+    Tokens,
+    /// The first token, `[CLS]`.
+    First,
+    /// The mean of all tokens.
+    Mean,
+}
+
+/// What stands between hidden states and scores.
+#[derive(Debug)]
+enum Before {
+    /// Nothing.
+    Nothing,
+    /// BERT's pooler: a linear layer with tanh.
+    Pooler(Linear),
+    /// RoBERTa's layer: the same after dropout.
+    Dense(Linear),
+    /// What each head of a ModernBERT begins with.
+    Transform(Transform),
+}
+
+impl Head {
+    fn new(b: &mut Builder<'_>, task: Task, reads: Reads, classes: i64) -> Self {
+        let (hidden, family) = (b.config().hidden_size, b.config().family.clone());
+        let (before_name, before) = match (&family, reads) {
+            (Family::ModernBert(_), _) => (Some("head.".to_owned()), Before::Transform(Transform::new(b))),
+            (Family::Bert, Reads::First) => {
+                let name = format!("{}pooler.dense", family.encoder_prefix());
+                let pooler = b.linear(&name, hidden, hidden);
+                (Some(name), Before::Pooler(pooler))
+            }
+            (Family::Roberta { .. }, Reads::First) => {
+                let name = "classifier.dense".to_owned();
+                let dense = b.linear(&name, hidden, hidden);
+                (Some(name), Before::Dense(dense))
+            }
+            (Family::Bert | Family::Roberta { .. }, _) => (None, Before::Nothing),
+        };
+        let outputs = match (task, &before) {
+            (Task::Rqa, Before::Nothing) => "qa_outputs",
+            (_, Before::Dense(_)) => "classifier.out_proj",
+            _ => "classifier",
+        };
+        Self { reads, before, outputs: b.linear(outputs, hidden, classes), before_name }
+    }
 }
 
 /// What a head is for, and what it reads.
@@ -55,10 +109,11 @@ pub struct HeadShape {
     pub fresh_pooler: bool,
 }
 
-/// What of a model is not in the folder that it starts from.
+/// Where the layer between the states and the scores comes from: BERT's pooler, or the
+/// [`Transform`] of a ModernBERT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pooler {
-    /// The head has none.
+    /// The head has none, or one that always starts fresh.
     None,
     /// It was loaded.
     Loaded,
@@ -93,27 +148,23 @@ impl TaskModel {
         let mut parameters = Parameters::default();
         let b = &mut Builder::new(&mut parameters, config, seed, device);
         let encoder = Encoder::new(b, decision);
-        let hidden = config.hidden_size;
-        let (head, classes) = match task {
-            Task::Rqa => (Head::Tokens(b.linear("qa_outputs", hidden, 2)), 2),
-            Task::Ae => (Head::Tokens(b.linear("classifier", hidden, TAGS.len() as i64)), TAGS.len()),
-            Task::Asc | Task::Pc if pooling == Pooling::Mean => {
-                (Head::Mean(b.linear("classifier", hidden, classes as i64)), classes)
-            }
-            Task::Asc | Task::Pc => {
-                let pooler = b.linear(&format!("{}pooler.dense", config.family.encoder_prefix()), hidden, hidden);
-                (Head::Pooled { pooler, classifier: b.linear("classifier", hidden, classes as i64) }, classes)
-            }
+        let (reads, classes) = match (task, pooling) {
+            (Task::Rqa, _) => (Reads::Tokens, 2),
+            (Task::Ae, _) => (Reads::Tokens, TAGS.len()),
+            (Task::Asc | Task::Pc, Pooling::Mean) => (Reads::Mean, classes),
+            (Task::Asc | Task::Pc, Pooling::Cls) => (Reads::First, classes),
         };
-        let of_pooler = parameters.iter().filter(|(name, _)| fresh_pooler && weights::is_of_pooler(name));
-        let drawn: Vec<[Tensor; 2]> = of_pooler.map(|(_, to)| [to.shallow_clone(), to.detach().copy()]).collect();
+        let head = Head::new(b, task, reads, classes as i64);
+        let is_before = |name: &str| head.before_name.as_ref().is_some_and(|before| name.starts_with(before));
+        let redrawn = parameters.iter().filter(|(name, _)| fresh_pooler && reads != Reads::Tokens && is_before(name));
+        let drawn: Vec<[Tensor; 2]> = redrawn.map(|(_, to)| [to.shallow_clone(), to.detach().copy()]).collect();
         let found = weights::load(folder, &config.family, &parameters)?;
         tch::no_grad(|| drawn.iter().for_each(|[to, drawn]| to.shallow_clone().copy_(drawn)));
-        let pooler = match head {
-            Head::Tokens(_) | Head::Mean(_) => Pooler::None,
-            Head::Pooled { .. } if found.fresh.iter().any(|name| weights::is_of_pooler(name)) => Pooler::Fresh,
-            Head::Pooled { .. } if fresh_pooler => Pooler::Redrawn,
-            Head::Pooled { .. } => Pooler::Loaded,
+        let pooler = match head.before {
+            Before::Nothing | Before::Dense(_) => Pooler::None,
+            _ if found.fresh.iter().any(|name| is_before(name)) => Pooler::Fresh,
+            _ if !drawn.is_empty() => Pooler::Redrawn,
+            _ => Pooler::Loaded,
         };
         Ok((Self { task, classes, encoder, head, parameters }, pooler))
     }
@@ -123,7 +174,7 @@ impl TaskModel {
     /// model first learns that all labels are rare, and the pooler's tanh saturates on the way
     /// there.
     pub fn start_labels(&self, sequences: &[Sequence]) {
-        if matches!(self.head, Head::Tokens(_)) {
+        if self.head.reads == Reads::Tokens {
             return;
         }
         let mut counts = vec![0.5; self.classes];
@@ -135,9 +186,7 @@ impl TaskModel {
             }
         }
         let odds: Vec<f32> = counts.iter().map(|count| f64::ln(count / (examples - count)) as f32).collect();
-        if let Some((_, bias)) = self.parameters.iter().find(|(name, _)| *name == "classifier.bias") {
-            tch::no_grad(|| bias.shallow_clone().copy_(&Tensor::from_slice(&odds)));
-        }
+        tch::no_grad(|| self.head.outputs.set_bias(&Tensor::from_slice(&odds)));
     }
 
     /// Its task.
@@ -155,32 +204,21 @@ impl TaskModel {
         &self.parameters
     }
 
-    /// The class of `transformers` that loads it: without its head, `classifier`, if that reads the
-    /// mean.
-    pub fn architecture(task: Task, pooling: Pooling) -> &'static str {
-        match task {
-            Task::Rqa => "BertForQuestionAnswering",
-            Task::Ae => "BertForTokenClassification",
-            Task::Asc | Task::Pc if pooling == Pooling::Mean => "BertModel",
-            Task::Asc | Task::Pc => "BertForSequenceClassification",
-        }
-    }
-
-    /// The class of `transformers` that loads this model. Other families than BERT have other heads
-    /// there; the encoder is loaded alone where they differ.
-    pub fn class_name(&self) -> String {
-        let of_bert = Self::architecture(self.task, self.pooling());
-        match (&self.encoder.config().family, self.task) {
-            (Family::Bert, _) => of_bert.to_owned(),
-            (Family::Roberta { .. }, Task::Rqa | Task::Ae) => of_bert.replace("Bert", "Roberta"),
-            (Family::Roberta { .. }, _) => "RobertaModel".to_owned(),
-            (Family::ModernBert(_), _) => "ModernBertModel".to_owned(),
-        }
+    /// The class of `transformers` that loads the model of a family for a task. If the head reads
+    /// the mean, there is a class for a ModernBERT alone. Others are loaded without their head,
+    /// `classifier`.
+    pub fn class(task: Task, family: &Family, pooling: Pooling) -> String {
+        family.class(match task {
+            Task::Rqa => "ForQuestionAnswering",
+            Task::Ae => "ForTokenClassification",
+            Task::Asc | Task::Pc if pooling == Pooling::Mean && !matches!(family, Family::ModernBert(_)) => "Model",
+            Task::Asc | Task::Pc => "ForSequenceClassification",
+        })
     }
 
     /// What a head of whole sequences reads.
     pub fn pooling(&self) -> Pooling {
-        if matches!(self.head, Head::Mean(_)) { Pooling::Mean } else { Pooling::Cls }
+        if self.head.reads == Reads::Mean { Pooling::Mean } else { Pooling::Cls }
     }
 
     /// Scores in float32: `[T, 2]` or `[T, tags]` of each token, or `[sequences, classes]`.
@@ -189,15 +227,20 @@ impl TaskModel {
         let packed = Packed::new(&batch.ids, &batch.lengths, self.encoder.device()).with_types(&batch.types);
         let hidden = self.encoder.encode(&packed, phase);
         let dropout = |x: Tensor| self.encoder.dropout(x, phase);
-        let scores = match &self.head {
-            Head::Tokens(outputs) if self.task == Task::Rqa => outputs.forward(&hidden),
-            Head::Tokens(classifier) => classifier.forward(&dropout(hidden)),
-            Head::Pooled { pooler, classifier } => {
-                let first = hidden.index_select(0, &indices(&batch.starts(), device));
-                classifier.forward(&dropout(pooler.forward(&first).tanh()))
-            }
-            Head::Mean(classifier) => classifier.forward(&dropout(batch.means(&hidden))),
+        let states = match self.head.reads {
+            Reads::Tokens => hidden,
+            Reads::First => hidden.index_select(0, &indices(&batch.starts(), device)),
+            Reads::Mean => batch.means(&hidden),
         };
+        let states = match &self.head.before {
+            Before::Nothing => states,
+            Before::Pooler(pooler) => pooler.forward(&states).tanh(),
+            Before::Dense(dense) => dense.forward(&dropout(states)).tanh(),
+            Before::Transform(transform) => transform.forward(&states),
+        };
+        // Classes of `transformers` for questions have dropout in a ModernBERT alone.
+        let has_dropout = self.task != Task::Rqa || matches!(self.head.before, Before::Transform(_));
+        let scores = self.head.outputs.forward(&if has_dropout { dropout(states) } else { states });
         scores.to_kind(Kind::Float)
     }
 
@@ -262,9 +305,9 @@ impl TaskModel {
         let mut all = vec![0f32; scores.numel()];
         let count = all.len();
         scores.copy_data(&mut all, count);
-        let rows: Vec<usize> = match self.head {
-            Head::Tokens(_) => batch.lengths,
-            Head::Pooled { .. } | Head::Mean(_) => vec![1; sequences.len()],
+        let rows: Vec<usize> = match self.head.reads {
+            Reads::Tokens => batch.lengths,
+            Reads::First | Reads::Mean => vec![1; sequences.len()],
         };
         let mut rest = all.as_slice();
         let mut each = Vec::with_capacity(rows.len());

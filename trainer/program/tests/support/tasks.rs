@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use ebert_bert::{BertForMaskedLm, Decision, weights};
+use ebert_bert::{BertConfig, BertForMaskedLm, Decision, weights};
 use schemas::Draws;
 use tch::Device;
 
@@ -74,21 +74,29 @@ impl Place {
 
 /// A BERT of this seed, with a vocabulary for the files.
 pub(crate) fn make_model(folder: &Path, seed: u64) {
+    // With the usual 0.02 most seeds do not learn which of two answers a question asks for.
+    let config = serde_json::json!({"vocab_size": vocabulary().len(), "hidden_size": 32, "num_hidden_layers": 2,
+        "initializer_range": 0.2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 48});
+    make_model_of(folder, &serde_json::from_value(config).unwrap(), seed);
+}
+
+/// Another encoder, with the same vocabulary.
+pub(crate) fn make_model_of(folder: &Path, config: &BertConfig, seed: u64) {
+    let model = BertForMaskedLm::new(config, seed, Device::Cpu, Decision::on_cpu());
+    fs::create_dir_all(folder).unwrap();
+    weights::write(&folder.join("model.safetensors"), model.parameters().iter().map(|(n, t)| (n.to_owned(), t)))
+        .unwrap();
+    fs::write(folder.join("config.json"), config.to_json(0).unwrap()).unwrap();
+    fs::write(folder.join("vocab.txt"), vocabulary().join("\n") + "\n").unwrap();
+}
+
+fn vocabulary() -> Vec<&'static str> {
     let mut words: Vec<&str> = vec!["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
     words.extend("what size colour is the it ? . so new old number set of and 1 2 3 battery life".split(' '));
     words
         .extend(ASPECTS.iter().flat_map(|aspect| aspect.split(' ')).filter(|word| !["battery", "life"].contains(word)));
     words.extend(OPINIONS.iter().map(|(word, _)| *word).chain(SIZES).chain(COLOURS).chain(KINDS.map(|(word, _)| word)));
-    // With the usual 0.02 most seeds do not learn which of two answers a question asks for.
-    let config = serde_json::json!({"vocab_size": words.len(), "hidden_size": 32, "num_hidden_layers": 2,
-        "initializer_range": 0.2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 48, "model_type": "bert"});
-    let model =
-        BertForMaskedLm::new(&serde_json::from_value(config.clone()).unwrap(), seed, Device::Cpu, Decision::on_cpu());
-    fs::create_dir_all(folder).unwrap();
-    weights::write(&folder.join("model.safetensors"), model.parameters().iter().map(|(n, t)| (n.to_owned(), t)))
-        .unwrap();
-    fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    fs::write(folder.join("vocab.txt"), words.join("\n") + "\n").unwrap();
+    words
 }
 
 fn pick<T: Copy>(purpose: &str, number: usize, from: &[T]) -> T {
