@@ -14,6 +14,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use ebert_report::{ReportError, chart::Series, color::Color};
+use indicatif::HumanCount;
 use schemas::StoreError;
 
 pub(super) use page::drawn;
@@ -395,11 +396,12 @@ impl Table {
             count => format!("{count} {name}s"),
         };
         format!(
-            "Test scores in percent: mean ± standard deviation, over {}, {} and {}. The best is bold. † differs from {} (bootstrap of replicates and documents, {RESAMPLES} resamples, p < 0.05 after Holm's correction over all models and tests). Tested on: {}.",
+            "Test scores in percent: mean ± standard deviation, over {}, {} and {}. The best is bold. † differs from {} (bootstrap of replicates and documents, {} resamples, p < 0.05 after Holm's correction over all models and tests). Tested on: {}.",
             of(replicates, "replicate"),
             of(most(|test| test.splits), "split"),
             of(most(|test| test.seeds), "seed"),
             self.models.first().map_or("", String::as_str),
+            HumanCount(RESAMPLES as u64),
             each.join(", ")
         )
     }

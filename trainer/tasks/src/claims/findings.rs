@@ -2,6 +2,7 @@
 use std::fmt::Write as _;
 
 use ebert_report::color::Color;
+use indicatif::HumanCount;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -110,7 +111,8 @@ impl Findings {
     /// The claims, then the scores of all arms, then missing models.
     pub fn markdown(&self) -> String {
         let mut text = String::from(
-            "| claim | endpoint | difference [95% interval] | p | after Holm | verdict |\n|---|---|---|---|---|---|\n",
+            "# Tests of the claims\n\n\
+             | claim | endpoint | difference [95% interval] | p | after Holm | verdict |\n|---|---|---|---|---|---|\n",
         );
         for tested in &self.claims {
             let Claim { claim, arm, control, endpoints } = &tested.claim;
@@ -153,7 +155,8 @@ impl Findings {
         let first = self.arms.first().map_or("", String::as_str);
         let _ = write!(
             text,
-            "\nIn percent, mean ± standard deviation of replicates. Intervals are of a bootstrap of replicates and documents, {RESAMPLES} resamples. Figures show differences from {first}.\n"
+            "\nIn percent, mean ± standard deviation of replicates. Intervals are of a bootstrap of replicates and documents, {} resamples. Figures show differences from {first}.\n",
+            HumanCount(RESAMPLES as u64)
         );
         if !self.missing.is_empty() {
             let _ = write!(text, "\nMissing: {}\n", self.missing.join(", "));
