@@ -306,12 +306,19 @@ fn a_file_may_have_many_shapes() {
             b"InvoiceNo,StockCode,Quantity\n7,P001,1\n7,P002,2\n8,P002,1\n8,P001,5\n".to_vec(),
             co_purchased,
         ),
+        (
+            "names.csv",
+            b"order_id,product,sku\n7,Tea,P001\n7,Salt,P002\n8,Tea,P001\n8,Salt,P002\n".to_vec(),
+            co_purchased,
+        ),
+        ("related.csv", b"product_id,related_product_id,relation\nP001,P002,substitute\n".to_vec(), substitute),
         ("orders.parquet", orders, co_purchased),
         ("pairs.parquet", pairs, ("P001 P002 substitute", Some(3.0))),
         ("numbers.parquet", numbers, ("0000031852 P001 substitute", None)),
         ("lists.parquet", parquet_of(vec![("products", lists)]), co_purchased),
         ("items.parquet", order_of_items, co_purchased),
         ("zeros.csv", b"31852,P001,substitute\n".to_vec(), ("0000031852 P001 substitute", None)),
+        ("pandas.csv", b"31852.0,P001,substitute\n".to_vec(), ("0000031852 P001 substitute", None)),
     ] {
         shop.write(name, bytes);
         let printed = said(&shop.graph_of_file(name), &[]);
@@ -344,6 +351,11 @@ fn a_file_that_is_something_else_is_named() {
             "no_relation.csv",
             Some(b"product_a,product_b\nP001,P002\n".to_vec()),
             "found the columns product_a, product_b\nhint: add a column `relation`",
+        ),
+        (
+            "customers.csv",
+            Some(b"customer_id,product_id,quantity\n12,P001,1\n12,P002,7\n".to_vec()),
+            "found the columns customer_id, product_id, quantity\nhint: `--associations` names",
         ),
         ("other.parquet", Some(other.clone()), "a Parquet table with the columns a, b"),
         ("other.parquet.gz", Some(gzip(&other)), "a compressed Parquet file\nhint: decompress it: `gzip -d "),

@@ -178,3 +178,44 @@ fn mistakes_in_a_configuration_are_named() {
     }
     assert_snapshot!("mistakes", all);
 }
+
+/// What `check` and `corpus` say of files and a configuration, and how many rows the tables have.
+fn read(files: &[(&str, &str)], config: &str) -> (String, [usize; 3]) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    fs::write(folder.path().join("shop.toml"), config).unwrap();
+    let config = folder.path().join("shop.toml");
+    let out = folder.path().join("out");
+    let printed =
+        succeed(ebert(["corpus", "--tokenizer", TOKENIZER[1], "--config"]).arg(&config).arg("--out").arg(&out));
+    let rows = ["reviews", "interactions", "associations"].map(|stem| {
+        let table = TableReader::open_any(&out.join(format!("corpus/{stem}-00000.parquet"))).unwrap();
+        table.batches(1 << 10, None).map(|batch| batch.unwrap().num_rows()).sum()
+    });
+    (printed, rows)
+}
+
+#[test]
+fn fields_that_are_named_count_whatever_their_first_values_are() {
+    const PRODUCTS: &str = "[[products]]\npath = \"tea.csv\"\nid = \"sku\"\ntitle = \"name\"\ncomplements = \"with\"\n";
+    const REVIEWS: &str =
+        "[[reviews]]\npath = \"reviews.csv\"\nproduct = \"sku\"\nrating = \"stars\"\nreviewer = \"user\"\n";
+    let tea = ("tea.csv", "sku,name,with\nA/1,Cedar box,B 2|(C3)\nB 2,Brass kettle,A/1\n(C3),Oolong tea,\n");
+    // Ids are taken as they are.
+    let (text, rows) = read(&[tea], PRODUCTS);
+    assert!(rows == [0, 0, 3] && text.contains("products 3") && !text.contains("unread values"), "{rows:?} {text}");
+    // The first reviews have no text. Seven users rate one product.
+    let row = |number: usize| {
+        let text = if number < 150 { String::new() } else { format!("It holds {number} bags of tea.") };
+        format!("A/1,u{},{},{text}\n", number % 7, number % 5 + 1)
+    };
+    let reviews = "sku,user,stars,said\n".to_owned() + &(0..200).map(row).collect::<String>();
+    let files = [tea, ("reviews.csv", &reviews)];
+    let (text, rows) = read(&files, &format!("{PRODUCTS}{REVIEWS}text = \"said\"\n"));
+    assert!(rows[..2] == [50, 7] && text.contains("empty 150"), "{rows:?} {text}");
+    // Ratings have none at all.
+    let (text, rows) = read(&files, &format!("{PRODUCTS}{REVIEWS}"));
+    assert!(rows[..2] == [0, 7], "{rows:?} {text}");
+}

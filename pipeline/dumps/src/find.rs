@@ -35,7 +35,7 @@ use super::{
     lines::RecordReader,
     mapping::Mapping,
     open::{Compression, open},
-    record::{MalformedRecord, Record, RecordType, is_field, parse},
+    record::{MalformedRecord, Record, RecordType, is_field, parse, parse_with_ids},
 };
 
 /// Lines at the start of a file among which a record must be recognized.
@@ -152,7 +152,7 @@ fn parse_mapped<T>(
 ) -> Result<T, MalformedRecord> {
     let text = std::str::from_utf8(record).map_err(|e| MalformedRecord::InvalidUtf8(e.valid_up_to()))?;
     match mapping.apply(text.trim_start_matches('\u{feff}')) {
-        Ok(json) => parse(json.as_bytes(), with),
+        Ok((json, ids)) => parse_with_ids(&json, ids, with),
         // The message of the parser of records names what it found.
         Err(error) => match parse(record, |_| ()) {
             Err(malformed) => Err(malformed),

@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{python::json_or_python, record::Kind};
+use schemas::Relation;
+
+use super::{
+    python::json_or_python,
+    record::{GivenIds, Kind, is_missing, listed_ids},
+};
 
 mod known;
 
@@ -179,16 +184,17 @@ impl Mapping {
         name == field || name.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'))
     }
 
-    /// A record with the fields of the 2023 dump, as JSON.
+    /// A record with the fields of the 2023 dump, as JSON, and its ids.
     ///
     /// # Errors
     /// If the line is neither a JSON object nor a Python dict. Holds what the JSON parser says.
-    pub(crate) fn apply(&self, line: &str) -> Result<String, serde_json::Error> {
+    pub(crate) fn apply(&self, line: &str) -> Result<(String, GivenIds), serde_json::Error> {
         let record = json_or_python(line)?;
-        Ok(self.of_object(&record).to_string())
+        let (fields, ids) = self.of_object(&record);
+        Ok((fields.to_string(), ids))
     }
 
-    fn of_object(&self, record: &Map<String, Value>) -> Value {
+    fn of_object(&self, record: &Map<String, Value>) -> (Value, GivenIds) {
         match &self.fields {
             Fields::Products(fields) => {
                 let found = Finder { record, language: fields.language.as_deref() };
@@ -200,30 +206,45 @@ impl Mapping {
                     .filter(|(_, values)| !values.is_empty())
                     .map(|(name, values)| (name, Value::from(values)))
                     .collect();
-                json!({
-                    "parent_asin": found.id(&fields.id),
+                let json = json!({
+                    "parent_asin": null,
                     "title": fields.title.as_deref().and_then(|name| found.one(name)),
                     "features": found.all(&fields.text),
                     "categories": found.all(&fields.categories),
                     "store": fields.brand.as_deref().and_then(|name| found.one(name)),
                     "details": details,
-                    "bought_together": found.ids(&fields.complements),
-                    "also_view": found.ids(&fields.substitutes),
-                })
+                });
+                let related =
+                    [(Relation::Complement, &fields.complements), (Relation::Substitute, &fields.substitutes)];
+                let associations = related
+                    .into_iter()
+                    .flat_map(|(relation, fields)| found.ids(fields).into_iter().map(move |other| (relation, other)));
+                let associations = associations.collect();
+                (json, GivenIds { product: found.id(&fields.id), reviewer: None, associations })
             }
             Fields::Reviews(ReviewFields { product, title, text, rating, reviewer, time }) => {
                 let found = Finder { record, language: None };
                 let one = |name: &Option<String>| name.as_deref().and_then(|name| found.one(name));
+                let id = |name: &Option<String>| name.as_deref().and_then(|name| found.id(name));
                 let text: Vec<Value> = found.all(text);
-                json!({
-                    "parent_asin": product.as_deref().and_then(|name| found.id(name)),
-                    "user_id": reviewer.as_deref().and_then(|name| found.id(name)),
+                let json = json!({
+                    "parent_asin": null,
+                    "user_id": null,
+                    "rating": one(rating),
                     "title": one(title),
                     "text": text,
-                    "rating": one(rating),
                     "timestamp": one(time),
-                })
+                });
+                (json, GivenIds { product: id(product), reviewer: id(reviewer), associations: Vec::new() })
             }
+        }
+    }
+
+    /// The field of the product's id, if the records have one.
+    pub fn id(&self) -> Option<&str> {
+        match &self.fields {
+            Fields::Products(fields) => Some(&fields.id),
+            Fields::Reviews(fields) => fields.product.as_deref(),
         }
     }
 }
@@ -319,7 +340,8 @@ impl Finder<'_> {
             let text = value.as_str().filter(|text| text.trim_start().starts_with('['));
             text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| vec![value.clone()])
         };
-        all.iter().flat_map(list).filter_map(|value| of_id(&value)).collect()
+        let ids = all.iter().flat_map(list).filter_map(|value| of_id(&value));
+        ids.flat_map(|text| listed_ids(&text).map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 }
 
@@ -329,7 +351,7 @@ fn of_id(value: &Value) -> Option<String> {
         Value::String(text) => {
             let text = text.trim();
             let whole = text.strip_suffix(".0").filter(|whole| whole.bytes().all(|byte| byte.is_ascii_digit()));
-            Some(whole.unwrap_or(text).to_owned()).filter(|text| !text.is_empty())
+            Some(whole.unwrap_or(text).to_owned()).filter(|text| !text.is_empty() && !is_missing(text))
         }
         Value::Number(number) => Some(match number.as_f64() {
             Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),
@@ -356,14 +378,15 @@ fn literal(text: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Record, parse};
+    use crate::record::{Record, parse_with_ids};
 
     fn products(toml: &str) -> Mapping {
         Mapping { name: String::new(), fields: Fields::Products(toml::from_str(toml).unwrap()) }
     }
 
     fn with<T>(mapping: &Mapping, line: &str, look: impl FnOnce(&Record<'_>) -> T) -> T {
-        parse(mapping.apply(line).unwrap().as_bytes(), look).unwrap()
+        let (json, ids) = mapping.apply(line).unwrap();
+        parse_with_ids(&json, ids, look).unwrap()
     }
 
     #[test]

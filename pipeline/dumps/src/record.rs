@@ -24,7 +24,7 @@ mod times;
 mod unread;
 mod values;
 
-pub(crate) use self::fields::is_field;
+pub(crate) use self::{fields::is_field, ids::listed_ids, values::is_missing};
 pub use self::{
     kind::{Generation, Kind, RecordType},
     texts::Strings,
@@ -83,6 +83,35 @@ pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, M
         MalformedRecord::Malformed(if is_json { in_line(&strict) } else { lenient.to_string() })
     })?;
     let record = serde_json::from_str(&json).map_err(|e| MalformedRecord::Malformed(in_line(&e)))?;
+    Ok(with(&record))
+}
+
+/// Ids from fields that a user named. They are taken as they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct GivenIds {
+    /// Of the product.
+    pub(crate) product: Option<String>,
+    /// Of the author of a review.
+    pub(crate) reviewer: Option<String>,
+    /// Of associated products.
+    pub(crate) associations: Vec<(Relation, String)>,
+}
+
+/// As [`parse`], of JSON whose ids are elsewhere.
+pub(crate) fn parse_with_ids<T>(
+    json: &str,
+    GivenIds { product, reviewer, associations }: GivenIds,
+    with: impl FnOnce(&Record<'_>) -> T,
+) -> Result<T, MalformedRecord> {
+    let mut record: Record<'_> =
+        serde_json::from_str(json).map_err(|error| MalformedRecord::Malformed(in_line(&error)))?;
+    for (field, is_filled) in [(Field::ParentAsin, product.is_some()), (Field::UserId, reviewer.is_some())] {
+        record.filled.set(field, is_filled);
+    }
+    record.parent_asin = product.map(Cow::Owned);
+    record.user_id = reviewer.map(Cow::Owned);
+    record.associations =
+        associations.into_iter().map(|(relation, other)| Association { relation, other: other.into() }).collect();
     Ok(with(&record))
 }
 

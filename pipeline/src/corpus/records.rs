@@ -148,7 +148,10 @@ impl<'a> RecordSorter<'a> {
         sorted: &mut BatchFrames,
     ) {
         let Some(product_id) = record.product_id() else {
-            sorted.tally.reject(Reason::NoProductId, || at.place("neither asin nor parent_asin".to_owned()));
+            let field = at.source.found.mapping.as_ref().and_then(|mapping| mapping.id());
+            let missing =
+                || field.map_or_else(|| "neither asin nor parent_asin".to_owned(), |name| format!("no {name}"));
+            sorted.tally.reject(Reason::NoProductId, || at.place(missing()));
             return;
         };
         let product = documents.product(record);

@@ -68,11 +68,14 @@ impl ProductTable {
     }
 
     /// As [`ProductTable::rank`], of an id from a file that other programs may have written. A spreadsheet drops the
-    /// leading zeros of ten-digit ids.
+    /// leading zeros of ten-digit ids, and pandas writes `5.0` if some ids are missing.
     pub(crate) fn rank_of_given(&self, id: &str) -> Option<ProductRank> {
         const DIGITS: usize = 10;
-        let is_short = || !id.is_empty() && id.len() < DIGITS && id.bytes().all(|byte| byte.is_ascii_digit());
-        self.rank(id).or_else(|| is_short().then(|| self.rank(&format!("{id:0>DIGITS$}")))?)
+        let is_number = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        let padded =
+            |id: &str| (is_number(id) && id.len() < DIGITS).then(|| self.rank(&format!("{id:0>DIGITS$}"))).flatten();
+        let whole = || id.strip_suffix(".0").filter(|whole| is_number(whole));
+        self.rank(id).or_else(|| padded(id)).or_else(|| whole().and_then(|id| self.rank(id).or_else(|| padded(id))))
     }
 }
 

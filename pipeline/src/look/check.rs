@@ -45,7 +45,9 @@ pub fn check(sources: &[Source], records: usize, out: &mut dyn Write) -> Result<
             (None, None, Some(_)) => "ratings".to_owned(),
             (None, None, None) => format!("damaged: {}", file.damage.as_deref().unwrap_or_default()),
         };
-        writeln!(out, "{}   {holds}, {}", quoted(Path::new(file.name.as_str())), file.layout.name())?;
+        // Ratings are read line by line.
+        let layout = if file.ratings.is_some() { "a table".to_owned() } else { file.layout.name() };
+        writeln!(out, "{}   {holds}, {layout}", quoted(Path::new(file.name.as_str())))?;
         if file.holds.is_some() {
             let read = |source| CheckError::Read { path: file.path.clone(), source };
             let checked = Checked::of(file, records).map_err(read)?;

@@ -45,54 +45,106 @@ pub(super) fn is_field(name: &str) -> bool {
     FIELDS.contains(&name)
 }
 
-/// Which names of other data sets mean a field.
+/// Which names of other data sets mean a field, in lower case and without other characters than letters and digits. The
+/// best come first, and parts before whole names.
 struct Meaning {
     name: &'static str,
-    /// The whole name, in lower case and without other characters than letters and digits.
-    is: &'static [&'static str],
     /// A part of the name.
     has: &'static [&'static str],
+    /// The whole name.
+    is: &'static [&'static str],
 }
 
 const PRODUCT_ID: Meaning = Meaning {
     name: "asin",
-    is: &["asin", "parentasin", "id", "item", "pid", "gtin", "ean", "upc", "uniqid", "businessid", "identifier"],
-    has: &["sku", "productid", "itemid", "productcode", "goodsid", "articleid", "movieid", "bookid", "listingid"],
+    has: &[
+        "asin",
+        "productid",
+        "sku",
+        "itemid",
+        "productuid",
+        "productcode",
+        "goodsid",
+        "articleid",
+        "movieid",
+        "bookid",
+        "listingid",
+    ],
+    is: &["id", "item", "pid", "gtin", "ean", "upc", "uniqid", "businessid", "identifier"],
 };
 
 /// Fields of products, the most telling first.
 const OF_PRODUCTS: &[Meaning] = &[
-    Meaning { name: "brand", is: &["store", "maker"], has: &["brand", "manufacturer"] },
-    Meaning { name: "category", is: &["department", "genres"], has: &["categor", "breadcrumb", "producttype"] },
-    Meaning { name: "feature", is: &[], has: &["bullet", "feature", "highlight"] },
-    Meaning { name: "description", is: &["desc", "about"], has: &["descr"] },
-    Meaning { name: "title", is: &["name"], has: &["title", "productname", "itemname", "nameofproduct"] },
+    Meaning { name: "brand", has: &["brand", "manufacturer"], is: &["store", "maker", "vendor"] },
+    Meaning { name: "category", has: &["categor", "breadcrumb", "producttype"], is: &["department", "genres"] },
+    Meaning { name: "feature", has: &["bullet", "feature", "highlight"], is: &[] },
+    Meaning { name: "description", has: &["descr", "bodyhtml"], is: &["desc", "about"] },
+    Meaning {
+        name: "title",
+        has: &["producttitle", "productname", "title", "itemname", "nameofproduct"],
+        is: &["name"],
+    },
 ];
 
 /// Fields of reviews, the most telling first.
 const OF_REVIEWS: &[Meaning] = &[
-    Meaning { name: "overall", is: &["stars", "score"], has: &["rating", "overall", "starrating"] },
-    Meaning { name: "reviewerID", is: &["user", "author"], has: &["userid", "reviewerid", "customerid", "authorid"] },
-    Meaning { name: "summary", is: &["headline"], has: &["reviewtitle", "reviewheadline", "summary"] },
+    Meaning { name: "overall", has: &["rating", "overall", "reviewscore"], is: &["stars", "score"] },
+    Meaning { name: "reviewerID", has: &["userid", "reviewerid", "customerid", "authorid"], is: &["user", "author"] },
+    Meaning {
+        name: "summary",
+        has: &["reviewtitle", "reviewheadline", "commenttitle", "summary"],
+        is: &["headline", "subject"],
+    },
     Meaning {
         name: "reviewText",
-        is: &["review", "text", "comment", "content", "body", "sentence", "message"],
-        has: &["reviewtext", "reviewbody", "reviewcontent", "commenttext", "reviewcomment"],
+        has: &["reviewtext", "reviewbody", "reviewcontent", "reviewcomment", "commenttext", "customerreview"],
+        is: &["review", "text", "comment", "comments", "content", "body", "sentence", "message", "feedback"],
+    },
+    Meaning {
+        name: "unixReviewTime",
+        has: &["reviewtime", "reviewdate", "createdat", "datecreated", "creationdate", "submissiontime", "timestamp"],
+        is: &["time", "date"],
     },
 ];
 
+/// What a name ends with whose values say something about the values of a field, and are none of it.
+const ABOUT: &[&str] = &["id", "length", "lenght", "count", "url", "image", "date"];
+
+/// A name in lower case, without other characters than letters and digits.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
 impl Meaning {
     fn of(&self, name: &str) -> bool {
-        let name: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-        self.is.contains(&name.as_str()) || self.has.iter().any(|part| name.contains(part))
+        self.rank(name).is_some()
+    }
+
+    /// How well a name fits, the best first.
+    fn rank(&self, name: &str) -> Option<usize> {
+        if name == self.name {
+            return Some(0);
+        }
+        let plain = plain(name);
+        if plain == self.name.to_lowercase() {
+            return Some(1);
+        }
+        let is_text = OF_PRODUCTS.iter().chain(OF_REVIEWS).any(|meaning| meaning.name == self.name)
+            && !["reviewerID", "unixReviewTime"].contains(&self.name);
+        if is_text && ABOUT.iter().any(|end| plain.ends_with(end)) {
+            return None;
+        }
+        let has = self.has.iter().position(|part| plain.contains(part));
+        let is = || self.is.iter().position(|whole| plain == *whole).map(|at| self.has.len() + at);
+        has.or_else(is).map(|at| at + 2)
     }
 
     fn find<'f>(&self, found: &'f [String], taken: &[Renamed<'f>]) -> Option<Renamed<'f>> {
         let free = |name: &&String| !taken.iter().any(|known| known.found == **name);
         // A quote could not be typed.
         let can_be_typed = |name: &&String| !name.contains(['\'', '"', '\\', '`', '$']);
-        let mut free = found.iter().filter(free).filter(can_be_typed);
-        let found = free.clone().find(|found| *found == self.name).or_else(|| free.find(|found| self.of(found)))?;
+        let fits = found.iter().filter(free).filter(can_be_typed).filter_map(|name| Some((self.rank(name)?, name)));
+        let (_, found) = fits.min_by_key(|(rank, _)| *rank)?;
         Some(Renamed { name: self.name, found })
     }
 }
@@ -135,12 +187,80 @@ pub(super) fn is_known(name: &str) -> bool {
     PRODUCT_ID.of(name) || OF_PRODUCTS.iter().chain(OF_REVIEWS).any(|meaning| meaning.of(name))
 }
 
-/// The first field that may be a reviewer's id.
+/// The field that may be the time of a review.
+pub(super) fn time(found: &[String]) -> Option<&str> {
+    OF_REVIEWS.last()?.find(found, &[]).map(|field| field.found)
+}
+
+/// The field that most likely is a reviewer's id.
 pub(super) fn reviewer(found: &[String]) -> Option<&str> {
     OF_REVIEWS[1].find(found, &[]).map(|field| field.found)
 }
 
-/// The first field that may be a product's id.
+/// The field that most likely is a product's id.
 pub(super) fn product_id(found: &[String]) -> Option<&str> {
     PRODUCT_ID.find(found, &[]).map(|field| field.found)
+}
+
+/// Whether a field that the dumps do not have is a product's id.
+pub(super) fn names_product(found: &[String]) -> bool {
+    let others = found.iter().filter(|name| !is_field(name));
+    others.into_iter().any(|name| PRODUCT_ID.rank(name).is_some_and(|rank| rank < 2 + PRODUCT_ID.has.len()))
+}
+
+/// Whether fields are those of orders: what was bought together, without a text.
+pub(super) fn are_of_orders(found: &[String]) -> bool {
+    const ORDERS: [&str; 6] = ["orderid", "orderno", "basketid", "cartid", "transactionid", "invoiceno"];
+    found.iter().any(|name| ORDERS.contains(&plain(name).as_str())) && names_product(found) && renamed(found).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_name_is_taken_and_not_the_first() {
+        let all = |names: &str| {
+            let names: Vec<String> = names.split(',').map(str::to_owned).collect();
+            let found = renamed(&names);
+            let mut found: Vec<String> = found.iter().map(|it| format!("{}={}", it.name, it.found)).collect();
+            found.sort();
+            found.join(" ")
+        };
+        for (names, wanted) in [
+            (
+                "Id,ProductId,UserId,ProfileName,Score,Time,Summary,Text",
+                "asin=ProductId overall=Score reviewText=Text reviewerID=UserId summary=Summary unixReviewTime=Time",
+            ),
+            (
+                "review_id,review_score,review_comment_title,review_comment_message,review_creation_date",
+                "overall=review_score reviewText=review_comment_message summary=review_comment_title \
+                 unixReviewTime=review_creation_date",
+            ),
+            (
+                "Handle,Title,Body (HTML),Vendor,Product Category,Type,Variant SKU",
+                "asin=Variant SKU brand=Vendor category=Product Category description=Body (HTML) title=Title",
+            ),
+            (
+                "ID,SKU,Name,Short description,Description,Categories",
+                "asin=SKU category=Categories description=Description title=Name",
+            ),
+            (
+                "product_id,product_name,brand_id,brand_name,rating_count",
+                "asin=product_id brand=brand_name title=product_name",
+            ),
+            ("id,product_uid,product_title", "asin=product_uid title=product_title"),
+            ("order_id,product_id,quantity", ""),
+        ] {
+            assert_eq!(all(names), wanted, "{names}");
+        }
+    }
+
+    #[test]
+    fn orders_are_told_from_products() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert!(are_of_orders(&names(&["order_id", "product_id", "quantity"])));
+        assert!(!are_of_orders(&names(&["order_id", "product_id", "product_name"])));
+        assert!(!are_of_orders(&names(&["order_id", "user_id"])));
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     super::{lines::BYTE_ORDER_MARK, record::parse},
-    fields::{is_field, renamed},
+    fields::{is_field, names_product, renamed},
     json::Outline,
     ratings::RatingTable,
     reason::{Encoding, SkipReason, shown},
@@ -44,6 +44,8 @@ pub(super) fn lacking(start: &[u8], found: &[String], lacks: Lacks) -> Option<Sk
         () if is_yelp_without_text(found) => Some(SkipReason::Yelp),
         () if lacks.ids && is_by_column() => Some(SkipReason::Columns),
         () if lacks.ids_of_products => Some(SkipReason::NoIds { found: found.to_vec() }),
+        // Reviews of the dumps may lack an id, but not have it under another name.
+        () if lacks.ids && names_product(found) => Some(SkipReason::OtherFields { found: found.to_vec() }),
         () => (lacks.text && has_text_elsewhere()).then(|| SkipReason::OtherFields { found: found.to_vec() }),
     }
 }

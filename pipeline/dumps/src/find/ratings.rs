@@ -49,7 +49,7 @@ impl RatingTable {
         let parent = position("parent_asin");
         let product = parent.or_else(|| named(fields::product_id(&columns)))?;
         let reviewer = named(fields::reviewer(&columns)).filter(|&reviewer| reviewer != product)?;
-        let time = ["timestamp", "unixReviewTime", "time"].into_iter().find_map(position);
+        let time = named(fields::time(&columns));
         Some(Self { has_header: true, reviewer, product, time, names_parents: parent.is_some(), ..unnamed })
     }
 
@@ -101,6 +101,8 @@ mod tests {
             ("user_id,parent_asin,rating,timestamp\nU1,P1,5,1588687728923", Some(("U1", "P1", Some(1_588_687_728)))),
             ("asin,reviewerID,overall\nP1,U1,4", Some(("U1", "P1", None))),
             ("u1\tp1\t5", Some(("u1", "p1", None))),
+            ("id,user_id,product_id,rating,created_at\n1,U1,P1,4,1472688000", Some(("U1", "P1", Some(1_472_688_000)))),
+            ("user_id,product_id,customer_opinion,rating\nU1,P1,It fits my old kettle well,4", None),
             ("asin,title,rating\nP1,Tea,4", None),
             ("hello", None),
         ] {

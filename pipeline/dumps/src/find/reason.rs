@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 use super::{
     super::{layout::delimiter_name, open::Compression},
     LINES_TRIED,
-    fields::{Renamed, product_id, renamed},
+    fields::{Renamed, are_of_orders, product_id, renamed},
     format::{Format, ToDo},
 };
 
@@ -334,6 +334,9 @@ impl SkipReason {
             Self::Strings => commands.jq("fromjson"),
             Self::Keyed => commands.jq("to_entries[] | {asin: .key} + .value"),
             Self::Columns => commands.filter(COLUMNS_TO_JSON),
+            Self::Table { columns: found, .. } | Self::OtherFields { found } if are_of_orders(found) => {
+                format!("if these are orders, add `--associations {}`", commands.file)
+            }
             Self::Table { columns, .. } => commands.config(columns),
             Self::Ratings => "a corpus needs text: fetch the metadata of the products or the reviews, too".to_owned(),
             Self::DamagedArchive { .. } => "fetch it again".to_owned(),
@@ -383,6 +386,7 @@ fn source_line(file: &str, found: &[String]) -> String {
             ("text", "reviewText"),
             ("rating", "overall"),
             ("reviewer", "reviewerID"),
+            ("time", "unixReviewTime"),
         ];
         names.into_iter().filter_map(|(key, name)| Some((key, of(name)?))).collect()
     } else {

@@ -11,7 +11,7 @@ use super::{
     super::{
         layout::Layout,
         lines::{LineReader, MAX_LINE, RecordReader},
-        mapping::{self, Mapping},
+        mapping::{self, Fields, Mapping},
         record::{Generation, Kind, Record, RecordType, is_field, parse},
     },
     Format, Given, LINES_TRIED, RatingTable, SkipReason,
@@ -323,9 +323,13 @@ impl Seen {
     /// How the file is read, if these are its records; otherwise why not, where that is known.
     fn accepted(self, layout: Layout, start: &[u8], given: Option<&Given>) -> Result<Recognised, Option<SkipReason>> {
         if let Some(given) = given {
-            let is_found = match given.mapping.kind() {
-                Kind::Product => self.has_ids,
-                Kind::Review => self.has_text,
+            // The first records may have no values.
+            let has_fields =
+                |names: &[String]| names.iter().all(|name| self.keys.iter().any(|key| Mapping::leads(key, name)));
+            let is_found = match &given.mapping.fields {
+                Fields::Products(_) => self.has_ids,
+                Fields::Reviews(fields) if fields.text.names.is_empty() => self.has_ids,
+                Fields::Reviews(fields) => self.has_text || has_fields(&fields.text.names),
             };
             return match is_found {
                 true => Ok(Recognised::mapped(layout, vec![given.mapping.clone()], self.damage)),

@@ -59,7 +59,9 @@ impl Table {
             return None;
         }
         let columns = if has_header { first.clone() } else { Vec::new() };
-        let has_ratings = columns.iter().any(|name| fields::is_rating(name)) && fields::renamed(&columns).is_empty();
+        let has_ratings = columns.iter().any(|name| fields::is_rating(name))
+            && fields::renamed(&columns).is_empty()
+            && !rest.iter().flatten().any(|cell| is_sentence(cell));
         let holds = if has_ratings || !has_header && is_ratings(&rows) {
             Holds::Ratings
         } else if !has_header && is_phrases(&rows) {
@@ -83,6 +85,12 @@ fn is_ratings(rows: &[Vec<String>]) -> bool {
         }
         _ => false,
     })
+}
+
+/// Whether a value is text, and not an id, a name or a date.
+fn is_sentence(cell: &str) -> bool {
+    const WORDS: usize = 5;
+    cell.split_whitespace().filter(|word| word.contains(char::is_alphabetic)).count() >= WORDS
 }
 
 fn is_phrases(rows: &[Vec<String>]) -> bool {

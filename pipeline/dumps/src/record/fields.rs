@@ -129,6 +129,8 @@ const OF_REVIEWS: FieldSet = FieldSet::of(&[
     Field::UnixReviewTime,
     Field::Timestamp,
 ]);
+/// Fields of which a review with a `user_id` has one. Orders and tickets have users, too.
+const WITH_USERS_OF_REVIEWS: FieldSet = FieldSet::of(&[Field::Asin, Field::ParentAsin, Field::Rating]);
 /// Fields that only reviews of 2018 have.
 const OF_REVIEWS_2018: FieldSet = FieldSet::of(&[Field::Verified, Field::Style, Field::Vote]);
 /// Fields that only products of 2014 have.
@@ -180,7 +182,9 @@ impl FieldSet {
         let product = |generation| Some(RecordType { kind: Kind::Product, generation });
         if self.has(Field::ReviewText) || self.has(Field::Overall) && self.has(Field::ReviewerId) {
             review(if self.has_any(OF_REVIEWS_2018) { Y2018 } else { Y2014 })
-        } else if self.has(Field::Rating) && self.has(Field::Text) || self.has(Field::UserId) {
+        } else if self.has(Field::Rating) && self.has(Field::Text)
+            || self.has(Field::UserId) && self.has_any(WITH_USERS_OF_REVIEWS)
+        {
             review(Y2023)
         } else if self.has(Field::ParentAsin) || self.has_any(OF_PRODUCTS_2023) {
             product(Y2023)

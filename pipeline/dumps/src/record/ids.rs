@@ -33,6 +33,27 @@ pub(super) fn id<'a>(value: Value<'a>, kind: IdKind, unread: &mut Unread<'_>) ->
     ids.into_iter().next()
 }
 
+/// The ids in a text of one or several, between commas, semicolons or bars.
+pub(crate) fn listed_ids(text: &str) -> impl Iterator<Item = &str> {
+    text.split(BETWEEN).map(bare).filter(|id| !id.is_empty() && !is_missing(id) && !is_none(id))
+}
+
+const BETWEEN: [char; 3] = [',', ';', '|'];
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '\'' | '"')
+}
+
+/// An id without white space and quotes around it.
+fn bare(id: &str) -> &str {
+    id.trim().trim_matches(is_quote)
+}
+
+/// Whether a word stands for no id.
+fn is_none(id: &str) -> bool {
+    ["N/A", "n/a", "none"].contains(&id)
+}
+
 /// Appends the products in a value of associations.
 fn associated<'a>(value: Value<'a>, relation: Relation, into: &mut Vec<Association<'a>>, unread: &mut Unread<'_>) {
     let mut ids = Vec::new();
@@ -248,18 +269,17 @@ impl<'a> Collector<'_, '_, 'a> {
             return;
         }
         match text {
-            Cow::Borrowed(text) if self.many => text.split([',', ';', '|']).for_each(|id| self.associated(id.into())),
+            Cow::Borrowed(text) if self.many => text.split(BETWEEN).for_each(|id| self.associated(id.into())),
             Cow::Owned(text) if self.many => {
-                text.split([',', ';', '|']).for_each(|id| self.associated(id.to_owned().into()));
+                text.split(BETWEEN).for_each(|id| self.associated(id.to_owned().into()));
             }
             text => self.push(text),
         }
     }
 
     fn associated(&mut self, id: Cow<'a, str>) {
-        let is_quote = |c| matches!(c, '\'' | '"');
-        let bare = id.trim().trim_matches(is_quote);
-        if ["N/A", "n/a", "none"].contains(&bare) {
+        let bare = bare(&id);
+        if is_none(bare) {
             return;
         }
         let is_foreign = |c: char| c.is_whitespace() || is_quote(c) || "<>[]{}/:".contains(c);

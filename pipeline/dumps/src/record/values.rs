@@ -37,7 +37,7 @@ pub(super) enum Value<'a> {
 /// Spellings of a missing value by pandas, Python, SQL and JavaScript, as the whole of a string.
 ///
 /// `N/A`, `none` and `Unknown` are words of people, and stay. `\N` is of Hive and MySQL.
-pub(super) fn is_missing(text: &str) -> bool {
+pub(crate) fn is_missing(text: &str) -> bool {
     matches!(text.trim(), "nan" | "NaN" | "None" | "null" | "NULL" | "<NA>" | "NaT" | "\\N" | "(null)" | "undefined")
 }
 

@@ -17,7 +17,7 @@ pub(super) enum Layout {
 const RELATIONS: &[&str] = &["relation", "relationtype", "type", "kind"];
 const WEIGHTS: &[&str] = &["weight", "score"];
 const ORDERS: &[&str] = &["order", "basket", "cart", "transaction", "invoice", "receipt", "session"];
-const PRODUCTS: &[&str] = &["product", "item", "asin", "parentasin", "sku", "article", "stockcode", "productcode"];
+const PRODUCTS: &[&str] = &["asin", "parentasin", "sku", "stockcode", "productcode", "product", "item", "article"];
 const PAIRS: &[(&str, &str)] = &[
     ("producta", "productb"),
     ("product1", "product2"),
@@ -36,6 +36,8 @@ pub(super) enum Header {
     Layout(Layout),
     /// Two products, without a relation.
     NoRelation,
+    /// A product, but neither an order nor another product.
+    OnlyProduct,
     /// Nothing.
     Unknown,
 }
@@ -55,8 +57,27 @@ impl Layout {
         }
         match (any(ORDERS), any(PRODUCTS)) {
             (Some(order), Some(product)) => Header::Layout(Self::OrderProducts { order, product }),
+            (None, Some(_)) if names.len() > 1 => Header::OnlyProduct,
             _ => Header::Unknown,
         }
+    }
+
+    /// The columns of these names that may be products.
+    pub(super) fn products_of(names: &[&str]) -> Vec<usize> {
+        let may_be = |name: &&str| PRODUCTS.contains(&plain(name).as_str());
+        names.iter().enumerate().filter(|(_, name)| may_be(name)).map(|(at, _)| at).collect()
+    }
+
+    /// The same layout, with the column of products that has most products of the corpus in these rows.
+    pub(super) fn with_known_products(self, names: &[&str], rows: &[Vec<&str>], products: &ProductTable) -> Self {
+        let Self::OrderProducts { order, product } = self else { return self };
+        let known = |column: usize| {
+            let fields = rows.iter().filter_map(|row| row.get(column));
+            fields.filter(|field| products.rank_of_given(field).is_some()).count()
+        };
+        let others = Self::products_of(names).into_iter().filter(|&column| column != order);
+        let product = others.fold(product, |best, other| if known(other) > known(best) { other } else { best });
+        Self::OrderProducts { order, product }
     }
 
     /// The layout that rows without names have. `None` if no field is a product.
@@ -110,7 +131,7 @@ mod tests {
     fn names_of_columns_tell_the_layout() {
         let layout = |names: &str| match Layout::of_names(&names.split(',').collect::<Vec<_>>()) {
             Header::Layout(layout) => Some(layout),
-            Header::NoRelation | Header::Unknown => None,
+            Header::NoRelation | Header::OnlyProduct | Header::Unknown => None,
         };
         let orders = |order, product| Some(Layout::OrderProducts { order, product });
         for (names, wanted) in [
@@ -125,6 +146,8 @@ mod tests {
             ("order,product", orders(0, 1)),
             ("InvoiceNo,StockCode,Description", orders(0, 1)),
             ("item_id,order_id", orders(1, 0)),
+            ("order_id,product,sku", orders(0, 2)),
+            ("customer_id,product_id,quantity", None),
             ("product_a,product_b", None),
             ("B01,B02", None),
             ("id,number", None),

@@ -7,6 +7,7 @@ use super::{
     EXPECTED, GivenError, GivenFile, Rows,
     layout::{Header, Layout},
 };
+use crate::graph::products::ProductTable;
 
 /// Bytes of lines that are read at a time. The layout is decided by the first of these.
 const BATCH: usize = 1 << 20;
@@ -84,12 +85,22 @@ impl TextFormat {
             .collect();
         let header = table.first().map_or(&[][..], Vec::as_slice);
         match Layout::of_names(header) {
-            Header::Layout(layout) => return Ok(Self { delimiter, has_header: true, layout }),
+            Header::Layout(layout) => {
+                let layout = layout.with_known_products(header, &table, rows.products);
+                return Ok(Self { delimiter, has_header: true, layout });
+            }
             Header::NoRelation => {
                 let hint = "add a column `relation` with `substitute`, `complement`, `co_reviewed` or `co_purchased`";
                 return unrecognized(format!("the columns {}", header.join(", ")), hint);
             }
-            Header::Unknown => {}
+            // What would be an order of unknown products.
+            Header::OnlyProduct | Header::Unknown if is_header(&table, rows.products) => {
+                if let Some(layout @ Layout::Associations { .. }) = Layout::of_rows(&table[1..], rows.products) {
+                    return Ok(Self { delimiter, has_header: true, layout });
+                }
+                return unrecognized(format!("the columns {}", header.join(", ")), EXPECTED);
+            }
+            Header::OnlyProduct | Header::Unknown => {}
         }
         match Layout::of_rows(&table, rows.products) {
             Some(layout) => Ok(Self { delimiter, has_header: false, layout }),
@@ -101,6 +112,17 @@ impl TextFormat {
             }
         }
     }
+}
+
+/// Whether the first row has names of columns instead of products: words without digits, above rows with products.
+fn is_header(table: &[Vec<&str>], products: &ProductTable) -> bool {
+    let Some((first, rest)) = table.split_first() else { return false };
+    let is_word = |field: &&str| !field.is_empty() && !field.contains(|c: char| c.is_ascii_digit());
+    first.len() > 1
+        && first.iter().all(is_word)
+        && !first.iter().any(|field| products.rank_of_given(field).is_some())
+        && rest.iter().filter(|row| row.len() == first.len()).count() * 2 > rest.len()
+        && !rest.iter().flatten().any(|field| first.contains(field))
 }
 
 /// The fields of a line. A delimiter between double quotes is part of a field. Spaces in a row are one delimiter.
