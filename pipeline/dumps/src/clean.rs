@@ -25,8 +25,8 @@
 //! * The tag closes within [`MAX_TAG`] bytes, with no `<` outside its quotes.
 //! * The rest looks like attributes: `name=value`, or one of the few that have no value.
 //!
-//! Comments, `<!doctype …>`, the conditional markers of word processors and `<?xml …>` are markup,
-//! too. Script and style elements are removed with their contents.
+//! Comments, `<!doctype …>`, the conditional markers of word processors, `<?xml …>`, and the brackets
+//! of `<![CDATA[…]]>` are markup, too. Script and style elements are removed with their contents.
 //!
 //! Reviews have markup of Amazon's own. `[[ASIN:B000UJGRLW Ribose]]` becomes the name of the
 //! product, `[[VIDEOID:…]]` becomes nothing. Many titles of the 2018 dump are the beginning of a
@@ -47,7 +47,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memmem};
+use memchr::{memchr2, memchr2_iter, memmem};
 
 mod amazon;
 mod attributes;
@@ -115,15 +115,27 @@ fn text_of_image(markup: &str) -> Option<&str> {
     markup[value + 1..].split_once(quote).map(|(text, _)| text)
 }
 
+/// Repairs the encoding, and writes line breaks that stand as characters: Excel's `_x000D_`, and `\r\n` as some shop
+/// systems export it. A lone `\n` may be a part of a path.
+fn repair(text: &str) -> Cow<'_, str> {
+    const BREAKS: [&str; 2] = ["_x000D_", "\\r\\n"];
+    let repaired = repair_encoding(text);
+    let begins = |at: usize| BREAKS.iter().any(|spelled| repaired[at..].starts_with(spelled));
+    if !memchr2_iter(b'_', b'\\', repaired.as_bytes()).any(begins) {
+        return repaired;
+    }
+    Cow::Owned(BREAKS.iter().fold(repaired.into_owned(), |text, spelled| text.replace(spelled, "\n")))
+}
+
 /// Returns whether the text has settled, so that another round would change nothing.
 fn clean_field(raw: &str, breaks: Breaks, out: &mut String) -> bool {
     let start = out.len();
     // Before control characters and spaces go, which may be bytes of a character.
-    tidy(&repair_encoding(raw), breaks, out);
+    tidy(&repair(raw), breaks, out);
     for round in 0..=MAX_ROUNDS {
         let text = &out[start..];
         if memchr2(b'&', b'<', text.as_bytes()).is_none() && memmem::find(text.as_bytes(), b"[[").is_none() {
-            match repair_encoding(text) {
+            match repair(text) {
                 // Removing a control character may have joined the parts of a sequence.
                 Cow::Owned(repaired) => {
                     out.truncate(start);
@@ -137,7 +149,7 @@ fn clean_field(raw: &str, breaks: Breaks, out: &mut String) -> bool {
         // The next round finds escaped tags; therefore the last round does not unescape.
         let stripped = strip_references(strip_markup(text));
         let plain = if round < MAX_ROUNDS { unescape(stripped) } else { stripped };
-        let plain = match repair_encoding(&plain) {
+        let plain = match repair(&plain) {
             Cow::Owned(repaired) => Cow::Owned(repaired),
             Cow::Borrowed(_) => plain,
         };

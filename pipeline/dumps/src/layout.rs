@@ -334,25 +334,6 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_is_damage_and_takes_no_memory() {
-        let table = Delimited {
-            delimiter: b',',
-            quoted: true,
-            escaped: false,
-            preface: false,
-            header: true,
-            columns: vec!["a".into(), "b".into()],
-        };
-        let mut text = b"a,b\n1,2\n3,\"".to_vec();
-        text.extend(b"x,y\n".repeat(crate::MAX_LINE / 2));
-        let (records, damage) = read(&Layout::Delimited(table.clone()), &text);
-        assert_eq!(records, numbered(&[(2, r#"{"a":"1","b":"2"}"#)]));
-        assert_eq!(damage, Some((2, "the quote that opens in the row at line 3 is not closed".to_owned())));
-        let (records, damage) = read(&Layout::Delimited(table), b"a,b\n1,2\n3,\"x");
-        assert_eq!((records.len(), damage.map(|(after, _)| after)), (1, Some(2)));
-    }
-
-    #[test]
     fn blocks_become_records_of_2014() {
         let text = "product/productId: B1\nproduct/title: Syrup\nreview/userId: A1\nreview/score: 5.0\n\
             review/time: 1182729600\nreview/summary: Good: yes\nreview/text: Thick\nand dark\n\n\

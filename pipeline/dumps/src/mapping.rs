@@ -1,5 +1,5 @@
 //! Records of other shops: which field is what.
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use schemas::Relation;
 
 use super::{
+    clean::{MAX_ROUNDS, unescape},
     python::json_or_python,
     record::{GivenIds, Kind, is_missing, listed_ids},
 };
@@ -187,11 +188,40 @@ impl Mapping {
     /// A record with the fields of the 2023 dump, as JSON, and its ids.
     ///
     /// # Errors
-    /// If the line is neither a JSON object nor a Python dict. Holds what the JSON parser says.
+    /// If the line is neither a JSON object nor a Python dict, with what the JSON parser says. If it holds several
+    /// reviews, with the command that writes one per line.
     pub(crate) fn apply(&self, line: &str) -> Result<(String, GivenIds), serde_json::Error> {
         let record = json_or_python(line)?;
+        if let Some(message) = self.several_reviews(&record) {
+            return Err(serde::de::Error::custom(message));
+        }
         let (fields, ids) = self.of_object(&record);
         Ok((fields.to_string(), ids))
+    }
+
+    /// What to do about a record that holds a list of reviews, if this one does.
+    fn several_reviews(&self, record: &Map<String, Value>) -> Option<String> {
+        let Fields::Reviews(ReviewFields { product, title, text, rating, reviewer, time }) = &self.fields else {
+            return None;
+        };
+        let names = text.names.iter().chain(title).chain(rating).chain(reviewer).chain(time);
+        let (list, field, count) = names.filter(|name| !record.contains_key(*name)).find_map(|name| {
+            name.match_indices('.').find_map(|(at, _)| {
+                let count = at_path(record, &name[..at])?.as_array()?.iter().filter(|item| item.is_object()).count();
+                (count > 1).then_some((&name[..at], &name[at + 1..], count))
+            })
+        })?;
+        let path = |name: &str| name.split('.').map(|part| format!("[\"{part}\"]")).collect::<String>();
+        let (key, product) = match product {
+            Some(name) => (name.as_str(), format!(".{}", path(name))),
+            None => ("product", "null".to_owned()),
+        };
+        Some(format!(
+            "found {count} reviews in `{list}`, expected one per record; hint: write one per line with `jq -c \
+             '{product} as $product | .{items}[]? | . + {{\"{key}\": $product}}' < FILE > reviews.jsonl`, and name \
+             `{field}` in place of `{list}.{field}`",
+            items = path(list)
+        ))
     }
 
     fn of_object(&self, record: &Map<String, Value>) -> (Value, GivenIds) {
@@ -320,6 +350,7 @@ impl Finder<'_> {
         let Some(split) = fields.split.as_deref().filter(|split| !split.is_empty()) else { return values.collect() };
         let parts = values.flat_map(|value| match value {
             Value::String(text) => {
+                let text = unescaped(&text);
                 let parts = text.split(split).map(str::trim).filter(|part| !part.is_empty());
                 parts.map(Value::from).collect()
             }
@@ -345,6 +376,16 @@ impl Finder<'_> {
     }
 }
 
+/// The value at names with dots between them, not inside lists.
+fn at_path<'r>(record: &'r Map<String, Value>, path: &str) -> Option<&'r Value> {
+    if let Some(value) = record.get(path) {
+        return Some(value);
+    }
+    let mut parts = path.split('.');
+    let first = record.get(parts.next()?)?;
+    parts.try_fold(first, |value, part| value.get(part))
+}
+
 fn of_id(value: &Value) -> Option<String> {
     match value {
         // Pandas writes numbers with a point if some are missing.
@@ -359,6 +400,18 @@ fn of_id(value: &Value) -> Option<String> {
         }),
         _ => None,
     }
+}
+
+/// A text with the characters that its entities stand for, such as `>` for `&gt;`.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_ROUNDS {
+        if !text.contains('&') {
+            break;
+        }
+        text = unescape(text);
+    }
+    text
 }
 
 /// The list or map that a string holds.
@@ -429,6 +482,35 @@ mod tests {
             assert_eq!(record.review_pieces().collect::<Vec<_>>(), ["Good", "It holds tea."]);
             assert_eq!((record.rating(), record.seconds()), (Some(4.0), Some(1_551_398_400)));
         });
+    }
+
+    #[test]
+    fn values_are_divided_where_entities_stand_for_the_divider() {
+        let mapping = products("id = \"sku\"\ncategories = { field = \"path\", split = \" > \" }");
+        for path in ["Home > Boxes", "Home &gt; Boxes", "Home &amp;gt; Boxes"] {
+            with(&mapping, &format!("{{\"sku\": 1, \"path\": \"{path}\"}}"), |record| {
+                assert_eq!(record.categories().collect::<Vec<_>>(), ["Home", "Boxes"]);
+            });
+        }
+    }
+
+    #[test]
+    fn several_reviews_of_a_record_are_refused_with_a_command() {
+        let fields = "product = \"sku\"\ntext = \"reviews.body\"\nrating = \"reviews.stars\"";
+        let mapping = Mapping { name: String::new(), fields: Fields::Reviews(toml::from_str(fields).unwrap()) };
+        let of = |reviews: &str| mapping.apply(&format!("{{\"sku\": \"A\", \"reviews\": {reviews}}}"));
+        assert!(of("[{\"body\": \"Good.\", \"stars\": 5}]").unwrap().contains("Good."));
+        assert!(of("[]").is_ok() && of("{\"body\": \"Good.\"}").is_ok());
+        let message = of("[{\"body\": \"Good.\"}, {\"body\": \"Bad.\"}]").unwrap_err().to_string();
+        assert!(
+            message.contains("found 2 reviews in `reviews`")
+                && message.contains("'.[\"sku\"] as $product | .[\"reviews\"][]? | . + {\"sku\": $product}'")
+                && message.contains("name `body` in place of `reviews.body`"),
+            "{message}"
+        );
+        let dotted =
+            r#"{"sku": "A", "reviews.body": "Good.", "reviews": [{"body": "x"}, {"body": "y"}], "reviews.stars": 4}"#;
+        assert!(mapping.apply(dotted).unwrap().contains("Good."), "a column of this name");
     }
 
     #[test]

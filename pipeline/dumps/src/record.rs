@@ -36,7 +36,7 @@ use self::{
     fields::{Field, FieldSet, record_type},
     ids::{AssociationsSeed, IdKind, id},
     texts::{TextShape, strings},
-    times::{Unit, rating, time},
+    times::{Unit, rating, seconds_of, time},
     unread::Unread,
     values::Value,
 };
@@ -284,16 +284,14 @@ impl Record<'_> {
 }
 
 /// A time of a dump in seconds since 1970.
-pub(crate) fn seconds(time: &str) -> Option<i64> {
-    let time: f64 = time.parse().ok()?;
-    let seconds = match time.abs() {
-        // Later than the year 5138 in each unit.
-        nano if nano > 1e17 => time / 1e9,
-        micro if micro > 1e14 => time / 1e6,
-        milli if milli > 1e11 => time / 1e3,
-        _ => time,
-    };
-    seconds.is_finite().then(|| seconds.floor() as i64)
+fn seconds(time: &str) -> Option<i64> {
+    seconds_of(time.parse().ok()?)
+}
+
+/// A time as a table has it, in seconds since 1970: a number or a date.
+pub(crate) fn seconds_of_cell(cell: &str) -> Option<i64> {
+    let unread = &mut Unread { field: "timestamp", values: &mut Vec::new() };
+    seconds(&time(Value::Text(cell.into()), Unit::Seconds, unread)?)
 }
 
 impl<'de> Deserialize<'de> for Record<'de> {

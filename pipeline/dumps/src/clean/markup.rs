@@ -4,10 +4,11 @@
 //! text stays text:
 //!
 //! ```text
-//! markup      = comment | declaration | instruction | element | tag
+//! markup      = comment | declaration | instruction | cdata | element | tag
 //! comment     = "<!--" … "-->"                                  (also "<!-->" and "<!--->")
 //! declaration = "<!" ("doctype" | "[if " | "[endif]") … ">"     (no "<" or ">" inside)
 //! instruction = "<?" letter … ">"                               (no "<" or ">" inside)
+//! cdata       = "<![CDATA[" … "]]>"                             (the brackets alone)
 //! element     = start tag of script or style … its end tag
 //! tag         = "<" ["/"] name attributes ">"                   (at most MAX_TAG bytes)
 //! name        = letter { letter | digit | "-" | ":" | "_" }
@@ -27,6 +28,14 @@ use super::{
 
 /// Removes the markup of `text`.
 pub(super) fn strip_markup(text: &str) -> Cow<'_, str> {
+    match without_cdata(text) {
+        Some(plain) => Cow::Owned(strip_tags(&plain).into_owned()),
+        None => strip_tags(text),
+    }
+}
+
+/// Removes all markup but the brackets of character data.
+fn strip_tags(text: &str) -> Cow<'_, str> {
     let mut scanner = Scanner::new(text);
     let mut out = String::new();
     // Both are character boundaries: markup begins with `<` and ends behind `>`.
@@ -52,6 +61,26 @@ pub(super) fn strip_markup(text: &str) -> Cow<'_, str> {
     }
     out.push_str(&text[copied..]);
     Cow::Owned(out)
+}
+
+/// The text without the brackets around sections of character data, `<![CDATA[…]]>`. `None` if there are none.
+fn without_cdata(text: &str) -> Option<String> {
+    const OPEN: &str = "<![CDATA[";
+    const CLOSE: &str = "]]>";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(open) = memmem::find(rest.as_bytes(), OPEN.as_bytes()) {
+        let inside = &rest[open + OPEN.len()..];
+        let Some(close) = memmem::find(inside.as_bytes(), CLOSE.as_bytes()) else { break };
+        out.push_str(&rest[..open]);
+        out.push_str(&inside[..close]);
+        rest = &inside[close + CLOSE.len()..];
+    }
+    if rest.len() == text.len() {
+        return None;
+    }
+    out.push_str(rest);
+    Some(out)
 }
 
 /// A piece of markup.

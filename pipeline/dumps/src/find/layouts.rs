@@ -1,5 +1,5 @@
 //! The layouts that a file may have whose lines are not records.
-use std::io::Cursor;
+use std::collections::HashSet;
 
 use super::{
     super::layout::{BlockNames, Delimited, Layout},
@@ -19,7 +19,11 @@ pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
         return of_values(text);
     }
     let mut layouts = Vec::new();
-    let lines = other::whole_lines(text, start);
+    let mut lines = other::whole_lines(text, start);
+    let names = whole_names(&lines);
+    if let Some((names, count)) = &names {
+        drop(lines.splice(..*count, [names.as_str()]));
+    }
     let begins = |name: &str| lines.iter().any(|line| line.starts_with(name));
     if lines.first().is_some_and(|line| BlockNames::Reviews.split(line.trim_ascii_start()).is_some()) {
         layouts.push(Layout::Blocks(BlockNames::Reviews));
@@ -34,10 +38,20 @@ pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
     };
     layouts.extend(table.map(|table| {
         let table = Delimited { preface: named.is_some(), columns: unique(table.columns), ..table };
-        let quoted = table.delimiter != b'\t' || quotes_enclose(text, &table);
+        let quoted = table.delimiter != b'\t';
         Layout::Delimited(Delimited { quoted, escaped: has_escapes(text, table.delimiter), ..table })
     }));
     layouts
+}
+
+/// The first line, and those below it up to the end of a name that quotes enclose, with their number. `None` if no name
+/// has a line break.
+fn whole_names(lines: &[&str]) -> Option<(String, usize)> {
+    const MOST_LINES: usize = 20;
+    let is_open = |line: &str| memchr::memchr_iter(b'"', line.as_bytes()).count() % 2 == 1;
+    let mut below = lines.iter().skip(1).take(MOST_LINES);
+    let count = 2 + below.position(|line| is_open(line))?;
+    is_open(lines[0]).then(|| (lines[..count].join(" "), count))
 }
 
 /// The delimiter that a line names for those below it, such as `sep=;`.
@@ -61,11 +75,14 @@ fn has_escapes(text: &str, delimiter: u8) -> bool {
 
 /// The names of columns; one that is there already gets a number, as in pandas.
 fn unique(columns: Vec<String>) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
+    let mut all = Vec::with_capacity(columns.len());
+    let mut taken = HashSet::new();
     for name in columns {
         let numbered = (1..).map(|number| format!("{name}.{number}"));
-        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !all.contains(name));
-        all.push(free.unwrap_or(name));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name));
+        let free = free.unwrap_or(name);
+        taken.insert(free.clone());
+        all.push(free);
     }
     all
 }
@@ -140,20 +157,4 @@ fn of_given(lines: &[&str], given: &Given, named: Option<u8>) -> Option<Delimite
         header: given.header,
         columns,
     })
-}
-
-/// Whether quotes enclose values with delimiters or line breaks: more rows are whole if they do.
-fn quotes_enclose(text: &str, table: &Delimited) -> bool {
-    let broken = |quoted: bool| {
-        let table = Layout::Delimited(Delimited { quoted, ..table.clone() });
-        // The last line may be cut off.
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let Ok(mut reader) = table.read(Box::new(Cursor::new(whole.to_owned())), &|_| true) else { return usize::MAX };
-        let mut broken = 0;
-        while let Some(batch) = reader.next_batch(1 << 20) {
-            broken += batch.malformed.len() + usize::from(batch.damage.is_some());
-        }
-        broken
-    };
-    broken(true) < broken(false)
 }

@@ -284,8 +284,26 @@ fn lines(text: &str, start: &Start<'_>, eight_bit: Option<Encoding>) -> SkipReas
         Some(Table { holds: Holds::Phrases, .. }) => SkipReason::Phrases,
         Some(Table { delimiter, columns, holds: Holds::Other }) => SkipReason::Table { delimiter, columns },
         // A server may have sent a short text.
-        None => {
-            SkipReason::Text { only_line: (start.whole && all.len() == 1 && text.len() < 200).then(|| shown(text)) }
-        }
+        None => below_title(text, &all, start).unwrap_or_else(|| SkipReason::Text {
+            only_line: (start.whole && all.len() == 1 && text.len() < 200).then(|| shown(text)),
+        }),
     }
+}
+
+/// A table below a few lines of text, such as a title.
+fn below_title(text: &str, all: &[&str], start: &Start<'_>) -> Option<SkipReason> {
+    const MOST_LINES: usize = 3;
+    (1..=MOST_LINES.min(all.len().saturating_sub(1))).find_map(|above| {
+        let columns = Table::of(&all[above..])?.columns;
+        let at = all[above].as_ptr() as usize - text.as_ptr() as usize;
+        let lines_in = |text: &[u8]| memchr::memchr_iter(b'\n', text).count() as u64;
+        let blank = start.bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let line = 1 + lines_in(&text.as_bytes()[..at]) + lines_in(&start.bytes[..blank]);
+        (!columns.is_empty()).then_some(SkipReason::TableBelow { line, columns })
+    })
+}
+
+/// The encoding of text with one byte per character. `None` for UTF-8.
+pub(super) fn eight_bit(start: &Start<'_>) -> Option<Encoding> {
+    decoded(start.bytes, start.whole)?.1
 }

@@ -78,7 +78,7 @@ impl RatingTable {
     /// ```
     pub fn parse(&self, line: &[u8]) -> Option<Rating> {
         let mut cells = cells(std::str::from_utf8(line).ok()?, self.delimiter);
-        let seconds = self.time.and_then(|time| super::super::record::seconds(cells.get(time)?));
+        let seconds = self.time.and_then(|time| super::super::record::seconds_of_cell(cells.get(time)?));
         let mut take = |column: usize| cells.get_mut(column).map(std::mem::take).filter(|id| !id.is_empty());
         Some(Rating { reviewer: take(self.reviewer)?, product_id: take(self.product)?, seconds })
     }
@@ -104,6 +104,12 @@ mod tests {
             ("id,user_id,product_id,rating,created_at\n1,U1,P1,4,1472688000", Some(("U1", "P1", Some(1_472_688_000)))),
             ("user_id,product_id,customer_opinion,rating\nU1,P1,It fits my old kettle well,4", None),
             ("asin,title,rating\nP1,Tea,4", None),
+            (
+                "user_id,product_id,rating,timestamp\nU1,P1,5,2019-03-01 10:00:00",
+                Some(("U1", "P1", Some(1_551_434_400))),
+            ),
+            ("user_id,product_id,rating,timestamp\nU1,P1,5,20190301", Some(("U1", "P1", Some(1_551_398_400)))),
+            ("user_id,product_id,rating,timestamp\nU1,P1,5,17", Some(("U1", "P1", None))),
             ("hello", None),
         ] {
             let lines: Vec<&str> = text.lines().collect();

@@ -66,6 +66,13 @@ pub enum SkipReason {
         /// The names of its columns; empty if it does not name them.
         columns: Vec<String>,
     },
+    /// A table in text below other text, such as a title.
+    TableBelow {
+        /// The line with the names of its columns.
+        line: u64,
+        /// These names.
+        columns: Vec<String>,
+    },
     /// A table in text without a row that can be read.
     NoRows {
         /// What is wrong with the first row, if there is one.
@@ -173,6 +180,9 @@ impl fmt::Display for SkipReason {
                     write!(f, "; {EXPECTED}")?;
                 }
                 Ok(())
+            }
+            Self::TableBelow { line, columns } => {
+                write!(f, "a table below other text, with the columns {} in line {line}", listed(columns))
             }
             Self::NoRows { why: None } => f.write_str("a table without rows"),
             Self::NoRows { why: Some(why) } => write!(f, "a table without a row that can be read: {why}"),
@@ -338,6 +348,7 @@ impl SkipReason {
                 format!("if these are orders, add `--associations {}`", commands.file)
             }
             Self::Table { columns, .. } => commands.config(columns),
+            Self::TableBelow { line, .. } => commands.on_file(&format!("tail -n +{line} FILE > FILE.csv")),
             Self::Ratings => "a corpus needs text: fetch the metadata of the products or the reviews, too".to_owned(),
             Self::DamagedArchive { .. } => "fetch it again".to_owned(),
             Self::Encrypted | Self::RareCompression => format!("`unzip {0} -d {0}.files`", commands.file),

@@ -146,6 +146,10 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
         (Some(given), SkipReason::Table { columns: found, .. } | SkipReason::OtherFields { found }) => {
             Ok(Recognised::Other(not_as_given(found, given)))
         }
+        // Names of columns in another encoding are not found.
+        (Some(_), SkipReason::Text { .. }) => {
+            Ok(Recognised::Other(other::eight_bit(&start).map_or(reason, SkipReason::Encoding)))
+        }
         _ => Ok(Recognised::Other(reason)),
     }
 }

@@ -4,8 +4,8 @@ use super::fields;
 /// Rows that are looked at.
 const ROWS: usize = 20;
 
-/// The most and the least columns that a table has.
-const COLUMNS: std::ops::RangeInclusive<usize> = 2..=200;
+/// The least and the most columns that a table has. Exports of shops have one for each attribute.
+const COLUMNS: std::ops::RangeInclusive<usize> = 2..=10_000;
 
 /// A table, as its first rows tell.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,10 +42,12 @@ impl Table {
         }
         let alike = rest.iter().filter(|row| row.len() == first.len()).count();
         // Pandas writes the numbers of rows in a column without a name.
+        // Many languages write a decimal comma.
+        let is_number = |cell: &String| cell.parse::<f64>().is_ok() || cell.replace(',', ".").parse::<f64>().is_ok();
         let is_header = first.iter().enumerate().all(|(column, cell)| is_name(cell) || column == 0 && cell.is_empty());
         let known = first.iter().filter(|cell| is_name(cell) && fields::is_known(cell)).count();
-        let has_header = (is_header || known >= 2)
-            && (known > 0 || rest.first().is_some_and(|row| row.iter().any(|cell| cell.parse::<f64>().is_ok())));
+        let has_header =
+            (is_header || known >= 2) && (known > 0 || rest.first().is_some_and(|row| row.iter().any(is_number)));
         // A value may hold a line break, so rows below a header that is known may look broken.
         let is_table = has_header && known >= 2 || alike == rest.len() && (!rest.is_empty() || is_ratings(&rows));
         // Prose has commas, too.
@@ -152,6 +154,7 @@ mod tests {
             (",asin,title\n0,B0,Tea\n1,B1,Salt", Some((",", 3, Holds::Other))),
             ("asin,title,price ($),%\nB0,Tea,3,4", Some((",", 4, Holds::Other))),
             ("product_id\treview_body\tstar_rating\nB0\tIt's \"fine\" \t4", Some(("\t", 3, Holds::Other))),
+            ("Nummer;Name;Preis\nA1;Kiste;12,50\nA2;Kessel;9,99", Some((";", 3, Holds::Other))),
             ("0.97\tabraham lincoln\n0.96\tcracker barrel", Some(("\t", 0, Holds::Phrases))),
             ("Hello, world.\nThis is a text, as people write it, with commas.", None),
             ("hello", None),

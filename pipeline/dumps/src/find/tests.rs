@@ -209,7 +209,7 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         (b"sku,name\nB0,Caf\xe9\n".to_vec(), "text in Latin-1 or Windows-1252", iconv("WINDOWS-1252")),
         (b"asin,title\n".to_vec(), "a table without rows", "fetch it again".into()),
         (
-            b"asin,title\nB1,\"unclosed\nB2,Tea\n".to_vec(),
+            b"asin,title\nB1,\"unclosed\nand cut\n".to_vec(),
             "a table without a row that can be read: the quote that opens in the row at line 2 is not closed",
             "correct the quotes".into(),
         ),
@@ -226,6 +226,21 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         (b"\x04\x22\x4d\x18\x64\x40".to_vec(), "compressed with LZ4", "`lz4 -d".into()),
         (b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), "a 7z archive", "`7z x FILE".into()),
         (b"MSCF\0\0\0\0\x05".to_vec(), "a cabinet archive", "`cabextract".into()),
+        (
+            b"Products of May\n\nasin,title,brand\nB0,Tea,Orla\n".to_vec(),
+            "a table below other text, with the columns asin, title, brand in line 3",
+            "`tail -n +3 FILE > FILE.csv`".into(),
+        ),
+        (
+            b"Nummer;Bezeichnung;Preis\nA1;Kiste;12,50\n".to_vec(),
+            "a table with semicolons between values and the columns Nummer, Bezeichnung, Preis; expected",
+            "name its fields in shop.toml, `products = { path = \"FILE\", id = \"ID\"".into(),
+        ),
+        (
+            b"Nummer;Bezeichnung;Preis\nA1;K\xfcbel;12,50\n".to_vec(),
+            "text in Latin-1 or Windows-1252",
+            "`iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.jsonl`".into(),
+        ),
         (b"0707010000\0".to_vec(), "a cpio archive", "`mkdir FILE.files && cpio".into()),
         (b"Rar!\x1a\x07\x01\0".to_vec(), "a RAR archive", "`unrar x FILE`".into()),
         (

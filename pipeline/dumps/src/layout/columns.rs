@@ -9,10 +9,10 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use arrow_cast::cast;
+use arrow_cast::{can_cast_types, cast};
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_json::LineDelimitedWriter;
-use arrow_schema::{ArrowError, DataType, Schema};
+use arrow_schema::{ArrowError, DataType, FieldRef, Schema};
 use parquet::{
     arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
@@ -88,18 +88,41 @@ impl Columns {
     }
 }
 
-/// Bytes as text, which some programs write without saying so.
+/// Bytes as text, which some programs write without saying so, at any depth.
 fn as_text(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let is_bytes = |kind: &DataType| matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
-    if !batch.schema().fields().iter().any(|field| is_bytes(field.data_type())) {
+    let schema = batch.schema();
+    if !schema.fields().iter().any(|field| text_in(field.data_type()).is_some()) {
         return Ok(batch);
     }
-    let schema = batch.schema();
     let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-        let column = if is_bytes(field.data_type()) { cast(column, &DataType::LargeUtf8)? } else { column.clone() };
+        let text = text_in(field.data_type()).filter(|text| can_cast_types(field.data_type(), text));
+        let column = text.map_or_else(|| Ok(column.clone()), |text| cast(column, &text))?;
         Ok((field.name().clone(), column, true))
     });
     RecordBatch::try_from_iter_with_nullable(columns.collect::<Result<Vec<_>, ArrowError>>()?)
+}
+
+/// The type with text in place of bytes. `None` if it has no bytes.
+fn text_in(kind: &DataType) -> Option<DataType> {
+    let inside = |field: &FieldRef| Some(Arc::new(field.as_ref().clone().with_data_type(text_in(field.data_type())?)));
+    Some(match kind {
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::LargeUtf8,
+        DataType::Dictionary(_, values) => text_in(values)?,
+        DataType::List(field) => DataType::List(inside(field)?),
+        DataType::LargeList(field) => DataType::LargeList(inside(field)?),
+        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(inside(field)?, *size),
+        DataType::Map(field, is_sorted) => DataType::Map(inside(field)?, *is_sorted),
+        DataType::Struct(fields) => {
+            let texts: Vec<Option<FieldRef>> = fields.iter().map(inside).collect();
+            if texts.iter().all(Option::is_none) {
+                return None;
+            }
+            DataType::Struct(
+                fields.iter().zip(texts).map(|(field, text)| text.unwrap_or_else(|| field.clone())).collect(),
+            )
+        }
+        _ => return None,
+    })
 }
 
 fn positions(schema: &Schema, wanted: Wanted<'_>) -> Vec<usize> {

@@ -1,29 +1,36 @@
 //! Tables in text: CSV and its relatives.
 use std::{
     borrow::Cow,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, Read},
 };
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde::Serialize;
 
+use self::row::{Quotes, Split, Values, Width, first_line};
 use super::{Found, Records, write_object};
-use crate::{lines::MAX_LINE, open::peek};
+use crate::lines::{BYTE_ORDER_MARK, MAX_LINE};
+
+mod row;
 
 /// Bytes of one read from the stream.
 const READ: usize = 1 << 17;
 
 /// How a table in text is read.
+///
+/// Quotes that other programs read differently are decided row by row: the first reading counts that gives as many
+/// values as there are columns. A row whose quote is closed in a row below it, or nowhere, is damaged. It ends with its
+/// line, so the rows below it are read. To notice that, at most [`MAX_LINE`] bytes are read ahead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delimited {
     /// What stands between values.
     pub delimiter: u8,
-    /// Whether a value in double quotes may hold delimiters and line breaks.
+    /// Whether double quotes always enclose values, which may then hold delimiters and line breaks.
     ///
-    /// Tables with tabs are often written without quotes, and a quote in a text then stays open to the end of the file.
-    /// Without quotes, a value between quotes loses them if all quotes inside are doubled.
+    /// Otherwise they do so in rows that fit the table. Tables with tabs are often written without quotes, and those in
+    /// a text then mean nothing. In such a row, a value between quotes loses them if all quotes inside are doubled.
     pub quoted: bool,
-    /// Whether a backslash before a quote makes it a part of a value, as Spark writes it.
+    /// Whether a backslash before a quote first counts as an escape where it may be the end of a value. Spark writes
+    /// such escapes.
     pub escaped: bool,
     /// Whether a row before all others names the delimiter, such as `sep=;` in tables that Excel opens.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -51,109 +58,227 @@ pub(crate) fn delimiter_name(delimiter: &str) -> String {
     }
 }
 
-/// Values of a row. It bounds memory.
-const MOST_COLUMNS: usize = 1 << 16;
-
 /// The rows of a table as JSON objects.
 pub(super) struct Rows {
-    stream: BufReader<Box<dyn Read + Send>>,
+    stream: Box<dyn Read + Send>,
+    /// Bytes of one read from the stream.
+    read: usize,
     table: Delimited,
-    reader: Reader,
+    /// What was read, and where the rows begin that are still to come.
+    buffer: Vec<u8>,
+    start: usize,
+    /// Whether nothing follows.
+    at_end: bool,
+    /// What ended the stream before its end.
+    error: Option<io::Error>,
     /// Rows without values that are still to come.
     to_skip: u8,
+    /// Line breaks before `start`.
+    line_breaks: u64,
     /// Number of the last row.
     last: u64,
-    /// The values of the current row, one after another, and where each ends.
-    values: Vec<u8>,
-    ends: Vec<usize>,
+    /// The current row.
+    values: Values,
+    /// The row with the names of the columns.
+    names: Values,
 }
 
-/// A row that was read.
-struct Row {
-    /// Line of its first byte.
-    line: u64,
-    too_long: bool,
-    values: usize,
+/// What stands in place of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// A row with these quotes.
+    Row(Quotes),
+    /// A line whose quote is not closed in its row.
+    Open,
+    TooLong,
+}
+
+/// What a row is, as far as it was read.
+enum Chosen {
+    /// A row of this many bytes.
+    Row(usize, Quotes),
+    /// A line of a row that took others below it.
+    Open,
+    /// The last row, in which a quote is open. The file may be cut off.
+    OpenAtEnd,
+    /// Its end must be read first.
+    Cut,
+    TooLong,
 }
 
 impl Rows {
     pub(super) fn new(stream: Box<dyn Read + Send>, table: &Delimited) -> Self {
         Self {
-            stream: BufReader::with_capacity(READ, stream),
-            reader: ReaderBuilder::new()
-                .delimiter(table.delimiter)
-                .quoting(table.quoted)
-                .escape(table.escaped.then_some(b'\\'))
-                .build(),
+            stream,
+            read: READ,
+            buffer: Vec::new(),
+            start: 0,
+            at_end: false,
+            error: None,
+            line_breaks: 0,
             last: 0,
             to_skip: u8::from(table.preface) + u8::from(table.header),
             table: table.clone(),
-            values: vec![0; READ],
-            ends: vec![0; 64],
+            values: Values::default(),
+            names: Values::default(),
         }
     }
 
-    /// The next row. `None` after the last.
-    fn row(&mut self) -> io::Result<Option<Row>> {
-        let mut line = self.reader.line();
-        let (mut bytes, mut values) = (0, 0);
-        let (mut too_long, mut started) = (false, false);
+    /// Reads on. The rows that are still to come double at most, so a long one is looked at few times.
+    fn fill(&mut self) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let most = self.buffer.len().max(self.read);
+        self.buffer.reserve(most);
+        match (&mut self.stream).take(most as u64).read_to_end(&mut self.buffer) {
+            Ok(read) => self.at_end = read < most,
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// Moves to the next row, over empty lines. Returns whether there is one.
+    fn find(&mut self) -> io::Result<bool> {
         loop {
-            let bytes_left = peek(&mut self.stream)?;
-            let at_end = bytes_left.is_empty();
-            // A line break behind the last row ends it, unless a quote is open.
-            let input = if at_end { &b"\n"[..] } else { bytes_left };
-            if at_end && !started {
-                return Ok(None);
+            let rest = &self.buffer[self.start..];
+            let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+            self.line_breaks += memchr::memchr_iter(b'\n', &rest[..blank]).count() as u64;
+            self.start += blank;
+            let rest = &rest[blank..];
+            // Concatenated files have a byte order mark at the start of any row.
+            if rest.starts_with(BYTE_ORDER_MARK) {
+                self.start += BYTE_ORDER_MARK.len();
+                continue;
             }
-            if !started {
-                let blank = input.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
-                let (mut skipped, mut breaks) = (0, 0);
-                for byte in blank {
-                    skipped += 1;
-                    breaks += u64::from(*byte == b'\n');
+            let may_be_cut = BYTE_ORDER_MARK.starts_with(rest);
+            if self.at_end || self.error.is_some() || !may_be_cut {
+                if !rest.is_empty() {
+                    return Ok(true);
                 }
-                line += breaks;
-                started = skipped < input.len();
+                return self.error.take().map_or(Ok(false), Err);
             }
-            let (result, taken, written, ended) =
-                self.reader.read_record(input, &mut self.values[bytes..], &mut self.ends[values..]);
-            if !at_end {
-                self.stream.consume(taken);
-            }
-            bytes += written;
-            values += ended;
-            match result {
-                ReadRecordResult::InputEmpty if at_end => {
+            self.fill();
+        }
+    }
+
+    /// The next row and the line of its first byte. `None` after the last.
+    fn row(&mut self) -> io::Result<Option<(u64, Taken)>> {
+        if !self.find()? {
+            return Ok(None);
+        }
+        let line = self.line_breaks + 1;
+        loop {
+            match self.chosen() {
+                Chosen::Row(bytes, quotes) => {
+                    let raw = &self.buffer[self.start..self.start + bytes];
+                    self.line_breaks += memchr::memchr_iter(b'\n', raw).count() as u64;
+                    self.start += bytes;
+                    return Ok(Some((line, Taken::Row(quotes))));
+                }
+                Chosen::Open => {
+                    self.start += first_line(&self.buffer[self.start..]).len();
+                    return Ok(Some((line, Taken::Open)));
+                }
+                Chosen::OpenAtEnd => {
                     let message = format!("the quote that opens in the row at line {line} is not closed");
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
                 }
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull if too_long || bytes >= MAX_LINE => {
-                    (bytes, values, too_long) = (0, 0, true)
+                Chosen::TooLong => {
+                    self.skip_line();
+                    return Ok(Some((line, Taken::TooLong)));
                 }
-                ReadRecordResult::OutputFull => self.values.resize(2 * self.values.len(), 0),
-                ReadRecordResult::OutputEndsFull if too_long || values >= MOST_COLUMNS => {
-                    (bytes, values, too_long) = (0, 0, true);
-                }
-                ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
-                ReadRecordResult::Record => return Ok(Some(Row { line, too_long, values })),
-                ReadRecordResult::End => return Ok(None),
+                Chosen::Cut => match self.error.take() {
+                    Some(error) => return Err(error),
+                    None => self.fill(),
+                },
             }
         }
     }
 
-    /// The values of the current row.
-    fn cells(&self, count: usize) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends[..count]).map(|(start, end)| &self.values[start..*end])
+    /// Reads the row at the start, in the first way that fits the table.
+    fn chosen(&mut self) -> Chosen {
+        let rest = &self.buffer[self.start..];
+        let raw = &rest[..rest.len().min(MAX_LINE)];
+        let is_last = self.at_end && raw.len() == rest.len();
+        let is_full = raw.len() == MAX_LINE;
+        let Delimited { delimiter, quoted, escaped, .. } = self.table;
+        let width = Width { delimiter, columns: self.table.columns.len() };
+        let readings = match escaped {
+            false => [Quotes::Close, Quotes::Escapes, Quotes::Doubles],
+            true => [Quotes::Escapes, Quotes::Close, Quotes::Doubles],
+        };
+        // Rows that do not fit, on one line and on several, and whether the file may end inside one.
+        let (mut single, mut several, mut is_cut_off) = (None, None, false);
+        for quotes in readings {
+            let is_ambiguous = match self.values.split(raw, is_last, delimiter, quotes) {
+                Split::Row(row) => {
+                    if row.is_too_wide {
+                        return Chosen::TooLong;
+                    }
+                    if !row.has_quotes || self.to_skip > 0 {
+                        return Chosen::Row(row.bytes, quotes);
+                    }
+                    let lines = match &raw[..row.bytes] {
+                        [lines @ .., b'\n' | b'\r'] | lines => lines,
+                    };
+                    let is_single = memchr::memchr2(b'\n', b'\r', lines).is_none();
+                    let took_rows = !is_single && width.all_took_rows(lines, row.is_loose);
+                    if self.values.len() == width.columns && !row.is_loose && !took_rows {
+                        return Chosen::Row(row.bytes, quotes);
+                    }
+                    match is_single {
+                        true => single = single.or(Some(quotes)),
+                        false if took_rows => is_cut_off = false,
+                        false => several = several.or(Some(quotes)),
+                    }
+                    row.is_ambiguous
+                }
+                Split::Cut if is_full => false,
+                Split::Cut => return Chosen::Cut,
+                Split::Open { is_ambiguous } => {
+                    if !is_full && !is_last && !width.took_rows(raw) {
+                        return Chosen::Cut;
+                    }
+                    is_cut_off = is_last && !width.took_rows(raw) && !width.has_rows_below(raw);
+                    is_ambiguous
+                }
+            };
+            if !is_ambiguous {
+                break;
+            }
+        }
+        let quotes = if quoted { single.or(several) } else { Some(Quotes::Literal) };
+        if let Some(quotes) = quotes
+            && let Split::Row(row) = self.values.split(raw, is_last, delimiter, quotes)
+        {
+            return Chosen::Row(row.bytes, quotes);
+        }
+        let is_line = first_line(raw).len() == raw.len();
+        match () {
+            () if is_full && is_line => Chosen::TooLong,
+            () if !quoted && is_line => Chosen::Cut,
+            () if is_cut_off => Chosen::OpenAtEnd,
+            () => Chosen::Open,
+        }
+    }
+
+    /// Moves to the end of a line of any length.
+    fn skip_line(&mut self) {
+        loop {
+            let rest = &self.buffer[self.start..];
+            let length = first_line(rest).len();
+            self.start += length;
+            if self.start < self.buffer.len() || self.at_end || self.error.is_some() {
+                return;
+            }
+            self.fill();
+        }
     }
 }
 
 impl Records for Rows {
     fn next(&mut self, into: &mut Vec<u8>) -> Option<io::Result<(u64, Found)>> {
         loop {
-            let Row { line, too_long, values } = match self.row() {
+            let (line, taken) = match self.row() {
                 Ok(row) => row?,
                 Err(error) => return Some(Err(error)),
             };
@@ -162,31 +287,45 @@ impl Records for Rows {
             self.last = line;
             if self.to_skip > 0 {
                 self.to_skip -= 1;
+                if self.table.header && self.to_skip == 0 {
+                    std::mem::swap(&mut self.names, &mut self.values);
+                }
                 continue;
             }
-            if too_long {
-                return Some(Ok((line, Found::TooLong)));
-            }
+            let quotes = match taken {
+                Taken::Row(quotes) => quotes,
+                Taken::Open => return Some(Ok((line, Found::Malformed(NOT_CLOSED.to_owned())))),
+                Taken::TooLong => return Some(Ok((line, Found::TooLong))),
+            };
             // Spreadsheets write rows without values below the last.
-            if self.cells(values).all(<[u8]>::is_empty) {
+            if self.values.iter().all(<[u8]>::is_empty) {
                 continue;
             }
-            let expected = self.table.columns.len();
-            if values != expected {
-                let why = format!("{values} values in a row, expected {expected}");
+            let (found, expected) = (self.values.len(), self.table.columns.len());
+            if found != expected {
+                let why = format!("{found} values in a row, expected {expected}");
                 return Some(Ok((line, Found::Malformed(why))));
             }
+            if self.values == self.names {
+                return Some(Ok((line, Found::Malformed(NAMES_AGAIN.to_owned()))));
+            }
             let names = self.table.columns.iter().map(String::as_bytes);
-            if self.table.quoted {
-                write_object(names.zip(self.cells(values)), into);
-            } else {
-                let cells: Vec<_> = self.cells(values).map(unquoted).collect();
+            if quotes == Quotes::Literal {
+                let cells: Vec<_> = self.values.iter().map(unquoted).collect();
                 write_object(names.zip(cells.iter().map(AsRef::as_ref)), into);
+            } else {
+                write_object(names.zip(self.values.iter()), into);
             }
             return Some(Ok((line, Found::Record)));
         }
     }
 }
+
+/// What is wrong with a row that has taken others.
+const NOT_CLOSED: &str = "a quote opens a value and is not closed in this row";
+
+/// What is wrong with a row between concatenated tables.
+const NAMES_AGAIN: &str = "the names of the columns again";
 
 /// A value between quotes without them, if all quotes inside are doubled.
 fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
@@ -204,3 +343,6 @@ fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     text.extend_from_slice(rest);
     Cow::Owned(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Dates as text.
 
-/// Milliseconds since 1970 of a date such as `2009-09-06`, `2009-09-06 12:30:00` or
-/// `2009-09-06T12:30:00.5+02:00` (RFC 3339, also with a space). Without a zone, it is UTC.
+/// Milliseconds since 1970 of a date such as `2009-09-06`, `2009-09-06 12:30:00`,
+/// `2009-09-06 12:30:00 UTC` or `2009-09-06T12:30:00.5+02:00` (RFC 3339, also with a space). Without a zone, it is UTC.
 pub(super) fn milliseconds_of_date(text: &str) -> Option<i64> {
     let text = text.trim();
     let (date, rest) = text.split_at_checked(10)?;
@@ -16,6 +16,7 @@ pub(super) fn milliseconds_of_date(text: &str) -> Option<i64> {
         return Some(days);
     }
     let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let rest = ["UTC", "GMT"].iter().find_map(|zone| rest.strip_suffix(zone)).unwrap_or(rest);
     let (clock, zone) = match rest.find(['Z', 'z', '+', '-']) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
@@ -33,6 +34,18 @@ pub(super) fn milliseconds_of_date(text: &str) -> Option<i64> {
     }
     let thousandths: i64 = format!("{fraction:0<3.3}").parse().ok()?;
     Some(days + ((hours * 60 + minutes - zone_minutes(zone)?) * 60 + seconds) * 1_000 + thousandths)
+}
+
+/// Milliseconds since 1970 of a date in eight digits, such as `20090906`. As seconds, they would be before 1974.
+pub(super) fn milliseconds_of_digits(number: f64) -> Option<i64> {
+    // The years from 1990 to 2100.
+    if !(19_900_101.0..21_000_101.0).contains(&number) || number.fract() != 0.0 {
+        return None;
+    }
+    let digits = number as i64;
+    let (year, month, day) = (digits / 10_000, digits / 100 % 100, digits % 100);
+    let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
+    is_date.then(|| days_since_1970(year, month, day) * 86_400_000)
 }
 
 /// The minutes that a zone such as `+02:00` is ahead of UTC.

@@ -87,7 +87,7 @@ fn a_spelling_without_a_value_hides_no_other() {
         ("asin", "parent_asin", r#""one""#),
         ("brand", "store", r#""one""#),
         ("reviewerID", "user_id", r#""one""#),
-        ("unixReviewTime", "timestamp", "1"),
+        ("unixReviewTime", "timestamp", "1472688000"),
         ("overall", "rating", "4.5"),
         ("reviewText", "text", r#""one""#),
         ("summary", "title", r#""one""#),
@@ -190,7 +190,12 @@ fn variants_and_times() {
         (r#"{"parent_asin": "P", "unixReviewTime": "1472688000"}"#, None, false, Some(1_472_688_000)),
         (r#"{"asin": "V", "unixReviewTime": 1472688000.0}"#, None, true, Some(1_472_688_000)),
         (r#"{"asin": "V", "unixReviewTime": "yesterday"}"#, None, true, None),
-        (r#"{"asin": "V", "unixReviewTime": -1}"#, None, true, Some(-1)),
+        (r#"{"asin": "V", "unixReviewTime": -1}"#, None, true, None),
+        (r#"{"asin": "V", "unixReviewTime": 43525}"#, None, true, None),
+        (r#"{"asin": "V", "unixReviewTime": 20190301}"#, None, true, Some(1_551_398_400)),
+        (r#"{"asin": "V", "timestamp": "20190301"}"#, None, true, Some(1_551_398_400)),
+        (r#"{"asin": "V", "timestamp": "20191301"}"#, None, true, None),
+        (r#"{"asin": "V", "timestamp": "2019-03-01 10:00:00 UTC"}"#, None, true, Some(1_551_434_400)),
         (r#"{"asin": "V"}"#, None, true, None),
     ] {
         parse(line.as_bytes(), |record| {

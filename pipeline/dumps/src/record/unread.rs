@@ -27,6 +27,8 @@ pub enum UnreadReason {
     MalformedList,
     /// A string that begins as a map and does not parse as one.
     MalformedMap,
+    /// A number that cannot be the time of a review: before 1990.
+    NotATime,
     /// Text in a list of associated products that is not the id of a product.
     NotAProductId,
     /// A text that the field also has in English, or in the language of its first text.
@@ -46,6 +48,7 @@ impl UnreadReason {
             Self::Map => "map of unknown shape",
             Self::MalformedList => "malformed list in a string",
             Self::MalformedMap => "malformed map in a string",
+            Self::NotATime => "number before 1990",
             Self::NotAProductId => "not a product id",
             Self::OtherLanguage => "text in another language",
             Self::UnknownRelation => "unknown relation",

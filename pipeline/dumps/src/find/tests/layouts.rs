@@ -1,5 +1,9 @@
 //! Tests of files whose records are not lines, or not those of a dump.
-use arrow_array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, types::Int32Type};
+use arrow_array::{
+    ArrayRef, Int64Array, ListArray, RecordBatch, StringArray,
+    builder::{BinaryBuilder, ListBuilder},
+    types::Int32Type,
+};
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use zip::write::SimpleFileOptions;
@@ -97,6 +101,7 @@ fn tables_with_names_of_the_dumps_are_read() {
         ("excel.csv", "sep=;\nasin;title;note\nB0;Tea;a, b, c\nB1;Salt;d, e, f\n"),
         ("excel.csv", "\"sep=\t\"\nasin\ttitle\nB0\tTea\nB1\tSalt\n"),
         ("twice.csv", "asin,title,title\nB0,Tea,x\nB1,Salt,x\n"),
+        ("lines.csv", "asin,title,\"long\ndescription\"\nB0,Tea,x\nB1,Salt,y\n"),
         ("pandas.csv", ",asin,title,price ($)\n0,B0,Tea,3\n1,B1,Salt,4\n"),
     ] {
         assert_eq!(of_file(name, text.as_bytes()), TEA_AND_SALT, "{text}");
@@ -122,6 +127,32 @@ fn tables_with_names_of_the_dumps_are_read() {
 }
 
 #[test]
+fn quotes_behind_the_start_of_a_table_are_read() {
+    let plain: String = (0..3_000).map(|number| format!("P{number},Oak stool,No {number}\n")).collect();
+    let spark = format!("asin,title,note\n{plain}B0,Tea,\"A 5\\\"\"\n{plain}B1,\"Salt \\\"fine\\\", sea\",\"x\"\n");
+    let all = of_file("spark.csv", spark.as_bytes());
+    assert_eq!((all.len(), all[3_000].as_str()), (6_002, "products B0 Tea"));
+    assert_eq!(all[6_001], "products B1 Salt \"fine\", sea");
+    let tabs = plain.replace(',', "\t");
+    let tsv = format!("asin\ttitle\tnote\n{tabs}B0\tTea\t\"Two\n\"\"lines\"\"\"\n{tabs}B1\tSalt\t\"x\n");
+    let all = of_file("feed.tsv", tsv.as_bytes());
+    assert_eq!((all.len(), all[3_000].as_str()), (6_002, "products B0 Tea"));
+    let open = format!("asin,title,note\n{plain}B0,Tea,\"Best of all\n{plain}B1,\"Salt, sea\",x\n");
+    let all = of_file("meta.csv", open.as_bytes());
+    let wrong: Vec<&String> = all.iter().filter(|line| line.starts_with("line")).collect();
+    assert_eq!(all.len(), 6_002);
+    assert_eq!(wrong, ["line 3002: a quote opens a value and is not closed in this row"]);
+}
+
+#[test]
+fn tables_with_thousands_of_columns_are_read() {
+    let names: String = (0..4_000).map(|number| format!(",attribute:{number}")).collect();
+    let values = ",".repeat(4_000);
+    let text = format!("asin,title{names}\nB0,Tea{values}\nB1,Salt{values}\n");
+    assert_eq!(of_file("export.csv", text.as_bytes()), TEA_AND_SALT);
+}
+
+#[test]
 fn tables_of_snap_are_read() {
     let text =
         "product/productId: B0\nreview/userId: A1\nreview/text: Good\n\nproduct/productId: B1\nreview/text: Bad\n";
@@ -142,6 +173,21 @@ fn table() -> RecordBatch {
         ("sizes", lists([Some(vec![Some(1)]), None]), true),
     ])
     .unwrap()
+}
+
+#[test]
+fn bytes_in_lists_are_text() {
+    let mut lists = ListBuilder::new(BinaryBuilder::new());
+    for text in ["Tea", "Salt"] {
+        lists.values().append_value(text);
+        lists.append(true);
+    }
+    let ids = Arc::new(StringArray::from(vec!["B0", "B1"])) as ArrayRef;
+    let lists = Arc::new(lists.finish()) as ArrayRef;
+    let batch = RecordBatch::try_from_iter([("asin", ids), ("features", lists)]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    assert_eq!(of_file("meta.parquet", &writer.into_inner().unwrap()), TEA_AND_SALT);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn lists_and_maps_in_strings_are_the_lists_and_maps() {
             "details": {"Publisher": "Quay", "Best Sellers Rank": {"Books": 5}, "Pages": 88},
             "author": {"avatar": "x", "name": "Mirela Tandu", "about": ["No.", "It's \"so\"."]},
             "bought_together": [{"asin": "S1", "title": "x"}, {"parent_asin": "S2"}]}),
-        json!({"asin": "S5", "overall": [4.5], "reviewText": ["a"], "unixReviewTime": [5]}),
+        json!({"asin": "S5", "overall": [4.5], "reviewText": ["a"], "unixReviewTime": [1_472_688_000]}),
     ];
     for record in &records {
         let plain = said(&record.to_string());
@@ -392,7 +392,10 @@ fn ratings_and_times_in_every_shape() {
         ("datetime.datetime(2009, 9, 13, 0, 0)", "1252800000"),
         ("datetime.datetime(2009, 9, 13, 0, 0, tzinfo=tzutc())", "1252800000"),
         ("datetime.date(2009, 9, 13)", "1252800000"),
-        ("-86400", "-86400"),
+        ("20090913", "1252800000"),
+        ("\"20090913\"", "1252800000"),
+        ("20090913.0", "1252800000"),
+        ("\"2009-09-13 00:00:00 UTC\"", "1252800000"),
         ("\"1969-12-31\"", "-86400"),
         ("\"2000-02-29T23:59:59.999Z\"", "951868799"),
     ] {
@@ -405,9 +408,13 @@ fn ratings_and_times_in_every_shape() {
 
 #[test]
 fn what_cannot_be_read_is_counted() {
-    use UnreadReason::{Boolean, List, MalformedList, MalformedMap, Map, NotAProductId, Number, Text, UnknownRelation};
+    use UnreadReason::{
+        Boolean, List, MalformedList, MalformedMap, Map, NotAProductId, NotATime, Number, Text, UnknownRelation,
+    };
     for (field, value, reasons) in [
         ("related", json!("garbage"), &[Text][..]),
+        ("unixReviewTime", json!(-86_400), &[NotATime]),
+        ("timestamp", json!("43525"), &[NotATime]),
         ("related", json!(5), &[Number]),
         ("related", json!(true), &[Boolean]),
         ("related", json!(["B1"]), &[List]),
