@@ -158,6 +158,36 @@ impl<'a> CorpusTasks<'a> {
         names.map(|name| folder(&self.settings).join(name)).collect()
     }
 
+    /// What a task that writes tables reads: the ranges of its missing buckets in all groups, and whole files. Nothing
+    /// while groups are missing.
+    ///
+    /// # Errors
+    /// If a stored file cannot be read.
+    pub(crate) fn reads(&self, phase: Phase, task: Task) -> Result<Vec<(PathBuf, Option<Range<u64>>)>, CorpusError> {
+        let mut reads = Vec::new();
+        let Some(read) = self.all_read()?.filter(|_| phase != Phase::Read) else { return Ok(reads) };
+        let plan = CorpusPlan::new(self.settings, &read.inputs, self.files)?;
+        let ledger = Ledger::open(&self.settings.out, "corpus")?;
+        let mut ids = Vec::new();
+        for part in (0..self.parts(phase)).filter(|&part| task.has(part)) {
+            if !self.is_recorded(phase, part, &ledger, &plan.made_from)? {
+                ids.extend(phase.streams().iter().map(|&stream| SpillFileId { stream, number: part as u32 }));
+            }
+        }
+        if phase == Phase::Interactions && !ids.is_empty() && read.tally.may_be_variants > 0 {
+            ids.push(VARIANTS);
+            let products = (0..self.layout.buckets).map(|number| BucketId { stream: Stream::Products, number });
+            let tables = products.filter_map(|id| bucket::tables(id).last().cloned());
+            reads.extend(tables.map(|name| (ledger.folder().join(name), None)));
+        }
+        for (number, group) in read.groups.iter().enumerate() {
+            for &id in &ids {
+                reads.push((self.path_of(number), Some(group.section(id)?.bytes)));
+            }
+        }
+        Ok(reads)
+    }
+
     fn path_of(&self, group: usize) -> PathBuf {
         self.spill.path().join(group::name_of(group as u32))
     }
