@@ -20,7 +20,7 @@ use super::{Run, RunError, step_settings, tasks::Step};
 use crate::{
     corpus::{
         group, tables,
-        tasks::{CorpusTasks, Phase},
+        tasks::{CorpusTasks, FileRange, Phase},
     },
     text::language::Language,
 };
@@ -121,7 +121,8 @@ impl Run<'_> {
         if !self.has_mirror() {
             return Ok(());
         }
-        self.fetch(tasks.reads(phase, task)?.into_iter().map(|(path, range)| Needed { path, range }))
+        let reads = tasks.reads(phase, task)?.into_iter();
+        self.fetch(reads.map(|FileRange { path, range }| Needed { path, range }))
     }
 
     /// Brings the tables of the corpus, unless it is up to date.
