@@ -137,6 +137,7 @@ archive: programs $(TARGET)/wheel/ready ## pack programs, manual pages, completi
 test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole commands, the shards in DuckDB and polars, the CUDA code in NVRTC
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 \
 		cargo test --release --workspace $(FEATURES)
+	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace $(FEATURES) --features pipeline/remote --test stores
 
 .PHONY: faults
 faults: ## kill runs and tasks at random moments (1, 3 and 7 tasks per step, under xargs), fill disks, stall input, change bytes, and compare the output with undisturbed runs: FAULTS=

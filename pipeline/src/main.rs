@@ -1,12 +1,13 @@
 //! The program `ebert`.
 use std::{
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
 
 use ebert_commands::{
     Categories, Color, Command, Console, DataCommand, EncodeArgs, Figure, InspectArgs, LookCommand, SealArgs,
-    TextCommand, Wording, Work,
+    TextCommand, TrainCommand, Wording, Work,
 };
 use ebert_english::train::Epochs;
 use pipeline::{
@@ -20,7 +21,7 @@ use pipeline::{
         verify::verify,
     },
     phrase::mine::summary::Thresholds,
-    run::{Run, RunError},
+    run::RunError,
     settings,
     shard::{ShardError, encode::Encoded, task},
 };
@@ -28,10 +29,18 @@ use schemas::{Task, quoted};
 
 mod program;
 
-use program::{arguments, config, mine, pages, remote::Needed, tagger as tag, trainer};
+use program::{
+    arguments, config, mine, pages,
+    remote::Needed,
+    stored::{self, settled},
+    tagger as tag, trainer,
+};
 
 fn main() -> ExitCode {
-    let command = ebert_commands::parse();
+    let command = match stored::arguments() {
+        Ok(arguments) => ebert_commands::parse_from(arguments).unwrap_or_else(|error| error.exit()),
+        Err(error) => return failed(&error.into()),
+    };
     // The command whose options messages name.
     let name = match &command {
         Command::Train(command) => command.name(),
@@ -43,13 +52,16 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of `inspect`, or of `mine` without a file, has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = write!(io::stderr(), "{}", program::words(&schemas::explain(error.as_ref())));
-            let usage = error.downcast_ref().is_some_and(RunError::is_usage)
-                || error.downcast_ref().is_some_and(mine::CommandError::is_usage);
-            if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Prints an error, and gives its exit status.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let _ = write!(io::stderr(), "{}", program::words(&schemas::explain(error.as_ref())));
+    let usage = error.downcast_ref().is_some_and(RunError::is_usage)
+        || error.downcast_ref().is_some_and(mine::CommandError::is_usage);
+    if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 /// Sets the thread count and creates the progress output.
@@ -96,7 +108,7 @@ fn keep_memory() {
 fn execute(command: Command) -> anyhow::Result<()> {
     // The trainer inherits what is changed about this process, so nothing is.
     if let Command::Train(command) = &command {
-        return Err(trainer::become_trainer(command.name()).into());
+        return Err(train(command)?.into());
     }
     prepare_process();
     match command {
@@ -105,8 +117,18 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Text(command) => text(command),
         Command::Completions { shell } => Ok(pages::completions(shell)?),
         Command::Man { folder } => Ok(pages::man(folder.as_deref())?),
-        Command::Train(command) => Err(trainer::become_trainer(command.name()).into()),
+        Command::Train(command) => Err(train(&command)?.into()),
     }
+}
+
+/// Becomes the trainer; returns why it did not. Shards in an object store are fetched before.
+fn train(command: &TrainCommand) -> Result<trainer::TrainerError, RunError> {
+    let shards = command.shards().filter(|shards| ebert_commands::is_address(shards));
+    // Probes look up titles, and neighbors in the graph.
+    let folders: &[&str] =
+        if matches!(command, TrainCommand::Probe(_)) { &["shards", "corpus", "graph"] } else { &["shards"] };
+    let fetched = shards.map(|shards| stored::looked_at(shards, folders, Progress::default())).transpose()?;
+    Ok(trainer::become_trainer(command.name(), fetched.as_deref()))
 }
 
 fn data(command: DataCommand) -> anyhow::Result<()> {
@@ -121,41 +143,45 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
         }
         DataCommand::Shards(args) => {
             let progress = prepare(&args.work);
-            Ok(Run::new(&arguments::of_shards(&args)?, progress, None)?.all()?)
+            Ok(stored::run(&settled(arguments::of_shards(&args)?)?, progress, None)?.all()?)
         }
         DataCommand::Corpus(args) => {
-            let (progress, settings) = (prepare(&args.work), arguments::of_corpus(&args)?);
-            let mut run = Run::new(&settings, progress, None)?;
+            let (progress, settings) = (prepare(&args.work), settled(arguments::of_corpus(&args)?)?);
+            let mut run = stored::run(&settings, progress, None)?;
+            run.bring_corpus()?;
             let corpus = run.corpus()?;
             run.left_out_of_corpus(&corpus)?;
             Ok(run.say_next(&["pool", "graph"], "")?)
         }
         DataCommand::Pool(args) => {
-            let (progress, settings) = (prepare(&args.work), arguments::of_pool(&args)?);
-            let mut run = Run::new(&settings, progress, None)?;
+            let (progress, settings) = (prepare(&args.work), settled(arguments::of_pool(&args)?)?);
+            let mut run = stored::run(&settings, progress, None)?;
+            run.bring(&["corpus"])?;
             let pool = run.pool()?;
             run.left_out_of_pool(&pool)?;
             Ok(run.say_next(&["graph", "encode"], "")?)
         }
         DataCommand::Graph(args) => {
-            let (progress, settings) = (prepare(&args.work), arguments::of_graph(&args));
-            let mut run = Run::new(&settings, progress, None)?;
+            let (progress, settings) = (prepare(&args.work), settled(arguments::of_graph(&args))?);
+            let mut run = stored::run(&settings, progress, None)?;
+            run.bring(&["corpus"])?;
             let corpus = run.corpus_made()?;
             run.graph(&corpus)?;
             Ok(run.say_next(&["encode"], "")?)
         }
         DataCommand::Encode(args) => encode(&args),
         DataCommand::Pairs(args) => {
-            let (progress, settings) = (prepare(&args.work), arguments::of_pairs(&args)?);
-            let mut run = Run::new(&settings, progress, None)?;
+            let (progress, settings) = (prepare(&args.work), settled(arguments::of_pairs(&args)?)?);
+            let mut run = stored::run(&settings, progress, None)?;
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
+            run.bring(&["corpus", "graph", "shards"])?;
             run.draw_pairs(&corpus, &pool, &graph)?;
             Ok(run.say_next(&["seal"], "")?)
         }
         DataCommand::Seal(SealArgs { pairs, parts }) => {
-            let (progress, settings) = (prepare(&pairs.work), arguments::of_pairs(&pairs)?);
-            let mut run = Run::new(&settings, progress, None)?;
+            let (progress, settings) = (prepare(&pairs.work), settled(arguments::of_pairs(&pairs)?)?);
+            let mut run = stored::run(&settings, progress, None)?;
             let corpus = run.corpus_made()?;
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             let (sealed, outcome) = run.seal(&corpus, &pool, &graph, parts)?;
@@ -163,16 +189,19 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             Ok(run.say_inspect(&corpus, &sealed)?)
         }
         DataCommand::Plan(args) => {
-            let (progress, settings) = (prepare(&args.options.work), arguments::of_shards(&args.options)?);
-            Ok(Run::new(&settings, progress, Some(Task::ALL))?.plan(args.tasks)?)
+            let (progress, settings) = (prepare(&args.options.work), settled(arguments::of_shards(&args.options)?)?);
+            Ok(stored::run(&settings, progress, Some(Task::ALL))?.plan(args.tasks)?)
         }
         DataCommand::Worker(args) => {
-            let (progress, settings) = (prepare(&args.options.work), arguments::of_shards(&args.options)?);
+            let (progress, settings) = (prepare(&args.options.work), settled(arguments::of_shards(&args.options)?)?);
             let task = part(args.task, args.parts)?.unwrap_or(Task::ALL);
-            Ok(Run::new(&settings, progress, Some(task))?.work(arguments::step(args.step), task)?)
+            Ok(stored::run(&settings, progress, Some(task))?.work(arguments::step(args.step), task)?)
         }
         DataCommand::Titles { folder, out } => {
-            let file = out.unwrap_or_else(|| folder.join("titles.jsonl"));
+            let name = Path::new("titles.jsonl");
+            let next_to = if ebert_commands::is_address(&folder) { name.to_owned() } else { folder.join(name) };
+            let file = out.unwrap_or(next_to);
+            let folder = stored::looked_at(&folder, &["corpus"], Progress::default())?;
             titles::titles(&folder, &file, &mut Stdout)?;
             let next = format!("ebert finetune --task pc --data {} --model bert-base-uncased", quoted(&file));
             Ok(Progress::default().with_words(program::words).next(&[next], "")?)
@@ -190,11 +219,12 @@ fn part(given: Option<Task>, parts: Option<u32>) -> Result<Option<Task>, RunErro
 }
 
 fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
-    let (progress, settings) = (prepare(&args.work), arguments::of_encode(args)?);
+    let (progress, settings) = (prepare(&args.work), settled(arguments::of_encode(args)?)?);
     let task = part(args.part, args.parts)?;
-    let mut run = Run::new(&settings, progress, task)?;
+    let mut run = stored::run(&settings, progress, task)?;
     let corpus = run.corpus_made()?;
     let pool = run.pool_made(&corpus)?;
+    run.bring_documents(&corpus, &pool)?;
     run.encode_part(&corpus, &pool)?;
     let of = task.map(Task::of);
     let seal = of.map_or_else(|| "seal".to_owned(), |of| format!("seal --parts {of}"));
@@ -204,9 +234,14 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
 
 fn look(command: LookCommand) -> anyhow::Result<()> {
     match command {
-        LookCommand::Verify { folder, log } => Ok(verify(&folder, arguments::format(log.log), &mut Stdout)?),
+        LookCommand::Verify { folder, log } => {
+            let progress = arguments::progress(Console { log: log.log, ..Console::default() });
+            let folder = stored::looked_at(&folder, &["corpus", "pool", "graph", "shards"], progress)?;
+            Ok(verify(&folder, arguments::format(log.log), &mut Stdout)?)
+        }
         LookCommand::Inspect(InspectArgs { folder, leaks: true, held_out, log, .. }) => {
             let progress = arguments::progress(Console { log: log.log, ..Console::default() });
+            let folder = stored::looked_at(&folder, &["corpus", "shards"], progress)?;
             leaks(&folder, held_out, arguments::format(log.log), &progress, &mut Stdout)?;
             Ok(())
         }
@@ -216,17 +251,22 @@ fn look(command: LookCommand) -> anyhow::Result<()> {
                 Color::Never => false,
                 Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             };
+            let progress = arguments::progress(Console { log: log.log, ..Console::default() });
+            let folder = stored::looked_at(&folder, &["corpus", "pool", "shards"], progress)?;
             let mut report = io::BufWriter::new(io::stdout().lock());
             inspect(&folder, InspectOptions { rows, shards, format: arguments::format(log.log), colour }, &mut report)?;
             Ok(report.flush()?)
         }
         LookCommand::Report(Figure::Associations(Categories { folder, categories })) => {
+            stored::only_local("report", &folder)?;
             Ok(associations::associations(&folder, categories as usize, &mut Stdout)?)
         }
         LookCommand::Report(Figure::Phrases { categories: Categories { folder, categories }, phrases: most }) => {
+            stored::only_local("report", &folder)?;
             Ok(phrases::phrases(&folder, categories as usize, most, &mut Stdout)?)
         }
         LookCommand::Report(Figure::Overlap(Categories { folder, categories })) => {
+            stored::only_local("report", &folder)?;
             Ok(overlap::overlap(&folder, categories as usize, &mut Stdout)?)
         }
     }

@@ -6,6 +6,7 @@ mod error;
 mod left_out;
 mod links;
 mod lock;
+mod mirror;
 mod options;
 mod reason;
 mod tasks;
@@ -30,7 +31,7 @@ use crate::{
     },
     graph::{GraphError, associations, given},
     phrase::pool::{self, PoolError},
-    settings::{Settings, StepSettings},
+    settings::{LanguageOption, Settings, StepSettings},
     shard::{
         ShardError,
         encode::{self, Encoded},
@@ -43,6 +44,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use error::RunError;
 pub(crate) use left_out::{hint as hint_of, skipped_lines};
+pub use mirror::{Mirror, Needed};
 pub use tasks::Step;
 
 /// One run over an `OUT` folder: settings, tokenizer, and the known hashes of its files.
@@ -54,6 +56,8 @@ pub struct Run<'a> {
     language: Option<Language>,
     hashes: Hashes,
     progress: Progress,
+    /// If `OUT` is in an object store.
+    mirror: mirror::AnyMirror,
     /// Held during the run: exclusive, or shared by the tasks of one step.
     _lock: Lock,
     task: Option<Task>,
@@ -87,7 +91,16 @@ impl<'a> Run<'a> {
         }
         let lock = lock(&settings.out, task, &progress)?;
         let hashes = Hashes::load(&settings.out);
-        Ok(Self { settings, tokenizer, language: None, hashes, progress, _lock: lock, task })
+        Ok(Self {
+            settings,
+            tokenizer,
+            language: None,
+            hashes,
+            progress,
+            mirror: mirror::AnyMirror::default(),
+            _lock: lock,
+            task,
+        })
     }
 
     /// All steps.
@@ -106,14 +119,23 @@ impl<'a> Run<'a> {
         self.sealed()?;
         options::sweep(self.settings)?;
         options::write(self.settings)?;
+        self.bring_corpus()?;
         let corpus = self.corpus()?;
+        self.publish()?;
         // Its limits are stated first.
         self.language(&corpus)?;
+        self.bring_inputs(Step::Pool, Task::ALL)?;
         let pool = self.pool()?;
+        self.publish()?;
+        self.bring_inputs(Step::Graph, Task::ALL)?;
         let graph = self.graph(&corpus)?;
+        self.publish()?;
         let before = self.shard_reason(&corpus, &pool, &graph)?;
+        self.bring_inputs(Step::Encode, Task::ALL)?;
         let since = Instant::now();
         let encoded = self.encode(&corpus, &pool)?;
+        self.publish()?;
+        self.bring_inputs(Step::Pairs, Task::ALL)?;
         self.draw_pairs(&corpus, &pool, &graph)?;
         let (sealed, _) = self.seal(&corpus, &pool, &graph, None)?;
         let outcome = match (encoded.shards, before) {
@@ -283,6 +305,9 @@ impl<'a> Run<'a> {
             return Ok(language);
         }
         let folder = self.settings.out.join("corpus");
+        if self.settings.language == LanguageOption::Auto {
+            self.bring_sample(corpus)?;
+        }
         let language = self.settings.language.or_detect(|| {
             let texts = corpus::tables::sample(&folder, corpus, &mut self.hashes)?;
             Ok::<_, StoreError>(Language::detect(texts.iter().map(String::as_str)))
@@ -409,12 +434,13 @@ impl<'a> Run<'a> {
     }
 
     fn step(&self, step: &str, holds: &Facts, folder: &str, outcome: &Outcome) -> Result<(), RunError> {
-        let place = self.settings.out.join(folder);
-        Ok(self.progress.step(step, holds, &place.display().to_string(), outcome)?)
+        let place = self.settings.out_name(&self.settings.out.join(folder));
+        Ok(self.progress.step(step, holds, &place, outcome)?)
     }
 
-    /// Prints the commands that follow a single step.
+    /// Prints the commands that follow a single step, which is then published.
     pub fn say_next(&self, commands: &[&str], condition: &str) -> Result<(), RunError> {
+        self.publish()?;
         let out = self.out_option();
         let commands: Vec<String> = commands.iter().map(|command| format!("ebert {command}{out}")).collect();
         Ok(self.progress.next(&commands, &format!("    with the same options{condition}"))?)
@@ -422,8 +448,12 @@ impl<'a> Run<'a> {
 
     /// The option for the output folder, after a space, unless it is the default.
     fn out_option(&self) -> String {
-        let out = &self.settings.out;
-        if out == Path::new(WORK) { String::new() } else { format!(" --out {}", quoted(out)) }
+        if self.settings.out == Path::new(WORK) { String::new() } else { format!(" --out {}", self.quoted_out()) }
+    }
+
+    /// The output folder as its user names it, for a command.
+    fn quoted_out(&self) -> String {
+        quoted(Path::new(&self.settings.out_name(&self.settings.out)))
     }
 
     /// Prints the records that were left out, and the next command.
@@ -438,13 +468,13 @@ impl<'a> Run<'a> {
         self.say_inspect(corpus, sealed)
     }
 
-    /// Prints the commands that follow the last step.
+    /// Prints the commands that follow the last step, which is then published.
     pub fn say_inspect(&self, corpus: &Manifest<CorpusBody>, sealed: &Manifest<ShardsBody>) -> Result<(), RunError> {
-        let out = &self.settings.out;
-        let [folder, shards] = if out == Path::new(WORK) {
+        self.publish()?;
+        let [folder, shards] = if self.settings.out == Path::new(WORK) {
             [String::new(), String::new()]
         } else {
-            [format!(" {}", quoted(out)), format!(" --shards {}", quoted(out))]
+            [format!(" {}", self.quoted_out()), format!(" --shards {}", self.quoted_out())]
         };
         let recipe = match sealed.body.counts.pairs {
             // The trainer's default recipe is for the sample.

@@ -34,6 +34,8 @@ pub struct Settings {
     pub tokenizer: Option<PathBuf>,
     /// Output folder of all steps.
     pub out: PathBuf,
+    /// The address in an object store of which `out` is the mirror, if it is one.
+    pub address: Option<String>,
     /// Minimum score of a phrase with several words.
     pub min_score: f64,
     /// Minimum score of a phrase with one word.
@@ -119,6 +121,15 @@ impl Settings {
         self.corpus.iter().map(Source::name).collect::<Vec<_>>().join(", ")
     }
 
+    /// The output folder, or a folder or file in it, as its user names it.
+    pub(crate) fn out_name(&self, path: &Path) -> String {
+        match (&self.address, path.strip_prefix(&self.out)) {
+            (Some(address), Ok(rest)) if rest.as_os_str().is_empty() => address.clone(),
+            (Some(address), Ok(rest)) => format!("{address}/{}", rest.display()),
+            _ => path.display().to_string(),
+        }
+    }
+
     /// Where a raw file is, from its name in the corpus.
     pub(crate) fn raw_path(&self, name: &str) -> PathBuf {
         match self.corpus.as_slice() {
@@ -152,6 +163,7 @@ impl Default for Settings {
             language: LanguageOption::Auto,
             tokenizer: Some(sample.join("tokenizer.json")),
             out: "data/work".into(),
+            address: None,
             min_score: 0.5,
             min_score_single: 0.8,
             max_tokens: 254,

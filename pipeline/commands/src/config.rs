@@ -91,7 +91,7 @@ fn values(option: &Arg, value: &Value, folder: &Path) -> Option<Vec<OsString>> {
     // Without the `.` of `out = "."`.
     let joined: PathBuf = folder.join(&text).components().collect();
     // The id of a model on a hub looks like a path, and so does the address of a source.
-    let is_elsewhere = text.contains("://") || long == "init" && !joined.exists();
+    let is_elsewhere = crate::is_address(Path::new(&text)) || long == "init" && !joined.exists();
     if is_path && !is_elsewhere {
         argument.push(joined)
     } else {

@@ -16,7 +16,10 @@
 //! # Ok::<(), clap::Error>(())
 //! ```
 #![warn(missing_docs)]
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -106,7 +109,7 @@ pub enum Command {
     Man {
         /// Folder for the pages
         #[arg(value_name = "DIR")]
-        folder: Option<std::path::PathBuf>,
+        folder: Option<PathBuf>,
     },
 }
 
@@ -158,6 +161,20 @@ pub fn parse_trainer() -> TrainCommand {
 /// Reports a wrong use of the trainer's options and ends the process with status 2.
 pub fn refuse(what: &str) -> ! {
     TrainerCli::command().error(clap::error::ErrorKind::ArgumentConflict, what).exit()
+}
+
+/// Whether a path is the address of a place on another machine, such as `s3://bucket/folder`.
+pub fn is_address(path: &Path) -> bool {
+    path.to_string_lossy().contains("://")
+}
+
+/// The variable in which `ebert` gives the folder to `ebert-trainer` to which it has fetched shards.
+pub const FETCHED_VARIABLE: &str = "EBERT_FETCHED";
+
+/// The output folder of `--shards` on this machine. `ebert` has fetched that of an address.
+pub fn fetched_shards(shards: &Path) -> PathBuf {
+    let fetched = std::env::var_os(FETCHED_VARIABLE).filter(|_| is_address(shards));
+    fetched.map_or_else(|| shards.to_owned(), PathBuf::from)
 }
 
 /// Whether a corpus with these raw files is the sample's.

@@ -58,7 +58,7 @@ pub struct Console {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Run")]
 pub struct Work {
-    /// Output folder of all steps
+    /// Output folder of all steps, also in an object store: s3://bucket/folder, gs:// or az://
     #[arg(long, short, value_name = "DIR", default_value = WORK)]
     pub out: PathBuf,
     /// File that names your sources and their fields, and has values of options. An option given on the command line

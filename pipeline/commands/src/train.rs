@@ -1,5 +1,5 @@
 //! Commands of the trainer.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use schemas::Task;
@@ -109,6 +109,16 @@ impl TrainCommand {
             Self::Curves(_) => "curves",
         }
     }
+
+    /// The shards that it reads.
+    pub fn shards(&self) -> Option<&Path> {
+        match self {
+            Self::Pretrain(args) => Some(&args.shards),
+            Self::Bench(args) => Some(&args.shards),
+            Self::Probe(args) => args.shards.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// A task of the paper's Table 2.
@@ -161,7 +171,8 @@ pub struct Compute {
 /// Options of `ebert pretrain`.
 #[derive(Args, Clone, Debug)]
 pub struct PretrainArgs {
-    /// Output folder of `ebert shards`, or its folder `shards`
+    /// Output folder of `ebert shards`, or its folder `shards`. One in an object store (s3://, gs:// or az://) is fetched
+    /// to the cache first
     #[arg(long, value_name = "DIR", default_value = WORK, help_heading = "Input")]
     pub shards: PathBuf,
     /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert-products, e-bert,
@@ -176,7 +187,8 @@ pub struct PretrainArgs {
     /// times. The keys are those of trainer/recipes/e-bert.toml
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Input")]
     pub overrides: Vec<String>,
-    /// Folder of the run [default: runs/RECIPE next to the shards]
+    /// Folder of the run [default: runs/RECIPE next to the shards, or in the current folder if these are in an object
+    /// store]
     #[arg(long, short, value_name = "RUN", help_heading = "Run")]
     pub out: Option<PathBuf>,
     /// Fail if the folder of the run has no run to resume. Interrupted runs resume without this, too

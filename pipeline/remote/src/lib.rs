@@ -1,4 +1,4 @@
-//! Raw files of object stores and web servers, fetched to a cache.
+//! Raw files of object stores and web servers, fetched to a cache, and output folders in object stores ([`Mirror`]).
 //!
 //! | source | what is fetched |
 //! |---|---|
@@ -20,6 +20,19 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! An output folder in a store has a mirror in the cache. What is in it is fetched on demand, and what a program writes
+//! to it is stored: data first, manifests last and on condition.
+//!
+//! ```no_run
+//! use ebert_remote::{Mirror, Needed};
+//!
+//! let mut mirror = Mirror::open("s3://bucket/out", &ebert_remote::mirrors())?;
+//! mirror.refresh(&mut |_| ())?;
+//! mirror.fetch(&[Needed { name: "shards".to_owned(), range: None }], &mut |_| ())?;
+//! println!("{}", mirror.folder().join("shards").display());
+//! # Ok::<(), ebert_remote::RemoteError>(())
+//! ```
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 use std::{
@@ -38,6 +51,10 @@ use object_store::{
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64;
 
+mod mirror;
+
+pub use mirror::{Mirror, Needed, folder_of, has_holes};
+
 /// Bytes of one request.
 const RANGE: u64 = 16 << 20;
 
@@ -46,6 +63,9 @@ const START: u64 = 4 << 20;
 
 /// How often a range is asked for.
 const TRIES: u32 = 6;
+
+/// Half of the pause after the first failed request.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What has been fetched so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,8 +123,58 @@ pub enum RemoteError {
         /// The object.
         object: String,
     },
+    /// An object cannot be written.
+    #[error(
+        "cannot write `{object}` to `{source_name}`\n\
+         hint: check that you may write there{}. Then run the same command again: finished steps are kept",
+        credentials(source_name)
+    )]
+    Write {
+        /// The output folder.
+        source_name: String,
+        /// The object.
+        object: String,
+        /// What the store says.
+        #[source]
+        source: object_store::Error,
+    },
+    /// Another manifest is there than the one that was replaced.
+    #[error(
+        "`{object}` in `{source_name}` is from another run\n  found    {found}\n  expected {wanted}\n\
+         hint: another run with other options or raw files writes to the same place. Wait for it and run the same \
+         command again, or choose another place with `--out`"
+    )]
+    Conflict {
+        /// The output folder.
+        source_name: String,
+        /// The manifest.
+        object: String,
+        /// Hash of the one that is there.
+        found: String,
+        /// Hash of the one of this run.
+        wanted: String,
+    },
+    /// Nothing can be written there.
+    #[error(
+        "`{source_name}` is not a place for output\n\
+         hint: name a folder, s3://bucket/folder, gs://bucket/folder or az://container/folder"
+    )]
+    NotWritable {
+        /// The address.
+        source_name: String,
+    },
+    /// The file system of the cache cannot mark files.
+    #[error(
+        "`{}` is on a file system without permissions\n\
+         hint: name a folder on another one with XDG_CACHE_HOME",
+        path.display()
+    )]
+    NoPermissions {
+        /// A file in the cache.
+        path: PathBuf,
+    },
     /// The cache cannot be written.
-    #[error("cannot write `{}`", path.display())]
+    #[error("cannot read or write `{}`", path.display())]
     Cache {
         /// A file in the cache.
         path: PathBuf,
@@ -128,9 +198,18 @@ fn credentials(source: &str) -> &'static str {
 
 /// The folder of fetched files: `ebert/raw` in the cache of the user (`XDG_CACHE_HOME`).
 pub fn cache() -> PathBuf {
+    of_cache("raw")
+}
+
+/// The folder of mirrors of output folders: `ebert/out` in the cache of the user.
+pub fn mirrors() -> PathBuf {
+    of_cache("out")
+}
+
+fn of_cache(folder: &str) -> PathBuf {
     let home = || env::home_dir().map(|home| home.join(".cache"));
     let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home);
-    caches.unwrap_or_default().join("ebert/raw")
+    caches.unwrap_or_default().join("ebert").join(folder)
 }
 
 /// Fetches the objects of a source and returns their folder. Names below it are those below the source.
@@ -163,6 +242,8 @@ struct Remote {
     range: u64,
     /// Bytes of an object that are enough, if not all are needed.
     most: Option<u64>,
+    /// Half of the pause after a failed request. It doubles with each.
+    pause: Duration,
 }
 
 impl Remote {
@@ -197,7 +278,16 @@ impl Remote {
             options.push(("allow_http".to_owned(), "true".to_owned()));
         }
         let (store_of_url, prefix) = parse_url_opts(&url, options).map_err(store)?;
-        Ok(Self { name: source.to_owned(), store: store_of_url, prefix, pattern, lists, range: RANGE, most: None })
+        Ok(Self {
+            name: source.to_owned(),
+            store: store_of_url,
+            prefix,
+            pattern,
+            lists,
+            range: RANGE,
+            most: None,
+            pause: PAUSE,
+        })
     }
 
     fn error(&self, source: object_store::Error) -> RemoteError {
@@ -371,7 +461,7 @@ impl Remote {
             if tries == TRIES {
                 return Err(self.error(error));
             }
-            tokio::time::sleep(Duration::from_millis(100 << tries)).await;
+            tokio::time::sleep(self.pause * (1 << tries)).await;
         }
     }
 
@@ -412,7 +502,7 @@ impl Remote {
             if tries == TRIES {
                 return Err(self.error(error));
             }
-            tokio::time::sleep(Duration::from_millis(100 << tries)).await;
+            tokio::time::sleep(self.pause * (1 << tries)).await;
         }
     }
 }

@@ -13,6 +13,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Seek, SeekFrom, Write},
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -160,6 +161,26 @@ impl Spill for GroupWriter {
     fn checkpoint(&mut self, _: &mut Checkpoint) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// Where the index and all behind it are, from the last bytes of the file. `None` if it does not exist, or is none.
+pub(crate) fn end(path: &Path) -> Result<Option<Range<u64>>, StoreError> {
+    let error = |e| StoreError::io("read", path)(e);
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(error)?,
+    };
+    let size = file.metadata().map_err(error)?.len();
+    let Some(tail_at) = size.checked_sub(TAIL) else { return Ok(None) };
+    let mut tail = [0; TAIL as usize];
+    file.read_exact_at(&mut tail, tail_at).map_err(error)?;
+    if &tail[24..] != MARK {
+        return Ok(None);
+    }
+    let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let index = number(0).checked_add(1).and_then(|places| places.checked_mul(8));
+    let before = index.and_then(|index| index.checked_add(number(8)));
+    Ok(before.and_then(|before| tail_at.checked_sub(before)).map(|start| start..size))
 }
 
 /// A complete group. Its index stays on disk, since there may be many groups of many buckets.

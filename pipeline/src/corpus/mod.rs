@@ -26,7 +26,7 @@ use schemas::{
 mod bucket;
 mod checkpoint;
 mod frame;
-mod group;
+pub(crate) mod group;
 mod limits;
 mod origin;
 mod plan;

@@ -79,9 +79,12 @@ fn noted(out: &Path) -> Result<Option<PathBuf>, StoreError> {
     }
 }
 
-/// The sources of a corpus, links resolved.
+/// The sources of a corpus: addresses, and paths with links resolved.
 fn real(corpus: &[Source]) -> PathBuf {
-    let real = |source: &Source| fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone());
+    let real = |source: &Source| match &source.address {
+        Some(address) => PathBuf::from(address),
+        None => fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone()),
+    };
     let all: Vec<OsString> = corpus.iter().map(|source| real(source).into_os_string()).collect();
     PathBuf::from(all.join(OsStr::new(", ")))
 }

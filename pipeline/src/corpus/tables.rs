@@ -38,17 +38,24 @@ pub fn tables(corpus: &Manifest<CorpusBody>) -> Vec<Table> {
 /// The texts of some documents: the first of some tables, evenly spread. Documents are sorted by
 /// their ids, which are hashes, so these are a random sample that depends on the corpus alone.
 pub fn sample(folder: &Path, corpus: &Manifest<CorpusBody>, hashes: &mut Hashes) -> Result<Vec<String>, StoreError> {
-    const TABLES: usize = 16;
     const DOCUMENTS: usize = 512;
     let tables = tables(corpus);
-    let of_each = DOCUMENTS / tables.len().clamp(1, TABLES);
+    let of_each = DOCUMENTS / tables.len().clamp(1, SAMPLED);
     let mut texts = Vec::new();
-    for table in tables.iter().step_by(tables.len().div_ceil(TABLES).max(1)) {
+    for table in sampled(&tables) {
         hashes.verify(folder, &table.entry)?;
         let first = table.open(folder)?.read::<CorpusTextRows>(of_each).next().transpose()?;
         texts.extend(first.iter().flat_map(CorpusTextRows::iter).map(|row| row.text.to_owned()));
     }
     Ok(texts)
+}
+
+/// The most tables of a [`sample`].
+const SAMPLED: usize = 16;
+
+/// The tables that a [`sample`] reads.
+pub(crate) fn sampled(tables: &[Table]) -> impl Iterator<Item = &Table> {
+    tables.iter().step_by(tables.len().div_ceil(SAMPLED).max(1))
 }
 
 impl Table {

@@ -95,6 +95,12 @@ impl Done {
     }
 }
 
+/// A file that a task reads, or a range of it.
+pub(crate) struct FileRange {
+    pub(crate) path: PathBuf,
+    pub(crate) range: Option<Range<u64>>,
+}
+
 /// The corpus of some raw files, and its parts.
 pub struct CorpusTasks<'a> {
     settings: StepSettings<'a>,
@@ -156,6 +162,36 @@ impl<'a> CorpusTasks<'a> {
         let number = part as u32;
         let names = phase.streams().iter().flat_map(|&stream| bucket::tables(BucketId { stream, number }));
         names.map(|name| folder(&self.settings).join(name)).collect()
+    }
+
+    /// What a task that writes tables reads: the ranges of its missing buckets in all groups, and whole files. Nothing
+    /// while groups are missing.
+    ///
+    /// # Errors
+    /// If a stored file cannot be read.
+    pub(crate) fn reads(&self, phase: Phase, task: Task) -> Result<Vec<FileRange>, CorpusError> {
+        let mut reads = Vec::new();
+        let Some(read) = self.all_read()?.filter(|_| phase != Phase::Read) else { return Ok(reads) };
+        let plan = CorpusPlan::new(self.settings, &read.inputs, self.files)?;
+        let ledger = Ledger::open(&self.settings.out, "corpus")?;
+        let mut ids = Vec::new();
+        for part in (0..self.parts(phase)).filter(|&part| task.has(part)) {
+            if !self.is_recorded(phase, part, &ledger, &plan.made_from)? {
+                ids.extend(phase.streams().iter().map(|&stream| SpillFileId { stream, number: part as u32 }));
+            }
+        }
+        if phase == Phase::Interactions && !ids.is_empty() && read.tally.may_be_variants > 0 {
+            ids.push(VARIANTS);
+            let products = (0..self.layout.buckets).map(|number| BucketId { stream: Stream::Products, number });
+            let tables = products.filter_map(|id| bucket::tables(id).last().cloned());
+            reads.extend(tables.map(|name| FileRange { path: ledger.folder().join(name), range: None }));
+        }
+        for (number, group) in read.groups.iter().enumerate() {
+            for &id in &ids {
+                reads.push(FileRange { path: self.path_of(number), range: Some(group.section(id)?.bytes) });
+            }
+        }
+        Ok(reads)
     }
 
     fn path_of(&self, group: usize) -> PathBuf {

@@ -19,6 +19,8 @@ pub struct Hashes {
     path: Option<PathBuf>,
     known: BTreeMap<String, String>,
     asked: BTreeMap<String, String>,
+    /// Whether a file stands for an object in a store, which has its bytes.
+    stands_in: Option<fn(&Path) -> bool>,
 }
 
 impl Hashes {
@@ -27,7 +29,12 @@ impl Hashes {
         let path = cache_of(out);
         let read = path.as_ref().and_then(|path| fs::read(path).ok());
         let known = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { path, known, asked: BTreeMap::new() }
+        Self { path, known, asked: BTreeMap::new(), stands_in: None }
+    }
+
+    /// Of files that stand for an object in a store, [`Hashes::verify`] compares the size alone.
+    pub(crate) fn accept(&mut self, stands_in: fn(&Path) -> bool) {
+        self.stands_in = Some(stands_in);
     }
 
     /// The hash of a file's bytes, in hex.
@@ -50,6 +57,10 @@ impl Hashes {
     /// Checks that `folder` holds the file that `entry` describes.
     pub fn verify(&mut self, folder: &Path, entry: &FileEntry) -> Result<(), StoreError> {
         let path = folder.join(&entry.name);
+        let size = || fs::metadata(&path).map(|about| about.len()).ok();
+        if self.stands_in.is_some_and(|stands_in| stands_in(&path)) && size() == Some(entry.bytes) {
+            return Ok(());
+        }
         let found = match self.blake3(&path) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Err(StoreError::Missing { path });

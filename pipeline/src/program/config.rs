@@ -56,8 +56,7 @@ fn of_file(path: &Path, needed: Needed) -> Result<Vec<Source>, RunError> {
             let (paths, given) = of_table(kind, description).map_err(|what| refuse(format!("[{kind}]: {what}")))?;
             for path in paths {
                 let path = PathBuf::from(path);
-                let is_address = path.to_string_lossy().contains("://");
-                let path = if is_address { path } else { folder.join(path) };
+                let path = if ebert_commands::is_address(&path) { path } else { folder.join(path) };
                 all.push(source(&path, given.clone(), needed)?);
             }
         }
@@ -67,10 +66,10 @@ fn of_file(path: &Path, needed: Needed) -> Result<Vec<Source>, RunError> {
 
 /// A source. One on another machine is fetched first.
 fn source(path: &Path, given: Option<Given>, needed: Needed) -> Result<Source, RunError> {
-    let text = path.to_string_lossy();
-    if !text.contains("://") {
+    if !ebert_commands::is_address(path) {
         return Ok(Source { path: path.to_owned(), address: None, given });
     }
+    let text = path.to_string_lossy();
     let path = remote::fetched(&text, needed)?;
     Ok(Source { path, address: Some(text.into_owned()), given })
 }

@@ -8,13 +8,14 @@ pub(crate) mod config;
 pub(crate) mod mine;
 pub(crate) mod pages;
 pub(crate) mod remote;
+pub(crate) mod stored;
 pub(crate) mod tagger;
 pub(crate) mod trainer;
 
 /// The words for whoever ran this program.
 pub(crate) static WORDING: OnceLock<Wording> = OnceLock::new();
 
-/// A message with commands as its reader would type them.
+/// A message with commands and places as its reader would type them.
 pub(crate) fn words(text: &str) -> String {
-    WORDING.get().map_or_else(|| text.to_owned(), |wording| wording.text(text).into_owned())
+    stored::with_address(WORDING.get().map_or_else(|| text.to_owned(), |wording| wording.text(text).into_owned()))
 }

@@ -62,7 +62,7 @@ pub(crate) fn tokenizer(model: &str) -> Result<Option<PathBuf>, RunError> {
 }
 
 #[cfg(feature = "remote")]
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> RunError {
+pub(super) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> RunError {
     RunError::Remote(Box::new(error))
 }
 

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use ebert_commands::{VERSION, VERSION_VARIABLE};
+use ebert_commands::{FETCHED_VARIABLE, VERSION, VERSION_VARIABLE};
 
 /// The trainer's program.
 const TRAINER: &str = "ebert-trainer";
@@ -37,11 +37,13 @@ pub(crate) enum TrainerError {
     },
 }
 
-/// Becomes the trainer with the same arguments; returns why it did not.
-pub(crate) fn become_trainer(command: &'static str) -> TrainerError {
+/// Becomes the trainer with the same arguments; returns why it did not. `fetched` is where shards of an object store are.
+pub(crate) fn become_trainer(command: &'static str, fetched: Option<&Path>) -> TrainerError {
     let program = env::current_exe().unwrap_or_else(|_| "ebert".into());
     let Some(path) = find(&program) else { return TrainerError::Missing { command, program } };
-    let source = Command::new(&path).args(env::args_os().skip(1)).env(VERSION_VARIABLE, VERSION).exec();
+    let mut program = Command::new(&path);
+    program.args(env::args_os().skip(1)).env(VERSION_VARIABLE, VERSION);
+    let source = program.envs(fetched.map(|folder| (FETCHED_VARIABLE, folder))).exec();
     TrainerError::Start { path, source }
 }
 

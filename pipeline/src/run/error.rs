@@ -122,9 +122,23 @@ pub enum RunError {
         /// How they differ.
         difference: String,
     },
-    /// A source on another machine cannot be fetched.
+    /// A source, or the output folder, on another machine cannot be read or written.
     #[error(transparent)]
     Remote(Box<dyn std::error::Error + Send + Sync>),
+    /// The address of an output folder is not one.
+    #[error(transparent)]
+    OutAddress(Box<dyn std::error::Error + Send + Sync>),
+    /// A command that writes next to its data, which is in an object store.
+    #[error(
+        "`ebert {command}` does not read object stores: it writes its result next to `{address}`\n\
+         hint: fetch the folder with a program of the store, such as `aws s3 cp --recursive {address} DIR`, and name DIR"
+    )]
+    OnlyLocal {
+        /// The command.
+        command: &'static str,
+        /// The output folder.
+        address: String,
+    },
     /// The hub has no such file.
     #[error("the hub has no file `{address}`\nhint: `hf://datasets/OWNER/NAME/PATH` names a file of a data set")]
     NoFile {
@@ -233,6 +247,8 @@ impl RunError {
                 | Self::OtherTokenizer { .. }
                 | Self::Config { .. }
                 | Self::NoRemote { .. }
+                | Self::OnlyLocal { .. }
+                | Self::OutAddress(_)
                 | Self::Corpus(CorpusError::Other { .. })
                 | Self::SameFolder { .. }
                 | Self::InsideOut { .. }

@@ -41,6 +41,7 @@ fn table(settings: &Settings) -> Table {
         language,
         tokenizer,
         out: _,
+        address: elsewhere,
         min_score,
         min_score_single,
         max_tokens,
@@ -82,8 +83,8 @@ fn table(settings: &Settings) -> Table {
             add(key, if is_id { value.display().to_string().into() } else { path(value) });
         }
     }
-    // The file is in the output folder.
-    add("out", ".".into());
+    // The file is in the output folder, or was fetched from there.
+    add("out", elsewhere.as_deref().unwrap_or(".").into());
     let language = match language {
         LanguageOption::Auto => "auto",
         LanguageOption::En => "en",

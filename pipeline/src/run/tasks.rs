@@ -12,7 +12,7 @@ use std::{
 use ebert_commands::OPTIONS_FILE;
 use schemas::{
     Manifest, ManifestError, Task,
-    manifest::{CorpusBody, GraphBody, PoolBody},
+    manifest::{CorpusBody, GraphBody, Negatives, PoolBody},
     quoted,
 };
 
@@ -72,7 +72,7 @@ impl Step {
     }
 
     /// The folder of `OUT` that it writes, and that its workers lock.
-    const fn folder(self) -> &'static str {
+    pub(super) const fn folder(self) -> &'static str {
         match self {
             Self::Read | Self::Documents | Self::Interactions => "corpus",
             Self::Pool => "pool",
@@ -124,8 +124,9 @@ impl Run<'_> {
     pub fn plan(&mut self, most: u32) -> Result<(), RunError> {
         let files = find_all(&self.settings.corpus, &self.settings.out)?;
         options::write(self.settings)?;
+        self.publish()?;
         let steps = self.steps(&files, most)?;
-        let config = quoted(&self.settings.out.join(OPTIONS_FILE));
+        let config = quoted(Path::new(&self.settings.out_name(&self.settings.out.join(OPTIONS_FILE))));
         match self.progress.format() {
             Format::Json => self.print_tasks(&steps, &config),
             Format::Text => self.print_steps(&steps, &config),
@@ -133,7 +134,7 @@ impl Run<'_> {
     }
 
     fn print_tasks(&self, steps: &[PlannedStep], config: &str) -> Result<(), RunError> {
-        let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        let paths = |paths: &[PathBuf]| paths.iter().map(|path| self.settings.out_name(path)).collect::<Vec<_>>();
         for PlannedStep { needs, tasks, .. } in steps {
             let needs: Vec<&str> = needs.iter().map(|step| step.name()).collect();
             for PlannedTask { step, task, done, inputs, outputs } in tasks {
@@ -165,6 +166,14 @@ impl Run<'_> {
             n => format!("seq -f %g/{n} 0 {} | xargs -P 2 -n 1 ebert worker {} --config {config}", n - 1, step.name()),
         };
         Ok(self.progress.next(&[next], "")?)
+    }
+
+    /// What a task reads, unless it is done.
+    pub(super) fn inputs(&mut self, files: &RawFiles, step: Step, task: Task) -> Result<Vec<PathBuf>, RunError> {
+        let steps = self.steps(files, task.of())?;
+        let tasks = steps.into_iter().filter(|planned| planned.step == step).flat_map(|planned| planned.tasks);
+        let own = (0..).zip(tasks).filter(|(number, planned)| task.has(*number) && !planned.done);
+        Ok(own.flat_map(|(_, planned)| planned.inputs).collect())
     }
 
     fn steps(&mut self, files: &RawFiles, most: u32) -> Result<Vec<PlannedStep>, RunError> {
@@ -234,7 +243,9 @@ impl Run<'_> {
             (Some(corpus), Some(pool), Some(graph)) => self.shard_reason(corpus, pool, graph)?.is_none(),
             _ => false,
         };
-        let inputs = vec![folder("graph"), folder("shards")];
+        let mut inputs = vec![folder("graph"), folder("shards")];
+        // They are in the tables of products.
+        inputs.extend((self.settings.negatives == Negatives::Category).then(|| folder("corpus")));
         steps.push(one(Step::Pairs, vec![Step::Graph, Step::Encode], done, inputs));
         Ok(steps)
     }
@@ -266,7 +277,7 @@ impl Run<'_> {
     }
 
     /// The buckets whose shards are encoded, by their records.
-    fn encoded(
+    pub(super) fn encoded(
         &mut self,
         corpus: Option<&Manifest<CorpusBody>>,
         pool: Option<&Manifest<PoolBody>>,
@@ -290,6 +301,14 @@ impl Run<'_> {
     /// # Errors
     /// If an earlier step is not finished: the error names its tasks.
     pub fn work(&mut self, step: Step, task: Task) -> Result<(), RunError> {
+        let before = self.manifest_of(step);
+        match self.work_once(step, task) {
+            Err(_) if self.is_sealed_since(step, before.as_deref())? => self.work_once(step, task),
+            other => other,
+        }
+    }
+
+    fn work_once(&mut self, step: Step, task: Task) -> Result<(), RunError> {
         if let Some(phase) = step.phase() {
             return self.work_on_corpus(step, phase, task);
         }
@@ -297,6 +316,7 @@ impl Run<'_> {
             let text = format!("task {task}   the step is a single task, 0/{}", task.of());
             return Ok(self.progress.note(step.name(), &Facts::new("idle", text).with("step", step.name()))?);
         }
+        self.bring_inputs(step, task)?;
         let lock = FolderLock::of(&self.settings.out, step.folder());
         let corpus = match (step, &self.settings.pool) {
             // An imported pool needs no corpus.
@@ -360,6 +380,7 @@ impl Run<'_> {
         let tasks = CorpusTasks::new(settings, &files)?;
         let lock = FolderLock::of(&self.settings.out, step.folder());
         let shared = lock.shared(&self.progress)?;
+        self.bring_groups(&tasks, phase, task)?;
         let (hashes, progress) = (&mut self.hashes, &self.progress);
         let done = match phase {
             Phase::Read => Some(tasks.read(task, hashes, progress)?),
@@ -377,6 +398,7 @@ impl Run<'_> {
             .with("made", done.made)
             .with("of_task", done.of_task);
         self.step(step.name(), &holds, folder, &done.outcome)?;
+        self.publish_task(step)?;
         let since = std::time::Instant::now();
         let (is_complete, is_sealed) = (tasks.is_complete()?, tasks.sealed()?.is_some());
         if (is_complete || is_sealed)
@@ -402,8 +424,9 @@ impl Run<'_> {
         }
     }
 
-    /// Prints the steps that follow.
+    /// Publishes what the task has written, and prints the steps that follow.
     fn print_next(&self, step: Step, next: &[Step]) -> Result<(), RunError> {
+        self.publish()?;
         let command =
             |step: &Step| format!("ebert worker {}{}", step.name(), if step.is_single() { "" } else { " i/n" });
         let commands: Vec<String> = next.iter().map(command).collect();

@@ -2,7 +2,7 @@
 use std::{path::Path, time::Instant};
 
 use schemas::{
-    Manifest, Rules, StoreError,
+    FileEntry, Manifest, Rules, StoreError,
     manifest::{
         CorpusBody, GraphBody, Hash, MANIFEST, PoolBody, PoolEntry, Resolved, ShardCounts, ShardOptions, ShardsBody,
         Shares,
@@ -109,12 +109,11 @@ pub fn make(
 
 /// Restores a small file that is missing; a changed one is refused.
 fn put_copy(folder: &Path, name: &str, wanted: &[u8], hashes: &mut Hashes) -> Result<(), StoreError> {
-    let path = folder.join(name);
-    if !path.exists() {
-        return store::write_file(&path, wanted).map(drop);
+    let (bytes, blake3) = (wanted.len() as u64, blake3::hash(wanted).to_hex().to_string());
+    match hashes.verify(folder, &FileEntry { name: name.to_owned(), rows: 0, bytes, blake3 }) {
+        Err(StoreError::Missing { path }) => store::write_file(&path, wanted).map(drop),
+        other => other,
     }
-    let (found, wanted) = (hashes.blake3(&path)?, blake3::hash(wanted).to_hex().to_string());
-    if found == wanted { Ok(()) } else { Err(StoreError::Damaged { path, found, wanted }) }
 }
 
 /// The planned shards and pairs of these inputs and options.

@@ -118,12 +118,13 @@ fn forward_flop(config: &BertConfig, lengths: &[usize], selected: usize) -> [f64
 pub(crate) fn measure(options: BenchArgs) -> anyhow::Result<ExitCode> {
     let shape = if options.init.is_some() { Vec::new() } else { arguments::shape(options.shape) };
     let request = Request {
-        shards: Shards::folder_of(&options.shards),
+        shards: Shards::folder_of(&ebert_commands::fetched_shards(&options.shards)),
         recipe: options.recipe,
         overrides: [shape, options.overrides].concat(),
         init: options.init,
         made_for: None,
         datasets: Vec::new(),
+        address: None,
         run: None,
         resume: false,
         extend: false,

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use ebert_batches::{Shards, masking::Scheme};
-use ebert_commands::PretrainArgs;
+use ebert_commands::{PretrainArgs, fetched_shards, is_address};
 use ebert_report::report;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trainer::{
@@ -26,7 +26,7 @@ pub(crate) const PAGE: &str = "report.html";
 
 /// Trains, or prints what would be trained.
 pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
-    let shards = Shards::folder_of(&options.shards);
+    let shards = Shards::folder_of(&fetched_shards(&options.shards));
     let request = Request {
         recipe: arguments::recipe(options.recipe, &shards)?,
         overrides: options.overrides,
@@ -34,6 +34,7 @@ pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
         made_for: arguments::made_for(&shards),
         datasets: arguments::hub_datasets(&shards),
         shards,
+        address: is_address(&options.shards).then(|| options.shards.display().to_string()),
         run: options.out,
         resume: options.resume,
         extend: options.extend,

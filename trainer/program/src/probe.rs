@@ -22,7 +22,7 @@ pub(crate) fn probe(options: ProbeArgs) -> anyhow::Result<ExitCode> {
     let ProbeArgs { models, shards, held_out, titles, matching, aspects, seed, out: output, export, compute, log } =
         options;
     let json = arguments::is_json(log);
-    let shards = shards.map(|folder| Shards::folder_of(&folder));
+    let shards = shards.map(|folder| Shards::folder_of(&ebert_commands::fetched_shards(&folder)));
     let files = matching.chunks_exact(3).map(|files| MatchingFiles {
         train: files[0].clone(),
         validation: files[1].clone(),

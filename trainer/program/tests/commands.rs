@@ -18,6 +18,21 @@ fn a_dry_run_says_what_would_be_trained() {
     insta::assert_snapshot!("dry_run", said.join("\n"));
 }
 
+/// `ebert` has fetched them before it became the trainer.
+#[test]
+fn shards_of_an_object_store_are_in_the_cache_and_their_runs_are_not() {
+    let (place, elsewhere) = (Place::new(), tempfile::tempdir().unwrap());
+    let mut command = place.command(&["--recipe"]);
+    command.arg(place.path("tiny.toml")).args(["--set", "stage.0.steps=2", "--set", "stage.1.steps=1"]);
+    let address = |part| if part == "." { std::ffi::OsStr::new("s3://bucket/out") } else { part };
+    let mut trainer = std::process::Command::new(command.get_program());
+    trainer.args(command.get_args().map(address)).current_dir(&elsewhere).env("EBERT_FETCHED", place.folder.path());
+    let output = trainer.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(elsewhere.path().join("runs/tiny/model/model.safetensors").is_file(), "{}", text_of(&output));
+    assert!(!place.path("runs").exists());
+}
+
 #[test]
 fn a_dry_run_for_a_program_is_one_object() {
     let output = Place::new().run(&["--recipe", "tiny.toml", "--dry-run", "--log", "json"]);

@@ -52,6 +52,7 @@ impl Shards {
         let relations: RelationRatios = table("data.relations", relations)?;
         relations.check().map_err(|(key, expected)| PyValueError::new_err(format!("{key}: expected {expected}")))?;
         let model = model.map(|model| named("model", model)).transpose()?;
+        require(!folder.to_string_lossy().contains("://"), "folder", folder.display(), "a folder on this machine")?;
         let folder = ebert_batches::Shards::folder_of(&folder);
         let open = || ebert_batches::Shards::open_with_relations(&folder, held_out, relations, |_| ());
         let shards = py.detach(open).map_err(|error| shards_error(&error))?;

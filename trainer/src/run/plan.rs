@@ -49,7 +49,9 @@ pub struct Request {
     pub made_for: Option<PathBuf>,
     /// The data sets on the hub that the shards were made from, as far as it is known.
     pub datasets: Vec<String>,
-    /// The run's folder, if not `runs/<recipe>` next to the shards.
+    /// The address in an object store from which the shards were fetched.
+    pub address: Option<String>,
+    /// The run's folder, if not `runs/<recipe>` next to the shards, or in the current folder if they were fetched.
     pub run: Option<PathBuf>,
     /// Whether there must be something to resume.
     pub resume: bool,
@@ -134,7 +136,10 @@ impl Plan {
         let start = Start::choose(&recipe, &name, candidate, &shards)?;
         let init = init.map(Path::to_owned);
         let schedule = Schedule::new(&recipe, &shards, start.head)?;
-        let next_to = request.shards.parent().unwrap_or(Path::new("."));
+        let next_to = match &request.address {
+            Some(_) => Path::new(""),
+            None => request.shards.parent().unwrap_or(Path::new(".")),
+        };
         let folder = request.run.clone().unwrap_or_else(|| next_to.join("runs").join(&name));
         let recipe_text = recipe.to_toml();
         let identity = Identity {
@@ -245,7 +250,7 @@ impl Plan {
         let provenance = Provenance {
             recipe: self.name.clone(),
             model: self.init.as_deref().map(brief_path),
-            data: brief_path(&request.shards),
+            data: request.address.clone().unwrap_or_else(|| brief_path(&request.shards)),
             identity: self.identity.clone(),
             starts: Vec::new(),
         };
