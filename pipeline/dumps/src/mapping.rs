@@ -1,10 +1,9 @@
 //! Records of other shops: which field is what.
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use schemas::Relation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-use schemas::Relation;
 
 use super::{
     clean::{MAX_ROUNDS, unescape},
