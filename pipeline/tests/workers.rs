@@ -20,7 +20,7 @@ use support::{
     real_arguments, real_data, said, succeed, tries, workspace,
 };
 
-const STEPS: [&str; 7] = ["read", "documents", "interactions", "pool", "graph", "encode", "pairs"];
+const STEPS: [&str; 9] = ["read", "documents", "interactions", "pool", "edges", "graph", "encode", "rows", "pairs"];
 
 /// Raw files, and one run over them in `one`.
 struct Subject {
@@ -122,7 +122,7 @@ fn all_steps(subject: &Subject, out: &str, n: u64, kills: u64, longest: f64) {
     let mut draws = Draws::new(n, "kills", out.as_bytes());
     subject.plan(out, n);
     for step in STEPS {
-        let single = ["pool", "graph", "pairs"].contains(&step);
+        let single = ["pool", "rows"].contains(&step);
         let of = if single { 1 } else { n };
         let mut tasks = Vec::new();
         for i in (0..of).rev() {
@@ -216,7 +216,7 @@ fn changed_options_and_raw_files_are_read_again() {
     succeed(&mut subject.command("shards", "one"));
     assert_same(&subject.path("one"), &subject.path("out"), "another file");
     succeed(subject.command("plan", "out").arg("--no-interactions"));
-    all(&["read", "documents", "pool", "graph", "encode", "pairs"]);
+    all(&["read", "documents", "pool", "edges", "graph", "encode", "rows", "pairs"]);
     succeed(subject.command("shards", "one").arg("--no-interactions"));
     assert_same(&subject.path("one"), &subject.path("out"), "no interactions");
 }
@@ -251,7 +251,7 @@ fn a_plan_prints_steps_and_what_is_next() {
     assert!(small.said(&["worker", "read"]).starts_with("exit 0"));
     assert!(small.said(&["worker", "documents"]).starts_with("exit 0"));
     insta::assert_snapshot!("plan_in_between", small.said(&["plan"]));
-    for step in ["interactions", "pool", "graph", "encode", "pairs"] {
+    for step in ["interactions", "pool", "edges", "graph", "encode", "rows", "pairs"] {
         let text = small.said(&["worker", step]);
         assert!(text.starts_with("exit 0"), "{step}: {text}");
     }
@@ -271,11 +271,16 @@ fn a_task_that_cannot_run_yet_names_the_tasks_that_are_missing() {
     assert!(small.said(&["worker", "documents", "0/3"]).starts_with("exit 0"));
     assert!(small.said(&["worker", "interactions", "0/3"]).starts_with("exit 0"));
     insta::assert_snapshot!("no_pool", small.said(&["worker", "encode", "1/3"]));
-    for step in ["pool", "graph"] {
+    insta::assert_snapshot!("single_task", small.said(&["worker", "pool", "1/3"]));
+    insta::assert_snapshot!("no_edges", small.said(&["worker", "graph", "1/3"]));
+    for step in ["pool", "edges"] {
         assert!(small.said(&["worker", step]).starts_with("exit 0"));
     }
-    insta::assert_snapshot!("single_task", small.said(&["worker", "graph", "1/3"]));
-    insta::assert_snapshot!("no_shards", small.said(&["worker", "pairs"]));
+    insta::assert_snapshot!("no_graph", small.said(&["worker", "rows"]));
+    assert!(small.said(&["worker", "graph", "0/3"]).starts_with("exit 0"));
+    insta::assert_snapshot!("no_shards", small.said(&["worker", "rows"]));
+    assert!(small.said(&["worker", "encode"]).starts_with("exit 0"));
+    insta::assert_snapshot!("no_rows", small.said(&["worker", "pairs", "0/3"]));
 }
 
 #[test]
