@@ -223,7 +223,7 @@ pub(crate) struct PairsOfLists<'a, P> {
     pub(crate) lists: Vec<u32>,
     /// Temporary files are created next to this one.
     pub(crate) next_to: &'a Path,
-    /// Bytes of memory of a sorter. At most two hold that much, besides the one of the edges.
+    /// Bytes of memory of a sorter. At most two hold that much, in addition to that of the edges.
     pub(crate) memory: usize,
 }
 

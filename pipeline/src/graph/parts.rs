@@ -11,9 +11,26 @@ use super::{
     edges::Edge,
     lists::{ListSink, ListedPair, ProductLists},
     products::{Partitions, ProductRank, UnknownProduct},
-    tables::{ReviewedProducts, StatedAssociations},
 };
 use crate::engine::sections::{SectionRecords, SectionWriter, Sections};
+
+/// The associations that a dump states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StatedAssociations {
+    /// All of them.
+    pub(super) found: u64,
+    /// Those that join two products of the corpus.
+    pub(super) resolved: u64,
+}
+
+/// The products that reviews are of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ReviewedProducts {
+    /// Reviews without a product id.
+    pub(super) without_product: u64,
+    /// Reviews of products that are not in the corpus.
+    pub(super) of_unknown_products: u64,
+}
 
 /// What a part was made from, and what it counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,13 +8,12 @@ use schemas::{
     open_corpus_associations, open_corpus_interactions, open_corpus_products, open_corpus_reviews,
     store::TableReader,
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     GraphError,
     edges::Edge,
     lists::{LONGEST_LIST, add_list},
-    parts::EdgeWriter,
+    parts::{EdgeWriter, ReviewedProducts, StatedAssociations},
     products::{ProductRank, ProductTable, ProductTableBuilder, UnknownProduct},
 };
 use crate::engine::hashes::Hashes;
@@ -26,24 +25,6 @@ const ROWS: usize = 1 << 13;
 pub(super) struct CorpusTables<'a> {
     pub(super) folder: PathBuf,
     pub(super) corpus: &'a Manifest<CorpusBody>,
-}
-
-/// The associations that a dump states.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct StatedAssociations {
-    /// All of them.
-    pub(super) found: u64,
-    /// Those that join two products of the corpus.
-    pub(super) resolved: u64,
-}
-
-/// The products that reviews are of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ReviewedProducts {
-    /// Reviews without a product id.
-    pub(super) without_product: u64,
-    /// Reviews of products that are not in the corpus.
-    pub(super) of_unknown_products: u64,
 }
 
 impl CorpusTables<'_> {

@@ -30,9 +30,12 @@ use super::{
     edges::{self, Edge},
     given::{self, GivenFile},
     lists::{LEAST_USERS, PairsOfLists, ProductLists},
-    parts::{EdgeNotes, EdgePart, EdgeWriter, Partition, PartitionNotes, PartitionWriter},
+    parts::{
+        EdgeNotes, EdgePart, EdgeWriter, Partition, PartitionNotes, PartitionWriter, ReviewedProducts,
+        StatedAssociations,
+    },
     products::{Partitions, ProductRank, ProductTable},
-    tables::{CorpusTables, ReviewedProducts, StatedAssociations},
+    tables::CorpusTables,
 };
 use crate::engine::{
     hashes::Hashes,

@@ -480,7 +480,7 @@ impl Run<'_> {
         };
         let what = if step == Step::Edges { "buckets" } else { "partitions" };
         self.task_done(step, task, &done, what, "graph")?;
-        if step == Step::Edges {
+        if step == Step::Edges && !is_made {
             return self.print_next(step, &[Step::Graph]);
         }
         if (is_made || tasks.missing(graph::Phase::Partitions)?.is_empty())
@@ -496,7 +496,7 @@ impl Run<'_> {
                 self.report_graph(corpus, &graph, &Outcome::made(since, NEW.to_owned()))?;
             }
         }
-        self.print_next(step, &[Step::Rows])
+        self.print_next(step, &[Step::Encode])
     }
 
     fn work_on_pairs(&mut self, step: Step, inputs: Inputs<'_>, lock: &FolderLock, task: Task) -> Result<(), RunError> {
@@ -506,24 +506,26 @@ impl Run<'_> {
         let settings = step_settings(self.settings, &self.tokenizer, language)?;
         let seal::Plan { shards, .. } = seal::plan(settings, corpus, pool, graph);
         let tasks = PairTasks::new(settings, &shards, graph)?;
-        let shared = lock.shared(&self.progress)?;
-        let is_written = tasks.is_written(is_sealed, &mut self.hashes)?;
         if step == Step::Rows {
-            drop(shared);
             let alone = lock.alone(&self.progress)?;
+            let is_written = tasks.is_written(is_sealed, &mut self.hashes)?;
             let mut outcome = Outcome::UpToDate;
             if !is_written && !tasks.has_rows()? {
                 self.encoded_or_refuse(&shards).map_err(|error| in_tasks(error, task))?;
                 let settings = step_settings(self.settings, &self.tokenizer, language)?;
                 outcome = PairTasks::new(settings, &shards, graph)?.choose(&mut self.hashes, &self.progress)?;
             }
-            drop(alone);
+            if is_written && is_sealed {
+                lock.remove(alone)?;
+            }
             let settings = step_settings(self.settings, &self.tokenizer, language)?;
             if let Some(counts) = PairTasks::new(settings, &shards, graph)?.counts()? {
                 self.report_pairs(step, &counts, &outcome)?;
             }
             return self.print_next(step, &[Step::Pairs]);
         }
+        let shared = lock.shared(&self.progress)?;
+        let is_written = tasks.is_written(is_sealed, &mut self.hashes)?;
         let nothing = || Done::new(Instant::now(), 0, 0);
         let done = if is_written { Some(nothing()) } else { tasks.write(task, &mut self.hashes, &self.progress)? };
         drop(shared);

@@ -152,6 +152,8 @@ pub fn make(
     let since = Instant::now();
     let pairs = PairTasks::new(settings, shards, graph)?;
     if let Some((_, counts)) = finished(&pairs.ledger, &pairs.planned, hashes)? {
+        // A process may have been killed before it removed the rows.
+        pairs.clear()?;
         return Ok((counts, Outcome::UpToDate));
     }
     pairs.choose(hashes, progress)?;

@@ -25,7 +25,8 @@ impl Example {
     /// The directions of edges are those of a seed.
     fn new(edges: &[(&str, &str)], seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut builder = GraphBuilder::new(SortSpace { next_to: &folder.path().join("rows"), memory: 100 }).unwrap();
+        let next_to = folder.path().join("rows");
+        let mut builder = GraphBuilder::new(SortSpace { next_to: &next_to, memory: 100 }).unwrap();
         for &(a, b) in edges {
             builder.push([a, b], Relation::Substitute, None).unwrap();
         }

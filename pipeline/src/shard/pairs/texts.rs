@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub(super) length: u32,
 }
 
-/// What tells two first segments apart.
+/// First segments that differ here differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Signature {
     /// Of the whole text.
