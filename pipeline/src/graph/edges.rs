@@ -7,14 +7,14 @@ use schemas::{
 };
 
 use super::products::{ProductRank, ProductTable};
-use crate::engine::runs::{FixedRecord, SortedRecords, number};
+use crate::engine::runs::{FixedRecord, number};
 
 /// An undirected edge. Sorted by its ends, then its relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Edge {
-    a: ProductRank,
-    b: ProductRank,
-    relation: Relation,
+    pub(crate) a: ProductRank,
+    pub(crate) b: ProductRank,
+    pub(crate) relation: Relation,
     /// Bits of the weight; those of the infinity where there is none.
     weight: u32,
 }
@@ -28,7 +28,7 @@ impl Edge {
         (one != other).then(|| Self { a: one.min(other), b: one.max(other), relation, weight })
     }
 
-    fn weight(self) -> Option<f32> {
+    pub(crate) fn weight(self) -> Option<f32> {
         (self.weight != NO_WEIGHT).then(|| f32::from_bits(self.weight))
     }
 }
@@ -88,10 +88,10 @@ impl RelationCounts {
     }
 }
 
-/// Writes the table of the graph, and counts its edges and their products into `body`.
+/// Writes the table of the graph from sorted edges, and counts them and their products into `body`.
 pub(crate) fn write(
     path: &Path,
-    edges: SortedRecords<Edge>,
+    edges: impl Iterator<Item = Result<Edge, StoreError>>,
     products: &ProductTable,
     body: &mut GraphBody,
 ) -> Result<FileEntry, StoreError> {

@@ -25,7 +25,8 @@ mod text;
 use self::layout::Layout;
 use super::{
     edges::Edge,
-    lists::{LONGEST_ORDER, PairCounter},
+    lists::{LONGEST_ORDER, add_order},
+    parts::EdgeWriter,
     products::{ProductRank, ProductTable},
 };
 use crate::{
@@ -89,11 +90,11 @@ pub(crate) struct GivenFile<'a> {
     pub(crate) memory: usize,
 }
 
-/// Adds the edges of a file to `edges`.
+/// Adds the edges of a file, and the pairs of its orders, to `edges`.
 pub(crate) fn read(
     file: GivenFile<'_>,
     products: &ProductTable,
-    edges: &mut RunSorter<Edge>,
+    edges: &mut EdgeWriter,
 ) -> Result<AssociationFile, GivenError> {
     let unrecognized = |found: &str, hint: &str| {
         Err(GivenError::Unrecognised { path: file.path.to_owned(), found: found.to_owned(), hint: hint.to_owned() })
@@ -124,9 +125,7 @@ pub(crate) fn read(
 struct Rows<'a> {
     file: GivenFile<'a>,
     products: &'a ProductTable,
-    edges: &'a mut RunSorter<Edge>,
-    /// Of rows with complete orders.
-    pairs: PairCounter<'a>,
+    edges: &'a mut EdgeWriter,
     /// Of rows with an order and a product.
     order_products: RunSorter<OrderProduct>,
     counts: AssociationFile,
@@ -162,7 +161,7 @@ impl FixedRecord for OrderProduct {
 }
 
 impl<'a> Rows<'a> {
-    fn new(file: GivenFile<'a>, products: &'a ProductTable, edges: &'a mut RunSorter<Edge>) -> Self {
+    fn new(file: GivenFile<'a>, products: &'a ProductTable, edges: &'a mut EdgeWriter) -> Self {
         let counts = AssociationFile {
             blake3: file.blake3.to_owned(),
             holds: String::new(),
@@ -176,7 +175,6 @@ impl<'a> Rows<'a> {
             file,
             products,
             edges,
-            pairs: PairCounter::new(products.len(), file.next_to, file.memory),
             order_products: RunSorter::new(file.next_to, file.memory),
             counts,
             places: Vec::new(),
@@ -220,7 +218,7 @@ impl<'a> Rows<'a> {
                 };
                 let (one, other) = (self.product(fields[one]), self.product(fields[other]));
                 if let Some(edge) = one.zip(other).and_then(|(one, other)| Edge::new(one, other, relation, weight)) {
-                    self.edges.push(edge)?;
+                    self.edges.edge(edge)?;
                 }
             }
             Layout::OrderProducts { order, product } => {
@@ -255,7 +253,7 @@ impl<'a> Rows<'a> {
             self.counts.too_long += 1;
             return Ok(());
         }
-        self.pairs.add_order(&order)
+        add_order(&order, self.edges)
     }
 
     fn finish(mut self) -> Result<AssociationFile, GivenError> {
@@ -278,7 +276,6 @@ impl<'a> Rows<'a> {
             }
         }
         self.add_order(order.1)?;
-        self.pairs.finish(Relation::CoPurchased, self.edges)?;
         Ok(self.counts)
     }
 }
