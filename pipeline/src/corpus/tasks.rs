@@ -77,6 +77,12 @@ impl Phase {
     }
 }
 
+/// A file that a task reads, or a range of it.
+pub(crate) struct FileRange {
+    pub(crate) path: PathBuf,
+    pub(crate) range: Option<Range<u64>>,
+}
+
 /// The corpus of some raw files, and its parts.
 pub struct CorpusTasks<'a> {
     settings: StepSettings<'a>,
@@ -145,7 +151,7 @@ impl<'a> CorpusTasks<'a> {
     ///
     /// # Errors
     /// If a stored file cannot be read.
-    pub(crate) fn reads(&self, phase: Phase, task: Task) -> Result<Vec<(PathBuf, Option<Range<u64>>)>, CorpusError> {
+    pub(crate) fn reads(&self, phase: Phase, task: Task) -> Result<Vec<FileRange>, CorpusError> {
         let mut reads = Vec::new();
         let Some(read) = self.all_read()?.filter(|_| phase != Phase::Read) else { return Ok(reads) };
         let plan = CorpusPlan::new(self.settings, &read.inputs, self.files)?;
@@ -160,11 +166,11 @@ impl<'a> CorpusTasks<'a> {
             ids.push(VARIANTS);
             let products = (0..self.layout.buckets).map(|number| BucketId { stream: Stream::Products, number });
             let tables = products.filter_map(|id| bucket::tables(id).last().cloned());
-            reads.extend(tables.map(|name| (ledger.folder().join(name), None)));
+            reads.extend(tables.map(|name| FileRange { path: ledger.folder().join(name), range: None }));
         }
         for (number, group) in read.groups.iter().enumerate() {
             for &id in &ids {
-                reads.push((self.path_of(number), Some(group.section(id)?.bytes)));
+                reads.push(FileRange { path: self.path_of(number), range: Some(group.section(id)?.bytes) });
             }
         }
         Ok(reads)

@@ -20,7 +20,7 @@ use super::{Run, RunError, step_settings, tasks::Step};
 use crate::{
     corpus::{
         tables,
-        tasks::{CorpusTasks, Phase},
+        tasks::{CorpusTasks, FileRange, Phase},
     },
     engine::sections,
     text::language::Language,
@@ -122,7 +122,8 @@ impl Run<'_> {
         if !self.has_mirror() {
             return Ok(());
         }
-        self.fetch(tasks.reads(phase, task)?.into_iter().map(|(path, range)| Needed { path, range }))
+        let reads = tasks.reads(phase, task)?.into_iter();
+        self.fetch(reads.map(|FileRange { path, range }| Needed { path, range }))
     }
 
     /// Brings the tables of the corpus, unless it is up to date.
