@@ -105,7 +105,7 @@ pub(super) fn draw(
     let mut by_anchor = space.sorter();
     for edge in graph.edges()? {
         let (number, edge) = edge?;
-        by_anchor.push(graph.directed(number, edge, seed))?;
+        by_anchor.push(graph.directed(number, edge, seed)?)?;
     }
 
     let texts = negatives.texts;
@@ -126,7 +126,7 @@ pub(super) fn draw(
         } else if !of.any(&mut of_anchor) {
             drop("no_negative");
         } else {
-            let key = graph.draws(directed.edge, seed, "hub", 0).next_u64();
+            let key = graph.draws(directed.edge, seed, "hub", 0)?.next_u64();
             by_hub_key.push(HubEdge { key, number: directed.number, directed })?;
         }
     }
@@ -154,14 +154,14 @@ pub(super) fn draw(
         let of = NegativesOf { negatives, ends: directed.ends(), neighbors: neighbors.of(directed.anchor)? };
         for draw in 0..options.draws as u32 {
             let Some(Negative { product: negative, from }) =
-                of.draw(&mut graph.draws(directed.edge, seed, "negative", draw))
+                of.draw(&mut graph.draws(directed.edge, seed, "negative", draw)?)
             else {
                 continue;
             };
             if options.negatives == manifest::Negatives::Category {
                 *drawn_from.entry(from.to_string()).or_default() += 1;
             }
-            let key = graph.draws(directed.edge, seed, "pair order", draw).next_u64();
+            let key = graph.draws(directed.edge, seed, "pair order", draw)?.next_u64();
             rows.push(DrawnRow { key, number: directed.number, draw, directed, negative })?;
         }
     }
