@@ -290,7 +290,7 @@ impl TableWriter {
     /// Adds an id, unless it is the last one again. Returns its rank.
     fn push(&mut self, id: &[u8]) -> Result<ProductRank, StoreError> {
         if self.len == 0 || self.last != id {
-            if self.len % BLOCK == 0 {
+            if self.len.is_multiple_of(BLOCK) {
                 self.firsts.push(id);
                 self.offsets.push(self.ids.length);
             }
@@ -388,7 +388,7 @@ impl Partitions {
 
     /// The partition of an id that is not in the corpus.
     pub(crate) fn of_unknown(self, UnknownProduct(hash): UnknownProduct) -> usize {
-        (u128::from(hash) * u128::from(self.count) >> 64) as usize
+        ((u128::from(hash) * u128::from(self.count)) >> 64) as usize
     }
 
     /// The ranks of a partition.
