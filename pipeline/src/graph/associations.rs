@@ -2,47 +2,25 @@
 //!
 //! Edges are what a dump states, what follows from the reviews ([`lists`](super::lists)), or what a file of the user's
 //! states ([`given`]). They have both ends in the corpus, the smaller id first, no loops and no
-//! repetitions. One process makes all [`tasks`](super::tasks). Memory holds [`SORT_MEMORY`] bytes for each of at most
-//! four sorters, and [`BYTES_PER_PRODUCT`] bytes per product. The step also counts which ids name no product.
+//! repetitions. One process makes all [`tasks`](super::tasks), and [`options`](super::options) has its memory. The step
+//! also counts which ids name no product.
 use std::{fs, path::Path, time::Instant};
 
 use schemas::{
-    Manifest, Previous, Rules, Task,
-    manifest::{AssociationSource, CorpusBody, GraphBody},
+    Manifest, Previous, Task,
+    manifest::{CorpusBody, GraphBody},
 };
 
-use super::{GraphError, given, tasks::GraphTasks};
+use super::{
+    GraphError, given,
+    options::{AssociationOptions, rules},
+    tasks::GraphTasks,
+};
 use crate::engine::{
     hashes::{Hashes, check_files},
     memory,
     progress::{NEW, Outcome, Progress, older_format},
 };
-
-/// Memory of one sorter.
-pub const SORT_MEMORY: usize = 96 << 20;
-/// Memory per product: an id of ten characters and where it is (22), two numbers (8), and two marks.
-pub const BYTES_PER_PRODUCT: u64 = 32;
-
-/// Raised whenever the output of this step changes for the same input.
-pub const RULES: u32 = 3;
-
-pub(super) fn rules() -> Rules {
-    Rules::of([("graph", RULES)])
-}
-
-/// Name of the table.
-pub(super) const NAME: &str = "associations.parquet";
-
-/// Which associations to use.
-#[derive(Clone, Copy, Debug)]
-pub struct AssociationOptions<'a> {
-    /// Of the corpus.
-    pub source: AssociationSource,
-    /// The user's file, which takes their place.
-    pub file: Option<&'a Path>,
-    /// The ratio of rows of the file that may be unreadable.
-    pub max_unreadable: f64,
-}
 
 /// Makes the graph, or finds that it is up to date.
 pub fn make(

@@ -98,13 +98,20 @@ pub(crate) fn write(
     let mut table = create_graph_edges(path)?;
     let mut linked = vec![false; products.len()];
     let mut counts = [RelationCounts::default(); Relation::ALL.len()];
+    let (mut product_a, mut product_b, mut last_a) = (String::new(), String::new(), None);
     for edge in edges {
         let edge = edge?;
         for end in [edge.a, edge.b] {
             linked[end.index()] = true;
         }
         counts[edge.relation as usize].add(edge.weight());
-        let (product_a, product_b) = (products.id(edge.a), products.id(edge.b));
+        if last_a.replace(edge.a) != Some(edge.a) {
+            product_a.clear();
+            products.push_id(edge.a, &mut product_a)?;
+        }
+        product_b.clear();
+        products.push_id(edge.b, &mut product_b)?;
+        let (product_a, product_b) = (product_a.as_str(), product_b.as_str());
         table.push(&GraphEdge { product_a, product_b, relation: edge.relation, weight: edge.weight() })?;
     }
     for (relation, counts) in Relation::ALL.into_iter().zip(counts).filter(|(_, counts)| counts.edges > 0) {

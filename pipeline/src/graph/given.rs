@@ -216,7 +216,7 @@ impl<'a> Rows<'a> {
                         None => return Ok(Err(BadRow(format!("found the weight `{weight}`, expected a number")))),
                     },
                 };
-                let (one, other) = (self.product(fields[one]), self.product(fields[other]));
+                let (one, other) = (self.product(fields[one])?, self.product(fields[other])?);
                 if let Some(edge) = one.zip(other).and_then(|(one, other)| Edge::new(one, other, relation, weight)) {
                     self.edges.edge(edge)?;
                 }
@@ -225,25 +225,27 @@ impl<'a> Rows<'a> {
                 if fields[order].is_empty() {
                     return Ok(Err(BadRow("no id of an order".to_owned())));
                 }
-                if let Some(product) = self.product(fields[product]) {
+                if let Some(product) = self.product(fields[product])? {
                     let order = xxh3_64(fields[order].as_bytes());
                     self.order_products.push(OrderProduct { order, product })?;
                 }
             }
             Layout::Orders => {
-                let ids = fields.iter().filter(|id| !id.is_empty());
-                let order = ids.filter_map(|id| self.product(id)).collect();
+                let mut order = Vec::new();
+                for id in fields.iter().filter(|id| !id.is_empty()) {
+                    order.extend(self.product(id)?);
+                }
                 self.add_order(order)?;
             }
         }
         Ok(Ok(()))
     }
 
-    fn product(&mut self, id: &str) -> Option<ProductRank> {
-        let product = self.products.rank_of_given(id);
+    fn product(&mut self, id: &str) -> Result<Option<ProductRank>, StoreError> {
+        let product = self.products.rank_of_given(id)?;
         self.counts.ids += 1;
         self.counts.unknown_products += u64::from(product.is_none());
-        product
+        Ok(product)
     }
 
     fn add_order(&mut self, mut order: Vec<ProductRank>) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ pub(crate) mod edges;
 mod error;
 pub mod given;
 pub mod lists;
+pub mod options;
 mod parts;
 pub(crate) mod products;
 mod tables;

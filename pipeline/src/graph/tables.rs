@@ -58,13 +58,14 @@ impl CorpusTables<'_> {
     }
 
     /// The ids of all products. The tables are not checked: those who read their buckets do that.
-    pub(super) fn products(&self) -> Result<ProductTable, GraphError> {
-        let mut products = ProductTableBuilder::default();
+    /// Temporary files are created next to a file.
+    pub(super) fn products(&self, next_to: &Path) -> Result<ProductTable, GraphError> {
+        let mut products = ProductTableBuilder::new(next_to);
         for entry in self.entries("products-") {
             let table = open_corpus_products(&self.folder.join(&entry.name))?;
             for_each_id(&table, |id| products.push(id.unwrap_or_default()))?;
         }
-        Ok(products.finish())
+        Ok(products.finish()?)
     }
 
     /// Checks the table of the products of a bucket.
@@ -89,12 +90,12 @@ impl CorpusTables<'_> {
                     let association =
                         association.map_err(|source| GraphError::Relation { folder: self.folder.clone(), source })?;
                     stated.found += 1;
-                    let other = products.rank(association.other);
+                    let other = products.rank(association.other)?;
                     match other {
                         Some(other) => edges.named(other)?,
                         None => edges.unknown(UnknownProduct::new(association.other))?,
                     }
-                    let ends = products.rank(association.product).zip(other);
+                    let ends = products.rank(association.product)?.zip(other);
                     let edge = ends.and_then(|(one, other)| Edge::new(one, other, association.relation, None));
                     let Some(edge) = edge else { continue };
                     stated.resolved += 1;
@@ -117,9 +118,12 @@ impl CorpusTables<'_> {
     ) -> Result<ReviewedProducts, GraphError> {
         let mut reviewed = ReviewedProducts::default();
         self.with("reviews", bucket, hashes, |path| {
-            for_each_id(&open_corpus_reviews(path)?, |id| match id {
-                None => reviewed.without_product += 1,
-                Some(id) => reviewed.of_unknown_products += u64::from(products.rank(id).is_none()),
+            for_each_id(&open_corpus_reviews(path)?, |id| {
+                match id {
+                    None => reviewed.without_product += 1,
+                    Some(id) => reviewed.of_unknown_products += u64::from(products.rank(id)?.is_none()),
+                }
+                Ok(())
             })
         })?;
         Ok(reviewed)
@@ -141,7 +145,7 @@ impl CorpusTables<'_> {
                         lists.end_list(pairs)?;
                         lists.reviewer = Some(interaction.reviewer);
                     }
-                    match (products.rank(interaction.product_id), interaction.time) {
+                    match (products.rank(interaction.product_id)?, interaction.time) {
                         (None, _) => lists.counts.unknown_products += 1,
                         (_, None) => lists.counts.without_time += 1,
                         (Some(product), Some(time)) => lists.list.push(time, product),
@@ -155,11 +159,14 @@ impl CorpusTables<'_> {
 }
 
 /// Calls `each` with the product id of every row.
-fn for_each_id(table: &TableReader, mut each: impl FnMut(Option<&str>)) -> Result<(), GraphError> {
+fn for_each_id(
+    table: &TableReader,
+    mut each: impl FnMut(Option<&str>) -> Result<(), StoreError>,
+) -> Result<(), GraphError> {
     for batch in table.batches(ROWS, Some(&["product_id"])) {
         let batch = batch?;
         let ids: &StringArray = batch.column(0).as_string();
-        (0..ids.len()).for_each(|row| each(ids.is_valid(row).then(|| ids.value(row))));
+        (0..ids.len()).try_for_each(|row| each(ids.is_valid(row).then(|| ids.value(row))))?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@
 //!    partitions one after another.
 //!
 //! What a file holds depends on the corpus and the options alone, and not on the number of tasks. So finished files are
-//! kept, and a task may run twice at the same time. Memory: the ids of all products, and [`SORT_MEMORY`] bytes for each
-//! sorter. Step 2 needs no ids. Step 3 also holds two numbers per product if associations are derived.
+//! kept, and a task may run twice at the same time. Memory: [`SORT_MEMORY`] bytes for each sorter, and some of the ids
+//! of products. Step 3 also holds two numbers per product if associations are derived.
 use std::{
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
@@ -26,10 +26,10 @@ use schemas::{
 
 use super::{
     GraphError,
-    associations::{AssociationOptions, NAME, SORT_MEMORY, rules},
     edges::{self, Edge},
     given::{self, GivenFile},
     lists::{LEAST_USERS, PairsOfLists, ProductLists},
+    options::{AssociationOptions, NAME, SORT_MEMORY, rules},
     parts::{
         EdgeNotes, EdgePart, EdgeWriter, Partition, PartitionNotes, PartitionWriter, ReviewedProducts,
         StatedAssociations,
@@ -211,7 +211,7 @@ impl<'a> GraphTasks<'a> {
         if let Some(products) = self.products.get() {
             return Ok(products);
         }
-        let products = self.tables.products()?;
+        let products = self.tables.products(&self.files.file("products", 0))?;
         Ok(self.products.get_or_init(|| products))
     }
 

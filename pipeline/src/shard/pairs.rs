@@ -46,8 +46,9 @@ use crate::{
     shard::{ShardError, encode},
 };
 
-/// Bytes of memory of a product: its id (22), two hashes (16), where its text is (12), and two counts (8).
-pub const BYTES_PER_PRODUCT: u64 = 58;
+/// Bytes of memory of a product: two hashes (16), where its text is (12), and two counts (8). While ids are numbered
+/// before, about 60.
+pub const BYTES_PER_PRODUCT: u64 = 36;
 
 /// Memory of one sorter.
 pub const SORT_MEMORY: usize = 96 << 20;

@@ -61,7 +61,8 @@ impl Layout {
 
     /// The layout that rows without names have. `None` if no field is a product.
     pub(super) fn of_rows(rows: &[Vec<&str>], products: &ProductTable) -> Option<Self> {
-        let is_product = |field: &&str| products.rank_of_given(field).is_some();
+        // If the ids cannot be read, reading the rows reports that.
+        let is_product = |field: &&str| products.rank_of_given(field).is_ok_and(|found| found.is_some());
         let is_relation = |row: &&Vec<&str>| row.get(2).is_some_and(|field| field.parse::<Relation>().is_ok());
         if rows.iter().all(|row| (3..=4).contains(&row.len()))
             && 2 * rows.iter().filter(is_relation).count() > rows.len()

@@ -51,7 +51,7 @@ impl Categories {
             hashes.verify(corpus, table)?;
             for rows in open_corpus_products(&corpus.join(&table.name))?.read::<ProductCategoryRows>(1 << 14) {
                 for row in rows?.iter() {
-                    if let Some(product) = products.rank(row.product_id) {
+                    if let Some(product) = products.rank(row.product_id)? {
                         tree.add(product, row.categories);
                     }
                 }

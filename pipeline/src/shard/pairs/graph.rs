@@ -1,5 +1,5 @@
 //! The graph with ranks for its products, on disk.
-use std::path::Path;
+use std::{fmt::Write, path::Path};
 
 use schemas::{Draws, GraphEdgeRows, Manifest, Relation, StoreError, manifest::GraphBody, open_graph_edges};
 
@@ -149,14 +149,20 @@ impl Graph {
     }
 
     /// The draws of an edge: keyed by its products and relation, not by its number.
-    pub(super) fn draws(&self, edge: Edge, seed: u64, purpose: &str, draw: u32) -> Draws {
-        let (a, b) = (self.products.id(edge.a), self.products.id(edge.b));
-        Draws::new(seed, purpose, format!("{a}\0{b}\0{}\0{draw}", edge.relation).as_bytes())
+    pub(super) fn draws(&self, edge: Edge, seed: u64, purpose: &str, draw: u32) -> Result<Draws, StoreError> {
+        let mut key = String::with_capacity(64);
+        for product in [edge.a, edge.b] {
+            self.products.push_id(product, &mut key)?;
+            key.push('\0');
+        }
+        // Writing to a text does not fail.
+        let _ = write!(key, "{}\0{draw}", edge.relation);
+        Ok(Draws::new(seed, purpose, key.as_bytes()))
     }
 
-    pub(super) fn directed(&self, number: EdgeNumber, edge: Edge, seed: u64) -> DirectedEdge {
-        let anchor = if self.draws(edge, seed, "direction", 0).below(2) == 0 { edge.a } else { edge.b };
-        DirectedEdge { anchor, number, edge }
+    pub(super) fn directed(&self, number: EdgeNumber, edge: Edge, seed: u64) -> Result<DirectedEdge, StoreError> {
+        let anchor = if self.draws(edge, seed, "direction", 0)?.below(2) == 0 { edge.a } else { edge.b };
+        Ok(DirectedEdge { anchor, number, edge })
     }
 }
 
@@ -180,7 +186,7 @@ impl<'a> GraphBuilder<'a> {
 
     pub(super) fn finish(self) -> Result<Graph, StoreError> {
         let Self { space, numbers, edges } = self;
-        let (products, ranks) = numbers.finish();
+        let (products, ranks) = numbers.finish(space.next_to)?;
         let mut ranked = RecordWriter::new(space.next_to)?;
         let mut both = space.sorter();
         for edge in edges.finish()?.read()? {

@@ -101,11 +101,11 @@ pub(super) fn draw(
     space: SortSpace<'_>,
 ) -> Result<DrawnRows, StoreError> {
     let mut dropped = Counts::new();
-    let mut drop = |reason: &str| *dropped.entry(reason.to_owned()).or_default() += options.draws;
+    let mut leave_out = |reason: &str| *dropped.entry(reason.to_owned()).or_default() += options.draws;
     let mut by_anchor = space.sorter();
     for edge in graph.edges()? {
         let (number, edge) = edge?;
-        by_anchor.push(graph.directed(number, edge, seed))?;
+        by_anchor.push(graph.directed(number, edge, seed)?)?;
     }
 
     let texts = negatives.texts;
@@ -120,13 +120,13 @@ pub(super) fn draw(
         let ends = directed.ends();
         let of = NegativesOf { negatives, ends, neighbors: neighbors.of(directed.anchor)? };
         if [ends.anchor, ends.neighbor].iter().any(|&product| !texts.has_tokens(product)) {
-            drop("without_tokens");
+            leave_out("without_tokens");
         } else if texts.have_same_ids(ends.anchor, ends.neighbor) {
-            drop("same_text");
+            leave_out("same_text");
         } else if !of.any(&mut of_anchor) {
-            drop("no_negative");
+            leave_out("no_negative");
         } else {
-            let key = graph.draws(directed.edge, seed, "hub", 0).next_u64();
+            let key = graph.draws(directed.edge, seed, "hub", 0)?.next_u64();
             by_hub_key.push(HubEdge { key, number: directed.number, directed })?;
         }
     }
@@ -138,13 +138,13 @@ pub(super) fn draw(
         let Ends { anchor, neighbor } = directed.ends();
         let both = [anchor, neighbor];
         if both.iter().any(|product| u64::from(taken[product.index()]) >= options.max_per_product) {
-            drop("hub");
+            leave_out("hub");
         } else {
             both.iter().for_each(|product| taken[product.index()] += 1);
             kept.push(directed)?;
         }
     }
-    std::mem::drop(taken);
+    drop(taken);
 
     let mut neighbors = graph.neighbors()?;
     let mut drawn_from = Counts::new();
@@ -154,14 +154,14 @@ pub(super) fn draw(
         let of = NegativesOf { negatives, ends: directed.ends(), neighbors: neighbors.of(directed.anchor)? };
         for draw in 0..options.draws as u32 {
             let Some(Negative { product: negative, from }) =
-                of.draw(&mut graph.draws(directed.edge, seed, "negative", draw))
+                of.draw(&mut graph.draws(directed.edge, seed, "negative", draw)?)
             else {
                 continue;
             };
             if options.negatives == manifest::Negatives::Category {
                 *drawn_from.entry(from.to_string()).or_default() += 1;
             }
-            let key = graph.draws(directed.edge, seed, "pair order", draw).next_u64();
+            let key = graph.draws(directed.edge, seed, "pair order", draw)?.next_u64();
             rows.push(DrawnRow { key, number: directed.number, draw, directed, negative })?;
         }
     }

@@ -36,7 +36,7 @@ impl Example {
             .unwrap()
             .map(|edge| {
                 let (number, edge) = edge.unwrap();
-                graph.directed(number, edge, seed)
+                graph.directed(number, edge, seed).unwrap()
             })
             .collect();
         let mut found = graph.neighbors().unwrap();
@@ -49,7 +49,7 @@ impl Example {
     }
 
     fn draw(&self, negatives: Negatives<'_>, edge: DirectedEdge, draw: u32, seed: u64) -> Option<Negative> {
-        self.of(negatives, edge).draw(&mut self.graph.draws(edge.edge, seed, "negative", draw))
+        self.of(negatives, edge).draw(&mut self.graph.draws(edge.edge, seed, "negative", draw).unwrap())
     }
 
     /// The rows, with sorters that hold few of them.
@@ -64,8 +64,10 @@ impl Example {
         self.graph.product_ranks()
     }
 
-    fn id(&self, product: ProductRank) -> &str {
-        self.graph.products.id(product)
+    fn id(&self, product: ProductRank) -> String {
+        let mut id = String::new();
+        self.graph.products.push_id(product, &mut id).unwrap();
+        id
     }
 }
 
@@ -117,14 +119,14 @@ fn a_product_with_nearly_only_neighbors_still_finds_the_rest() {
     edges.push(("n000", "stranger"));
     let graph = Example::new(&edges, 3);
     let texts = different(&graph, |_| false);
-    let found: Vec<&str> = graph
+    let found: Vec<String> = graph
         .edges
         .iter()
         .filter(|edge| graph.id(edge.anchor) == "a")
         .filter_map(|&edge| graph.draw(Negatives { texts: &texts, categories: None }, edge, 0, 3))
         .map(|negative| graph.id(negative.product))
         .collect();
-    assert!(found.len() > 100 && found.iter().all(|&p| p == "stranger"));
+    assert!(found.len() > 100 && found.iter().all(|p| p == "stranger"));
 }
 
 #[test]
@@ -163,7 +165,7 @@ fn a_category_is_the_path_that_leads_to_it() {
         tree.add(product, paths[product.index()].iter().copied());
     }
     let categories = tree.finish(&different(&graph, |_| false));
-    let of = |name: &str| -> Vec<Vec<&str>> {
+    let of = |name: &str| -> Vec<Vec<String>> {
         let product = ProductRank(names.iter().position(|known| *known == name).unwrap() as u32);
         categories.of(product).map(|products| products.iter().map(|&product| graph.id(product)).collect()).collect()
     };

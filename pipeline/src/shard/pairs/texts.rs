@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub(super) length: u32,
 }
 
-/// First segments that differ here differ.
+/// Two first segments are alike if either number is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Signature {
     /// Of the whole text.
@@ -56,7 +56,7 @@ impl FirstSegments {
             for rows in table.read::<SegmentTokenRowsOf<I>>(1 << 14) {
                 for row in rows?.iter().filter(|row| row.segment == 0 && !row.input_ids.is_empty()) {
                     let Some(id) = row.product else { continue };
-                    let Some(product) = products.rank(id) else { continue };
+                    let Some(product) = products.rank(id)? else { continue };
                     text.clear();
                     PairText { product: id, text_id: row.text_id, input_ids: row.input_ids }.write(&mut text);
                     into.append(section, &text)?;
