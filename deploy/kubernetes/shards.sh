@@ -14,9 +14,9 @@ if [ $# -lt 3 ]; then
 fi
 image=$1 claim=$2 out=$3 tasks=${4:-16}
 here=$(dirname "$(realpath "$0")")
-for step in read documents interactions pool graph encode pairs; do
+for step in read documents interactions pool edges graph encode rows pairs; do
     case $step in
-        pool | graph | pairs) n=1 memory=12Gi ;;
+        pool | rows) n=1 memory=12Gi ;;
         *) n=$tasks memory=4Gi ;;
     esac
     sed "s|STEP|$step|g; s|TASKS|$n|g; s|IMAGE|$image|; s|CLAIM|$claim|; s|OUT|$out|; s|MEMORY|$memory|g" \

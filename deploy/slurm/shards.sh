@@ -25,10 +25,12 @@ array=--array=0-$((tasks - 1))
 read=$(submit read "$array")
 documents=$(submit documents "$array" --dependency="afterok:$read")
 interactions=$(submit interactions "$array" --dependency="afterok:$documents")
-# These two are single tasks, which need more memory: docs/clusters.md.
+# `pool` and `rows` are single tasks, which need more memory: docs/clusters.md.
 pool=$(submit pool --dependency="afterok:$interactions" --mem=12G --time=48:00:00)
-graph=$(submit graph --dependency="afterok:$interactions" --mem=8G)
+edges=$(submit edges "$array" --dependency="afterok:$interactions")
+graph=$(submit graph "$array" --dependency="afterok:$edges")
 encode=$(submit encode "$array" --dependency="afterok:$pool")
-pairs=$(submit pairs --dependency="afterok:$encode:$graph" --mem=12G)
-echo "jobs $read (read), $documents (documents), $interactions (interactions), $pool (pool), $graph (graph)," \
-    "$encode (encode), $pairs (pairs); the output is $out/shards"
+rows=$(submit rows --dependency="afterok:$encode:$graph" --mem=12G)
+pairs=$(submit pairs "$array" --dependency="afterok:$rows")
+echo "jobs $read (read), $documents (documents), $interactions (interactions), $pool (pool), $edges (edges)," \
+    "$graph (graph), $encode (encode), $rows (rows), $pairs (pairs); the output is $out/shards"

@@ -164,7 +164,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
         DataCommand::Graph(args) => {
             let (progress, settings) = (prepare(&args.work), settled(arguments::of_graph(&args))?);
             let mut run = stored::run(&settings, progress, None)?;
-            run.bring(&["corpus"])?;
+            run.bring(&["corpus", "graph"])?;
             let corpus = run.corpus_made()?;
             run.graph(&corpus)?;
             Ok(run.say_next(&["encode"], "")?)

@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
         self.bring_inputs(Step::Pool, Task::ALL)?;
         let pool = self.pool()?;
         self.publish()?;
-        self.bring_inputs(Step::Graph, Task::ALL)?;
+        self.bring_graph()?;
         let graph = self.graph(&corpus)?;
         self.publish()?;
         let before = self.shard_reason(&corpus, &pool, &graph)?;
@@ -135,7 +135,11 @@ impl<'a> Run<'a> {
         let since = Instant::now();
         let encoded = self.encode(&corpus, &pool)?;
         self.publish()?;
+        self.bring_inputs(Step::Rows, Task::ALL)?;
         self.bring_inputs(Step::Pairs, Task::ALL)?;
+        if before.is_some() {
+            self.bring_categories()?;
+        }
         self.draw_pairs(&corpus, &pool, &graph)?;
         let (sealed, _) = self.seal(&corpus, &pool, &graph, None)?;
         let outcome = match (encoded.shards, before) {
@@ -214,17 +218,27 @@ impl<'a> Run<'a> {
             &mut self.hashes,
             &self.progress,
         )?;
-        let body = &manifest.body;
+        self.report_graph(corpus, &manifest, &outcome)?;
+        Ok(manifest)
+    }
+
+    /// Prints what the graph holds.
+    fn report_graph(
+        &self,
+        corpus: &Manifest<CorpusBody>,
+        graph: &Manifest<GraphBody>,
+        outcome: &Outcome,
+    ) -> Result<(), RunError> {
+        let body = &graph.body;
         let edges: u64 = body.edges.values().sum();
         let (products, associations) =
             (count_of(body.products, "product", "products"), count_of(edges, "association", "associations"));
         let holds = Facts::new("step", format!("{products}   {associations}"))
             .with("products", body.products)
             .with("associations", edges);
-        self.step("graph", &holds, "graph", &outcome)?;
+        self.step("graph", &holds, "graph", outcome)?;
         self.note_sources(body)?;
-        self.note_links(corpus, body)?;
-        Ok(manifest)
+        self.note_links(corpus, body)
     }
 
     /// Encodes the shards, or those of this run's task.
@@ -259,20 +273,32 @@ impl<'a> Run<'a> {
         let language = self.language(corpus)?;
         let settings = step_settings(self.settings, &self.tokenizer, language)?;
         let seal::Plan { shards, .. } = seal::plan(settings, corpus, pool, graph);
+        self.encoded_or_refuse(&shards)?;
+        let settings = step_settings(self.settings, &self.tokenizer, language)?;
+        let (counts, outcome) = pairs::make(settings, &shards, graph, &mut self.hashes, &self.progress)?;
+        self.report_pairs(Step::Pairs, &counts, &outcome)
+    }
+
+    /// Fails if a shard is missing.
+    fn encoded_or_refuse(&mut self, shards: &[encode::PlannedShard]) -> Result<(), RunError> {
         let out = &self.settings.out;
         self.sealed()?;
         let ledger = Ledger::open(out, "shards")?;
         let mut missing = Vec::new();
-        for shard in &shards {
+        for shard in shards {
             if shard.finished(&ledger, &mut self.hashes)?.is_none() {
                 missing.push(shard.name.clone());
             }
         }
-        if !missing.is_empty() {
-            return Err(ShardError::unfinished(missing, shards.len(), out, None).into());
+        if missing.is_empty() {
+            return Ok(());
         }
-        let (counts, outcome) = pairs::make(settings, &shards, graph, &mut self.hashes, &self.progress)?;
-        self.step("pairs", &counts.described(), "shards", &outcome)?;
+        Err(ShardError::unfinished(missing, shards.len(), out, None).into())
+    }
+
+    /// Prints what the pairs hold.
+    fn report_pairs(&self, step: Step, counts: &pairs::PairCounts, outcome: &Outcome) -> Result<(), RunError> {
+        self.step(step.name(), &counts.described(), "shards", outcome)?;
         let relations = counts.relations.iter().map(|(relation, &pairs)| format!("{relation} {}", thousands(pairs)));
         if counts.rows > 0 {
             let text = relations.collect::<Vec<_>>().join(", ");

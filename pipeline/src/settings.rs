@@ -11,7 +11,7 @@ use schemas::manifest::{AssociationSource, Copies, Hash, Negatives, ShardOptions
 
 use crate::{
     engine::stage::Threads,
-    graph::associations::AssociationOptions,
+    graph::options::AssociationOptions,
     text::{Tokenizer, language::Language},
 };
 

@@ -105,7 +105,7 @@ fn tasks_of_slurm_give_the_bytes_of_one_run() {
         command.args([&corpus, &tokenizer]).arg(sample.out()).args(["2", "--bucket-mib", "1"]);
         command
     });
-    assert!(said.contains("7 (encode), 7 (pairs); the output is"), "{said}");
+    assert!(said.contains("7 (encode), 7 (rows), 7 (pairs); the output is"), "{said}");
 }
 
 #[test]

@@ -81,8 +81,8 @@ impl Subject {
     fn finished(&self, out: &str) -> BTreeMap<String, SystemTime> {
         let recorded = |name: &str| self.path(out).join(".made").join(format!("{name}.json")).exists();
         let mut times = self.times(out);
-        // The tables of products are finished when the second one is; pairs are drawn as a whole.
-        times.retain(|name, _| !name.contains("pairs-") && recorded(&name.replace("associations-", "products-")));
+        // The tables of products are finished when the second one is.
+        times.retain(|name, _| recorded(&name.replace("associations-", "products-")));
         times
     }
 

@@ -20,7 +20,7 @@ use support::{
     real_arguments, real_data, said, succeed, tries, workspace,
 };
 
-const STEPS: [&str; 7] = ["read", "documents", "interactions", "pool", "graph", "encode", "pairs"];
+const STEPS: [&str; 9] = ["read", "documents", "interactions", "pool", "edges", "graph", "encode", "rows", "pairs"];
 
 /// Raw files, and one run over them in `one`.
 struct Subject {
@@ -122,14 +122,14 @@ fn all_steps(subject: &Subject, out: &str, n: u64, kills: u64, longest: f64) {
     let mut draws = Draws::new(n, "kills", out.as_bytes());
     subject.plan(out, n);
     for step in STEPS {
-        let single = ["pool", "graph", "pairs"].contains(&step);
+        let single = ["pool", "rows"].contains(&step);
         let of = if single { 1 } else { n };
         let mut tasks = Vec::new();
         for i in (0..of).rev() {
             // Every other task starts twice.
             tasks.extend(std::iter::repeat_n(format!("{i}/{of}"), if i % 2 == 0 { 2 } else { 1 }));
         }
-        let each = kills.div_ceil(4 * n + 3);
+        let each = kills.div_ceil(7 * n + 2);
         subject.run(step, out, &tasks, || (0..each).map(|_| 0.01 + longest * draws.unit()).collect());
     }
     assert!(subject.plan(out, n).iter().all(|task| task["done"] == true), "{n} tasks");
@@ -193,7 +193,9 @@ fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
     succeed(&mut subject.command("shards", "out"));
     // A late double of the first task finds nothing to do.
     subject.run("read", "out", &tasks(&["1/3", "1/3"]), Vec::new);
-    subject.run("encode", "out", &tasks(&["0/1"]), Vec::new);
+    for step in &STEPS[3..] {
+        subject.run(step, "out", &tasks(&["0/1", "0/2"]), Vec::new);
+    }
     assert_same(&subject.path("one"), &subject.path("out"), "tasks, then one process");
 }
 
@@ -216,9 +218,85 @@ fn changed_options_and_raw_files_are_read_again() {
     succeed(&mut subject.command("shards", "one"));
     assert_same(&subject.path("one"), &subject.path("out"), "another file");
     succeed(subject.command("plan", "out").arg("--no-interactions"));
-    all(&["read", "documents", "pool", "graph", "encode", "pairs"]);
+    all(&["read", "documents", "pool", "edges", "graph", "encode", "rows", "pairs"]);
     succeed(subject.command("shards", "one").arg("--no-interactions"));
     assert_same(&subject.path("one"), &subject.path("out"), "no interactions");
+}
+
+/// The graph of a source in tasks is that of one process. Returns whether it follows from lists of reviewers.
+fn assert_same_graph(subject: &Subject, source: &[String]) -> bool {
+    succeed(subject.command("shards", "one").args(source));
+    succeed(subject.command("plan", "out").args(source));
+    for step in ["edges", "graph"] {
+        let tasks = ["2/3", "0/3", "0/3", "1/3"].map(str::to_owned);
+        subject.run(step, "out", &tasks, Vec::new);
+    }
+    assert_same(&subject.path("one/graph"), &subject.path("out/graph"), &format!("{source:?}"));
+    let manifest = fs::read_to_string(subject.path("out/graph/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert!(manifest["edges"].as_object().is_some_and(|edges| !edges.is_empty()), "{source:?}: {manifest}");
+    manifest["lists"].is_object()
+}
+
+#[test]
+fn associations_of_every_source_are_those_of_one_run() {
+    let subject = Subject::invented();
+    succeed(&mut subject.command("shards", "out"));
+    fs::remove_dir_all(subject.path("out/graph")).unwrap();
+    let mut draws = Draws::new(0, "test", b"orders");
+    let mut ids = vec!["UNKNOWN".to_owned()];
+    let table = schemas::open_corpus_products(&subject.path("one/corpus/products-00000.parquet")).unwrap();
+    for rows in table.read::<schemas::ProductCategoryRows>(1_000) {
+        ids.extend(rows.unwrap().iter().map(|row| row.product_id.to_owned()));
+    }
+    let mut product = || ids[draws.below(ids.len() as u64) as usize].clone();
+    let orders: String = (0..400).map(|_| format!("{} {} {}\n", product(), product(), product())).collect();
+    let weights: String = (0..900).map(|n| format!("{},{},substitute,{n}\n", product(), product())).collect();
+    fs::write(subject.path("orders.txt"), orders).unwrap();
+    fs::write(subject.path("weights.csv"), format!("product_a,product_b,relation,weight\n{weights}")).unwrap();
+    let file = |name: &str| vec!["--associations".to_owned(), subject.path(name).display().to_string()];
+    let source = |name: &str| vec!["--association-source".to_owned(), name.to_owned()];
+    assert!(assert_same_graph(&subject, &source("reviews")));
+    assert!(assert_same_graph(&subject, &source("both")));
+    assert!(!assert_same_graph(&subject, &source("dump")));
+    assert!(!assert_same_graph(&subject, &file("orders.txt")));
+    assert!(!assert_same_graph(&subject, &file("weights.csv")));
+}
+
+/// That the dump's associations join no products is known when all are read. So associations follow from reviews.
+#[test]
+fn associations_with_unknown_products_alone_do_not_count_in_tasks_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw");
+    fs::create_dir(&raw).unwrap();
+    let mut draws = Draws::new(0, "test", b"unknown");
+    let (mut products, mut reviews) = (String::new(), String::new());
+    for number in 0..60 {
+        let text: String = (0..8_000).map(|_| format!("word{} ", draws.below(5_000))).collect();
+        let product = serde_json::json!({
+            "asin": format!("Q{number:09}"), "title": format!("Thing {number}"), "description": [text],
+            "also_buy": ["UNKNOWN001", format!("UNKNOWN{number:03}")],
+        });
+        products += &format!("{product}\n");
+    }
+    for number in 0..600 {
+        let review = serde_json::json!({
+            "asin": format!("Q{:09}", draws.below(60)), "reviewerID": format!("U{}", number % 70),
+            "reviewText": format!("It is the {number}th of its kind"), "overall": 5.0,
+            "unixReviewTime": draws.below(1 << 30),
+        });
+        reviews += &format!("{review}\n");
+    }
+    fs::write(raw.join("meta.json"), products).unwrap();
+    fs::write(raw.join("reviews.json"), reviews).unwrap();
+    let mut arguments = ["--nouns", "off", "--corpus"].map(str::to_owned).to_vec();
+    arguments.extend([raw.display().to_string()]);
+    arguments.extend(TOKENIZER.map(str::to_owned));
+    let subject = Subject::new(folder, arguments);
+    assert!(subject.path("one/corpus/products-00002.parquet").exists(), "several buckets");
+    succeed(&mut subject.command("shards", "out"));
+    fs::remove_dir_all(subject.path("out/graph")).unwrap();
+    assert!(assert_same_graph(&subject, &[]));
 }
 
 /// A small corpus, and what commands on it print.
@@ -251,7 +329,7 @@ fn a_plan_prints_steps_and_what_is_next() {
     assert!(small.said(&["worker", "read"]).starts_with("exit 0"));
     assert!(small.said(&["worker", "documents"]).starts_with("exit 0"));
     insta::assert_snapshot!("plan_in_between", small.said(&["plan"]));
-    for step in ["interactions", "pool", "graph", "encode", "pairs"] {
+    for step in ["interactions", "pool", "edges", "graph", "encode", "rows", "pairs"] {
         let text = small.said(&["worker", step]);
         assert!(text.starts_with("exit 0"), "{step}: {text}");
     }
@@ -271,11 +349,16 @@ fn a_task_that_cannot_run_yet_names_the_tasks_that_are_missing() {
     assert!(small.said(&["worker", "documents", "0/3"]).starts_with("exit 0"));
     assert!(small.said(&["worker", "interactions", "0/3"]).starts_with("exit 0"));
     insta::assert_snapshot!("no_pool", small.said(&["worker", "encode", "1/3"]));
-    for step in ["pool", "graph"] {
+    insta::assert_snapshot!("single_task", small.said(&["worker", "pool", "1/3"]));
+    insta::assert_snapshot!("no_edges", small.said(&["worker", "graph", "1/3"]));
+    for step in ["pool", "edges"] {
         assert!(small.said(&["worker", step]).starts_with("exit 0"));
     }
-    insta::assert_snapshot!("single_task", small.said(&["worker", "graph", "1/3"]));
-    insta::assert_snapshot!("no_shards", small.said(&["worker", "pairs"]));
+    insta::assert_snapshot!("no_graph", small.said(&["worker", "rows"]));
+    assert!(small.said(&["worker", "graph", "0/3"]).starts_with("exit 0"));
+    insta::assert_snapshot!("no_shards", small.said(&["worker", "rows"]));
+    assert!(small.said(&["worker", "encode"]).starts_with("exit 0"));
+    insta::assert_snapshot!("no_rows", small.said(&["worker", "pairs", "0/3"]));
 }
 
 #[test]

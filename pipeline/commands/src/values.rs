@@ -68,11 +68,15 @@ pub enum WorkerStep {
     Interactions,
     /// Mine the phrase pool from the corpus, or import one. A single task
     Pool,
-    /// Collect the associations among products. A single task
+    /// Find the associations among products. A task has buckets
+    Edges,
+    /// Sort the associations. A task has ranges of products. The last one seals OUT/graph
     Graph,
     /// Encode documents into segments. A task has buckets
     Encode,
-    /// Draw pairs of associated products, and seal OUT/shards. A single task
+    /// Choose the rows of pairs, and draw their negatives. A single task
+    Rows,
+    /// Write pairs of associated products. A task has files. The last one seals OUT/shards
     Pairs,
 }
 

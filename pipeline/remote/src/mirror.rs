@@ -47,8 +47,8 @@ const MANIFEST: &str = "manifest.json";
 /// The folder of records.
 const RECORDS: &str = ".made/";
 
-/// Bytes at the end of a file that tasks read in ranges ([`is_ranged`]) that are always there. They say where the ranges
-/// are, or where that is said.
+/// Bytes at the end of a file that tasks read in ranges ([`is_ranged`]) that are always there. They have the places of the
+/// ranges, or the place of their list.
 const END: u64 = 64 << 10;
 
 /// Bytes between two ranges that are fetched, too, rather than asked for apart.
@@ -679,7 +679,7 @@ impl Mirror {
             match outcome {
                 Ok(_) => return Ok(()),
                 Err(error) => {
-                    // What it leaves in the store costs space, but is no object.
+                    // What it leaves in the store costs space, but is not an object.
                     let _ = upload.abort().await;
                     if tries == TRIES || !may_pass(&error) {
                         return Err(self.not_written(name, error));
@@ -749,7 +749,7 @@ impl Mirror {
     }
 }
 
-/// Whether a request may work when it is made again. The client has already repeated those that a server could not
+/// Whether a request may work when it is repeated. The client has already repeated those that a server could not
 /// answer; what a server refuses, such as a bucket that does not exist, it refuses again.
 fn may_pass(error: &Error) -> bool {
     matches!(error, Error::Generic { .. }) && !error.to_string().contains("status code: 4")

@@ -3,17 +3,15 @@
 //! A frame is a head ([`HEAD`] bytes: length, checksum, group, document, file, line), then the
 //! record's fields. Numbers are little-endian, and a text is its length in bytes, then its bytes.
 use std::{
-    fs::{self, File},
     io::{self, BufReader, Read},
-    ops::Range,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use ebert_dumps::MAX_LINE;
 use schemas::{DocumentId, Relation, ReviewerId, StoreError, TextId};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::engine::sections::{Section, SectionReader};
 
 /// Where a record was read: number of the raw file in name order, and line from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,53 +289,6 @@ impl<'a> FieldReader<'a> {
     fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let length = self.u32()?;
         (0..length).map(|_| one(self)).collect()
-    }
-}
-
-/// Frames one after another in a file.
-#[derive(Clone, Debug)]
-pub(crate) struct Section {
-    /// The file, which is opened when the section is to be read.
-    pub(crate) path: PathBuf,
-    /// The file, if it is open already. A file without a name has to be. `path` is then for messages.
-    pub(crate) file: Option<Arc<File>>,
-    /// Where the frames are in the file.
-    pub(crate) bytes: Range<u64>,
-}
-
-impl Section {
-    /// All of a file.
-    pub(crate) fn whole(path: &Path) -> Result<Self, StoreError> {
-        let bytes = 0..fs::metadata(path).map_err(StoreError::io("read", path))?.len();
-        Ok(Self { path: path.to_owned(), file: None, bytes })
-    }
-
-    /// Opens it for reading.
-    pub(crate) fn open(self) -> Result<BufReader<SectionReader>, StoreError> {
-        let file = match self.file {
-            Some(file) => file,
-            None => Arc::new(File::open(&self.path).map_err(StoreError::io("open", &self.path))?),
-        };
-        let capacity = (self.bytes.end - self.bytes.start).clamp(HEAD as u64, LONGEST_READ);
-        Ok(BufReader::with_capacity(capacity as usize, SectionReader { file, rest: self.bytes }))
-    }
-}
-
-/// The most bytes of a section that are read at a time.
-const LONGEST_READ: u64 = 1 << 18;
-
-/// Reads a section. Several may read one file at a time.
-pub(crate) struct SectionReader {
-    file: Arc<File>,
-    rest: Range<u64>,
-}
-
-impl Read for SectionReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = (self.rest.end - self.rest.start).min(into.len() as u64) as usize;
-        let read = self.file.read_at(&mut into[..length], self.rest.start)?;
-        self.rest.start += read as u64;
-        Ok(read)
     }
 }
 

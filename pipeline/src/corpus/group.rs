@@ -1,41 +1,16 @@
 //! The frames of some raw files, sorted by bucket in one file: what a task that reads raw files leaves for those that
 //! write tables.
 //!
-//! ```text
-//!  frames of bucket 0 | of bucket 1 | … | index | notes | lengths, checksum, mark
-//! ```
-//!
-//! The buckets of products come first, then those of reviews and of interactions, then all variants. The index has the
-//! start of each, and the end of the last, as 64-bit numbers. Notes are JSON ([`GroupNotes`]). So a task that writes
-//! tables reads one range of the file per bucket. Frames of a bucket are in the order of reading.
-//!
-//! Memory: [`MEMORY`] bytes of frames, and twice that at worst. What exceeds it is sorted by bucket on disk.
-use std::{
-    fs::File,
-    io::{self, BufWriter, Seek, SeekFrom, Write},
-    ops::Range,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+//! It is a file of [`sections`](crate::engine::sections). The buckets of products come first, then those of reviews and
+//! of interactions, then all variants. Notes are [`GroupNotes`]. So a task that writes tables reads one range of the
+//! file per bucket. Frames of a bucket are in the order of reading.
+use std::path::{Path, PathBuf};
 
-use schemas::{StoreError, store::AtomicFile, temporary::unnamed_file};
+use schemas::StoreError;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::{
-    checkpoint::{Checkpoint, Spill, SpillFileId, SpillLayout, Stream, Tally},
-    frame::Section,
-};
-
-/// Bytes of frames in memory.
-const MEMORY: usize = 256 << 20;
-
-/// The last bytes of a complete file.
-const MARK: &[u8; 8] = b"ebertgrp";
-
-/// Bytes after the notes: number of buckets, bytes of notes, checksum of index and notes, [`MARK`].
-const TAIL: u64 = 8 + 8 + 8 + 8;
+use super::checkpoint::{Checkpoint, Spill, SpillFileId, SpillLayout, Stream, Tally};
+use crate::engine::sections::{Section, SectionWriter, Sections};
 
 /// Name of the file of a group.
 pub(crate) fn name_of(number: u32) -> String {
@@ -77,84 +52,24 @@ fn places(layout: SpillLayout) -> usize {
 
 /// Writes a group. The file appears when it is complete.
 pub(crate) struct GroupWriter {
-    path: PathBuf,
     layout: SpillLayout,
-    /// Frames in memory, by bucket.
-    buffers: Vec<Vec<u8>>,
-    buffered: usize,
-    memory: usize,
-    /// What did not fit in memory, in a file without a name.
-    spilled: Option<Arc<File>>,
-    /// Where each bucket starts in each part of that file. The last number is the part's end.
-    parts: Vec<Vec<u64>>,
+    sections: SectionWriter,
 }
 
 impl GroupWriter {
     pub(crate) fn new(path: PathBuf, layout: SpillLayout) -> Self {
-        let buffers = vec![Vec::new(); places(layout)];
-        Self { path, layout, buffers, buffered: 0, memory: MEMORY, spilled: None, parts: Vec::new() }
-    }
-
-    /// Moves the frames in memory to the disk, by bucket.
-    fn spill(&mut self) -> Result<(), StoreError> {
-        let error = |e| StoreError::io("write a temporary file next to", &self.path)(e);
-        let file = match &mut self.spilled {
-            Some(file) => file,
-            none => none.insert(Arc::new(unnamed_file(&self.path).map_err(error)?)),
-        };
-        let mut at = (&**file).seek(SeekFrom::End(0)).map_err(error)?;
-        let mut starts = Vec::with_capacity(self.buffers.len() + 1);
-        let mut writer = BufWriter::with_capacity(1 << 20, &**file);
-        for buffer in &mut self.buffers {
-            starts.push(at);
-            writer.write_all(buffer).map_err(error)?;
-            at += buffer.len() as u64;
-            buffer.clear();
-        }
-        writer.flush().map_err(error)?;
-        starts.push(at);
-        self.parts.push(starts);
-        self.buffered = 0;
-        Ok(())
+        Self { layout, sections: SectionWriter::new(path, places(layout)) }
     }
 
     /// Writes the file, unless `is_finished` shows that another process has done it meanwhile.
     pub(crate) fn commit(self, notes: &GroupNotes, is_finished: impl FnOnce() -> bool) -> Result<(), StoreError> {
-        let error = |e| StoreError::io("write", &self.path)(e);
-        let mut file = BufWriter::with_capacity(1 << 20, AtomicFile::create(&self.path)?);
-        let (mut at, mut tail) = (0u64, Vec::new());
-        for (place, buffer) in self.buffers.iter().enumerate() {
-            tail.extend_from_slice(&at.to_le_bytes());
-            if let Some(spilled) = &self.spilled {
-                for part in &self.parts {
-                    let bytes = part[place]..part[place + 1];
-                    let section = Section { path: self.path.clone(), file: Some(spilled.clone()), bytes };
-                    at += io::copy(&mut section.open()?, &mut file).map_err(error)?;
-                }
-            }
-            file.write_all(buffer).map_err(error)?;
-            at += buffer.len() as u64;
-        }
-        tail.extend_from_slice(&at.to_le_bytes());
-        let notes = serde_json::to_vec(notes).map_err(|e| error(e.into()))?;
-        tail.extend_from_slice(&notes);
-        let numbers = [self.buffers.len() as u64, notes.len() as u64, xxh3_64(&tail)];
-        numbers.iter().for_each(|number| tail.extend_from_slice(&number.to_le_bytes()));
-        tail.extend_from_slice(MARK);
-        file.write_all(&tail).map_err(error)?;
-        let file = file.into_inner().map_err(|e| error(e.into_error()))?;
-        if !is_finished() {
-            file.commit(0)?;
-        }
-        Ok(())
+        self.sections.commit(notes, is_finished)
     }
 }
 
 impl Spill for GroupWriter {
     fn append(&mut self, id: SpillFileId, frames: &[u8]) -> Result<(), StoreError> {
-        self.buffers[place(self.layout, id)].extend_from_slice(frames);
-        self.buffered += frames.len();
-        if self.buffered >= self.memory { self.spill() } else { Ok(()) }
+        self.sections.append(place(self.layout, id), frames)
     }
 
     /// A stopped task starts its group again.
@@ -163,78 +78,27 @@ impl Spill for GroupWriter {
     }
 }
 
-/// Where the index and all behind it are, from the last bytes of the file. `None` if it does not exist, or is none.
-pub(crate) fn end(path: &Path) -> Result<Option<Range<u64>>, StoreError> {
-    let error = |e| StoreError::io("read", path)(e);
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(error)?,
-    };
-    let size = file.metadata().map_err(error)?.len();
-    let Some(tail_at) = size.checked_sub(TAIL) else { return Ok(None) };
-    let mut tail = [0; TAIL as usize];
-    file.read_exact_at(&mut tail, tail_at).map_err(error)?;
-    if &tail[24..] != MARK {
-        return Ok(None);
-    }
-    let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let index = number(0).checked_add(1).and_then(|places| places.checked_mul(8));
-    let before = index.and_then(|index| index.checked_add(number(8)));
-    Ok(before.and_then(|before| tail_at.checked_sub(before)).map(|start| start..size))
-}
-
-/// A complete group. Its index stays on disk, since there may be many groups of many buckets.
+/// A complete group.
 #[derive(Debug)]
 pub(crate) struct Group {
-    path: PathBuf,
     layout: SpillLayout,
-    /// Where the index begins.
-    index_at: u64,
-    pub(crate) notes: GroupNotes,
+    sections: Sections<GroupNotes>,
 }
 
 impl Group {
     /// Opens the file of a group. `None` if it does not exist, or is not a group of this layout: then it is to be read
     /// again.
     pub(crate) fn open(path: &Path, layout: SpillLayout) -> Result<Option<Self>, StoreError> {
-        let error = |e| StoreError::io("read", path)(e);
-        let file = match File::open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(error)?,
-        };
-        let size = file.metadata().map_err(error)?.len();
-        let bytes = |start: u64, length: u64| {
-            let mut bytes = vec![0; length as usize];
-            file.read_exact_at(&mut bytes, start).map(|()| bytes)
-        };
-        let Some(tail_at) = size.checked_sub(TAIL) else { return Ok(None) };
-        let tail = bytes(tail_at, TAIL).map_err(error)?;
-        let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let (buckets, notes, sum) = (number(0), number(8), number(16));
-        let index = 8 * (places(layout) as u64 + 1);
-        let Some(index_at) = tail_at.checked_sub(index).and_then(|rest| rest.checked_sub(notes)) else {
-            return Ok(None);
-        };
-        if &tail[24..] != MARK || buckets != places(layout) as u64 {
-            return Ok(None);
-        }
-        let rest = bytes(index_at, index + notes).map_err(error)?;
-        let (index, notes) = rest.split_at(index as usize);
-        let starts: Vec<u64> =
-            index.chunks_exact(8).filter_map(|bytes| bytes.first_chunk()).map(|b| u64::from_le_bytes(*b)).collect();
-        let Ok(notes) = serde_json::from_slice(notes) else { return Ok(None) };
-        let is_whole = sum == xxh3_64(&rest) && starts.is_sorted() && starts.last() == Some(&index_at);
-        Ok(is_whole.then(|| Self { path: path.to_owned(), layout, index_at, notes }))
+        Ok(Sections::open(path, places(layout))?.map(|sections| Self { layout, sections }))
+    }
+
+    pub(crate) fn notes(&self) -> &GroupNotes {
+        &self.sections.notes
     }
 
     /// Where the frames of a bucket are, or all variants.
     pub(crate) fn section(&self, id: SpillFileId) -> Result<Section, StoreError> {
-        let mut ends = [0; 16];
-        let at = self.index_at + 8 * place(self.layout, id) as u64;
-        let read = File::open(&self.path).and_then(|file| file.read_exact_at(&mut ends, at));
-        read.map_err(StoreError::io("read", &self.path))?;
-        let number = |at: usize| ends[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Ok(Section { path: self.path.clone(), file: None, bytes: number(0)..number(8) })
+        self.sections.section(place(self.layout, id))
     }
 }
 
@@ -245,9 +109,12 @@ mod tests {
     use schemas::{DocumentId, Draws};
 
     use super::*;
-    use crate::corpus::{
-        checkpoint::VARIANTS,
-        frame::{Frame, FrameKey, FrameReader, GroupId, Position},
+    use crate::{
+        corpus::{
+            checkpoint::VARIANTS,
+            frame::{Frame, FrameKey, FrameReader, GroupId, Position},
+        },
+        engine::sections::TAIL,
     };
 
     const LAYOUT: SpillLayout = SpillLayout { buckets: 5, files: 5 };
@@ -258,7 +125,8 @@ mod tests {
 
     /// Writes frames in batches, and gives them by place.
     fn write(path: &Path, memory: usize) -> Vec<Vec<Vec<u8>>> {
-        let mut writer = GroupWriter { memory, ..GroupWriter::new(path.to_owned(), LAYOUT) };
+        let sections = SectionWriter::within(path.to_owned(), places(LAYOUT), memory);
+        let mut writer = GroupWriter { layout: LAYOUT, sections };
         let mut draws = Draws::new(0, "test", b"group");
         let mut wanted = vec![Vec::new(); places(LAYOUT)];
         for line in 0..500 {
@@ -283,7 +151,7 @@ mod tests {
             let path = folder.path().join(name_of(files.len() as u32));
             let wanted = write(&path, memory);
             let group = Group::open(&path, LAYOUT).unwrap().unwrap();
-            assert_eq!(group.notes, notes());
+            assert_eq!(group.notes(), &notes());
             let ids = [Stream::Products, Stream::Reviews, Stream::Interactions]
                 .into_iter()
                 .flat_map(|stream| (0..5).map(move |number| SpillFileId { stream, number }))

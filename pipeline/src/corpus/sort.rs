@@ -11,7 +11,8 @@ use std::{
 use ebert_prefetch::prefetch;
 use schemas::{DocumentId, StoreError, temporary::unnamed_file};
 
-use super::frame::{Frame, FrameKey, FrameReader, GroupId, Position, Section, SpilledFrames};
+use super::frame::{Frame, FrameKey, FrameReader, GroupId, Position, SpilledFrames};
+use crate::engine::sections::Section;
 
 /// What one worker may use to sort a bucket.
 #[derive(Clone, Copy, Debug)]

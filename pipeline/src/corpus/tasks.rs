@@ -45,7 +45,7 @@ use crate::{
     engine::{
         hashes::Hashes,
         ledger::Ledger,
-        progress::{NEW, Outcome, Progress},
+        progress::{Done, Progress},
         stage,
     },
     settings::StepSettings,
@@ -74,24 +74,6 @@ impl Phase {
             Self::Documents => &[Stream::Products, Stream::Reviews],
             Self::Interactions => &[Stream::Interactions],
         }
-    }
-}
-
-/// What a task has done.
-#[derive(Debug)]
-pub struct Done {
-    /// Groups or tables that are the task's.
-    pub of_task: u64,
-    /// Those that it made now. The others existed.
-    pub made: u64,
-    /// How it ended.
-    pub outcome: Outcome,
-}
-
-impl Done {
-    fn new(since: Instant, of_task: u64, made: u64) -> Self {
-        let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
-        Self { of_task, made, outcome }
     }
 }
 
@@ -242,7 +224,7 @@ impl<'a> CorpusTasks<'a> {
             let path = self.path_of(number);
             let is_finished = || {
                 let group = Group::open(&path, self.layout).ok().flatten();
-                group.is_some_and(|group| group.notes.made_from == made_from)
+                group.is_some_and(|group| group.notes().made_from == made_from)
             };
             if is_finished() {
                 continue;
@@ -323,14 +305,14 @@ impl<'a> CorpusTasks<'a> {
     fn group(&self, number: usize) -> Result<Option<(Group, Vec<RawInput<'a>>)>, CorpusError> {
         let Some(group) = Group::open(&self.path_of(number), self.layout)? else { return Ok(None) };
         let files = self.groups[number].clone();
-        if group.notes.blake3.len() != files.len() {
+        if group.notes().blake3.len() != files.len() {
             return Ok(None);
         }
         let mut inputs = Vec::new();
-        for (number, blake3) in files.zip(&group.notes.blake3) {
+        for (number, blake3) in files.zip(&group.notes().blake3) {
             inputs.push(RawInput::with_hash(number as u32, &self.files.recognised[number], blake3.clone())?);
         }
-        let is_same = group.notes.made_from == self.made_from(number, &inputs);
+        let is_same = group.notes().made_from == self.made_from(number, &inputs);
         Ok(is_same.then_some((group, inputs)))
     }
 
@@ -350,7 +332,7 @@ impl<'a> CorpusTasks<'a> {
         let (mut groups, mut files, mut tally) = (Vec::new(), Vec::new(), Tally::default());
         for number in 0..self.groups.len() {
             let Some((group, inputs)) = self.group(number)? else { return Ok(None) };
-            tally.add(group.notes.tally.clone());
+            tally.add(group.notes().tally.clone());
             groups.push(group);
             files.extend(inputs);
         }

@@ -121,19 +121,23 @@ impl Ledger {
 
     /// As [`Ledger::finished`], from the record and the size of the table: its hash is not checked.
     pub(crate) fn recorded(&self, name: &str, made_from: &str) -> Result<bool, StoreError> {
-        #[derive(Deserialize)]
-        struct Record {
-            made_from: String,
-            file: FileEntry,
-        }
+        Ok(self.recorded_counts::<serde::de::IgnoredAny>(name, made_from)?.is_some())
+    }
+
+    /// The counts of a table that is [`recorded`](Ledger::recorded).
+    pub(crate) fn recorded_counts<C: DeserializeOwned>(
+        &self,
+        name: &str,
+        made_from: &str,
+    ) -> Result<Option<C>, StoreError> {
         let record = self.record_of(name);
         let bytes = match fs::read(&record) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(StoreError::io("read", &record))?,
         };
-        let made = serde_json::from_slice::<Record>(&bytes).ok().filter(|made| made.made_from == made_from);
+        let made = serde_json::from_slice::<FinishedTable<C>>(&bytes).ok().filter(|made| made.made_from == made_from);
         let size = fs::metadata(self.folder.join(name)).map(|about| about.len()).ok();
-        Ok(made.is_some_and(|made| Some(made.file.bytes) == size))
+        Ok(made.filter(|made| Some(made.file.bytes) == size).map(|made| made.counts))
     }
 
     /// Restores the record of a table that has none, as in a folder that was copied without its

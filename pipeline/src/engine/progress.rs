@@ -62,6 +62,24 @@ impl Write for Stdout {
     }
 }
 
+/// What a task has done.
+#[derive(Debug)]
+pub struct Done {
+    /// Parts that are the task's.
+    pub of_task: u64,
+    /// Those that it made now. The others existed.
+    pub made: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Done {
+    pub(crate) fn new(since: Instant, of_task: u64, made: u64) -> Self {
+        let outcome = if made == 0 { Outcome::UpToDate } else { Outcome::made(since, NEW.to_owned()) };
+        Self { of_task, made, outcome }
+    }
+}
+
 /// Reports the progress and the results of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {

@@ -7,14 +7,14 @@ use schemas::{
 };
 
 use super::products::{ProductRank, ProductTable};
-use crate::engine::runs::{FixedRecord, SortedRecords, number};
+use crate::engine::runs::{FixedRecord, number};
 
 /// An undirected edge. Sorted by its ends, then its relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Edge {
-    a: ProductRank,
-    b: ProductRank,
-    relation: Relation,
+    pub(crate) a: ProductRank,
+    pub(crate) b: ProductRank,
+    pub(crate) relation: Relation,
     /// Bits of the weight; those of the infinity where there is none.
     weight: u32,
 }
@@ -28,7 +28,7 @@ impl Edge {
         (one != other).then(|| Self { a: one.min(other), b: one.max(other), relation, weight })
     }
 
-    fn weight(self) -> Option<f32> {
+    pub(crate) fn weight(self) -> Option<f32> {
         (self.weight != NO_WEIGHT).then(|| f32::from_bits(self.weight))
     }
 }
@@ -88,23 +88,30 @@ impl RelationCounts {
     }
 }
 
-/// Writes the table of the graph, and counts its edges and their products into `body`.
+/// Writes the table of the graph from sorted edges, and counts them and their products into `body`.
 pub(crate) fn write(
     path: &Path,
-    edges: SortedRecords<Edge>,
+    edges: impl Iterator<Item = Result<Edge, StoreError>>,
     products: &ProductTable,
     body: &mut GraphBody,
 ) -> Result<FileEntry, StoreError> {
     let mut table = create_graph_edges(path)?;
     let mut linked = vec![false; products.len()];
     let mut counts = [RelationCounts::default(); Relation::ALL.len()];
+    let (mut product_a, mut product_b, mut last_a) = (String::new(), String::new(), None);
     for edge in edges {
         let edge = edge?;
         for end in [edge.a, edge.b] {
             linked[end.index()] = true;
         }
         counts[edge.relation as usize].add(edge.weight());
-        let (product_a, product_b) = (products.id(edge.a), products.id(edge.b));
+        if last_a.replace(edge.a) != Some(edge.a) {
+            product_a.clear();
+            products.push_id(edge.a, &mut product_a)?;
+        }
+        product_b.clear();
+        products.push_id(edge.b, &mut product_b)?;
+        let (product_a, product_b) = (product_a.as_str(), product_b.as_str());
         table.push(&GraphEdge { product_a, product_b, relation: edge.relation, weight: edge.weight() })?;
     }
     for (relation, counts) in Relation::ALL.into_iter().zip(counts).filter(|(_, counts)| counts.edges > 0) {

@@ -26,6 +26,9 @@ pub enum GraphError {
         folder.display()
     )]
     NoInteractions { folder: PathBuf, wanted: AssociationSource },
+    /// Files of this step went while it ran.
+    #[error("files of the graph in `{}` are missing: another program removed them\nhint: run the command again", folder.display())]
+    Changed { folder: PathBuf },
     #[error(transparent)]
     Given(#[from] GivenError),
     #[error("{}{}", .0, .0.hint())]

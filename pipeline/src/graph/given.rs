@@ -25,7 +25,8 @@ mod text;
 use self::layout::Layout;
 use super::{
     edges::Edge,
-    lists::{LONGEST_ORDER, PairCounter},
+    lists::{LONGEST_ORDER, add_order},
+    parts::EdgeWriter,
     products::{ProductRank, ProductTable},
 };
 use crate::{
@@ -89,11 +90,11 @@ pub(crate) struct GivenFile<'a> {
     pub(crate) memory: usize,
 }
 
-/// Adds the edges of a file to `edges`.
+/// Adds the edges of a file, and the pairs of its orders, to `edges`.
 pub(crate) fn read(
     file: GivenFile<'_>,
     products: &ProductTable,
-    edges: &mut RunSorter<Edge>,
+    edges: &mut EdgeWriter,
 ) -> Result<AssociationFile, GivenError> {
     let unrecognized = |found: &str, hint: &str| {
         Err(GivenError::Unrecognised { path: file.path.to_owned(), found: found.to_owned(), hint: hint.to_owned() })
@@ -124,9 +125,7 @@ pub(crate) fn read(
 struct Rows<'a> {
     file: GivenFile<'a>,
     products: &'a ProductTable,
-    edges: &'a mut RunSorter<Edge>,
-    /// Of rows with complete orders.
-    pairs: PairCounter<'a>,
+    edges: &'a mut EdgeWriter,
     /// Of rows with an order and a product.
     order_products: RunSorter<OrderProduct>,
     counts: AssociationFile,
@@ -162,7 +161,7 @@ impl FixedRecord for OrderProduct {
 }
 
 impl<'a> Rows<'a> {
-    fn new(file: GivenFile<'a>, products: &'a ProductTable, edges: &'a mut RunSorter<Edge>) -> Self {
+    fn new(file: GivenFile<'a>, products: &'a ProductTable, edges: &'a mut EdgeWriter) -> Self {
         let counts = AssociationFile {
             blake3: file.blake3.to_owned(),
             holds: String::new(),
@@ -176,7 +175,6 @@ impl<'a> Rows<'a> {
             file,
             products,
             edges,
-            pairs: PairCounter::new(products.len(), file.next_to, file.memory),
             order_products: RunSorter::new(file.next_to, file.memory),
             counts,
             places: Vec::new(),
@@ -218,34 +216,36 @@ impl<'a> Rows<'a> {
                         None => return Ok(Err(BadRow(format!("found the weight `{weight}`, expected a number")))),
                     },
                 };
-                let (one, other) = (self.product(fields[one]), self.product(fields[other]));
+                let (one, other) = (self.product(fields[one])?, self.product(fields[other])?);
                 if let Some(edge) = one.zip(other).and_then(|(one, other)| Edge::new(one, other, relation, weight)) {
-                    self.edges.push(edge)?;
+                    self.edges.edge(edge)?;
                 }
             }
             Layout::OrderProducts { order, product } => {
                 if fields[order].is_empty() {
                     return Ok(Err(BadRow("no id of an order".to_owned())));
                 }
-                if let Some(product) = self.product(fields[product]) {
+                if let Some(product) = self.product(fields[product])? {
                     let order = xxh3_64(fields[order].as_bytes());
                     self.order_products.push(OrderProduct { order, product })?;
                 }
             }
             Layout::Orders => {
-                let ids = fields.iter().filter(|id| !id.is_empty());
-                let order = ids.filter_map(|id| self.product(id)).collect();
+                let mut order = Vec::new();
+                for id in fields.iter().filter(|id| !id.is_empty()) {
+                    order.extend(self.product(id)?);
+                }
                 self.add_order(order)?;
             }
         }
         Ok(Ok(()))
     }
 
-    fn product(&mut self, id: &str) -> Option<ProductRank> {
-        let product = self.products.rank_of_given(id);
+    fn product(&mut self, id: &str) -> Result<Option<ProductRank>, StoreError> {
+        let product = self.products.rank_of_given(id)?;
         self.counts.ids += 1;
         self.counts.unknown_products += u64::from(product.is_none());
-        product
+        Ok(product)
     }
 
     fn add_order(&mut self, mut order: Vec<ProductRank>) -> Result<(), StoreError> {
@@ -255,7 +255,7 @@ impl<'a> Rows<'a> {
             self.counts.too_long += 1;
             return Ok(());
         }
-        self.pairs.add_order(&order)
+        add_order(&order, self.edges)
     }
 
     fn finish(mut self) -> Result<AssociationFile, GivenError> {
@@ -278,7 +278,6 @@ impl<'a> Rows<'a> {
             }
         }
         self.add_order(order.1)?;
-        self.pairs.finish(Relation::CoPurchased, self.edges)?;
         Ok(self.counts)
     }
 }

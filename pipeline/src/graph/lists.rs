@@ -17,7 +17,7 @@
 //!
 //! The products of an order have no order: all pairs have the distance 1, and an order counts as a user.
 //!
-//! Pairs, the best of each product, and the edges go through sorted runs on disk. Memory holds three numbers per
+//! Pairs, the best of each product, and the edges go through sorted runs on disk. Memory holds two numbers per
 //! product. A contribution is a whole number of 2⁻³² units, and all else is square roots and quotients. So the result
 //! depends neither on the order of additions nor on the machine.
 use std::{cmp::Reverse, path::Path};
@@ -53,23 +53,29 @@ fn contribution(distance: usize, length: usize) -> u64 {
     (UNIT / ((distance as f64).sqrt() * length as f64)).round() as u64
 }
 
-/// The pairs of many lists.
-pub(crate) struct PairCounter<'a> {
-    next_to: &'a Path,
-    memory: usize,
-    pairs: RunSorter<ListedPair>,
-    /// Lists with each product.
-    lists: Vec<u32>,
+/// Where what lists hold goes.
+pub(crate) trait ListSink {
+    /// A product is in one more list.
+    fn listed(&mut self, product: ProductRank) -> Result<(), StoreError>;
+
+    /// Two products are in one more list.
+    fn pair(&mut self, pair: ListedPair) -> Result<(), StoreError>;
 }
 
 /// How often and how closely two products are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ListedPair {
-    a: ProductRank,
+pub(crate) struct ListedPair {
+    pub(crate) a: ProductRank,
     b: ProductRank,
-    users: u32,
+    pub(crate) users: u32,
     /// Sum of contributions.
     sum: u64,
+}
+
+impl ListedPair {
+    fn once(one: ProductRank, other: ProductRank, sum: u64) -> Self {
+        Self { a: one.min(other), b: one.max(other), users: 1, sum }
+    }
 }
 
 impl FixedRecord for ListedPair {
@@ -161,44 +167,73 @@ fn read_numbers(from: &[u8]) -> [u32; 3] {
     [0, 4, 8].map(|at| number(&from[at..at + 4]))
 }
 
-impl<'a> PairCounter<'a> {
-    /// Temporary files are created next to a file. `memory` is in bytes. At most three sorters hold that much.
-    pub(crate) fn new(products: usize, next_to: &'a Path, memory: usize) -> Self {
-        Self { next_to, memory, pairs: RunSorter::new(next_to, memory), lists: vec![0; products] }
+/// The number of lists that a product is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ProductLists {
+    pub(crate) product: ProductRank,
+    pub(crate) lists: u32,
+}
+
+impl FixedRecord for ProductLists {
+    const BYTES: usize = 8;
+
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend(self.product.0.to_le_bytes());
+        into.extend(self.lists.to_le_bytes());
     }
 
-    /// Adds what a user reviewed, in order of time, without repetitions.
-    pub(crate) fn add_list(&mut self, list: &[ProductRank]) -> Result<(), StoreError> {
-        for (at, &one) in list.iter().enumerate() {
-            self.lists[one.index()] += 1;
-            for (distance, &other) in (1..=WINDOW).zip(&list[at + 1..]) {
-                self.add_pair(one, other, contribution(distance, list.len()))?;
-            }
+    fn read(from: &[u8]) -> Self {
+        Self { product: ProductRank(number(&from[0..4])), lists: number(&from[4..8]) }
+    }
+
+    fn absorb(&mut self, other: &Self) -> bool {
+        let same = self.product == other.product;
+        self.lists += if same { other.lists } else { 0 };
+        same
+    }
+}
+
+/// Adds what a user reviewed, in order of time, without repetitions.
+pub(crate) fn add_list(list: &[ProductRank], into: &mut impl ListSink) -> Result<(), StoreError> {
+    for (at, &one) in list.iter().enumerate() {
+        into.listed(one)?;
+        for (distance, &other) in (1..=WINDOW).zip(&list[at + 1..]) {
+            into.pair(ListedPair::once(one, other, contribution(distance, list.len())))?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Adds what an order holds, without repetitions.
-    pub(crate) fn add_order(&mut self, order: &[ProductRank]) -> Result<(), StoreError> {
-        for (at, &one) in order.iter().enumerate() {
-            self.lists[one.index()] += 1;
-            for &other in &order[at + 1..] {
-                self.add_pair(one, other, contribution(1, order.len()))?;
-            }
+/// Adds what an order holds, without repetitions.
+pub(crate) fn add_order(order: &[ProductRank], into: &mut impl ListSink) -> Result<(), StoreError> {
+    for (at, &one) in order.iter().enumerate() {
+        into.listed(one)?;
+        for &other in &order[at + 1..] {
+            into.pair(ListedPair::once(one, other, contribution(1, order.len())))?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn add_pair(&mut self, one: ProductRank, other: ProductRank, sum: u64) -> Result<(), StoreError> {
-        self.pairs.push(ListedPair { a: one.min(other), b: one.max(other), users: 1, sum })
-    }
+/// All pairs of some lists, each once.
+pub(crate) struct PairsOfLists<'a, P> {
+    /// In order of their products. Those of fewer than [`LEAST_USERS`] users may be missing.
+    pub(crate) pairs: P,
+    /// Lists with each product.
+    pub(crate) lists: Vec<u32>,
+    /// Temporary files are created next to this one.
+    pub(crate) next_to: &'a Path,
+    /// Bytes of memory of a sorter. At most two hold that much, in addition to that of the edges.
+    pub(crate) memory: usize,
+}
 
-    /// Adds the edges to `edges`.
-    pub(crate) fn finish(self, relation: Relation, edges: &mut RunSorter<Edge>) -> Result<(), StoreError> {
-        let Self { next_to, memory, pairs, lists } = self;
+impl<P: Iterator<Item = Result<ListedPair, StoreError>>> PairsOfLists<'_, P> {
+    /// Adds the edges that follow to `edges`.
+    pub(crate) fn derive(self, relation: Relation, edges: &mut RunSorter<Edge>) -> Result<(), StoreError> {
+        let Self { pairs, lists, next_to, memory } = self;
         let mut supported = RunSorter::new(next_to, memory);
         let mut ranked = RunSorter::new(next_to, memory);
-        for pair in pairs.finish()? {
+        for pair in pairs {
             let ListedPair { a, b, users, sum } = pair?;
             if users < LEAST_USERS {
                 continue;

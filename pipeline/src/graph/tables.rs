@@ -1,9 +1,9 @@
 //! The tables of a corpus, as the graph reads them.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow_array::{Array, StringArray, cast::AsArray};
 use schemas::{
-    CorpusAssociationRows, CorpusInteractionRows, Manifest, ReviewerId, StoreError,
+    CorpusAssociationRows, CorpusInteractionRows, FileEntry, Manifest, ReviewerId, StoreError,
     manifest::{CorpusBody, ListCounts},
     open_corpus_associations, open_corpus_interactions, open_corpus_products, open_corpus_reviews,
     store::TableReader,
@@ -12,10 +12,11 @@ use schemas::{
 use super::{
     GraphError,
     edges::Edge,
-    lists::{LONGEST_LIST, PairCounter},
+    lists::{LONGEST_LIST, add_list},
+    parts::{EdgeWriter, ReviewedProducts, StatedAssociations},
     products::{ProductRank, ProductTable, ProductTableBuilder, UnknownProduct},
 };
-use crate::engine::{hashes::Hashes, runs::RunSorter};
+use crate::engine::hashes::Hashes;
 
 /// Rows that are read at a time.
 const ROWS: usize = 1 << 13;
@@ -24,142 +25,148 @@ const ROWS: usize = 1 << 13;
 pub(super) struct CorpusTables<'a> {
     pub(super) folder: PathBuf,
     pub(super) corpus: &'a Manifest<CorpusBody>,
-    pub(super) hashes: &'a mut Hashes,
-}
-
-/// The associations that a dump states.
-#[derive(Clone, Copy, Default)]
-pub(super) struct StatedAssociations {
-    /// All of them.
-    pub(super) found: u64,
-    /// Those that join two products of the corpus.
-    pub(super) resolved: u64,
-    /// Distinct ids that they name.
-    pub(super) named_ids: u64,
-    /// Those of products of the corpus.
-    pub(super) named_products: u64,
-}
-
-/// The products that reviews are of.
-#[derive(Clone, Copy, Default)]
-pub(super) struct ReviewedProducts {
-    /// Reviews without a product id.
-    pub(super) without_product: u64,
-    /// Reviews of products that are not in the corpus.
-    pub(super) of_unknown_products: u64,
 }
 
 impl CorpusTables<'_> {
-    /// Calls `each` with every table whose name begins with `stem`, after comparing its hash.
-    fn for_each(
-        &mut self,
+    /// The tables whose name begins with `stem`.
+    fn entries(&self, stem: &str) -> impl Iterator<Item = &FileEntry> {
+        self.corpus.files.iter().filter(move |entry| entry.name.starts_with(stem))
+    }
+
+    /// Rows of the tables whose name begins with `stem`.
+    pub(super) fn rows(&self, stem: &str) -> u64 {
+        self.entries(stem).map(|entry| entry.rows).sum()
+    }
+
+    /// Number of buckets. All of them have a table of products.
+    pub(super) fn buckets(&self) -> u64 {
+        self.entries("products-").count() as u64
+    }
+
+    /// Calls `each` with the table of a bucket, after comparing its hash. The corpus need not have it.
+    fn with(
+        &self,
         stem: &str,
-        open: fn(&std::path::Path) -> Result<TableReader, StoreError>,
-        mut each: impl FnMut(&TableReader) -> Result<(), GraphError>,
+        bucket: u64,
+        hashes: &mut Hashes,
+        each: impl FnOnce(&Path) -> Result<(), GraphError>,
     ) -> Result<(), GraphError> {
-        for entry in self.corpus.files.iter().filter(|entry| entry.name.starts_with(stem)) {
-            self.hashes.verify(&self.folder, entry)?;
-            each(&open(&self.folder.join(&entry.name))?)?;
+        let name = format!("{stem}-{bucket:05}.parquet");
+        let Some(entry) = self.corpus.files.iter().find(|entry| entry.name == name) else { return Ok(()) };
+        hashes.verify(&self.folder, entry)?;
+        each(&self.folder.join(&name))
+    }
+
+    /// The ids of all products. The tables are not checked: those who read their buckets do that.
+    /// Temporary files are created next to a file.
+    pub(super) fn products(&self, next_to: &Path) -> Result<ProductTable, GraphError> {
+        let mut products = ProductTableBuilder::new(next_to);
+        for entry in self.entries("products-") {
+            let table = open_corpus_products(&self.folder.join(&entry.name))?;
+            for_each_id(&table, |id| products.push(id.unwrap_or_default()))?;
         }
-        Ok(())
+        Ok(products.finish()?)
     }
 
-    /// The ids of all products.
-    pub(super) fn products(&mut self) -> Result<ProductTable, GraphError> {
-        let mut products = ProductTableBuilder::default();
-        self.for_each("products-", open_corpus_products, |table| {
-            for_each_id(table, |id| products.push(id.unwrap_or_default()))
-        })?;
-        Ok(products.finish())
+    /// Checks the table of the products of a bucket.
+    pub(super) fn check_products(&self, bucket: u64, hashes: &mut Hashes) -> Result<(), GraphError> {
+        self.with("products", bucket, hashes, |_| Ok(()))
     }
 
-    /// Counts the associations of the dump, and adds those among products to `edges` on request.
+    /// Counts the associations that the dump states of the products of a bucket. With `keep`, those among products
+    /// become edges.
     pub(super) fn stated(
-        &mut self,
+        &self,
+        bucket: u64,
         products: &ProductTable,
-        mut edges: Option<&mut RunSorter<Edge>>,
-        mut unknown: RunSorter<UnknownProduct>,
+        keep: bool,
+        edges: &mut EdgeWriter,
+        hashes: &mut Hashes,
     ) -> Result<StatedAssociations, GraphError> {
         let mut stated = StatedAssociations::default();
-        let mut named = vec![false; products.len()];
-        let folder = self.folder.clone();
-        self.for_each("associations-", open_corpus_associations, |table| {
-            for rows in table.read::<CorpusAssociationRows>(ROWS) {
+        self.with("associations", bucket, hashes, |path| {
+            for rows in open_corpus_associations(path)?.read::<CorpusAssociationRows>(ROWS) {
                 for association in rows?.iter() {
                     let association =
-                        association.map_err(|source| GraphError::Relation { folder: folder.clone(), source })?;
+                        association.map_err(|source| GraphError::Relation { folder: self.folder.clone(), source })?;
                     stated.found += 1;
-                    let other = products.rank(association.other);
+                    let other = products.rank(association.other)?;
                     match other {
-                        Some(other) => named[other.index()] = true,
-                        None => unknown.push(UnknownProduct::new(association.other))?,
+                        Some(other) => edges.named(other)?,
+                        None => edges.unknown(UnknownProduct::new(association.other))?,
                     }
-                    let ends = products.rank(association.product).zip(other);
+                    let ends = products.rank(association.product)?.zip(other);
                     let edge = ends.and_then(|(one, other)| Edge::new(one, other, association.relation, None));
                     let Some(edge) = edge else { continue };
                     stated.resolved += 1;
-                    if let Some(edges) = &mut edges {
-                        edges.push(edge)?;
+                    if keep {
+                        edges.edge(edge)?;
                     }
                 }
             }
             Ok(())
         })?;
-        stated.named_products = named.into_iter().filter(|&named| named).count() as u64;
-        stated.named_ids = stated.named_products;
-        for id in unknown.finish()? {
-            id?;
-            stated.named_ids += 1;
-        }
         Ok(stated)
     }
 
-    /// Counts the reviews whose product is not in the corpus.
-    pub(super) fn reviewed(&mut self, products: &ProductTable) -> Result<ReviewedProducts, GraphError> {
+    /// Counts the reviews of a bucket whose product is not in the corpus.
+    pub(super) fn reviewed(
+        &self,
+        bucket: u64,
+        products: &ProductTable,
+        hashes: &mut Hashes,
+    ) -> Result<ReviewedProducts, GraphError> {
         let mut reviewed = ReviewedProducts::default();
-        self.for_each("reviews-", open_corpus_reviews, |table| {
-            for_each_id(table, |id| match id {
-                None => reviewed.without_product += 1,
-                Some(id) => reviewed.of_unknown_products += u64::from(products.rank(id).is_none()),
+        self.with("reviews", bucket, hashes, |path| {
+            for_each_id(&open_corpus_reviews(path)?, |id| {
+                match id {
+                    None => reviewed.without_product += 1,
+                    Some(id) => reviewed.of_unknown_products += u64::from(products.rank(id)?.is_none()),
+                }
+                Ok(())
             })
         })?;
         Ok(reviewed)
     }
 
-    /// Adds the list of every reviewer to `pairs`. The rows of a reviewer follow one another in one table.
+    /// Adds the list of every reviewer of a bucket to `pairs`. The rows of a reviewer follow one another in one table.
     pub(super) fn lists(
-        &mut self,
+        &self,
+        bucket: u64,
         products: &ProductTable,
-        pairs: &mut PairCounter<'_>,
+        pairs: &mut EdgeWriter,
+        hashes: &mut Hashes,
     ) -> Result<ListCounts, GraphError> {
         let mut lists = ListReader { counts: ListCounts::default(), reviewer: None, list: TimedList::default() };
-        self.for_each("interactions-", open_corpus_interactions, |table| {
-            for rows in table.read::<CorpusInteractionRows>(ROWS) {
+        self.with("interactions", bucket, hashes, |path| {
+            for rows in open_corpus_interactions(path)?.read::<CorpusInteractionRows>(ROWS) {
                 for interaction in rows?.iter() {
                     if lists.reviewer != Some(interaction.reviewer) {
                         lists.end_list(pairs)?;
                         lists.reviewer = Some(interaction.reviewer);
                     }
-                    match (products.rank(interaction.product_id), interaction.time) {
+                    match (products.rank(interaction.product_id)?, interaction.time) {
                         (None, _) => lists.counts.unknown_products += 1,
                         (_, None) => lists.counts.without_time += 1,
                         (Some(product), Some(time)) => lists.list.push(time, product),
                     }
                 }
             }
-            lists.end_list(pairs)?;
-            Ok(())
+            Ok(lists.end_list(pairs)?)
         })?;
         Ok(lists.counts)
     }
 }
 
 /// Calls `each` with the product id of every row.
-fn for_each_id(table: &TableReader, mut each: impl FnMut(Option<&str>)) -> Result<(), GraphError> {
+fn for_each_id(
+    table: &TableReader,
+    mut each: impl FnMut(Option<&str>) -> Result<(), StoreError>,
+) -> Result<(), GraphError> {
     for batch in table.batches(ROWS, Some(&["product_id"])) {
         let batch = batch?;
         let ids: &StringArray = batch.column(0).as_string();
-        (0..ids.len()).for_each(|row| each(ids.is_valid(row).then(|| ids.value(row))));
+        (0..ids.len()).try_for_each(|row| each(ids.is_valid(row).then(|| ids.value(row))))?;
     }
     Ok(())
 }
@@ -172,7 +179,7 @@ struct ListReader {
 }
 
 impl ListReader {
-    fn end_list(&mut self, pairs: &mut PairCounter<'_>) -> Result<(), StoreError> {
+    fn end_list(&mut self, pairs: &mut EdgeWriter) -> Result<(), StoreError> {
         let Self { counts, list, .. } = self;
         let length = list.length;
         if length > LONGEST_LIST {
@@ -180,7 +187,7 @@ impl ListReader {
         } else if length > 0 {
             counts.users += 1;
             counts.interactions += length as u64;
-            pairs.add_list(&list.products())?;
+            add_list(&list.products(), pairs)?;
         }
         self.list = TimedList::default();
         Ok(())

@@ -86,8 +86,10 @@ pub(crate) fn step(step: WorkerStep) -> Step {
         WorkerStep::Documents => Step::Documents,
         WorkerStep::Interactions => Step::Interactions,
         WorkerStep::Pool => Step::Pool,
+        WorkerStep::Edges => Step::Edges,
         WorkerStep::Graph => Step::Graph,
         WorkerStep::Encode => Step::Encode,
+        WorkerStep::Rows => Step::Rows,
         WorkerStep::Pairs => Step::Pairs,
     }
 }

@@ -13,15 +13,16 @@ use std::{
 use ebert_dumps::find_all;
 use schemas::{
     Manifest, Task,
-    manifest::{CorpusBody, MANIFEST, PoolBody},
+    manifest::{CorpusBody, MANIFEST, Negatives, PoolBody},
 };
 
 use super::{Run, RunError, step_settings, tasks::Step};
 use crate::{
     corpus::{
-        group, tables,
+        tables,
         tasks::{CorpusTasks, FileRange, Phase},
     },
+    engine::sections,
     text::language::Language,
 };
 
@@ -58,7 +59,7 @@ pub trait Mirror {
     /// Files that tasks read in ranges, of which the end is here, or some bytes of it.
     fn ranged(&self) -> Vec<PathBuf>;
 
-    /// Tells whether a file of the mirror is not fetched, or not all of it.
+    /// Finds out whether a file of the mirror is not fetched, or not all of it.
     fn stands_in(&self) -> fn(&Path) -> bool;
 }
 
@@ -69,7 +70,7 @@ pub(super) type AnyMirror = RefCell<Option<Box<dyn Mirror>>>;
 fn bring_ends(mirror: &mut dyn Mirror) -> Result<(), RunError> {
     let mut ends = Vec::new();
     for path in mirror.ranged() {
-        ends.extend(group::end(&path)?.map(|range| Needed { path, range: Some(range) }));
+        ends.extend(sections::end(&path)?.map(|range| Needed { path, range: Some(range) }));
     }
     mirror.fetch(&ends)
 }
@@ -158,6 +159,21 @@ impl Run<'_> {
         let folder = self.settings.out.join("corpus");
         let paths = tables.map(|table| folder.join(table.entry.name)).chain([self.settings.out.join("pool")]);
         self.fetch(paths.map(|path| Needed { path, range: None }))
+    }
+
+    /// Brings what the graph is made from, unless it is up to date.
+    pub(super) fn bring_graph(&mut self) -> Result<(), RunError> {
+        if !self.has_mirror() {
+            return Ok(());
+        }
+        let files = find_all(&self.settings.corpus, &self.settings.out)?;
+        let is_made = self.inputs(&files, Step::Graph, Task::ALL)?.is_empty();
+        if is_made { Ok(()) } else { self.bring(&["corpus", "graph"]) }
+    }
+
+    /// Brings the categories of products, if negatives are drawn from them.
+    pub(super) fn bring_categories(&self) -> Result<(), RunError> {
+        if self.settings.negatives == Negatives::Category { self.bring(&["corpus"]) } else { Ok(()) }
     }
 
     /// Brings the tables that the language is detected from.

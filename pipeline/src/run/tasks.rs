@@ -7,12 +7,13 @@ use std::{
     collections::BTreeSet,
     io::Write,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use ebert_commands::OPTIONS_FILE;
 use schemas::{
     Manifest, ManifestError, Task,
-    manifest::{CorpusBody, GraphBody, Negatives, PoolBody},
+    manifest::{CorpusBody, GraphBody, PoolBody},
     quoted,
 };
 
@@ -21,13 +22,18 @@ use crate::{
     corpus::tasks::{CorpusTasks, Phase},
     engine::{
         ledger::Ledger,
-        progress::{Facts, Format, NEW, Outcome, Stdout, count_of},
+        progress::{Done, Facts, Format, NEW, Outcome, Stdout, count_of},
     },
-    graph::associations,
+    graph::{
+        associations,
+        tasks::{self as graph, GraphTasks},
+    },
     phrase::pool,
     shard::{
         ShardError,
         encode::{self, Encoded},
+        pairs::{self, PairTasks},
+        seal,
     },
     text::language::Language,
 };
@@ -44,11 +50,15 @@ pub enum Step {
     Interactions,
     /// The phrase pool.
     Pool,
-    /// The associations of products.
+    /// Tables of the corpus to edges by partition.
+    Edges,
+    /// Partitions to the associations of products.
     Graph,
     /// Documents to segments.
     Encode,
-    /// Pairs, and the manifest of the shards.
+    /// The rows of the pairs with their negatives.
+    Rows,
+    /// Rows to files of pairs, and the manifest of the shards.
     Pairs,
 }
 
@@ -60,15 +70,17 @@ impl Step {
             Self::Documents => "documents",
             Self::Interactions => "interactions",
             Self::Pool => "pool",
+            Self::Edges => "edges",
             Self::Graph => "graph",
             Self::Encode => "encode",
+            Self::Rows => "rows",
             Self::Pairs => "pairs",
         }
     }
 
     /// Whether it has one task.
     const fn is_single(self) -> bool {
-        matches!(self, Self::Pool | Self::Graph | Self::Pairs)
+        matches!(self, Self::Pool | Self::Rows)
     }
 
     /// The folder of `OUT` that it writes, and that its workers lock.
@@ -76,8 +88,8 @@ impl Step {
         match self {
             Self::Read | Self::Documents | Self::Interactions => "corpus",
             Self::Pool => "pool",
-            Self::Graph => "graph",
-            Self::Encode | Self::Pairs => "shards",
+            Self::Edges | Self::Graph => "graph",
+            Self::Encode | Self::Rows | Self::Pairs => "shards",
         }
     }
 
@@ -87,7 +99,16 @@ impl Step {
             Self::Read => Some(Phase::Read),
             Self::Documents => Some(Phase::Documents),
             Self::Interactions => Some(Phase::Interactions),
-            Self::Pool | Self::Graph | Self::Encode | Self::Pairs => None,
+            _ => None,
+        }
+    }
+
+    /// The part of the graph that it is.
+    const fn graph_phase(self) -> Option<graph::Phase> {
+        match self {
+            Self::Edges => Some(graph::Phase::Edges),
+            Self::Graph => Some(graph::Phase::Partitions),
+            _ => None,
         }
     }
 }
@@ -212,21 +233,16 @@ impl Run<'_> {
             }
             (tasks.sealed()?, tasks.parts(Phase::Documents))
         };
-        let one = |step: Step, needs: Vec<Step>, done, inputs: Vec<PathBuf>| {
-            let in_out = |path: &PathBuf| path.strip_prefix(&out).unwrap_or(path).display().to_string();
-            let reads = inputs.iter().map(in_out).collect::<Vec<_>>().join(", ");
-            let task = PlannedTask { step, task: Task::ALL, done, inputs, outputs: vec![folder(step.folder())] };
-            PlannedStep { step, needs, tasks: vec![task], writes: step.folder(), reads }
-        };
         let made = self.made(corpus.as_ref())?;
         let (pool_needs, pool_input) = match &self.settings.pool {
             Some(file) => (vec![], file.clone()),
             None => (vec![corpus_step], folder("corpus")),
         };
-        steps.push(one(Step::Pool, pool_needs, made.pool.is_some(), vec![pool_input]));
-        let mut graph_inputs = vec![folder("corpus")];
-        graph_inputs.extend(self.settings.associations.clone());
-        steps.push(one(Step::Graph, vec![corpus_step], made.graph.is_some(), graph_inputs));
+        let (inputs, outputs) = (vec![pool_input], vec![folder("pool")]);
+        let reads = self.listed(&inputs);
+        let pool = PlannedTask { step: Step::Pool, task: Task::ALL, done: made.pool.is_some(), inputs, outputs };
+        steps.push(PlannedStep { step: Step::Pool, needs: pool_needs, tasks: vec![pool], writes: "pool", reads });
+        steps.extend(self.graph_steps(corpus.as_ref(), made.graph.is_some(), corpus_step, buckets, most)?);
         let encoded = self.encoded(corpus.as_ref(), made.pool.as_ref())?;
         let names = |part: u64| ["products", "reviews"].map(|stem| format!("{stem}-{part:05}.parquet"));
         let tasks = shared_out(buckets, most, |task, own| {
@@ -239,15 +255,114 @@ impl Run<'_> {
         });
         let (needs, reads) = (vec![corpus_step, Step::Pool], "corpus, pool".to_owned());
         steps.push(PlannedStep { step: Step::Encode, needs, tasks, writes: Step::Encode.folder(), reads });
-        let done = match (&corpus, &made.pool, &made.graph) {
-            (Some(corpus), Some(pool), Some(graph)) => self.shard_reason(corpus, pool, graph)?.is_none(),
-            _ => false,
-        };
-        let mut inputs = vec![folder("graph"), folder("shards")];
-        // They are in the tables of products.
-        inputs.extend((self.settings.negatives == Negatives::Category).then(|| folder("corpus")));
-        steps.push(one(Step::Pairs, vec![Step::Graph, Step::Encode], done, inputs));
+        steps.extend(self.pair_steps(corpus.as_ref(), &made, buckets, most)?);
         Ok(steps)
+    }
+
+    /// The steps of the graph. Before there is a corpus, all of its buckets are parts.
+    fn graph_steps(
+        &mut self,
+        corpus: Option<&Manifest<CorpusBody>>,
+        is_made: bool,
+        corpus_step: Step,
+        buckets: u64,
+        most: u32,
+    ) -> Result<Vec<PlannedStep>, RunError> {
+        let out = self.settings.out.clone();
+        let tasks = match corpus {
+            Some(corpus) => Some(self.graph_tasks(corpus)?),
+            None => None,
+        };
+        let mut steps = Vec::new();
+        for (step, phase, needs) in
+            [(Step::Edges, graph::Phase::Edges, corpus_step), (Step::Graph, graph::Phase::Partitions, Step::Edges)]
+        {
+            let parts = tasks.as_ref().map_or(buckets, |tasks| tasks.parts(phase));
+            let missing = match &tasks {
+                _ if is_made => BTreeSet::new(),
+                Some(tasks) => tasks.missing(phase)?,
+                None => (0..parts).collect(),
+            };
+            let mut inputs = match phase {
+                graph::Phase::Edges => vec![out.join("corpus")],
+                graph::Phase::Partitions => vec![out.join("graph")],
+            };
+            if phase == graph::Phase::Edges {
+                inputs.extend(self.settings.associations.clone());
+            }
+            let reads = self.listed(&inputs);
+            // The table appears when all are done.
+            let sealing = !is_made && phase == graph::Phase::Partitions && missing.is_empty();
+            let planned = shared_out(parts, most, |task, own| PlannedTask {
+                step,
+                task,
+                done: !sealing && !own.iter().any(|part| missing.contains(part)),
+                inputs: inputs.clone(),
+                outputs: vec![out.join(step.folder())],
+            });
+            steps.push(PlannedStep { step, needs: vec![needs], tasks: planned, writes: step.folder(), reads });
+        }
+        Ok(steps)
+    }
+
+    /// The steps of the pairs. Before rows are chosen, there are at most as many files of pairs as they may fill.
+    fn pair_steps(
+        &mut self,
+        corpus: Option<&Manifest<CorpusBody>>,
+        made: &Made,
+        buckets: u64,
+        most: u32,
+    ) -> Result<Vec<PlannedStep>, RunError> {
+        let out = self.settings.out.clone();
+        let mut parts = made.graph.as_ref().map_or(buckets, |graph| pairs::most_files(graph, self.settings.draws));
+        let (mut has_rows, mut missing, mut is_sealed) = (false, None, false);
+        if let (Some(corpus), Some(pool), Some(graph)) = (corpus, &made.pool, &made.graph) {
+            is_sealed = self.shard_reason(corpus, pool, graph)?.is_none();
+            let language = self.language(corpus)?;
+            let settings = step_settings(self.settings, &self.tokenizer, language)?;
+            let seal::Plan { shards, .. } = seal::plan(settings, corpus, pool, graph);
+            let tasks = PairTasks::new(settings, &shards, graph)?;
+            parts = tasks.parts()?;
+            missing = Some(tasks.missing()?);
+            has_rows = tasks.has_rows()? || tasks.is_written(false, &mut self.hashes)?;
+        }
+        let single = PlannedTask {
+            step: Step::Rows,
+            task: Task::ALL,
+            done: has_rows || is_sealed,
+            inputs: vec![out.join("graph"), out.join("shards")],
+            outputs: vec![out.join("shards")],
+        };
+        let reads = self.listed(&single.inputs);
+        let needs = vec![Step::Graph, Step::Encode];
+        let rows = PlannedStep { step: Step::Rows, needs, tasks: vec![single], writes: Step::Rows.folder(), reads };
+        // The manifest appears when all are done.
+        let is_left = |part: &u64| missing.as_ref().is_none_or(|missing| missing.is_empty() || missing.contains(part));
+        let tasks = shared_out(parts, most, |task, own| PlannedTask {
+            step: Step::Pairs,
+            task,
+            done: is_sealed || !own.iter().any(is_left),
+            inputs: vec![out.join("shards")],
+            outputs: vec![out.join("shards")],
+        });
+        let (needs, reads) = (vec![Step::Rows], "shards".to_owned());
+        Ok(vec![rows, PlannedStep { step: Step::Pairs, needs, tasks, writes: Step::Pairs.folder(), reads }])
+    }
+
+    /// Paths of a plan, for a person.
+    fn listed(&self, paths: &[PathBuf]) -> String {
+        let in_out = |path: &PathBuf| path.strip_prefix(&self.settings.out).unwrap_or(path).display().to_string();
+        paths.iter().map(in_out).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The graph in tasks.
+    fn graph_tasks<'c>(&mut self, corpus: &'c Manifest<CorpusBody>) -> Result<GraphTasks<'c>, RunError>
+    where
+        Self: 'c,
+    {
+        let options = self.settings.association_options();
+        let file = associations::file_hash(options, &mut self.hashes)?;
+        Ok(GraphTasks::new(&self.settings.out, corpus, options, file)?)
     }
 
     /// The pool and the graph, if they are those of this corpus and of the settings.
@@ -334,12 +449,7 @@ impl Run<'_> {
                 self.left_out_of_pool(&pool)?;
                 self.print_next(step, &[Step::Encode])
             }
-            (Step::Graph, Some(corpus)) => {
-                let alone = lock.alone(&self.progress)?;
-                self.graph(&corpus)?;
-                lock.remove(alone)?;
-                self.print_next(step, &[Step::Encode])
-            }
+            (Step::Edges | Step::Graph, Some(corpus)) => self.work_on_graph(step, &corpus, &lock, task),
             (Step::Encode, Some(corpus)) => {
                 let pool = self.pool_made(&corpus);
                 let pool = self.needed(pool, Step::Pool, task)?;
@@ -352,22 +462,126 @@ impl Run<'_> {
                 {
                     lock.remove(alone)?;
                 }
-                self.print_next(step, &[Step::Pairs])
+                self.print_next(step, &[Step::Rows])
             }
             (_, Some(corpus)) => {
                 let pool = self.pool_made(&corpus);
                 let pool = self.needed(pool, Step::Pool, task)?;
                 let graph = self.graph_made(&corpus);
                 let graph = self.needed(graph, Step::Graph, task)?;
-                let alone = lock.alone(&self.progress)?;
-                self.draw_pairs(&corpus, &pool, &graph).map_err(|error| in_tasks(error, task))?;
-                let (sealed, outcome) = self.seal(&corpus, &pool, &graph, None)?;
-                lock.remove(alone)?;
-                self.report_shards(&sealed, &Encoded::default(), &outcome)?;
-                self.say_inspect(&corpus, &sealed)
+                self.work_on_pairs(step, Inputs { corpus: &corpus, pool: &pool, graph: &graph }, &lock, task)
             }
             (_, None) => unreachable!("only an imported pool needs no corpus"),
         }
+    }
+
+    fn work_on_graph(
+        &mut self,
+        step: Step,
+        corpus: &Manifest<CorpusBody>,
+        lock: &FolderLock,
+        task: Task,
+    ) -> Result<(), RunError> {
+        let (out, options) = (&self.settings.out, self.settings.association_options());
+        let shared = lock.shared(&self.progress)?;
+        let tasks = self.graph_tasks(corpus)?;
+        let is_made = associations::current(out, corpus, options, &mut self.hashes)?.is_some();
+        if step == Step::Graph && !is_made {
+            self.bring(&["corpus", "graph"])?;
+        }
+        let (hashes, progress) = (&mut self.hashes, &self.progress);
+        let done = match step {
+            _ if is_made => Some(Done::new(Instant::now(), 0, 0)),
+            Step::Edges => Some(tasks.edges(task, hashes, progress)?),
+            _ => tasks.graph(task, hashes, progress)?,
+        };
+        drop(shared);
+        let Some(done) = done else {
+            return Err(graph_unfinished(&tasks, task)?);
+        };
+        let what = if step == Step::Edges { "buckets" } else { "partitions" };
+        self.task_done(step, task, &done, what, "graph")?;
+        if step == Step::Edges && !is_made {
+            return self.print_next(step, &[Step::Graph]);
+        }
+        if (is_made || tasks.missing(graph::Phase::Partitions)?.is_empty())
+            && let Some(alone) = lock.try_alone()?
+        {
+            let since = Instant::now();
+            // Another task may have sealed it meanwhile.
+            let is_made = associations::current(out, corpus, options, &mut self.hashes)?.is_some();
+            if !is_made {
+                // What other tasks have made since this one began.
+                self.bring(&["corpus", "graph"])?;
+            }
+            let sealed = if is_made { None } else { tasks.seal(&self.progress)? };
+            tasks.clear()?;
+            lock.remove(alone)?;
+            if let Some(graph) = sealed {
+                self.report_graph(corpus, &graph, &Outcome::made(since, NEW.to_owned()))?;
+            }
+        }
+        self.print_next(step, &[Step::Encode])
+    }
+
+    fn work_on_pairs(&mut self, step: Step, inputs: Inputs<'_>, lock: &FolderLock, task: Task) -> Result<(), RunError> {
+        let Inputs { corpus, pool, graph } = inputs;
+        let is_sealed = self.shard_reason(corpus, pool, graph)?.is_none();
+        let language = self.language(corpus)?;
+        let settings = step_settings(self.settings, &self.tokenizer, language)?;
+        let seal::Plan { shards, .. } = seal::plan(settings, corpus, pool, graph);
+        let tasks = PairTasks::new(settings, &shards, graph)?;
+        if step == Step::Rows {
+            let alone = lock.alone(&self.progress)?;
+            let is_written = tasks.is_written(is_sealed, &mut self.hashes)?;
+            let mut outcome = Outcome::UpToDate;
+            if !is_written && !tasks.has_rows()? {
+                self.encoded_or_refuse(&shards).map_err(|error| in_tasks(error, task))?;
+                self.bring_categories()?;
+                let settings = step_settings(self.settings, &self.tokenizer, language)?;
+                outcome = PairTasks::new(settings, &shards, graph)?.choose(&mut self.hashes, &self.progress)?;
+            }
+            if is_written && is_sealed {
+                lock.remove(alone)?;
+            }
+            let settings = step_settings(self.settings, &self.tokenizer, language)?;
+            if let Some(counts) = PairTasks::new(settings, &shards, graph)?.counts()? {
+                self.report_pairs(step, &counts, &outcome)?;
+            }
+            return self.print_next(step, &[Step::Pairs]);
+        }
+        let shared = lock.shared(&self.progress)?;
+        let is_written = tasks.is_written(is_sealed, &mut self.hashes)?;
+        let nothing = || Done::new(Instant::now(), 0, 0);
+        let done = if is_written { Some(nothing()) } else { tasks.write(task, &mut self.hashes, &self.progress)? };
+        drop(shared);
+        self.publish_task(step)?;
+        let is_written = is_written || tasks.is_written(false, &mut self.hashes)?;
+        // The rows go when the shards are sealed.
+        let Some(done) = done.or_else(|| is_written.then(nothing)) else {
+            return Err(RunError::Unfinished { step: Step::Rows.name(), tasks: BTreeSet::from([0]), of: 1 });
+        };
+        self.task_done(step, task, &done, "files", "shards")?;
+        if is_written && let Some(alone) = lock.try_alone()? {
+            let (sealed, outcome) = self.seal(corpus, pool, graph, None).map_err(|error| in_tasks(error, task))?;
+            let settings = step_settings(self.settings, &self.tokenizer, language)?;
+            PairTasks::new(settings, &shards, graph)?.clear()?;
+            lock.remove(alone)?;
+            self.report_shards(&sealed, &Encoded::default(), &outcome)?;
+            return self.say_inspect(corpus, &sealed);
+        }
+        Ok(())
+    }
+
+    /// Prints what a task of several has done, and publishes it.
+    fn task_done(&self, step: Step, task: Task, done: &Done, what: &str, folder: &str) -> Result<(), RunError> {
+        let text = format!("task {task}   {} of {} {what}", done.made, done.of_task);
+        let holds = Facts::new("step", text)
+            .with("task", task.to_string())
+            .with("made", done.made)
+            .with("of_task", done.of_task);
+        self.step(step.name(), &holds, folder, &done.outcome)?;
+        self.publish_task(step)
     }
 
     fn work_on_corpus(&mut self, step: Step, phase: Phase, task: Task) -> Result<(), RunError> {
@@ -392,14 +606,8 @@ impl Run<'_> {
             Phase::Read => ("groups of raw files", "spill"),
             Phase::Documents | Phase::Interactions => ("tables", "corpus"),
         };
-        let text = format!("task {task}   {} of {} {what}", done.made, done.of_task);
-        let holds = Facts::new("step", text)
-            .with("task", task.to_string())
-            .with("made", done.made)
-            .with("of_task", done.of_task);
-        self.step(step.name(), &holds, folder, &done.outcome)?;
-        self.publish_task(step)?;
-        let since = std::time::Instant::now();
+        self.task_done(step, task, &done, what, folder)?;
+        let since = Instant::now();
         let (is_complete, is_sealed) = (tasks.is_complete()?, tasks.sealed()?.is_some());
         if (is_complete || is_sealed)
             && let Some(alone) = lock.try_alone()?
@@ -420,7 +628,7 @@ impl Run<'_> {
         match step {
             Step::Read => self.print_next(step, &[Step::Documents]),
             Step::Documents if self.settings.interactions => self.print_next(step, &[Step::Interactions]),
-            _ => self.print_next(step, &[Step::Pool, Step::Graph]),
+            _ => self.print_next(step, &[Step::Pool, Step::Edges]),
         }
     }
 
@@ -437,9 +645,13 @@ impl Run<'_> {
     }
 
     /// The manifest of an earlier step. If there is none, the error names the tasks that are missing.
-    fn needed<T>(&self, made: Result<T, RunError>, step: Step, task: Task) -> Result<T, RunError> {
+    fn needed<T>(&mut self, made: Result<T, RunError>, step: Step, task: Task) -> Result<T, RunError> {
         match made {
             Err(RunError::EarlierStep { source: ManifestError::Absent { .. }, .. }) => {
+                if step == Step::Graph {
+                    let corpus = self.corpus_made()?;
+                    return Err(graph_unfinished(&self.graph_tasks(&corpus)?, task)?);
+                }
                 if step.phase().is_none() {
                     return Err(RunError::Unfinished { step: step.name(), tasks: BTreeSet::from([0]), of: 1 });
                 }
@@ -450,6 +662,14 @@ impl Run<'_> {
             other => other,
         }
     }
+}
+
+/// What shards are made from.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    corpus: &'a Manifest<CorpusBody>,
+    pool: &'a Manifest<PoolBody>,
+    graph: &'a Manifest<GraphBody>,
 }
 
 /// The pool and the graph of a plan.
@@ -485,6 +705,21 @@ fn unfinished(tasks: &CorpusTasks<'_>, task: Task) -> Result<RunError, RunError>
     }
     // Only the manifest is missing. Any task writes it.
     Ok(RunError::Unfinished { step: last.name(), tasks: BTreeSet::from([0]), of })
+}
+
+/// Which tasks of the graph are missing, as an error, if there were as many as of this one's step.
+fn graph_unfinished(tasks: &GraphTasks<'_>, task: Task) -> Result<RunError, RunError> {
+    for step in [Step::Edges, Step::Graph] {
+        let Some(phase) = step.graph_phase() else { continue };
+        let missing = tasks.missing(phase)?;
+        if !missing.is_empty() {
+            let of = task.of();
+            let tasks = missing.into_iter().map(|part| (part % u64::from(of)) as u32).collect();
+            return Ok(RunError::Unfinished { step: step.name(), tasks, of });
+        }
+    }
+    // Only the manifest is missing. Any task writes it.
+    Ok(RunError::Unfinished { step: Step::Graph.name(), tasks: BTreeSet::from([0]), of: task.of() })
 }
 
 /// An error of the pairs in the words of workers.

@@ -277,7 +277,7 @@ fn requests_that_fail_and_objects_that_are_cut_change_nothing() {
         all.push(store.objects());
     }
     assert!(all.iter().all(|objects| *objects == all[0]));
-    // A store that never takes all is an error, and no record tells of it.
+    // A store that never takes all is an error, and no record names its files.
     let Two { _folder, store, mut one, .. } = two(Store { truncates: 1, ..Store::default() });
     write_all(&one, 0);
     // Those are large, and have several parts, which are not cut.

@@ -73,7 +73,7 @@ impl Layout {
         let Self::OrderProducts { order, product } = self else { return self };
         let known = |column: usize| {
             let fields = rows.iter().filter_map(|row| row.get(column));
-            fields.filter(|field| products.rank_of_given(field).is_some()).count()
+            fields.filter(|field| products.has_given(field)).count()
         };
         let others = Self::products_of(names).into_iter().filter(|&column| column != order);
         let product = others.fold(product, |best, other| if known(other) > known(best) { other } else { best });
@@ -82,7 +82,8 @@ impl Layout {
 
     /// The layout that rows without names have. `None` if no field is a product.
     pub(super) fn of_rows(rows: &[Vec<&str>], products: &ProductTable) -> Option<Self> {
-        let is_product = |field: &&str| products.rank_of_given(field).is_some();
+        // If the ids cannot be read, reading the rows reports that.
+        let is_product = |field: &&str| products.has_given(field);
         let is_relation = |row: &&Vec<&str>| row.get(2).is_some_and(|field| field.parse::<Relation>().is_ok());
         if rows.iter().all(|row| (3..=4).contains(&row.len()))
             && 2 * rows.iter().filter(is_relation).count() > rows.len()

@@ -120,7 +120,7 @@ fn is_header(table: &[Vec<&str>], products: &ProductTable) -> bool {
     let is_word = |field: &&str| !field.is_empty() && !field.contains(|c: char| c.is_ascii_digit());
     first.len() > 1
         && first.iter().all(is_word)
-        && !first.iter().any(|field| products.rank_of_given(field).is_some())
+        && !first.iter().any(|field| products.has_given(field))
         && rest.iter().filter(|row| row.len() == first.len()).count() * 2 > rest.len()
         && !rest.iter().flatten().any(|field| first.contains(field))
 }

@@ -10,17 +10,35 @@ use super::*;
 /// Ends and bits of the weight.
 type Edges = BTreeMap<(u32, u32), u32>;
 
-/// What [`PairCounter`] gives in `memory` bytes.
+/// Lists in memory.
+struct Listed {
+    pairs: RunSorter<ListedPair>,
+    lists: Vec<u32>,
+}
+
+impl ListSink for Listed {
+    fn listed(&mut self, product: ProductRank) -> Result<(), StoreError> {
+        self.lists[product.index()] += 1;
+        Ok(())
+    }
+
+    fn pair(&mut self, pair: ListedPair) -> Result<(), StoreError> {
+        self.pairs.push(pair)
+    }
+}
+
+/// What [`PairsOfLists`] gives in `memory` bytes.
 fn counted(lists: &[Vec<u32>], products: usize, is_order: bool, memory: usize) -> Edges {
     let folder = tempfile::tempdir().unwrap();
-    let next_to = folder.path().join("associations.parquet");
-    let mut pairs = PairCounter::new(products, &next_to, memory);
+    let next_to = &folder.path().join("associations.parquet");
+    let mut listed = Listed { pairs: RunSorter::new(next_to, memory), lists: vec![0; products] };
     for list in lists {
         let list: Vec<ProductRank> = list.iter().copied().map(ProductRank).collect();
-        if is_order { pairs.add_order(&list) } else { pairs.add_list(&list) }.unwrap();
+        if is_order { add_order(&list, &mut listed) } else { add_list(&list, &mut listed) }.unwrap();
     }
-    let mut edges = RunSorter::new(&next_to, memory);
-    pairs.finish(Relation::CoReviewed, &mut edges).unwrap();
+    let mut edges = RunSorter::new(next_to, memory);
+    let pairs = PairsOfLists { pairs: listed.pairs.finish().unwrap(), lists: listed.lists, next_to, memory };
+    pairs.derive(Relation::CoReviewed, &mut edges).unwrap();
     let edges = edges.finish().unwrap().map(|edge| edge.unwrap().numbers());
     let all: Vec<_> = edges.collect();
     let unique: Edges = all.iter().copied().collect();

@@ -1,16 +1,12 @@
 //! The products of the graph by category.
-use std::{
-    collections::{BTreeMap, HashMap},
-    iter,
-    ops::Range,
-    path::Path,
-};
+use std::{collections::BTreeMap, iter, ops::Range, path::Path};
 
-use schemas::{ProductCategoryRows, TokenId, open_corpus_products};
+use schemas::{ProductCategoryRows, open_corpus_products};
 
-use super::{graph::ProductNumber, texts::FirstSegments};
+use super::texts::FirstSegments;
 use crate::{
     engine::hashes::Hashes,
+    graph::products::{ProductRank, ProductTable},
     shard::{ShardError, encode},
 };
 
@@ -29,7 +25,7 @@ impl CategoryNumber {
 /// end of the last.
 pub(super) struct Categories {
     /// In the order of a walk through the tree: those of a category stand in a row.
-    products: Vec<ProductNumber>,
+    products: Vec<ProductRank>,
     categories: Vec<Category>,
     /// For each product of the graph.
     leaves: Vec<Option<CategoryNumber>>,
@@ -43,11 +39,11 @@ struct Category {
 
 impl Categories {
     /// Reads the categories of the graph's products from the corpus tables of these shards.
-    pub(super) fn load<I: TokenId>(
+    pub(super) fn load(
         corpus: &Path,
         shards: &[encode::PlannedShard],
-        numbers: &HashMap<&str, ProductNumber>,
-        texts: &FirstSegments<I>,
+        products: &ProductTable,
+        texts: &FirstSegments,
         hashes: &mut Hashes,
     ) -> Result<Self, ShardError> {
         let mut tree = Tree::default();
@@ -55,7 +51,7 @@ impl Categories {
             hashes.verify(corpus, table)?;
             for rows in open_corpus_products(&corpus.join(&table.name))?.read::<ProductCategoryRows>(1 << 14) {
                 for row in rows?.iter() {
-                    if let Some(&product) = numbers.get(row.product_id) {
+                    if let Some(product) = products.rank(row.product_id)? {
                         tree.add(product, row.categories);
                     }
                 }
@@ -65,7 +61,7 @@ impl Categories {
     }
 
     /// The products of each category of a product, from its leaf upwards.
-    pub(super) fn of(&self, product: ProductNumber) -> impl Iterator<Item = &[ProductNumber]> {
+    pub(super) fn of(&self, product: ProductRank) -> impl Iterator<Item = &[ProductRank]> {
         let category = |number: CategoryNumber| &self.categories[number.index()];
         iter::successors(self.leaves[product.index()], move |&number| category(number).parent)
             .map(move |number| &self.products[category(number).range.clone()])
@@ -84,7 +80,7 @@ struct Node {
     /// By name, so that the walk does not depend on the order of reading.
     children: BTreeMap<String, CategoryNumber>,
     /// The products whose leaf it is.
-    products: Vec<ProductNumber>,
+    products: Vec<ProductRank>,
 }
 
 impl Default for Tree {
@@ -96,7 +92,7 @@ impl Default for Tree {
 impl Tree {
     const ROOT: CategoryNumber = CategoryNumber(0);
 
-    pub(super) fn add<'a>(&mut self, product: ProductNumber, path: impl IntoIterator<Item = &'a str>) {
+    pub(super) fn add<'a>(&mut self, product: ProductRank, path: impl IntoIterator<Item = &'a str>) {
         let leaf = path.into_iter().fold(Self::ROOT, |parent, name| self.child(parent, name));
         self.nodes[leaf.index()].products.push(product);
     }
@@ -111,9 +107,9 @@ impl Tree {
         number
     }
 
-    pub(super) fn finish<I: TokenId>(self, texts: &FirstSegments<I>) -> Categories {
+    pub(super) fn finish(self, texts: &FirstSegments) -> Categories {
         let mut products = Vec::new();
-        let mut leaves = vec![None; texts.spans.len()];
+        let mut leaves = vec![None; texts.len()];
         let mut categories: Vec<Category> =
             self.nodes.iter().map(|node| Category { parent: node.parent, range: 0..0 }).collect();
         let mut open = vec![Self::ROOT];
@@ -121,7 +117,7 @@ impl Tree {
             let node = &self.nodes[number.index()];
             let start = products.len();
             if number != Self::ROOT {
-                products.extend(node.products.iter().copied().filter(|&product| !texts.get(product).is_empty()));
+                products.extend(node.products.iter().copied().filter(|&product| texts.has_tokens(product)));
                 products[start..].sort_unstable();
                 node.products.iter().for_each(|product| leaves[product.index()] = Some(number));
             }

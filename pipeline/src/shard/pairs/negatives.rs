@@ -1,33 +1,23 @@
 //! Which products may be the negative of an edge, and the draw of one.
 use std::fmt;
 
-use schemas::{Draws, TokenId};
+use schemas::Draws;
 
-use super::{
-    categories::Categories,
-    graph::{EdgeNumber, Ends, Graph, ProductNumber},
-    texts::FirstSegments,
-};
+use super::{categories::Categories, graph::Ends, texts::FirstSegments};
+use crate::graph::products::ProductRank;
 
 /// The fewest possible negatives in a category that negatives are drawn from. With fewer, most would be drawn for many
 /// anchors, and be substitutes that nobody has associated yet.
 pub(super) const FEWEST: usize = 8;
 
 /// The products that negatives are drawn from.
-pub(super) struct Negatives<'a, I> {
-    pub(super) graph: &'a Graph,
-    pub(super) texts: &'a FirstSegments<I>,
+#[derive(Clone, Copy)]
+pub(super) struct Negatives<'a> {
+    /// Of all products with an association.
+    pub(super) texts: &'a FirstSegments,
     /// If they are drawn from categories.
     pub(super) categories: Option<&'a Categories>,
 }
-
-impl<I> Clone for Negatives<'_, I> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<I> Copy for Negatives<'_, I> {}
 
 /// What a negative was drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,98 +41,85 @@ impl fmt::Display for DrawnFrom {
 /// A negative that was drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Negative {
-    pub(super) product: ProductNumber,
+    pub(super) product: ProductRank,
     pub(super) from: DrawnFrom,
 }
 
-impl<I: TokenId> Negatives<'_, I> {
+/// The negatives of an edge.
+#[derive(Clone, Copy)]
+pub(super) struct NegativesOf<'a> {
+    pub(super) negatives: Negatives<'a>,
+    pub(super) ends: Ends,
+    /// The neighbors of the anchor by any relation, sorted.
+    pub(super) neighbors: &'a [ProductRank],
+}
+
+impl NegativesOf<'_> {
     /// Whether a product may be the negative. It has tokens and is neither the anchor nor one of its neighbors. Its
     /// text differs from the texts of both.
-    pub(super) fn is_possible(&self, product: ProductNumber, Ends { anchor, neighbor }: Ends) -> bool {
-        let Self { graph, texts, .. } = self;
+    pub(super) fn is_possible(&self, product: ProductRank) -> bool {
+        self.is_possible_for_anchor(product) && !self.negatives.texts.are_alike(product, self.ends.neighbor)
+    }
+
+    /// As [`NegativesOf::is_possible`], as far as the anchor alone decides.
+    fn is_possible_for_anchor(&self, product: ProductRank) -> bool {
+        let (texts, anchor) = (self.negatives.texts, self.ends.anchor);
         product != anchor
-            && graph.neighbors(anchor).binary_search(&product).is_err()
-            && !texts.get(product).is_empty()
+            && self.neighbors.binary_search(&product).is_err()
+            && texts.has_tokens(product)
             && !texts.are_alike(product, anchor)
-            && !texts.are_alike(product, neighbor)
     }
 
     /// A random product that may be the negative.
-    pub(super) fn draw(&self, edge: EdgeNumber, draw: u32, seed: u64) -> Option<Negative> {
-        let ends = self.graph.directed(edge, seed);
-        let mut draws = self.graph.draws(edge, seed, "negative", draw);
-        let levels = self.categories.iter().flat_map(|categories| categories.of(ends.anchor)).enumerate();
-        let impossible = self.categories.map_or(0, |_| self.most_impossible(ends));
+    pub(super) fn draw(&self, draws: &mut Draws) -> Option<Negative> {
+        let Negatives { texts, categories } = self.negatives;
+        let levels = categories.iter().flat_map(|categories| categories.of(self.ends.anchor)).enumerate();
         for (levels_up, category) in levels {
-            if self.has_enough(category, impossible, ends) {
-                let product = self.draw_of(category.len(), |n| category[n], ends, &mut draws)?;
+            if self.has_enough(category) {
+                let product = self.draw_of(category.len(), |n| category[n], draws)?;
                 return Some(Negative { product, from: DrawnFrom::Category { levels_up } });
             }
         }
-        let all = self.graph.products.len();
-        let product = self.draw_of(all, |n| ProductNumber(n as u32), ends, &mut draws)?;
+        let product = self.draw_of(texts.len(), |n| ProductRank(n as u32), draws)?;
         Some(Negative { product, from: DrawnFrom::All })
     }
 
     /// The most products with tokens that may not be the negative.
-    fn most_impossible(&self, Ends { anchor, neighbor }: Ends) -> usize {
-        let Self { graph, texts, .. } = self;
-        graph.neighbors(anchor).len() + texts.alike(anchor).count() + texts.alike(neighbor).count()
+    fn most_impossible(&self) -> usize {
+        let (texts, Ends { anchor, neighbor }) = (self.negatives.texts, self.ends);
+        self.neighbors.len() + texts.most_alike(anchor) + texts.most_alike(neighbor)
     }
 
-    /// Whether at least [`FEWEST`] of a category's products are possible, of which at most `impossible` are not.
-    fn has_enough(&self, category: &[ProductNumber], impossible: usize, ends: Ends) -> bool {
+    /// Whether at least [`FEWEST`] of a category's products are possible.
+    fn has_enough(&self, category: &[ProductRank]) -> bool {
         // Nearly always the category is so large that nothing needs to be looked up.
-        category.len() >= impossible + FEWEST
-            || category.iter().filter(|&&product| self.is_possible(product, ends)).nth(FEWEST - 1).is_some()
+        category.len() >= self.most_impossible() + FEWEST
+            || category.iter().filter(|&&product| self.is_possible(product)).nth(FEWEST - 1).is_some()
     }
 
     /// A random one of `count` products that is possible.
-    fn draw_of(
-        &self,
-        count: usize,
-        product: impl Fn(usize) -> ProductNumber,
-        ends: Ends,
-        draws: &mut Draws,
-    ) -> Option<ProductNumber> {
-        let possible = |&product: &ProductNumber| self.is_possible(product, ends);
+    fn draw_of(&self, count: usize, product: impl Fn(usize) -> ProductRank, draws: &mut Draws) -> Option<ProductRank> {
+        let possible = |&product: &ProductRank| self.is_possible(product);
         // The first try nearly always succeeds. For an anchor with very many neighbors, list all candidates.
         let drawn = (0..32).map(|_| product(draws.below(count as u64) as usize)).find(possible);
         drawn.or_else(|| {
-            let candidates: Vec<ProductNumber> = (0..count).map(product).filter(possible).collect();
+            let candidates: Vec<ProductRank> = (0..count).map(product).filter(possible).collect();
             (!candidates.is_empty()).then(|| candidates[draws.below(candidates.len() as u64) as usize])
         })
     }
-}
 
-/// Whether edges have a possible negative. It is asked for each edge, and a hub has many, so what
-/// depends on the anchor alone is counted once.
-pub(super) struct PossibleNegatives<'a, I> {
-    negatives: Negatives<'a, I>,
-    with_tokens: usize,
-    /// The products that are possible as far as the anchor alone decides.
-    of_anchor: Vec<Option<usize>>,
-}
-
-impl<'a, I: TokenId> PossibleNegatives<'a, I> {
-    pub(super) fn new(negatives: Negatives<'a, I>) -> Self {
-        let Negatives { graph, texts, .. } = negatives;
-        let with_tokens = graph.product_numbers().filter(|&product| !texts.get(product).is_empty()).count();
-        Self { negatives, with_tokens, of_anchor: vec![None; graph.products.len()] }
-    }
-
-    pub(super) fn any(&mut self, ends: Ends) -> bool {
-        let Self { negatives, with_tokens, of_anchor } = self;
-        let Negatives { graph, texts, .. } = *negatives;
-        let of_anchor = *of_anchor[ends.anchor.index()].get_or_insert_with(|| {
-            let mut excluded: Vec<ProductNumber> = texts.alike(ends.anchor).collect();
-            excluded.extend(graph.neighbors(ends.anchor).iter().filter(|&&product| !texts.get(product).is_empty()));
-            excluded.sort_unstable();
-            excluded.dedup();
-            *with_tokens - excluded.len()
-        });
-        // Nearly always more products are left than have the neighbor's text.
-        of_anchor > texts.alike(ends.neighbor).count()
-            || of_anchor > 0 && graph.product_numbers().any(|product| negatives.is_possible(product, ends))
+    /// Whether there is one. It is asked for each edge, and a hub has many, so what depends on the anchor alone is
+    /// counted once: the caller keeps `of_anchor` for all edges of an anchor.
+    pub(super) fn any(&self, of_anchor: &mut Option<usize>) -> bool {
+        let texts = self.negatives.texts;
+        // Nearly always more products are left than have the text of either.
+        if texts.with_tokens() > self.most_impossible() {
+            return true;
+        }
+        let all = || (0..texts.len() as u32).map(ProductRank);
+        let of_anchor =
+            *of_anchor.get_or_insert_with(|| all().filter(|&product| self.is_possible_for_anchor(product)).count());
+        of_anchor > texts.most_alike(self.ends.neighbor)
+            || of_anchor > 0 && all().any(|product| self.is_possible(product))
     }
 }

@@ -1,51 +1,224 @@
-//! Which associations become rows.
-use schemas::{Counts, TokenId, manifest::ShardOptions};
-
-use super::{
-    graph::{EdgeNumber, Ends},
-    negatives::{Negatives, PossibleNegatives},
+//! Which associations become rows, and the rows in their order.
+//!
+//! A row is drawn in three passes over edges that are sorted on disk:
+//!
+//! 1. by anchor, next to the neighbors of each: edges that can have no row are dropped. They do not use up the quota of
+//!    a hub;
+//! 2. in a keyed order: edges whose hub has its quota are dropped;
+//! 3. by anchor again: negatives are drawn.
+use schemas::{
+    Counts, Relation, StoreError,
+    manifest::{self, ShardOptions},
 };
 
-/// A row of the output: an edge, and the number of its draw.
-pub(super) struct Row {
-    pub(super) key: u64,
-    pub(super) edge: EdgeNumber,
-    pub(super) draw: u32,
+use super::{
+    graph::{DirectedEdge, EdgeNumber, Ends, Graph, SortSpace},
+    negatives::{Negative, Negatives, NegativesOf},
+    texts::Place,
+};
+use crate::{
+    engine::runs::{FixedRecord, SortedRecords, long_number, number},
+    graph::{edges::Edge, products::ProductRank},
+};
+
+/// An edge in the order in which edges use up the quota of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct HubEdge {
+    key: u64,
+    number: EdgeNumber,
+    directed: DirectedEdge,
 }
 
-/// The rows to draw, and the number of dropped ones by reason.
-///
-/// Rows that cannot be drawn are dropped first, so that they do not use up the quota of a hub.
-pub(super) fn choose<I: TokenId>(negatives: Negatives<'_, I>, seed: u64, options: &ShardOptions) -> (Vec<Row>, Counts) {
-    let Negatives { graph, texts, .. } = negatives;
-    let mut order: Vec<(u64, EdgeNumber)> =
-        graph.edge_numbers().map(|edge| (graph.draws(edge, seed, "hub", 0).next_u64(), edge)).collect();
-    order.sort_unstable();
-    let mut possible = PossibleNegatives::new(negatives);
-    let mut taken = vec![0u64; graph.products.len()];
-    let (mut rows, mut dropped) = (Vec::new(), Counts::new());
-    for (_, edge) in order {
-        let Ends { anchor, neighbor } = graph.directed(edge, seed);
+impl FixedRecord for HubEdge {
+    const BYTES: usize = 8 + DirectedEdge::BYTES;
+
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend(self.key.to_le_bytes());
+        self.directed.write(into);
+    }
+
+    fn read(from: &[u8]) -> Self {
+        let directed = DirectedEdge::read(&from[8..]);
+        Self { key: long_number(&from[..8]), number: directed.number, directed }
+    }
+
+    fn absorb(&mut self, _: &Self) -> bool {
+        false
+    }
+}
+
+/// A row: an edge, the number of its draw, and its negative. Sorted in the order of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DrawnRow {
+    key: u64,
+    number: EdgeNumber,
+    draw: u32,
+    pub(super) directed: DirectedEdge,
+    pub(super) negative: ProductRank,
+}
+
+impl FixedRecord for DrawnRow {
+    const BYTES: usize = 8 + 4 + DirectedEdge::BYTES + 4;
+
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend(self.key.to_le_bytes());
+        into.extend(self.draw.to_le_bytes());
+        self.directed.write(into);
+        self.negative.write(into);
+    }
+
+    fn read(from: &[u8]) -> Self {
+        let directed = DirectedEdge::read(&from[12..]);
+        Self {
+            key: long_number(&from[..8]),
+            number: directed.number,
+            draw: number(&from[8..12]),
+            directed,
+            negative: ProductRank::read(&from[12 + DirectedEdge::BYTES..]),
+        }
+    }
+
+    fn absorb(&mut self, _: &Self) -> bool {
+        false
+    }
+}
+
+/// The rows of a graph.
+pub(super) struct DrawnRows {
+    pub(super) rows: SortedRecords<DrawnRow>,
+    /// Rows left out, by reason.
+    pub(super) dropped: Counts,
+    /// Rows by what their negative was drawn from.
+    pub(super) drawn_from: Counts,
+}
+
+/// Draws the rows of a graph.
+pub(super) fn draw(
+    graph: &Graph,
+    negatives: Negatives<'_>,
+    seed: u64,
+    options: &ShardOptions,
+    space: SortSpace<'_>,
+) -> Result<DrawnRows, StoreError> {
+    let mut dropped = Counts::new();
+    let mut leave_out = |reason: &str| *dropped.entry(reason.to_owned()).or_default() += options.draws;
+    let mut by_anchor = space.sorter();
+    for edge in graph.edges()? {
+        let (number, edge) = edge?;
+        by_anchor.push(graph.directed(number, edge, seed)?)?;
+    }
+
+    let texts = negatives.texts;
+    let mut neighbors = graph.neighbors()?;
+    let (mut anchor, mut of_anchor) = (None, None);
+    let mut by_hub_key = space.sorter();
+    for directed in by_anchor.finish()? {
+        let directed: DirectedEdge = directed?;
+        if anchor != Some(directed.anchor) {
+            (anchor, of_anchor) = (Some(directed.anchor), None);
+        }
+        let ends = directed.ends();
+        let of = NegativesOf { negatives, ends, neighbors: neighbors.of(directed.anchor)? };
+        if [ends.anchor, ends.neighbor].iter().any(|&product| !texts.has_tokens(product)) {
+            leave_out("without_tokens");
+        } else if texts.have_same_ids(ends.anchor, ends.neighbor) {
+            leave_out("same_text");
+        } else if !of.any(&mut of_anchor) {
+            leave_out("no_negative");
+        } else {
+            let key = graph.draws(directed.edge, seed, "hub", 0)?.next_u64();
+            by_hub_key.push(HubEdge { key, number: directed.number, directed })?;
+        }
+    }
+
+    let mut taken = vec![0u32; texts.len()];
+    let mut kept = space.sorter();
+    for edge in by_hub_key.finish()? {
+        let HubEdge { directed, .. } = edge?;
+        let Ends { anchor, neighbor } = directed.ends();
         let both = [anchor, neighbor];
-        let reason = if both.iter().any(|&product| texts.get(product).is_empty()) {
-            "without_tokens"
-        } else if texts.get(anchor) == texts.get(neighbor) {
-            "same_text"
-        } else if !possible.any(Ends { anchor, neighbor }) {
-            "no_negative"
-        } else if both.iter().any(|product| taken[product.index()] >= options.max_per_product) {
-            "hub"
+        if both.iter().any(|product| u64::from(taken[product.index()]) >= options.max_per_product) {
+            leave_out("hub");
         } else {
             both.iter().for_each(|product| taken[product.index()] += 1);
-            let draws = 0..options.draws as u32;
-            rows.extend(draws.map(|draw| Row {
-                key: graph.draws(edge, seed, "pair order", draw).next_u64(),
-                edge,
-                draw,
-            }));
-            continue;
-        };
-        *dropped.entry(reason.to_owned()).or_default() += options.draws;
+            kept.push(directed)?;
+        }
     }
-    (rows, dropped)
+    drop(taken);
+
+    let mut neighbors = graph.neighbors()?;
+    let mut drawn_from = Counts::new();
+    let mut rows = space.sorter();
+    for directed in kept.finish()? {
+        let directed: DirectedEdge = directed?;
+        let of = NegativesOf { negatives, ends: directed.ends(), neighbors: neighbors.of(directed.anchor)? };
+        for draw in 0..options.draws as u32 {
+            let Some(Negative { product: negative, from }) =
+                of.draw(&mut graph.draws(directed.edge, seed, "negative", draw)?)
+            else {
+                continue;
+            };
+            if options.negatives == manifest::Negatives::Category {
+                *drawn_from.entry(from.to_string()).or_default() += 1;
+            }
+            let key = graph.draws(directed.edge, seed, "pair order", draw)?.next_u64();
+            rows.push(DrawnRow { key, number: directed.number, draw, directed, negative })?;
+        }
+    }
+    Ok(DrawnRows { rows: rows.finish()?, dropped, drawn_from })
+}
+
+/// A row as it is stored until the pairs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PlacedRow {
+    edge: Edge,
+    pub(super) anchor: Place,
+    pub(super) neighbor: Place,
+    pub(super) negative: Place,
+}
+
+impl PlacedRow {
+    pub(super) fn new(row: DrawnRow, place: impl Fn(ProductRank) -> Place) -> Self {
+        let Ends { anchor, neighbor } = row.directed.ends();
+        let [anchor, neighbor, negative] = [anchor, neighbor, row.negative].map(place);
+        Self { edge: row.directed.edge, anchor, neighbor, negative }
+    }
+
+    pub(super) fn relation(&self) -> Relation {
+        self.edge.relation
+    }
+
+    pub(super) fn weight(&self) -> Option<f32> {
+        self.edge.weight()
+    }
+
+    pub(super) fn places(&self) -> [Place; 3] {
+        [self.anchor, self.neighbor, self.negative]
+    }
+}
+
+const PLACE: usize = 8 + 4;
+
+impl FixedRecord for PlacedRow {
+    const BYTES: usize = Edge::BYTES + 3 * PLACE;
+
+    fn write(&self, into: &mut Vec<u8>) {
+        self.edge.write(into);
+        for Place { start, length } in self.places() {
+            into.extend(start.to_le_bytes());
+            into.extend(length.to_le_bytes());
+        }
+    }
+
+    fn read(from: &[u8]) -> Self {
+        let place = |n: usize| {
+            let bytes = &from[Edge::BYTES + n * PLACE..][..PLACE];
+            Place { start: long_number(&bytes[..8]), length: number(&bytes[8..]) }
+        };
+        Self { edge: Edge::read(from), anchor: place(0), neighbor: place(1), negative: place(2) }
+    }
+
+    fn absorb(&mut self, _: &Self) -> bool {
+        false
+    }
 }

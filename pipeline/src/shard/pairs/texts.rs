@@ -1,93 +1,239 @@
 //! The first segments of the products of the graph, and which of them are alike.
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use schemas::{SegmentTokenRowsOf, TextId, TokenId, open_segments_of};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::graph::ProductNumber;
-use crate::shard::{ShardError, encode};
+use crate::{
+    engine::{
+        runs::{long_number, number},
+        sections::SectionWriter,
+    },
+    graph::products::{ProductRank, ProductTable},
+    shard::{ShardError, encode},
+};
 
-/// Token ids of segment 0 of each product of the graph, and the id of its whole text.
-pub(super) struct FirstSegments<I> {
-    pub(super) ids: Vec<I>,
-    /// For each product: where its ids are in `ids`.
-    pub(super) spans: Vec<IdSpan>,
-    /// For each product.
-    pub(super) text_ids: Vec<TextId>,
-    /// The products with tokens, sorted by text, and by a hash of their ids.
-    by_text: Vec<(TextId, ProductNumber)>,
-    by_ids: Vec<(u64, ProductNumber)>,
-}
-
-#[derive(Clone, Copy, Default)]
-pub(super) struct IdSpan {
+/// Where the text of a product is in a file of texts. Without tokens, there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
     pub(super) start: u64,
-    pub(super) length: u16,
+    pub(super) length: u32,
 }
 
-impl<I: TokenId> FirstSegments<I> {
-    pub(super) fn load(
+/// Two first segments are alike if either number is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Signature {
+    /// Of the whole text.
+    text: TextId,
+    /// Hash of the segment's ids.
+    ids: u64,
+}
+
+/// Segment 0 of each product of the graph: 32 bytes per product.
+pub(super) struct FirstSegments {
+    signatures: Vec<Signature>,
+    starts: Vec<u64>,
+    /// 0 without tokens.
+    lengths: Vec<u32>,
+    /// At least the number of products with tokens that are alike to each, itself included.
+    alike: Vec<u32>,
+    with_tokens: usize,
+}
+
+impl FirstSegments {
+    /// Those of these shards. Appends their texts to a section.
+    pub(super) fn load<I: TokenId>(
         folder: &Path,
         shards: &[encode::PlannedShard],
-        numbers: &HashMap<&str, ProductNumber>,
+        products: &ProductTable,
+        into: &mut SectionWriter,
+        section: usize,
     ) -> Result<Self, ShardError> {
-        let mut ids = Vec::new();
-        let mut spans = vec![IdSpan::default(); numbers.len()];
-        let mut text_ids = vec![TextId::new(0); numbers.len()];
+        let mut segments = FirstSegmentsBuilder::new(products.len());
+        let (mut text, mut start) = (Vec::new(), 0);
         for shard in shards.iter().filter(|s| s.name.starts_with("products-")) {
             let table = open_segments_of::<I>(&folder.join(&shard.name))?;
             for rows in table.read::<SegmentTokenRowsOf<I>>(1 << 14) {
-                for row in rows?.iter().filter(|row| row.segment == 0) {
-                    if let Some(&product) = row.product.and_then(|product| numbers.get(product)) {
-                        text_ids[product.index()] = row.text_id;
-                        spans[product.index()] = IdSpan { start: ids.len() as u64, length: row.input_ids.len() as u16 };
-                        ids.extend_from_slice(row.input_ids);
-                    }
+                for row in rows?.iter().filter(|row| row.segment == 0 && !row.input_ids.is_empty()) {
+                    let Some(id) = row.product else { continue };
+                    let Some(product) = products.rank(id)? else { continue };
+                    text.clear();
+                    PairText { product: id, text_id: row.text_id, input_ids: row.input_ids }.write(&mut text);
+                    into.append(section, &text)?;
+                    let place = Place { start, length: text.len() as u32 };
+                    segments.set(product, row.text_id, row.input_ids, place);
+                    start += text.len() as u64;
                 }
             }
         }
-        Ok(Self::new(ids, spans, text_ids))
+        Ok(segments.finish())
     }
 
-    pub(super) fn new(ids: Vec<I>, spans: Vec<IdSpan>, text_ids: Vec<TextId>) -> Self {
-        let mut texts = Self { ids, spans, text_ids, by_text: Vec::new(), by_ids: Vec::new() };
-        let with_tokens: Vec<ProductNumber> = (0..texts.spans.len() as u32)
-            .map(ProductNumber)
-            .filter(|&product| !texts.get(product).is_empty())
-            .collect();
-        texts.by_text = with_tokens.iter().map(|&product| (texts.text_id(product), product)).collect();
-        texts.by_ids = with_tokens.iter().map(|&product| (texts.ids_hash(product), product)).collect();
-        texts.by_text.sort_unstable();
-        texts.by_ids.sort_unstable();
-        texts
+    pub(super) fn len(&self) -> usize {
+        self.signatures.len()
     }
 
-    pub(super) fn text_id(&self, product: ProductNumber) -> TextId {
-        self.text_ids[product.index()]
+    pub(super) fn with_tokens(&self) -> usize {
+        self.with_tokens
     }
 
-    pub(super) fn ids_hash(&self, product: ProductNumber) -> u64 {
-        let bytes: Vec<u8> = self.get(product).iter().flat_map(|id| id.get().to_le_bytes()).collect();
-        xxh3_64(&bytes)
+    pub(super) fn has_tokens(&self, product: ProductRank) -> bool {
+        self.lengths[product.index()] > 0
+    }
+
+    pub(super) fn place(&self, product: ProductRank) -> Place {
+        Place { start: self.starts[product.index()], length: self.lengths[product.index()] }
+    }
+
+    /// Whether two products have the same first segment.
+    pub(super) fn have_same_ids(&self, a: ProductRank, b: ProductRank) -> bool {
+        self.signatures[a.index()].ids == self.signatures[b.index()].ids
     }
 
     /// Whether two products have the same text, or the same first segment.
-    pub(super) fn are_alike(&self, a: ProductNumber, b: ProductNumber) -> bool {
-        self.text_id(a) == self.text_id(b) || self.get(a) == self.get(b)
+    pub(super) fn are_alike(&self, a: ProductRank, b: ProductRank) -> bool {
+        self.signatures[a.index()].text == self.signatures[b.index()].text || self.have_same_ids(a, b)
     }
 
-    /// The products with tokens that are alike to one of them, itself included. Some may come twice.
-    pub(super) fn alike(&self, product: ProductNumber) -> impl Iterator<Item = ProductNumber> {
-        let (text, hash) = (self.text_id(product), self.ids_hash(product));
-        let same_text = &self.by_text[self.by_text.partition_point(|(known, _)| *known < text)..];
-        let same_ids = &self.by_ids[self.by_ids.partition_point(|(known, _)| *known < hash)..];
-        let same_text = same_text.iter().take_while(move |(known, _)| *known == text).map(|&(_, other)| other);
-        let same_ids = same_ids.iter().take_while(move |(known, _)| *known == hash).map(|&(_, other)| other);
-        same_text.chain(same_ids.filter(move |&other| self.get(other) == self.get(product)))
+    /// At least the number of products with tokens that are alike to one of them, itself included.
+    pub(super) fn most_alike(&self, product: ProductRank) -> usize {
+        self.alike[product.index()] as usize
+    }
+}
+
+/// Collects first segments. Products that are left out have no tokens.
+pub(super) struct FirstSegmentsBuilder(FirstSegments);
+
+impl FirstSegmentsBuilder {
+    pub(super) fn new(products: usize) -> Self {
+        let none = Signature { text: TextId::new(0), ids: 0 };
+        Self(FirstSegments {
+            signatures: vec![none; products],
+            starts: vec![0; products],
+            lengths: vec![0; products],
+            alike: vec![0; products],
+            with_tokens: 0,
+        })
     }
 
-    pub(super) fn get(&self, product: ProductNumber) -> &[I] {
-        let IdSpan { start, length } = self.spans[product.index()];
-        &self.ids[start as usize..start as usize + usize::from(length)]
+    pub(super) fn set<I: TokenId>(&mut self, product: ProductRank, text: TextId, ids: &[I], place: Place) {
+        let Self(segments) = self;
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.get().to_le_bytes()).collect();
+        segments.signatures[product.index()] = Signature { text, ids: xxh3_64(&bytes) };
+        segments.starts[product.index()] = place.start;
+        segments.lengths[product.index()] = place.length;
+    }
+
+    pub(super) fn finish(self) -> FirstSegments {
+        let Self(mut segments) = self;
+        segments.with_tokens = segments.lengths.iter().filter(|&&length| length > 0).count();
+        segments.count_alike(|signature| signature.text.get());
+        segments.count_alike(|signature| signature.ids);
+        segments
+    }
+}
+
+impl FirstSegments {
+    /// Adds the number of products with the same key to `alike`.
+    fn count_alike(&mut self, key: impl Fn(Signature) -> u64) {
+        let with_tokens = self.signatures.iter().zip(0..).filter(|(_, product)| self.has_tokens(ProductRank(*product)));
+        let mut keys: Vec<(u64, u32)> = with_tokens.map(|(&signature, product)| (key(signature), product)).collect();
+        keys.sort_unstable();
+        for same in keys.chunk_by(|a, b| a.0 == b.0) {
+            same.iter().for_each(|&(_, product)| self.alike[product as usize] += same.len() as u32);
+        }
+    }
+}
+
+/// The product of a pair, as it is stored until the pairs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PairText<'a, I> {
+    pub(super) product: &'a str,
+    pub(super) text_id: TextId,
+    pub(super) input_ids: &'a [I],
+}
+
+/// Bytes before the product id and the token ids: length of the product id, and the text id.
+const HEAD: usize = 4 + 8;
+
+impl<I: TokenId> PairText<'_, I> {
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend((self.product.len() as u32).to_le_bytes());
+        into.extend(self.text_id.get().to_le_bytes());
+        into.extend(self.product.as_bytes());
+        for id in self.input_ids {
+            into.extend_from_slice(&id.get().to_le_bytes()[..size_of::<I>()]);
+        }
+    }
+}
+
+/// Texts in memory, by their places.
+pub(super) struct PairTexts<I> {
+    /// Sorted by place.
+    entries: Vec<PairTextEntry>,
+    products: String,
+    input_ids: Vec<I>,
+}
+
+struct PairTextEntry {
+    start: u64,
+    text_id: TextId,
+    /// Where its product id ends in `products`, and where its token ids end in `input_ids`.
+    product_end: usize,
+    ids_end: usize,
+}
+
+impl<I: TokenId> PairTexts<I> {
+    pub(super) fn new() -> Self {
+        Self { entries: Vec::new(), products: String::new(), input_ids: Vec::new() }
+    }
+
+    /// Adds the text that begins at a place. No place before it may follow. `None` if these are not the bytes of one.
+    pub(super) fn push(&mut self, start: u64, bytes: &[u8]) -> Option<()> {
+        let head = bytes.get(..HEAD)?;
+        let (product, ids) = bytes[HEAD..].split_at_checked(number(&head[..4]) as usize)?;
+        self.products.push_str(std::str::from_utf8(product).ok()?);
+        let id = |bytes: &[u8]| I::of(bytes.iter().rev().fold(0, |id, &byte| id << 8 | u32::from(byte)));
+        self.input_ids.extend(ids.chunks_exact(size_of::<I>()).map(id));
+        let (product_end, ids_end) = (self.products.len(), self.input_ids.len());
+        let text_id = TextId::new(long_number(&head[4..]));
+        self.entries.push(PairTextEntry { start, text_id, product_end, ids_end });
+        Some(())
+    }
+
+    /// The text at a place that was added.
+    pub(super) fn get(&self, place: Place) -> Option<PairText<'_, I>> {
+        let at = self.entries.binary_search_by_key(&place.start, |entry| entry.start).ok()?;
+        let (product_start, ids_start) =
+            at.checked_sub(1).map_or((0, 0), |before| (self.entries[before].product_end, self.entries[before].ids_end));
+        let PairTextEntry { text_id, product_end, ids_end, .. } = self.entries[at];
+        let (product, input_ids) = (&self.products[product_start..product_end], &self.input_ids[ids_start..ids_end]);
+        Some(PairText { product, text_id, input_ids })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_back_by_their_places() {
+        fn check<I: TokenId + std::fmt::Debug>(ids: &[I]) {
+            let written = [("B1", 7, ids), ("", 8, &ids[..1]), ("ä", u64::MAX, &[])];
+            let (mut bytes, mut texts, mut places) = (Vec::new(), PairTexts::new(), Vec::new());
+            for (product, text_id, input_ids) in written {
+                let start = bytes.len();
+                PairText { product, text_id: TextId::new(text_id), input_ids }.write(&mut bytes);
+                places.push(Place { start: start as u64, length: (bytes.len() - start) as u32 });
+                texts.push(start as u64, &bytes[start..]).unwrap();
+            }
+            for ((product, text_id, input_ids), place) in written.into_iter().zip(places) {
+                assert_eq!(texts.get(place), Some(PairText { product, text_id: TextId::new(text_id), input_ids }));
+            }
+            assert_eq!(texts.get(Place { start: 1, length: 5 }), None);
+            assert_eq!(texts.push(1_000, &[9; HEAD]), None);
+        }
+        check(&[1u16, 65_535]);
+        check(&[1u32, 70_000]);
     }
 }

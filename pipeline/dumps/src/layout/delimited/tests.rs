@@ -89,6 +89,12 @@ fn escapes_are_recognized_where_they_occur() {
     assert_eq!(rows(&spark, text), [row("1|a\"\nb|c"), row("2|C:\\|d"), row("3|a\\\\|c")]);
 }
 
+#[test]
+fn names_of_columns_between_joined_tables_are_left_out() {
+    let text = "id,name,text\n1,x,y\n\"id\",name,text\n2,x,y\n";
+    assert_eq!(rows(&table(',', &["id", "name", "text"]), text), [row("1|x|y"), row("2|x|y")]);
+}
+
 /// Lines of a table with three columns.
 fn boxes(numbers: std::ops::Range<usize>) -> String {
     numbers.map(|number| format!("S{number},Box {number},Holds {number} bags of tea.\n")).collect()
