@@ -8,6 +8,7 @@ mod links;
 mod lock;
 mod mirror;
 mod options;
+mod plan;
 mod reason;
 mod tasks;
 

@@ -171,8 +171,8 @@ pub struct Compute {
 /// Options of `ebert pretrain`.
 #[derive(Args, Clone, Debug)]
 pub struct PretrainArgs {
-    /// Output folder of `ebert shards`, or its folder `shards`. One in an object store (s3://, gs:// or az://) is fetched
-    /// to the cache first
+    /// Output folder of `ebert shards`, or its folder `shards`. One in an object store (s3://, gs:// or az://) is
+    /// fetched to the cache first
     #[arg(long, value_name = "DIR", default_value = WORK, help_heading = "Input")]
     pub shards: PathBuf,
     /// A recipe of the project (bert-raw, bert, bert-np, spanbert, e-bert-dp, e-bert-ahm, e-bert-products, e-bert,

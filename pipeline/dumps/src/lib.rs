@@ -45,8 +45,8 @@
 //! * A [`Mapping`] names the fields of records that are not those of a dump.
 //! * [`Skipped::hint`] has the fix for a file that is not a dump: the command that decompresses,
 //!   converts or fetches it.
-//! * [`DumpFile::records`] splits a file into a [`LineBatch`] of records after another, and [`DumpFile::parse`] reads one
-//!   into a [`Record`].
+//! * [`DumpFile::records`] splits a file into a [`LineBatch`] of records after another, and [`DumpFile::parse`] reads
+//!   one into a [`Record`].
 //! * [`open()`] decompresses any file, [`LineReader`] splits it into lines, and [`parse`] reads a line of a dump.
 //! * [`clean::clean`] removes markup, entities and control characters from text, and repairs text
 //!   that was encoded twice.

@@ -1,6 +1,6 @@
 //! What all steps run on: the streaming [`stage`], the [`ledger`] of finished tables, [`hashes`] of
-//! files, tables as data [`frames`], sorting on disk in `runs`, files of `sections` that tasks leave for one another, and
-//! [`progress`].
+//! files, tables as data [`frames`], sorting on disk in `runs`, files of `sections` that tasks leave for one another,
+//! and [`progress`].
 pub mod frames;
 pub mod hashes;
 pub mod ledger;

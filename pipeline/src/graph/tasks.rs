@@ -1,8 +1,8 @@
 //! The graph in tasks, so that many processes can make it in one folder.
 //!
 //! 1. [`GraphTasks::edges`]: each task reads the tables of some buckets, and leaves a file per bucket with their edges,
-//!    sorted by [`Partitions`]: ranges of products. A file of the user's is one more part. Associations that follow from
-//!    reviews are in files of their own, as pairs of reviewers' lists.
+//!    sorted by [`Partitions`]: ranges of products. A file of the user's is one more part. Associations that follow
+//!    from reviews are in files of their own, as pairs of reviewers' lists.
 //! 2. [`GraphTasks::graph`]: each task sorts the records of some partitions of all those files.
 //! 3. [`GraphTasks::seal`]: one process weighs the pairs of lists, and writes the table and the manifest. It reads the
 //!    partitions one after another.

@@ -37,7 +37,8 @@ pub(crate) enum TrainerError {
     },
 }
 
-/// Becomes the trainer with the same arguments; returns why it did not. `fetched` is where shards of an object store are.
+/// Becomes the trainer with the same arguments; returns why it did not. `fetched` is where shards of an object store
+/// are.
 pub(crate) fn become_trainer(command: &'static str, fetched: Option<&Path>) -> TrainerError {
     let program = env::current_exe().unwrap_or_else(|_| "ebert".into());
     let Some(path) = find(&program) else { return TrainerError::Missing { command, program } };

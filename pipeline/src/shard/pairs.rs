@@ -3,9 +3,10 @@
 //! There is one row per association and draw. All draws are keyed by the association: its direction, its position in
 //! the order, which rows of a hub stay, and its negative.
 //!
-//! 1. [`PairTasks::choose`]: one process decides which associations become rows and draws their negatives (`rows`). It leaves a
-//!    file with the texts of all products of the graph, and the rows in their order.
-//! 2. [`PairTasks::write`]: any number of processes write the files of pairs, each with some rows and the texts of their products.
+//! 1. [`PairTasks::choose`]: one process decides which associations become rows and draws their negatives (`rows`). It
+//!    leaves a file with the texts of all products of the graph, and the rows in their order.
+//! 2. [`PairTasks::write`]: any number of processes write the files of pairs, each with some rows and the texts of
+//!    their products.
 //!
 //! The quota of a hub depends on all associations before, so the first step has one task. Its memory holds
 //! [`BYTES_PER_PRODUCT`] bytes per product with an association, and [`SORT_MEMORY`] for each of at most three sorters.

@@ -261,7 +261,7 @@ impl Rows {
         }
     }
 
-    /// Moves to the end of a line of any length.
+    /// Skips the rest of a line, whose length has no limit.
     fn skip_line(&mut self) {
         loop {
             let rest = &self.buffer[self.start..];

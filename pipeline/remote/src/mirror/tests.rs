@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::stream::BoxStream;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, PutMultipartOptions, PutResult, Result as Stored,
-    memory::InMemory,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result as Stored, memory::InMemory,
 };
 
 use super::*;
