@@ -3,7 +3,7 @@ mod support;
 
 use std::{fs, path::Path, process::Command};
 
-use support::{TOKENIZER, ebert, said, succeed};
+use support::{TOKENIZER, ebert, gzip, said, succeed};
 
 /// A few products, each of which names the next one, or none.
 fn write(folder: &Path, associated: bool) {
@@ -81,4 +81,14 @@ fn other_options_than_those_of_earlier_steps_are_named() {
     assert!(run(&["pairs"]).starts_with("exit 0"));
     let sealed = run(&["seal", "--max-tokens", "100"]);
     assert!(sealed.contains("2 of 2 shards were encoded with other options"), "{sealed}");
+}
+
+#[test]
+fn files_that_are_cut_short_are_fetched_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meta.json.gz");
+    fs::write(&path, &gzip(&vec![b'{'; 1 << 16])[..20]).unwrap();
+    let text = said(&ebert(["corpus", "--corpus"]).arg(&path).args(TOKENIZER).output().unwrap(), &[]);
+    assert!(text.starts_with("exit 1") && text.contains("the gzip stream is cut short"), "{text}");
+    assert!(text.contains("hint: fetch them again"), "{text}");
 }

@@ -148,7 +148,7 @@ pub enum RunError {
     /// This program cannot fetch.
     #[error(
         "`{address}` is on another machine, and this `ebert` was built without access to any\n\
-         hint: `cargo build --release -p pipeline --features remote`, or fetch the files and name their folder"
+         hint: `cargo build --release -p pipeline --features remote`, or name files and folders of this machine"
     )]
     NoRemote {
         /// The source.

@@ -28,12 +28,16 @@ pub(crate) fn hint(error: &FindError) -> String {
         FindError::NoMatch { .. } => {
             "\nhint: quote a pattern, so that the shell leaves it as it is: `--corpus 'dumps/*.json.gz'`".to_owned()
         }
-        FindError::NothingRecognised { files, .. } => format!(
-            "{}\n\
-             hint: records have the fields of the 2014, 2018 or 2023 Amazon dumps, or those named with `--config`; \
-             docs/own-data.md has an example",
-            looked_at(files)
-        ),
+        FindError::NothingRecognised { files, .. } => {
+            let are_damaged = files.skipped.is_empty() && !files.recognised.is_empty();
+            let what = if are_damaged {
+                "fetch them again: they are damaged before their first record"
+            } else {
+                "records have the fields of the 2014, 2018 or 2023 Amazon dumps, or those named with `--config`; \
+                 docs/own-data.md has an example"
+            };
+            format!("{}\nhint: {what}", looked_at(files))
+        }
         FindError::Read { .. } => {
             "\nhint: make it readable, or move it out of the corpus folder; files with names that begin with a dot are not read"
                 .to_owned()
