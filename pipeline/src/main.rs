@@ -151,7 +151,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             run.bring_corpus()?;
             let corpus = run.corpus()?;
             run.left_out_of_corpus(&corpus)?;
-            Ok(run.say_next(&["pool", "graph"], "")?)
+            Ok(run.end_step(&["pool", "graph"], "")?)
         }
         DataCommand::Pool(args) => {
             let (progress, settings) = (prepare(&args.work), settled(arguments::of_pool(&args)?)?);
@@ -159,7 +159,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             run.bring(&["corpus"])?;
             let pool = run.pool()?;
             run.left_out_of_pool(&pool)?;
-            Ok(run.say_next(&["graph", "encode"], "")?)
+            Ok(run.end_step(&["graph", "encode"], "")?)
         }
         DataCommand::Graph(args) => {
             let (progress, settings) = (prepare(&args.work), settled(arguments::of_graph(&args))?);
@@ -167,7 +167,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             run.bring(&["corpus", "graph"])?;
             let corpus = run.corpus_made()?;
             run.graph(&corpus)?;
-            Ok(run.say_next(&["encode"], "")?)
+            Ok(run.end_step(&["encode"], "")?)
         }
         DataCommand::Encode(args) => encode(&args),
         DataCommand::Pairs(args) => {
@@ -177,7 +177,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             run.bring(&["corpus", "graph", "shards"])?;
             run.draw_pairs(&corpus, &pool, &graph)?;
-            Ok(run.say_next(&["seal"], "")?)
+            Ok(run.end_step(&["seal"], "")?)
         }
         DataCommand::Seal(SealArgs { pairs, parts }) => {
             let (progress, settings) = (prepare(&pairs.work), settled(arguments::of_pairs(&pairs)?)?);
@@ -186,7 +186,7 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             let (pool, graph) = (run.pool_made(&corpus)?, run.graph_made(&corpus)?);
             let (sealed, outcome) = run.seal(&corpus, &pool, &graph, parts)?;
             run.report_shards(&sealed, &Encoded::default(), &outcome)?;
-            Ok(run.say_inspect(&corpus, &sealed)?)
+            Ok(run.end_run(&corpus, &sealed)?)
         }
         DataCommand::Plan(args) => {
             let (progress, settings) = (prepare(&args.options.work), settled(arguments::of_shards(&args.options)?)?);
@@ -229,7 +229,7 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let of = task.map(Task::of);
     let seal = of.map_or_else(|| "seal".to_owned(), |of| format!("seal --parts {of}"));
     let condition = of.map(|of| format!(", when all {of} parts are done")).unwrap_or_default();
-    Ok(run.say_next(&["pairs", &seal], &condition)?)
+    Ok(run.end_step(&["pairs", &seal], &condition)?)
 }
 
 fn look(command: LookCommand) -> anyhow::Result<()> {

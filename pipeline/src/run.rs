@@ -465,8 +465,8 @@ impl<'a> Run<'a> {
         Ok(self.progress.step(step, holds, &place, outcome)?)
     }
 
-    /// Prints the commands that follow a single step, which is then published.
-    pub fn say_next(&self, commands: &[&str], condition: &str) -> Result<(), RunError> {
+    /// Ends a single step: publishes it, and prints the commands that follow.
+    pub fn end_step(&self, commands: &[&str], condition: &str) -> Result<(), RunError> {
         self.publish()?;
         let out = self.out_option();
         let commands: Vec<String> = commands.iter().map(|command| format!("ebert {command}{out}")).collect();
@@ -483,7 +483,7 @@ impl<'a> Run<'a> {
         quoted(Path::new(&self.settings.out_name(&self.settings.out)))
     }
 
-    /// Prints the records that were left out, and the next command.
+    /// Prints the records that were left out, and ends the run.
     fn summary(
         &self,
         corpus: &Manifest<CorpusBody>,
@@ -492,11 +492,11 @@ impl<'a> Run<'a> {
     ) -> Result<(), RunError> {
         self.left_out_of_corpus(corpus)?;
         self.left_out_of_pool(pool)?;
-        self.say_inspect(corpus, sealed)
+        self.end_run(corpus, sealed)
     }
 
-    /// Prints the commands that follow the last step, which is then published.
-    pub fn say_inspect(&self, corpus: &Manifest<CorpusBody>, sealed: &Manifest<ShardsBody>) -> Result<(), RunError> {
+    /// Ends the last step: publishes it, and prints the commands that follow.
+    pub fn end_run(&self, corpus: &Manifest<CorpusBody>, sealed: &Manifest<ShardsBody>) -> Result<(), RunError> {
         self.publish()?;
         let [folder, shards] = if self.settings.out == Path::new(WORK) {
             [String::new(), String::new()]

@@ -367,6 +367,22 @@ impl UnknownProduct {
     }
 }
 
+impl FixedRecord for UnknownProduct {
+    const BYTES: usize = 8;
+
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend(self.0.to_le_bytes());
+    }
+
+    fn read(from: &[u8]) -> Self {
+        Self(long_number(from))
+    }
+
+    fn absorb(&mut self, other: &Self) -> bool {
+        self == other
+    }
+}
+
 impl FixedRecord for ProductRank {
     const BYTES: usize = 4;
 
@@ -406,22 +422,6 @@ impl Partitions {
     pub(crate) fn ranks(self, partition: u64) -> Range<usize> {
         let start = |partition: u64| (partition * self.products).div_ceil(u64::from(self.count)) as usize;
         start(partition)..start(partition + 1)
-    }
-}
-
-impl FixedRecord for UnknownProduct {
-    const BYTES: usize = 8;
-
-    fn write(&self, into: &mut Vec<u8>) {
-        into.extend(self.0.to_le_bytes());
-    }
-
-    fn read(from: &[u8]) -> Self {
-        Self(long_number(from))
-    }
-
-    fn absorb(&mut self, other: &Self) -> bool {
-        self == other
     }
 }
 

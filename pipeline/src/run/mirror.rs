@@ -66,7 +66,7 @@ pub trait Mirror {
 /// The mirror of a run, if it has one. Without it, nothing here does anything.
 pub(super) type AnyMirror = RefCell<Option<Box<dyn Mirror>>>;
 
-/// Brings the ends of files that tasks read in ranges. They say where the ranges are.
+/// Brings the ends of files that tasks read in ranges. They have the places of the ranges.
 fn bring_ends(mirror: &mut dyn Mirror) -> Result<(), RunError> {
     let mut ends = Vec::new();
     for path in mirror.ranged() {

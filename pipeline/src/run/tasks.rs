@@ -265,7 +265,7 @@ impl Run<'_> {
             PairTasks::new(settings, &shards, graph)?.clear()?;
             lock.remove(alone)?;
             self.report_shards(&sealed, &Encoded::default(), &outcome)?;
-            return self.say_inspect(corpus, &sealed);
+            return self.end_run(corpus, &sealed);
         }
         Ok(())
     }
