@@ -2,7 +2,7 @@
 
     python deploy/ray/shards.py OUT TASKS THREADS OPTION...
 
-OUT: output folder, on a file system that all nodes share. TASKS: number of tasks per step.
+OUT: output folder that all nodes share, or an address such as s3://bucket/ebert. TASKS: number of tasks per step.
 THREADS: cores of a task. OPTION: options of `ebert shards`, such as --corpus /shared/amazon.
 `ebert` is on the PATH of all nodes. If it fails, run it again: finished tasks are kept.
 """
@@ -15,8 +15,8 @@ import ray
 
 
 def main(out, tasks, threads, *options):
-    out = os.path.abspath(out)
-    config = os.path.join(out, "ebert.toml")
+    out = out.rstrip("/") if "://" in out else os.path.abspath(out)
+    config = f"{out}/ebert.toml"
     subprocess.run(["ebert", "plan", "--out", out, "--tasks", tasks, *options], check=True)
     ray.init()
 

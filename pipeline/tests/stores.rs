@@ -203,7 +203,8 @@ fn one_process_stores_the_files_of_a_run_in_a_folder() {
     assert_same(&stores, "folder", "steps", "single steps");
 }
 
-const STEPS: [&str; 9] = ["read", "documents", "interactions", "pool", "edges", "graph", "encode", "rows", "pairs"];
+const STEPS: [&str; 10] =
+    ["read", "documents", "interactions", "words", "pool", "edges", "graph", "encode", "rows", "pairs"];
 
 /// Runs tasks of a step at the same time, some of which are killed or started twice, on several machines.
 fn tasks(stores: &Stores, step: &str, of: u64, draws: &mut Draws, kills: u64) {

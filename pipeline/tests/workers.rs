@@ -20,7 +20,8 @@ use support::{
     real_arguments, real_data, said, succeed, tries, workspace,
 };
 
-const STEPS: [&str; 9] = ["read", "documents", "interactions", "pool", "edges", "graph", "encode", "rows", "pairs"];
+const STEPS: [&str; 10] =
+    ["read", "documents", "interactions", "words", "pool", "edges", "graph", "encode", "rows", "pairs"];
 
 /// Raw files, and one run over them in `one`.
 struct Subject {
@@ -218,7 +219,7 @@ fn changed_options_and_raw_files_are_read_again() {
     succeed(&mut subject.command("shards", "one"));
     assert_same(&subject.path("one"), &subject.path("out"), "another file");
     succeed(subject.command("plan", "out").arg("--no-interactions"));
-    all(&["read", "documents", "pool", "edges", "graph", "encode", "rows", "pairs"]);
+    all(&["read", "documents", "words", "pool", "edges", "graph", "encode", "rows", "pairs"]);
     succeed(subject.command("shards", "one").arg("--no-interactions"));
     assert_same(&subject.path("one"), &subject.path("out"), "no interactions");
 }
@@ -329,7 +330,7 @@ fn a_plan_prints_steps_and_what_is_next() {
     assert!(small.said(&["worker", "read"]).starts_with("exit 0"));
     assert!(small.said(&["worker", "documents"]).starts_with("exit 0"));
     insta::assert_snapshot!("plan_in_between", small.said(&["plan"]));
-    for step in ["interactions", "pool", "edges", "graph", "encode", "rows", "pairs"] {
+    for step in ["interactions", "words", "pool", "edges", "graph", "encode", "rows", "pairs"] {
         let text = small.said(&["worker", step]);
         assert!(text.starts_with("exit 0"), "{step}: {text}");
     }
@@ -351,7 +352,7 @@ fn a_task_that_cannot_run_yet_names_the_tasks_that_are_missing() {
     insta::assert_snapshot!("no_pool", small.said(&["worker", "encode", "1/3"]));
     insta::assert_snapshot!("single_task", small.said(&["worker", "pool", "1/3"]));
     insta::assert_snapshot!("no_edges", small.said(&["worker", "graph", "1/3"]));
-    for step in ["pool", "edges"] {
+    for step in ["words", "pool", "edges"] {
         assert!(small.said(&["worker", step]).starts_with("exit 0"));
     }
     insta::assert_snapshot!("no_graph", small.said(&["worker", "rows"]));

@@ -66,7 +66,9 @@ pub enum WorkerStep {
     Documents,
     /// Write who reviewed which product when. A task has buckets. The last one seals OUT/corpus
     Interactions,
-    /// Mine the phrase pool from the corpus, or import one. A single task
+    /// Read the words of the corpus and their tags, for the pool. A task has buckets
+    Words,
+    /// Mine the phrase pool from the words, or import one. A single task
     Pool,
     /// Find the associations among products. A task has buckets
     Edges,

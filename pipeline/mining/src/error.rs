@@ -53,6 +53,9 @@ pub enum MineError {
     /// A part of the text that is not in memory.
     #[error(transparent)]
     Spill(#[from] SpillError),
+    /// A stored text cannot be written or read.
+    #[error("cannot write or read the words of a text")]
+    Stored(#[source] io::Error),
 }
 
 /// A temporary file cannot be written or read.

@@ -47,49 +47,57 @@ pub(crate) fn pruning() -> impl Strategy<Value = Pruning> {
 /// A text of fewer than `limit` words, of which five are distinct, with random annotations, in chunks and memory of any
 /// size.
 pub(crate) fn random_text(limit: usize) -> impl Strategy<Value = Tokens> {
-    let word = (0u32..5, 0u8..4, 0u8..128, pruning(), 0u8..12);
-    let words = prop::collection::vec(word, 1..limit);
-    (words, any_memory(), 1usize..100).prop_map(|(words, memory, chunk)| {
-        let mut batch = Batch::default();
-        for word in ["a", "b", "c", "d", "e"] {
-            name(&mut batch, word);
-        }
-        let last = words.len() - 1;
-        for (at, (id, tag, flags, pruning, ends)) in words.into_iter().enumerate() {
-            let mut word = Word::new(WordId::new(id), pruning);
-            let mut annotation = Annotation::of_tag(tag);
-            let all = [
-                Annotation::CAPITALISED,
-                Annotation::CAPITALS,
-                Annotation::DASH_AFTER,
-                Annotation::QUOTE_BEFORE,
-                Annotation::QUOTE_AFTER,
-                Annotation::BRACKET_BEFORE,
-                Annotation::BRACKET_AFTER,
-            ];
-            for (bit, flag) in all.into_iter().enumerate() {
-                if flags >> bit & 1 == 1 {
-                    annotation.add(flag);
-                }
-            }
-            if annotation.has(Annotation::CAPITALS) {
-                annotation.add(Annotation::CAPITALISED);
-            }
-            if ends < 2 || at == last {
-                word.end_segment();
-            }
-            if ends == 0 || at == last {
-                annotation.add(Annotation::ENDS_DOCUMENT);
-                batch.documents += 1;
-            }
-            batch.words.push(word);
-            batch.annotations.push(annotation);
-        }
-        batch.count();
+    (random_batch(limit), any_memory(), 1usize..100).prop_map(|(batch, memory, chunk)| {
         let mut tokens = Tokens::with_chunks(memory, chunk);
         tokens.append(&batch).unwrap();
         tokens
     })
+}
+
+/// Documents of fewer than `limit` words, of which five are distinct, with random annotations.
+pub(crate) fn random_batch(limit: usize) -> impl Strategy<Value = Batch> {
+    let word = (0u32..5, 0u8..4, 0u8..128, pruning(), 0u8..12);
+    (prop::collection::vec(word, 1..limit), Just(["a", "b", "c", "d", "e"]).prop_shuffle()).prop_map(
+        |(words, names)| {
+            let mut batch = Batch::default();
+            for word in names {
+                name(&mut batch, word);
+            }
+            let last = words.len() - 1;
+            for (at, (id, tag, flags, pruning, ends)) in words.into_iter().enumerate() {
+                let mut word = Word::new(WordId::new(id), pruning);
+                let mut annotation = Annotation::of_tag(tag);
+                let all = [
+                    Annotation::CAPITALISED,
+                    Annotation::CAPITALS,
+                    Annotation::DASH_AFTER,
+                    Annotation::QUOTE_BEFORE,
+                    Annotation::QUOTE_AFTER,
+                    Annotation::BRACKET_BEFORE,
+                    Annotation::BRACKET_AFTER,
+                ];
+                for (bit, flag) in all.into_iter().enumerate() {
+                    if flags >> bit & 1 == 1 {
+                        annotation.add(flag);
+                    }
+                }
+                if annotation.has(Annotation::CAPITALS) {
+                    annotation.add(Annotation::CAPITALISED);
+                }
+                if ends < 2 || at == last {
+                    word.end_segment();
+                }
+                if ends == 0 || at == last {
+                    annotation.add(Annotation::ENDS_DOCUMENT);
+                    batch.documents += 1;
+                }
+                batch.words.push(word);
+                batch.annotations.push(annotation);
+            }
+            batch.count();
+            batch
+        },
+    )
 }
 
 /// A text of words separated by spaces and documents separated by full stops, without tags.

@@ -1,4 +1,6 @@
 //! A text as arrays: one entry per word.
+mod stored;
+
 use std::{
     collections::{HashMap, HashSet},
     ops::Range,

@@ -43,6 +43,15 @@ impl CorpusTables<'_> {
         self.entries("products-").count() as u64
     }
 
+    /// The tables of some buckets, and the products of all.
+    pub(super) fn of_buckets(&self, buckets: &[u64]) -> Vec<PathBuf> {
+        let bucket = |name: &str| name.strip_suffix(".parquet")?.rsplit('-').next()?.parse::<u64>().ok();
+        let is_read =
+            |name: &str| name.starts_with("products-") || bucket(name).is_some_and(|bucket| buckets.contains(&bucket));
+        let names = self.corpus.files.iter().map(|entry| &entry.name).filter(|name| is_read(name));
+        names.map(|name| self.folder.join(name)).collect()
+    }
+
     /// Calls `each` with the table of a bucket, after comparing its hash. The corpus need not have it.
     fn with(
         &self,

@@ -144,6 +144,11 @@ impl<'a> GraphTasks<'a> {
         }
     }
 
+    /// The tables of the corpus that some parts of the first step read.
+    pub fn tables(&self, own: &[u64]) -> Vec<PathBuf> {
+        self.tables.of_buckets(own)
+    }
+
     /// The files that a part writes.
     pub fn outputs(&self, phase: Phase, part: u64) -> Vec<PathBuf> {
         match phase {

@@ -31,6 +31,7 @@ use crate::{
     engine::{
         hashes::{Hashes, check_files},
         progress::{NEW, Outcome, older_format, thousands},
+        sections::PartFolder,
     },
     hint::{Hint, check_file, unreadable},
     settings::StepSettings,
@@ -189,6 +190,7 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
             Some(why) => why,
             None => match check_files(&folder, &old, hashes)? {
                 None => {
+                    PartFolder::within(&folder).clear()?;
                     return Ok(Made { manifest: *old, outcome: Outcome::UpToDate, summary: Vec::new(), warning: None });
                 }
                 Some(missing) => missing,
@@ -247,6 +249,7 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
     };
     let file = write(&folder, &pool, &body)?;
     let manifest = Manifest::new(body, vec![file]).seal(&folder)?;
+    PartFolder::within(&folder).clear()?;
     Ok(Made { manifest, outcome: Outcome::made(since, why), summary, warning })
 }
 

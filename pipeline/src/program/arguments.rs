@@ -85,6 +85,7 @@ pub(crate) fn step(step: WorkerStep) -> Step {
         WorkerStep::Read => Step::Read,
         WorkerStep::Documents => Step::Documents,
         WorkerStep::Interactions => Step::Interactions,
+        WorkerStep::Words => Step::Words,
         WorkerStep::Pool => Step::Pool,
         WorkerStep::Edges => Step::Edges,
         WorkerStep::Graph => Step::Graph,

@@ -21,7 +21,7 @@ use crate::{
         progress::{Facts, Format, Stdout, count_of},
     },
     graph::{associations, tasks as graph},
-    phrase::pool,
+    phrase::{mine::words::WordTasks, pool},
     shard::{
         encode,
         pairs::{self, PairTasks},
@@ -151,14 +151,7 @@ impl Run<'_> {
             (tasks.sealed()?, tasks.parts(Phase::Documents))
         };
         let made = self.made(corpus.as_ref())?;
-        let (pool_needs, pool_input) = match &self.settings.pool {
-            Some(file) => (vec![], file.clone()),
-            None => (vec![corpus_step], folder("corpus")),
-        };
-        let (inputs, outputs) = (vec![pool_input], vec![folder("pool")]);
-        let reads = self.listed(&inputs);
-        let pool = PlannedTask { step: Step::Pool, task: Task::ALL, done: made.pool.is_some(), inputs, outputs };
-        steps.push(PlannedStep { step: Step::Pool, needs: pool_needs, tasks: vec![pool], writes: "pool", reads });
+        steps.extend(self.pool_steps(corpus.as_ref(), made.pool.is_some(), corpus_step, buckets, most)?);
         steps.extend(self.graph_steps(corpus.as_ref(), made.graph.is_some(), corpus_step, buckets, most)?);
         let encoded = self.encoded(corpus.as_ref(), made.pool.as_ref())?;
         let names = |part: u64| ["products", "reviews"].map(|stem| format!("{stem}-{part:05}.parquet"));
@@ -173,6 +166,49 @@ impl Run<'_> {
         let (needs, reads) = (vec![corpus_step, Step::Pool], "corpus, pool".to_owned());
         steps.push(PlannedStep { step: Step::Encode, needs, tasks, writes: Step::Encode.folder(), reads });
         steps.extend(self.pair_steps(corpus.as_ref(), &made, buckets, most)?);
+        Ok(steps)
+    }
+
+    /// The steps of the pool. Before there is a corpus, all of its buckets are parts.
+    fn pool_steps(
+        &mut self,
+        corpus: Option<&Manifest<CorpusBody>>,
+        is_made: bool,
+        corpus_step: Step,
+        buckets: u64,
+        most: u32,
+    ) -> Result<Vec<PlannedStep>, RunError> {
+        let (out, outputs) = (self.settings.out.clone(), vec![self.settings.out.join("pool")]);
+        let mut steps = Vec::new();
+        let (mut needs, mut inputs) = (vec![], self.settings.pool.iter().cloned().collect::<Vec<_>>());
+        if inputs.is_empty() {
+            let words = match corpus {
+                Some(corpus) => Some(self.words(corpus)?),
+                None => None,
+            };
+            let parts = words.as_ref().map_or(buckets, WordTasks::parts);
+            let missing = match &words {
+                _ if is_made => BTreeSet::new(),
+                Some(words) => words.missing()?,
+                None => (0..parts).collect(),
+            };
+            let tasks = shared_out(parts, most, |task, own| PlannedTask {
+                step: Step::Words,
+                task,
+                done: !own.iter().any(|part| missing.contains(part)),
+                inputs: words.as_ref().map_or_else(|| vec![out.join("corpus")], |words| words.inputs(own)),
+                outputs: outputs.clone(),
+            });
+            // One process that mines alone reads the corpus.
+            inputs.extend((!missing.is_empty()).then(|| out.join("corpus")));
+            inputs.push(out.join("pool"));
+            needs.push(Step::Words);
+            let (needs, reads) = (vec![corpus_step], "corpus".to_owned());
+            steps.push(PlannedStep { step: Step::Words, needs, tasks, writes: Step::Words.folder(), reads });
+        }
+        let reads = if needs.is_empty() { self.listed(&inputs) } else { "pool".to_owned() };
+        let pool = PlannedTask { step: Step::Pool, task: Task::ALL, done: is_made, inputs, outputs };
+        steps.push(PlannedStep { step: Step::Pool, needs, tasks: vec![pool], writes: Step::Pool.folder(), reads });
         Ok(steps)
     }
 
@@ -200,21 +236,26 @@ impl Run<'_> {
                 Some(tasks) => tasks.missing(phase)?,
                 None => (0..parts).collect(),
             };
-            let mut inputs = match phase {
-                graph::Phase::Edges => vec![out.join("corpus")],
+            let reads = match (phase, &self.settings.associations) {
+                (graph::Phase::Partitions, _) => "graph".to_owned(),
+                (graph::Phase::Edges, None) => "corpus".to_owned(),
+                (graph::Phase::Edges, Some(file)) => format!("corpus, {}", file.display()),
+            };
+            let inputs = |own: &[u64]| match phase {
+                graph::Phase::Edges => {
+                    let tables = tasks.as_ref().map_or_else(|| vec![out.join("corpus")], |tasks| tasks.tables(own));
+                    // Each task reads the file, at least to hash it.
+                    tables.into_iter().chain(self.settings.associations.clone()).collect()
+                }
                 graph::Phase::Partitions => vec![out.join("graph")],
             };
-            if phase == graph::Phase::Edges {
-                inputs.extend(self.settings.associations.clone());
-            }
-            let reads = self.listed(&inputs);
             // The table appears when all are done.
             let sealing = !is_made && phase == graph::Phase::Partitions && missing.is_empty();
             let planned = shared_out(parts, most, |task, own| PlannedTask {
                 step,
                 task,
                 done: !sealing && !own.iter().any(|part| missing.contains(part)),
-                inputs: inputs.clone(),
+                inputs: inputs(own),
                 outputs: vec![out.join(step.folder())],
             });
             steps.push(PlannedStep { step, needs: vec![needs], tasks: planned, writes: step.folder(), reads });
@@ -273,7 +314,7 @@ impl Run<'_> {
     }
 
     /// The pool and the graph, if they are those of this corpus and of the settings.
-    fn made(&mut self, corpus: Option<&Manifest<CorpusBody>>) -> Result<Made, RunError> {
+    pub(super) fn made(&mut self, corpus: Option<&Manifest<CorpusBody>>) -> Result<Made, RunError> {
         let mut made = Made { pool: None, graph: None };
         let language = match corpus {
             Some(corpus) => self.language(corpus)?,
@@ -320,9 +361,9 @@ impl Run<'_> {
 }
 
 /// The pool and the graph of a plan.
-struct Made {
-    pool: Option<Manifest<PoolBody>>,
-    graph: Option<Manifest<GraphBody>>,
+pub(super) struct Made {
+    pub(super) pool: Option<Manifest<PoolBody>>,
+    pub(super) graph: Option<Manifest<GraphBody>>,
 }
 
 /// Tasks for some parts: `most` at most, each with its parts.

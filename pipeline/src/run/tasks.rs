@@ -18,6 +18,7 @@ use crate::{
         associations,
         tasks::{self as graph, GraphTasks},
     },
+    phrase::{mine::words::WordTasks, pool},
     shard::{ShardError, encode::Encoded, pairs::PairTasks, seal},
     text::language::Language,
 };
@@ -32,6 +33,8 @@ pub enum Step {
     Documents,
     /// Groups to the tables of interactions.
     Interactions,
+    /// Tables of the corpus to their words, for the pool.
+    Words,
     /// The phrase pool.
     Pool,
     /// Tables of the corpus to edges by partition.
@@ -53,6 +56,7 @@ impl Step {
             Self::Read => "read",
             Self::Documents => "documents",
             Self::Interactions => "interactions",
+            Self::Words => "words",
             Self::Pool => "pool",
             Self::Edges => "edges",
             Self::Graph => "graph",
@@ -71,7 +75,7 @@ impl Step {
     pub(super) const fn folder(self) -> &'static str {
         match self {
             Self::Read | Self::Documents | Self::Interactions => "corpus",
-            Self::Pool => "pool",
+            Self::Words | Self::Pool => "pool",
             Self::Edges | Self::Graph => "graph",
             Self::Encode | Self::Rows | Self::Pairs => "shards",
         }
@@ -132,14 +136,23 @@ impl Run<'_> {
         let lock = FolderLock::of(&self.settings.out, step.folder());
         let corpus = match (step, &self.settings.pool) {
             // An imported pool needs no corpus.
-            (Step::Pool, Some(_)) => None,
+            (Step::Words | Step::Pool, Some(_)) => None,
             _ => {
                 let made = self.corpus_made();
                 Some(self.needed(made, Step::Interactions, task)?)
             }
         };
         match (step, corpus) {
-            (Step::Pool, _) => {
+            (Step::Words, Some(corpus)) => self.work_on_words(&corpus, &lock, task),
+            (Step::Pool, corpus) => {
+                if let Some(corpus) = &corpus
+                    && self.made(Some(corpus))?.pool.is_none()
+                {
+                    let missing = self.words(corpus)?.missing()?;
+                    if !missing.is_empty() {
+                        return Err(unfinished_parts(Step::Words, missing, task));
+                    }
+                }
                 let alone = lock.alone(&self.progress)?;
                 let pool = self.pool()?;
                 lock.remove(alone)?;
@@ -168,8 +181,33 @@ impl Run<'_> {
                 let graph = self.needed(graph, Step::Graph, task)?;
                 self.work_on_pairs(step, Inputs { corpus: &corpus, pool: &pool, graph: &graph }, &lock, task)
             }
+            (Step::Words, None) => {
+                let text = format!("task {task}   the pool is imported, so no words are read");
+                Ok(self.progress.note(step.name(), &Facts::new("idle", text).with("step", step.name()))?)
+            }
             (_, None) => unreachable!("only an imported pool needs no corpus"),
         }
+    }
+
+    /// The words of the corpus in tasks.
+    pub(super) fn words(&mut self, corpus: &Manifest<CorpusBody>) -> Result<WordTasks, RunError> {
+        let language = self.language(corpus)?;
+        Ok(WordTasks::new(&self.settings.out, corpus, language))
+    }
+
+    fn work_on_words(&mut self, corpus: &Manifest<CorpusBody>, lock: &FolderLock, task: Task) -> Result<(), RunError> {
+        let shared = lock.shared(&self.progress)?;
+        let is_made = self.made(Some(corpus))?.pool.is_some();
+        let done = if is_made {
+            Done::new(Instant::now(), 0, 0)
+        } else {
+            let language = self.language(corpus)?;
+            let mining = pool::Mining { corpus, settings: self.settings, language, progress: &self.progress };
+            mining.make_words(task, &mut self.hashes)?
+        };
+        drop(shared);
+        self.task_done(Step::Words, task, &done, "buckets", "pool")?;
+        self.print_next(Step::Words, &[Step::Pool])
     }
 
     fn work_on_graph(
@@ -325,7 +363,8 @@ impl Run<'_> {
         match step {
             Step::Read => self.print_next(step, &[Step::Documents]),
             Step::Documents if self.settings.interactions => self.print_next(step, &[Step::Interactions]),
-            _ => self.print_next(step, &[Step::Pool, Step::Edges]),
+            _ if self.settings.pool.is_some() => self.print_next(step, &[Step::Pool, Step::Edges]),
+            _ => self.print_next(step, &[Step::Words, Step::Edges]),
         }
     }
 
@@ -377,13 +416,19 @@ fn unfinished(tasks: &CorpusTasks<'_>, task: Task) -> Result<RunError, RunError>
         let Some(phase) = step.phase().filter(|phase| tasks.parts(*phase) > 0) else { continue };
         let missing = tasks.missing(phase)?;
         if !missing.is_empty() {
-            let tasks = missing.into_iter().map(|part| (part % u64::from(of)) as u32).collect();
-            return Ok(RunError::Unfinished { step: step.name(), tasks, of });
+            return Ok(unfinished_parts(step, missing, task));
         }
         last = step;
     }
     // Only the manifest is missing. Any task writes it.
     Ok(RunError::Unfinished { step: last.name(), tasks: BTreeSet::from([0]), of })
+}
+
+/// The tasks of missing parts, as an error, if there were as many as of this one's step.
+fn unfinished_parts(step: Step, missing: BTreeSet<u64>, task: Task) -> RunError {
+    let of = task.of();
+    let tasks = missing.into_iter().map(|part| (part % u64::from(of)) as u32).collect();
+    RunError::Unfinished { step: step.name(), tasks, of }
 }
 
 /// Which tasks of the graph are missing, as an error, if there were as many as of this one's step.
@@ -392,9 +437,7 @@ fn graph_unfinished(tasks: &GraphTasks<'_>, task: Task) -> Result<RunError, RunE
         let Some(phase) = step.graph_phase() else { continue };
         let missing = tasks.missing(phase)?;
         if !missing.is_empty() {
-            let of = task.of();
-            let tasks = missing.into_iter().map(|part| (part % u64::from(of)) as u32).collect();
-            return Ok(RunError::Unfinished { step: step.name(), tasks, of });
+            return Ok(unfinished_parts(step, missing, task));
         }
     }
     // Only the manifest is missing. Any task writes it.

@@ -20,6 +20,7 @@ use crate::{
 mod once;
 pub mod read;
 pub mod summary;
+pub mod words;
 
 use read::{LeftOut, Text};
 

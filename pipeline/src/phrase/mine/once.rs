@@ -1,7 +1,10 @@
 //! Each text is mined once: copies would make their phrases frequent.
 use std::{collections::HashSet, path::Path};
 
+use ebert_dumps::Kind;
 use schemas::{DocumentId, ProductTextIdRows, StoreError, TextId, open_corpus_products};
+
+use crate::corpus::tables::Table;
 
 /// Decides which documents are read: of those with one text, the one with the lowest (kind,
 /// document). Holds 16 bytes per product, and 8 per review of the current table.
@@ -14,11 +17,12 @@ pub(super) struct OncePerText {
 }
 
 impl OncePerText {
-    /// Reads the text ids of these tables of products.
-    pub(super) fn new<'p>(tables: impl Iterator<Item = &'p Path>) -> Result<Self, StoreError> {
+    /// Reads the text ids of the products of these tables.
+    pub(super) fn new<'t>(folder: &Path, tables: impl IntoIterator<Item = &'t Table>) -> Result<Self, StoreError> {
         let mut products = Vec::new();
-        for table in tables {
-            for rows in open_corpus_products(table)?.read::<ProductTextIdRows>(1 << 14) {
+        for table in tables.into_iter().filter(|table| table.kind == Kind::Product) {
+            let table = open_corpus_products(&folder.join(&table.entry.name))?;
+            for rows in table.read::<ProductTextIdRows>(1 << 14) {
                 products.extend(rows?.iter().map(|(document, text)| (text, document)));
             }
         }

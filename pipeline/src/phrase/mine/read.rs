@@ -2,7 +2,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,10 +13,11 @@ use ebert_dumps::{Kind, LineBatch, LineReader, open};
 use ebert_english::Model;
 use ebert_mining::{CommonPhrases, List, Memory, QualityList, Reader, Tokens};
 use schemas::{CorpusNameRows, Manifest, manifest::CorpusBody};
+use serde::{Deserialize, Serialize};
 
 use super::{MiningError, once::OncePerText};
 use crate::{
-    corpus::tables::{DocumentReader, Item, tables},
+    corpus::tables::{self, DocumentReader, Item, Table},
     engine::{
         hashes::Hashes,
         memory::give_back,
@@ -132,26 +133,47 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// How the texts of a corpus are read.
+pub struct Reading<'a> {
+    /// Whether words have tags.
+    pub language: Language,
+    /// Workers.
+    pub threads: Threads,
+    /// Memory for the words.
+    pub memory: Memory,
+    /// Where progress is shown.
+    pub progress: &'a Progress,
+}
+
 /// Reads the texts of a corpus and the names that its products give.
 pub fn corpus(
     folder: &Path,
     corpus: &Manifest<CorpusBody>,
-    language: Language,
+    reading: &Reading<'_>,
     hashes: &mut Hashes,
-    threads: Threads,
-    memory: Memory,
-    progress: &Progress,
 ) -> Result<(Text, QualityList), MiningError> {
-    let tables = tables(corpus);
-    let of_products = tables.iter().filter(|table| table.kind == Kind::Product);
-    let paths: Vec<PathBuf> = of_products.map(|table| folder.join(&table.entry.name)).collect();
-    let mut once = OncePerText::new(paths.iter().map(PathBuf::as_path))?;
+    let all = tables::tables(corpus);
+    let mut once = OncePerText::new(folder, &all)?;
+    let bar = reading.progress.count("reading", all.iter().map(|table| table.entry.rows).sum());
+    let (tokens, names) = read_tables(folder, &all, &mut once, reading, hashes, |rows| bar.inc(rows))?;
+    bar.finish_and_clear();
+    Ok((Text { tokens, left_out: LeftOut::default() }, names.into_list(reading.language)))
+}
+
+/// Reads the texts of some tables, and the names that their products give. `on_rows` is called with numbers of rows.
+pub(super) fn read_tables(
+    folder: &Path,
+    tables: &[Table],
+    once: &mut OncePerText,
+    reading: &Reading<'_>,
+    hashes: &mut Hashes,
+    on_rows: impl Fn(u64),
+) -> Result<(Tokens, Names), MiningError> {
     let mut rows = DocumentReader::<CorpusNameRows>::new(folder, tables.iter(), hashes);
-    let bar = progress.count("reading", tables.iter().map(|t| t.entry.rows).sum());
-    let mut text = Text { tokens: Tokens::new(memory), left_out: LeftOut::default() };
+    let mut tokens = Tokens::new(reading.memory.clone());
     let mut names = Names::default();
     stage::run(
-        threads,
+        reading.threads,
         || loop {
             match rows.next().transpose()? {
                 Some(Item::Rows { table, rows }) => {
@@ -165,7 +187,7 @@ pub fn corpus(
                 None => return Ok::<_, MiningError>(None),
             }
         },
-        || new_reader(language),
+        || new_reader(reading.language),
         |reader, (rows, is_read)| {
             let texts = rows.texts().zip(is_read).filter_map(|(text, is_read)| is_read.then_some(text));
             let batch = reader.read(texts);
@@ -174,29 +196,38 @@ pub fn corpus(
             Ok((batch, named, rows.len()))
         },
         |(batch, mut named, rows)| {
-            text.tokens.append(&batch)?;
-            names.kinds.append(&mut named.kinds);
-            names.brands.append(&mut named.brands);
-            bar.inc(rows as u64);
+            tokens.append(&batch)?;
+            names.append(&mut named);
+            on_rows(rows as u64);
             Ok(())
         },
     )?;
-    bar.finish_and_clear();
-    text.tokens.shrink_to_fit();
+    tokens.shrink_to_fit();
     give_back();
-    let [kinds, brands] = [names.kinds, names.brands].map(|names| names.into_iter().collect::<List>());
-    Ok((text, QualityList::Products { kinds, brands, common: common(language) }))
+    Ok((tokens, names))
 }
 
 /// Names that products give.
-#[derive(Default)]
-struct Names {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Names {
     /// Parts of their categories, and names of their attributes.
     kinds: BTreeSet<String>,
     brands: BTreeSet<String>,
 }
 
 impl Names {
+    /// Moves the names of `other` here.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.kinds.append(&mut other.kinds);
+        self.brands.append(&mut other.brands);
+    }
+
+    /// What is learned from, with the built-in phrases of the language.
+    pub(super) fn into_list(self, language: Language) -> QualityList {
+        let [kinds, brands] = [self.kinds, self.brands].map(|names| names.into_iter().collect::<List>());
+        QualityList::Products { kinds, brands, common: common(language) }
+    }
+
     fn add_rows(&mut self, rows: &CorpusNameRows) {
         for category in rows.categories() {
             // `Clothing, Shoes & Jewelry` names three.

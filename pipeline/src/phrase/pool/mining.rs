@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 use ebert_english::Model;
 use ebert_mining::{ENGLISH_STOP_WORDS, Lists, Memory, Mined, QualityList};
 use schemas::{
-    Manifest, StoreError,
+    Manifest, StoreError, Task,
     manifest::{CorpusBody, Hash, MinedPool},
 };
 
@@ -12,9 +12,13 @@ use super::{NAME, PoolError};
 use crate::{
     engine::{
         hashes::Hashes,
-        progress::{Progress, thousands},
+        progress::{Done, Progress, thousands},
     },
-    phrase::mine::{self, MiningError, check_list, read},
+    phrase::mine::{
+        self, MiningError, check_list,
+        read::{self, Reading},
+        words::WordTasks,
+    },
     settings::Settings,
     text::language::Language,
 };
@@ -61,6 +65,22 @@ fn english_stop_words() -> Hash {
 }
 
 impl Mining<'_> {
+    /// The words of the corpus, in parts.
+    pub fn words(&self) -> WordTasks {
+        WordTasks::new(&self.settings.out, self.corpus, self.language)
+    }
+
+    /// Reads the words of some parts of the corpus.
+    ///
+    /// # Errors
+    /// If a table cannot be read, or a file cannot be written.
+    pub fn make_words(&self, task: Task, hashes: &mut Hashes) -> Result<Done, PoolError> {
+        let folder = self.settings.out.join("pool");
+        let memory = Memory::new(self.settings.mining.mining_mib, folder.join(NAME));
+        let (language, threads, progress) = (self.language, self.settings.threads(), self.progress);
+        Ok(self.words().make(task, &Reading { language, threads, memory, progress }, hashes)?)
+    }
+
     /// What decides the phrases.
     pub(super) fn describe(&self, hashes: &mut Hashes) -> Result<MinedPool, PoolError> {
         let mining = &self.settings.mining;
@@ -95,7 +115,13 @@ impl Mining<'_> {
         fs::create_dir_all(&pool).map_err(StoreError::io("create", &pool))?;
         let memory = Memory::new(mining.mining_mib, pool.join(NAME));
         let folder = settings.out.join("corpus");
-        let (text, named) = read::corpus(&folder, self.corpus, self.language, hashes, threads, memory, self.progress)?;
+        let (text, named) = match self.words().read(memory.clone(), self.progress)? {
+            Some(text) => text,
+            None => {
+                let reading = Reading { language: self.language, threads, memory, progress: self.progress };
+                read::corpus(&folder, self.corpus, &reading, hashes)?
+            }
+        };
         let lists = Lists {
             quality: match &mining.quality_list {
                 Some(path) => QualityList::Phrases(mine::read_list(path)?),
