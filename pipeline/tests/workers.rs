@@ -198,6 +198,22 @@ fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
         subject.run(step, "out", &tasks(&["0/1", "0/2"]), Vec::new);
     }
     assert_same(&subject.path("one"), &subject.path("out"), "tasks, then one process");
+    // A process was killed after it sealed a folder, and before it removed what tasks had left there.
+    for (step, left) in [
+        ("interactions", "spill/raw-00000.frames"),
+        ("pool", "pool/parts/words-00000.part"),
+        ("graph", "graph/parts/stated-00001.part"),
+        ("pairs", "shards/parts/rows-00000.part"),
+    ] {
+        let path = subject.path("out").join(left);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "left").unwrap();
+        let not_done = |task: &&Value| task["done"] == false;
+        assert!(subject.plan("out", 3).iter().filter(not_done).all(|task| task["step"] == step), "{step}");
+        assert_eq!(subject.plan("out", 3).iter().filter(not_done).count(), 1, "{step}");
+        subject.run(step, "out", &tasks(&["0/1"]), Vec::new);
+        assert!(!path.exists() && subject.plan("out", 3).iter().all(|task| task["done"] == true), "{step}");
+    }
 }
 
 #[test]

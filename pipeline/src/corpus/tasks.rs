@@ -176,6 +176,11 @@ impl<'a> CorpusTasks<'a> {
         Ok(reads)
     }
 
+    /// Whether a group is stored.
+    pub fn has_groups(&self) -> bool {
+        (0..self.groups.len()).any(|group| self.path_of(group).exists())
+    }
+
     fn path_of(&self, group: usize) -> PathBuf {
         self.spill.path().join(group::name_of(group as u32))
     }

@@ -354,20 +354,31 @@ impl PartFolder {
         fs::create_dir_all(&self.path).map_err(StoreError::io("create", &self.path))
     }
 
-    /// Removes the folder with all files of parts. Other files stay.
-    pub(crate) fn clear(&self) -> Result<(), StoreError> {
+    /// Whether it has files of parts, or temporary ones.
+    pub(crate) fn has_parts(&self) -> Result<bool, StoreError> {
+        Ok(!self.parts()?.is_empty())
+    }
+
+    fn parts(&self) -> Result<Vec<PathBuf>, StoreError> {
         let error = |e| StoreError::io("list", &self.path)(e);
         let entries = match fs::read_dir(&self.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(error)?,
         };
+        let mut parts = Vec::new();
         for entry in entries {
             let path = entry.map_err(error)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if store::file_of_temporary(name).unwrap_or(name).ends_with(".part") {
-                store::remove(&path)?;
+                parts.push(path);
             }
         }
+        Ok(parts)
+    }
+
+    /// Removes the files of all parts, and the folder unless it holds something else.
+    pub(crate) fn clear(&self) -> Result<(), StoreError> {
+        self.parts()?.iter().try_for_each(|part| store::remove(part))?;
         match fs::remove_dir(&self.path) {
             Err(e) if ![io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&e.kind()) => {
                 Err(StoreError::io("remove", &self.path)(e))

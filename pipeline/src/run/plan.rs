@@ -19,6 +19,7 @@ use crate::{
     engine::{
         ledger::Ledger,
         progress::{Facts, Format, Stdout, count_of},
+        sections::PartFolder,
     },
     graph::{associations, tasks as graph},
     phrase::{mine::words::WordTasks, pool},
@@ -119,7 +120,7 @@ impl Run<'_> {
         let folder = |name: &str| out.join(name);
         let corpus_step = if with_interactions { Step::Interactions } else { Step::Documents };
         let mut steps = Vec::new();
-        let (corpus, buckets) = {
+        let (corpus, buckets, has_groups) = {
             // The corpus is the same in any language.
             let settings = step_settings(self.settings, &self.tokenizer, Language::default())?;
             let tasks = CorpusTasks::new(settings, files)?;
@@ -148,7 +149,7 @@ impl Run<'_> {
                 });
                 steps.push(PlannedStep { step, needs, tasks: planned, writes, reads });
             }
-            (tasks.sealed()?, tasks.parts(Phase::Documents))
+            (tasks.sealed()?, tasks.parts(Phase::Documents), tasks.has_groups())
         };
         let made = self.made(corpus.as_ref())?;
         steps.extend(self.pool_steps(corpus.as_ref(), made.pool.is_some(), corpus_step, buckets, most)?);
@@ -166,6 +167,16 @@ impl Run<'_> {
         let (needs, reads) = (vec![corpus_step, Step::Pool], "corpus, pool".to_owned());
         steps.push(PlannedStep { step: Step::Encode, needs, tasks, writes: Step::Encode.folder(), reads });
         steps.extend(self.pair_steps(corpus.as_ref(), &made, buckets, most)?);
+        let has_parts = |name: &str| PartFolder::within(&folder(name)).has_parts();
+        let left = [(corpus_step, has_groups), (Step::Pool, has_parts("pool")?), (Step::Graph, has_parts("graph")?)];
+        for (step, is_left) in left.into_iter().chain([(Step::Pairs, has_parts("shards")?)]) {
+            // A process was killed after it sealed a folder, and before it removed what tasks had left there.
+            if let Some(planned) = steps.iter_mut().find(|planned| planned.step == step && planned.is_done() && is_left)
+                && let Some(first) = planned.tasks.first_mut()
+            {
+                first.done = false;
+            }
+        }
         Ok(steps)
     }
 
