@@ -183,8 +183,8 @@ def has_ray():
     return subprocess.run([sys.executable, "-c", "import ray"], capture_output=True).returncode == 0
 
 
-def run_slurm(arguments, env):
-    subprocess.run(arguments, env=env, check=True, stdout=subprocess.DEVNULL)
+def run_slurm(arguments, env, cwd):
+    subprocess.run(arguments, env=env, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
     while subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=True).stdout.strip():
         time.sleep(0.2)
 
@@ -234,7 +234,7 @@ def main():
         run_once([ROOT / "deploy/xargs/shards.sh", out, str(n), "3", *both], env)
 
     def of_slurm(out, n):
-        run_slurm([ROOT / "deploy/slurm/shards.sh", corpus, tokenizer, out, str(n), *options], env)
+        run_slurm([ROOT / "deploy/slurm/shards.sh", corpus, tokenizer, out, str(n), *options], env, work)
 
     def of_ray(out, n):
         run_once([sys.executable, ROOT / "deploy/ray/shards.py", out, str(n), "1", *both], env)

@@ -122,7 +122,7 @@ def main():
     options.add_argument("--work", default="target/bench/paper", type=pathlib.Path)
     options.add_argument("--tokenizer", default="data/sample/tokenizer.json")
     options.add_argument("--scale", default=1.0, type=float)
-    options.add_argument("--nouns", default="off", choices=["on", "off"])
+    options.add_argument("--nouns", default="on", choices=["on", "off"])
     a = options.parse_args()
     raw = make_dump(a.work, a.scale, pathlib.Path(os.environ.get("EBERT_SHARED", "../shared")))
     out = a.work / "out"

@@ -49,7 +49,7 @@ pub struct MiningOptions {
     pub max_words: u64,
     /// MiB of memory for the text that is mined. The rest of a larger text is in temporary files, which take up to
     /// four times as much as the text
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub mining_mib: u64,
 }
 

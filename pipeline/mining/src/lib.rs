@@ -76,7 +76,7 @@
 //!
 //! # Memory
 //!
-//! [`Memory`] bounds what is held of the text: by default 256 MiB, which is a text of 13 million
+//! [`Memory`] bounds what is held of the text: by default 128 MiB, which is a text of 7 million
 //! words. More is in temporary files, of about three times the text. The result is the same. The
 //! rest is a table of about 90 bytes per candidate and 170 per distinct word, the longest
 //! document, and 12 MiB per thread. A text may have 2²⁹ distinct words and 2³² - 1 candidates;

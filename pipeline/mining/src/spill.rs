@@ -23,8 +23,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// MiB by default: a text of 13 million words stays in memory.
-    pub const DEFAULT_MIB: u64 = 256;
+    /// MiB by default: a text of 7 million words stays in memory.
+    pub const DEFAULT_MIB: u64 = 128;
 
     /// At most this many MiB for the words of the text and what is counted of them. Temporary files are created in the
     /// folder of `next_to`, and their names begin with its name.
