@@ -143,6 +143,12 @@ test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole command
 faults: ## kill runs and tasks at random moments (1, 3 and 7 tasks per step, under xargs), fill disks, stall input, change bytes, and compare the output with undisturbed runs: FAULTS=
 	@EBERT_FAULTS=$(or $(FAULTS),50) cargo test --release --package pipeline --test faults --test workers -- --nocapture
 
+# Ray runs if `$(VENV)/bin/pip install ray` added it, and Slurm if a cluster of this machine runs.
+.PHONY: engines
+engines: $(VENV)/ready ## run tasks under xargs, Slurm and Ray, in a folder and in a failing S3 server, kill 50 each time, and compare the output with one process: ARGS=
+	@cargo build --release --package pipeline --features pipeline/remote --bin ebert
+	@$(VENV)/bin/python pipeline/benches/engines.py --ebert $(TARGET)/release/ebert $(ARGS)
+
 # torch's full wheels and transformers, in addition to the libtorch of the other targets.
 $(PARITY)/ready: trainer/program/tests/parity/requirements.txt
 	@python3 -m venv $(PARITY)
