@@ -297,7 +297,7 @@ mod tests {
         }
         assert!(most > 20, "{most}");
         assert!(are_possible(&path, 50_000).unwrap() && !are_possible(&path, 1_000).unwrap());
-        fs::write(&path, zstd_of(&[text.clone()])).unwrap();
+        fs::write(&path, zstd_of(std::slice::from_ref(&text))).unwrap();
         assert!(!are_possible(&path, 1 << 30).unwrap(), "a single frame");
         fs::write(&path, &text).unwrap();
         assert!(are_possible(&path, 1 << 30).unwrap());
