@@ -130,7 +130,10 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
-    use crate::{corpus::plan::Inputs, engine::hashes::Hashes};
+    use crate::{
+        corpus::{plan::Inputs, raw_groups::RawRange},
+        engine::hashes::Hashes,
+    };
 
     /// File and line of each record, with its bytes; then file and damage.
     type Seen = (Vec<(u32, u64, Vec<u8>)>, Vec<(u32, String)>);
@@ -153,6 +156,27 @@ mod tests {
         }
         records.sort();
         (records, damage)
+    }
+
+    #[test]
+    fn a_file_that_is_written_meanwhile_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, text) = (folder.path().join("a.json"), "{\"asin\": \"B1\", \"title\": \"Tea\", \"also_buy\": []}\n");
+        fs::write(&path, text).unwrap();
+        let files = find(folder.path(), Path::new("nowhere")).unwrap();
+        let blake3 = schemas::store::hash_file(&path).unwrap();
+        let whole = || RawInput::with_hash(0, &files.recognised[0], blake3.clone()).unwrap();
+        let range = RawRange { number: 0, bytes: 0..10, is_last: false };
+        let (all, part) = (whole(), whole().in_range(&range));
+        all.check_unchanged().unwrap();
+        part.check_unchanged().unwrap();
+        // Times of files have steps of some milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(&path, text).unwrap();
+        all.check_unchanged().unwrap();
+        assert!(matches!(part.check_unchanged(), Err(CorpusError::Changed { .. })), "not all of its bytes were hashed");
+        fs::write(&path, text.replace("Tea", "Cha")).unwrap();
+        assert!(matches!(all.check_unchanged(), Err(CorpusError::Changed { .. })));
     }
 
     #[test]
