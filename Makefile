@@ -141,7 +141,7 @@ test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole command
 
 .PHONY: faults
 faults: ## kill runs and tasks at random moments (1, 3 and 7 tasks per step, under xargs), fill disks, stall input, change bytes, and compare the output with undisturbed runs: FAULTS=
-	@EBERT_FAULTS=$(or $(FAULTS),50) cargo test --release --package pipeline --test faults --test workers -- --nocapture
+	@EBERT_FAULTS=$(or $(FAULTS),50) cargo test --release --package pipeline --test faults --test workers --test ranges -- --nocapture
 
 # Ray runs if `$(VENV)/bin/pip install ray` added it, and Slurm if a cluster of this machine runs.
 .PHONY: engines

@@ -5,133 +5,61 @@
 //! `--nocapture` to see the counts.
 mod support;
 
-use std::{
-    fs,
-    io::Write,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Command};
 
 use schemas::Draws;
 use serde_json::Value;
 use support::{
     TOKENIZER, assert_same, ebert,
     raw::{OTHER, PRODUCT, Raw, lines, raw_files_of_every_form},
-    real_arguments, real_data, said, succeed, tries, workspace,
+    real_arguments, real_data, said, succeed, tries,
+    workers::Subject,
 };
 
 const STEPS: [&str; 10] =
     ["read", "documents", "interactions", "words", "pool", "edges", "graph", "encode", "rows", "pairs"];
 
-/// Raw files, and one run over them in `one`.
-struct Subject {
-    folder: tempfile::TempDir,
-    arguments: Vec<String>,
+/// One run over raw files, in `one`.
+fn subject(folder: tempfile::TempDir, arguments: Vec<String>) -> Subject {
+    let subject = Subject { folder, arguments };
+    succeed(&mut subject.command("shards", "one"));
+    subject
 }
 
-impl Subject {
-    fn new(folder: tempfile::TempDir, arguments: Vec<String>) -> Self {
-        let subject = Self { folder, arguments };
-        succeed(&mut subject.command("shards", "one"));
-        subject
+/// Files in every form, most of which are a group of their own. They repeat each other, so most records are duplicates.
+/// Interactions name variants, whose parents other records name.
+fn invented() -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw");
+    raw_files_of_every_form(&raw);
+    let mut draws = Draws::new(7, "test", b"variants");
+    let (mut reviews, mut ratings) = (String::new(), String::new());
+    for number in 0..3_000 {
+        let (parent, user) = (draws.below(300), draws.below(500));
+        let review = serde_json::json!({
+            "asin": format!("V{parent:09}"), "parent_asin": format!("P{parent:09}"), "user_id": format!("U{user}"),
+            "title": "Fine", "text": format!("It is number {} of its kind", draws.below(2_000)), "rating": 4.0,
+            "timestamp": 1_500_000_000_000_i64 + number,
+        });
+        reviews += &format!("{review}\n");
+        let time = draws.below(1 << 30);
+        ratings += &format!("U{user},V{:09},5.0,{time}\n", draws.below(400));
     }
-
-    /// Files in every form, each of which is a group. They repeat each other, so most records are duplicates.
-    /// Interactions name variants, whose parents other records name.
-    fn invented() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let raw = folder.path().join("raw");
-        raw_files_of_every_form(&raw);
-        let mut draws = Draws::new(7, "test", b"variants");
-        let (mut reviews, mut ratings) = (String::new(), String::new());
-        for number in 0..3_000 {
-            let (parent, user) = (draws.below(300), draws.below(500));
-            let review = serde_json::json!({
-                "asin": format!("V{parent:09}"), "parent_asin": format!("P{parent:09}"), "user_id": format!("U{user}"),
-                "title": "Fine", "text": format!("It is number {} of its kind", draws.below(2_000)), "rating": 4.0,
-                "timestamp": 1_500_000_000_000_i64 + number,
-            });
-            reviews += &format!("{review}\n");
-            let time = draws.below(1 << 30);
-            ratings += &format!("U{user},V{:09},5.0,{time}\n", draws.below(400));
-        }
-        fs::write(raw.join("f.jsonl"), reviews).unwrap();
-        fs::write(raw.join("g.csv"), ratings).unwrap();
-        let mut arguments =
-            ["--nouns", "off", "--max-unreadable", "1", "--allow-damaged", "--corpus"].map(str::to_owned).to_vec();
-        arguments.extend([raw.display().to_string()]);
-        arguments.extend(TOKENIZER.map(str::to_owned));
-        Self::new(folder, arguments)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, name: &str, out: &str) -> Command {
-        let mut command = ebert([name, "--bucket-mib", "1"]);
-        command.args(&self.arguments).arg("--out").arg(self.path(out));
-        command
-    }
-
-    /// The objects of `ebert plan`.
-    fn plan(&self, out: &str, tasks: u64) -> Vec<Value> {
-        let said = succeed(self.command("plan", out).args(["--log", "json", "--tasks", &tasks.to_string()]));
-        let objects = said.lines().map(|line| serde_json::from_str(line).unwrap());
-        objects.filter(|object: &Value| object["event"] == "task").collect()
-    }
-
-    /// Runs all tasks of a step with xargs, three at a time. `moments` gives the seconds after which each is killed.
-    fn run(&self, step: &str, out: &str, tasks: &[String], mut moments: impl FnMut() -> Vec<f64>) {
-        let mut xargs = Command::new("xargs");
-        xargs.args(["-P", "3", "-L", "1", "bash", "-c", TASK, "task"]).current_dir(workspace());
-        xargs.env("EBERT", ebert([]).get_program()).env("STEP", step).env("OUT", self.path(out));
-        let mut child = xargs.env("LOG", self.path("kills")).stdin(Stdio::piped()).spawn().unwrap();
-        let mut input = child.stdin.take().unwrap();
-        for task in tasks {
-            let moments: String = moments().iter().map(|moment| format!(" {moment:.3}")).collect();
-            writeln!(input, "{task}{moments}").unwrap();
-        }
-        drop(input);
-        assert!(child.wait().unwrap().success(), "{step} of {out}");
-    }
-
-    fn kills(&self) -> usize {
-        fs::read_to_string(self.path("kills")).unwrap_or_default().lines().count()
-    }
+    fs::write(raw.join("f.jsonl"), reviews).unwrap();
+    fs::write(raw.join("g.csv"), ratings).unwrap();
+    let mut arguments =
+        ["--nouns", "off", "--max-unreadable", "1", "--allow-damaged", "--corpus"].map(str::to_owned).to_vec();
+    arguments.extend([raw.display().to_string()]);
+    arguments.extend(TOKENIZER.map(str::to_owned));
+    subject(folder, arguments)
 }
-
-/// Runs a task, and kills it at each of the moments that follow. Then it may finish.
-const TASK: &str = r#"
-task=$1
-shift
-worker() { "$@" "$EBERT" worker "$STEP" "$task" --config "$OUT/ebert.toml" --threads 2 --quiet; }
-for moment; do
-    status=0
-    worker timeout --signal=KILL "$moment" || status=$?
-    case $status in
-        0) exit ;;
-        137) echo "$STEP $task" >>"$LOG" ;;
-        *) exit "$status" ;;
-    esac
-done
-worker env
-"#;
 
 /// Makes everything in `n` tasks per step, some of which are killed or run twice.
 fn all_steps(subject: &Subject, out: &str, n: u64, kills: u64, longest: f64) {
-    let mut draws = Draws::new(n, "kills", out.as_bytes());
     subject.plan(out, n);
     for step in STEPS {
         let single = ["pool", "rows"].contains(&step);
-        let of = if single { 1 } else { n };
-        let mut tasks = Vec::new();
-        for i in (0..of).rev() {
-            // Every other task starts twice.
-            tasks.extend(std::iter::repeat_n(format!("{i}/{of}"), if i % 2 == 0 { 2 } else { 1 }));
-        }
-        let each = kills.div_ceil(7 * n + 2);
-        subject.run(step, out, &tasks, || (0..each).map(|_| 0.01 + longest * draws.unit()).collect());
+        subject.run_step(step, out, if single { 1 } else { n }, kills.div_ceil(7 * n + 2), longest);
     }
     assert!(subject.plan(out, n).iter().all(|task| task["done"] == true), "{n} tasks");
     assert_same(&subject.path("one"), &subject.path(out), &format!("{n} tasks"));
@@ -139,7 +67,7 @@ fn all_steps(subject: &Subject, out: &str, n: u64, kills: u64, longest: f64) {
 
 #[test]
 fn tasks_that_are_killed_and_run_twice_give_the_bytes_of_one_run() {
-    let subject = Subject::invented();
+    let subject = invented();
     for n in [1, 3, 7] {
         let out = format!("{n}");
         all_steps(&subject, &out, n, tries(n), 0.4);
@@ -154,7 +82,7 @@ fn tasks_on_real_files_give_the_bytes_of_one_run() {
     let Some(data) = real_data() else { return };
     let mut arguments = real_arguments(&data);
     arguments.extend(["--nouns", "off"].map(str::to_owned));
-    let subject = Subject::new(tempfile::tempdir().unwrap(), arguments);
+    let subject = subject(tempfile::tempdir().unwrap(), arguments);
     for n in if tries(0) > 0 { vec![1, 3, 7] } else { vec![3] } {
         let out = format!("{n}");
         all_steps(&subject, &out, n, tries(0), 2.0);
@@ -166,7 +94,7 @@ fn tasks_on_real_files_give_the_bytes_of_one_run() {
 /// Tasks in some order, of various numbers of tasks.
 #[test]
 fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
-    let subject = Subject::invented();
+    let subject = invented();
     let tasks = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let done = |step: &str| {
         let plan = subject.plan("out", 3);
@@ -175,12 +103,12 @@ fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
     subject.plan("out", 3);
     subject.run("read", "out", &tasks(&["1/3"]), Vec::new);
     assert_eq!(done("read"), 1);
-    let group = subject.path("out/spill/raw-00001.frames");
+    let group = fs::read_dir(subject.path("out/spill")).unwrap().flatten().next().unwrap().path();
     let written = fs::metadata(&group).unwrap().modified().unwrap();
     subject.run("read", "out", &tasks(&["0/1"]), Vec::new);
     assert_eq!((done("read"), fs::metadata(&group).unwrap().modified().unwrap()), (3, written), "read again");
-    // Of the seven files, two small ones share a group.
-    assert_eq!(subject.plan("out", 99).iter().filter(|task| task["step"] == "read").count(), 6);
+    // Of the seven files, two small ones share a group, and a large one has two.
+    assert_eq!(subject.plan("out", 99).iter().filter(|task| task["step"] == "read").count(), 7);
     subject.run("documents", "out", &tasks(&["2/5"]), Vec::new);
     let table = subject.path("out/corpus/reviews-00002.parquet");
     let written = fs::metadata(&table).unwrap().modified().unwrap();
@@ -218,7 +146,7 @@ fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
 
 #[test]
 fn changed_options_and_raw_files_are_read_again() {
-    let subject = Subject::invented();
+    let subject = invented();
     subject.plan("out", 2);
     let all = |steps: &[&str]| steps.iter().for_each(|step| subject.run(step, "out", &["0/1".to_owned()], Vec::new));
     all(&STEPS);
@@ -227,7 +155,7 @@ fn changed_options_and_raw_files_are_read_again() {
     let file = subject.path("raw/f.jsonl");
     let changed = fs::read_to_string(&file).unwrap().replace("Fine", "Good");
     fs::write(&file, changed).unwrap();
-    // It is in the last group. The tasks of the others may come before and after.
+    // The task that does not have it may come before and after.
     for task in ["0/2", "1/2", "0/2"] {
         subject.run("read", "out", &[task.to_owned()], Vec::new);
     }
@@ -257,7 +185,7 @@ fn assert_same_graph(subject: &Subject, source: &[String]) -> bool {
 
 #[test]
 fn associations_of_every_source_are_those_of_one_run() {
-    let subject = Subject::invented();
+    let subject = invented();
     succeed(&mut subject.command("shards", "out"));
     fs::remove_dir_all(subject.path("out/graph")).unwrap();
     let mut draws = Draws::new(0, "test", b"orders");
@@ -309,7 +237,7 @@ fn associations_with_unknown_products_alone_do_not_count_in_tasks_either() {
     let mut arguments = ["--nouns", "off", "--corpus"].map(str::to_owned).to_vec();
     arguments.extend([raw.display().to_string()]);
     arguments.extend(TOKENIZER.map(str::to_owned));
-    let subject = Subject::new(folder, arguments);
+    let subject = subject(folder, arguments);
     assert!(subject.path("one/corpus/products-00002.parquet").exists(), "several buckets");
     succeed(&mut subject.command("shards", "out"));
     fs::remove_dir_all(subject.path("out/graph")).unwrap();

@@ -60,7 +60,8 @@ pub enum Negatives {
 /// A step that workers share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WorkerStep {
-    /// Read raw files, and sort their records by bucket. A task has groups of raw files
+    /// Read raw files, and sort their records by bucket. A task has groups of raw files, or ranges
+    /// of large ones
     Read,
     /// Write products and reviews, without duplicates and copies. A task has buckets
     Documents,

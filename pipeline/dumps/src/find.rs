@@ -2,6 +2,7 @@
 use std::{
     cell::RefCell,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
 };
@@ -35,6 +36,7 @@ use super::{
     lines::RecordReader,
     mapping::Mapping,
     open::{Compression, open},
+    ranges,
     record::{MalformedRecord, Record, RecordType, is_field, parse, parse_with_ids},
 };
 
@@ -86,6 +88,27 @@ impl DumpFile {
     /// If the file cannot be opened, or is damaged at its start.
     pub fn records(&self, read: Arc<AtomicU64>) -> io::Result<Box<dyn RecordReader>> {
         self.columns(read, &|column| self.reads(column))
+    }
+
+    /// Whether [`DumpFile::records_in`] can read ranges of it: its records are lines, and it is plain, or consists of
+    /// several zstd frames, the first of which has at most `most` bytes.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn has_ranges(&self, most: u64) -> io::Result<bool> {
+        Ok(self.member.is_none() && self.layout == Layout::Lines && ranges::are_possible(&self.path, most)?)
+    }
+
+    /// Reads the records of a range of its bytes on disk, with the numbers of lines counted from the first of the
+    /// range. Ranges that follow each other from the start of the file to its end give each of its lines once. After
+    /// damage in one range, the file ends.
+    ///
+    /// `read` grows by each byte that is read.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn records_in(&self, range: &Range<u64>, read: Arc<AtomicU64>) -> io::Result<Box<dyn RecordReader>> {
+        ranges::read(&self.path, range, read)
     }
 
     /// Reads the columns for which `wanted` is true; without columns, all of each record.

@@ -47,6 +47,7 @@
 //!   converts or fetches it.
 //! * [`DumpFile::records`] splits a file into a [`LineBatch`] of records after another, and [`DumpFile::parse`] reads
 //!   one into a [`Record`].
+//! * [`DumpFile::records_in`] reads a range of a file, so that several processes can share a large one.
 //! * [`open()`] decompresses any file, [`LineReader`] splits it into lines, and [`parse`] reads a line of a dump.
 //! * [`clean::clean`] removes markup, entities and control characters from text, and repairs text
 //!   that was encoded twice.
@@ -211,6 +212,7 @@ mod lines;
 mod mapping;
 mod open;
 pub mod python;
+mod ranges;
 mod record;
 
 pub use boilerplate::{Removals, Removed, Rule};

@@ -169,6 +169,22 @@ impl LineReader {
         Self { around: Around::Unknown, ..Self::new(stream) }
     }
 
+    /// As [`LineReader::of_records`], for a stream that continues a file. What stands around its records shows at the
+    /// start of the file, which is read up to its first record.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub(crate) fn of_later_records(stream: Box<dyn Read + Send>, file: Box<dyn Read + Send>) -> io::Result<Self> {
+        let mut start = Self::of_records(file);
+        while start.around == Around::Unknown {
+            let Some(mut batch) = start.next_batch(1) else { break };
+            if let Some(error) = batch.take_disk_error() {
+                return Err(error);
+            }
+        }
+        Ok(Self { around: start.around, ..Self::new(stream) })
+    }
+
     /// The next lines: about `size` bytes, or more if a line is longer. `None` after the last.
     pub fn next_batch(&mut self, size: usize) -> Option<LineBatch> {
         if self.done {

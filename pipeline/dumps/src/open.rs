@@ -2,6 +2,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Cursor, Read},
+    os::unix::fs::FileExt,
     path::Path,
     sync::{
         Arc,
@@ -10,10 +11,10 @@ use std::{
 };
 
 mod gzip;
-mod zstd;
+pub(crate) mod zstd;
 
 /// Compressed bytes that are read from the disk at a time.
-const READ: usize = 1 << 17;
+pub(crate) const READ: usize = 1 << 17;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,42 @@ impl Compression {
             Self::Xz => "xz",
         }
     }
+
+    /// The compression of a file that begins with these bytes.
+    fn of(magic: &[u8]) -> Option<Self> {
+        match magic {
+            [first, second, ..] if [*first, *second] == gzip::MAGIC => Some(Self::Gzip),
+            magic if zstd::is_magic(magic) => Some(Self::Zstd),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Self::Bzip2),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            _ => None,
+        }
+    }
+
+    /// The compression of a file.
+    ///
+    /// # Errors
+    /// If its first bytes cannot be read.
+    pub(crate) fn of_file(file: &File) -> io::Result<Option<Self>> {
+        let mut magic = [0; LONGEST_MAGIC];
+        let length = read_at(file, &mut magic, 0)?;
+        Ok(Self::of(&magic[..length]))
+    }
+}
+
+/// Reads the bytes at an offset: all that `into` holds, or fewer at the end of the file.
+pub(crate) fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut length = 0;
+    while length < into.len() {
+        match file.read_at(&mut into[length..], at + length as u64) {
+            Ok(0) => break,
+            Ok(n) => length += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(length)
 }
 
 /// An open file: plain, or compressed with gzip, zstd, bzip2 or xz.
@@ -69,14 +106,7 @@ pub(crate) fn counted(inner: Box<dyn Read + Send>, read: Arc<AtomicU64>) -> impl
 pub(crate) fn decompress(mut stream: impl Read + Send + 'static) -> io::Result<OpenFile> {
     let mut magic = Vec::with_capacity(LONGEST_MAGIC);
     stream.by_ref().take(LONGEST_MAGIC as u64).read_to_end(&mut magic)?;
-    let compression = match magic.as_slice() {
-        [first, second, ..] if [*first, *second] == gzip::MAGIC => Some(Compression::Gzip),
-        magic if zstd::is_magic(magic) => Some(Compression::Zstd),
-        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
-        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Compression::Bzip2),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Compression::Xz),
-        _ => None,
-    };
+    let compression = Compression::of(&magic);
     let whole = Cursor::new(magic).chain(stream);
     let buffered = |whole| BufReader::with_capacity(READ, whole);
     let bytes: Box<dyn Read + Send> = match compression {

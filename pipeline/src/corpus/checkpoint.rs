@@ -1,5 +1,5 @@
 //! How documents map to buckets and spill files, and how far reading has come.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use ebert_dumps::{Removals, Removed, UnreadValue};
 use schemas::{
@@ -131,7 +131,7 @@ pub(crate) struct Tally {
     /// The first few unreadable records, by reason.
     pub(crate) places: BTreeMap<String, Vec<Place>>,
     /// Damage, by number of the raw file.
-    pub(crate) damage: BTreeMap<u32, String>,
+    pub(crate) damage: BTreeMap<u32, FileDamage>,
     /// Reviews that give no interaction, by reason.
     pub(crate) without_interaction: Counts,
     /// Interactions with a product id that may be that of a variant. Only these need the parents of variants.
@@ -140,6 +140,21 @@ pub(crate) struct Tally {
     pub(crate) removed: BTreeMap<String, RemovedText>,
     /// Values that could not be read, by field and reason.
     pub(crate) unread: BTreeMap<String, Counts>,
+}
+
+/// What stopped a raw file before its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileDamage {
+    /// The last complete line before the damage.
+    pub(crate) after_line: u64,
+    /// What is wrong.
+    pub(crate) error: String,
+}
+
+impl fmt::Display for FileDamage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "after line {}: {}", self.after_line, self.error)
+    }
 }
 
 /// Places that are kept for each reason.
@@ -173,6 +188,13 @@ impl Tally {
             let known = self.unread.entry(field).or_default();
             reasons.into_iter().for_each(|(reason, n)| *known.entry(reason).or_default() += n);
         }
+    }
+
+    /// The counts of a range of a raw file that has so many lines before it.
+    pub(crate) fn behind(mut self, lines: u64) -> Self {
+        self.places.values_mut().flatten().for_each(|place| place.line += lines);
+        self.damage.values_mut().for_each(|damage| damage.after_line += lines);
+        self
     }
 
     pub(crate) fn add_removals(&mut self, removals: &Removals) {

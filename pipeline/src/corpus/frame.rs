@@ -13,11 +13,22 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::sections::{Section, SectionReader};
 
-/// Where a record was read: number of the raw file in name order, and line from 1.
+/// Where a record was read: number of the raw file in name order, and line from 1. It orders records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub(crate) file: u32,
     pub(crate) line: u64,
+}
+
+impl Position {
+    /// Bits for the line in a range.
+    const LINE_BITS: u32 = 40;
+
+    /// A record in a range of a raw file, by its number. How many lines come before the range is not known, so the
+    /// number of the line begins with that of the range. The order is the same.
+    pub(crate) fn in_range(file: u32, range: u32, line: u64) -> Self {
+        Self { file, line: u64::from(range) << Self::LINE_BITS | line }
+    }
 }
 
 /// Records of one group meet in one bucket: those of a product, the reviews with one text, and the

@@ -28,8 +28,10 @@ pub(crate) fn is_name(name: &str) -> bool {
 pub(crate) struct GroupNotes {
     /// Hash of the raw files, options and rules that decide the frames.
     pub(crate) made_from: String,
-    /// Hashes of the raw files.
+    /// Hashes of the raw files, or of the range.
     pub(crate) blake3: Vec<String>,
+    /// Number of lines in the last raw file, or in the range.
+    pub(crate) lines: u64,
     /// What reading them counted.
     pub(crate) tally: Tally,
 }
@@ -120,7 +122,7 @@ mod tests {
     const LAYOUT: SpillLayout = SpillLayout { buckets: 5, files: 5 };
 
     fn notes() -> GroupNotes {
-        GroupNotes { made_from: "a hash".to_owned(), blake3: vec!["b".to_owned()], tally: Tally::default() }
+        GroupNotes { made_from: "a hash".to_owned(), blake3: vec!["b".to_owned()], lines: 500, tally: Tally::default() }
     }
 
     /// Writes frames in batches, and gives them by place.

@@ -19,7 +19,7 @@ pub(crate) const MOST_BUCKETS: u64 = 100_000;
 /// What is wrong with the raw files.
 pub(crate) struct Flaws<'a> {
     /// Names of files, and how they are damaged.
-    damage: Vec<(&'a str, &'a str)>,
+    damage: Vec<(&'a str, String)>,
     records: u64,
     rejected: &'a Counts,
     places: &'a BTreeMap<String, Vec<Place>>,
@@ -29,14 +29,14 @@ impl<'a> Flaws<'a> {
     /// Of files that this run has read.
     pub(crate) fn of_tally(tally: &'a Tally, files: &'a RawFiles) -> Self {
         let name = |number: &u32| files.recognised[*number as usize].name.as_str();
-        let damage = tally.damage.iter().map(|(number, what)| (name(number), what.as_str())).collect();
+        let damage = tally.damage.iter().map(|(number, what)| (name(number), what.to_string())).collect();
         Self { damage, records: tally.records, rejected: &tally.rejected, places: &tally.places }
     }
 
     /// Of the files that a corpus was made from.
     pub(crate) fn of_manifest(corpus: &'a Manifest<CorpusBody>) -> Self {
         let CorpusBody { inputs, counts, places, .. } = &corpus.body;
-        let damage = inputs.iter().filter_map(|file| Some((file.path.as_str(), file.damage.as_deref()?))).collect();
+        let damage = inputs.iter().filter_map(|file| Some((file.path.as_str(), file.damage.clone()?))).collect();
         Self { damage, records: counts.records, rejected: &counts.rejected, places }
     }
 

@@ -30,6 +30,7 @@ pub(crate) mod group;
 mod limits;
 mod origin;
 mod plan;
+mod raw_groups;
 mod read;
 mod records;
 mod seal;

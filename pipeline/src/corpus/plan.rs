@@ -2,9 +2,14 @@
 //!
 //! One key, [`CorpusPlan::made_from`], covers the raw files, the options and the rules. The spill files
 //! and the tables carry it.
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    sync::{Arc, atomic::AtomicU64},
+};
 
-use ebert_dumps::{DumpFile, Layout, RawFiles};
+use ebert_dumps::{DumpFile, Layout, RawFiles, RecordReader};
 use schemas::{
     Manifest, Previous, Rules,
     manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
@@ -16,6 +21,7 @@ use super::{
     checkpoint::{SpillLayout, Tally},
     folder,
     limits::{self, Flaws, MOST_BUCKETS},
+    raw_groups::{RawGroup, RawRange, weight},
     spill_folder,
 };
 use crate::{
@@ -47,6 +53,9 @@ pub(crate) struct RawInput<'a> {
     /// Its place among all raw files, in the order of their names.
     pub(crate) number: u32,
     pub(crate) found: &'a DumpFile,
+    /// The range that is read, if not all of the file.
+    pub(crate) range: Option<RawRange>,
+    /// Of the file, or of the range: a node of the tree from which the hash of the file follows.
     pub(crate) blake3: String,
     /// From before it was hashed.
     version: FileVersion,
@@ -67,14 +76,32 @@ impl<'a> RawInput<'a> {
         if version.bytes() != found.on_disk {
             return Err(CorpusError::Changed { path: path.clone() });
         }
-        Ok(Self { number, found, blake3, version })
+        Ok(Self { number, found, range: None, blake3, version })
+    }
+
+    /// A range of the file.
+    pub(crate) fn in_range(self, range: &RawRange) -> Self {
+        Self { range: Some(range.clone()), ..self }
+    }
+
+    /// Number of bytes that are read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.range.as_ref().map_or(self.found.bytes, |range| range.bytes.end - range.bytes.start)
+    }
+
+    /// Reads the records. `read` grows by the bytes that are read.
+    pub(crate) fn records(&self, read: Arc<AtomicU64>) -> io::Result<Box<dyn RecordReader>> {
+        match &self.range {
+            Some(range) => self.found.records_in(&range.bytes, read),
+            None => self.found.records(read),
+        }
     }
 
     /// Fails if the file has changed since it was hashed. To be called when it has been read.
     pub(crate) fn check_unchanged(&self) -> Result<(), CorpusError> {
         let path = &self.found.path;
-        // Other permissions are another version, too.
-        if FileVersion::of(path)? == self.version || store::hash_file(path)? == self.blake3 {
+        // Other permissions are another version, too. Of a range, bytes behind its hash are read as well.
+        if FileVersion::of(path)? == self.version || self.range.is_none() && store::hash_file(path)? == self.blake3 {
             return Ok(());
         }
         Err(CorpusError::Changed { path: path.clone() })
@@ -125,7 +152,7 @@ impl<'a> Inputs<'a> {
             bytes: input.found.bytes,
             blake3: input.blake3.clone(),
             records: tally.records_of.get(&number).copied().unwrap_or(0),
-            damage: tally.damage.get(&number).cloned(),
+            damage: tally.damage.get(&number).map(ToString::to_string),
         };
         (0..).zip(&self.files).map(entry).collect()
     }
@@ -148,6 +175,24 @@ pub(crate) fn hash<'a>(
     bar.finish_and_clear();
     hashes.save();
     Ok(inputs)
+}
+
+/// Hashes the raw files of a group, or its range of one.
+pub(crate) fn hash_group<'a>(
+    files: &'a RawFiles,
+    group: &RawGroup,
+    hashes: &mut Hashes,
+    progress: &Progress,
+) -> Result<Vec<RawInput<'a>>, CorpusError> {
+    let Some(range) = &group.range else { return hash(files, group.files.clone(), hashes, progress) };
+    let number = group.files.start;
+    let found = &files.recognised[number];
+    let mut input = RawInput::with_hash(number as u32, found, String::new())?.in_range(range);
+    let bar = progress.bytes("hashing", input.bytes());
+    input.blake3 = hashes.blake3_of_range(&found.path, &range.bytes)?;
+    bar.finish_and_clear();
+    hashes.save();
+    Ok(vec![input])
 }
 
 /// The corpus in `OUT/corpus`, compared with the one that the settings ask for.
@@ -274,11 +319,6 @@ pub(crate) fn made_from(
         }
     }
     hasher.finalize().to_hex().to_string()
-}
-
-/// Bytes of text in a raw file, estimated: text is compressed about four-fold.
-pub(crate) fn weight(file: &DumpFile) -> u64 {
-    if file.compressed { 4 * file.bytes } else { file.bytes }
 }
 
 /// How the documents are divided: one bucket per `--bucket-mib` of raw files.

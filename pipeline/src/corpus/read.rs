@@ -23,7 +23,7 @@ use crate::{
 const BATCH: usize = 1 << 20;
 
 /// Fills the spill files from raw files, from the checkpoint to their end. `files` are all raw files. `inputs` are
-/// those that are read.
+/// those that are read. Returns the number of lines in the last of them.
 pub(crate) fn read(
     settings: StepSettings<'_>,
     files: &[DumpFile],
@@ -31,17 +31,18 @@ pub(crate) fn read(
     spill: &mut impl Spill,
     checkpoint: &mut Checkpoint,
     progress: &Progress,
-) -> Result<(), CorpusError> {
-    let bar = progress.bytes("reading", inputs.iter().map(|input| input.found.bytes).sum());
+) -> Result<u64, CorpusError> {
+    let bar = progress.bytes("reading", inputs.iter().map(RawInput::bytes).sum());
     let layout = checkpoint.layout;
     let mut reader = RawReader::new(inputs, checkpoint, &bar);
     let batches_per_checkpoint = (settings.checkpoint_mib << 20).div_ceil(BATCH as u64);
-    let mut batches = 0;
+    let (mut batches, mut lines) = (0, 0);
     let write = |batch: BatchFrames| -> Result<(), CorpusError> {
         for (file, frames) in &batch.frames {
             spill.append(*file, frames)?;
         }
         checkpoint.tally.add(batch.tally);
+        lines = batch.last_line;
         (checkpoint.files_done, checkpoint.lines_done) =
             if batch.last { (batch.file + 1, 0) } else { (batch.file, batch.last_line) };
         batches += 1;
@@ -60,7 +61,7 @@ pub(crate) fn read(
     checkpoint.finished = true;
     spill.checkpoint(checkpoint)?;
     bar.finish_and_clear();
-    Ok(())
+    Ok(lines)
 }
 
 /// Reads the raw files in batches, from the checkpoint on.
@@ -86,7 +87,7 @@ impl<'a> RawReader<'a> {
             at: checkpoint.files_done as usize,
             records: None,
             skip_lines: checkpoint.lines_done,
-            from_disk: Arc::new(AtomicU64::new(done.map(|input| input.found.bytes).sum())),
+            from_disk: Arc::new(AtomicU64::new(done.map(RawInput::bytes).sum())),
             bar,
             batch_bytes: BATCH,
         }
@@ -98,9 +99,7 @@ impl<'a> RawReader<'a> {
             let path = &input.found.path;
             let reader = match &mut self.records {
                 Some(reader) => reader,
-                closed => {
-                    closed.insert(input.found.records(self.from_disk.clone()).map_err(StoreError::io("open", path))?)
-                }
+                closed => closed.insert(input.records(self.from_disk.clone()).map_err(StoreError::io("open", path))?),
             };
             let Some(mut lines) = reader.next_batch(self.batch_bytes) else {
                 input.check_unchanged()?;
@@ -116,7 +115,8 @@ impl<'a> RawReader<'a> {
             if let Some(source) = lines.take_disk_error() {
                 return Err(StoreError::io("read", path)(source).into());
             }
-            return Ok(Some(RawBatch { file: input.number, lines, skip_lines: self.skip_lines }));
+            let range = input.range.as_ref().map_or(0, |range| range.number);
+            return Ok(Some(RawBatch { file: input.number, range, lines, skip_lines: self.skip_lines }));
         }
         Ok(None)
     }
@@ -130,7 +130,10 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
-    use crate::{corpus::plan::Inputs, engine::hashes::Hashes};
+    use crate::{
+        corpus::{plan::Inputs, raw_groups::RawRange},
+        engine::hashes::Hashes,
+    };
 
     /// File and line of each record, with its bytes; then file and damage.
     type Seen = (Vec<(u32, u64, Vec<u8>)>, Vec<(u32, String)>);
@@ -153,6 +156,27 @@ mod tests {
         }
         records.sort();
         (records, damage)
+    }
+
+    #[test]
+    fn a_file_that_is_written_meanwhile_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, text) = (folder.path().join("a.json"), "{\"asin\": \"B1\", \"title\": \"Tea\", \"also_buy\": []}\n");
+        fs::write(&path, text).unwrap();
+        let files = find(folder.path(), Path::new("nowhere")).unwrap();
+        let blake3 = schemas::store::hash_file(&path).unwrap();
+        let whole = || RawInput::with_hash(0, &files.recognised[0], blake3.clone()).unwrap();
+        let range = RawRange { number: 0, bytes: 0..10, is_last: false };
+        let (all, part) = (whole(), whole().in_range(&range));
+        all.check_unchanged().unwrap();
+        part.check_unchanged().unwrap();
+        // Times of files have steps of some milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(&path, text).unwrap();
+        all.check_unchanged().unwrap();
+        assert!(matches!(part.check_unchanged(), Err(CorpusError::Changed { .. })), "not all of its bytes were hashed");
+        fs::write(&path, text.replace("Tea", "Cha")).unwrap();
+        assert!(matches!(all.check_unchanged(), Err(CorpusError::Changed { .. })));
     }
 
     #[test]

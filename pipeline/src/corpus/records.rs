@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Reason,
-    checkpoint::{SpillFileId, SpillLayout, Stream, Tally},
+    checkpoint::{FileDamage, SpillFileId, SpillLayout, Stream, Tally},
     frame::{Frame, FrameKey, GroupId, InteractionFields, Position, ProductFields, ReviewFields, VariantFields},
 };
 use crate::{settings::StepSettings, text::Words};
@@ -20,6 +20,8 @@ use crate::{settings::StepSettings, text::Words};
 pub(crate) struct RawBatch {
     /// Number of the raw file.
     pub(crate) file: u32,
+    /// Number of the range that is read, from whose first line lines are counted; 0 if all of the file is read.
+    pub(crate) range: u32,
     pub(crate) lines: LineBatch,
     /// Lines up to this one are in the spill files already. A resumed run may cut the file into other
     /// batches: one read from the system can return fewer bytes than another.
@@ -89,14 +91,14 @@ impl<'a> RecordSorter<'a> {
 
     pub(crate) fn sort(&mut self, batch: &RawBatch) -> BatchFrames {
         let RawBatch { file, lines, .. } = batch;
-        let source = SourceFile { file: *file, found: &self.files[*file as usize] };
+        let source = SourceFile { file: *file, range: batch.range, found: &self.files[*file as usize] };
         let mut sorted =
             BatchFrames { file: *file, last_line: lines.last_line, last: lines.last, ..Default::default() };
         let mut records = 0;
         for Line { number: line, bytes } in batch.new_lines() {
             let at = source.line(line);
             if let Some(ratings) = &source.found.ratings {
-                records += u64::from(!ratings.is_header(line));
+                records += u64::from(!at.is_header(ratings));
                 self.sort_rating(ratings, bytes, at, &mut sorted);
                 continue;
             }
@@ -119,7 +121,8 @@ impl<'a> RecordSorter<'a> {
             sorted.tally.reject(Reason::Malformed, || source.line(*line).place(why.clone()));
         }
         if let Some(damage) = &lines.damage {
-            sorted.tally.damage.insert(*file, format!("after line {}: {}", damage.after_line, damage.error));
+            let damage = FileDamage { after_line: damage.after_line, error: damage.error.to_string() };
+            sorted.tally.damage.insert(*file, damage);
         }
         sorted.tally.add_removals(&std::mem::take(&mut self.removals));
         sorted.tally.records = records;
@@ -199,7 +202,7 @@ impl<'a> RecordSorter<'a> {
     }
 
     fn sort_rating(&self, table: &RatingTable, line: &[u8], at: RecordLine<'_>, sorted: &mut BatchFrames) {
-        if table.is_header(at.line) {
+        if at.is_header(table) {
             return;
         }
         let Some(Rating { reviewer, product_id, seconds: time }) = table.parse(line) else {
@@ -252,10 +255,11 @@ impl<'a> RecordSorter<'a> {
     }
 }
 
-/// A raw file, with its number.
+/// A raw file, with its number and that of the range.
 #[derive(Clone, Copy)]
 struct SourceFile<'a> {
     file: u32,
+    range: u32,
     found: &'a DumpFile,
 }
 
@@ -265,7 +269,7 @@ impl<'a> SourceFile<'a> {
     }
 }
 
-/// A line of a raw file, from 1.
+/// A line of a raw file or of a range of it, from 1.
 #[derive(Clone, Copy)]
 struct RecordLine<'a> {
     source: SourceFile<'a>,
@@ -274,7 +278,12 @@ struct RecordLine<'a> {
 
 impl RecordLine<'_> {
     fn position(self) -> Position {
-        Position { file: self.source.file, line: self.line }
+        Position::in_range(self.source.file, self.source.range, self.line)
+    }
+
+    /// Whether it has the names of the columns of a table of ratings.
+    fn is_header(self, table: &RatingTable) -> bool {
+        self.source.range == 0 && table.is_header(self.line)
     }
 
     /// As manifests and messages give it, with what was found there.

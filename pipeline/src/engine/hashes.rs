@@ -7,11 +7,14 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    ops::Range,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use schemas::{FileEntry, Manifest, StoreError, store};
+
+use super::tree_hash;
 
 /// The hashes that are known.
 #[derive(Debug)]
@@ -39,10 +42,23 @@ impl Hashes {
 
     /// The hash of a file's bytes, in hex.
     pub fn blake3(&mut self, path: &Path) -> Result<String, StoreError> {
-        let key = FileVersion::of(path)?.key();
+        self.known_or(FileVersion::of(path)?.key(), || store::hash_file(path))
+    }
+
+    /// The node of a range of a file in the tree of its hash, in hex.
+    pub(crate) fn blake3_of_range(&mut self, path: &Path, bytes: &Range<u64>) -> Result<String, StoreError> {
+        let key = format!("{} {}-{}", FileVersion::of(path)?.key(), bytes.start, bytes.end);
+        self.known_or(key, || tree_hash::of_range(path, bytes))
+    }
+
+    fn known_or(
+        &mut self,
+        key: String,
+        hash: impl FnOnce() -> Result<String, StoreError>,
+    ) -> Result<String, StoreError> {
         let hash = match self.asked.get(&key).or_else(|| self.known.get(&key)) {
-            Some(hash) => hash.clone(),
-            None => store::hash_file(path)?,
+            Some(known) => known.clone(),
+            None => hash()?,
         };
         self.asked.insert(key, hash.clone());
         Ok(hash)

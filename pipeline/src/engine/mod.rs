@@ -1,6 +1,6 @@
 //! What all steps run on: the streaming [`stage`], the [`ledger`] of finished tables, [`hashes`] of
-//! files, tables as data [`frames`], sorting on disk in `runs`, files of `sections` that tasks leave for one another,
-//! and [`progress`].
+//! files and in `tree_hash` of their ranges, tables as data [`frames`], sorting on disk in `runs`, files of `sections`
+//! that tasks leave for one another, and [`progress`].
 pub mod frames;
 pub mod hashes;
 pub mod ledger;
@@ -9,3 +9,4 @@ pub mod progress;
 pub(crate) mod runs;
 pub(crate) mod sections;
 pub mod stage;
+pub(crate) mod tree_hash;

@@ -36,6 +36,7 @@ struct PlannedTask {
     step: Step,
     task: Task,
     done: bool,
+    /// A range of a raw file has its bytes behind its path.
     inputs: Vec<PathBuf>,
     outputs: Vec<PathBuf>,
 }
@@ -135,12 +136,14 @@ impl Run<'_> {
                 let Some(phase) = step.phase().filter(|phase| tasks.parts(*phase) > 0) else { continue };
                 let missing = tasks.missing(phase)?;
                 let parts = tasks.parts(phase);
-                let inputs = |own: &[u64]| match phase {
-                    Phase::Read => own.iter().flat_map(|&part| tasks.inputs(phase, part)).collect(),
-                    // Those of one part are those of all.
-                    Phase::Documents | Phase::Interactions => tasks.inputs(phase, 0),
+                // Those of one table are those of all.
+                let of_parts = |own: &[u64]| if phase == Phase::Read { own.to_vec() } else { vec![0] };
+                let inputs = |own: &[u64]| -> Vec<PathBuf> {
+                    let inputs = of_parts(own).into_iter().flat_map(|part| tasks.inputs(phase, part));
+                    inputs.map(|input| PathBuf::from(input.to_string())).collect()
                 };
-                let planned = shared_out(parts, most, |task, own| PlannedTask {
+                let parts_of = |task| tasks.parts_of(phase, task);
+                let planned = shared_out_as(parts, most, parts_of, |task, own| PlannedTask {
                     step,
                     task,
                     done: !own.iter().any(|part| missing.contains(part)),
@@ -379,12 +382,18 @@ pub(super) struct Made {
 
 /// Tasks for some parts: `most` at most, each with its parts.
 fn shared_out(parts: u64, most: u32, planned: impl Fn(Task, &[u64]) -> PlannedTask) -> Vec<PlannedTask> {
+    let parts_of = |task: Task| (0..parts).filter(|&part| task.has(part)).collect();
+    shared_out_as(parts, most, parts_of, planned)
+}
+
+/// As [`shared_out`]. `parts_of` gives the parts of a task.
+fn shared_out_as(
+    parts: u64,
+    most: u32,
+    parts_of: impl Fn(Task) -> Vec<u64>,
+    planned: impl Fn(Task, &[u64]) -> PlannedTask,
+) -> Vec<PlannedTask> {
     let of = u64::from(most).min(parts).max(1) as u32;
     let tasks = (0..of).filter_map(|index| Task::new(index, of));
-    tasks
-        .map(|task| {
-            let own: Vec<u64> = (0..parts).filter(|&part| task.has(part)).collect();
-            planned(task, &own)
-        })
-        .collect()
+    tasks.map(|task| planned(task, &parts_of(task))).collect()
 }

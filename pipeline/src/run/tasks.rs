@@ -1,8 +1,8 @@
 //! The steps as tasks that any engine can start: [`Run::work`] runs one.
 //!
 //! A step consists of parts, which are numbered from 0: groups of raw files, or buckets. Part p belongs to task p mod n
-//! of n. Which parts there are does not depend on n, and finished parts are kept. So every n gives the same bytes, also
-//! if it changes in between. The last task of a step writes its manifest.
+//! of n, and groups are shared out by size. Which parts there are does not depend on n, and finished parts are kept. So
+//! every n gives the same bytes, also if it changes in between. The last task of a step writes its manifest.
 use std::{collections::BTreeSet, path::Path, time::Instant};
 
 use schemas::{
@@ -416,7 +416,9 @@ fn unfinished(tasks: &CorpusTasks<'_>, task: Task) -> Result<RunError, RunError>
         let Some(phase) = step.phase().filter(|phase| tasks.parts(*phase) > 0) else { continue };
         let missing = tasks.missing(phase)?;
         if !missing.is_empty() {
-            return Ok(unfinished_parts(step, missing, task));
+            let task_of = tasks.tasks_of(phase, of);
+            let tasks = missing.into_iter().filter_map(|part| task_of.get(part as usize).copied()).collect();
+            return Ok(RunError::Unfinished { step: step.name(), tasks, of });
         }
         last = step;
     }

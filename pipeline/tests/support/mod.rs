@@ -3,6 +3,7 @@
 pub(crate) mod library;
 pub(crate) mod raw;
 pub(crate) mod trained;
+pub(crate) mod workers;
 
 use std::{
     collections::BTreeMap,

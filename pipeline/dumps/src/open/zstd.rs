@@ -3,14 +3,17 @@
 //! The decoder gets at most one block per call. A call that fails drops the output that it has
 //! written. With larger calls, up to 128 KiB of good text before a damaged block would be lost. How
 //! much would depend on the size of the caller's buffer.
-use std::io::{self, BufRead, Read};
+use std::{
+    fs::File,
+    io::{self, BufRead, Read},
+};
 
 use zstd::{
     stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer},
     zstd_safe::zstd_sys::ZSTD_MAGICNUMBER,
 };
 
-use super::peek;
+use super::{peek, read_at};
 
 /// Log2 of the largest window, as `zstd --long=31` writes it. The decoder takes as much memory as
 /// the window of a frame.
@@ -19,14 +22,103 @@ const LARGEST_WINDOW: u32 = 31;
 /// Bytes of a block header.
 const BLOCK_HEADER: usize = 3;
 
+/// First bytes of a skippable frame, from and to.
+const SKIPPABLE: (u32, u32) = (0x184d_2a50, 0x184d_2a5f);
+
 /// Whether a file with these first bytes is zstd: a frame, or a skippable frame.
 pub(super) fn is_magic(start: &[u8]) -> bool {
     let start = start.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-    matches!(start, Some(ZSTD_MAGICNUMBER | 0x184d_2a50..=0x184d_2a5f))
+    start.is_some_and(|start| start == ZSTD_MAGICNUMBER || (SKIPPABLE.0..=SKIPPABLE.1).contains(&start))
+}
+
+/// Finds out where the frames of a file begin, without decompressing them: each block has its length in its header.
+pub(crate) struct FrameStarts<'f> {
+    file: &'f File,
+    size: u64,
+    /// Where the next frame begins.
+    at: u64,
+}
+
+impl<'f> FrameStarts<'f> {
+    pub(crate) fn of(file: &'f File) -> io::Result<Self> {
+        Ok(Self { file, size: file.metadata()?.len(), at: 0 })
+    }
+
+    /// The first frame that begins at `from` or behind it, and before `until`. Calls must have growing offsets.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub(crate) fn find(&mut self, from: u64, until: u64) -> io::Result<Option<u64>> {
+        while self.at < from && self.at < until {
+            self.at = self.end(until)?;
+        }
+        Ok(Some(self.at).filter(|at| *at < until.min(self.size)))
+    }
+
+    /// Whether a frame that is not skippable ends within so many bytes, and others follow.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub(crate) fn has_several(&mut self, within: u64) -> io::Result<bool> {
+        while self.at < within.min(self.size) {
+            let is_skippable = self.number(self.at)?.is_some_and(|magic| magic != u64::from(ZSTD_MAGICNUMBER));
+            self.at = self.end(within + 1)?;
+            if !is_skippable {
+                return Ok(self.at <= within && self.at < self.size);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The end of the frame that begins here. The end of the file if the frame is damaged or cut short: what follows
+    /// cannot be read. Any offset from `until` on if the frame ends there or behind it.
+    fn end(&self, until: u64) -> io::Result<u64> {
+        let Some(magic) = self.number(self.at)? else { return Ok(self.size) };
+        if (u64::from(SKIPPABLE.0)..=u64::from(SKIPPABLE.1)).contains(&magic) {
+            let length = self.number(self.at + 4)?;
+            return Ok(length.map_or(self.size, |length| (self.at + 8 + length).min(self.size)));
+        }
+        let mut header = [0; 5];
+        if magic != u64::from(ZSTD_MAGICNUMBER) || read_at(self.file, &mut header, self.at)? < header.len() {
+            return Ok(self.size);
+        }
+        // RFC 8878, 3.1.1.1: the window, the id of the dictionary, and the size of the content.
+        let flags = header[4];
+        let is_single_segment = flags >> 5 & 1 == 1;
+        let dictionary = [0, 1, 2, 4][usize::from(flags & 3)];
+        let content = [u64::from(is_single_segment), 2, 4, 8][usize::from(flags >> 6)];
+        let mut at = self.at + header.len() as u64 + u64::from(!is_single_segment) + dictionary + content;
+        while at < until {
+            let mut block = [0; 4];
+            if read_at(self.file, &mut block[..BLOCK_HEADER], at)? < BLOCK_HEADER {
+                return Ok(self.size);
+            }
+            let block = u32::from_le_bytes(block);
+            let stored = match block >> 1 & 3 {
+                // One byte that is repeated.
+                1 => 1,
+                0 | 2 => u64::from(block >> 3),
+                _ => return Ok(self.size),
+            };
+            at += BLOCK_HEADER as u64 + stored;
+            if block & 1 == 1 {
+                let checksum = if flags >> 2 & 1 == 1 { 4 } else { 0 };
+                return Ok((at + checksum).min(self.size));
+            }
+        }
+        Ok(at)
+    }
+
+    /// Four bytes as a number. `None` where the file ends.
+    fn number(&self, at: u64) -> io::Result<Option<u64>> {
+        let mut bytes = [0; 4];
+        let is_whole = read_at(self.file, &mut bytes, at)? == bytes.len();
+        Ok(is_whole.then(|| u64::from(u32::from_le_bytes(bytes))))
+    }
 }
 
 /// The frames of a zstd file, one after another.
-pub(super) struct Frames<R> {
+pub(crate) struct Frames<R> {
     compressed: R,
     decoder: Decoder<'static>,
     /// Whether a frame has begun and not ended.
@@ -38,7 +130,7 @@ pub(super) struct Frames<R> {
 }
 
 impl<R: BufRead> Frames<R> {
-    pub(super) fn new(compressed: R) -> io::Result<Self> {
+    pub(crate) fn new(compressed: R) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW))?;
         Ok(Self { compressed, decoder, inside: false, wanted: 0, pending: false })
