@@ -15,6 +15,10 @@ out=$1 tasks=$2 processes=$3
 threads=$((($(nproc) + processes - 1) / processes))
 ebert plan --out "$out" --tasks "$tasks" "${@:4}"
 for step in read documents interactions words pool edges graph encode rows pairs; do
-    seq -f "%.0f/$tasks" 0 $((tasks - 1)) |
-        xargs -P "$processes" -n 1 ebert worker "$step" --config "$out/ebert.toml" --threads "$threads"
+    case $step in
+        pool | rows) n=1 t=$(nproc) ;;
+        *) n=$tasks t=$threads ;;
+    esac
+    seq -f "%.0f/$n" 0 $((n - 1)) |
+        xargs -P "$processes" -n 1 ebert worker "$step" --config "$out/ebert.toml" --threads "$t"
 done

@@ -156,7 +156,8 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
         DataCommand::Pool(args) => {
             let (progress, settings) = (prepare(&args.work), settled(arguments::of_pool(&args)?)?);
             let mut run = stored::run(&settings, progress, None)?;
-            run.bring(&["corpus"])?;
+            // The pool folder may have the words that tasks left.
+            run.bring(&["corpus", "pool"])?;
             let pool = run.pool()?;
             run.left_out_of_pool(&pool)?;
             Ok(run.end_step(&["graph", "encode"], "")?)

@@ -201,3 +201,26 @@ fn finished_ranges_are_kept_and_changed_files_are_read_again() {
     succeed(&mut subject.command("corpus", "one"));
     assert_same(&subject.path("one/corpus"), &subject.path("out/corpus"), "another file");
 }
+
+/// The line that begins in a range and ends behind it is a record of that range, whose own bytes are the same.
+#[test]
+fn a_change_behind_a_range_is_noticed() {
+    let subject = subject();
+    subject.plan("out", 2);
+    let one = |step: &str, task: &str| subject.run(step, "out", &[task.to_owned()], Vec::new);
+    let path = subject.path("raw/d.json");
+    let whole = fs::read(&path).unwrap();
+    // The ranges have 4 MiB. The file is at first as it may be while it is downloaded.
+    let cut = 4 << 20;
+    let end = cut + whole[cut..].iter().position(|&byte| byte == b'\n').unwrap();
+    assert!(end > cut);
+    let mut half = whole.clone();
+    half[cut..end].fill(b'-');
+    fs::write(&path, half).unwrap();
+    one("read", "0/1");
+    fs::write(&path, whole).unwrap();
+    one("read", "0/1");
+    one("documents", "0/1");
+    one("interactions", "0/1");
+    assert_same(&subject.path("one/corpus"), &subject.path("out/corpus"), "the whole file");
+}

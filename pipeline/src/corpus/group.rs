@@ -30,6 +30,9 @@ pub(crate) struct GroupNotes {
     pub(crate) made_from: String,
     /// Hashes of the raw files, or of the range.
     pub(crate) blake3: Vec<String>,
+    /// Of a range: the hash of what is read outside of it ([`super::plan::hash_context`]).
+    #[serde(default)]
+    pub(crate) context: Option<String>,
     /// Number of lines in the last raw file, or in the range.
     pub(crate) lines: u64,
     /// What reading them counted.
@@ -122,7 +125,13 @@ mod tests {
     const LAYOUT: SpillLayout = SpillLayout { buckets: 5, files: 5 };
 
     fn notes() -> GroupNotes {
-        GroupNotes { made_from: "a hash".to_owned(), blake3: vec!["b".to_owned()], lines: 500, tally: Tally::default() }
+        GroupNotes {
+            made_from: "a hash".to_owned(),
+            blake3: vec!["b".to_owned()],
+            context: None,
+            lines: 500,
+            tally: Tally::default(),
+        }
     }
 
     /// Writes frames in batches, and gives them by place.

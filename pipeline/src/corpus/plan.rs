@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use ebert_dumps::{DumpFile, Layout, RawFiles, RecordReader};
+use ebert_dumps::{DumpFile, Layout, MAX_LINE, RawFiles, RecordReader};
 use schemas::{
     Manifest, Previous, Rules,
     manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
@@ -193,6 +193,30 @@ pub(crate) fn hash_group<'a>(
     bar.finish_and_clear();
     hashes.save();
     Ok(vec![input])
+}
+
+/// Bytes at the start of a file that show the form of its records.
+const START: u64 = 1 << 16;
+
+/// The hash of what is read of a raw file outside of a group's range, if it has one: the start of the file, and what
+/// follows the range, in which its last line or frame may end. A longer line is too long, and a longer frame is an
+/// exception.
+pub(crate) fn hash_context(
+    files: &RawFiles,
+    group: &RawGroup,
+    hashes: &mut Hashes,
+) -> Result<Option<String>, CorpusError> {
+    let Some(range) = &group.range else { return Ok(None) };
+    let found = &files.recognised[group.files.start];
+    let Range { start, end } = range.bytes;
+    let most = if found.compressed { end - start } else { (end - start).min(MAX_LINE as u64) };
+    let mut context = String::new();
+    for bytes in [0..START.min(start), end..found.on_disk.min(end + most)] {
+        if !bytes.is_empty() {
+            context += &hashes.blake3_of_range(&found.path, &bytes)?;
+        }
+    }
+    Ok(Some(context))
 }
 
 /// The corpus in `OUT/corpus`, compared with the one that the settings ask for.

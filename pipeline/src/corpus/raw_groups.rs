@@ -93,6 +93,8 @@ fn add_whole(groups: &mut Vec<RawGroup>, number: usize, weight: u64, limit: u64)
 pub(crate) fn tasks_of(groups: &[RawGroup], tasks: u32) -> Vec<u32> {
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|&group| (Reverse(groups[group].weight), group));
+    // Further tasks have nothing to do.
+    let tasks = tasks.min(groups.len() as u32);
     let mut least: BinaryHeap<Reverse<(u64, u32)>> = (0..tasks).map(|task| Reverse((0, task))).collect();
     let mut task_of = vec![0; groups.len()];
     for group in order {

@@ -132,6 +132,9 @@ impl Run<'_> {
             let text = format!("task {task}   the step is a single task, 0/{}", task.of());
             return Ok(self.progress.note(step.name(), &Facts::new("idle", text).with("step", step.name()))?);
         }
+        if step == Step::Pool && self.settings.pool.is_none() {
+            self.words_or_refuse(task)?;
+        }
         self.bring_inputs(step, task)?;
         let lock = FolderLock::of(&self.settings.out, step.folder());
         let corpus = match (step, &self.settings.pool) {
@@ -144,15 +147,7 @@ impl Run<'_> {
         };
         match (step, corpus) {
             (Step::Words, Some(corpus)) => self.work_on_words(&corpus, &lock, task),
-            (Step::Pool, corpus) => {
-                if let Some(corpus) = &corpus
-                    && self.made(Some(corpus))?.pool.is_none()
-                {
-                    let missing = self.words(corpus)?.missing()?;
-                    if !missing.is_empty() {
-                        return Err(unfinished_parts(Step::Words, missing, task));
-                    }
-                }
+            (Step::Pool, _) => {
                 let alone = lock.alone(&self.progress)?;
                 let pool = self.pool()?;
                 lock.remove(alone)?;
@@ -193,6 +188,17 @@ impl Run<'_> {
     pub(super) fn words(&mut self, corpus: &Manifest<CorpusBody>) -> Result<WordTasks, RunError> {
         let language = self.language(corpus)?;
         Ok(WordTasks::new(&self.settings.out, corpus, language))
+    }
+
+    /// Fails if words are missing from which the pool is to be mined.
+    fn words_or_refuse(&mut self, task: Task) -> Result<(), RunError> {
+        let made = self.corpus_made();
+        let corpus = self.needed(made, Step::Interactions, task)?;
+        if self.made(Some(&corpus))?.pool.is_some() {
+            return Ok(());
+        }
+        let missing = self.words(&corpus)?.missing()?;
+        if missing.is_empty() { Ok(()) } else { Err(unfinished_parts(Step::Words, missing, task)) }
     }
 
     fn work_on_words(&mut self, corpus: &Manifest<CorpusBody>, lock: &FolderLock, task: Task) -> Result<(), RunError> {

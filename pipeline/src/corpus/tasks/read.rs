@@ -59,7 +59,8 @@ impl<'a> CorpusTasks<'a> {
         let mut made = 0;
         for &number in &own {
             let inputs = plan::hash_group(self.files, &self.groups[number], hashes, progress)?;
-            let made_from = self.made_from(number, &inputs);
+            let context = plan::hash_context(self.files, &self.groups[number], hashes)?;
+            let made_from = self.made_from(number, &inputs, context.as_deref());
             let path = self.path_of(number);
             let is_finished = || {
                 let group = Group::open(&path, self.layout).ok().flatten();
@@ -73,7 +74,7 @@ impl<'a> CorpusTasks<'a> {
             let files = &self.files.recognised;
             let lines = read::read(self.settings, files, &inputs, &mut writer, &mut checkpoint, progress)?;
             let blake3 = inputs.into_iter().map(|input| input.blake3).collect();
-            let notes = GroupNotes { made_from: made_from.clone(), blake3, lines, tally: checkpoint.tally };
+            let notes = GroupNotes { made_from: made_from.clone(), blake3, context, lines, tally: checkpoint.tally };
             writer.commit(&notes, is_finished)?;
             made += 1;
         }
@@ -144,11 +145,11 @@ impl<'a> CorpusTasks<'a> {
     }
 
     /// The key of a group. Positions hold the numbers of raw files, so the first one counts, too.
-    fn made_from(&self, group: usize, inputs: &[RawInput<'_>]) -> String {
+    fn made_from(&self, group: usize, inputs: &[RawInput<'_>], context: Option<&str>) -> String {
         let RawGroup { files, range, .. } = &self.groups[group];
         let mut what = format!("group from {}", files.start);
         if let Some(RawRange { number, bytes, .. }) = range {
-            what += &format!(", range {number}: {}-{}", bytes.start, bytes.end);
+            what += &format!(", range {number}: {}-{}, {}", bytes.start, bytes.end, context.unwrap_or_default());
         }
         plan::made_from(&what, self.settings, inputs, self.layout)
     }
@@ -168,7 +169,7 @@ impl<'a> CorpusTasks<'a> {
                 None => input,
             });
         }
-        let is_same = group.notes().made_from == self.made_from(number, &inputs);
+        let is_same = group.notes().made_from == self.made_from(number, &inputs, group.notes().context.as_deref());
         Ok(is_same.then_some((group, inputs)))
     }
 

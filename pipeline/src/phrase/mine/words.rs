@@ -239,6 +239,11 @@ impl Write for Output<'_> {
 /// An error with the file where it occurred.
 fn at(path: &Path, error: MineError) -> MiningError {
     match error {
+        MineError::Stored(source)
+            if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            MiningError::DamagedWords { path: path.to_owned() }
+        }
         MineError::Stored(source) => match source.downcast::<StoreError>() {
             Ok(error) => error.into(),
             Err(source) => StoreError::io("read", path)(source).into(),
