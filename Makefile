@@ -145,7 +145,7 @@ faults: ## kill runs and tasks at random moments (1, 3 and 7 tasks per step, und
 
 # Ray runs if `$(VENV)/bin/pip install ray` added it, and Slurm if a cluster of this machine runs.
 .PHONY: engines
-engines: $(VENV)/ready ## run tasks under xargs, Slurm and Ray, in a folder and in a failing S3 server, kill 50 each time, and compare the output with one process: ARGS=
+engines: $(VENV)/ready ## run and kill tasks under xargs, Slurm and Ray, and compare the output: ARGS=
 	@cargo build --release --package pipeline --features pipeline/remote --bin ebert
 	@$(VENV)/bin/python pipeline/benches/engines.py --ebert $(TARGET)/release/ebert $(ARGS)
 

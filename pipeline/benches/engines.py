@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Do tasks give the bytes of one process under real engines, when they are killed and the store fails?
 
-Makes shards in one process. Then it makes them in 1, 3 and 7 tasks per step under each engine that is here: xargs, Slurm (a
-running cluster of this machine) and Ray (in the Python that runs this script). Each writes to a folder, and to a local S3
-server (`moto`) behind a proxy that refuses requests, cuts answers and is slow. Meanwhile, workers are killed at random
-moments, and the engine, or a further run of its script, starts them again. All files are compared with those of one process.
-Prints a line per engine, number of tasks and place, and then the largest time and memory of a task of each step.
+Makes shards in one process. Then it makes them in 1, 3 and 7 tasks per step, under each engine that is
+installed: xargs, Slurm (a running cluster on this machine) and Ray (in the Python that runs this script).
+Each writes to a folder, and to a local S3 server (`moto`) behind a proxy that refuses requests, cuts
+answers and is slow. Meanwhile, workers are killed at random moments. The engine, or another run of its
+script, starts them again. All files are compared with those of one process.
+
+Prints a line per engine, number of tasks and place. Then it prints the largest time and memory of a task
+of each step.
 """
 import argparse
 import collections
@@ -70,7 +73,8 @@ class Proxy(threading.Thread):
     def run(self):
         while True:
             client, _ = self.listener.accept()
-            threading.Thread(target=self.serve, args=(client, self.random.randrange(10), self.random.random()), daemon=True).start()
+            faults = (client, self.random.randrange(10), self.random.random())
+            threading.Thread(target=self.serve, args=faults, daemon=True).start()
 
     def serve(self, client, kind, part):
         self.faults += kind < 3
@@ -120,7 +124,8 @@ class Store:
         self.proxy.start()
 
     def ask(self, method, path):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.direct}{path}", method=method, headers={"Authorization": SIGNED})
+        address = f"http://127.0.0.1:{self.direct}{path}"
+        request = urllib.request.Request(address, method=method, headers={"Authorization": SIGNED})
         return urllib.request.urlopen(request).read()
 
     def hashes(self, prefix):
@@ -130,7 +135,8 @@ class Store:
             page = xml.etree.ElementTree.fromstring(page)
             space = page.tag.partition("}")[0] + "}"
             for key in page.iter(f"{space}Key"):
-                found[key.text.removeprefix(f"{prefix}/")] = hashlib.sha256(self.ask("GET", f"/{BUCKET}/{key.text}")).hexdigest()
+                data = self.ask("GET", f"/{BUCKET}/{key.text}")
+                found[key.text.removeprefix(f"{prefix}/")] = hashlib.sha256(data).hexdigest()
             more = page.findtext(f"{space}NextContinuationToken")
             if not more:
                 return found
@@ -202,7 +208,8 @@ def is_done(env, out):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ebert", default=ROOT / "target/release/ebert", type=pathlib.Path, help="a build with the feature `remote`")
+    ebert = ROOT / "target/release/ebert"
+    parser.add_argument("--ebert", default=ebert, type=pathlib.Path, help="a build with the feature `remote`")
     parser.add_argument("--work", default=ROOT / "target/bench/engines", type=pathlib.Path)
     parser.add_argument("--corpus", default=ROOT / "data/sample")
     parser.add_argument("--tokenizer", default=ROOT / "data/sample/tokenizer.json")
@@ -246,7 +253,7 @@ def main():
     for name in given.engines.split(","):
         start, is_here = engines[name]
         if not is_here():
-            print(f"{name:8} is not here")
+            print(f"{name:8} is not installed")
             continue
         for n in map(int, given.tasks.split(",")):
             for place in given.places.split(","):
@@ -266,9 +273,8 @@ def main():
                 tasks = [json.loads(line) for line in (work / "log").read_text().splitlines()]
                 failed = sum(task["code"] > 0 for task in tasks)
                 said = "the same" if same else f"{sorted(set(found.items()) ^ set(wanted.items()))[:4]} differ"
-                print(
-                    f"{name:8} {n:5} {place:8} {killer.killed:5} {failed:6} {runs:4} {time.monotonic() - begun:6.0f}   {said}", flush=True
-                )
+                seconds = time.monotonic() - begun
+                print(f"{name:8} {n:5} {place:8} {killer.killed:5} {failed:6} {runs:4} {seconds:6.0f}   {said}", flush=True)
                 for task in tasks:
                     if task["code"] == 0:
                         took[task["step"]][n].append((task["wall"], task["mb"]))

@@ -5,8 +5,7 @@
 //! behind its end up to the next newline. Ranges that follow each other give each line of the file once.
 //!
 //! A range of a zstd file consists of the frames that begin in it. The rule is that of plain files, for the bytes that
-//! these frames hold. Limit: how much is read before damage in a frame of a few bytes can differ from what a reader of
-//! the whole file gets, because zstd then decides by the pieces in which it gets the frame.
+//! these frames hold.
 use std::{
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
@@ -18,7 +17,7 @@ use std::{
 use crate::{
     lines::{LineReader, RecordReader},
     open::{
-        Compression, READ, counted, decompress, open,
+        Compression, READ, counted, open,
         zstd::{FrameStarts, Frames},
     },
 };
@@ -73,12 +72,8 @@ fn plain(path: &Path, bytes: Range<u64>, from_disk: &Arc<AtomicU64>) -> io::Resu
 
 /// What the zstd frames hold that make up these bytes.
 fn frames(path: &Path, bytes: Range<u64>, from_disk: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
-    let (is_first, compressed) = (bytes.start == 0, plain(path, bytes, from_disk)?);
-    if is_first {
-        // In the same pieces as the whole file: of tiny frames, pieces decide how much is read before damage.
-        return Ok(decompress(compressed)?.bytes);
-    }
-    Ok(Box::new(Frames::new(BufReader::with_capacity(READ, compressed))?))
+    let compressed = BufReader::with_capacity(READ, plain(path, bytes, from_disk)?);
+    Ok(Box::new(Frames::new(compressed)?))
 }
 
 /// Where a reader of a range is.
@@ -244,12 +239,14 @@ mod tests {
         fn ranges_of_zstd_frames_give_the_lines_of_the_file(
             texts in prop::collection::vec(texts(), 1..6), size in 1usize..100,
             at in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-            cut in prop::option::of(any::<prop::sample::Index>()),
+            damage in prop::option::of((any::<prop::sample::Index>(), 1u8..=255)), cut in any::<prop::sample::Index>(),
         ) {
             let mut compressed = zstd_of(&texts);
-            if let Some(cut) = cut {
+            if let Some((at, with)) = damage {
                 // The first four bytes show that it is zstd.
-                compressed.truncate(4 + cut.index(compressed.len() - 4));
+                let at = 4 + at.index(compressed.len() - 4);
+                compressed[at] ^= with;
+                compressed.truncate(4 + cut.index(compressed.len() - 4).max(at));
             }
             let file = tempfile::NamedTempFile::new().unwrap();
             fs::write(file.path(), &compressed).unwrap();

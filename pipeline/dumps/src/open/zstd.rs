@@ -1,8 +1,9 @@
 //! Decompresses a zstd file of any number of frames.
 //!
-//! The decoder gets at most one block per call. A call that fails drops the output that it has
-//! written. With larger calls, up to 128 KiB of good text before a damaged block would be lost. How
-//! much would depend on the size of the caller's buffer.
+//! The decoder gets one block or header per call, and all of it. A call that fails drops the output
+//! that it has written. With larger calls, up to 128 KiB of good text before a damaged block would be
+//! lost. With smaller ones, a part of the damaged block would be given, because the decoder copies
+//! stored blocks before it has all of them. How much would depend on the caller's buffers.
 use std::{
     fs::File,
     io::{self, BufRead, Read},
@@ -21,6 +22,9 @@ const LARGEST_WINDOW: u32 = 31;
 
 /// Bytes of a block header.
 const BLOCK_HEADER: usize = 3;
+
+/// The most bytes of a block.
+const LARGEST_BLOCK: usize = 1 << 17;
 
 /// First bytes of a skippable frame, from and to.
 const SKIPPABLE: (u32, u32) = (0x184d_2a50, 0x184d_2a5f);
@@ -125,6 +129,8 @@ pub(crate) struct Frames<R> {
     inside: bool,
     /// Bytes that the decoder asks for, to the end of a block or header.
     wanted: usize,
+    /// The block or header that the decoder gets next, as far as it is there.
+    next: Vec<u8>,
     /// Whether the last call filled the caller's buffer, so that more output may be ready.
     pending: bool,
 }
@@ -133,7 +139,29 @@ impl<R: BufRead> Frames<R> {
     pub(crate) fn new(compressed: R) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW))?;
-        Ok(Self { compressed, decoder, inside: false, wanted: 0, pending: false })
+        Ok(Self { compressed, decoder, inside: false, wanted: 0, next: Vec::new(), pending: false })
+    }
+}
+
+impl<R: BufRead> Frames<R> {
+    /// Takes the next block or header from the stream, as far as the stream has it.
+    fn take_next(&mut self) -> io::Result<()> {
+        // Behind a block, the decoder asks for the header of the next as well. That header is
+        // left for the next call, because it may be damaged.
+        let length = self.wanted.saturating_sub(BLOCK_HEADER).max(self.wanted.min(BLOCK_HEADER));
+        // Only a skippable frame is longer. The decoder skips it in any pieces.
+        let length = length.clamp(1, LARGEST_BLOCK);
+        while self.next.len() < length {
+            let there = peek(&mut self.compressed)?;
+            let piece = &there[..there.len().min(length - self.next.len())];
+            if piece.is_empty() {
+                break;
+            }
+            self.next.extend_from_slice(piece);
+            let taken = piece.len();
+            self.compressed.consume(taken);
+        }
+        Ok(())
     }
 }
 
@@ -143,25 +171,24 @@ impl<R: BufRead> Read for Frames<R> {
             return Ok(0);
         }
         loop {
-            let compressed = if self.pending { &[] } else { peek(&mut self.compressed)? };
-            if compressed.is_empty() && !self.pending {
-                let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd stream is cut short");
-                return if self.inside { Err(cut()) } else { Ok(0) };
+            if !self.pending {
+                self.take_next()?;
+                if self.next.is_empty() {
+                    let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd stream is cut short");
+                    return if self.inside { Err(cut()) } else { Ok(0) };
+                }
+                if !self.inside {
+                    self.decoder.reinit()?;
+                }
             }
-            if !self.inside {
-                self.decoder.reinit()?;
-            }
-            // Behind a block, the decoder asks for the header of the next as well. That header is
-            // left for the next call, because it may be damaged.
-            let len = self.wanted.saturating_sub(BLOCK_HEADER).max(self.wanted.min(BLOCK_HEADER)).max(1);
-            let mut source = InBuffer::around(&compressed[..len.min(compressed.len())]);
+            let mut source = InBuffer::around(if self.pending { &[] } else { &self.next });
             let mut target = OutBuffer::around(&mut *into);
             let wanted = self
                 .decoder
                 .run(&mut source, &mut target)
                 .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("the zstd stream is corrupt: {e}")))?;
             let (taken, given) = (source.pos(), target.pos());
-            self.compressed.consume(taken);
+            self.next.drain(..taken);
             // Zero at the end of a frame.
             (self.inside, self.wanted) = (wanted > 0, wanted);
             self.pending = self.inside && given == into.len();
@@ -233,6 +260,34 @@ mod tests {
         let given: Vec<&[usize]> = given.chunks(8).collect();
         assert!(given.iter().all(|sizes| sizes.iter().all(|size| *size == sizes[0])), "{given:?}");
         assert!(given[0][0] == 0 && given.windows(2).all(|pair| pair[0][0] < pair[1][0]), "{given:?}");
+    }
+
+    /// Of a stored block, the decoder gives what it has, and finds only then that the frame has another length.
+    #[test]
+    fn damage_in_tiny_frames_leaves_the_same_for_every_size_of_buffer() {
+        let mut compressed = Vec::new();
+        for text in ["\n[", "{\"a\": \"x\"}\n", "é日\n"] {
+            let mut encoder = zstd::Encoder::new(&mut compressed, 1).unwrap();
+            encoder.include_checksum(text.len() % 2 == 0).unwrap();
+            encoder.set_pledged_src_size(Some(text.len() as u64)).unwrap();
+            io::copy(&mut text.as_bytes(), &mut encoder).unwrap();
+            encoder.finish().unwrap();
+        }
+        let mut with_output = 0;
+        for (at, bit) in (0..compressed.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut damaged = compressed.clone();
+            damaged[at] ^= 1 << bit;
+            let wanted = decompress(&damaged, 1 << 10, 1 << 10);
+            with_output += usize::from(wanted.1.is_some() && !wanted.0.is_empty());
+            for (at_once, buffer) in [(1 << 10, 1), (1 << 10, 3), (1, 1 << 10), (1, 10), (5, 10)] {
+                assert_eq!(
+                    decompress(&damaged, at_once, buffer),
+                    wanted,
+                    "bit {bit} of byte {at}, {at_once}, {buffer}"
+                );
+            }
+        }
+        assert!(with_output > 100, "{with_output}");
     }
 
     proptest! {
