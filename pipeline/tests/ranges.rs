@@ -208,17 +208,23 @@ fn a_change_behind_a_range_is_noticed() {
     let subject = subject();
     subject.plan("out", 2);
     let one = |step: &str, task: &str| subject.run(step, "out", &[task.to_owned()], Vec::new);
-    let path = subject.path("raw/d.json");
-    let whole = fs::read(&path).unwrap();
-    // The ranges have 4 MiB. The file is at first as it may be while it is downloaded.
+    let (plain, zstd) = (subject.path("raw/d.json"), subject.path("raw/e.json.zst"));
+    let whole = [&plain, &zstd].map(|path| fs::read(path).unwrap());
+    // The files are at first as they may be while they are downloaded. Plain ranges have 4 MiB.
     let cut = 4 << 20;
-    let end = cut + whole[cut..].iter().position(|&byte| byte == b'\n').unwrap();
+    let end = cut + whole[0][cut..].iter().position(|&byte| byte == b'\n').unwrap();
     assert!(end > cut);
     let mut half = whole.clone();
-    half[cut..end].fill(b'-');
-    fs::write(&path, half).unwrap();
+    half[0][cut..end].fill(b'-');
+    // Those of zstd have a quarter of that. A frame that begins in the first ends behind it.
+    half[1][(1 << 20) + 10..(1 << 20) + 20].fill(b'-');
+    for (path, half) in [&plain, &zstd].into_iter().zip(half) {
+        fs::write(path, half).unwrap();
+    }
     one("read", "0/1");
-    fs::write(&path, whole).unwrap();
+    for (path, whole) in [&plain, &zstd].into_iter().zip(whole) {
+        fs::write(path, whole).unwrap();
+    }
     one("read", "0/1");
     one("documents", "0/1");
     one("interactions", "0/1");

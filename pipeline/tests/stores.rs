@@ -108,6 +108,13 @@ impl Stores {
         self.folder.path().join(name)
     }
 
+    /// The only mirror of a machine.
+    fn mirror(&self, machine: &str) -> PathBuf {
+        let out = self.path(machine).join("ebert/out");
+        let mut mirrors = fs::read_dir(out).unwrap().map(|entry| entry.unwrap().path());
+        mirrors.find(|path| path.extension().is_none()).unwrap()
+    }
+
     /// A command on a machine, which has a cache of its own.
     fn on(&self, machine: &str, mut command: Command) -> Command {
         let variables = [
@@ -184,8 +191,18 @@ fn one_process_stores_the_files_of_a_run_in_a_folder() {
     let titles = stores.path("titles.jsonl");
     succeed(stores.on("e", ebert(["titles", "s3://bucket/one", "--out"])).arg(&titles));
     assert!(fs::read_to_string(titles).unwrap().lines().count() > 1);
-    // Single steps, each on a machine of its own.
-    for step in ["corpus", "pool", "graph", "encode", "pairs", "seal"] {
+    // Single steps, each on a machine of its own. The pool continues the work of a task.
+    for step in ["corpus", "words", "pool", "graph", "encode", "pairs", "seal"] {
+        if step == "words" {
+            succeed(stores.command("words", &["plan"], "s3://bucket/steps").args(options));
+            let line = ["worker", "words", "--config", "s3://bucket/steps/ebert.toml"];
+            succeed(&mut stores.on("words", ebert(line)));
+            // More than the end that every machine fetches.
+            let mirror = stores.mirror("words").join("pool/parts");
+            let sizes = fs::read_dir(mirror).unwrap().map(|part| part.unwrap().metadata().unwrap().len());
+            assert!(sizes.max().unwrap() > 100_000);
+            continue;
+        }
         let mut options = ["--bucket-mib", "1", "--nouns", "off", "--max-unreadable", "1", "--max-tokens", "120"]
             .map(str::to_owned)
             .to_vec();
@@ -258,8 +275,7 @@ fn tasks_that_are_killed_and_run_twice_store_the_files_of_one_run() {
     }
     assert_same(&stores, "folder", "tasks", "tasks");
     // A task reads what it needs: the machine of `encode` has not fetched the tables of interactions.
-    let mirrors = fs::read_dir(stores.path("encode1/ebert/out")).unwrap().flatten().map(|entry| entry.path());
-    let mirror = mirrors.into_iter().find(|path| path.extension().is_none()).unwrap();
+    let mirror = stores.mirror("encode1");
     let name = "corpus/interactions-00000.parquet";
     let size = fs::metadata(mirror.join(name)).unwrap().len();
     assert_eq!(size, fs::metadata(stores.path("folder").join(name)).unwrap().len());

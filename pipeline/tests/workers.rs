@@ -145,6 +145,25 @@ fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
 }
 
 #[test]
+fn damaged_words_are_named_and_read_again() {
+    let subject = invented();
+    subject.plan("out", 1);
+    let one = |step: &str| subject.run(step, "out", &["0/1".to_owned()], Vec::new);
+    STEPS[..4].iter().for_each(|step| one(step));
+    let path = subject.path("out/pool/parts/words-00001.part");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let mut pool = ebert(["worker", "pool", "--config"]);
+    pool.arg(subject.path("out/ebert.toml"));
+    insta::assert_snapshot!("damaged_words", said(&pool.output().unwrap(), &[(subject.folder.path(), "DIR")]));
+    // As the message says.
+    fs::remove_file(&path).unwrap();
+    STEPS[3..].iter().for_each(|step| one(step));
+    assert_same(&subject.path("one"), &subject.path("out"), "words that were damaged");
+}
+
+#[test]
 fn changed_options_and_raw_files_are_read_again() {
     let subject = invented();
     subject.plan("out", 2);

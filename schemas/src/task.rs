@@ -20,6 +20,11 @@ impl Task {
         (index < of).then_some(Self { index, of })
     }
 
+    /// Its number, from 0.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
     /// Number of tasks.
     pub fn of(self) -> u32 {
         self.of

@@ -111,6 +111,15 @@ impl DumpFile {
         ranges::read(&self.path, range, read)
     }
 
+    /// Where the bytes end that [`DumpFile::records_in`] may read of a range: behind its end, because its last line may
+    /// end there.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn reach_of(&self, range: &Range<u64>) -> io::Result<u64> {
+        ranges::reach(&self.path, range)
+    }
+
     /// Reads the columns for which `wanted` is true; without columns, all of each record.
     fn columns(&self, read: Arc<AtomicU64>, wanted: &dyn Fn(&str) -> bool) -> io::Result<Box<dyn RecordReader>> {
         match &self.member {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::{
-    lines::{LineReader, RecordReader},
+    lines::{LineReader, MAX_LINE, RecordReader},
     open::{
         Compression, READ, counted, open,
         zstd::{FrameStarts, Frames},
@@ -61,6 +61,21 @@ pub(crate) fn read(path: &Path, bytes: &Range<u64>, from_disk: Arc<AtomicU64>) -
     let lines = RangeLines { own, behind, at: At::Before };
     let whole = open(path, Arc::default())?.bytes;
     Ok(Box::new(LineReader::of_later_records(Box::new(lines), whole)?))
+}
+
+/// The bytes of the file that [`read`] reads behind its start, at most: its frames, the rest of its last line, and what
+/// is read ahead. A line has at most [`MAX_LINE`] bytes, on disk hardly more, and of a longer one no byte is used.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) fn reach(path: &Path, bytes: &Range<u64>) -> io::Result<u64> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let end = match Compression::of_file(&file)? {
+        None => bytes.end,
+        _ => FrameStarts::of(&file)?.find(bytes.end, u64::MAX)?.unwrap_or(size),
+    };
+    Ok(size.min(end.saturating_add(MAX_LINE as u64 + (1 << 20))))
 }
 
 /// The bytes of a plain file.
@@ -143,7 +158,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lines::MAX_LINE;
 
     /// The records of a file with their lines, then the lines that are too long, the number of lines, and the damage.
     #[derive(Debug, Default, PartialEq, Eq)]

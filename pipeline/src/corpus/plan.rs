@@ -9,9 +9,9 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use ebert_dumps::{DumpFile, Layout, MAX_LINE, RawFiles, RecordReader};
+use ebert_dumps::{DumpFile, Layout, RawFiles, RecordReader};
 use schemas::{
-    Manifest, Previous, Rules,
+    Manifest, Previous, Rules, StoreError,
     manifest::{CorpusBody, CorpusOptions, RawFile, SkippedFile},
     store,
 };
@@ -199,8 +199,7 @@ pub(crate) fn hash_group<'a>(
 const START: u64 = 1 << 16;
 
 /// The hash of what is read of a raw file outside of a group's range, if it has one: the start of the file, and what
-/// follows the range, in which its last line or frame may end. A longer line is too long, and a longer frame is an
-/// exception.
+/// follows the range, in which its last line or frame may end.
 pub(crate) fn hash_context(
     files: &RawFiles,
     group: &RawGroup,
@@ -209,12 +208,10 @@ pub(crate) fn hash_context(
     let Some(range) = &group.range else { return Ok(None) };
     let found = &files.recognised[group.files.start];
     let Range { start, end } = range.bytes;
-    let most = if found.compressed { end - start } else { (end - start).min(MAX_LINE as u64) };
+    let reach = found.reach_of(&range.bytes).map_err(StoreError::io("read", &found.path))?;
     let mut context = String::new();
-    for bytes in [0..START.min(start), end..found.on_disk.min(end + most)] {
-        if !bytes.is_empty() {
-            context += &hashes.blake3_of_range(&found.path, &bytes)?;
-        }
+    for bytes in [0..START.min(start), end..reach.max(end)] {
+        context += &hashes.blake3_of_bytes(&found.path, &bytes)?;
     }
     Ok(Some(context))
 }

@@ -51,6 +51,12 @@ impl Hashes {
         self.known_or(key, || tree_hash::of_range(path, bytes))
     }
 
+    /// The hash of some bytes of a file, in hex.
+    pub(crate) fn blake3_of_bytes(&mut self, path: &Path, bytes: &Range<u64>) -> Result<String, StoreError> {
+        let key = format!("{} bytes {}-{}", FileVersion::of(path)?.key(), bytes.start, bytes.end);
+        self.known_or(key, || tree_hash::of_bytes(path, bytes))
+    }
+
     fn known_or(
         &mut self,
         key: String,

@@ -22,11 +22,27 @@ use schemas::StoreError;
 /// # Errors
 /// If the file cannot be read, or ends before the range does.
 pub(crate) fn of_range(path: &Path, bytes: &Range<u64>) -> Result<String, StoreError> {
-    let hash = || -> io::Result<ChainingValue> {
+    let mut hasher = Hasher::new();
+    hasher.set_input_offset(bytes.start);
+    update(&mut hasher, path, bytes)?;
+    Ok(Hash::from_bytes(hasher.finalize_non_root()).to_hex().to_string())
+}
+
+/// The hash of some bytes of a file, in hex.
+///
+/// # Errors
+/// If the file cannot be read, or ends before they do.
+pub(crate) fn of_bytes(path: &Path, bytes: &Range<u64>) -> Result<String, StoreError> {
+    let mut hasher = Hasher::new();
+    update(&mut hasher, path, bytes)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Adds some bytes of a file to what is hashed.
+fn update(hasher: &mut Hasher, path: &Path, bytes: &Range<u64>) -> Result<(), StoreError> {
+    let mut read = || -> io::Result<()> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(bytes.start))?;
-        let mut hasher = Hasher::new();
-        hasher.set_input_offset(bytes.start);
         let (mut left, mut piece) = (bytes.end - bytes.start, vec![0; 1 << 18]);
         while left > 0 {
             let most = left.min(piece.len() as u64) as usize;
@@ -40,10 +56,9 @@ pub(crate) fn of_range(path: &Path, bytes: &Range<u64>) -> Result<String, StoreE
                 Err(e) => return Err(e),
             }
         }
-        Ok(hasher.finalize_non_root())
+        Ok(())
     };
-    let node = hash().map_err(StoreError::io("read", path))?;
-    Ok(Hash::from_bytes(node).to_hex().to_string())
+    read().map_err(StoreError::io("read", path))
 }
 
 /// The hash of a file, in hex, from the nodes of its ranges. `None` unless there are several, all of them hashes.
@@ -85,6 +100,7 @@ mod tests {
                 let ranges = starts.map(|start| start..(start + length).min(bytes));
                 let nodes: Vec<String> = ranges.map(|range| of_range(file.path(), &range).unwrap()).collect();
                 assert_eq!(of_file(&nodes), Some(blake3::hash(&text).to_string()), "{bytes} bytes by {length}");
+                assert_eq!(of_bytes(file.path(), &(1..bytes)).unwrap(), blake3::hash(&text[1..]).to_string());
                 assert!(of_range(file.path(), &(0..bytes + 1)).is_err(), "shorter than it was");
             }
         }

@@ -36,9 +36,34 @@ struct PlannedTask {
     step: Step,
     task: Task,
     done: bool,
-    /// A range of a raw file has its bytes behind its path.
+    /// If they are [needed](Scope). A range of a raw file has its bytes behind its path.
     inputs: Vec<PathBuf>,
+    /// Likewise.
     outputs: Vec<PathBuf>,
+}
+
+/// What a plan is made for.
+struct Scope<'p> {
+    /// The most tasks per step.
+    most: u32,
+    /// Whether the paths of a task are needed. Those of all tasks can be millions.
+    lists: &'p dyn Fn(Step, Task) -> bool,
+}
+
+impl Scope<'_> {
+    /// The paths of a task, if they are needed.
+    fn paths_of(&self, step: Step, task: Task, paths: impl FnOnce() -> Vec<PathBuf>) -> Vec<PathBuf> {
+        if (self.lists)(step, task) { paths() } else { Vec::new() }
+    }
+}
+
+/// What the steps after the corpus are planned from.
+struct PlannedCorpus<'c> {
+    /// `None` before there is one.
+    sealed: Option<&'c Manifest<CorpusBody>>,
+    /// Its last step.
+    step: Step,
+    buckets: u64,
 }
 
 /// A step of the plan.
@@ -65,7 +90,8 @@ impl Run<'_> {
         let files = find_all(&self.settings.corpus, &self.settings.out)?;
         options::write(self.settings)?;
         self.publish()?;
-        let steps = self.steps(&files, most)?;
+        let is_json = self.progress.format() == Format::Json;
+        let steps = self.steps(&files, &Scope { most, lists: &|_, _| is_json })?;
         let config = quoted(Path::new(&self.settings.out_name(&self.settings.out.join(OPTIONS_FILE))));
         match self.progress.format() {
             Format::Json => self.print_tasks(&steps, &config),
@@ -110,13 +136,14 @@ impl Run<'_> {
 
     /// What a task reads, unless it is done.
     pub(super) fn inputs(&mut self, files: &RawFiles, step: Step, task: Task) -> Result<Vec<PathBuf>, RunError> {
-        let steps = self.steps(files, task.of())?;
+        let lists = |of: Step, planned: Task| of == step && task.has(u64::from(planned.index()));
+        let steps = self.steps(files, &Scope { most: task.of(), lists: &lists })?;
         let tasks = steps.into_iter().filter(|planned| planned.step == step).flat_map(|planned| planned.tasks);
         let own = (0..).zip(tasks).filter(|(number, planned)| task.has(*number) && !planned.done);
         Ok(own.flat_map(|(_, planned)| planned.inputs).collect())
     }
 
-    fn steps(&mut self, files: &RawFiles, most: u32) -> Result<Vec<PlannedStep>, RunError> {
+    fn steps(&mut self, files: &RawFiles, scope: &Scope<'_>) -> Result<Vec<PlannedStep>, RunError> {
         let (out, with_interactions) = (self.settings.out.clone(), self.settings.interactions);
         let folder = |name: &str| out.join(name);
         let corpus_step = if with_interactions { Step::Interactions } else { Step::Documents };
@@ -143,33 +170,38 @@ impl Run<'_> {
                     inputs.map(|input| PathBuf::from(input.to_string())).collect()
                 };
                 let parts_of = |task| tasks.parts_of(phase, task);
-                let planned = shared_out_as(parts, most, parts_of, |task, own| PlannedTask {
+                let outputs = |own: &[u64]| own.iter().flat_map(|&part| tasks.outputs(phase, part)).collect();
+                let planned = shared_out_as(parts, scope, parts_of, |task, own| PlannedTask {
                     step,
                     task,
                     done: !own.iter().any(|part| missing.contains(part)),
-                    inputs: inputs(own),
-                    outputs: own.iter().flat_map(|&part| tasks.outputs(phase, part)).collect(),
+                    inputs: scope.paths_of(step, task, || inputs(own)),
+                    outputs: scope.paths_of(step, task, || outputs(own)),
                 });
                 steps.push(PlannedStep { step, needs, tasks: planned, writes, reads });
             }
             (tasks.sealed()?, tasks.parts(Phase::Documents), tasks.has_groups())
         };
         let made = self.made(corpus.as_ref())?;
-        steps.extend(self.pool_steps(corpus.as_ref(), made.pool.is_some(), corpus_step, buckets, most)?);
-        steps.extend(self.graph_steps(corpus.as_ref(), made.graph.is_some(), corpus_step, buckets, most)?);
+        let planned = PlannedCorpus { sealed: corpus.as_ref(), step: corpus_step, buckets };
+        steps.extend(self.pool_steps(&planned, made.pool.is_some(), scope)?);
+        steps.extend(self.graph_steps(&planned, made.graph.is_some(), scope)?);
         let encoded = self.encoded(corpus.as_ref(), made.pool.as_ref())?;
         let names = |part: u64| ["products", "reviews"].map(|stem| format!("{stem}-{part:05}.parquet"));
-        let tasks = shared_out(buckets, most, |task, own| {
-            let tables = |name: &str| -> Vec<PathBuf> {
-                own.iter().flat_map(|&part| names(part)).map(|table| folder(name).join(table)).collect()
-            };
-            let done = own.iter().all(|part| encoded.contains(part));
-            let inputs = tables("corpus").into_iter().chain([folder("pool")]).collect();
-            PlannedTask { step: Step::Encode, task, done, inputs, outputs: tables("shards") }
+        let tables = |name: &str, own: &[u64]| -> Vec<PathBuf> {
+            own.iter().flat_map(|&part| names(part)).map(|table| folder(name).join(table)).collect()
+        };
+        let step = Step::Encode;
+        let tasks = shared_out(buckets, scope, |task, own| PlannedTask {
+            step,
+            task,
+            done: own.iter().all(|part| encoded.contains(part)),
+            inputs: scope.paths_of(step, task, || [tables("corpus", own), vec![folder("pool")]].concat()),
+            outputs: scope.paths_of(step, task, || tables("shards", own)),
         });
         let (needs, reads) = (vec![corpus_step, Step::Pool], "corpus, pool".to_owned());
-        steps.push(PlannedStep { step: Step::Encode, needs, tasks, writes: Step::Encode.folder(), reads });
-        steps.extend(self.pair_steps(corpus.as_ref(), &made, buckets, most)?);
+        steps.push(PlannedStep { step, needs, tasks, writes: step.folder(), reads });
+        steps.extend(self.pair_steps(&planned, &made, scope)?);
         let has_parts = |name: &str| PartFolder::within(&folder(name)).has_parts();
         let left = [(corpus_step, has_groups), (Step::Pool, has_parts("pool")?), (Step::Graph, has_parts("graph")?)];
         for (step, is_left) in left.into_iter().chain([(Step::Pairs, has_parts("shards")?)]) {
@@ -186,39 +218,42 @@ impl Run<'_> {
     /// The steps of the pool. Before there is a corpus, all of its buckets are parts.
     fn pool_steps(
         &mut self,
-        corpus: Option<&Manifest<CorpusBody>>,
+        corpus: &PlannedCorpus<'_>,
         is_made: bool,
-        corpus_step: Step,
-        buckets: u64,
-        most: u32,
+        scope: &Scope<'_>,
     ) -> Result<Vec<PlannedStep>, RunError> {
         let (out, outputs) = (self.settings.out.clone(), vec![self.settings.out.join("pool")]);
         let mut steps = Vec::new();
         let (mut needs, mut inputs) = (vec![], self.settings.pool.iter().cloned().collect::<Vec<_>>());
         if inputs.is_empty() {
-            let words = match corpus {
+            let words = match corpus.sealed {
                 Some(corpus) => Some(self.words(corpus)?),
                 None => None,
             };
-            let parts = words.as_ref().map_or(buckets, WordTasks::parts);
+            let parts = words.as_ref().map_or(corpus.buckets, WordTasks::parts);
             let missing = match &words {
                 _ if is_made => BTreeSet::new(),
                 Some(words) => words.missing()?,
                 None => (0..parts).collect(),
             };
-            let tasks = shared_out(parts, most, |task, own| PlannedTask {
-                step: Step::Words,
+            let step = Step::Words;
+            let inputs_of = |own: &[u64]| match &words {
+                Some(words) => words.inputs(own),
+                None => vec![out.join("corpus")],
+            };
+            let tasks = shared_out(parts, scope, |task, own| PlannedTask {
+                step,
                 task,
                 done: !own.iter().any(|part| missing.contains(part)),
-                inputs: words.as_ref().map_or_else(|| vec![out.join("corpus")], |words| words.inputs(own)),
-                outputs: outputs.clone(),
+                inputs: scope.paths_of(step, task, || inputs_of(own)),
+                outputs: scope.paths_of(step, task, || outputs.clone()),
             });
             // One process that mines alone reads the corpus.
             inputs.extend((!missing.is_empty()).then(|| out.join("corpus")));
             inputs.push(out.join("pool"));
             needs.push(Step::Words);
-            let (needs, reads) = (vec![corpus_step], "corpus".to_owned());
-            steps.push(PlannedStep { step: Step::Words, needs, tasks, writes: Step::Words.folder(), reads });
+            let (needs, reads) = (vec![corpus.step], "corpus".to_owned());
+            steps.push(PlannedStep { step, needs, tasks, writes: step.folder(), reads });
         }
         let reads = if needs.is_empty() { self.listed(&inputs) } else { "pool".to_owned() };
         let pool = PlannedTask { step: Step::Pool, task: Task::ALL, done: is_made, inputs, outputs };
@@ -229,22 +264,20 @@ impl Run<'_> {
     /// The steps of the graph. Before there is a corpus, all of its buckets are parts.
     fn graph_steps(
         &mut self,
-        corpus: Option<&Manifest<CorpusBody>>,
+        corpus: &PlannedCorpus<'_>,
         is_made: bool,
-        corpus_step: Step,
-        buckets: u64,
-        most: u32,
+        scope: &Scope<'_>,
     ) -> Result<Vec<PlannedStep>, RunError> {
         let out = self.settings.out.clone();
-        let tasks = match corpus {
+        let tasks = match corpus.sealed {
             Some(corpus) => Some(self.graph_tasks(corpus)?),
             None => None,
         };
         let mut steps = Vec::new();
         for (step, phase, needs) in
-            [(Step::Edges, graph::Phase::Edges, corpus_step), (Step::Graph, graph::Phase::Partitions, Step::Edges)]
+            [(Step::Edges, graph::Phase::Edges, corpus.step), (Step::Graph, graph::Phase::Partitions, Step::Edges)]
         {
-            let parts = tasks.as_ref().map_or(buckets, |tasks| tasks.parts(phase));
+            let parts = tasks.as_ref().map_or(corpus.buckets, |tasks| tasks.parts(phase));
             let missing = match &tasks {
                 _ if is_made => BTreeSet::new(),
                 Some(tasks) => tasks.missing(phase)?,
@@ -265,12 +298,12 @@ impl Run<'_> {
             };
             // The table appears when all are done.
             let sealing = !is_made && phase == graph::Phase::Partitions && missing.is_empty();
-            let planned = shared_out(parts, most, |task, own| PlannedTask {
+            let planned = shared_out(parts, scope, |task, own| PlannedTask {
                 step,
                 task,
                 done: !sealing && !own.iter().any(|part| missing.contains(part)),
-                inputs: inputs(own),
-                outputs: vec![out.join(step.folder())],
+                inputs: scope.paths_of(step, task, || inputs(own)),
+                outputs: scope.paths_of(step, task, || vec![out.join(step.folder())]),
             });
             steps.push(PlannedStep { step, needs: vec![needs], tasks: planned, writes: step.folder(), reads });
         }
@@ -280,15 +313,15 @@ impl Run<'_> {
     /// The steps of the pairs. Before rows are chosen, there are at most as many files of pairs as they may fill.
     fn pair_steps(
         &mut self,
-        corpus: Option<&Manifest<CorpusBody>>,
+        corpus: &PlannedCorpus<'_>,
         made: &Made,
-        buckets: u64,
-        most: u32,
+        scope: &Scope<'_>,
     ) -> Result<Vec<PlannedStep>, RunError> {
         let out = self.settings.out.clone();
-        let mut parts = made.graph.as_ref().map_or(buckets, |graph| pairs::most_files(graph, self.settings.draws));
+        let mut parts =
+            made.graph.as_ref().map_or(corpus.buckets, |graph| pairs::most_files(graph, self.settings.draws));
         let (mut has_rows, mut missing, mut is_sealed) = (false, None, false);
-        if let (Some(corpus), Some(pool), Some(graph)) = (corpus, &made.pool, &made.graph) {
+        if let (Some(corpus), Some(pool), Some(graph)) = (corpus.sealed, &made.pool, &made.graph) {
             is_sealed = self.shard_reason(corpus, pool, graph)?.is_none();
             let language = self.language(corpus)?;
             let settings = step_settings(self.settings, &self.tokenizer, language)?;
@@ -310,7 +343,7 @@ impl Run<'_> {
         let rows = PlannedStep { step: Step::Rows, needs, tasks: vec![single], writes: Step::Rows.folder(), reads };
         // The manifest appears when all are done.
         let is_left = |part: &u64| missing.as_ref().is_none_or(|missing| missing.is_empty() || missing.contains(part));
-        let tasks = shared_out(parts, most, |task, own| PlannedTask {
+        let tasks = shared_out(parts, scope, |task, own| PlannedTask {
             step: Step::Pairs,
             task,
             done: is_sealed || !own.iter().any(is_left),
@@ -380,20 +413,20 @@ pub(super) struct Made {
     pub(super) graph: Option<Manifest<GraphBody>>,
 }
 
-/// Tasks for some parts: `most` at most, each with its parts.
-fn shared_out(parts: u64, most: u32, planned: impl Fn(Task, &[u64]) -> PlannedTask) -> Vec<PlannedTask> {
+/// Tasks for some parts, each with its own.
+fn shared_out(parts: u64, scope: &Scope<'_>, planned: impl Fn(Task, &[u64]) -> PlannedTask) -> Vec<PlannedTask> {
     let parts_of = |task: Task| (0..parts).filter(|&part| task.has(part)).collect();
-    shared_out_as(parts, most, parts_of, planned)
+    shared_out_as(parts, scope, parts_of, planned)
 }
 
 /// As [`shared_out`]. `parts_of` gives the parts of a task.
 fn shared_out_as(
     parts: u64,
-    most: u32,
+    scope: &Scope<'_>,
     parts_of: impl Fn(Task) -> Vec<u64>,
     planned: impl Fn(Task, &[u64]) -> PlannedTask,
 ) -> Vec<PlannedTask> {
-    let of = u64::from(most).min(parts).max(1) as u32;
+    let of = u64::from(scope.most).min(parts).max(1) as u32;
     let tasks = (0..of).filter_map(|index| Task::new(index, of));
     tasks.map(|task| planned(task, &parts_of(task))).collect()
 }

@@ -138,8 +138,8 @@ impl Run<'_> {
         self.bring_inputs(step, task)?;
         let lock = FolderLock::of(&self.settings.out, step.folder());
         let corpus = match (step, &self.settings.pool) {
-            // An imported pool needs no corpus.
-            (Step::Words | Step::Pool, Some(_)) => None,
+            // An imported pool needs no corpus, and a mined one has been checked for it.
+            (Step::Pool, _) | (Step::Words, Some(_)) => None,
             _ => {
                 let made = self.corpus_made();
                 Some(self.needed(made, Step::Interactions, task)?)
@@ -180,7 +180,7 @@ impl Run<'_> {
                 let text = format!("task {task}   the pool is imported, so no words are read");
                 Ok(self.progress.note(step.name(), &Facts::new("idle", text).with("step", step.name()))?)
             }
-            (_, None) => unreachable!("only an imported pool needs no corpus"),
+            (_, None) => unreachable!("only the pool needs no corpus"),
         }
     }
 

@@ -4,8 +4,8 @@
 //! [`WordTasks::read`] puts these files together. The text is the same as that of [`read::corpus`]. What a file holds
 //! depends on the corpus and the language alone, so finished files are kept, and a task may run twice at the same time.
 //!
-//! Memory: that of the words of one bucket ([`Memory`]), and 16 bytes per product of the corpus for
-//! [`OncePerText`].
+//! Memory: the words of one bucket, once within [`Memory`] and once in a [`SectionWriter`], and 16 bytes per product of
+//! the corpus for [`OncePerText`].
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write},
