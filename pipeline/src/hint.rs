@@ -28,6 +28,11 @@ impl Hint for StoreError {
             Self::Damaged { .. } => format!(
                 "\nhint: delete the file and run `{command}` again, with all options as before; complete files are kept"
             ),
+            Self::DamagedPart { .. } => {
+                format!(
+                    "\nhint: delete the file and run `{command}` again, or the tasks that `ebert plan` lists as not done"
+                )
+            }
             Self::Foreign { .. } => "\nhint: move it away, or choose another output folder with `--out DIR`".to_owned(),
             Self::Columns { .. } => {
                 format!("\nhint: another version wrote it: run `{command}` again, with all options as before")

@@ -503,13 +503,18 @@ impl<'a> Run<'a> {
         } else {
             [format!(" {}", self.quoted_out()), format!(" --shards {}", self.quoted_out())]
         };
-        let recipe = match sealed.body.counts.pairs {
+        let counts = &sealed.body.counts;
+        let is_sample = ebert_commands::is_sample(corpus.body.inputs.iter().map(|file| file.path.as_str()));
+        let recipe = match (counts.of_segments.phrase_spans, counts.pairs) {
             // The trainer's default recipe is for the sample.
-            1.. if ebert_commands::is_sample(corpus.body.inputs.iter().map(|file| file.path.as_str())) => "",
-            1.. => " --recipe e-bert --init bert-base-uncased",
-            0 => " --recipe e-bert-ahm --init bert-base-uncased",
+            (1.., 1..) if is_sample => String::new(),
+            (1.., 1..) => " --recipe e-bert".to_owned(),
+            (1.., 0) => " --recipe e-bert-ahm".to_owned(),
+            (0, _) => " --recipe bert".to_owned(),
         };
-        let commands = [format!("ebert inspect{folder}"), format!("ebert pretrain{shards}{recipe}")];
+        // A start model of the settings is that of the trainer, too.
+        let init = if is_sample || self.settings.init.is_some() { "" } else { " --init bert-base-uncased" };
+        let commands = [format!("ebert inspect{folder}"), format!("ebert pretrain{shards}{recipe}{init}")];
         Ok(self.progress.next(&commands, "")?)
     }
 }

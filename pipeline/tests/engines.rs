@@ -2,24 +2,34 @@
 mod support;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
+use serde_json::Value;
 use support::{assert_same, ebert, succeed, workspace};
 
 /// Runs a job at once, and each task of an array, with the variables that Slurm sets. It prints the id of the job.
+/// `jobs` gets a line for each: id, name and the jobs that it waits for.
 const SBATCH: &str = r#"#!/bin/bash
 set -euo pipefail
-array=- folder=$(dirname "$0")
+array=- name=- after= folder=$(dirname "$0")
 while [[ "${1:-}" == --* ]]; do
-    case $1 in --array=*) array=${1#--array=} ;; esac
+    case $1 in
+        --array=*) array=${1#--array=} ;;
+        --job-name=*) name=${1#--job-name=} ;;
+        --dependency=afterok:*) after=${1#--dependency=afterok:} ;;
+    esac
     shift
 done
+touch "$folder/jobs"
+id=$((70 + $(wc -l <"$folder/jobs")))
+echo "$id $name ${after//:/ }" >>"$folder/jobs"
 if [ $# -eq 0 ]; then cat >"$folder/job" && set -- "$folder/job"; fi
-export SLURM_CPUS_PER_TASK=1 SLURM_JOB_ID=7
+export SLURM_CPUS_PER_TASK=1 SLURM_JOB_ID=$id
 if [ "$array" = - ]; then
     bash "$@" >&2
 else
@@ -29,7 +39,7 @@ else
         SLURM_ARRAY_TASK_ID=$task bash "$@" >&2
     done
 fi
-echo 7
+echo "$id"
 "#;
 
 /// A folder for the front of the PATH, with programs of these names.
@@ -41,15 +51,26 @@ fn programs(folder: &Path, scripts: &[(&str, &str)]) -> String {
     format!("{}:/usr/bin:/bin", folder.display())
 }
 
-/// Runs the pods of an indexed Job, one after another.
+/// Keeps Jobs by their names. Runs the pods of an indexed Job one after another when it is created.
 const KUBECTL: &str = r#"#!/bin/bash
 set -euo pipefail
-[ "$1" = apply ] || exit 0
-manifest=$(cat)
-command=$(sed -n 's/^ *command: \[\(.*\)\]$/\1/p' <<<"$manifest" | tr -d '",')
-for index in $(seq 0 $(($(sed -n 's/^ *completions: //p' <<<"$manifest") - 1))); do
-    JOB_COMPLETION_INDEX=$index $command >&2
-done
+jobs=$(dirname "$0")/jobs
+mkdir -p "$jobs"
+case $1 in
+    create)
+        manifest=$(cat)
+        job=$jobs/$(sed -n '0,/^  name: /s/^  name: //p' <<<"$manifest")
+        [ ! -e "$job" ] || { echo "Error: it exists already" >&2 && exit 1; }
+        command=$(sed -n 's/^ *command: \[\(.*\)\]$/\1/p' <<<"$manifest" | tr -d '",')
+        echo complete >"$job"
+        for index in $(seq 0 $(($(sed -n 's/^ *completions: //p' <<<"$manifest") - 1))); do
+            JOB_COMPLETION_INDEX=$index $command >&2 || echo failed >"$job"
+        done
+        ;;
+    delete) rm -f "$jobs/$3" ;;
+    wait) [ "$(cat "$jobs/$(basename "${@: -1:1}")")" = complete ] ;;
+    get) sed -n 's/failed/too many pods failed/p' "$jobs/$3" ;;
+esac
 "#;
 
 fn script(name: &str) -> PathBuf {
@@ -105,7 +126,30 @@ fn tasks_of_slurm_give_the_bytes_of_one_run() {
         command.args([&corpus, &tokenizer]).arg(sample.out()).args(["2", "--bucket-mib", "1"]);
         command
     });
-    assert!(said.contains("7 (encode), 7 (rows), 7 (pairs); the output is"), "{said}");
+    assert!(said.contains("(encode), 88 (rows), 89 (pairs); the output is"), "{said}");
+    // Each job waits for those that the plan names, perhaps by way of another.
+    let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for job in fs::read_to_string(sample.folder.path().join("bin/jobs")).unwrap().lines().skip(10) {
+        let mut words = job.split(' ').map(str::to_owned).filter(|word| !word.is_empty());
+        let (id, name) = (words.next().unwrap(), words.next().unwrap());
+        let mut all = BTreeSet::new();
+        for earlier in words.map(|id| ids[&id].clone()) {
+            all.extend(before[&earlier].iter().cloned());
+            all.insert(earlier);
+        }
+        before.insert(name.clone(), all);
+        ids.insert(id, name);
+    }
+    let plan = ["plan", "--log", "json", "--out"];
+    for line in succeed(ebert(plan).arg(sample.out()).args(Sample::raw()).args(["--bucket-mib", "1"])).lines() {
+        let object: Value = serde_json::from_str(line).unwrap();
+        let needs = object["needs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for needed in needs.filter(|_| object["event"] == "task") {
+            let step = object["step"].as_str().unwrap();
+            assert!(before[step].contains(needed), "{step} needs {needed}, and waits for {:?}", before[step]);
+        }
+    }
 }
 
 #[test]
@@ -123,11 +167,23 @@ fn tasks_of_kubernetes_give_the_bytes_of_one_run() {
     let options = ["--nouns", "off", "--bucket-mib", "2"];
     let sample = Sample::new(&[("kubectl", KUBECTL)], &options);
     succeed(ebert(["plan"]).args(Sample::raw()).args(options).arg("--out").arg(sample.out()));
-    sample.run("Kubernetes", || {
+    let script = || {
         let mut command = Command::new(script("kubernetes/shards.sh"));
         command.args(["image", "claim"]).arg(sample.out()).arg("3");
         command
-    });
+    };
+    sample.run("Kubernetes", script);
+    // Another plan of the same folder: its Jobs take the place of the earlier ones.
+    succeed(ebert(["plan", "--seed", "7"]).args(Sample::raw()).args(options).arg("--out").arg(sample.out()));
+    let one = sample.folder.path().join("one");
+    succeed(ebert(["shards", "--seed", "7"]).args(Sample::raw()).args(options).arg("--out").arg(&one));
+    sample.run("Kubernetes with another seed", script);
+    // A Job that fails ends the script.
+    fs::remove_file(sample.out().join("ebert.toml")).unwrap();
+    let output = script().env("PATH", &sample.path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let run = text.contains("error: ebert-read-") && text.contains("failed: too many pods failed");
+    assert!(output.status.code() == Some(1) && run, "{text}");
 }
 
 #[test]

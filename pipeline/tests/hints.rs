@@ -28,15 +28,28 @@ fn typed(command: &str) -> Command {
 fn the_next_command_fits_the_shards() {
     let folder = tempfile::tempdir().unwrap();
     let next = |printed: &str| printed.lines().last().unwrap().trim_start_matches("next ").trim().to_owned();
-    for (associated, recipe) in [(true, "e-bert"), (false, "e-bert-ahm")] {
+    let pool = folder.path().join("pool.txt");
+    for (associated, phrase, recipe) in
+        [(true, "steel kettle", "e-bert"), (false, "steel kettle", "e-bert-ahm"), (true, "tea tin", "bert")]
+    {
         let (raw, out) = (folder.path().join(format!("raw {recipe}")), folder.path().join(format!("my {recipe}")));
         write(&raw, associated);
-        let printed = succeed(ebert(["shards", "--corpus"]).arg(&raw).arg("--out").arg(&out).args(TOKENIZER));
-        let commands = next(&printed);
+        fs::write(&pool, format!("0.9\t{phrase}\n")).unwrap();
+        let shards = || {
+            let mut command = ebert(["shards", "--pool"]);
+            command.arg(&pool).arg("--corpus").arg(&raw).arg("--out").arg(&out);
+            command
+        };
+        let commands = next(&succeed(shards().args(TOKENIZER)));
         let (inspect, pretrain) = commands.split_once("    ").unwrap();
-        let wanted = format!("ebert pretrain --shards '{}' --recipe {recipe} --init bert-base-uncased", out.display());
-        assert_eq!(pretrain, wanted);
+        let wanted = format!("ebert pretrain --shards '{}' --recipe {recipe}", out.display());
+        assert_eq!(pretrain, wanted.clone() + " --init bert-base-uncased");
         assert!(succeed(&mut typed(inspect)).contains("some rows"), "{inspect}");
+        // The trainer takes the start model of the shards.
+        let init = folder.path().join("model");
+        fs::create_dir_all(&init).unwrap();
+        fs::copy(support::workspace().join(TOKENIZER[1]), init.join("tokenizer.json")).unwrap();
+        assert!(next(&succeed(shards().arg("--init").arg(&init))).ends_with(&wanted), "{wanted}");
     }
     // The trainer knows the sample's shards by their raw files, wherever they are.
     let (raw, out) = (folder.path().join("copy"), folder.path().join("sample"));

@@ -60,8 +60,9 @@ fn commands_of_guides_and_scripts_are_understood() {
         let text = text.replace("\\\n", " ").replace("\"$bin/ebert\"", "ebert");
         for found in start.captures_iter(&text) {
             let words = words(&found[1]);
-            // The first line of an error message, or of prose in an example.
-            if !ebert_commands::ebert().get_subcommands().any(|known| known.get_name() == words[1]) {
+            let is_known = ebert_commands::ebert().get_subcommands().any(|known| known.get_name() == words[1]);
+            // The first line of what a command prints, in an example or a message.
+            if !is_known && PRINTED.contains(&words[1].as_str()) {
                 continue;
             }
             let parsed = ebert_commands::ebert().try_get_matches_from(&words);
@@ -73,6 +74,47 @@ fn commands_of_guides_and_scripts_are_understood() {
         }
     }
     assert!(commands > 30, "{commands} commands were found");
+}
+
+#[test]
+fn the_architecture_names_all_tests() {
+    let root = workspace();
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let list = page.split("## Tests").nth(1).unwrap();
+    for folder in [
+        "pipeline/tests",
+        "trainer/batches/tests",
+        "trainer/python/tests",
+        "trainer/kernels/tests",
+        "trainer/program/tests",
+    ] {
+        let names = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        for test in names.filter(|path| path.extension().is_some_and(|e| e == "rs")) {
+            let stem = test.file_stem().unwrap().to_str().unwrap();
+            let is_named =
+                folder == "trainer/python/tests" && list.contains(folder) || list.contains(&format!("`{stem}`"));
+            assert!(is_named, "{} is not in the list of tests", test.display());
+        }
+    }
+}
+
+/// Words after `ebert` in what is printed.
+const PRINTED: [&str; 2] = ["and", "is"];
+
+#[test]
+fn variables_in_the_help_of_make_are_known() {
+    let makefile = fs::read_to_string(workspace().join("Makefile")).unwrap();
+    let known = makefile.lines().find_map(|line| line.strip_prefix("KNOWN := ")).unwrap();
+    let known: Vec<&str> = known.split(' ').collect();
+    let variable = Regex::new(r"\b([A-Z_]+)=").unwrap();
+    let mut found = 0;
+    for help in makefile.lines().filter_map(|line| Some(line.split_once(":")?.1.split_once("## ")?.1)) {
+        for name in variable.captures_iter(help) {
+            assert!(known.contains(&&name[1]), "`{}` in {help:?} is not in KNOWN", &name[1]);
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found} variables");
 }
 
 #[test]

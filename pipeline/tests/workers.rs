@@ -5,9 +5,9 @@
 //! `--nocapture` to see the counts.
 mod support;
 
-use std::{fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command, thread, time::Duration};
 
-use schemas::Draws;
+use schemas::{Draws, Lockable};
 use serde_json::Value;
 use support::{
     TOKENIZER, assert_same, ebert,
@@ -145,7 +145,7 @@ fn the_number_of_tasks_may_change_and_finished_tasks_are_kept() {
 }
 
 #[test]
-fn damaged_words_are_named_and_read_again() {
+fn a_damaged_part_is_named_and_written_again() {
     let subject = invented();
     subject.plan("out", 1);
     let one = |step: &str| subject.run(step, "out", &["0/1".to_owned()], Vec::new);
@@ -156,11 +156,86 @@ fn damaged_words_are_named_and_read_again() {
     fs::write(&path, bytes).unwrap();
     let mut pool = ebert(["worker", "pool", "--config"]);
     pool.arg(subject.path("out/ebert.toml"));
-    insta::assert_snapshot!("damaged_words", said(&pool.output().unwrap(), &[(subject.folder.path(), "DIR")]));
+    insta::assert_snapshot!("damaged_part", said(&pool.output().unwrap(), &[(subject.folder.path(), "DIR")]));
     // As the message says.
     fs::remove_file(&path).unwrap();
     STEPS[3..].iter().for_each(|step| one(step));
     assert_same(&subject.path("one"), &subject.path("out"), "words that were damaged");
+}
+
+/// Flips a bit of what a step has left, in a copy of `OUT`. A step that reads it must fail, unless none needs the bit.
+fn flip_a_bit(subject: &Subject, file: &Path, reader: &[&str], draws: &mut Draws) {
+    let mut bytes = fs::read(subject.path("out").join(file)).unwrap();
+    let bit = draws.below(8 * bytes.len() as u64) as usize;
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    let copy = subject.path("copy");
+    succeed(Command::new("cp").arg("-r").arg(subject.path("out")).arg(&copy));
+    fs::write(copy.join(file), bytes).unwrap();
+    let is_noticed = |worker: &[&str]| {
+        let output = subject.command("worker", "copy").args(worker).output().unwrap();
+        let code = output.status.code();
+        assert!(matches!(code, Some(0 | 1)), "bit {bit} of {file:?}, {worker:?}: {}", said(&output, &[]));
+        code == Some(1)
+    };
+    let next = STEPS.iter().position(|step| *step == reader[0]).unwrap();
+    if !is_noticed(reader) && !STEPS[next..].iter().any(|step| is_noticed(&[step])) {
+        assert_same(&subject.path("one"), &copy, &format!("bit {bit} of {file:?}, {reader:?}"));
+    }
+    fs::remove_dir_all(&copy).unwrap();
+}
+
+#[test]
+fn a_bit_that_changes_in_what_tasks_leave_is_noticed() {
+    let subject = invented();
+    subject.plan("out", 1);
+    let mut draws = Draws::new(0, "test", b"bits");
+    let mut stems = BTreeSet::new();
+    let mut run = |step: &str, task: &str, folder: &str, readers: &[&[&str]]| {
+        subject.run(step, "out", &[task.to_owned()], Vec::new);
+        let entries = fs::read_dir(subject.path("out").join(folder)).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        for name in names.into_iter().filter(|_| !readers.is_empty()) {
+            for reader in readers {
+                (0..2).for_each(|_| flip_a_bit(&subject, &Path::new(folder).join(&name), reader, &mut draws));
+            }
+            stems.insert(name.split(['-', '.']).next().unwrap_or_default().to_owned());
+        }
+    };
+    run("read", "0/1", "spill", &[&["documents"], &["interactions"]]);
+    run("documents", "0/1", "", &[]);
+    run("interactions", "0/1", "", &[]);
+    run("words", "0/1", "pool/parts", &[&["pool"]]);
+    run("pool", "0/1", "", &[]);
+    run("edges", "0/1", "graph/parts", &[&["graph"]]);
+    run("graph", "0/2", "graph/parts", &[&["graph", "1/2"]]);
+    run("graph", "1/2", "", &[]);
+    run("encode", "0/1", "", &[]);
+    run("rows", "0/1", "shards/parts", &[&["pairs"]]);
+    assert_eq!(stems, ["raw", "rows", "sorted", "stated", "words"].map(str::to_owned).into());
+}
+
+/// A task of an earlier step that runs twice may share the lock of the folder when the last task ends.
+#[test]
+fn the_last_task_waits_for_others_and_seals() {
+    let subject = invented();
+    subject.plan("out", 1);
+    for step in STEPS {
+        let folder = match step {
+            "interactions" => "corpus",
+            "graph" => "graph",
+            "pairs" => "shards",
+            _ => "",
+        };
+        let lock = subject.path("out/.made").join(folder);
+        let shared = (!folder.is_empty()).then(|| Lockable::within(&lock).unwrap().shared().unwrap());
+        thread::scope(|scope| {
+            scope.spawn(|| subject.run(step, "out", &["0/1".to_owned()], Vec::new));
+            thread::sleep(Duration::from_millis(if folder.is_empty() { 0 } else { 700 }));
+            drop(shared);
+        });
+    }
+    assert_same(&subject.path("one"), &subject.path("out"), "an earlier task that still ran");
 }
 
 #[test]

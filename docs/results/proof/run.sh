@@ -112,3 +112,11 @@ summary() {
 trap summary EXIT
 each e-bert e-bert-products bert e-bert-dp bert-np e-bert-ahm
 each mixed spanbert
+
+# The fifth claim: JOBS processes share the cells. The models of all runs are needed, also of those with a record.
+ln -sfn "$real/downstream" tasks
+finetune() { "$bin/ebert" grid finetune.toml --threads 1 "$@"; }
+export -f finetune
+cp "$here/finetune.toml" .
+seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 bash -euc 'finetune --part "$1"' finetune
+finetune && cp finetune/table2.{md,csv} "$here"

@@ -195,7 +195,7 @@ pub struct PretrainArgs {
     #[arg(long, help_heading = "Run")]
     pub resume: bool,
     /// Continue a run, also a finished one, with another number of epochs or steps. The learning rate of the remaining
-    /// steps follows the new schedule
+    /// steps follows the new schedule. T1 of the adaptive switch stays
     #[arg(long, help_heading = "Run")]
     pub extend: bool,
     /// Print the resolved recipe and an estimate of time and memory, then exit

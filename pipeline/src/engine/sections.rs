@@ -4,8 +4,8 @@
 //!  section 0 | section 1 | … | index | notes | lengths, checksum, mark
 //! ```
 //!
-//! The index has the start of each section, and the end of the last, as 64-bit numbers. Notes are JSON. So a later task
-//! reads one range of the file per section. What is in a section is in the order of writing.
+//! The index has the start and the checksum of each section, and the end of the last, as 64-bit numbers. Notes are JSON.
+//! So a later task reads one range of the file per section. What is in a section is in the order of writing.
 //!
 //! Memory: [`MEMORY`] bytes of sections, and twice that at worst. What exceeds it is sorted by section on disk.
 use std::{
@@ -24,15 +24,18 @@ use schemas::{
     temporary::unnamed_file,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::runs::FixedRecord;
 
 /// Bytes of sections in memory.
 const MEMORY: usize = 256 << 20;
 
-/// The last bytes of a complete file.
-const MARK: &[u8; 8] = b"ebertgrp";
+/// The last bytes of a complete file. Older forms have others, and such files are written again.
+const MARK: &[u8; 8] = b"ebertsec";
+
+/// Bytes of a section in the index: its start and its checksum.
+const ENTRY: u64 = 16;
 
 /// Bytes after the notes: number of sections, bytes of notes, checksum of index and notes, [`MARK`].
 pub(crate) const TAIL: u64 = 8 + 8 + 8 + 8;
@@ -105,15 +108,17 @@ impl SectionWriter {
         let (mut at, mut tail) = (0u64, Vec::new());
         for (number, buffer) in self.buffers.iter().enumerate() {
             tail.extend_from_slice(&at.to_le_bytes());
+            let mut into = Summed { inner: &mut file, sum: Xxh3::new() };
             if let Some(spilled) = &self.spilled {
                 for part in &self.parts {
                     let bytes = part[number]..part[number + 1];
                     let section = Section { path: self.path.clone(), file: Some(spilled.clone()), bytes };
-                    at += io::copy(&mut section.open()?, &mut file).map_err(error)?;
+                    at += io::copy(&mut section.open()?, &mut into).map_err(error)?;
                 }
             }
-            file.write_all(buffer).map_err(error)?;
+            into.write_all(buffer).map_err(error)?;
             at += buffer.len() as u64;
+            tail.extend_from_slice(&into.sum.digest().to_le_bytes());
         }
         tail.extend_from_slice(&at.to_le_bytes());
         let notes = serde_json::to_vec(notes).map_err(|e| error(e.into()))?;
@@ -127,6 +132,24 @@ impl SectionWriter {
             file.commit(0)?;
         }
         Ok(())
+    }
+}
+
+/// A file that is written, and the checksum of what was written.
+struct Summed<'f, F> {
+    inner: &'f mut F,
+    sum: Xxh3,
+}
+
+impl<F: Write> Write for Summed<'_, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -145,7 +168,7 @@ pub(crate) fn end(path: &Path) -> Result<Option<Range<u64>>, StoreError> {
         return Ok(None);
     }
     let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let index = number(0).checked_add(1).and_then(|places| places.checked_mul(8));
+    let index = number(0).checked_mul(ENTRY).and_then(|entries| entries.checked_add(8));
     let before = index.and_then(|index| index.checked_add(number(8)));
     Ok(before.and_then(|before| tail_at.checked_sub(before)).map(|start| start..size))
 }
@@ -177,7 +200,7 @@ impl<N: DeserializeOwned> Sections<N> {
         let tail = bytes(tail_at, TAIL).map_err(error)?;
         let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let (found, notes, sum) = (number(0), number(8), number(16));
-        let index = 8 * (sections as u64 + 1);
+        let index = ENTRY * sections as u64 + 8;
         let Some(index_at) = tail_at.checked_sub(index).and_then(|rest| rest.checked_sub(notes)) else {
             return Ok(None);
         };
@@ -186,26 +209,47 @@ impl<N: DeserializeOwned> Sections<N> {
         }
         let rest = bytes(index_at, index + notes).map_err(error)?;
         let (index, notes) = rest.split_at(index as usize);
-        let starts: Vec<u64> =
-            index.chunks_exact(8).filter_map(|bytes| bytes.first_chunk()).map(|b| u64::from_le_bytes(*b)).collect();
+        let entries = index.chunks(ENTRY as usize).filter_map(|entry| entry.first_chunk());
+        let starts: Vec<u64> = entries.map(|start| u64::from_le_bytes(*start)).collect();
         let Ok(notes) = serde_json::from_slice(notes) else { return Ok(None) };
         let is_whole = sum == xxh3_64(&rest) && starts.is_sorted() && starts.last() == Some(&index_at);
         Ok(is_whole.then(|| Self { path: path.to_owned(), index_at, notes }))
     }
 
-    /// Where a section is.
+    /// Where a section is. Its bytes are not checked: this is for what has checksums of its own.
     pub(crate) fn section(&self, number: usize) -> Result<Section, StoreError> {
-        let mut ends = [0; 16];
-        let at = self.index_at + 8 * number as u64;
-        let read = File::open(&self.path).and_then(|file| file.read_exact_at(&mut ends, at));
-        read.map_err(StoreError::io("read", &self.path))?;
-        let number = |at: usize| ends[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Ok(Section { path: self.path.clone(), file: None, bytes: number(0)..number(8) })
+        Ok(self.entry(number)?.0)
     }
 
-    /// The records of a section, in the order of writing.
+    /// A section and its checksum.
+    fn entry(&self, number: usize) -> Result<(Section, u64), StoreError> {
+        let mut entry = [0; ENTRY as usize + 8];
+        let at = self.index_at + ENTRY * number as u64;
+        let read = File::open(&self.path).and_then(|file| file.read_exact_at(&mut entry, at));
+        read.map_err(StoreError::io("read", &self.path))?;
+        let number = |at: usize| entry[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let section = Section { path: self.path.clone(), file: None, bytes: number(0)..number(16) };
+        Ok((section, number(8)))
+    }
+
+    /// A section whose bytes are as they were written. It is read once for that.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedPart`] if they are not.
+    pub(crate) fn checked(&self, number: usize) -> Result<Section, StoreError> {
+        let (section, wanted) = self.entry(number)?;
+        let mut found = Summed { inner: &mut io::sink(), sum: Xxh3::new() };
+        io::copy(&mut section.clone().open()?, &mut found).map_err(StoreError::io("read", &self.path))?;
+        if found.sum.digest() == wanted {
+            Ok(section)
+        } else {
+            Err(StoreError::DamagedPart { path: self.path.clone() })
+        }
+    }
+
+    /// The records of a section, in the order of writing. They are checked as in [`Sections::checked`].
     pub(crate) fn records<R: FixedRecord>(&self, number: usize) -> Result<SectionRecords<R>, StoreError> {
-        SectionRecords::new(self.section(number)?)
+        SectionRecords::new(self.checked(number)?)
     }
 }
 

@@ -126,7 +126,13 @@ pub(crate) fn tokenizer(option: &TokenizerOption, sources: Option<&[Source]>) ->
         // A `vocab.json` alone is refused, with the command that writes a `tokenizer.json`.
         let names = ["tokenizer.json", "vocab.txt", "vocab.json"];
         let own = names.map(|name| model.join(name)).into_iter().find(|path| path.is_file());
-        own.ok_or_else(|| RunError::NoStartTokenizer { model: model.clone() })?
+        let own = own.ok_or_else(|| RunError::NoStartTokenizer { model: model.clone() })?;
+        if own.ends_with("vocab.txt")
+            && let Some(key) = key_of_another_text(model)
+        {
+            return Err(RunError::StartTokenizerConfig { model: model.clone(), key });
+        }
+        own
     } else {
         let own = remote::tokenizer(&model.to_string_lossy())?;
         own.ok_or_else(|| RunError::NoStartModel { model: model.clone() })?
@@ -139,6 +145,13 @@ pub(crate) fn tokenizer(option: &TokenizerOption, sources: Option<&[Source]>) ->
         }
     }
     Ok(Some(own))
+}
+
+/// A key of a model's `tokenizer_config.json` by which its texts are not those of an uncased BERT.
+fn key_of_another_text(model: &Path) -> Option<&'static str> {
+    let text = fs::read(model.join("tokenizer_config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    ["do_lower_case", "strip_accents", "tokenize_chinese_chars"].into_iter().find(|key| config[key] == false)
 }
 
 /// How a vocabulary differs from that of a model.
@@ -240,6 +253,17 @@ mod tests {
         assert_eq!(chosen(None, None).unwrap(), None);
         let error = chosen(Some(&other), Some(&model)).unwrap_err().to_string();
         assert!(error.contains("entry 6 is `oil`, and the model's is `salt`"), "{error}");
+        for (config, wanted) in [
+            (r#"{"do_lower_case": true, "strip_accents": null}"#, None),
+            (r#"{"do_lower_case": true, "strip_accents": false}"#, Some("has `strip_accents: false`")),
+            (r#"{"do_lower_case": false}"#, Some("has `do_lower_case: false`")),
+        ] {
+            fs::write(model.join("tokenizer_config.json"), config).unwrap();
+            let error = chosen(None, Some(&model)).err().map(|error| error.to_string());
+            let as_wanted =
+                error.as_deref().map_or(wanted.is_none(), |error| wanted.is_some_and(|it| error.contains(it)));
+            assert!(as_wanted, "{error:?}");
+        }
         let error = chosen(None, Some(folder.path())).unwrap_err().to_string();
         assert!(error.contains("has neither"), "{error}");
         let error = chosen(None, Some(Path::new("google-bert/bert-base-uncased"))).unwrap_err().to_string();

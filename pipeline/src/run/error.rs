@@ -98,6 +98,18 @@ pub enum RunError {
         /// The folder of the model.
         model: PathBuf,
     },
+    /// The start model has a `vocab.txt` alone, and its texts are not those of an uncased BERT.
+    #[error(
+        "`{}` has `{key}: false`, and a vocab.txt is read as that of an uncased BERT\n\
+         hint: in Python, AutoTokenizer.from_pretrained({1:?}).save_pretrained({1:?}) writes its tokenizer.json",
+        model.join("tokenizer_config.json").display(), model.display().to_string()
+    )]
+    StartTokenizerConfig {
+        /// The folder of the model.
+        model: PathBuf,
+        /// A key of its configuration.
+        key: &'static str,
+    },
     /// The start model is not here.
     #[error(
         "the start model `{0}` is not a folder\n\

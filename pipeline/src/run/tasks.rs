@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, path::Path, time::Instant};
 
 use schemas::{
-    Manifest, ManifestError, Task,
+    Lock, Manifest, ManifestError, Task,
     manifest::{CorpusBody, GraphBody, PoolBody},
 };
 
@@ -184,6 +184,17 @@ impl Run<'_> {
         }
     }
 
+    /// The lock that a step needs to seal its complete folder: alone, when other tasks are done. One that runs twice may
+    /// be of an earlier step, and then does not seal. In a sealed folder, the lock if no other worker has it, to remove
+    /// what is left.
+    fn alone_to_seal(&self, lock: &FolderLock, is_complete: bool, is_sealed: bool) -> Result<Option<Lock>, RunError> {
+        Ok(match (is_sealed, is_complete) {
+            (true, _) => lock.try_alone()?,
+            (false, true) => Some(lock.alone(&self.progress)?),
+            (false, false) => None,
+        })
+    }
+
     /// The words of the corpus in tasks.
     pub(super) fn words(&mut self, corpus: &Manifest<CorpusBody>) -> Result<WordTasks, RunError> {
         let language = self.language(corpus)?;
@@ -245,9 +256,8 @@ impl Run<'_> {
         if step == Step::Edges && !is_made {
             return self.print_next(step, &[Step::Graph]);
         }
-        if (is_made || tasks.missing(graph::Phase::Partitions)?.is_empty())
-            && let Some(alone) = lock.try_alone()?
-        {
+        let is_complete = tasks.missing(graph::Phase::Partitions)?.is_empty();
+        if let Some(alone) = self.alone_to_seal(lock, is_complete, is_made)? {
             let since = Instant::now();
             // Another task may have sealed it meanwhile.
             let is_made = associations::current(out, corpus, options, &mut self.hashes)?.is_some();
@@ -303,7 +313,7 @@ impl Run<'_> {
             return Err(RunError::Unfinished { step: Step::Rows.name(), tasks: BTreeSet::from([0]), of: 1 });
         };
         self.task_done(step, task, &done, "files", "shards")?;
-        if is_written && let Some(alone) = lock.try_alone()? {
+        if is_written && let Some(alone) = self.alone_to_seal(lock, is_written, is_sealed)? {
             let (sealed, outcome) = self.seal(corpus, pool, graph, None).map_err(|error| in_tasks(error, task))?;
             let settings = step_settings(self.settings, &self.tokenizer, language)?;
             PairTasks::new(settings, &shards, graph)?.clear()?;
@@ -350,9 +360,7 @@ impl Run<'_> {
         self.task_done(step, task, &done, what, folder)?;
         let since = Instant::now();
         let (is_complete, is_sealed) = (tasks.is_complete()?, tasks.sealed()?.is_some());
-        if (is_complete || is_sealed)
-            && let Some(alone) = lock.try_alone()?
-        {
+        if let Some(alone) = self.alone_to_seal(&lock, is_complete, is_sealed)? {
             let sealed = if is_complete {
                 tasks.seal(&mut self.hashes)?
             } else {

@@ -93,12 +93,6 @@ pub enum ShardError {
         #[source]
         source: UnknownRelation,
     },
-    /// Rows that tasks leave for the pairs are not as they were written.
-    #[error("`{}` is not as it was written\nhint: delete it, and run the command again", path.display())]
-    DamagedRows {
-        /// The file.
-        path: PathBuf,
-    },
     /// Rows of pairs went while they were written.
     #[error("the rows of the pairs in `{}` are missing: another program removed them\nhint: run the command again", folder.display())]
     RowsGone {

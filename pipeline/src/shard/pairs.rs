@@ -55,7 +55,7 @@ pub const BYTES_PER_PRODUCT: u64 = 36;
 pub const SORT_MEMORY: usize = 96 << 20;
 
 /// Rows of one file.
-const ROWS_PER_FILE: usize = 1 << 16;
+const ROWS_PER_FILE: u64 = 1 << 16;
 
 /// The key of the pairs that some inputs and options give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,10 +176,13 @@ pub struct PairTasks<'a> {
     files: PartFolder,
 }
 
-/// Sections of the file of rows.
+/// The section of the texts, in the file of rows.
 const TEXTS: usize = 0;
-const ROWS: usize = 1;
-const SECTIONS: usize = 2;
+
+/// The section of the rows of a file of pairs.
+const fn rows_of(file: u64) -> usize {
+    1 + file as usize
+}
 
 /// What the rows were made from, and what their pairs count.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -199,12 +202,14 @@ impl Rows {
         &self.sections.notes.counts
     }
 
+    /// Where the texts are. Each has a checksum of its own.
     fn texts(&self) -> Result<Section, StoreError> {
         self.sections.section(TEXTS)
     }
 
-    fn rows(&self) -> Result<Section, StoreError> {
-        self.sections.section(ROWS)
+    /// The rows of a file of pairs.
+    fn of_file(&self, file: u32) -> Result<Vec<PlacedRow>, StoreError> {
+        self.sections.records(rows_of(u64::from(file)))?.collect()
     }
 }
 
@@ -229,9 +234,14 @@ impl<'a> PairTasks<'a> {
         self.files.file("rows", 0)
     }
 
+    /// Sections of the file of rows.
+    fn sections(&self) -> usize {
+        rows_of(most_files(self.graph, self.settings.draws))
+    }
+
     fn rows(&self) -> Result<Option<Rows>, StoreError> {
         let path = self.path();
-        let sections = Sections::<RowNotes>::open(&path, SECTIONS)?;
+        let sections = Sections::<RowNotes>::open(&path, self.sections())?;
         let same = sections.filter(|rows| rows.notes.made_from == self.planned.made_from);
         Ok(same.map(|sections| Rows { path, sections }))
     }
@@ -318,7 +328,7 @@ impl<'a> PairTasks<'a> {
         let (out, options) = (&settings.out, &settings.shard_options());
         let space = SortSpace { next_to: &path, memory: SORT_MEMORY };
         let graph = Graph::load(out, self.graph, space, hashes)?;
-        let mut file = SectionWriter::new(path.clone(), SECTIONS);
+        let mut file = SectionWriter::new(path.clone(), self.sections());
         let texts = FirstSegments::load::<I>(self.ledger.folder(), self.shards, &graph.products, &mut file, TEXTS)?;
         let categories = match options.negatives {
             manifest::Negatives::Random => None,
@@ -332,8 +342,8 @@ impl<'a> PairTasks<'a> {
         for row in rows {
             let row = PlacedRow::new(row?, |product| texts.place(product));
             of_relation[row.relation() as usize] += 1;
+            file.push(rows_of(count / ROWS_PER_FILE), row)?;
             count += 1;
-            file.push(ROWS, row)?;
         }
         let relations = Relation::ALL.into_iter().zip(of_relation).filter(|(_, rows)| *rows > 0);
         let counts = PairCounts {
@@ -391,7 +401,7 @@ impl<'a> PairTasks<'a> {
 
 /// Number of files of some rows.
 fn files_of(rows: u64) -> u64 {
-    rows.div_ceil(ROWS_PER_FILE as u64).max(1)
+    rows.div_ceil(ROWS_PER_FILE).max(1)
 }
 
 /// The most files of pairs that may follow from a graph.

@@ -6,7 +6,7 @@
 //! phrases.
 use std::{collections::BTreeMap, fmt};
 
-use whatlang::{Lang, detect};
+use whatlang::{Detector, Lang, Script, detect};
 
 /// Letters of a piece, at least.
 const PIECE_LETTERS: usize = 200;
@@ -16,6 +16,15 @@ const READ_CHARACTERS: usize = 1000;
 const LEAST_PIECES: usize = 3;
 /// Languages that put no spaces between words.
 const UNSPACED: [Lang; 5] = [Lang::Cmn, Lang::Jpn, Lang::Tha, Lang::Khm, Lang::Mya];
+
+/// Languages that the detector takes for one another.
+const RELATED: [&[Lang]; 5] = [
+    &[Lang::Dan, Lang::Nob, Lang::Swe],
+    &[Lang::Spa, Lang::Por, Lang::Cat],
+    &[Lang::Ces, Lang::Slk],
+    &[Lang::Hrv, Lang::Slv],
+    &[Lang::Afr, Lang::Nld],
+];
 
 /// The language of a corpus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,8 +55,8 @@ impl Language {
                 continue;
             }
             pieces += 1;
-            if let Some(found) = detect(&piece).filter(|found| found.is_reliable() && found.lang() != Lang::Eng) {
-                votes.entry(found.lang().code()).or_insert((found.lang(), 0)).1 += 1;
+            if let Some(lang) = not_english(&piece) {
+                votes.entry(lang.code()).or_insert((lang, 0)).1 += 1;
             }
             (letters, piece) = (0, String::new());
         }
@@ -94,6 +103,16 @@ impl Language {
     }
 }
 
+/// The language of a piece that is reliably not English. Which of two related languages it is may be unsure, so a guess
+/// is compared with all others but its relatives.
+fn not_english(piece: &str) -> Option<Lang> {
+    let lang = detect(piece).map(|found| found.lang()).filter(|lang| *lang != Lang::Eng)?;
+    let related = RELATED.iter().copied().find(|group| group.contains(&lang)).unwrap_or_default();
+    let others = related.iter().copied().filter(|other| *other != lang).collect();
+    let found = Detector::with_denylist(others).detect(piece)?;
+    (found.lang() == lang && (found.is_reliable() || found.script() != Script::Latin)).then_some(lang)
+}
+
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -120,6 +139,9 @@ mod tests {
         let chinese = "这个水壶有一个宽大的把手，倒水时不会滴漏，我们每天早上都用它来泡茶。";
         let japanese = "このやかんは取っ手が広く、注ぐときに垂れません。毎朝お茶をいれるのに使っています。";
         let thai = "กาต้มน้ำนี้มีที่จับกว้างและเทน้ำได้โดยไม่หยด เราใช้ชงชาทุกเช้า";
+        let norwegian = "Kjelen har et bredt håndtak og heller uten å dryppe. Vi bruker den hver morgen til te. ";
+        let danish = "Kedlen har et bredt håndtag og hælder uden at dryppe. Vi bruger den hver morgen til te. ";
+        let hebrew = "לקומקום ידית רחבה והוא מוזג בלי לטפטף. אנחנו מכינים בו תה בכל בוקר. ";
         let names = "Orla Vendrik Grevlund Set XL 3-pack. Petra Holm Jorun Aske Model TX-400. ";
         let of = |parts: &[(&'static str, usize)]| {
             Language::detect(parts.iter().flat_map(|(text, times)| std::iter::repeat_n(*text, *times)))
@@ -130,6 +152,9 @@ mod tests {
             (vec![(german, 50)], other(Lang::Deu)),
             (vec![(french, 50)], other(Lang::Fra)),
             (vec![(spanish, 50)], other(Lang::Spa)),
+            (vec![(norwegian, 50)], other(Lang::Nob)),
+            (vec![(danish, 50)], other(Lang::Dan)),
+            (vec![(hebrew, 50)], other(Lang::Heb)),
             (vec![(chinese, 50)], Language::Unspaced(Lang::Cmn)),
             (vec![(japanese, 50)], Language::Unspaced(Lang::Jpn)),
             (vec![(thai, 50)], Language::Unspaced(Lang::Tha)),

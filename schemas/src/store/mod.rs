@@ -69,6 +69,12 @@ pub enum StoreError {
         /// Hash of what was stored.
         wanted: String,
     },
+    /// What a task left for a later step is not as it was written.
+    #[error("`{}` is damaged: it does not match its checksum", path.display())]
+    DamagedPart {
+        /// The file.
+        path: PathBuf,
+    },
     /// A folder that would be emptied holds a file that this program did not write.
     #[error("`{}` is not a file of this program, in a folder that it would empty", path.display())]
     Foreign {

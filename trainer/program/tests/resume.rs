@@ -252,6 +252,13 @@ fn when_to_save_and_measure_may_change() {
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
     assert!(place.weights("other") == place.weights("whole"), "the weights differ");
 
+    // Alpha follows what is measured.
+    let measured = |every: &str| run("measured", &["--set", "switch.rule=measured", "--set", every]);
+    assert_eq!(measured("measure.every=50").status.code(), Some(0));
+    let output = measured("measure.every=77");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("recipe, measure.every: it was"), "{}", text_of(&output));
+
     let output = run("other", &["--set", "optimizer.learning_rate=2e-2"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text_of(&output).contains("recipe, optimizer.learning_rate: it was"), "{}", text_of(&output));
@@ -280,7 +287,7 @@ fn a_run_is_extended_if_asked() {
         let [first, second] = steps.map(|steps| steps.to_owned());
         let mut command = place.command(&["--recipe", "tiny.toml", "--out", "longer"]);
         command.args(["--set", &format!("stage.0.steps={first}"), "--set", &format!("stage.1.steps={second}")]);
-        command.args(more).output().unwrap()
+        command.args(["--set", "switch.warmup_epochs=1"]).args(more).output().unwrap()
     };
     let succeeds = |output: &std::process::Output| assert_eq!(output.status.code(), Some(0), "{}", text_of(output));
     succeeds(&run(["20", "10"], &[]));
@@ -296,7 +303,10 @@ fn a_run_is_extended_if_asked() {
 
     let output = run(["20", "25"], &["--extend"]);
     succeeds(&output);
-    assert!(text_of(&output).contains("resume    from step 30 of 45"), "{}", text_of(&output));
+    let text = text_of(&output);
+    assert!(text.contains("resume    from step 30 of 45"), "{text}");
+    // A tenth of the steps that were planned first.
+    assert!(text.contains("switch    T1 stays at 3 steps"), "{text}");
     let steps = place.metrics("longer").iter().filter(|line| line.contains("\"learning_rate\"")).count();
     assert_eq!(steps, 45);
     let output = run(["20", "25"], &[]);

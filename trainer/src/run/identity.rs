@@ -12,6 +12,7 @@ use crate::{
     state::{Identity, TrainerState},
     world::{RankText, World},
 };
+use ebert_batches::masking::{Scheme, switch::Rule};
 
 impl Plan {
     /// Checks that a checkpoint is of this run: everything that decided the steps done is the same.
@@ -77,7 +78,7 @@ impl Plan {
                 self.start.head == Head::Fresh || d.key.strip_prefix(RECIPE_KEY) != Some(FRESH_HEAD_STEPS)
             };
             let found = recipe_differences(&recipe(), &self.recipe_text).into_iter();
-            differences.extend(found.filter(decides).filter(has_effect));
+            differences.extend(found.filter(|difference| self.decides(difference)).filter(has_effect));
         }
         let shards = |of: &Identity| format!("manifest {}…", brief_hash(&of.shards_blake3));
         let init = |of: &Identity| {
@@ -93,14 +94,19 @@ impl Plan {
         }
         differences
     }
-}
 
-/// Whether a value of the recipe decides the numbers of a run. The others say when to measure and
-/// to save.
-fn decides(difference: &Difference) -> bool {
-    !["measure.every", "checkpoint.every", "checkpoint.keep"]
-        .iter()
-        .any(|key| difference.key.strip_prefix(RECIPE_KEY) == Some(*key))
+    /// Whether a value of the recipe decides the numbers of a run. The others say when to measure
+    /// and to save.
+    fn decides(&self, difference: &Difference) -> bool {
+        match difference.key.strip_prefix(RECIPE_KEY) {
+            Some("checkpoint.every" | "checkpoint.keep") => false,
+            // Alpha then follows what is measured.
+            Some("measure.every") => {
+                self.recipe.scheme == Scheme::Adaptive && self.recipe.switch.rule == Rule::Measured
+            }
+            _ => true,
+        }
+    }
 }
 
 /// Whether it is the length of a stage.

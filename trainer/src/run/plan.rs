@@ -26,7 +26,7 @@ use crate::{
 };
 use ebert_batches::{
     HeldOut, HeldOutPairs, Shards,
-    masking::{MaskMode, Masking, switch::Switch},
+    masking::{MaskMode, Masking, Scheme, switch::Switch},
 };
 
 /// Held-out segments that go through the model at once.
@@ -281,6 +281,10 @@ impl Plan {
         journal.say(&format!("compute   {}", model.bert.encoder().decision()));
         if resumed {
             journal.say(&format!("resume    from step {} of {}", state.step, state.steps));
+            let t1 = state.switch.warmup_steps();
+            if self.recipe.scheme == Scheme::Adaptive && t1 != self.schedule.warmup_steps {
+                journal.say(&format!("switch    T1 stays at {t1} steps, as the run began"));
+            }
         }
         let names = Names {
             family: self.start.config.family.clone(),

@@ -66,12 +66,6 @@ pub enum MiningError {
     /// A table of the corpus, or a temporary file.
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
-    /// What a task has left.
-    #[error("`{}` is damaged\nhint: delete the file, and run `ebert worker words` again", path.display())]
-    DamagedWords {
-        /// The file.
-        path: PathBuf,
-    },
     /// No thread can be started.
     #[error("cannot start the threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),

@@ -192,6 +192,7 @@ impl WordTasks {
         // In the order of the tables.
         for kind in [Kind::Product, Kind::Review] {
             for (path, sections) in &parts {
+                // It has a checksum of its own.
                 let mut stored = sections.section(section(kind))?.open()?;
                 tokens.append_stored(&mut stored).map_err(|error| at(path, error))?;
                 bar.inc(1);
@@ -201,7 +202,7 @@ impl WordTasks {
         for (path, sections) in &parts {
             let read = |error: io::Error| MiningError::from(StoreError::io("read", path)(error));
             let mut bytes = Vec::new();
-            sections.section(NAMES)?.open()?.read_to_end(&mut bytes).map_err(read)?;
+            sections.checked(NAMES)?.open()?.read_to_end(&mut bytes).map_err(read)?;
             let mut named = serde_json::from_slice(&bytes).map_err(|error| read(error.into()))?;
             names.append(&mut named);
         }
@@ -242,7 +243,7 @@ fn at(path: &Path, error: MineError) -> MiningError {
         MineError::Stored(source)
             if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
         {
-            MiningError::DamagedWords { path: path.to_owned() }
+            StoreError::DamagedPart { path: path.to_owned() }.into()
         }
         MineError::Stored(source) => match source.downcast::<StoreError>() {
             Ok(error) => error.into(),

@@ -145,7 +145,7 @@ impl FirstSegments {
     }
 }
 
-/// The product of a pair, as it is stored until the pairs are written.
+/// The product of a pair, as it is stored until the pairs are written. A checksum of 4 bytes follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PairText<'a, I> {
     pub(super) product: &'a str,
@@ -158,13 +158,19 @@ const HEAD: usize = 4 + 8;
 
 impl<I: TokenId> PairText<'_, I> {
     fn write(&self, into: &mut Vec<u8>) {
+        let start = into.len();
         into.extend((self.product.len() as u32).to_le_bytes());
         into.extend(self.text_id.get().to_le_bytes());
         into.extend(self.product.as_bytes());
         for id in self.input_ids {
             into.extend_from_slice(&id.get().to_le_bytes()[..size_of::<I>()]);
         }
+        into.extend(checksum(&into[start..]).to_le_bytes());
     }
+}
+
+fn checksum(text: &[u8]) -> u32 {
+    xxh3_64(text) as u32
 }
 
 /// Texts in memory, by their places.
@@ -190,6 +196,10 @@ impl<I: TokenId> PairTexts<I> {
 
     /// Adds the text that begins at a place. No place before it may follow. `None` if these are not the bytes of one.
     pub(super) fn push(&mut self, start: u64, bytes: &[u8]) -> Option<()> {
+        let (bytes, sum) = bytes.split_last_chunk()?;
+        if checksum(bytes) != u32::from_le_bytes(*sum) {
+            return None;
+        }
         let head = bytes.get(..HEAD)?;
         let (product, ids) = bytes[HEAD..].split_at_checked(number(&head[..4]) as usize)?;
         self.products.push_str(std::str::from_utf8(product).ok()?);
@@ -227,11 +237,16 @@ mod tests {
                 places.push(Place { start: start as u64, length: (bytes.len() - start) as u32 });
                 texts.push(start as u64, &bytes[start..]).unwrap();
             }
-            for ((product, text_id, input_ids), place) in written.into_iter().zip(places) {
+            for ((product, text_id, input_ids), place) in written.into_iter().zip(places.iter().copied()) {
                 assert_eq!(texts.get(place), Some(PairText { product, text_id: TextId::new(text_id), input_ids }));
             }
             assert_eq!(texts.get(Place { start: 1, length: 5 }), None);
-            assert_eq!(texts.push(1_000, &[9; HEAD]), None);
+            for bit in 0..8 * bytes.len() {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let each = || places.iter().map(|place| &bytes[place.start as usize..][..place.length as usize]);
+                assert_eq!(each().filter(|text| PairTexts::<I>::new().push(0, text).is_none()).count(), 1, "bit {bit}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
         }
         check(&[1u16, 65_535]);
         check(&[1u32, 70_000]);

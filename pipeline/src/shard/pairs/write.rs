@@ -4,16 +4,12 @@ use std::{fs::File, os::unix::fs::FileExt};
 use schemas::{FileEntry, Pair, PairBuilderOf, PairProduct, StoreError, TokenId, create_pairs_of, store::TableWriter};
 
 use super::{
-    PlannedPairs, ROWS_PER_FILE, Rows, name_of,
+    PlannedPairs, Rows, name_of,
     rows::PlacedRow,
     texts::{PairText, PairTexts, Place},
 };
 use crate::{
-    engine::{
-        ledger::Ledger,
-        runs::FixedRecord,
-        sections::{Section, SectionRecords},
-    },
+    engine::{ledger::Ledger, sections::Section},
     shard::ShardError,
 };
 
@@ -34,10 +30,7 @@ pub(super) fn write<I: TokenId>(
     ledger: &Ledger,
     mut each: impl FnMut(&FileEntry) -> Result<(), StoreError>,
 ) -> Result<(), ShardError> {
-    let mut of_files = Vec::with_capacity(files.len());
-    for &file in files {
-        of_files.push(rows_of(file, rows)?);
-    }
+    let of_files = files.iter().map(|&file| rows.of_file(file)).collect::<Result<Vec<_>, _>>()?;
     let texts = read_texts::<I>(rows.texts()?, of_files.iter().flatten())?;
     for (&file, of_file) in files.iter().zip(of_files) {
         let mut table = create_pairs_of::<I>(&ledger.folder().join(name_of(file)))?;
@@ -50,14 +43,6 @@ pub(super) fn write<I: TokenId>(
     Ok(())
 }
 
-/// The rows of a file.
-fn rows_of(file: u32, rows: &Rows) -> Result<Vec<PlacedRow>, StoreError> {
-    let Section { path, file: open, bytes } = rows.rows()?;
-    let from = bytes.start + u64::from(file) * (ROWS_PER_FILE * PlacedRow::BYTES) as u64;
-    let to = bytes.end.min(from + (ROWS_PER_FILE * PlacedRow::BYTES) as u64);
-    SectionRecords::new(Section { path, file: open, bytes: from.min(to)..to })?.collect()
-}
-
 fn write_rows<I: TokenId>(
     chunk: &[PlacedRow],
     texts: &PairTexts<I>,
@@ -66,8 +51,8 @@ fn write_rows<I: TokenId>(
 ) -> Result<(), ShardError> {
     let side = |place: Place| {
         let PairText { product, text_id, input_ids } =
-            texts.get(place).ok_or_else(|| ShardError::DamagedRows { path: rows.path.clone() })?;
-        Ok::<_, ShardError>(PairProduct { product, text_id, input_ids })
+            texts.get(place).ok_or_else(|| StoreError::DamagedPart { path: rows.path.clone() })?;
+        Ok::<_, StoreError>(PairProduct { product, text_id, input_ids })
     };
     let mut batch = PairBuilderOf::default();
     for row in chunk {
@@ -101,7 +86,7 @@ fn read_texts<'a, I: TokenId>(
         for place in now {
             let from = (place.start - first.start) as usize;
             let text = &bytes[from..from + place.length as usize];
-            texts.push(place.start, text).ok_or_else(|| ShardError::DamagedRows { path: path.clone() })?;
+            texts.push(place.start, text).ok_or_else(|| StoreError::DamagedPart { path: path.clone() })?;
         }
         rest = later;
     }

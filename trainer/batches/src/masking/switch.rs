@@ -206,6 +206,11 @@ impl Switch {
         }
     }
 
+    /// T1: the steps of the warm-up.
+    pub fn warmup_steps(&self) -> u64 {
+        self.warmup_steps
+    }
+
     /// The probability of word mode at a step, counted from 0.
     pub fn alpha(&self, step: u64) -> f64 {
         if step < self.warmup_steps { self.options.alpha0 } else { self.alpha }
