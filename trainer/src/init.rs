@@ -236,6 +236,11 @@ impl Candidate {
         Ok(Self { folder: folder.to_owned(), config, vocabulary, added, head, notes })
     }
 
+    /// Its configuration.
+    pub fn config(&self) -> &BertConfig {
+        &self.config
+    }
+
     /// Whether its masked-LM head is stored.
     pub fn head(&self) -> Head {
         self.head

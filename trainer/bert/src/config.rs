@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     activation::Activation,
     family::{Family, ModernBert, ParseError, Refusal},
+    pointer::Pointer,
 };
 
 /// The shape of an encoder. Field names are those of `transformers`' `BertConfig`.
@@ -87,6 +88,9 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// A file that Git LFS has not fetched.
+    #[error(transparent)]
+    Pointer(#[from] Pointer),
     /// It is not the configuration of an encoder.
     #[error("`{}` is not the configuration of a BERT, RoBERTa or ModernBERT", path.display())]
     Malformed {
@@ -168,6 +172,7 @@ impl BertConfig {
     /// Reads `config.json` of a folder.
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join("config.json");
+        Pointer::refuse(&path)?;
         let bytes = fs::read(&path).map_err(|source| ConfigError::Io { path: path.clone(), source })?;
         let malformed = |source| ConfigError::Malformed { path: path.clone(), source };
         let all: Map<String, Value> = serde_json::from_slice(&bytes).map_err(malformed)?;

@@ -228,6 +228,12 @@ impl Family {
         self.names().encoder
     }
 
+    /// How the names of the weights of a masked-LM head begin, for a message: `cls.predictions.*`.
+    pub fn masked_lm_head(&self) -> String {
+        let [first, second] = self.names().head;
+        if first == second { format!("`{first}*`") } else { format!("`{first}*` and `{second}*`") }
+    }
+
     pub(crate) fn names(&self) -> &'static WeightNames {
         match self {
             Self::Bert => &BERT,

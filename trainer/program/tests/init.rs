@@ -27,9 +27,12 @@ fn same(name: &str) -> Option<String> {
 fn a_start_model_is_refused_before_shards_are_hashed() {
     const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 440449768\n";
     type Spoil = fn(&Place);
-    let cases: [(&str, Spoil); 7] = [
+    let cases: [(&str, Spoil); 8] = [
         ("start/model.safetensors` is a Git LFS pointer, not the file itself\nhint: git -C start lfs pull", |place| {
             fs::write(place.path("start/model.safetensors"), POINTER).unwrap();
+        }),
+        ("start/config.json` is a Git LFS pointer, not the file itself\nhint: git -C start lfs pull", |place| {
+            fs::write(place.path("start/config.json"), POINTER).unwrap();
         }),
         ("names 1 files, and 1 of them is missing, part.safetensors first\nhint: ", |place| {
             fs::remove_file(place.path("start/model.safetensors")).unwrap();

@@ -50,7 +50,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ebert_bert::Pointer;
 pub use ebert_bert::tokens::Span;
+use schemas::quoted;
 use serde::{Deserialize, Serialize};
 
 /// A task of the paper's Table 2.
@@ -290,9 +292,33 @@ pub enum TaskFileError {
         #[source]
         source: io::Error,
     },
+    /// Git LFS has not fetched it.
+    #[error(transparent)]
+    Pointer(#[from] Pointer),
+    /// It is compressed.
+    #[error(
+        "`{}` is compressed, expected a plain file\nhint: `{program} -dc {} > {}`",
+        path.display(), quoted(path), quoted(&plain(path))
+    )]
+    Compressed {
+        /// The file.
+        path: PathBuf,
+        /// What decompresses it.
+        program: &'static str,
+    },
     /// It is not text that can be read.
-    #[error("`{}` is not UTF-8 text\nhint: convert it first, for example with `iconv -f UTF-16 -t UTF-8`", path.display())]
+    #[error("`{}` is not UTF-8 text\nhint: `iconv -f {encoding} -t UTF-8 < {1} > {1}.utf8`", path.display(), quoted(path))]
     Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Its encoding, as far as one can tell.
+        encoding: String,
+    },
+    /// A server sent it in place of the file.
+    #[error("`{}` is a web page, expected a file of {}\nhint: {}", path.display(), task.title(), task.where_found())]
+    WebPage {
+        /// The task.
+        task: Task,
         /// The file.
         path: PathBuf,
     },
@@ -354,19 +380,61 @@ pub enum TaskFileError {
     },
 }
 
+/// First bytes of compressed files, and what decompresses them.
+const COMPRESSED: [(&[u8], &str); 4] =
+    [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz")];
+
+/// The name of a compressed file once it is plain.
+fn plain(path: &Path) -> PathBuf {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("gz" | "zst" | "bz2" | "xz") => path.with_extension(""),
+        _ => path.with_added_extension("plain"),
+    }
+}
+
+/// The text of a file of a task.
+fn text_of(task: Task, path: &Path) -> Result<String, TaskFileError> {
+    let path_owned = || path.to_owned();
+    let bytes = std::fs::read(path).map_err(|source| TaskFileError::Io { task, path: path_owned(), source })?;
+    Pointer::refuse(path)?;
+    if let Some(&(_, program)) = COMPRESSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Err(TaskFileError::Compressed { path: path_owned(), program });
+    }
+    // UTF-16 has zeros between letters.
+    if bytes.contains(&0) || std::str::from_utf8(&bytes).is_err() {
+        return Err(TaskFileError::Encoding { path: path_owned(), encoding: encoding_of(&bytes) });
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let start: String = text.trim_start_matches('\u{feff}').trim_start().chars().take(14).collect();
+    if ["<!doctype html", "<html"].iter().any(|tag| start.to_ascii_lowercase().starts_with(tag)) {
+        return Err(TaskFileError::WebPage { task, path: path_owned() });
+    }
+    Ok(text)
+}
+
+/// The encoding that a text declares as XML does, or is likely to be in. It is not UTF-8.
+fn encoding_of(bytes: &[u8]) -> String {
+    const LONGEST_DECLARATION: usize = 200;
+    if bytes.contains(&0) {
+        return "UTF-16".to_owned();
+    }
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST_DECLARATION)]).into_owned();
+    let declared = || {
+        let (_, behind) = start.split_once("?>")?.0.split_once("encoding=")?;
+        let name = behind.trim_start_matches(['"', '\'']).split(['"', '\'']).next()?;
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        (is_name && !name.eq_ignore_ascii_case("utf-8")).then(|| name.to_owned())
+    };
+    declared().unwrap_or_else(|| "WINDOWS-1252".to_owned())
+}
+
 /// Reads a file of a task.
 ///
 /// # Errors
 /// When it cannot be read, has another shape, holds an id twice, or nothing that can be used.
 pub fn read(task: Task, path: &Path) -> Result<Read, TaskFileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidData => TaskFileError::Encoding { path: path.to_owned() },
-        _ => TaskFileError::Io { task, path: path.to_owned(), source },
-    })?;
-    // As UTF-16 has between letters.
-    if text.contains('\0') {
-        return Err(TaskFileError::Encoding { path: path.to_owned() });
-    }
+    let text = text_of(task, path)?;
     // A byte order mark is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let shape = |(found, wanted)| TaskFileError::Shape { task, path: path.to_owned(), found, wanted };
@@ -492,6 +560,40 @@ mod tests {
         let line = "{\"id\":\"A\",\"title\":\"tea\",\"labels\":[\"x\"]}\n";
         let text = error(Task::Pc, Some(&line.repeat(2)));
         assert!(text.starts_with("`DATA` has two titles with the id `A`"), "{text}");
+        let bytes = |task, bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read(task, &path).unwrap_err().to_string().replace(&folder.path().display().to_string(), "DIR")
+        };
+        let declared = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><sentences/>caf";
+        for (task, file, wanted) in [
+            (
+                Task::Rqa,
+                &b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"[..],
+                "`DIR/data` is a Git LFS pointer, not the file itself\nhint: git -C DIR lfs pull",
+            ),
+            (Task::Rqa, b"\n<!DOCTYPE html><p>Sign in", "`DIR/data` is a web page, expected a file of review question"),
+            (Task::Ae, b"<html>", "`DIR/data` is a web page, expected a file of review aspect"),
+            (
+                Task::Pc,
+                b"\x1f\x8b\x08\0\0",
+                "`DIR/data` is compressed, expected a plain file\nhint: `gzip -dc DIR/data > DIR/data.plain`",
+            ),
+            (
+                Task::Ae,
+                &[declared.as_bytes(), b"\xe9"].concat(),
+                "`DIR/data` is not UTF-8 text\nhint: `iconv -f ISO-8859-1 -t UTF-8 < DIR/data > DIR/data.utf8`",
+            ),
+            (
+                Task::Pc,
+                b"{\"id\": \"caf\xe9\"}",
+                "`DIR/data` is not UTF-8 text\nhint: `iconv -f WINDOWS-1252 -t UTF-8 <",
+            ),
+            (Task::Rqa, b"\xff\xfe{\0}\0", "`DIR/data` is not UTF-8 text\nhint: `iconv -f UTF-16 -t UTF-8 <"),
+        ] {
+            let found = bytes(task, file);
+            assert!(found.starts_with(wanted), "{found}");
+        }
+        assert_eq!(plain(Path::new("a/b.json.gz")), Path::new("a/b.json"));
         let text = error(Task::Ae, Some(line));
         assert!(text.contains("is not a file of review aspect extraction") && text.contains("SemEval 2014"), "{text}");
     }

@@ -91,6 +91,18 @@ pub enum WeightsError {
         /// Its kind.
         found: String,
     },
+    /// A tensor with values that are not numbers.
+    #[error(
+        "`{}`: {name} holds NaN or infinite values, expected finite ones\n\
+         hint: name another checkpoint; the training of this one has diverged, or its weights were damaged",
+        path.display()
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor, as the file names it.
+        name: String,
+    },
     /// Two stored tensors are the same weight of the model.
     #[error("`{}`: {first} and {second} are both {name}\nhint: save the model again, with save_pretrained", folder.display())]
     Twice {

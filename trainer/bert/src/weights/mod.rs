@@ -139,7 +139,7 @@ pub fn check(folder: &Path, family: &Family, parameters: &Parameters) -> Result<
 /// Reads the weights of a folder into those of a model of its configuration, which is of a family.
 ///
 /// # Errors
-/// As [`check`], and when the decoder of the folder's head is not the word embedding.
+/// As [`check`], when the decoder of the folder's head is not the word embedding, and when a weight is not finite.
 pub fn load(folder: &Path, family: &Family, parameters: &Parameters) -> Result<Found, WeightsError> {
     let names = family.names();
     let stored = Contents::of(folder, names)?;
@@ -153,10 +153,19 @@ pub fn load(folder: &Path, family: &Family, parameters: &Parameters) -> Result<F
     }
     for (name, parameter) in parameters.iter() {
         if let Some(tensor) = tensors.get(name) {
+            if !is_finite(tensor) {
+                let Place { file, listed } = &stored.places[name];
+                return Err(WeightsError::NotFinite { path: file.clone(), name: listed.name.clone() });
+            }
             tch::no_grad(|| parameter.shallow_clone().copy_(tensor));
         }
     }
     Ok(found)
+}
+
+/// Whether all values are numbers. From others, training only gives more of them.
+fn is_finite(tensor: &Tensor) -> bool {
+    tensor.isfinite().all().int64_value(&[]) == 1
 }
 
 fn shapes(parameters: &Parameters) -> impl Iterator<Item = (&str, Vec<i64>)> {

@@ -73,6 +73,22 @@ fn a_missing_head_is_said_and_a_missing_layer_refused() {
 }
 
 #[test]
+fn weights_that_are_not_finite_are_refused_by_name() {
+    let _alone = ebert_kernels::generator();
+    let folder = tempfile::tempdir().unwrap();
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let spoiled = model(1);
+        let (_, tensor) =
+            spoiled.parameters().iter().find(|(name, _)| name.ends_with("layer.1.output.dense.bias")).unwrap();
+        let _ = tch::no_grad(|| tensor.get(3).fill_(value));
+        save(folder.path(), &spoiled, |name| Some(format!("module.{name}")));
+        let error = load(folder.path(), &Family::Bert, model(2).parameters()).unwrap_err().to_string();
+        let wanted = "model.safetensors`: module.bert.encoder.layer.1.output.dense.bias holds NaN or infinite values";
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
 fn other_shapes_and_decoders_are_refused() {
     let _alone = ebert_kernels::generator();
     let folder = tempfile::tempdir().unwrap();

@@ -22,13 +22,15 @@ pub enum ApplyError {
     Tokens(#[from] TokensError),
     /// It cannot fill in masks.
     #[error(
-        "`{}` has no masked-LM head: found an encoder alone, expected weights named `cls.predictions.*`\n\
+        "`{}` has no masked-LM head: found an encoder alone, expected weights named {weights}\n\
          hint: `ebert embed` and `ebert similar` need no head; `ebert pretrain --init {}` trains one",
         folder.display(), schemas::quoted(folder)
     )]
     NoHead {
         /// The model.
         folder: PathBuf,
+        /// The names of the weights of such a head.
+        weights: String,
     },
     /// Its vocabulary has no mask.
     #[error(

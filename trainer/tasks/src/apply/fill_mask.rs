@@ -37,8 +37,10 @@ impl MaskFiller {
     /// # Errors
     /// When it is not a model with a tokenizer, a masked-LM head and a token for masks.
     pub fn open(folder: &Path, device: Device) -> Result<Self, ApplyError> {
-        if Candidate::read(folder)?.head() == Head::Fresh {
-            return Err(ApplyError::NoHead { folder: folder.to_owned() });
+        let candidate = Candidate::read(folder)?;
+        if candidate.head() == Head::Fresh {
+            let weights = candidate.config().family.masked_lm_head();
+            return Err(ApplyError::NoHead { folder: folder.to_owned(), weights });
         }
         let frozen = Frozen::open(folder, device)?;
         let mask = frozen.tokens().mask().cloned();
