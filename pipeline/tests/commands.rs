@@ -143,6 +143,27 @@ fn a_pool_that_cannot_be_used() {
         fs::write(raw.path("pool.txt"), pool).unwrap();
         assert_snapshot!(name, raw.run(&[]));
     }
+    let wide: Vec<u8> = "0.9\tkettle\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (pool, wanted) in [
+        (
+            &b"0.9\tsteel kettle\t123\n95\tkettle\n"[..],
+            "2 of 2 lines of the phrase pool `DIR/pool.txt` are not entries",
+        ),
+        (
+            &wide,
+            "found text in UTF-16, expected `score<TAB>phrase` lines in UTF-8\nhint: `iconv -f UTF-16LE -t UTF-8 < DIR/pool.txt > DIR/pool.txt.utf8`",
+        ),
+        (b"version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer, not the file itself"),
+        (b"<html><title>Sign in</title>", "found a web page with the title \"Sign in\""),
+        (
+            b"PAR1\x15\0\x15\0",
+            "found a Parquet file, expected `score<TAB>phrase` lines in UTF-8\nhint: `--pool` names a file of",
+        ),
+    ] {
+        fs::write(raw.path("pool.txt"), pool).unwrap();
+        let said = raw.run(&[]);
+        assert!(said.starts_with("exit 1") && said.contains(wanted), "{said}");
+    }
     fs::remove_file(raw.path("pool.txt")).unwrap();
     assert_snapshot!("pool_missing", raw.run(&[]));
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -96,6 +96,36 @@ fn other_options_than_those_of_earlier_steps_are_named() {
     assert!(sealed.contains("2 of 2 shards were encoded with other options"), "{sealed}");
 }
 
+/// What a hint for a file does leaves one file, which is read.
+#[test]
+fn files_that_are_partly_unreadable_are_written_anew() {
+    let has_jq = Command::new("jq").arg("--version").output().is_ok_and(|output| output.status.success());
+    for (line, id, program) in [
+        (&b"{\"asin\": \"B1\", \"title\": \"Caf\xe9 box\", \"also_buy\": []}\n"[..], "", "iconv"),
+        (b"{\"asin\": null, \"sku\": \"B1\", \"title\": \"Cedar box\", \"also_buy\": []}\n", "sku", "jq"),
+    ] {
+        if program == "jq" && !has_jq {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [raw, out] = ["raw", "out"].map(|name| folder.path().join(name));
+        fs::create_dir(&raw).unwrap();
+        let file = raw.join("meta.json");
+        let good = b"{\"asin\": \"B0\", \"sku\": \"B0\", \"title\": \"Tea\", \"also_buy\": []}\n";
+        fs::write(&file, [&good[..], line].concat()).unwrap();
+        let run = || {
+            said(&ebert(["corpus", "--corpus"]).arg(&raw).arg("--out").arg(&out).args(TOKENIZER).output().unwrap(), &[])
+        };
+        let text = run();
+        let command = text.rsplit('`').nth(1).unwrap_or_default();
+        assert!(text.starts_with("exit 1") && command.starts_with(program), "{text}");
+        let command = command.replace("FILE", file.to_str().unwrap()).replace(".ID", &format!(".{id}"));
+        succeed(&mut typed(&command));
+        let text = run();
+        assert!(text.starts_with("exit 0") && text.contains("products 2"), "{text}");
+    }
+}
+
 #[test]
 fn files_that_are_cut_short_are_fetched_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -171,6 +171,41 @@ fn a_list_from_a_pipe_is_refused_where_it_is_read_twice() {
 }
 
 #[test]
+fn lists_of_another_kind_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("text"), "a blue pen and a red pen\n".repeat(10)).unwrap();
+    let wide: Vec<u8> = "blue pen\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let late = "blue pen\n".repeat(9_000) + "\0\n";
+    for (bytes, wanted) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\n"[..],
+            "found a Git LFS pointer, not the file itself, expected text in UTF-8",
+        ),
+        (b"<!DOCTYPE html><html>", "found a web page, expected text in UTF-8"),
+        (&wide, "found text in UTF-16, expected text in UTF-8"),
+        (b"PK\x03\x04\x14\0\0\0", "found a zip archive, expected text in UTF-8"),
+        (b"caf\xe9 racer\n", "\nhint: `iconv -f WINDOWS-1252 -t UTF-8 < DIR/list > DIR/list.utf8`"),
+        (late.as_bytes(), "line 9001 has a byte that is zero, expected text in UTF-8"),
+        (b"\n", "`DIR/list` has no entries, expected one per line"),
+    ] {
+        fs::write(path("list"), bytes).unwrap();
+        for option in ["--quality-list", "--entity-list", "--stop-words"] {
+            let output = ebert(["mine"]).arg(path("text")).arg(option).arg(path("list")).output().unwrap();
+            let said = said(&output, &[(folder.path(), "DIR")]);
+            // A text may have no stop words.
+            let is_refused = said.starts_with("exit 1") && said.contains(wanted);
+            assert!(is_refused || option == "--stop-words" && bytes == b"\n", "{option}: {said}");
+        }
+    }
+    // A pipe is read once.
+    let command = "\"$0\" mine \"$1\" --quality-list <(echo 'blue pen') > /dev/null";
+    let program = ebert([""]).get_program().to_owned();
+    let mut shell = std::process::Command::new("bash");
+    assert!(shell.arg("-c").arg(command).arg(program).arg(path("text")).status().unwrap().success());
+}
+
+#[test]
 fn a_text_in_another_language_is_mined() {
     let folder = tempfile::tempdir().unwrap();
     let (text, list) = (folder.path().join("text"), folder.path().join("list"));

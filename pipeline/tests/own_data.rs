@@ -168,6 +168,7 @@ fn mistakes_in_a_configuration_are_named() {
         ("an unknown option", "out = ", "outt = "),
         ("a file that is not there", "catalog.csv", "none.csv"),
         ("a pattern without a file", "catalog.csv", "*.parquet"),
+        ("a file of a start model", "out = ", "init = \"catalog.csv\"\nout = "),
         ("a start model elsewhere", "out = ", "init = \"bert-base-uncased\"\nout = "),
         ("another machine", "catalog.csv", "s3://bucket/catalog.csv"),
     ] {
@@ -177,6 +178,36 @@ fn mistakes_in_a_configuration_are_named() {
         all += &format!("# {what}: {text}\n");
     }
     assert_snapshot!("mistakes", all);
+}
+
+#[test]
+fn an_archive_that_is_cut_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, out] = ["raw", "out"].map(|name| folder.path().join(name));
+    fs::create_dir(&raw).unwrap();
+    for file in ["0.json", "1.json"] {
+        let line = |n| format!("{{\"asin\": \"{file}{n}\", \"title\": \"Cedar box {n}\", \"also_buy\": []}}\n");
+        fs::write(folder.path().join(file), (0..9).map(line).collect::<String>()).unwrap();
+    }
+    let mut tar = std::process::Command::new("tar");
+    let packed = tar.current_dir(folder.path()).args(["-cf", "-", "0.json", "1.json"]).output().unwrap();
+    let whole = packed.stdout;
+    // In the header of the second file.
+    let second = whole.windows(6).position(|bytes| bytes == b"1.json").unwrap();
+    fs::write(raw.join("all.tar"), &whole[..second + 100]).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = ebert(["corpus", "--tokenizer", TOKENIZER[1], "--corpus"]);
+        let output = command.arg(&raw).arg("--out").arg(&out).args(more).output().unwrap();
+        said(&output, &[(folder.path(), "DIR")])
+    };
+    let text = run(&[]);
+    let wanted = "`DIR/raw/all.tar` is damaged: the files behind `0.json` cannot be read: ";
+    assert!(text.starts_with("exit 1") && text.contains(wanted) && text.contains("--allow-damaged"), "{text}");
+    let text = run(&["--allow-damaged"]);
+    assert!(
+        text.starts_with("exit 0") && text.contains("products 9") && text.contains("`all.tar` is damaged"),
+        "{text}"
+    );
 }
 
 /// What `check` and `corpus` say of files and a configuration, and how many rows the tables have.

@@ -17,7 +17,7 @@ use zip::result::ZipError;
 use crate::open::{OpenFile, counted, decompress, open};
 
 /// Files of an archive that are read.
-const MOST_MEMBERS: usize = 100_000;
+pub(crate) const MOST_MEMBERS: usize = 100_000;
 
 /// Streams of a compressed archive that are kept for the files behind them.
 const MOST_STREAMS: usize = 16;
@@ -62,8 +62,22 @@ pub(crate) struct Files {
     pub(crate) members: Vec<Member>,
     /// Those that are not read.
     pub(crate) others: Vec<(String, Unpackable)>,
-    /// What is wrong with the archive behind these files.
-    pub(crate) damage: Option<String>,
+    /// What follows these files, if it is not the end of the archive.
+    pub(crate) rest: Option<Rest>,
+}
+
+/// What follows the files of an archive that are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// More files.
+    TooMany,
+    /// Damage.
+    Damaged {
+        /// What is wrong.
+        why: String,
+        /// Whether it is in the bytes of the last member. To read that gives the damage, too.
+        is_in_last: bool,
+    },
 }
 
 /// The files of a tar archive.
@@ -71,14 +85,17 @@ pub(crate) struct Files {
 /// # Errors
 /// If the disk cannot be read.
 pub(crate) fn of_tar(path: &Path) -> io::Result<Files> {
-    let mut archive = tar::Archive::new(open(path, Arc::default())?.bytes);
+    let read = Arc::<AtomicU64>::default();
+    let mut archive = tar::Archive::new(counted(open(path, Arc::default())?.bytes, read.clone()));
     let (mut files, streams) = (Files::default(), Arc::<Streams>::default());
     for entry in archive.entries()? {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.raw_os_error().is_some() => return Err(error),
             Err(error) => {
-                files.damage = Some(error.to_string());
+                let ends = |last: &Member| last.offset + last.stored;
+                let is_in_last = files.members.last().is_some_and(|last| read.load(Ordering::Relaxed) < ends(last));
+                files.rest = Some(Rest::Damaged { why: behind(&files.members, &error), is_in_last });
                 break;
             }
         };
@@ -90,7 +107,7 @@ pub(crate) fn of_tar(path: &Path) -> io::Result<Files> {
         let streams = streams.clone();
         files.members.push(Member { name, offset, stored: bytes, bytes, coding: Coding::Tar, streams });
         if files.members.len() == MOST_MEMBERS {
-            files.damage = Some(format!("more than {MOST_MEMBERS} files"));
+            files.rest = Some(Rest::TooMany);
             break;
         }
     }
@@ -107,16 +124,25 @@ pub(crate) fn of_zip(path: &Path) -> io::Result<Files> {
     match list_zip(path, &mut files) {
         Ok(()) => Ok(files),
         Err(ZipError::Io(error)) if error.raw_os_error().is_some() => Err(error),
-        Err(error) => Ok(Files { damage: Some(error.to_string()), ..files }),
+        Err(error) => {
+            let why = behind(&files.members, &error);
+            Ok(Files { rest: Some(Rest::Damaged { why, is_in_last: false }), ..files })
+        }
+    }
+}
+
+/// Which files of an archive an error hides.
+fn behind(known: &[Member], error: &dyn fmt::Display) -> String {
+    match known.last() {
+        Some(last) => format!("the files behind `{}` cannot be read: {error}", last.name),
+        None => format!("none of its files can be read: {error}"),
     }
 }
 
 fn list_zip(path: &Path, files: &mut Files) -> Result<(), ZipError> {
     let mut archive = zip::ZipArchive::new(BufReader::new(File::open(path)?))?;
-    let Files { members, others, damage } = files;
-    if archive.len() > MOST_MEMBERS {
-        *damage = Some(format!("more than {MOST_MEMBERS} files"));
-    }
+    let Files { members, others, rest } = files;
+    *rest = (archive.len() > MOST_MEMBERS).then_some(Rest::TooMany);
     for number in 0..archive.len().min(MOST_MEMBERS) {
         let file = archive.by_index_raw(number)?;
         if !file.is_file() {

@@ -20,12 +20,14 @@ mod source;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod walk;
 
 pub use format::Format;
 pub use ratings::{Rating, RatingTable};
 pub use reason::{Encoding, SkipReason};
 pub use source::{Given, Source};
+pub use text::NotText;
 pub use walk::RelativePath;
 
 use contents::{Content, recognise};
@@ -33,7 +35,7 @@ use contents::{Content, recognise};
 use super::{
     archive::Member,
     layout::Layout,
-    lines::RecordReader,
+    lines::{OnlyDamage, RecordReader},
     mapping::Mapping,
     open::{Compression, open},
     ranges,
@@ -46,7 +48,7 @@ const LINES_TRIED: usize = 100;
 /// The files of all sources, in the order of the sources and of their names.
 #[derive(Clone, Debug, Default)]
 pub struct RawFiles {
-    /// Files that hold records or ratings, or are damaged.
+    /// Files that hold records or ratings, or are damaged. An archive whose end cannot be read is one of them, too.
     pub recognised: Vec<DumpFile>,
     /// Files that are not read.
     pub skipped: Vec<Skipped>,
@@ -72,6 +74,8 @@ pub struct DumpFile {
     pub mapping: Option<Arc<Mapping>>,
     /// The file in the archive.
     member: Option<Member>,
+    /// Whether these are the files of an archive that damage hides. They give the damage and no record.
+    is_hidden: bool,
     /// The most frequent type among its first records. `None` if damage comes before the first, or if the file is a
     /// table of ratings.
     pub holds: Option<RecordType>,
@@ -96,7 +100,8 @@ impl DumpFile {
     /// # Errors
     /// If the file cannot be read.
     pub fn has_ranges(&self, most: u64) -> io::Result<bool> {
-        Ok(self.member.is_none() && self.layout == Layout::Lines && ranges::are_possible(&self.path, most)?)
+        let is_file = self.member.is_none() && !self.is_hidden;
+        Ok(is_file && self.layout == Layout::Lines && ranges::are_possible(&self.path, most)?)
     }
 
     /// Reads the records of a range of its bytes on disk, with the numbers of lines counted from the first of the
@@ -123,6 +128,10 @@ impl DumpFile {
     /// Reads the columns for which `wanted` is true; without columns, all of each record.
     fn columns(&self, read: Arc<AtomicU64>, wanted: &dyn Fn(&str) -> bool) -> io::Result<Box<dyn RecordReader>> {
         match &self.member {
+            None if self.is_hidden => {
+                let why = self.damage.clone().unwrap_or_default();
+                Ok(Box::new(OnlyDamage::new(io::Error::new(io::ErrorKind::InvalidData, why))))
+            }
             Some(member) => self.layout.read(member.open(&self.path, read)?.bytes, wanted),
             None if self.layout.seeks() => self.layout.read_file(fs::File::open(&self.path)?, read, wanted),
             None => self.layout.read(open(&self.path, read)?.bytes, wanted),

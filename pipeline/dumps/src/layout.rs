@@ -12,7 +12,7 @@ mod values;
 
 pub use blocks::BlockNames;
 pub use delimited::Delimited;
-pub(crate) use delimited::delimiter_name;
+pub(crate) use delimited::{delimiter_name, values_of_row};
 
 use self::{blocks::Blocks, columns::Columns, delimited::Rows, values::Values};
 use crate::lines::{Damage, LineBatch, LineReader, RecordReader};
@@ -288,6 +288,23 @@ mod tests {
         ] {
             assert_eq!(read(&values(path), text.as_bytes()), (numbered(wanted), None), "{text}");
         }
+        // A quote that is not closed takes no records below it.
+        const BREAK: &str = "found a line break in a string, expected a quote before it";
+        for (text, wanted) in [
+            ("[\n {\n  \"a\": \"x \"2\"\n },\n {\n  \"a\": 1\n }\n]", &[(1, BREAK), (2, "{\n  \"a\": 1\n }")][..]),
+            (
+                "[\n {\n  \"a\": \"x,\n  \"b\": [\"}\"]\n },\n {\n  \"a\": 1\n }\n]",
+                &[(1, BREAK), (2, "{\n  \"a\": 1\n }")],
+            ),
+            ("[{\"a\": \"x},\n  {\"a\": 1},\n{\"a\": 2}]", &[(1, BREAK), (2, "{\"a\": 1}"), (3, "{\"a\": 2}")]),
+            // Strings that are closed behind line breaks.
+            (
+                "[{\"a\": \"x\ny {z}\nw\"},\n{\"a\": \"x\n\"},\n{\"a\": 1}]",
+                &[(1, "{\"a\": \"x\ny {z}\nw\"}"), (2, "{\"a\": \"x\n\"}"), (3, "{\"a\": 1}")],
+            ),
+        ] {
+            assert_eq!(read(&values(&[]), text.as_bytes()), (numbered(wanted), None), "{text}");
+        }
         for (text, records, message) in [
             ("[{\"a\": 1}, {\"a\": ", &[(1, "{\"a\": 1}")][..], "the file ends inside a record"),
             ("[{\"a\": 1}", &[(1, "{\"a\": 1}")], "the file ends before the closing `]`"),
@@ -344,6 +361,15 @@ mod tests {
                 r#"{"asin":"B1","reviewerID":"A1","overall":"5.0","unixReviewTime":"1182729600","summary":"Good: yes","reviewText":"Thick\nand dark"}"#,
             ),
             (10, r#"{"asin":"B2","reviewText":"Thin"}"#),
+        ]);
+        assert_eq!(read(&Layout::Blocks(BlockNames::Reviews), text.as_bytes()), (wanted, None));
+        // Without blank lines, and with the id and the score of the reviewed twice.
+        let text = "product/productId: B1\nreview/score: 5.0\nreview/text: Thick\nand dark\nreview/score: 1.0\n\
+            product/productId: B2\nreview/text: Thin\nproduct/productId: B3\nreview/text: Pale\n";
+        let wanted = numbered(&[
+            (1, r#"{"asin":"B1","overall":"5.0","reviewText":"Thick\nand dark"}"#),
+            (6, r#"{"asin":"B2","reviewText":"Thin"}"#),
+            (8, r#"{"asin":"B3","reviewText":"Pale"}"#),
         ]);
         assert_eq!(read(&Layout::Blocks(BlockNames::Reviews), text.as_bytes()), (wanted, None));
         let text = "# Full information\nTotal items: 2\n\nId:   1\nASIN: 08\n  title: P: Q\n  group: Book\n\

@@ -200,7 +200,7 @@
 #![forbid(unsafe_code)]
 
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.
-pub const RULES: u32 = 5;
+pub const RULES: u32 = 6;
 
 mod archive;
 mod boilerplate;
@@ -218,8 +218,8 @@ mod record;
 pub use boilerplate::{Removals, Removed, Rule};
 pub use document::{DocumentBuilder, ProductDocument, ReviewDocument};
 pub use find::{
-    DumpFile, Encoding, FindError, Format, Given, Rating, RatingTable, RawFiles, RelativePath, SkipReason, Skipped,
-    Source, find, find_all,
+    DumpFile, Encoding, FindError, Format, Given, NotText, Rating, RatingTable, RawFiles, RelativePath, SkipReason,
+    Skipped, Source, find, find_all,
 };
 pub use layout::{BlockNames, Delimited, Layout};
 pub use lines::{BYTE_ORDER_MARK, Damage, Line, LineBatch, LineReader, MAX_LINE, RecordReader};

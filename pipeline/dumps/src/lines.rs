@@ -103,6 +103,22 @@ impl RecordReader for LineReader {
     }
 }
 
+/// A file without a record that can be read.
+pub(crate) struct OnlyDamage(Option<io::Error>);
+
+impl OnlyDamage {
+    pub(crate) fn new(error: io::Error) -> Self {
+        Self(Some(error))
+    }
+}
+
+impl RecordReader for OnlyDamage {
+    fn next_batch(&mut self, _: usize) -> Option<LineBatch> {
+        let damage = Damage { after_line: 0, error: self.0.take()? };
+        Some(LineBatch { damage: Some(damage), last: true, ..LineBatch::default() })
+    }
+}
+
 /// Cuts a stream into batches of lines.
 pub struct LineReader {
     stream: Box<dyn Read + Send>,
@@ -143,6 +159,12 @@ impl Around {
             *self = if is_array { Self::Array } else { Self::Commas };
         }
         let mut line = line;
+        // Some programs write the comma before a record.
+        if let Some(record) = line.strip_prefix(b",").map(<[u8]>::trim_ascii_start)
+            && (record.is_empty() || record.starts_with(b"{"))
+        {
+            line = record;
+        }
         if *self == Self::Array {
             line = line.strip_prefix(b"[").unwrap_or(line).trim_ascii_start();
             line = match line {
@@ -289,11 +311,14 @@ mod tests {
             ("[\n{1},\n{2}\n]\n", vec![(2, "{1}"), (3, "{2}")]),
             ("\n [{1},\n{2}]\n", vec![(2, "{1}"), (3, "{2}")]),
             ("[{1}]\n[{2}]", vec![(1, "{1}"), (2, "{2}")]),
+            ("[{1}\n,{2}\n, {3}]", vec![(1, "{1}"), (2, "{2}"), (3, "{3}")]),
+            ("[\n{1}\n,\n{2}\n]", vec![(2, "{1}"), (4, "{2}")]),
+            ("{1}\n,{2}", vec![(1, "{1}"), (2, "{2}")]),
             // Brackets belong to records where no array begins.
             ("{1}\n[\n]\n[{4}]", vec![(1, "{1}"), (2, "["), (3, "]"), (4, "[{4}]")]),
             ("[\"1\"]}\n{2}", vec![(1, "[\"1\"]}"), (2, "{2}")]),
             // Only records lose a comma.
-            ("{1,\n2,\n}}", vec![(1, "{1,"), (2, "2,"), (3, "}}")]),
+            ("{1,\n2,\n}}\n,3", vec![(1, "{1,"), (2, "2,"), (3, "}}"), (4, ",3")]),
         ] {
             for size in [1, 100] {
                 let reader = LineReader::of_records(Box::new(io::Cursor::new(text)));

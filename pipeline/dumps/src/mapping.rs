@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     clean::{MAX_ROUNDS, unescape},
     python::json_or_python,
-    record::{GivenIds, Kind, is_missing, listed_ids},
+    record::{GivenIds, Kind, extended_scalar, is_missing, listed_ids},
 };
 
 mod known;
@@ -397,6 +397,8 @@ fn of_id(value: &Value) -> Option<String> {
             Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),
             _ => number.to_string(),
         }),
+        // The scalar is text or a number, so this is done once.
+        Value::Object(_) => extended_scalar(value).as_ref().and_then(of_id),
         _ => None,
     }
 }
@@ -468,6 +470,45 @@ mod tests {
         });
         assert_eq!(mapping.names(), ["sku", "name", "bullets", "about.long", "path", "maker.name", "color", "with"]);
         assert!(mapping.reads("about") && mapping.reads("sku") && !mapping.reads("other") && !mapping.reads("abo"));
+    }
+
+    #[test]
+    fn ids_may_be_scalars_of_extended_json() {
+        let mapping = products("id = \"_id\"\ntitle = \"name\"\ncomplements = \"with\"");
+        for (id, wanted) in [
+            (r#"{"$oid": "65a1aa"}"#, Some("65a1aa")),
+            (r#"{"$uuid": "73ffd264-44b3-4c69-90e8-e7d1dfc035d4"}"#, Some("73ffd264-44b3-4c69-90e8-e7d1dfc035d4")),
+            (
+                r#"{"$binary": {"base64": "c//SZESzTGmQ6OfR38A11A==", "subType": "04"}}"#,
+                Some("73ffd264-44b3-4c69-90e8-e7d1dfc035d4"),
+            ),
+            (r#"{"$numberInt": "31852"}"#, Some("31852")),
+            (r#"{"$numberLong": 31852}"#, Some("31852")),
+            (r#"{"$numberDouble": "31852.0"}"#, Some("31852")),
+            (r#"{"$symbol": "A/1"}"#, Some("A/1")),
+            (r#""{'$oid': '65a1aa'}""#, Some("65a1aa")),
+            (r#"{"$numberDouble": "NaN"}"#, None),
+            (r#"{"$undefined": true}"#, None),
+            (r#"{"$date": "2020-05-05T14:08:48Z"}"#, None),
+            (r#"{"$unknown": "65a1aa"}"#, None),
+            (r#"{"oid": "65a1aa"}"#, None),
+            ("{}", None),
+        ] {
+            let line = format!(r#"{{"_id": {id}, "name": "Cedar box", "with": [{id}, "B 2"]}}"#);
+            with(&mapping, &line, |record| {
+                assert_eq!(record.product_id(), wanted, "{id}");
+                let others: Vec<&str> = record.associations.iter().map(|found| &*found.other).collect();
+                assert_eq!(others, wanted.into_iter().chain(["B 2"]).collect::<Vec<_>>(), "{id}");
+            });
+        }
+        let fields = "product = \"pid\"\ntext = \"body\"\nrating = \"stars\"\nreviewer = \"who\"\ntime = \"on\"";
+        let mapping = Mapping { name: String::new(), fields: Fields::Reviews(toml::from_str(fields).unwrap()) };
+        let line = r#"{"pid": {"$oid": "65a1"}, "who": {"$numberLong": "5"}, "body": "It holds tea.",
+            "stars": {"$numberDouble": "4.5"}, "on": {"$timestamp": {"t": 1551398400, "i": 1}}}"#;
+        with(&mapping, line, |record| {
+            assert_eq!((record.product_id(), record.reviewer()), (Some("65a1"), Some("5")));
+            assert_eq!((record.rating(), record.seconds()), (Some(4.5), Some(1_551_398_400)));
+        });
     }
 
     #[test]

@@ -24,7 +24,11 @@ mod times;
 mod unread;
 mod values;
 
-pub(crate) use self::{fields::is_field, ids::listed_ids, values::is_missing};
+pub(crate) use self::{
+    fields::is_field,
+    ids::listed_ids,
+    values::{extended_scalar, is_missing},
+};
 pub use self::{
     kind::{Generation, Kind, RecordType},
     texts::Strings,

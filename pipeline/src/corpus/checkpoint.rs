@@ -153,7 +153,10 @@ pub(crate) struct FileDamage {
 
 impl fmt::Display for FileDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "after line {}: {}", self.after_line, self.error)
+        match self.after_line {
+            0 => write!(f, "is damaged: {}", self.error),
+            line => write!(f, "after line {line}: {}", self.error),
+        }
     }
 }
 

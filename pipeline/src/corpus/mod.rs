@@ -117,12 +117,13 @@ pub(crate) fn unreadable(rejected: &schemas::Counts) -> u64 {
 }
 
 /// What to do about products without an id.
-pub(crate) const WITHOUT_IDS: &str = "products need an id in the field asin or parent_asin; \
-    if another field holds it, copy it: `jq -c '. + {asin: .ID}' < FILE > FILE.jsonl`";
+pub(crate) const WITHOUT_IDS: &str = "products need an id in asin or parent_asin, or in the field that `id` names in a \
+    file of `--config` (docs/own-data.md); in files of JSON lines, it can be copied from another field: \
+    `jq -c '. + {asin: .ID}' < FILE > FILE.new && mv FILE.new FILE`";
 
 /// What to do about records that are not UTF-8.
 pub(crate) const NOT_UTF8: &str =
-    "convert the files; if they are in Latin-1: `iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.jsonl`";
+    "convert the files; if they are in Latin-1: `iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.new && mv FILE.new FILE`";
 
 /// The corpus step failed.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +150,7 @@ pub enum CorpusError {
         /// What to do.
         hint: String,
     },
-    /// Raw files are cut short or corrupt.
+    /// Raw files or archives are cut short or corrupt.
     #[error(
         "{} of the raw files cannot be read to the end; the records before the damage are kept\n{}\n\
          hint: fetch the files again, or continue without the rest with `--allow-damaged`",

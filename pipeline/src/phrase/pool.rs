@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use ebert_dumps::{NotText, SkipReason};
 use schemas::{
     Manifest, ManifestError, PhraseId, PoolPhrase, PoolPhraseRows, Previous, Rules, StoreError, create_pool_phrases,
     manifest::{Hash, MANIFEST, PoolBody, PoolSource, ShardsBody},
@@ -67,7 +68,7 @@ pub enum Source<'a> {
 }
 
 /// Raised whenever other phrases enter the pool for the same entries.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 impl Source<'_> {
     /// The code that decides the pool.
@@ -119,10 +120,22 @@ pub enum PoolError {
         #[source]
         source: std::io::Error,
     },
+    /// A pool that is another kind of file.
+    #[error(
+        "the phrase pool `{}` is not read: found {}, expected `score<TAB>phrase` lines in UTF-8\nhint: {}",
+        path.display(), found.reason,
+        found.hint.as_deref().unwrap_or("`--pool` names a file of `score<TAB>phrase` lines, plain, .gz or .zst")
+    )]
+    NotAPool {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: NotText,
+    },
     /// Lines that are not entries.
     #[error(
         "{} of {} lines of the phrase pool `{}` are not entries\n{places}\n\
-         hint: each line is a score, a tab and a phrase, such as `0.9312<TAB>stainless steel`",
+         hint: each line is a score from 0 to 1, a tab and a phrase, such as `0.9312<TAB>stainless steel`",
         thousands(*bad), thousands(*entries), path.display()
     )]
     Malformed {
@@ -137,7 +150,7 @@ pub enum PoolError {
     },
     /// No line at all.
     #[error(
-        "the phrase pool `{}` is empty\nhint: each line is a score, a tab and a phrase, such as `0.9312<TAB>stainless steel`",
+        "the phrase pool `{}` is empty\nhint: each line is a score from 0 to 1, a tab and a phrase, such as `0.9312<TAB>stainless steel`",
         path.display()
     )]
     Empty {
@@ -264,9 +277,14 @@ pub fn current(
     Ok(changed(settings, &source.rules(), &described, &old.body).is_none().then_some(old))
 }
 
-/// Fails if the path does not exist or is not a file. A pipe cannot be read twice, and a pool is hashed first.
+/// Fails if the path does not exist or is not a file of text. A pipe cannot be read twice, and a pool is hashed first.
 pub fn check_readable(file: &Path) -> Result<(), PoolError> {
-    check_file(file).map_err(|source| PoolError::Read { path: file.to_owned(), source })
+    let read = |source| PoolError::Read { path: file.to_owned(), source };
+    check_file(file).map_err(read)?;
+    match NotText::of(file).map_err(read)?.filter(|found| found.reason != SkipReason::Empty) {
+        Some(found) => Err(PoolError::NotAPool { path: file.to_owned(), found }),
+        None => Ok(()),
+    }
 }
 
 fn changed(settings: StepSettings<'_>, rules: &Rules, source: &PoolSource, was: &PoolBody) -> Option<String> {

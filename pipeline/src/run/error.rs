@@ -112,9 +112,8 @@ pub enum RunError {
     },
     /// The start model is not here.
     #[error(
-        "the start model `{0}` is not a folder\n\
-         hint: fetch it with `hf download {0} --local-dir {1}`, and name that folder",
-        model.display(), quoted(Path::new(model.file_name().unwrap_or_default()))
+        "the start model `{}` is not a folder\nhint: {}",
+        model.display(), folder_of(model)
     )]
     NoStartModel {
         /// The folder, or an id on the hub.
@@ -212,6 +211,19 @@ pub enum RunError {
     /// The summary cannot be written.
     #[error("cannot write the summary")]
     Report(#[from] io::Error),
+}
+
+/// How to name the folder of a start model, of which a file or an id on the hub was named.
+fn folder_of(model: &Path) -> String {
+    let parent = model.parent().filter(|_| model.is_file());
+    match parent.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
+        Some(folder) => format!("name its folder: `--init {}`", quoted(folder)),
+        None => format!(
+            "fetch it with `hf download {} --local-dir {}`, and name that folder",
+            model.display(),
+            quoted(Path::new(model.file_name().unwrap_or_default()))
+        ),
+    }
 }
 
 /// A language of a manifest in words.

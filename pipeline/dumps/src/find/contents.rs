@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{
-        archive::{self, Member, Unpackable},
+        archive::{self, Member, Rest, Unpackable},
         layout::Layout,
         mapping::Mapping,
         open::{Compression, open},
@@ -30,28 +30,33 @@ pub(super) fn recognise(name: &RelativePath, path: &Path, given: Option<&Given>)
     let whole = Candidate { name: name.clone(), path: path.to_owned(), bytes, on_disk: bytes, member: None };
     let opened = open(path, Arc::default()).map_err(FindError::read(path))?;
     let (start, _) = start_of(opened.bytes, START);
-    let members = match Format::of(&start) {
-        Some(format) if format.is_tar() => archive::of_tar(path),
-        Some(format) if format.is_zip() && opened.compression.is_none() => archive::of_zip(path),
+    let (format, files) = match Format::of(&start) {
+        Some(format) if format.is_tar() => (format, archive::of_tar(path)),
+        Some(format) if format.is_zip() && opened.compression.is_none() => (format, archive::of_zip(path)),
         _ => return whole.contents(given),
     };
-    let archive::Files { members, others, damage } = members.map_err(FindError::read(path))?;
+    let archive::Files { members, others, rest } = files.map_err(FindError::read(path))?;
     let mut all = Vec::new();
-    match damage {
-        Some(why) => all.push(whole.skipped(opened.compression, SkipReason::DamagedArchive { why })),
-        None if members.is_empty() && others.is_empty() => {
-            all.push(whole.skipped(opened.compression, SkipReason::Empty));
-        }
-        None => {}
+    if rest.is_none() && members.is_empty() && others.is_empty() {
+        all.push(whole.skipped(opened.compression, SkipReason::Empty));
     }
     // As in a folder, hidden files are left out; so are those that a Mac adds.
     let is_hidden = |name: &str| {
         name.split('/').any(|part| part.starts_with('.') && ![".", ".."].contains(&part) || part == "__MACOSX")
     };
+    let is_last_hidden = members.last().is_some_and(|last| is_hidden(&last.name));
     for member in members.into_iter().filter(|member| !is_hidden(&member.name)) {
         let name = whole.name.of_member(&member.name);
         let inside = Candidate { name, bytes: member.bytes, member: Some(member), ..whole.clone() };
         all.extend(inside.contents(given)?);
+    }
+    match rest {
+        Some(Rest::TooMany) => all.push(whole.skipped(opened.compression, SkipReason::ManyFiles(format))),
+        // Then it is found when the records are read.
+        Some(Rest::Damaged { is_in_last: true, .. })
+            if !is_last_hidden && matches!(all.last(), Some(Content::Records(_))) => {}
+        Some(Rest::Damaged { why, .. }) => all.push(whole.rest(why)),
+        None => {}
     }
     for (name, why) in others {
         let reason = match why {
@@ -75,6 +80,24 @@ struct Candidate {
 }
 
 impl Candidate {
+    /// The files of an archive that damage hides.
+    fn rest(&self, why: String) -> Content {
+        Content::Records(Box::new(DumpFile {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            bytes: 0,
+            on_disk: self.on_disk,
+            compressed: false,
+            layout: Layout::Lines,
+            mapping: None,
+            member: None,
+            is_hidden: true,
+            holds: None,
+            ratings: None,
+            damage: Some(why),
+        }))
+    }
+
     fn skipped(&self, compression: Option<Compression>, reason: SkipReason) -> Content {
         let member = self.member.as_ref().map(|member| member.name.clone());
         Content::Other(Skipped { name: self.name.clone(), path: self.path.clone(), compression, member, reason })
@@ -113,6 +136,7 @@ impl Candidate {
                 layout,
                 mapping,
                 member: self.member.clone(),
+                is_hidden: false,
                 holds,
                 ratings,
                 damage,

@@ -70,7 +70,7 @@ const PRODUCT_ID: Meaning = Meaning {
         "bookid",
         "listingid",
     ],
-    is: &["id", "item", "pid", "gtin", "ean", "upc", "uniqid", "businessid", "identifier"],
+    is: &["id", "item", "pid", "gtin", "ean", "upc", "uniqid", "businessid", "identifier", "handle"],
 };
 
 /// Fields of products, the most telling first.
@@ -78,7 +78,7 @@ const OF_PRODUCTS: &[Meaning] = &[
     Meaning { name: "brand", has: &["brand", "manufacturer"], is: &["store", "maker", "vendor"] },
     Meaning { name: "category", has: &["categor", "breadcrumb", "producttype"], is: &["department", "genres"] },
     Meaning { name: "feature", has: &["bullet", "feature", "highlight"], is: &[] },
-    Meaning { name: "description", has: &["descr", "bodyhtml"], is: &["desc", "about"] },
+    Meaning { name: "description", has: &["descr", "bodyhtml"], is: &["desc", "about", "body", "content"] },
     Meaning {
         name: "title",
         has: &["producttitle", "productname", "title", "itemname", "nameofproduct"],
@@ -89,7 +89,11 @@ const OF_PRODUCTS: &[Meaning] = &[
 /// Fields of reviews, the most telling first.
 const OF_REVIEWS: &[Meaning] = &[
     Meaning { name: "overall", has: &["rating", "overall", "reviewscore"], is: &["stars", "score"] },
-    Meaning { name: "reviewerID", has: &["userid", "reviewerid", "customerid", "authorid"], is: &["user", "author"] },
+    Meaning {
+        name: "reviewerID",
+        has: &["userid", "reviewerid", "customerid", "authorid"],
+        is: &["user", "author", "nickname"],
+    },
     Meaning {
         name: "summary",
         has: &["reviewtitle", "reviewheadline", "commenttitle", "summary"],
@@ -106,6 +110,9 @@ const OF_REVIEWS: &[Meaning] = &[
         is: &["time", "date"],
     },
 ];
+
+/// The text of a review where its stars and its author are named, as Magento does.
+const TEXT_OF_RATED: Meaning = Meaning { name: "reviewText", has: &[], is: &["detail"] };
 
 /// What a name ends with whose values say something about the values of a field, and are none of it.
 const ABOUT: &[&str] = &["id", "length", "lenght", "count", "url", "image", "date"];
@@ -144,7 +151,9 @@ impl Meaning {
         // A quote could not be typed.
         let can_be_typed = |name: &&String| !name.contains(['\'', '"', '\\', '`', '$']);
         let fits = found.iter().filter(free).filter(can_be_typed).filter_map(|name| Some((self.rank(name)?, name)));
-        let (_, found) = fits.min_by_key(|(rank, _)| *rank)?;
+        // A product has one id, and some variants have none.
+        let is_of_variant = |name: &str| self.name == PRODUCT_ID.name && plain(name).contains("variant");
+        let (_, found) = fits.min_by_key(|(rank, name)| (is_of_variant(name), *rank))?;
         Some(Renamed { name: self.name, found })
     }
 }
@@ -157,9 +166,12 @@ pub(super) fn renamed(found: &[String]) -> Vec<Renamed<'_>> {
     for meaning in OF_REVIEWS {
         all.extend(meaning.find(found, &all));
     }
-    if all.iter().any(|field| field.name == "reviewText") {
+    if has(&all, "overall") && has(&all, "reviewerID") && !has(&all, "reviewText") {
+        all.extend(TEXT_OF_RATED.find(found, &all));
+    }
+    if has(&all, "reviewText") && !is_of_product(found, &all) {
         // The title of something with a text is its summary.
-        if !all.iter().any(|field| field.name == "summary") {
+        if !has(&all, "summary") {
             let title = OF_PRODUCTS.iter().find(|meaning| meaning.name == "title");
             let title = title.and_then(|meaning| meaning.find(found, &all));
             all.extend(
@@ -175,6 +187,24 @@ pub(super) fn renamed(found: &[String]) -> Vec<Renamed<'_>> {
         all.extend(meaning.find(found, &all));
     }
     if all.iter().any(|field| matches!(field.name, "title" | "description" | "feature")) { all } else { Vec::new() }
+}
+
+fn has(all: &[Renamed<'_>], name: &str) -> bool {
+    all.iter().any(|field| field.name == name)
+}
+
+/// Whether the text that was found for a review is more likely that of a product, or a number: its name is used for
+/// both, something else is named that only products have, and nothing that only reviews have.
+fn is_of_product(found: &[String], all: &[Renamed<'_>]) -> bool {
+    let text = all.iter().find(|field| field.name == "reviewText").map(|field| plain(field.found));
+    // A number of comments often stands next to an average of stars.
+    let of_reviews: &[&str] = match text.as_deref() {
+        Some("body" | "content") => &["overall", "reviewerID", "summary", "unixReviewTime"],
+        Some("comments") => &["reviewerID", "summary", "unixReviewTime"],
+        _ => return false,
+    };
+    let mut of_products = OF_PRODUCTS.iter().filter(|meaning| meaning.name != "title");
+    !of_reviews.iter().any(|name| has(all, name)) && of_products.any(|meaning| meaning.find(found, all).is_some())
 }
 
 /// Whether a name means the stars of a review.
@@ -239,7 +269,7 @@ mod tests {
             ),
             (
                 "Handle,Title,Body (HTML),Vendor,Product Category,Type,Variant SKU",
-                "asin=Variant SKU brand=Vendor category=Product Category description=Body (HTML) title=Title",
+                "asin=Handle brand=Vendor category=Product Category description=Body (HTML) title=Title",
             ),
             (
                 "ID,SKU,Name,Short description,Description,Categories",
@@ -250,6 +280,19 @@ mod tests {
                 "asin=product_id brand=brand_name title=product_name",
             ),
             ("id,product_uid,product_title", "asin=product_uid title=product_title"),
+            ("sku,name,body,vendor", "asin=sku brand=vendor description=body title=name"),
+            ("item_id,title,content,brand", "asin=item_id brand=brand description=content title=title"),
+            (
+                "product_id,title,description,comments,rating,category",
+                "asin=product_id category=category description=description title=title",
+            ),
+            ("sku,brand,body,stars", "asin=sku overall=stars reviewText=body"),
+            ("product_id,brand,review", "asin=product_id reviewText=review"),
+            (
+                "review_id,created_at,title,detail,nickname,sku,rating",
+                "asin=sku overall=rating reviewText=detail reviewerID=nickname summary=title unixReviewTime=created_at",
+            ),
+            ("sku,name,detail,rating", "asin=sku title=name"),
             ("order_id,product_id,quantity", ""),
         ] {
             assert_eq!(all(names), wanted, "{names}");

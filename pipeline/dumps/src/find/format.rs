@@ -62,7 +62,7 @@ const ZIP: Format = Format::new("a zip archive", Command("unzip FILE -d FILE.fil
 const EXCEL: Format = Format::new("an Excel workbook", PANDAS_EXCEL);
 const WORD: Format = Format::new("an Office document", Nothing);
 const NUMPY: Format = Format::new("NumPy arrays", Nothing);
-const TAR: Format = Format::new("a tar archive", Nothing);
+const TAR: Format = Format::new("a tar archive", Command("mkdir FILE.files && tar -xf FILE -C FILE.files"));
 const CPIO: Format = Format::new("a cpio archive", Command("mkdir FILE.files && cpio -D FILE.files -idm < FILE"));
 const PICKLE: Format = Format::new(
     "a Python pickle, which can run code when it is loaded",
@@ -167,14 +167,27 @@ fn by_structure(start: &[u8]) -> Option<Format> {
     // Protocols 2 to 5, then the opcode of a frame or of the first value.
     let is_pickle = matches!(start, [0x80, 2..=5, opcode, ..] if b"\x95cC}](qXN\x8c".contains(opcode));
     let is_tensors = start.get(5..).is_some_and(|rest| rest.starts_with(b"\0\0\0{\""));
-    let is_bson = start.get(4..).is_some_and(|rest| rest.starts_with(b"\x07_id\0") || rest.starts_with(b"\x02_id\0"));
     match () {
         () if is_pickle => Some(PICKLE),
         () if is_tensors => Some(TENSORS),
-        () if is_bson => Some(BSON),
+        () if is_bson(start) => Some(BSON),
         () if is_old_tar(start) => Some(TAR),
         () => None,
     }
+}
+
+/// Whether a document of BSON begins here: its length, then the type and the name of its first field
+/// (<https://bsonspec.org/spec.html>).
+fn is_bson(start: &[u8]) -> bool {
+    const LENGTHS: std::ops::RangeInclusive<usize> = 8..=16 << 20;
+    const LONGEST_NAME: usize = 128;
+    let Some((length, [kind, fields @ ..])) = start.split_first_chunk() else { return false };
+    let length = u32::from_le_bytes(*length) as usize;
+    let name = memchr::memchr(0, &fields[..fields.len().min(LONGEST_NAME)]).map(|end| &fields[..end]);
+    LENGTHS.contains(&length)
+        && matches!(*kind, 0x01..=0x13 | 0x7f | 0xff)
+        && name.is_some_and(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic))
+        && start.get(length - 1).is_none_or(|last| *last == 0)
 }
 
 /// Whether the first block is the header of a tar archive without the word `ustar`: its checksum, in

@@ -1,15 +1,18 @@
 //! The outline of JSON values, or of Python literals, from the start of a text.
 use std::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::super::python::json_or_python;
+use super::{
+    super::python::json_or_python,
+    fields::{Renamed, renamed},
+};
 
 /// The largest number of values that are looked at.
 const MOST_VALUES: usize = 10;
 
-/// The deepest object in which an array of records is looked for.
-const MOST_DEPTH: usize = 4;
+/// The deepest object in which records are looked for.
+const MOST_DEPTH: usize = 8;
 
 /// The first values of a text.
 #[derive(Debug)]
@@ -75,7 +78,7 @@ impl Outline {
     }
 
     /// The members of the only value, if it is an object whose members are objects, too.
-    pub(super) fn objects_by_key(&self) -> Option<&serde_json::Map<String, Value>> {
+    pub(super) fn objects_by_key(&self) -> Option<&Map<String, Value>> {
         match self.values.as_slice() {
             [Value::Object(members)]
                 if !self.broken && !members.is_empty() && members.values().all(Value::is_object) =>
@@ -91,17 +94,83 @@ impl Outline {
         self.objects_by_key().is_some_and(|columns| columns.values().all(|rows| rows.get("0").is_some()))
     }
 
+    /// The fields that lead to an object in the only value that has one record per key.
+    pub(super) fn path_of_keyed(&self, is_record: IsRecord) -> Option<Vec<String>> {
+        let [value] = self.values.as_slice() else { return None };
+        let mut path = Vec::new();
+        (!self.broken && leads_to_keyed(value, &mut path, is_record)).then_some(path)
+    }
+
     /// The fields that lead to the arrays of objects in the only value. Of several values, where the first holds arrays
-    /// of records.
-    pub(super) fn paths_of_arrays(&self, is_record: fn(&Value) -> bool) -> Vec<Vec<String>> {
+    /// of records. A member of the items is the last field if the records are inside it.
+    pub(super) fn paths_of_arrays(&self, is_record: IsRecord) -> Vec<Vec<String>> {
         let mut paths = Vec::new();
         match self.values.as_slice() {
-            [value] => paths_of_arrays(value, &mut Vec::new(), Value::is_object, &mut paths),
-            [value, ..] => paths_of_arrays(value, &mut Vec::new(), is_record, &mut paths),
+            [value] => paths_of_arrays(value, &mut Vec::new(), |item, _| item.is_object(), is_record, &mut paths),
+            [value, ..] => paths_of_arrays(value, &mut Vec::new(), holds_record, is_record, &mut paths),
             [] => {}
         }
         paths
     }
+}
+
+/// Whether a value is a record.
+type IsRecord = fn(&Value) -> bool;
+
+fn holds_record(item: &Value, is_record: IsRecord) -> bool {
+    is_record(item) || wrapped_record(item, is_record).is_some()
+}
+
+/// The only member of an object that is a record, as in `{"_id": 1, "_source": {…}}`. `None` if the object may be a
+/// record itself: it is one, or has text of its own.
+pub(super) fn wrapped_record(item: &Value, is_record: IsRecord) -> Option<&String> {
+    let members = item.as_object().filter(|_| !is_record(item))?;
+    let (records, others): (Vec<_>, Vec<_>) =
+        members.iter().partition(|(_, value)| value.is_object() && is_record(value));
+    let others: Vec<String> = others.into_iter().map(|(key, _)| key.clone()).collect();
+    match records.as_slice() {
+        [(key, _)] if !renamed(&others).iter().any(Renamed::is_text) => Some(*key),
+        _ => None,
+    }
+}
+
+/// Whether a value has one record per key, or an object inside has. Then the fields that lead there are added.
+fn leads_to_keyed(value: &Value, path: &mut Vec<String>, is_record: IsRecord) -> bool {
+    let Value::Object(members) = value else { return false };
+    if is_keyed(members, is_record) {
+        return true;
+    }
+    path.len() + 1 < MOST_DEPTH
+        && members.iter().any(|(key, value)| {
+            path.push(key.clone());
+            let is_found = leads_to_keyed(value, path, is_record);
+            if !is_found {
+                path.pop();
+            }
+            is_found
+        })
+}
+
+/// Whether the members of an object are records, with their keys as ids: one is clearly a record, or nearly all have a
+/// value in common.
+fn is_keyed(members: &Map<String, Value>, is_record: IsRecord) -> bool {
+    if members.is_empty() || !members.values().all(Value::is_object) {
+        return false;
+    }
+    let is_record_with_id = |(key, value): (&String, &Value)| {
+        let mut record = value.as_object().cloned().unwrap_or_default();
+        record.entry("asin").or_insert_with(|| key.as_str().into());
+        is_record(&record.into())
+    };
+    let has_scalar =
+        |value: &Value, name: &str| value.get(name).is_some_and(|value| !value.is_object() && !value.is_array());
+    // The text may end inside one of them.
+    let is_common = |name: &str| {
+        let count = members.values().filter(|value| has_scalar(value, name)).count();
+        count >= 2 && count + 1 >= members.len()
+    };
+    members.iter().any(is_record_with_id)
+        || members.values().take(2).filter_map(Value::as_object).flat_map(Map::keys).any(|name| is_common(name))
 }
 
 /// Where a value lies in a text.
@@ -203,19 +272,25 @@ impl<'de> serde::Deserialize<'de> for Keys {
 }
 
 /// Adds the paths of arrays whose first item is one of those looked for; those further up come first.
-fn paths_of_arrays(value: &Value, path: &mut Vec<String>, is_item: fn(&Value) -> bool, paths: &mut Vec<Vec<String>>) {
+fn paths_of_arrays(
+    value: &Value,
+    path: &mut Vec<String>,
+    is_item: fn(&Value, IsRecord) -> bool,
+    is_record: IsRecord,
+    paths: &mut Vec<Vec<String>>,
+) {
     let Value::Object(members) = value else { return };
-    let is_records = |value: &Value| value.as_array().is_some_and(|items| items.first().is_some_and(is_item));
-    paths.extend(
-        members
-            .iter()
-            .filter(|(_, value)| is_records(value))
-            .map(|(key, _)| [path.as_slice(), std::slice::from_ref(key)].concat()),
-    );
+    for (key, value) in members {
+        let first = value.as_array().and_then(|items| items.first());
+        let Some(item) = first.filter(|item| is_item(item, is_record)) else { continue };
+        let array = [path.as_slice(), std::slice::from_ref(key)].concat();
+        paths.push(array.clone());
+        paths.extend(wrapped_record(item, is_record).map(|inside| [array, vec![inside.clone()]].concat()));
+    }
     if path.len() + 1 < MOST_DEPTH {
         for (key, value) in members {
             path.push(key.clone());
-            paths_of_arrays(value, path, is_item, paths);
+            paths_of_arrays(value, path, is_item, is_record, paths);
             path.pop();
         }
     }
@@ -266,6 +341,37 @@ mod tests {
         ] {
             let found = Outline::of(text).paths_of_arrays(|item| item.get("asin").is_some());
             assert_eq!(found.first().map(|path| path.join("/")).as_deref(), path, "{text}");
+        }
+    }
+
+    #[test]
+    fn records_are_found_inside_the_items_of_arrays() {
+        for (text, paths) in [
+            (r#"{"hits": {"hits": [{"_id": 1, "_source": {"asin": 1}}]}}"#, vec!["hits/hits", "hits/hits/_source"]),
+            (r#"{"a": {"b": {"c": {"d": {"e": [{"asin": 1}]}}}}}"#, vec!["a/b/c/d/e"]),
+            (r#"{"rows": [{"asin": 1, "row": {"asin": 2}}]}"#, vec!["rows"]),
+            (r#"{"rows": [{"a": {"asin": 1}, "b": {"asin": 2}}]}"#, vec!["rows"]),
+            (r#"{"rows": [{"review": "It fits.", "product": {"asin": 2}}]}"#, vec!["rows"]),
+        ] {
+            let found = Outline::of(text).paths_of_arrays(|item| item.get("asin").is_some());
+            assert_eq!(found.iter().map(|path| path.join("/")).collect::<Vec<_>>(), paths, "{text}");
+        }
+    }
+
+    #[test]
+    fn objects_with_a_record_per_key_are_told_from_other_objects() {
+        let is_record = |value: &Value| value.get("asin").is_some() && value.get("title").is_some();
+        for (text, path) in [
+            (r#"{"B1": {"title": "Tea"}}"#, Some("")),
+            (r#"{"products": {"x1": {"asin": "B1", "title": "Tea"}, "x2": {"asin": "B2", "#, Some("products")),
+            (r#"{"data": {"all": {"B1": {"title": "Tea"}}}}"#, Some("data/all")),
+            (r#"{"K1": {"name": "Tea", "n": 1}, "K2": {"name": "Salt"}}"#, Some("")),
+            (r#"{"data": {"products": {"edges": [{"node": {"asin": 1}}], "pageInfo": {}}}}"#, None),
+            (r#"{"meta": {"facets": [{"k": 0}]}, "data": {"rows": 1}}"#, None),
+            ("{}", None),
+        ] {
+            let found = Outline::of(text).path_of_keyed(is_record);
+            assert_eq!(found.map(|path| path.join("/")).as_deref(), path, "{text}");
         }
     }
 

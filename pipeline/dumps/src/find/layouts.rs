@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use super::{
     super::layout::{BlockNames, Delimited, Layout},
     Given,
-    json::Outline,
+    json::{Outline, wrapped_record},
     other::{self, Start},
     table::{Holds, Table, cells},
 };
 
 /// Delimiters of tables.
-const DELIMITERS: [&str; 4] = ["\t", ",", ";", "|"];
+const DELIMITERS: [&str; 5] = ["\t", ",", ";", "|", "\u{1}"];
 
 /// The layouts that the start of a file suggests, the likeliest first.
 pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
@@ -38,7 +38,8 @@ pub(super) fn of(start: &Start<'_>, given: Option<&Given>) -> Vec<Layout> {
     };
     layouts.extend(table.map(|table| {
         let table = Delimited { preface: named.is_some(), columns: unique(table.columns), ..table };
-        let quoted = table.delimiter != b'\t';
+        // Hive writes Ctrl-A, and no quotes.
+        let quoted = !matches!(table.delimiter, b'\t' | 1);
         Layout::Delimited(Delimited { quoted, escaped: has_escapes(text, table.delimiter), ..table })
     }));
     layouts
@@ -103,6 +104,8 @@ fn of_values(text: &str) -> Vec<Layout> {
             if inside.first().is_none_or(serde_json::Value::is_object) {
                 paths.push(Vec::new());
             }
+            let wrapped = inside.first().and_then(|item| wrapped_record(item, other::is_record));
+            paths.extend(wrapped.map(|key| vec![key.clone()]));
         }
         serde_json::Value::Object(members) => {
             if outline.over_lines || outline.several_per_line || outline.commas {

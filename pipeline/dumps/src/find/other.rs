@@ -42,6 +42,7 @@ pub(super) fn lacking(start: &[u8], found: &[String], lacks: Lacks) -> Option<Sk
     let has_text_elsewhere = || renamed(found).iter().any(|field| field.is_text() && !is_field(field.found));
     match () {
         () if is_yelp_without_text(found) => Some(SkipReason::Yelp),
+        () if is_about_data(found) => Some(SkipReason::AboutData),
         () if lacks.ids && is_by_column() => Some(SkipReason::Columns),
         () if lacks.ids_of_products => Some(SkipReason::NoIds { found: found.to_vec() }),
         // Reviews of the dumps may lack an id, but not have it under another name.
@@ -52,23 +53,39 @@ pub(super) fn lacking(start: &[u8], found: &[String], lacks: Lacks) -> Option<Sk
 
 /// What a file is, from its start. None of its first lines is a record.
 pub(super) fn name(start: &Start<'_>) -> SkipReason {
+    let text = match text(start) {
+        Ok(text) => text,
+        Err(reason) => return reason,
+    };
+    let text = text.trim_start_matches('\u{feff}').trim_ascii();
+    if text.is_empty() {
+        return SkipReason::NothingRecognised;
+    }
+    let found = if looks_like_records(text) { json(text, start) } else { None };
+    found.unwrap_or_else(|| lines(text, start))
+}
+
+/// The start of a text in UTF-8; otherwise what the file is.
+///
+/// # Errors
+/// If it has no text, is in another encoding, or is what a server or a program leaves in place of a text.
+pub(super) fn text<'s>(start: &Start<'s>) -> Result<Cow<'s, str>, SkipReason> {
     let bytes = start.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start.bytes);
     if start.whole && bytes.trim_ascii().is_empty() {
-        return SkipReason::Empty;
+        return Err(SkipReason::Empty);
     }
     if let Some(encoding) = wide_encoding(start.bytes) {
-        return SkipReason::Encoding(encoding);
+        return Err(SkipReason::Encoding(encoding));
     }
-    let Some((text, eight_bit)) = decoded(start.bytes, start.whole) else { return SkipReason::Binary };
-    let text = text.trim_start_matches('\u{feff}').trim_ascii();
-    let found = match text.as_bytes().first() {
-        None => return SkipReason::NothingRecognised,
-        Some(b'<') => markup(text),
-        // What is in another encoding and looks like records may be records.
-        Some(_) if looks_like_records(text) => eight_bit.map(SkipReason::Encoding).or_else(|| json(text, start)),
-        Some(_) => None,
+    let (text, eight_bit) = decoded(start.bytes, start.whole).ok_or(SkipReason::Binary)?;
+    let trimmed = text.trim_start_matches('\u{feff}').trim_ascii();
+    let reason = match eight_bit.map(SkipReason::Encoding) {
+        _ if trimmed.starts_with("version https://git-lfs.github.com/spec/") => Some(SkipReason::LfsPointer),
+        _ if trimmed.starts_with("/annex/objects/") => Some(SkipReason::AnnexPointer),
+        encoding if trimmed.starts_with('<') => markup(trimmed).or(encoding),
+        encoding => encoding,
     };
-    found.unwrap_or_else(|| lines(text, start, eight_bit))
+    reason.map_or(Ok(text), Err)
 }
 
 /// Whether a text begins like JSON or a Python literal.
@@ -80,9 +97,10 @@ fn looks_like_records(text: &str) -> bool {
 /// The text of bytes in UTF-8, or in Latin-1 with the encoding that it may be in. `None` if it is not
 /// text. A character that is cut off is left out.
 fn decoded(bytes: &[u8], whole: bool) -> Option<(Cow<'_, str>, Option<Encoding>)> {
-    let is_control = |b: &u8| *b < b' ' && !b"\t\n\r\x0c\x1b".contains(b);
+    // Hive writes \x01 between values.
+    let is_control = |b: &u8| *b < b' ' && !b"\x01\t\n\r\x0c\x1b".contains(b);
     // A few stray ones occur in text.
-    if bytes.contains(&0) || bytes.iter().filter(|b| is_control(b)).count() > bytes.len() / 50 + 1 {
+    if bytes.iter().filter(|b| is_control(b)).count() > bytes.len() / 50 + 1 {
         return None;
     }
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
@@ -137,24 +155,43 @@ fn markup(text: &str) -> Option<SkipReason> {
         let to = from + lower[from..].find("</")?;
         Some(shown(&start[from..to].split_whitespace().collect::<Vec<_>>().join(" ")))
     };
-    if ["<!doctype html", "<html", "<head", "<body", "<script", "<meta"].iter().any(|tag| lower.contains(tag)) {
+    let root = root(text);
+    let before = root.map_or(lower.len(), |(at, _)| at.min(lower.len()));
+    let is_of_page = |root: &str| OF_PAGES.contains(&root.to_ascii_lowercase().as_str());
+    if lower.as_bytes()[..before].windows(DOCTYPE.len()).any(|part| part == DOCTYPE)
+        || root.is_some_and(|(_, root)| is_of_page(root))
+    {
         return Some(SkipReason::WebPage { title: inside("title").filter(|title| !title.is_empty()) });
     }
-    let mut rest = text;
-    let root = loop {
-        let (_, tag) = rest.split_once('<')?;
-        if tag.starts_with(|c: char| c.is_alphabetic() || c == '_') {
-            break tag.split(|c: char| c.is_whitespace() || ">/".contains(c)).next().unwrap_or_default();
-        }
-        if !tag.starts_with(['?', '!']) {
-            return None;
-        }
-        rest = tag;
-    };
+    let (_, root) = root?;
     let message = || inside("message").or_else(|| inside("code"));
     match root {
         "Error" | "error" => Some(SkipReason::ServerError { message: message().unwrap_or_else(|| root.to_owned()) }),
         _ => Some(SkipReason::Xml { root: shown(root) }),
+    }
+}
+
+/// What most web pages begin with.
+const DOCTYPE: &[u8] = b"<!doctype html";
+
+/// The first elements of other web pages, and of parts of them.
+const OF_PAGES: [&str; 13] =
+    ["html", "head", "body", "script", "meta", "div", "p", "center", "h1", "noscript", "style", "iframe", "br"];
+
+/// Where the first element of a markup begins, and its name.
+fn root(text: &str) -> Option<(usize, &str)> {
+    let mut at = 0;
+    loop {
+        at += text[at..].find('<')?;
+        let tag = &text[at + 1..];
+        if let Some(comment) = tag.strip_prefix("!--") {
+            at = text.len() - comment.split_once("-->")?.1.len();
+        } else if tag.starts_with(['?', '!']) {
+            at += 1;
+        } else {
+            let name = tag.split(|c: char| c.is_whitespace() || ">/".contains(c)).next()?;
+            return name.starts_with(|c: char| c.is_alphabetic() || c == '_').then_some((at, name));
+        }
     }
 }
 
@@ -172,6 +209,9 @@ fn json(text: &str, start: &Start<'_>) -> Option<SkipReason> {
     if is_yelp_without_text(&outline.keys) {
         return Some(SkipReason::Yelp);
     }
+    if is_about_data(&outline.keys) {
+        return Some(SkipReason::AboutData);
+    }
     if is_record(first) {
         return None;
     }
@@ -182,8 +222,8 @@ fn json(text: &str, start: &Start<'_>) -> Option<SkipReason> {
     if let Some(message) = (is_single && start.whole).then(|| server_error(first)).flatten() {
         return Some(SkipReason::ServerError { message: shown(&message) });
     }
-    if outline.objects_by_key().is_some() {
-        return Some(SkipReason::Keyed);
+    if let Some(path) = outline.path_of_keyed(is_record) {
+        return Some(SkipReason::Keyed { path });
     }
     if members.is_empty() {
         return (!outline.cut).then(|| SkipReason::Json { start: first_line(text) });
@@ -192,7 +232,9 @@ fn json(text: &str, start: &Start<'_>) -> Option<SkipReason> {
     if outline.cut && (start.whole || outline.keys.iter().all(|key| is_field(key))) {
         return None;
     }
-    Some(SkipReason::OtherFields { found: outline.keys })
+    let is_around_others = outline.objects_by_key().is_some();
+    let found = outline.keys;
+    Some(if is_around_others { SkipReason::Around { found } } else { SkipReason::OtherFields { found } })
 }
 
 fn first_line(text: &str) -> String {
@@ -229,6 +271,16 @@ fn is_yelp_without_text(keys: &[String]) -> bool {
     !is_dump && (has("yelping_since") || has("business_id") && !has("text") && !has("name"))
 }
 
+/// Whether these are the fields of a file about a data set: of the library `datasets`, or of the log of a Delta table.
+fn is_about_data(keys: &[String]) -> bool {
+    const OF_DELTA: [&str; 9] =
+        ["commitInfo", "protocol", "metaData", "add", "remove", "txn", "cdc", "domainMetadata", "checkpointMetadata"];
+    let has = |key: &str| keys.iter().any(|found| found == key);
+    let is_log = !keys.is_empty() && keys.iter().all(|key| OF_DELTA.contains(&key.as_str()));
+    let is_info = has("features") && ["splits", "builder_name", "dataset_name", "download_size"].into_iter().any(has);
+    is_log || is_info && !has("asin") && !has("parent_asin") || has("_data_files") && has("_fingerprint")
+}
+
 /// The text of a file in UTF-8, without what stands before its first character.
 pub(super) fn utf8<'s>(start: &Start<'s>) -> Option<&'s str> {
     match decoded(start.bytes, start.whole)? {
@@ -239,13 +291,19 @@ pub(super) fn utf8<'s>(start: &Start<'s>) -> Option<&'s str> {
 
 /// How a file of ratings is read.
 pub(super) fn ratings(start: &Start<'_>) -> Option<RatingTable> {
-    let (text, _) = decoded(start.bytes, start.whole)?;
+    let (text, _) = decoded(start.bytes, start.whole).filter(|(text, _)| line_break(text) == '\n')?;
     RatingTable::of(&whole_lines(text.trim_start_matches('\u{feff}'), start))
+}
+
+/// What ends lines. Old programs write a carriage return alone.
+fn line_break(text: &str) -> char {
+    if !text.contains('\n') && text.trim_ascii().contains('\r') { '\r' } else { '\n' }
 }
 
 /// The lines that are not blank. The last one may be cut off.
 pub(super) fn whole_lines<'t>(text: &'t str, start: &Start<'_>) -> Vec<&'t str> {
-    let mut all: Vec<&str> = text.lines().filter(|line| !line.trim_ascii().is_empty()).collect();
+    let lines = text.split(line_break(text)).map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let mut all: Vec<&str> = lines.filter(|line| !line.trim_ascii().is_empty()).collect();
     if !start.whole && all.len() > 1 {
         all.pop();
     }
@@ -253,13 +311,7 @@ pub(super) fn whole_lines<'t>(text: &'t str, start: &Start<'_>) -> Vec<&'t str> 
 }
 
 /// What a text is that is neither markup nor JSON.
-fn lines(text: &str, start: &Start<'_>, eight_bit: Option<Encoding>) -> SkipReason {
-    if text.starts_with("version https://git-lfs.github.com/spec/") {
-        return SkipReason::LfsPointer;
-    }
-    if text.starts_with("/annex/objects/") {
-        return SkipReason::AnnexPointer;
-    }
+fn lines(text: &str, start: &Start<'_>) -> SkipReason {
     let all = whole_lines(text, start);
     if looks_like_records(text) {
         return match &start.malformed {
@@ -275,11 +327,7 @@ fn lines(text: &str, start: &Start<'_>, eight_bit: Option<Encoding>) -> SkipReas
     if all.first().is_some_and(|line| *line == "[PAD]") {
         return SkipReason::Vocabulary;
     }
-    let table = Table::of(&all);
-    if let (Some(_), Some(encoding)) = (&table, eight_bit) {
-        return SkipReason::Encoding(encoding);
-    }
-    match table {
+    match Table::of(&all) {
         Some(Table { holds: Holds::Ratings, .. }) => SkipReason::Ratings,
         Some(Table { holds: Holds::Phrases, .. }) => SkipReason::Phrases,
         Some(Table { delimiter, columns, holds: Holds::Other }) => SkipReason::Table { delimiter, columns },
@@ -293,6 +341,10 @@ fn lines(text: &str, start: &Start<'_>, eight_bit: Option<Encoding>) -> SkipReas
 /// A table below a few lines of text, such as a title.
 fn below_title(text: &str, all: &[&str], start: &Start<'_>) -> Option<SkipReason> {
     const MOST_LINES: usize = 3;
+    // The hint is a command that counts lines.
+    if line_break(text) != '\n' {
+        return None;
+    }
     (1..=MOST_LINES.min(all.len().saturating_sub(1))).find_map(|above| {
         let columns = Table::of(&all[above..])?.columns;
         let at = all[above].as_ptr() as usize - text.as_ptr() as usize;
@@ -301,9 +353,4 @@ fn below_title(text: &str, all: &[&str], start: &Start<'_>) -> Option<SkipReason
         let line = 1 + lines_in(&text.as_bytes()[..at]) + lines_in(&start.bytes[..blank]);
         (!columns.is_empty()).then_some(SkipReason::TableBelow { line, columns })
     })
-}
-
-/// The encoding of text with one byte per character. `None` for UTF-8.
-pub(super) fn eight_bit(start: &Start<'_>) -> Option<Encoding> {
-    decoded(start.bytes, start.whole)?.1
 }

@@ -2,7 +2,7 @@
 use std::{fmt, path::Path};
 
 use super::{
-    super::{layout::delimiter_name, open::Compression},
+    super::{archive::MOST_MEMBERS, layout::delimiter_name, open::Compression},
     LINES_TRIED,
     fields::{Renamed, are_of_orders, product_id, renamed},
     format::{Format, ToDo},
@@ -56,7 +56,17 @@ pub enum SkipReason {
     /// JSON strings that hold the text of records.
     Strings,
     /// An object with one record per key.
-    Keyed,
+    Keyed {
+        /// The fields that lead to it; empty if it is the only value.
+        path: Vec<String>,
+    },
+    /// An object around others, none of which is known to hold records.
+    Around {
+        /// Its fields.
+        found: Vec<String>,
+    },
+    /// A description of a data set, or a log of its changes.
+    AboutData,
     /// An object with one object per column, as pandas writes it.
     Columns,
     /// A table in text.
@@ -86,11 +96,8 @@ pub enum SkipReason {
     Vocabulary,
     /// A file of the Yelp data set without texts.
     Yelp,
-    /// An archive whose end cannot be read.
-    DamagedArchive {
-        /// What is wrong with it.
-        why: String,
-    },
+    /// An archive of more files than are read.
+    ManyFiles(Format),
     /// An encrypted file in an archive.
     Encrypted,
     /// A file in an archive whose compression is rare.
@@ -169,7 +176,12 @@ impl fmt::Display for SkipReason {
             Self::Encoding(Encoding::Latin1) => f.write_str("text in Latin-1 or Windows-1252"),
             Self::Encoding(Encoding::Unknown) => f.write_str("text in an encoding other than UTF-8"),
             Self::Strings => f.write_str("records inside JSON strings"),
-            Self::Keyed => f.write_str("a JSON object with one record per key"),
+            Self::Keyed { path } if path.is_empty() => f.write_str("a JSON object with one record per key"),
+            Self::Keyed { path } => write!(f, "a JSON object with one record per key of `{}`", shown(&path.join("."))),
+            Self::Around { found } => {
+                write!(f, "a JSON object around others: found {}; expected records or an array of them", listed(found))
+            }
+            Self::AboutData => f.write_str("a description of a data set, not its records"),
             Self::Columns => f.write_str("a JSON object with one object per column"),
             Self::Table { delimiter, columns } => {
                 write!(f, "a table with {} between values", delimiter_name(delimiter))?;
@@ -190,7 +202,7 @@ impl fmt::Display for SkipReason {
             Self::Phrases => f.write_str("a list of phrases with scores"),
             Self::Vocabulary => f.write_str("the vocabulary of a tokenizer"),
             Self::Yelp => f.write_str("a file of the Yelp data set without texts"),
-            Self::DamagedArchive { why } => write!(f, "a damaged archive: {why}; the files before the damage are read"),
+            Self::ManyFiles(_) => write!(f, "an archive whose first {MOST_MEMBERS} files are read, and not the others"),
             Self::Encrypted => f.write_str("an encrypted file in an archive"),
             Self::RareCompression => f.write_str("a file in an archive, in a compression that is not read"),
             Self::NotAsGiven { found, expected } => {
@@ -243,22 +255,25 @@ struct Commands {
     /// The file as it is typed in a shell.
     file: String,
     compression: Option<Compression>,
+    /// The ending of a file that a filter writes.
+    ending: &'static str,
 }
 
 impl Commands {
-    /// A name that must be quoted would not fit into every command, so `FILE` stands for it.
+    /// Commands that write records. A name that must be quoted would not fit into every command, so `FILE` stands for
+    /// it.
     fn new(path: &Path, compression: Option<Compression>) -> Self {
         let path = path.display().to_string();
         let is_plain = path.chars().all(|c| c.is_alphanumeric() || "/._-+,:=@%".contains(c));
-        Self { file: if is_plain { path } else { "FILE".to_owned() }, compression }
+        Self { file: if is_plain { path } else { "FILE".to_owned() }, compression, ending: ".jsonl" }
     }
 
-    /// A command that reads standard input and writes records.
+    /// A command that reads standard input and writes a file that is read.
     fn filter(&self, command: &str) -> String {
-        let file = &self.file;
-        match self.compression {
-            None => format!("`{command} < {file} > {file}.jsonl`"),
-            Some(compression) => format!("`{} -dc {file} | {command} > {file}.jsonl`", compression.program()),
+        let Self { file, compression, ending } = self;
+        match compression {
+            None => format!("`{command} < {file} > {file}{ending}`"),
+            Some(compression) => format!("`{} -dc {file} | {command} > {file}{ending}`", compression.program()),
         }
     }
 
@@ -293,7 +308,15 @@ const COLUMNS_TO_JSON: &str = "python3 -c 'import pandas, sys; pandas.read_json(
 impl SkipReason {
     /// Whether it names what JSON objects are that are not records.
     pub(super) const fn is_known_json(&self) -> bool {
-        matches!(self, Self::Vocabulary | Self::ServerError { .. } | Self::Keyed | Self::Columns | Self::Yelp)
+        matches!(
+            self,
+            Self::Vocabulary
+                | Self::ServerError { .. }
+                | Self::Keyed { .. }
+                | Self::AboutData
+                | Self::Columns
+                | Self::Yelp
+        )
     }
 
     /// Whether the hint for a file in an archive is one for the archive.
@@ -308,14 +331,30 @@ impl SkipReason {
         )
     }
 
+    /// As [`Self::hint`], for a file of lines of text. What has records is not such a file.
+    pub(super) fn hint_for_text(&self, path: &Path, compression: Option<Compression>) -> Option<String> {
+        match self {
+            Self::Format(format) if !format.is_zip() && !format.is_tar() => None,
+            _ => self.hint_with(path, &Commands { ending: ".utf8", ..Commands::new(path, compression) }),
+        }
+    }
+
     /// What to do about a file with this path and compression, where there is something to do.
     pub(super) fn hint(&self, path: &Path, compression: Option<Compression>) -> Option<String> {
-        let commands = Commands::new(path, compression);
+        self.hint_with(path, &Commands::new(path, compression))
+    }
+
+    fn hint_with(&self, path: &Path, commands: &Commands) -> Option<String> {
         let hint = match self {
-            Self::Empty | Self::NoRows { why: None } => "fetch it again".to_owned(),
+            // Spark and Hive leave such files next to their tables.
+            Self::Empty if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_")) => {
+                return None;
+            }
+            Self::Empty => "fetch it again".to_owned(),
+            Self::NoRows { why: None } => "fetch it again, unless it is an empty part of a table".to_owned(),
             Self::NoRows { why: Some(_) } => "correct the quotes, or write the table again with a library".to_owned(),
             Self::DeadLink => "correct or delete the link".to_owned(),
-            Self::Format(format) => match format.what_to_do() {
+            Self::Format(format) | Self::ManyFiles(format) => match format.what_to_do() {
                 ToDo::Command(command) => commands.on_file(command),
                 ToDo::DuckDb(query) => commands.duckdb(query),
                 ToDo::Nothing => return None,
@@ -342,15 +381,27 @@ impl SkipReason {
                 ),
             },
             Self::Strings => commands.jq("fromjson"),
-            Self::Keyed => commands.jq("to_entries[] | {asin: .key} + .value"),
+            Self::Keyed { path } => {
+                let object: String = path.iter().map(|field| in_jq(field)).collect();
+                let object = if path.is_empty() { object } else { format!(".{object} | ") };
+                commands.jq(&format!("{object}to_entries[] | {{asin: .key}} + .value"))
+            }
+            Self::Around { .. } => format!(
+                "if it holds an array of records, write them one per line with {}, where PATH is the path of the array, \
+                 such as data.products",
+                commands.jq(".PATH[]")
+            ),
             Self::Columns => commands.filter(COLUMNS_TO_JSON),
             Self::Table { columns: found, .. } | Self::OtherFields { found } if are_of_orders(found) => {
                 format!("if these are orders, add `--associations {}`", commands.file)
             }
+            Self::Table { columns, .. } if columns.is_empty() => format!(
+                "{}; if its first row is not names of columns, add `header = false`, and name columns \"1\", \"2\", …",
+                commands.config(columns)
+            ),
             Self::Table { columns, .. } => commands.config(columns),
             Self::TableBelow { line, .. } => commands.on_file(&format!("tail -n +{line} FILE > FILE.csv")),
             Self::Ratings => "a corpus needs text: fetch the metadata of the products or the reviews, too".to_owned(),
-            Self::DamagedArchive { .. } => "fetch it again".to_owned(),
             Self::Encrypted | Self::RareCompression => format!("`unzip {0} -d {0}.files`", commands.file),
             Self::NotAsGiven { .. } => {
                 "correct the names in the file of `--config`; `ebert check` shows what a file has".to_owned()
@@ -370,6 +421,7 @@ impl SkipReason {
             | Self::Vocabulary
             | Self::Xml { .. }
             | Self::Yelp
+            | Self::AboutData
             | Self::Json { .. }
             | Self::Malformed { .. }
             | Self::Text { only_line: None }
@@ -377,6 +429,11 @@ impl SkipReason {
         };
         Some(hint)
     }
+}
+
+/// A field in a path of `jq`.
+fn in_jq(field: &str) -> String {
+    format!("[{}]", serde_json::Value::from(field))
 }
 
 /// Numbers records; the number is the id.

@@ -146,10 +146,6 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
         (Some(given), SkipReason::Table { columns: found, .. } | SkipReason::OtherFields { found }) => {
             Ok(Recognised::Other(not_as_given(found, given)))
         }
-        // Names of columns in another encoding are not found.
-        (Some(_), SkipReason::Text { .. }) => {
-            Ok(Recognised::Other(other::eight_bit(&start).map_or(reason, SkipReason::Encoding)))
-        }
         _ => Ok(Recognised::Other(reason)),
     }
 }
@@ -217,12 +213,10 @@ fn given_or_typed(lines: &Seen, given: Option<&Given>) -> bool {
 /// Recognizes a table with columns.
 fn of_columns(layout: Layout, bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result<Recognised> {
     let names = RefCell::new(Vec::new());
+    let reads = |column: &str| given.map_or_else(|| is_field(column), |given| given.mapping.reads(column));
     let wanted = |column: &str| {
         names.borrow_mut().push(column.to_owned());
-        match given {
-            Some(given) => given.mapping.reads(column),
-            None => is_field(column),
-        }
+        reads(column)
     };
     let reader = match bytes.file {
         Some(path) if layout.seeks() => layout.read_file(File::open(path)?, Arc::default(), &wanted),
@@ -241,6 +235,10 @@ fn of_columns(layout: Layout, bytes: &Bytes<'_>, given: Option<&Given>) -> io::R
         return Ok(Recognised::damaged(layout, damage));
     }
     let keys = names.into_inner();
+    // Of columns that are not read, rows are not counted.
+    if seen.records == 0 && keys.iter().any(|column| reads(column)) {
+        return Ok(Recognised::Other(SkipReason::NoRows { why: None }));
+    }
     let seen = Seen { keys: keys.clone(), ..seen };
     match seen.accepted(layout.clone(), &[], given) {
         Ok(found) => Ok(found),
@@ -256,6 +254,8 @@ fn not_as_given(found: &[String], given: &Given) -> SkipReason {
 /// The first records of a file.
 #[derive(Default)]
 struct Seen {
+    /// How many there are, with those that cannot be read.
+    records: usize,
     /// How many are of each type.
     types: Vec<(RecordType, u32)>,
     has_ids: bool,
@@ -276,11 +276,10 @@ impl Seen {
     /// If the disk cannot be read.
     fn of(reader: &mut dyn RecordReader, mapping: Option<&Mapping>) -> io::Result<Self> {
         let mut seen = Self::default();
-        let mut tried = 0;
-        while tried < LINES_TRIED {
+        while seen.records < LINES_TRIED {
             let Some(mut batch) = reader.next_batch(START) else { break };
-            for line in batch.iter().take(LINES_TRIED - tried) {
-                tried += 1;
+            for line in batch.iter().take(LINES_TRIED - seen.records) {
+                seen.records += 1;
                 let look = |record: &Record<'_>| {
                     seen.has_ids |= record.product_id().is_some();
                     let product = record.title.iter().chain(record.features()).chain(record.description.iter());
@@ -293,7 +292,7 @@ impl Seen {
                 };
                 match parsed {
                     Ok(found) => {
-                        if tried <= NAMED {
+                        if seen.records <= NAMED {
                             add_keys(&String::from_utf8_lossy(line.bytes), &mut seen.keys);
                         }
                         match found.map(|found| (found, seen.types.iter_mut().find(|(known, _)| *known == found))) {
@@ -303,12 +302,12 @@ impl Seen {
                         }
                     }
                     Err(error) => {
-                        seen.begins_malformed |= tried == 1;
+                        seen.begins_malformed |= seen.records == 1;
                         seen.malformed.get_or_insert_with(|| (line.number, error.to_string()));
                     }
                 }
             }
-            tried += batch.too_long.len() + batch.malformed.len();
+            seen.records += batch.too_long.len() + batch.malformed.len();
             if let Some(first) = batch.malformed.first() {
                 seen.malformed.get_or_insert_with(|| first.clone());
             }

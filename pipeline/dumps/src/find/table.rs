@@ -1,5 +1,5 @@
 //! Tables in text: rows of values between delimiters.
-use super::fields;
+use super::{super::layout::values_of_row, fields};
 
 /// Rows that are looked at.
 const ROWS: usize = 20;
@@ -28,14 +28,23 @@ pub(super) enum Holds {
     Other,
 }
 
+/// What stands between values, the likeliest first. Hive writes Ctrl-A.
+const DELIMITERS: [&str; 6] = ["\t", "::", ",", ";", "|", "\u{1}"];
+
 impl Table {
     /// The table in whole lines of text.
     pub(super) fn of(lines: &[&str]) -> Option<Self> {
-        ["\t", "::", ",", ";", "|"].into_iter().find_map(|delimiter| Self::with(delimiter, lines))
+        let by_lines = DELIMITERS.into_iter().find_map(|delimiter| {
+            Self::with(delimiter, lines.iter().take(ROWS).map(|line| values(line, delimiter)).collect())
+        });
+        // A value between quotes may hold line breaks.
+        by_lines.or_else(|| DELIMITERS.into_iter().find_map(|delimiter| Self::with(delimiter, rows(lines, delimiter))))
     }
 
-    fn with(delimiter: &'static str, lines: &[&str]) -> Option<Self> {
-        let rows: Vec<Vec<String>> = lines.iter().take(ROWS).map(|line| cells(line, delimiter)).collect();
+    fn with(delimiter: &'static str, rows: Vec<Vec<String>>) -> Option<Self> {
+        // Prose has commas, too, with a space behind each.
+        let is_prose = rows.iter().any(|row| row.iter().skip(1).any(|value| value.starts_with(' ')));
+        let rows: Vec<Vec<String>> = rows.into_iter().map(trimmed).collect();
         let (first, rest) = rows.split_first()?;
         if !COLUMNS.contains(&first.len()) {
             return None;
@@ -50,13 +59,10 @@ impl Table {
             (is_header || known >= 2) && (known > 0 || rest.first().is_some_and(|row| row.iter().any(is_number)));
         // A value may hold a line break, so rows below a header that is known may look broken.
         let is_table = has_header && known >= 2 || alike == rest.len() && (!rest.is_empty() || is_ratings(&rows));
-        // Prose has commas, too.
-        let is_prose = || lines.iter().take(ROWS).any(|line| line.contains(", "));
         let is_clear = has_header
-            || delimiter == "\t"
-            || delimiter == "::"
+            || matches!(delimiter, "\t" | "::" | "\u{1}")
             || is_ratings(&rows)
-            || rest.len() >= 3 && !(delimiter == "," && is_prose());
+            || rest.len() >= 3 && !(delimiter == "," && is_prose);
         if !is_table || !is_clear {
             return None;
         }
@@ -107,28 +113,41 @@ fn is_name(cell: &str) -> bool {
     (1..=LONGEST).contains(&cell.len()) && cell.parse::<f64>().is_err() && cell.chars().all(plain)
 }
 
-/// The values of a line. A delimiter between double quotes is part of a value.
-pub(super) fn cells(line: &str, delimiter: &str) -> Vec<String> {
-    let mut cells = vec![String::new()];
-    let mut quoted = false;
-    let mut rest = line.trim_end_matches(['\r', '\n']);
-    while let Some(c) = rest.chars().next() {
-        let last = cells.last_mut().expect("there is always one");
-        if c == '"' && (quoted || last.is_empty()) {
-            quoted = !quoted;
-        } else if !quoted && rest.starts_with(delimiter) {
-            if cells.len() > *COLUMNS.end() {
-                break;
-            }
-            cells.push(String::new());
-            rest = &rest[delimiter.len()..];
-            continue;
-        } else {
-            last.push(c);
-        }
-        rest = &rest[c.len_utf8()..];
+/// The values of a row, without white space at their ends. A delimiter between double quotes is part of a value.
+pub(super) fn cells(row: &str, delimiter: &str) -> Vec<String> {
+    trimmed(values(row, delimiter))
+}
+
+fn trimmed(values: Vec<String>) -> Vec<String> {
+    values.iter().map(|value| value.trim().to_owned()).collect()
+}
+
+/// The values of a line. A quote that is not closed is part of a value.
+fn values(line: &str, delimiter: &str) -> Vec<String> {
+    let line = line.trim_end_matches(['\r', '\n']);
+    whole(line, delimiter).unwrap_or_else(|| line.split(delimiter).take(COLUMNS.end() + 1).map(str::to_owned).collect())
+}
+
+/// The values of a row. `None` if a quote is open at its end.
+fn whole(row: &str, delimiter: &str) -> Option<Vec<String>> {
+    match *delimiter.as_bytes() {
+        [delimiter] => values_of_row(row, delimiter),
+        _ => Some(row.split(delimiter).map(str::to_owned).collect()),
     }
-    cells.iter().map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// The values of the first rows, which may have several lines each. The last row may be cut off, and is then left out.
+fn rows(lines: &[&str], delimiter: &str) -> Vec<Vec<String>> {
+    /// The longest row. It bounds the time.
+    const LINES: usize = 100;
+    let (mut all, mut rest) = (Vec::new(), lines);
+    while !rest.is_empty() && all.len() < ROWS {
+        let row = |count: usize| Some((whole(&rest[..count].join("\n"), delimiter)?, count));
+        let Some((row, count)) = (1..=rest.len().min(LINES)).find_map(row) else { break };
+        all.push(row);
+        rest = &rest[count..];
+    }
+    all
 }
 
 #[cfg(test)]
@@ -155,8 +174,29 @@ mod tests {
             ("asin,title,price ($),%\nB0,Tea,3,4", Some((",", 4, Holds::Other))),
             ("product_id\treview_body\tstar_rating\nB0\tIt's \"fine\" \t4", Some(("\t", 3, Holds::Other))),
             ("Nummer;Name;Preis\nA1;Kiste;12,50\nA2;Kessel;9,99", Some((";", 3, Holds::Other))),
+            // Values with doubled quotes, delimiters and line breaks.
+            (
+                "asin,titre\nB0,\"Boite \"\"0\"\", grande\"\nB1,\"Boite \"\"1\"\", grande\"",
+                Some((",", 2, Holds::Other)),
+            ),
+            ("id,json\n1,\"{\"\"a\"\":1,\"\"b\"\":2}\"\n2,\"{\"\"a\"\":3,\"\"b\"\":4}\"", Some((",", 2, Holds::Other))),
+            (
+                "Nummer;Bezeichnung;Gewicht\nA1;\"Kiste,\nsehr \"\"fein\"\"; leicht\";1,5\nA2;\"Kiste;\n\nfein\";2",
+                Some((";", 3, Holds::Other)),
+            ),
+            ("nom,poids\n\"Boite \\\"0\\\" grande, bleue\",3\nBol,4", Some((",", 2, Holds::Other))),
+            (
+                "\"1\",\"Good, or not\",\"A box, \"\"oak\"\"\"\n\"2\",\"Bad\",\"It is thin, I think.\"\n\
+                 \"2\",\"Fine\",\"A lid, a box\"\n\"1\",\"No\",\"Too small, and thin\"",
+                Some((",", 0, Holds::Other)),
+            ),
+            ("asin\u{1}title\nB0\u{1}Tea\nB1\u{1}Salt", Some(("\u{1}", 2, Holds::Other))),
             ("0.97\tabraham lincoln\n0.96\tcracker barrel", Some(("\t", 0, Holds::Phrases))),
             ("Hello, world.\nThis is a text, as people write it, with commas.", None),
+            (
+                "\"Well,\" she said, \"it is late.\"\n\"No,\" he said, \"it is not.\"\nThey left, slowly.\nAll, then.",
+                None,
+            ),
             ("hello", None),
             ("", None),
         ] {

@@ -112,6 +112,16 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         (b"{\n  \"error\": {\"code\": 403, \"message\": \"No\"}\n}".to_vec(), "the error message of a server: \"No\"", server.into()),
         (b"{\"detail\": \"No\"}".to_vec(), "the error message of a server: \"No\"", server.into()),
         (b"<?xml version=\"1.0\"?>\n<!-- a -->\n<sentences><sentence/></sentences>".to_vec(), "an XML document <sentences>", "".into()),
+        (
+            b"<!-- <html> -->\n<rss><item><title>A</title><description><![CDATA[<script>1</script>]]></description></item></rss>"
+                .to_vec(),
+            "an XML document <rss>",
+            "".into(),
+        ),
+        (b"<?xml version=\"1.0\"?><products><body-html>&lt;p></body-html></products>".to_vec(), "an XML document <products>", "".into()),
+        (b"<table_data><header>x</header></table_data>".to_vec(), "an XML document <table_data>", "".into()),
+        (b"<?xml version=\"1.0\"?><!DOCTYPE html PUBLIC \"x\">\n<html xmlns=\"y\"><head/></html>".to_vec(), "a web page", web.into()),
+        (b"<script>location='/login'</script>".to_vec(), "a web page", web.into()),
         (b"Entry not found".to_vec(), "the text \"Entry not found\"", "if a server sent it".into()),
         // Encodings.
         (utf16(&with_mark, u16::to_le_bytes), "text in UTF-16", iconv("UTF-16")),
@@ -122,6 +132,11 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         (latin1.clone(), "text in Latin-1 or Windows-1252", iconv("WINDOWS-1252")),
         (latin1.repeat(3_000), "text in Latin-1 or Windows-1252", iconv("WINDOWS-1252")),
         (gbk, "text in an encoding other than UTF-8", iconv("ENCODING")),
+        (
+            b"product/productId: B0\nreview/userId: A\nreview/text: Caf\xe9\n\nproduct/productId: B1\nreview/text: Bad\n".to_vec(),
+            "text in Latin-1 or Windows-1252",
+            iconv("WINDOWS-1252"),
+        ),
         (b"\xef\xbb\xbf\n".to_vec(), "empty", "fetch it again".into()),
         (shift_jis, "text in an encoding other than UTF-8", iconv("ENCODING")),
         // JSON that is not one record per line.
@@ -129,6 +144,27 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
             b"{\"B1\": {\"title\": \"Tea\"}, \"B2\": {\"title\": \"Salt\"}}".to_vec(),
             "a JSON object with one record per key",
             jq("to_entries[] | {asin: .key} + .value"),
+        ),
+        (
+            b"{\"shop's\": {\"B1\": {\"title\": \"Tea\"}, \"B2\": {\"title\": \"Salt\"}}}".to_vec(),
+            "a JSON object with one record per key of `shop's`",
+            jq(r#".["shop'\''s"] | to_entries[] | {asin: .key} + .value"#),
+        ),
+        (
+            b"{\"data\": {\"page\": {\"n\": 2}}}".to_vec(),
+            "a JSON object around others: found data; expected records or an array of them",
+            "if it holds an array of records, write them one per line with `jq -c '.PATH[]' < FILE > FILE.jsonl`".into(),
+        ),
+        (
+            b"{\"builder_name\": \"tea\", \"description\": \"Tea\", \"features\": {\"title\": {\"dtype\": \"string\"}}, \"splits\": {}}"
+                .to_vec(),
+            "a description of a data set, not its records",
+            "".into(),
+        ),
+        (
+            b"{\"protocol\": {\"minReaderVersion\": 1}}\n{\"add\": {\"path\": \"part-0.parquet\", \"size\": 637}}\n".to_vec(),
+            "a description of a data set, not its records",
+            "".into(),
         ),
         (
             b"{\"asin\": {\"0\": \"B0\", \"1\": \"B1\"}, \"title\": {\"0\": \"Tea\", \"1\": \"Salt\"}}".to_vec(),
@@ -254,6 +290,7 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
         (b"%PDF-1.7\n".to_vec(), "a PDF document", "".into()),
         (b"\x89PNG\r\n\x1a\n".to_vec(), "a PNG image", "".into()),
         (b"\x35\0\0\0\x07_id\0\x65\xa1".to_vec(), "a dump of MongoDB (BSON)", "`bsondump".into()),
+        (b"\x2c\0\0\0\x02asin\0\x03\0\0\0B1\0\x02title\0\x04\0\0\0Fan\0".to_vec(), "a dump of MongoDB (BSON)", "`bsondump".into()),
         (b"\x01\x02\x03\0\x05".to_vec(), "binary data of an unknown format", "".into()),
     ];
     for (bytes, what, to_do) in cases {
@@ -313,6 +350,7 @@ fn compressed_files_are_named_with_commands_that_decompress() {
     for (name, bytes) in [
         ("good.jsonl", RECORDS.as_bytes().to_vec()),
         ("empty.gz", gzip(b"")),
+        ("_SUCCESS", Vec::new()),
         ("page.json.gz", gzip(b"<html><title>Sign\n in</title>")),
         ("packed", zstd::encode_all(&zip("meta.json")[..], 1).unwrap()),
         ("a file.csv", b"sku,title\nB0,Tea\n".to_vec()),
@@ -327,6 +365,7 @@ fn compressed_files_are_named_with_commands_that_decompress() {
         .map(|file| (file.name.as_str(), file.reason.to_string(), file.hint().unwrap_or_default().replace(&at, "")))
         .collect();
     let wanted = [
+        ("_SUCCESS", "empty", ""),
         (
             "a file.csv",
             "a table with commas between values and the columns sku, title",

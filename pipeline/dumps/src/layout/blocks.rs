@@ -111,6 +111,10 @@ impl Blocks {
                 }
                 block.bytes += MAX_LINE;
             }
+            // Some copies have no blank lines.
+            if self.names == BlockNames::Reviews && block.names_product() && begins_record(line.bytes) {
+                return Some(block);
+            }
             if block.line == 0 {
                 block.line = line.number;
             }
@@ -129,7 +133,17 @@ impl Blocks {
     }
 }
 
+/// Whether a line names the product of a review, as the first line of each does.
+fn begins_record(line: &[u8]) -> bool {
+    let line = std::str::from_utf8(line).ok();
+    line.and_then(|line| BlockNames::Reviews.split(line)).is_some_and(|(field, _)| field == Some("asin"))
+}
+
 impl Block {
+    fn names_product(&self) -> bool {
+        self.fields.iter().any(|(field, _)| *field == "asin")
+    }
+
     fn add(&mut self, names: BlockNames, line: &str) {
         match names.split(line) {
             Some((None, _)) => self.continues = false,

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray};
 use arrow_cast::{can_cast_types, cast};
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_json::LineDelimitedWriter;
@@ -91,15 +91,31 @@ impl Columns {
 /// Bytes as text, which some programs write without saying so, at any depth.
 fn as_text(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let schema = batch.schema();
-    if !schema.fields().iter().any(|field| text_in(field.data_type()).is_some()) {
+    let is_fixed_size = |field: &FieldRef| matches!(field.data_type(), DataType::FixedSizeBinary(_));
+    if !schema.fields().iter().any(|field| is_fixed_size(field) || text_in(field.data_type()).is_some()) {
         return Ok(batch);
     }
     let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        if let Some(text) = text_of_fixed_size(column) {
+            return Ok((field.name().clone(), text, true));
+        }
         let text = text_in(field.data_type()).filter(|text| can_cast_types(field.data_type(), text));
         let column = text.map_or_else(|| Ok(column.clone()), |text| cast(column, &text))?;
         Ok((field.name().clone(), column, true))
     });
     RecordBatch::try_from_iter_with_nullable(columns.collect::<Result<Vec<_>, ArrowError>>()?)
+}
+
+/// Values of a fixed number of bytes as text, if all of them are: ids are, and UUIDs are not.
+fn text_of_fixed_size(column: &ArrayRef) -> Option<ArrayRef> {
+    let values = column.as_any().downcast_ref::<FixedSizeBinaryArray>()?;
+    let text = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
+        (!text.contains(char::is_control)).then(|| text.to_owned())
+    };
+    let texts: Option<Vec<Option<String>>> =
+        values.iter().map(|bytes| bytes.map_or(Some(None), |b| Some(Some(text(b)?)))).collect();
+    Some(Arc::new(StringArray::from(texts?)))
 }
 
 /// The type with text in place of bytes. `None` if it has no bytes.

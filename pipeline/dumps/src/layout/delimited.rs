@@ -54,7 +54,17 @@ pub(crate) fn delimiter_name(delimiter: &str) -> String {
         "\t" => "tabs".to_owned(),
         "," => "commas".to_owned(),
         ";" => "semicolons".to_owned(),
+        "\u{1}" => "Ctrl-A".to_owned(),
         other => format!("`{other}`"),
+    }
+}
+
+/// The values of the row that a text is. `None` if a quote is open at its end, so that the row may continue.
+pub(crate) fn values_of_row(text: &str, delimiter: u8) -> Option<Vec<String>> {
+    let mut values = Values::default();
+    match values.split(text.as_bytes(), true, delimiter, Quotes::Close) {
+        Split::Row(_) => Some(values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()),
+        Split::Cut | Split::Open { .. } => None,
     }
 }
 

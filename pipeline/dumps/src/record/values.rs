@@ -247,9 +247,54 @@ pub(super) fn extended<'a>(mut entries: Vec<(Cow<'a, str>, Value<'a>)>) -> Value
         ("$date", Value::Float(milliseconds)) => Some(Value::Date(*milliseconds as i64)),
         ("$oid" | "$uuid" | "$symbol" | "$code", Value::Text(text)) => Some(Value::Text(std::mem::take(text))),
         ("$undefined", _) => Some(Value::Null),
+        ("$timestamp", Value::Map(parts)) => parts.iter().find_map(|part| match part {
+            (key, Value::Integer(seconds)) if key == "t" => Some(Value::Date(seconds.saturating_mul(1_000))),
+            _ => None,
+        }),
+        ("$binary", value) => uuid_of_binary(value).map(|uuid| Value::Text(uuid.into())),
         _ => None,
     };
     scalar.unwrap_or(Value::Map(entries))
+}
+
+/// The scalar of extended JSON that a JSON object stands for: text or a number.
+pub(crate) fn extended_scalar(object: &serde_json::Value) -> Option<serde_json::Value> {
+    match Value::deserialize(object).ok()? {
+        Value::Text(text) => Some(text.into_owned().into()),
+        Value::Integer(number) => Some(number.into()),
+        Value::Float(number) => Some(number.into()),
+        _ => None,
+    }
+}
+
+/// The UUID in the value of `$binary`: the text of its bytes, which older programs write without a map around it.
+fn uuid_of_binary(value: &Value<'_>) -> Option<String> {
+    let base64 = match value {
+        Value::Text(text) => text,
+        Value::Map(parts) => parts.iter().find_map(|part| match part {
+            (key, Value::Text(text)) if key == "base64" => Some(text),
+            _ => None,
+        })?,
+        _ => return None,
+    };
+    let digit = |byte: u8| -> Option<u128> {
+        Some(
+            match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            }
+            .into(),
+        )
+    };
+    // Of 16 bytes: 21 digits of 6 bits, and 2 bits of the last one.
+    let (last, digits) = base64.strip_suffix("==")?.as_bytes().split_last().filter(|(_, digits)| digits.len() == 21)?;
+    let high = digits.iter().try_fold(0, |bits, byte| Some((bits << 6) | digit(*byte)?))?;
+    let hex = format!("{:032x}", (high << 2) | (digit(*last)? >> 4));
+    Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
 /// The number that a string holds. `NaN` and infinities do not count.

@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use ebert_dumps::{LineReader, open};
+use ebert_dumps::{LineReader, NotText, SkipReason, open};
 use ebert_mining::{List, Lists, MineError, Mined, Options, SpillError, StopWords};
-use schemas::{Rules, StoreError};
+use schemas::{Rules, StoreError, quoted};
 
 use crate::{
     engine::{progress::Progress, stage::Threads},
@@ -47,6 +47,38 @@ pub enum MiningError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// A list that is another kind of file.
+    #[error(
+        "the list `{}` is not read: found {}, expected text in UTF-8 with one entry per line\nhint: {}",
+        path.display(), found.reason,
+        found.hint.as_deref().unwrap_or("name a file of phrases or words, plain, .gz or .zst")
+    )]
+    NotAList {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: NotText,
+    },
+    /// A line of a list.
+    #[error(
+        "the list `{}` is not read: line {line} has {found}, expected text in UTF-8\n\
+         hint: if the list is in Latin-1, `iconv -f WINDOWS-1252 -t UTF-8 < {0} > {0}.utf8`",
+        quoted(path)
+    )]
+    NotALine {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line.
+        line: u64,
+        /// What it has.
+        found: &'static str,
+    },
+    /// A list without entries.
+    #[error("the list `{}` has no entries, expected one per line\nhint: omit the option for no list", path.display())]
+    EmptyList {
+        /// The file.
+        path: PathBuf,
     },
     /// No text.
     #[error(
@@ -138,14 +170,27 @@ pub fn mine(
     })
 }
 
-/// [`check_file`] for a list.
+/// [`check_file`] for a list, which also fails for a file that is not text.
 pub fn check_list(path: &Path) -> Result<(), MiningError> {
-    check_file(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })
+    check_file(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })?;
+    refuse_another_file(path)
+}
+
+/// Fails for a file that is not text. An empty one names nothing, which one may want of stop words.
+fn refuse_another_file(path: &Path) -> Result<(), MiningError> {
+    let found = NotText::of(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })?;
+    match found.filter(|found| found.reason != SkipReason::Empty) {
+        Some(found) => Err(MiningError::NotAList { path: path.to_owned(), found }),
+        None => Ok(()),
+    }
 }
 
 /// The entries of a file, one per line.
 pub fn read_list(path: &Path) -> Result<List, MiningError> {
-    lines_of(path).map(List::from_lines)
+    match lines_of(path)? {
+        text if text.is_empty() => Err(MiningError::EmptyList { path: path.to_owned() }),
+        text => Ok(List::from_lines(text)),
+    }
 }
 
 /// Stop words from a file, one per line.
@@ -155,12 +200,21 @@ pub fn read_stop_words(path: &Path) -> Result<StopWords, MiningError> {
 
 /// The lines of a file that are not blank.
 fn lines_of(path: &Path) -> Result<String, MiningError> {
+    // A pipe can be read only once.
+    if path.is_file() {
+        refuse_another_file(path)?;
+    }
     let read = |source| MiningError::Read { path: path.to_owned(), source };
     let mut lines = LineReader::new(open(path, Arc::default()).map_err(read)?.bytes);
     let mut text = String::new();
     while let Some(batch) = lines.next_batch(1 << 18) {
         for line in batch.iter() {
-            text.push_str(&String::from_utf8_lossy(line.bytes));
+            let wrong = |found| MiningError::NotALine { path: path.to_owned(), line: line.number, found };
+            let entry = std::str::from_utf8(line.bytes).map_err(|_| wrong("bytes of another encoding"))?;
+            if entry.contains('\0') {
+                return Err(wrong("a byte that is zero"));
+            }
+            text.push_str(entry);
             text.push('\n');
         }
         if let Some(damage) = batch.damage {

@@ -20,8 +20,7 @@ pub(super) fn import(file: &Path, max_unreadable: f64, entries: &mut Entries<'_>
                     bad += 1;
                     entries.reject("malformed");
                     if places.len() < 5 {
-                        let start: String = String::from_utf8_lossy(line).chars().take(40).collect();
-                        places.push(format!("  line {number}: `{start}`"));
+                        places.push(format!("  line {number}: `{}`", shown(line)));
                     }
                 }
             }
@@ -40,10 +39,43 @@ pub(super) fn import(file: &Path, max_unreadable: f64, entries: &mut Entries<'_>
     Ok(count)
 }
 
+/// The beginning of a line that is not an entry.
+fn shown(line: &[u8]) -> String {
+    let start = String::from_utf8_lossy(line);
+    start.chars().take(40).map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
+}
+
 /// Score and phrase of a line.
 fn entry(line: &[u8]) -> Option<(f64, &str)> {
     let (score, phrase) = std::str::from_utf8(line).ok()?.split_once('\t')?;
     let score: f64 = score.trim().parse().ok()?;
     let phrase = phrase.trim();
-    ((score as f32).is_finite() && !phrase.is_empty()).then_some((score, phrase))
+    let is_phrase = !phrase.is_empty() && !phrase.contains('\t');
+    ((0.0..=1.0).contains(&score) && is_phrase).then_some((score, phrase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_a_score_and_a_phrase() {
+        for (line, wanted) in [
+            ("0.9312\tstainless steel", Some((0.9312, "stainless steel"))),
+            (" 1\t steel \t", Some((1.0, "steel"))),
+            ("0\t\u{e9}p\u{e9}e", Some((0.0, "\u{e9}p\u{e9}e"))),
+            ("0.9\tsteel fork\t123", None),
+            ("95\tsteel fork", None),
+            ("1.0001\tsteel", None),
+            ("-0.1\tsteel", None),
+            ("inf\tsteel", None),
+            ("NaN\tsteel", None),
+            ("steel\t0.9", None),
+            ("0.9 steel", None),
+            ("0.9\t ", None),
+        ] {
+            assert_eq!(entry(line.as_bytes()), wanted, "{line}");
+        }
+        assert_eq!(shown(b"PAR1\x15\0\x1b[31m\t\xff"), "PAR1???[31m\t\u{fffd}");
+    }
 }

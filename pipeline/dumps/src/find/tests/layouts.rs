@@ -1,6 +1,6 @@
 //! Tests of files whose records are not lines, or not those of a dump.
 use arrow_array::{
-    ArrayRef, Int64Array, ListArray, RecordBatch, StringArray,
+    ArrayRef, FixedSizeBinaryArray, Int64Array, ListArray, RecordBatch, StringArray,
     builder::{BinaryBuilder, ListBuilder},
     types::Int32Type,
 };
@@ -41,7 +41,8 @@ fn of_file(name: &str, bytes: &[u8]) -> Vec<String> {
     match find(folder.path(), Path::new("nowhere")) {
         Ok(files) => files.recognised.iter().flat_map(records).collect(),
         Err(FindError::NothingRecognised { files, .. }) => {
-            files.skipped.iter().map(|file| format!("skipped: {}", file.reason)).collect()
+            let skipped = files.skipped.iter().map(|file| format!("skipped: {}", file.reason));
+            files.recognised.iter().flat_map(records).chain(skipped).collect()
         }
         Err(error) => panic!("{error}"),
     }
@@ -68,6 +69,19 @@ fn json_is_read_in_any_form() {
         format!("{{\"page\": 1, \"found\": [{first}]}}\n{{\"page\": 2, \"found\": [{second}]}}\n"),
         format!("{{\"_id\": 1, \"_source\": {first}}}\n{{\"_id\": 2, \"_source\": {second}}}\n"),
         format!("[{}, {}]", first.replace('"', "'"), second.replace('"', "'")),
+        format!(
+            "{{\"hits\": {{\"hits\": [{{\"_id\": 1, \"_source\": {first}}}, {{\"_id\": 2, \"_source\": {second}}}]}}}}"
+        ),
+        format!("[{{\"_id\": 1, \"_source\": {first}}}, {{\"_id\": 2, \"_source\": {second}}}]"),
+        format!(
+            "{{\"rows\": [{{\"row_idx\": 0, \"row\": {first}}}, {{\"row_idx\": 1, \"row\": {second}}}], \"n\": 2}}"
+        ),
+        format!(
+            "{{\"data\": {{\"products\": {{\"edges\": [{{\"cursor\": \"x\", \"node\": {first}}}, \
+             {{\"node\": {second}}}], \"pageInfo\": {{}}}}}}}}"
+        ),
+        format!("{{\"a\": {{\"b\": {{\"c\": {{\"d\": {{\"all\": [{first}, {second}]}}}}}}}}}}"),
+        format!("[{first}\n,{second}]"),
     ] {
         assert_eq!(of_file("meta.json", text.as_bytes()), TEA_AND_SALT, "{text}");
         assert_eq!(of_file("meta.json.gz", &gzip(text.as_bytes())), TEA_AND_SALT, "{text}");
@@ -86,6 +100,13 @@ fn json_is_read_in_any_form() {
         let text = format!("{open}{}{close}", vec![pretty; 3_000].join(", "));
         assert_eq!(of_file("all.json", text.as_bytes()), vec!["products PP1 Oak stool"; 3_000], "{open}");
     }
+    // A missing quote takes one record.
+    let all: Vec<String> = (0..3_000).map(|number| pretty.replace("PP1", &format!("P{number}"))).collect();
+    let open = format!("[{}]", all.join(", ")).replacen("\"P2000\"", "\"P2000", 1);
+    let found = of_file("all.json", open.as_bytes());
+    assert_eq!((found.len(), found[2_999].as_str()), (3_000, "products P2999 Oak stool"));
+    let wrong: Vec<&String> = found.iter().filter(|line| line.starts_with("line")).collect();
+    assert_eq!(wrong, ["line 2001: found a line break in a string, expected a quote before it"]);
     let cut = of_file("all.json", format!("[{pretty}, {pretty}, {{\"asin\": \"X").as_bytes());
     assert_eq!(cut[2], "after 2: the file ends inside a record");
 }
@@ -103,9 +124,14 @@ fn tables_with_names_of_the_dumps_are_read() {
         ("twice.csv", "asin,title,title\nB0,Tea,x\nB1,Salt,x\n"),
         ("lines.csv", "asin,title,\"long\ndescription\"\nB0,Tea,x\nB1,Salt,y\n"),
         ("pandas.csv", ",asin,title,price ($)\n0,B0,Tea,3\n1,B1,Salt,4\n"),
+        ("mac.csv", "asin,title,price\rB0,Tea,3\rB1,Salt,4\r"),
+        ("hive.txt", "asin\u{1}title\u{1}note\nB0\u{1}Tea\u{1}5\" wide\nB1\u{1}Salt\u{1}\n"),
+        ("nul.csv", "asin,title,note\nB0,Tea,x\0y\nB1,Salt,\n"),
     ] {
         assert_eq!(of_file(name, text.as_bytes()), TEA_AND_SALT, "{text}");
     }
+    let long: String = (0..20_000).map(|number| format!("P{number},Oak stool\r")).collect();
+    assert_eq!(of_file("mac.csv", format!("asin,title\r{long}").as_bytes()).len(), 20_000);
     let text = "asin,title,feature\nB0,\"Tea, \"\"green\"\"\nhot\",\"['Organic', 'Loose']\"\nB1,Salt\nB2,x,\n,,\n";
     assert_eq!(
         of_file("meta.csv", text.as_bytes())[..2],
@@ -157,6 +183,8 @@ fn tables_of_snap_are_read() {
     let text =
         "product/productId: B0\nreview/userId: A1\nreview/text: Good\n\nproduct/productId: B1\nreview/text: Bad\n";
     assert_eq!(of_file("finefoods.txt", text.as_bytes()), ["reviews B0 Good", "reviews B1 Bad"]);
+    let close = text.replace("\n\n", "\n");
+    assert_eq!(of_file("finefoods.txt", close.as_bytes()), ["reviews B0 Good", "reviews B1 Bad"]);
     let text = "# Full information\nTotal items: 2\n\nId:   0\nASIN: B0\n  title: Tea\n  group: Food\n\nId:   1\nASIN: B1\n  title: Salt\n";
     assert_eq!(of_file("amazon-meta.txt", text.as_bytes()), TEA_AND_SALT);
 }
@@ -188,6 +216,30 @@ fn bytes_in_lists_are_text() {
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     assert_eq!(of_file("meta.parquet", &writer.into_inner().unwrap()), TEA_AND_SALT);
+}
+
+#[test]
+fn bytes_of_a_fixed_number_are_text_if_all_are() {
+    let ids = |ids: [&[u8]; 2]| Arc::new(FixedSizeBinaryArray::try_from_iter(ids.into_iter()).unwrap()) as ArrayRef;
+    for (of, wanted) in [
+        (ids([b"B0", b"B1"]), TEA_AND_SALT),
+        (ids([b"B0\0", b"B1\0"]), TEA_AND_SALT),
+        (ids([b"B0", b"\xff\x00"]), ["products 4230 Tea", "products ff00 Salt"]),
+        (ids([b"B0", b"\x01\x02"]), ["products 4230 Tea", "products 0102 Salt"]),
+    ] {
+        let titles = Arc::new(StringArray::from(vec!["Tea", "Salt"])) as ArrayRef;
+        let batch = RecordBatch::try_from_iter([("asin", of), ("title", titles)]).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        assert_eq!(of_file("meta.parquet", &writer.into_inner().unwrap()), wanted);
+    }
+}
+
+#[test]
+fn a_part_of_a_table_may_have_no_rows() {
+    let mut writer = ArrowWriter::try_new(Vec::new(), table().schema(), None).unwrap();
+    writer.write(&table().slice(0, 0)).unwrap();
+    assert_eq!(of_file("part-0.parquet", &writer.into_inner().unwrap()), ["skipped: a table without rows"]);
 }
 
 #[test]
@@ -285,6 +337,25 @@ fn files_in_archives_are_read_and_named() {
     let at = memchr::memmem::find(&tar, b"Hoe").unwrap();
     let cut = of_file("all.tar", &tar[..at]);
     assert!(cut.contains(&"after 1: the archive ends inside a file".to_owned()), "{cut:?}");
+    // Files that are missing because the archive is cut are damage, too.
+    let two = packed(&[("a.json", RECORDS.as_bytes()), ("b.json", RECORDS.as_bytes())]);
+    let notes = packed(&[("notes.txt", "hello there\n".repeat(9_000).as_bytes())]);
+    // Each file begins with a header of 512 bytes, and fills blocks of 512.
+    let in_second_header = two[..1_100].to_vec();
+    let in_first_file = two[..512 + RECORDS.find('\n').unwrap() + 9].to_vec();
+    for (bytes, wanted) in [
+        (gzip(&in_second_header), "after 0: the files behind `a.json` cannot be read: "),
+        (in_second_header, "after 0: the files behind `a.json` cannot be read: "),
+        // In a file that is read, it is reported once.
+        (in_first_file, "after 1: the archive ends inside a file"),
+        (notes[..100_000].to_vec(), "after 0: the files behind `notes.txt` cannot be read: "),
+    ] {
+        let found = of_file("all.tar", &bytes);
+        let damage: Vec<&String> = found.iter().filter(|line| line.starts_with("after")).collect();
+        assert!(damage.len() == 1 && damage[0].starts_with(wanted), "{wanted}: {found:?}");
+    }
+    let cut = of_file("all.zip", &zip[..zip.len() / 2]);
+    assert!(cut[0].starts_with("after 0: none of its files can be read: "), "{cut:?}");
     let mut stored = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
     stored
         .start_file("meta.json", SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored))
@@ -351,6 +422,21 @@ fn fields_that_a_user_names_are_read_in_every_layout() {
     let numbered = given("id = \"1\"\ntitle = \"2\"", Kind::Product).map(|given| Given { header: false, ..given });
     let files = find_all(&[source("d.csv", numbered)], Path::new("nowhere")).unwrap();
     assert_eq!(records(&files.recognised[0]), ["products 1 Tea", "products 2 Salt"]);
+    write("e.csv", b"\"1\",\"Bad\",\"This \"\"box\"\", thin\"\n\"2\",\"Good\",\"A \"\"lid\"\",\nof \"\"oak\"\"\"\n");
+    let numbered = given("title = \"2\"\ntext = \"3\"", Kind::Review).map(|given| Given { header: false, ..given });
+    let files = find_all(&[source("e.csv", numbered)], Path::new("nowhere")).unwrap();
+    assert_eq!(
+        records(&files.recognised[0]),
+        ["reviews none Bad / This \"box\", thin", "reviews none Good / A \"lid\",\nof \"oak\""]
+    );
+    // Ids of MongoDB.
+    write(
+        "f.jsonl",
+        b"{\"_id\": {\"$oid\": \"65a1\"}, \"name\": \"Tea\"}\n{\"_id\": {\"$oid\": \"65a2\"}, \"name\": \"Salt\"}\n",
+    );
+    let files =
+        find_all(&[source("f.jsonl", given("id = \"_id\"\ntitle = \"name\"", Kind::Product))], Path::new("nowhere"));
+    assert_eq!(records(&files.unwrap().recognised[0]), ["products 65a1 Tea", "products 65a2 Salt"]);
 }
 
 #[test]
