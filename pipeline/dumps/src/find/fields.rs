@@ -157,7 +157,7 @@ pub(super) fn renamed(found: &[String]) -> Vec<Renamed<'_>> {
     for meaning in OF_REVIEWS {
         all.extend(meaning.find(found, &all));
     }
-    if all.iter().any(|field| field.name == "reviewText") {
+    if all.iter().any(|field| field.name == "reviewText") && !is_product_with_reviews(found) {
         // The title of something with a text is its summary.
         if !all.iter().any(|field| field.name == "summary") {
             let title = OF_PRODUCTS.iter().find(|meaning| meaning.name == "title");
@@ -175,6 +175,13 @@ pub(super) fn renamed(found: &[String]) -> Vec<Renamed<'_>> {
         all.extend(meaning.find(found, &all));
     }
     if all.iter().any(|field| matches!(field.name, "title" | "description" | "feature")) { all } else { Vec::new() }
+}
+
+/// Whether these are the fields of a product that has its reviews inside, as JSON-LD does.
+pub(super) fn is_product_with_reviews(found: &[String]) -> bool {
+    let is = |names: &[&str]| found.iter().any(|name| names.contains(&plain(name).as_str()));
+    let is_flat = is(&["rating", "stars", "score", "overall", "userid", "reviewerid", "customerid"]);
+    is(&["review", "reviews"]) && is(&["description"]) && is(&["name", "title"]) && !is_flat
 }
 
 /// Whether a name means the stars of a review.
@@ -250,6 +257,11 @@ mod tests {
                 "asin=product_id brand=brand_name title=product_name",
             ),
             ("id,product_uid,product_title", "asin=product_uid title=product_title"),
+            (
+                "@context,@type,sku,name,description,brand,aggregateRating,review",
+                "asin=sku brand=brand description=description title=name",
+            ),
+            ("sku,name,description,review,rating", "asin=sku overall=rating reviewText=review"),
             ("order_id,product_id,quantity", ""),
         ] {
             assert_eq!(all(names), wanted, "{names}");

@@ -91,6 +91,14 @@ impl Outline {
         self.objects_by_key().is_some_and(|columns| columns.values().all(|rows| rows.get("0").is_some()))
     }
 
+    /// Whether the only value has the names of the columns and the rows apart, as pandas writes it.
+    pub(super) fn is_split(&self) -> bool {
+        let is_list =
+            |members: &serde_json::Map<String, Value>, key: &str| members.get(key).is_some_and(Value::is_array);
+        matches!(self.values.as_slice(), [Value::Object(members)]
+            if is_list(members, "columns") && is_list(members, "data") && members.len() <= 3)
+    }
+
     /// The fields that lead to the arrays of objects in the only value. Of several values, where the first holds arrays
     /// of records.
     pub(super) fn paths_of_arrays(&self, is_record: fn(&Value) -> bool) -> Vec<Vec<String>> {

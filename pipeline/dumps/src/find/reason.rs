@@ -59,6 +59,8 @@ pub enum SkipReason {
     Keyed,
     /// An object with one object per column, as pandas writes it.
     Columns,
+    /// An object with the names of columns, and rows without names, as pandas writes it.
+    Rows,
     /// A table in text.
     Table {
         /// What stands between values.
@@ -171,6 +173,7 @@ impl fmt::Display for SkipReason {
             Self::Strings => f.write_str("records inside JSON strings"),
             Self::Keyed => f.write_str("a JSON object with one record per key"),
             Self::Columns => f.write_str("a JSON object with one object per column"),
+            Self::Rows => f.write_str("a JSON object with a list of columns and lists of values"),
             Self::Table { delimiter, columns } => {
                 write!(f, "a table with {} between values", delimiter_name(delimiter))?;
                 if !columns.is_empty() {
@@ -290,10 +293,16 @@ impl Commands {
 /// Writes what pandas wrote column by column.
 const COLUMNS_TO_JSON: &str = "python3 -c 'import pandas, sys; pandas.read_json(sys.stdin, dtype=False).to_json(sys.stdout, orient=\"records\", lines=True)'";
 
+/// Writes rows with the names of their columns.
+const ROWS_TO_JSON: &str = ". as {$columns, $data} | $data[] | [$columns, .] | transpose | map({(.[0]): .[1]}) | add";
+
 impl SkipReason {
     /// Whether it names what JSON objects are that are not records.
     pub(super) const fn is_known_json(&self) -> bool {
-        matches!(self, Self::Vocabulary | Self::ServerError { .. } | Self::Keyed | Self::Columns | Self::Yelp)
+        matches!(
+            self,
+            Self::Vocabulary | Self::ServerError { .. } | Self::Keyed | Self::Columns | Self::Rows | Self::Yelp
+        )
     }
 
     /// Whether the hint for a file in an archive is one for the archive.
@@ -344,6 +353,7 @@ impl SkipReason {
             Self::Strings => commands.jq("fromjson"),
             Self::Keyed => commands.jq("to_entries[] | {asin: .key} + .value"),
             Self::Columns => commands.filter(COLUMNS_TO_JSON),
+            Self::Rows => commands.jq(ROWS_TO_JSON),
             Self::Table { columns: found, .. } | Self::OtherFields { found } if are_of_orders(found) => {
                 format!("if these are orders, add `--associations {}`", commands.file)
             }
