@@ -229,6 +229,23 @@ fn read(files: &[(&str, &str)], config: &str) -> (String, [usize; 3]) {
 }
 
 #[test]
+fn reviews_inside_products_are_counted_with_a_command_that_writes_them_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let product = |n: usize| {
+        let review = |user: usize| format!("{{\"reviewerID\": \"u{user}\", \"reviewText\": \"It holds {n} cups.\"}}");
+        format!("{{\"asin\": \"B{n}\", \"title\": \"Kettle {n}\", \"reviews\": [{}, {}]}}\n", review(0), review(1))
+    };
+    fs::write(folder.path().join("meta.jsonl"), (0..3).map(product).collect::<String>()).unwrap();
+    let out = folder.path().join("out");
+    let printed =
+        succeed(ebert(["corpus", "--tokenizer", TOKENIZER[1], "--corpus"]).arg(folder.path()).arg("--out").arg(&out));
+    for wanted in ["values of `reviews`: list of reviews in a record 3", "hint: write one review per line with `jq -c"]
+    {
+        assert!(printed.contains(wanted), "{printed}");
+    }
+}
+
+#[test]
 fn fields_that_are_named_count_whatever_their_first_values_are() {
     const PRODUCTS: &str = "[[products]]\npath = \"tea.csv\"\nid = \"sku\"\ntitle = \"name\"\ncomplements = \"with\"\n";
     const REVIEWS: &str =

@@ -36,7 +36,7 @@ pub(crate) use self::{
     code::{may_hold_code, strip_code},
     headlines::{is_excerpt, rating_headline},
     items::{Field, Items},
-    lines::{is_notice, is_switch, strip_media_notices},
+    lines::{is_notice, is_switch, strip_lines_of_review},
 };
 
 /// A kind of text that is not by a maker or a customer.
@@ -95,11 +95,13 @@ pub enum Rule {
     ///
     /// Stays: `Set the "language_tag" in the menu.`
     LanguageTags,
-    /// The page's form that checks whether a part fits: `Fits your .`.
+    /// The page's form that checks whether a part fits, `Fits your .`, at the start of a line. It may go over several
+    /// lines.
     ///
     /// Stays: `Fits your iPhone like a glove`.
     FitNotices,
-    /// Buttons of the page at the end of a description: `Read more`, `See more`, `(Continues...)`.
+    /// Buttons of the page at the end of a description: `Read more`, `See more`, `(Continues...)`. In a review, they are on
+    /// lines of their own.
     ///
     /// Stays: `I hope to Read more`.
     ReadMore,
@@ -141,7 +143,7 @@ pub enum Rule {
     ///
     /// Stays: the same words inside a line.
     MediaNotices,
-    /// Items of a list that are pieces of one sentence are joined with a space. The 2023 dump
+    /// Items of a list that are pieces of one sentence are joined with a space, such as an article alone. The 2023 dump
     /// splits the descriptions of books at each italic word. Nothing is removed: no bytes are
     /// counted.
     ///

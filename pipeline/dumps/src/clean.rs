@@ -32,10 +32,11 @@
 //! product, `[[VIDEOID:…]]` becomes nothing. Many titles of the 2018 dump are the beginning of a
 //! page's script instead of a title; [`is_script`] recognizes them.
 //!
-//! # Text that was encoded twice
+//! # Text in the wrong encoding
 //!
 //! UTF-8 that some program decoded as Windows-1252, such as `Itâ€™s`, is repaired where it cannot be
-//! correct text. Correct text such as `SÃO PAULO` or `“MAÇÃ”` stays.
+//! correct text. Correct text such as `SÃO PAULO` or `“MAÇÃ”` stays. A control character past ASCII
+//! becomes the character of Windows-1252 that it stands for: `don\u{92}t` is `don’t`.
 //!
 //! # When `clean` is idempotent
 //!
@@ -89,7 +90,8 @@ pub fn clean_line(raw: &str, out: &mut String) {
 }
 
 /// As [`clean_line`], for names. A name that is a picture is the text in place of the picture:
-/// `main_cat` of the 2018 dump may be `<img src="…" alt="AMAZON FASHION"/>`.
+/// `main_cat` of the 2018 dump may be `<img src="…" alt="AMAZON FASHION"/>`. Invisible characters
+/// around a name are removed.
 pub(crate) fn clean_name(raw: &str, out: &mut String) {
     let start = out.len();
     clean_line(raw, out);
@@ -97,6 +99,21 @@ pub(crate) fn clean_name(raw: &str, out: &mut String) {
         let plain = unescape(Cow::Borrowed(raw));
         clean_line(text_of_image(&plain).unwrap_or_default(), out);
     }
+    let name = without_invisible(&out[start..]);
+    if name.len() < out.len() - start {
+        let name = name.to_owned();
+        out.truncate(start);
+        out.push_str(&name);
+    }
+}
+
+/// A text without white space and invisible characters around it: marks of direction, zero-width spaces.
+pub(crate) fn without_invisible(text: &str) -> &str {
+    let is_invisible = |c: char| {
+        let is_mark = matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}');
+        is_mark || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}') || c.is_whitespace()
+    };
+    text.trim_matches(is_invisible)
 }
 
 /// The text in place of the first picture: the value of `alt`.

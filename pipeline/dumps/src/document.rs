@@ -11,7 +11,7 @@ use super::{
     Generation, Record, Removals, Rule,
     boilerplate::{
         CategoryList, FeatureIndex, Field, Items, is_excerpt, is_notice, is_switch, may_hold_code, rating_headline,
-        strip_code, strip_media_notices, undecorated,
+        strip_code, strip_lines_of_review, undecorated,
     },
     clean::{clean, clean_line, clean_name, is_script},
 };
@@ -136,7 +136,7 @@ impl DocumentBuilder {
                 self.text.drain(..body_start);
             }
         }
-        strip_media_notices(&mut self.text, &mut self.removals);
+        strip_lines_of_review(&mut self.text, &mut self.removals);
         ReviewDocument { text: &self.text, removed: &self.removals }
     }
 

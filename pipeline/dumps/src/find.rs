@@ -39,7 +39,7 @@ use super::{
     mapping::Mapping,
     open::{Compression, open},
     ranges,
-    record::{MalformedRecord, Record, RecordType, is_field, parse, parse_with_ids},
+    record::{MalformedRecord, Record, RecordType, is_field, is_of_reviews, parse, parse_row, parse_with_ids},
 };
 
 /// Lines at the start of a file among which a record must be recognized.
@@ -91,7 +91,8 @@ impl DumpFile {
     /// # Errors
     /// If the file cannot be opened, or is damaged at its start.
     pub fn records(&self, read: Arc<AtomicU64>) -> io::Result<Box<dyn RecordReader>> {
-        self.columns(read, &|column| self.reads(column))
+        // Reviews inside records are counted.
+        self.columns(read, &|column| self.reads(column) || self.mapping.is_none() && is_of_reviews(column))
     }
 
     /// Whether [`DumpFile::records_in`] can read ranges of it: its records are lines, and it is plain, or consists of
@@ -180,6 +181,7 @@ impl DumpFile {
     pub fn parse<T>(&self, record: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, MalformedRecord> {
         match &self.mapping {
             Some(mapping) => parse_mapped(record, mapping, with),
+            None if matches!(self.layout, Layout::Delimited(_)) => parse_row(record, with),
             None => parse(record, with),
         }
     }

@@ -336,6 +336,10 @@ mod tests {
         assert_eq!(read(&table(b',', true, &["id", "name"]), text.as_bytes()), (wanted, None));
         let rows = numbered(&[(2, r#"{"id":"1","name":"Tea"}"#), (3, r#"{"id":"2","name":"Salt"}"#)]);
         assert_eq!(read(&table(b',', true, &["id", "name"]), b"id,name\r1,Tea\r2,Salt\r"), (rows, None));
+        // Formulas keep spreadsheets from reading ids as numbers.
+        let rows = numbered(&[(2, r#"{"id":"007","name":"=\"a\"&\"b\""}"#)]);
+        let text = b"id,name\n\"=\"\"007\"\"\",\"=\"\"a\"\"&\"\"b\"\"\"\n";
+        assert_eq!(read(&table(b',', true, &["id", "name"]), text), (rows, None));
         let Layout::Delimited(spark) = table(b',', true, &["id", "name"]) else { panic!() };
         let wanted = numbered(&[(2, r#"{"id":"1","name":"Size 5\", \"wide\""}"#)]);
         let text = b"id,name\n1,\"Size 5\\\", \\\"wide\\\"\"\n";

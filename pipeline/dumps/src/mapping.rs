@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     clean::{MAX_ROUNDS, unescape},
     python::json_or_python,
-    record::{GivenIds, Kind, extended_scalar, is_missing, listed_ids},
+    record::{GivenIds, Kind, extended_scalar, is_missing, listed_ids, whole_number},
 };
 
 mod known;
@@ -387,11 +387,9 @@ fn at_path<'r>(record: &'r Map<String, Value>, path: &str) -> Option<&'r Value> 
 
 fn of_id(value: &Value) -> Option<String> {
     match value {
-        // Pandas writes numbers with a point if some are missing.
         Value::String(text) => {
-            let text = text.trim();
-            let whole = text.strip_suffix(".0").filter(|whole| whole.bytes().all(|byte| byte.is_ascii_digit()));
-            Some(whole.unwrap_or(text).to_owned()).filter(|text| !text.is_empty() && !is_missing(text))
+            let text = whole_number(text.trim());
+            (!text.is_empty() && !is_missing(text)).then(|| text.to_owned())
         }
         Value::Number(number) => Some(match number.as_f64() {
             Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),

@@ -17,6 +17,7 @@ mod details;
 mod fields;
 mod ids;
 mod kind;
+mod stars;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -25,8 +26,9 @@ mod unread;
 mod values;
 
 pub(crate) use self::{
-    fields::is_field,
-    ids::listed_ids,
+    fields::{is_field, is_of_reviews},
+    ids::{listed_ids, product_id_of_cell, whole_number},
+    stars::of_five,
     values::{extended_scalar, is_missing},
 };
 pub use self::{
@@ -38,9 +40,10 @@ pub use self::{
 use self::{
     details::{Details, without_date},
     fields::{Field, FieldSet, record_type},
-    ids::{AssociationsSeed, IdKind, id},
+    ids::{AssociationsSeed, IdKind, id, restored},
+    stars::rating,
     texts::{TextShape, strings},
-    times::{Unit, rating, seconds_of, time},
+    times::{Unit, seconds_of, time},
     unread::Unread,
     values::Value,
 };
@@ -66,10 +69,23 @@ pub enum MalformedRecord {
 /// # Errors
 /// If the line is neither.
 pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, MalformedRecord> {
+    parse_with(line, |record| with(record))
+}
+
+/// As [`parse`], of a row of a table in text. Its ids are as they were before pandas or a spreadsheet wrote them as
+/// numbers: `31852.0` is `0000031852`.
+pub(crate) fn parse_row<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, MalformedRecord> {
+    parse_with(line, |record| {
+        record.restore_ids();
+        with(record)
+    })
+}
+
+fn parse_with<T>(line: &[u8], with: impl FnOnce(&mut Record<'_>) -> T) -> Result<T, MalformedRecord> {
     let text = std::str::from_utf8(line).map_err(|e| MalformedRecord::InvalidUtf8(e.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
     let strict = match serde_json::from_str::<Record<'_>>(text) {
-        Ok(record) => return Ok(with(&record)),
+        Ok(mut record) => return Ok(with(&mut record)),
         Err(error) => error,
     };
     if !text.starts_with('{') {
@@ -86,8 +102,8 @@ pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, M
             && !matches!(lenient, PythonLiteralError::Name { .. });
         MalformedRecord::Malformed(if is_json { in_line(&strict) } else { lenient.to_string() })
     })?;
-    let record = serde_json::from_str(&json).map_err(|e| MalformedRecord::Malformed(in_line(&e)))?;
-    Ok(with(&record))
+    let mut record = serde_json::from_str(&json).map_err(|e| MalformedRecord::Malformed(in_line(&e)))?;
+    Ok(with(&mut record))
 }
 
 /// Ids from fields that a user named. They are taken as they are.
@@ -336,6 +352,12 @@ impl<'de> Visitor<'de> for RecordVisitor {
                     let unread = &mut Unread { field: field.name(), values: &mut record.unread };
                     map.next_value_seed(AssociationsSeed { relation, into: &mut record.associations, unread })?
                 }
+                Field::Reviews => {
+                    if map.next_value::<Value<'de>>()?.holds_maps() {
+                        record.unread.push(UnreadValue { field: field.name(), reason: UnreadReason::Reviews });
+                    }
+                    false
+                }
                 _ => {
                     let value = map.next_value::<Value<'de>>()?;
                     let is_filled = !value.is_missing();
@@ -396,7 +418,17 @@ impl<'a> Record<'a> {
             | Field::AverageRating
             | Field::ImUrl
             | Field::SalesRank
+            | Field::Reviews
             | Field::Other => {}
         }
+    }
+
+    /// Restores ids that were written as numbers.
+    fn restore_ids(&mut self) {
+        let products = self.asin.iter_mut().chain(&mut self.parent_asin);
+        let products = products.chain(self.associations.iter_mut().map(|association| &mut association.other));
+        products.for_each(|id| restored(id, IdKind::Product));
+        let reviewers = self.reviewer_id.iter_mut().chain(&mut self.user_id);
+        reviewers.for_each(|id| restored(id, IdKind::Reviewer));
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     corpus,
     engine::progress::{Facts, count_of, percent, thousands},
 };
-use ebert_dumps::{FindError, RawFiles, Skipped};
+use ebert_dumps::{FindError, RawFiles, Skipped, UnreadReason};
 
 /// The largest number of reasons for which skipped files are listed.
 const REASONS_LISTED: usize = 20;
@@ -112,11 +112,17 @@ fn removed(counts: &CorpusCounts, most: usize) -> Option<Facts> {
     (pieces > 0).then(|| facts().with("rules", serde_json::json!(by_rule)))
 }
 
-/// One line per field with values that could not be read.
+/// What to do about reviews inside the records of products.
+const REVIEWS_HINT: &str = "\n  hint: write one review per line with `jq -c '(.parent_asin // .asin) as $id | \
+                            (.reviews // .review)[]? | {asin: $id} + .' < FILE > reviews.jsonl`, and add \
+                            `--corpus reviews.jsonl`";
+
+/// One line per field with values that could not be read, and what to do about it.
 fn unread(counts: &CorpusCounts) -> Vec<Facts> {
     let line = |(field, reasons): (&String, &Counts)| {
         let named: Vec<String> = reasons.iter().map(|(reason, n)| format!("{reason} {}", thousands(*n))).collect();
-        Facts::new("unread_values", format!("values of `{field}`: {}", named.join(", ")))
+        let hint = if reasons.contains_key(UnreadReason::Reviews.as_str()) { REVIEWS_HINT } else { "" };
+        Facts::new("unread_values", format!("values of `{field}`: {}{hint}", named.join(", ")))
             .with("field", field.as_str())
             .with("reasons", serde_json::json!(reasons))
     };

@@ -1,13 +1,15 @@
 //! Names of makers, without what the page wrote around them.
 use super::{Removals, Rule};
+use crate::clean::without_invisible;
 
 /// Words for a missing brand, in lower case.
-const PLACEHOLDERS: [&str; 22] = [
+const PLACEHOLDERS: [&str; 23] = [
     "generic",
     "unknown",
     "unbranded",
     "n/a",
     "n.a.",
+    "na",
     "none",
     "null",
     "nan",
@@ -50,6 +52,9 @@ const LINKS: [(&str, &[&str]); 10] = [
     ("Visita lo Store di ", &[""]),
     ("Visite a loja ", &[""]),
 ];
+
+/// What follows the text of a link to the page of an author.
+const AFTER_LINK: &str = " Find all the books";
 
 /// Labels before a name. Case does not count.
 const LABELS: [&str; 10] = [
@@ -94,7 +99,7 @@ fn bare_name<'b>(brand: &'b str, raw: &str) -> &'b str {
     if let Some(inner) = linked(name) {
         name = inner;
     } else if let Some(inner) = LABELS.iter().find_map(|label| without_prefix(name, label)) {
-        name = inner.trim_start();
+        name = without_invisible(inner);
     } else if let Some(inner) = without_prefix(name, "by ") {
         // `by Terry` is a brand. The page has a line break behind its own `by`.
         let gap = without_prefix(raw.trim_start(), "by").unwrap_or_default();
@@ -115,7 +120,11 @@ fn bare_name<'b>(brand: &'b str, raw: &str) -> &'b str {
     let without_count = without_more(name);
     let is_list = has_format || without_count.len() < name.len();
     name = without_count;
-    let person = first_person(name);
+    let mut person = first_person(name);
+    if person.len() < name.len() {
+        // A role is of the page, and so is `by` before its person.
+        person = without_prefix(person, "by ").unwrap_or(person);
+    }
     name = if person.len() < name.len() || !is_list { person } else { before_gap(name, raw) };
     for ellipsis in [" ...", "...", " …", "…"] {
         if let Some(rest) = name.strip_suffix(ellipsis) {
@@ -129,6 +138,7 @@ fn bare_name<'b>(brand: &'b str, raw: &str) -> &'b str {
 fn linked(name: &str) -> Option<&str> {
     LINKS.iter().find_map(|(before, after)| {
         let rest = without_prefix(name, before)?;
+        let rest = rest.find(AFTER_LINK).map_or(rest, |end| &rest[..end]);
         let inner = after.iter().find_map(|end| without_suffix(rest, end))?;
         (!inner.is_empty()).then_some(inner)
     })
@@ -244,6 +254,16 @@ mod tests {
             ("Marque : Grevlund", Some("Grevlund")),
             ("Brand: Generic", None),
             ("Brand:", None),
+            ("Brand:\u{200e}Grevlund", Some("Grevlund")),
+            ("\u{feff} Grevlund\u{200b}", Some("Grevlund")),
+            ("\u{200b}", None),
+            ("NA", None),
+            (
+                "Visit Amazon's Orla Vendrik Page\n\n    Find all the books, read about the author, and more.\n\n    \
+                 See search results for this author",
+                Some("Orla Vendrik"),
+            ),
+            ("by Petra Holm (Author)", Some("Petra Holm")),
             (r#"<img src="g.png" alt="Grevlund"/>"#, Some("Grevlund")),
             ("The Low Tides   Format: Audio CD", Some("The Low Tides")),
             ("Petra Holm  (Composer),     Holm, Petra  (Composer)    Format: Audio CD", Some("Petra Holm")),
@@ -288,6 +308,7 @@ mod tests {
             "ACTAVIS - OTC PRODUCTS (E3)",
             "ZEBRA (Pens)",
             "Visit Grevlund",
+            "Nautic",
             "Page & Store",
             "Information: Formats",
             "Brand New",
@@ -296,6 +317,7 @@ mod tests {
             "Exotic Books & 2 more things",
             "Author",
             "(Author's) Choice",
+            "by Petra Holm",
             "Hear and Now (World)",
             "進口",
         ] {

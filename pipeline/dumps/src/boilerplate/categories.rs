@@ -45,11 +45,11 @@ impl<'t> FeatureIndex<'t> {
 
     /// Whether a clean category is none. Counts it if so. `list` is what is known of the list.
     pub(crate) fn is_no_category(&self, category: &str, list: &mut CategoryList, removals: &mut Removals) -> bool {
+        // A path of categories holds no label of clothing, so the features begin here.
+        list.is_at_features |= is_of_clothing(category);
         let rule = if list.repeats_features && self.is_feature(category) {
             Rule::FeaturesInCategories
-        } else if list.is_at_features || is_of_clothing(category) {
-            // A path of categories holds no such label, so the features begin here.
-            list.is_at_features = true;
+        } else if list.is_at_features {
             Rule::CareInCategories
         } else if is_sentence(category) {
             Rule::SentencesInCategories
@@ -204,5 +204,11 @@ mod tests {
         let kept = categories.iter().filter(|category| !index.is_no_category(category, &mut list, &mut removals));
         assert_eq!(kept.copied().collect::<Vec<_>>(), ["Women", "Skirts"]);
         assert_eq!(removals.of(Rule::CareInCategories).pieces, 3);
+        // The label may be a feature, too.
+        let index = FeatureIndex::new(["95% Cotton, 5% Spandex"].into_iter());
+        let mut list = CategoryList::new(true);
+        let categories = ["Women", "95% cotton, 5% spandex", "Hand wash"];
+        let kept = categories.iter().filter(|category| !index.is_no_category(category, &mut list, &mut removals));
+        assert_eq!(kept.copied().collect::<Vec<_>>(), ["Women"]);
     }
 }

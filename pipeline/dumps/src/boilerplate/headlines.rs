@@ -1,6 +1,8 @@
 //! Headlines of reviews that the shop writes.
 use memchr::memmem;
 
+use crate::record::of_five;
+
 /// The headlines that the shop generates for 1 to 5 stars, in the languages of its sites.
 const RATINGS: [[&str; 5]; 5] = [
     ["One Star", "Two Stars", "Three Stars", "Four Stars", "Five Stars"],
@@ -20,10 +22,10 @@ pub(crate) fn rating_headline(headline: &str, rating: Option<f32>) -> Option<usi
         }
     }
     // `5.0 out of 5 stars Sturdy hinge`.
-    let (stars, rest) = headline.split_once(".0 out of 5 stars")?;
+    let (number, rest) = of_five(headline)?;
+    let stars = number.strip_suffix(".0").or_else(|| number.strip_suffix(",0"))?;
     let stars = stars.parse().ok().filter(|stars| (1..=5).contains(stars))?;
-    let is_whole = rest.is_empty() || rest.starts_with(' ');
-    (is_whole && is_rating(stars)).then_some(headline.len() - rest.trim_start().len())
+    is_rating(stars).then_some(headline.len() - rest.trim_start().len())
 }
 
 /// Whether the shop cut a clean headline from the clean text: `Arrived early and fits ...`.
@@ -58,6 +60,11 @@ mod tests {
             ("Cinco estrellas", Some(5.0), Some(15)),
             ("5.0 out of 5 stars", Some(5.0), Some(18)),
             ("4.0 out of 5 stars Sturdy hinge", None, Some(19)),
+            ("5.0 out of 5 stars\nGreat kettle", Some(5.0), Some(19)),
+            ("5,0 von 5 Sternen Guter Kessel", Some(5.0), Some(18)),
+            ("5,0 sur 5 étoiles\nBonne", None, Some(19)),
+            ("4.0 de 5 estrellas", Some(4.0), Some(18)),
+            ("1,0 su 5 stelle Rotto", Some(1.0), Some(16)),
             // Counterexamples.
             ("Five Stars", Some(1.0), None),
             ("Five stars", Some(5.0), None),
@@ -68,6 +75,8 @@ mod tests {
             ("5 stars", Some(5.0), None),
             ("5.0 out of 5 stars", Some(2.0), None),
             ("9.0 out of 5 stars", None, None),
+            ("4.5 out of 5 stars", Some(4.5), None),
+            ("5.0 out of 5", Some(5.0), None),
             ("5.0 out of 5 starship captains", None, None),
             ("", None, None),
         ] {

@@ -3,10 +3,10 @@
 //! # When items are joined
 //!
 //! The 2023 dump has the text nodes of a page as items, so an italic title splits a sentence into
-//! three items. A *split list* has an item that can only be a piece. Such pieces are punctuation or a
-//! conjunction alone, a beginning such as `, author of`, a heading of the page such as `About the
-//! Author`, and an edition note. Two neighbors are joined if neither is a heading and one of these
-//! holds:
+//! three items. A *split list* has an item that can only be a piece. Such pieces are punctuation, an
+//! article or a conjunction alone, a beginning such as `, author of`, a heading of the page such as
+//! `About the Author`, and an edition note. Two neighbors are joined if neither is a heading and one
+//! of these holds:
 //!
 //! 1. The second begins with closing punctuation: `, author of`. No space is put in.
 //! 2. In a split list, the second begins in lower case.
@@ -14,7 +14,8 @@
 //!    an opening quote.
 //! 4. In a split list, the first is a long piece without its end, the second is a short name, and the third
 //!    continues by 1 or 2.
-//! 5. In a description that is not split, the second begins in lower case and ends like a sentence,
+//! 5. In a split list, the first is an article alone: `The`.
+//! 6. In a description that is not split, the second begins in lower case and ends like a sentence,
 //!    and the first does neither.
 //!
 //! Features are joined only in split lists: `Soft cotton` and `easy to wash` are two features.
@@ -159,6 +160,9 @@ const PIECES: [&str; 24] = [
     "(",
     ").",
 ];
+
+/// Articles that stand alone before a name in italics.
+const ARTICLES: [&str; 3] = ["The", "A", "An"];
 
 /// Words that end no sentence.
 const OPEN_WORDS: [&str; 28] = [
@@ -307,7 +311,8 @@ impl Items {
                     texts: &|at: usize| items[at].of(text),
                     field,
                     is_split: has_notes && field == Field::Description
-                        || items[from..to].iter().any(|item| shows_split(item.of(text))),
+                        || items[from..to].iter().any(|item| shows_split(item.of(text)))
+                        || items[from..to].windows(2).any(|pair| is_article(pair[0].of(text), pair[1].of(text))),
                 };
                 list.decide(from..to, joins);
             }
@@ -389,7 +394,10 @@ impl List<'_> {
                 Join::Line
             } else {
                 let next = (at + 1 < range.end).then(|| first_line(at + 1)).filter(|next| !is_heading(next));
-                Self::join(before, text, next, open_quote, is_joined)
+                match is_article((self.texts)(at - 1), text) {
+                    true => Join::Space,
+                    false => Self::join(before, text, next, open_quote, is_joined),
+                }
             };
             *join_of_item = join;
             let is_one_line = !(self.texts)(at).contains('\n');
@@ -452,6 +460,11 @@ const MAX_SIGN: usize = 22;
 fn shows_split(item: &str) -> bool {
     item.len() <= MAX_SIGN && (PIECES.contains(&item) || HEADINGS_OF_BOOKS.contains(&item))
         || is_closing(item) && item.len() > 1 && !item.starts_with(':')
+}
+
+/// Whether an item is the article of the next one. Letters stand in a list of their own: `A`, `B`.
+fn is_article(item: &str, next: &str) -> bool {
+    ARTICLES.contains(&item) && next.chars().nth(1).is_some_and(char::is_alphanumeric)
 }
 
 fn is_heading(line: &str) -> bool {

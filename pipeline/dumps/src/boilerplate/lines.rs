@@ -1,10 +1,10 @@
 //! Lines and ends of lines that the shop's page wrote.
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 use super::{Removals, Rule};
 
 /// Whole lines.
-const LINES: [(Rule, &str); 31] = [
+const LINES: [(Rule, &str); 29] = [
     (Rule::ReadMore, "Read more"),
     (Rule::ReadMore, "Read more Read less"),
     (Rule::ReadMore, "See more"),
@@ -28,8 +28,6 @@ const LINES: [(Rule, &str); 31] = [
     (Rule::ViewLarger, "Click image to enlarge"),
     (Rule::ViewLarger, "Click on image to enlarge"),
     (Rule::ViewLarger, "Click the image to enlarge"),
-    (Rule::FitNotices, "Make sure this fits by entering your model number."),
-    (Rule::FitNotices, "Enter your model number to make sure this fits."),
     (Rule::RightsNotices, "Excerpt. © Reprinted by permission. All rights reserved."),
     (
         Rule::EditionNotes,
@@ -44,6 +42,18 @@ const LINES: [(Rule, &str); 31] = [
         "You can return this item for any reason and get a full refund: no shipping charges. The item must be \
          returned in new and unused condition.",
     ),
+];
+
+/// The sentences of the page's form that checks whether a part fits, on one line. The first four
+/// lack the model of the customer.
+const FIT_NOTICES: [&str; 7] = [
+    "This fits your .",
+    "Fits your .",
+    "fits your .",
+    "Fits your.",
+    "Make sure this fits by entering your model number.",
+    "Make sure this fits. by entering your model number.",
+    "Enter your model number to make sure this fits.",
 ];
 
 /// Beginnings of whole lines, and an end that the line must have.
@@ -89,12 +99,16 @@ const EXCERPTS_BEFORE: &str = "All rights reserved. No part of this excerpt may 
 /// The longest notice of a service behind its name, in bytes.
 const MAX_NOTICE: usize = 110;
 
-/// Notices on lines of their own in place of a video, in reviews.
-const MEDIA: [&str; 4] = [
-    "The media could not be loaded.",
-    "Your browser does not support HTML5 video.",
-    "Your browser does not support the video tag.",
-    "Video Player is loading.",
+/// Whole lines of the page in reviews: notices in place of a video, and what opens and closes a long review.
+const LINES_OF_REVIEWS: [(Rule, &str); 8] = [
+    (Rule::MediaNotices, "The media could not be loaded."),
+    (Rule::MediaNotices, "Your browser does not support HTML5 video."),
+    (Rule::MediaNotices, "Your browser does not support the video tag."),
+    (Rule::MediaNotices, "Video Player is loading."),
+    (Rule::ReadMore, "Brief content visible, double tap to read full content."),
+    (Rule::ReadMore, "Full content visible, double tap to read brief content."),
+    (Rule::ReadMore, "Read more"),
+    (Rule::ReadMore, "Read less"),
 ];
 
 /// Literals of which each line above holds one. With those of scripts they are 32, the most that
@@ -118,11 +132,11 @@ pub(super) const TRIGGERS: [&str; 28] = [
     "This text refers to",
     "View shipping rates",
     "You can return this item",
-    "ake sure this fits",
     "eprinted by permission",
     "fits your .",
     "iew larger",
     "larger image",
+    "our model number",
     "return shipping label",
     "returns policy",
     "to enlarge",
@@ -133,9 +147,8 @@ pub(super) const TRIGGERS: [&str; 28] = [
 /// Appends a clean item without the lines and ends of lines by the page. `after_returns` is
 /// whether the line before it was an instruction for returns.
 pub(super) fn strip_lines(item: &str, out: &mut String, after_returns: &mut bool, removals: &mut Removals) {
-    if is_fit_notice(item) {
-        return removals.remove(Rule::FitNotices, item);
-    }
+    let without_fit_notices = without_fit_notices(item, removals);
+    let item = without_fit_notices.as_deref().unwrap_or(item);
     // A row may have its label and its value on two lines.
     if item.len() <= MAX_ROW && item.contains('\n') && rule_of_line(&item.replace('\n', " ")) == Some(Rule::DetailRows)
     {
@@ -183,16 +196,33 @@ fn rule_of_line(line: &str) -> Option<Rule> {
     is_row.then_some(Rule::DetailRows)
 }
 
-/// Whether an item is the page's form `Fits your <model>.` without its model.
-fn is_fit_notice(item: &str) -> bool {
-    if item.len() > 100 {
-        return false;
+/// An item without the notices of fit at the starts of its lines. They may go over several lines.
+/// `None` if there are none.
+fn without_fit_notices(item: &str, removals: &mut Removals) -> Option<String> {
+    let one_line = item.replace('\n', " ");
+    let mut kept = String::new();
+    let mut at = 0;
+    while at < item.len() {
+        if let Some(notice) = fit_notice(&one_line[at..]) {
+            removals.remove(Rule::FitNotices, notice);
+            at += notice.len();
+            at += one_line[at..].len() - one_line[at..].trim_start_matches(' ').len();
+        } else {
+            let end = memchr(b'\n', &item.as_bytes()[at..]).map_or(item.len(), |line| at + line + 1);
+            kept.push_str(&item[at..end]);
+            at = end;
+        }
     }
-    let mut words = item.split(['\n', ' ']);
-    matches!(words.next(), Some("Fits" | "fits")) && {
-        let rest: Vec<&str> = words.collect();
-        matches!(rest[..], ["your", "."] | ["your."])
-    } || item == "This fits your ."
+    kept.truncate(kept.trim_end().len());
+    (kept.len() < item.len()).then_some(kept)
+}
+
+/// The notice of fit at the start of a text.
+fn fit_notice(text: &str) -> Option<&str> {
+    let notice = FIT_NOTICES.into_iter().find(|notice| text.starts_with(notice))?;
+    let rest = &text[notice.len()..];
+    // `Fits your .22 rifle` is text.
+    (rest.is_empty() || rest.starts_with(' ')).then_some(notice)
 }
 
 /// A line without the button behind its last sentence: `Hemmed by hand. Read more`.
@@ -224,15 +254,16 @@ fn without_notice(line: &str) -> &str {
     }
 }
 
-/// Removes the notices in place of a video from a clean review.
-pub(crate) fn strip_media_notices(text: &mut String, removals: &mut Removals) {
-    if !text.split('\n').any(|line| MEDIA.contains(&line)) {
+/// Removes the lines of the page from a clean review.
+pub(crate) fn strip_lines_of_review(text: &mut String, removals: &mut Removals) {
+    let rule_of = |line: &str| LINES_OF_REVIEWS.iter().find(|(_, known)| *known == line).map(|(rule, _)| *rule);
+    if !text.split('\n').any(|line| rule_of(line).is_some()) {
         return;
     }
     let mut kept = String::with_capacity(text.len());
     for line in text.split('\n') {
-        if MEDIA.contains(&line) {
-            removals.remove(Rule::MediaNotices, line);
+        if let Some(rule) = rule_of(line) {
+            removals.remove(rule, line);
             continue;
         }
         if !kept.is_empty() {
@@ -292,6 +323,11 @@ mod tests {
             ("Fits your\n.", ""),
             ("Fits your .", ""),
             ("Make sure this fits by entering your model number.", ""),
+            ("Enter your model number\nto make sure this fits.", ""),
+            ("Make sure this fits\nby entering your model number.\nSoap", "Soap"),
+            ("Make sure this fits by entering your model number. Fits most engines.", "Fits most engines."),
+            ("This fits your . Enter your model number to make sure this fits. Bright lantern.", "Bright lantern."),
+            ("Clean air\nEnter your model\nnumber to make sure this fits.\nSoap", "Clean air\nSoap"),
             ("Good. Copyright 1994 Reed Business Information, Inc.", "Good."),
             ("Good.Copyright © American Library Association. All rights reserved", "Good."),
             ("Good. -- Copyright ©1999, Kirkus Associates, LP. All rights reserved.", "Good."),
@@ -326,6 +362,9 @@ mod tests {
             "View larger prints in our shop",
             "Fits your iPhone like a glove",
             "Make sure this fits before you buy.",
+            "Fits your .22 rifle",
+            "Please enter your model number to make sure this fits.",
+            "Fits your\nmodel number",
             "Copyright 1999 by Jorun Aske.",
             "Copyright law, by an author of the American Library Association",
             "Excerpt from chapter 2.",
@@ -340,22 +379,28 @@ mod tests {
     }
 
     #[test]
-    fn notices_in_place_of_a_video() {
+    fn lines_of_the_page_in_reviews() {
         for (review, wanted) in [
             ("The media could not be loaded.\nIt hums.", "It hums."),
             ("It hums.\nThe media could not be loaded.\nA lot.", "It hums.\nA lot."),
             ("The media could not be loaded. I returned it.", "The media could not be loaded. I returned it."),
             ("It does not support tea.", "It does not support tea."),
+            (
+                "Brief content visible, double tap to read full content.\nFull content visible, double tap to read \
+                 brief content.\nIt hums.\nRead more\nRead less",
+                "It hums.",
+            ),
+            ("Read more books.", "Read more books."),
         ] {
             let mut text = review.to_owned();
-            strip_media_notices(&mut text, &mut Removals::default());
+            strip_lines_of_review(&mut text, &mut Removals::default());
             assert_eq!(text, wanted);
         }
     }
 
     #[test]
     fn every_line_holds_a_trigger() {
-        let lines = LINES.iter().map(|(_, line)| *line);
+        let lines = LINES.iter().map(|(_, line)| *line).chain(FIT_NOTICES);
         for line in lines.chain(ROWS.iter().flat_map(|(start, end)| [if end.is_empty() { *start } else { *end }])) {
             assert!(TRIGGERS.iter().any(|trigger| line.contains(trigger)), "{line}");
         }

@@ -30,9 +30,14 @@ const OFFICE: [&str; 6] = ["o", "v", "w", "x", "m", "st1"];
 /// Attributes that may stand without a value. Other words without a value make the tag text:
 /// `I <b read this> twice`.
 const BARE_ATTRIBUTES: &str = "\
-    allowfullscreen async autoplay border checked clear compact controls defer disabled hidden \
-    ismap itemscope loop multiple muted nohref noresize noshade nowrap readonly required \
-    selected";
+    allowfullscreen async autofocus autoplay border checked class clear compact contenteditable \
+    controls default defer disabled draggable formnovalidate hidden id inert ismap itemscope loop \
+    multiple muted nohref nomodule noresize noshade novalidate nowrap open playsinline readonly \
+    required reversed scoped selected v-cloak v-else v-once v-pre x-cloak";
+
+/// Beginnings of attributes that may stand without a value: those of pages, and those that
+/// frameworks write. `_ngcontent-c1` is one of Angular, `data-v-7ba5bd90` one of Vue.
+const BARE_PREFIXES: [&str; 5] = ["data-", "aria-", "ng-", "_ngcontent-", "_nghost-"];
 
 /// What a tag becomes in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +84,12 @@ pub(super) fn is_office_element(name: &[u8]) -> bool {
 }
 
 pub(super) fn is_bare_attribute(name: &[u8]) -> bool {
+    let is_prefix = |prefix: &str| {
+        let (start, rest) = name.split_at(prefix.len().min(name.len()));
+        start.eq_ignore_ascii_case(prefix.as_bytes()) && !rest.is_empty()
+    };
     BARE_ATTRIBUTES.split(' ').any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        || BARE_PREFIXES.into_iter().any(is_prefix)
 }
 
 #[cfg(test)]
@@ -106,7 +116,20 @@ mod tests {
             assert_eq!(trace_of_element(name.as_bytes()), trace, "{name}");
         }
         assert!(is_office_element(b"ST1:place") && !is_office_element(b"http:x") && !is_office_element(b"o"));
-        assert!(is_bare_attribute(b"NoWrap") && is_bare_attribute(b"allowfullscreen") && !is_bare_attribute(b"read"));
+        for (name, wanted) in [
+            ("NoWrap", true),
+            ("allowfullscreen", true),
+            ("data-v-7ba5bd90", true),
+            ("_ngcontent-ng-c17", true),
+            ("aria-hidden", true),
+            ("read", false),
+            ("data-", false),
+            ("v-neck", false),
+            ("re-read", false),
+            ("", false),
+        ] {
+            assert_eq!(is_bare_attribute(name.as_bytes()), wanted, "{name}");
+        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! UTF-8 that was decoded as Windows-1252 or Latin-1, such as `Itâ€™s` for `It’s`.
+//! Text that was decoded with another code page than it was written in, such as `Itâ€™s` for `It’s`.
+//!
+//! # UTF-8 as Windows-1252 or Latin-1
 //!
 //! A character past ASCII then stands as two to four characters: the first is the lead byte of
 //! UTF-8, the others are continuation bytes. Nearly all such sequences are damage, but not all: in
@@ -7,25 +9,35 @@
 //! | first character | repaired |
 //! |---|---|
 //! | `Â`, `Ã` | after a lower-case letter, and elsewhere unless the second may end a word here |
-//! | `Ä`, `Å` | after a lower-case letter, or at the start of a word that continues in lower case |
+//! | `Ä`, `Å`, `Æ`, `È` | after a lower-case letter, or at the start of a word that continues in lower case |
+//! | `á` before `º` or `»` | unless the third may follow a closing quote here: a letter of Vietnamese |
 //! | `â` | unless the second and third may end a word here |
 //! | `ï` | if it is U+FEFF, U+FFFD, a variation selector or a full-width form |
 //! | `ð` | if it is U+1F000 or later, such as an emoji |
 //! | others | in a row of three or more sequences, as in Greek, Cyrillic or Chinese text |
+//! | all but `ï`, `ð` | with a control character, unless it may be punctuation of Windows-1252 behind a word |
 //!
 //! Text that was damaged twice is repaired twice.
+//!
+//! # Windows-1252 as Latin-1
+//!
+//! The control characters U+0080 to U+009F that remain are characters of Windows-1252: `don\u{92}t` is `don’t`.
+//!
+//! # UTF-8 as Mac Roman
+//!
+//! Quotes and dashes such as `‚Äô`, and `√©` behind a letter.
 use std::borrow::Cow;
 
 use memchr::memchr;
 
-/// Repairs the sequences that are certain. Other text is returned as it is.
+/// Repairs the sequences that are certain. Other text is returned as it is, without control characters past ASCII.
 pub(super) fn repair_encoding(text: &str) -> Cow<'_, str> {
-    let Some(mut repaired) = repair_once(text) else { return Cow::Borrowed(text) };
+    let mut repaired = Cow::Borrowed(text);
     // A sequence of the next level is at least twice as long, so the rounds are few.
-    while let Some(again) = repair_once(&repaired) {
-        repaired = again;
+    while let Some(again) = repair_once(&repaired).or_else(|| without_controls(&repaired)) {
+        repaired = Cow::Owned(again);
     }
-    Cow::Owned(repaired)
+    repaired
 }
 
 /// Repairs one level. `None` if nothing is certain.
@@ -42,13 +54,20 @@ fn repair_once(text: &str) -> Option<String> {
         if found > 0 {
             in_row = 0;
         }
+        if let Some((punctuation, length)) = of_mac_roman(&text[copied..], at - copied) {
+            out.push_str(&text[copied..at - LOW_QUOTE.len_utf8()]);
+            out.push(punctuation);
+            at += length;
+            copied = at;
+            in_row = 0;
+            continue;
+        }
         let Some(sequence) = Sequence::at_start_of(&text[at..]) else {
-            // The last byte of `”` is not a character of Windows-1252, so many programs drop it.
-            if is_quote_open && text[at..].starts_with("â€") {
-                is_quote_open = false;
+            if let Some((quote, length)) = cut_quote(text, at, is_quote_open) {
+                is_quote_open &= quote != '”';
                 out.push_str(&text[copied..at]);
-                out.push('”');
-                at += "â€".len();
+                out.push(quote);
+                at += length;
                 copied = at;
             } else {
                 at += 2;
@@ -79,6 +98,121 @@ fn repair_once(text: &str) -> Option<String> {
     }
     out.push_str(&text[copied..]);
     Some(out)
+}
+
+/// The quote whose last character is lost at `at`, and the length of what is left of it.
+fn cut_quote(text: &str, at: usize, is_quote_open: bool) -> Option<(char, usize)> {
+    const LEFT: &str = "â€";
+    let after = text[at..].strip_prefix(LEFT)?;
+    // The last byte of `”` is not a character of Windows-1252. Programs replace it or drop it.
+    if after.starts_with('\u{fffd}') {
+        return Some(('”', LEFT.len() + '\u{fffd}'.len_utf8()));
+    }
+    // That of `’` is `™`, which some shops remove from all text.
+    let is_letter = |c: char| c.is_lowercase() && c != 'â';
+    let is_apostrophe = text[..at].ends_with(char::is_alphabetic) && after.starts_with(is_letter);
+    let quote = if is_apostrophe { '’' } else { '”' };
+    (is_apostrophe || is_quote_open).then_some((quote, LEFT.len()))
+}
+
+/// The first of the characters of punctuation that Mac Roman decoded.
+const LOW_QUOTE: char = '‚';
+
+/// The punctuation that Mac Roman decoded and whose second character is at `at`, and the length from there.
+fn of_mac_roman(text: &str, at: usize) -> Option<(char, usize)> {
+    let mut chars = text[at..].chars();
+    if chars.next() != Some('Ä') || !text[..at].ends_with(LOW_QUOTE) {
+        return None;
+    }
+    let third = chars.next()?;
+    let punctuation = match third {
+        'ò' => '‘',
+        'ô' => '’',
+        'ú' => '“',
+        'ù' => '”',
+        'ì' => '–',
+        'î' => '—',
+        '¶' => '…',
+        '¢' => '•',
+        _ => return None,
+    };
+    Some((punctuation, 'Ä'.len_utf8() + third.len_utf8()))
+}
+
+/// The longest run of control characters that is looked past.
+const MOST_CONTROLS: usize = 8;
+
+/// Replaces control characters past ASCII, and `√©` behind a letter. `None` if there are none.
+fn without_controls(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let (mut copied, mut at) = (0, 0);
+    // The first byte of these characters, which few others have.
+    while let Some(found) = memchr(0xc2, &text.as_bytes()[at..]) {
+        let start = at + found;
+        let Some(c) = text[start..].chars().next() else { break };
+        at = start + c.len_utf8();
+        let root = text[copied..start].strip_suffix('√').filter(|before| before.ends_with(char::is_lowercase));
+        if let Some(before) = root.filter(|_| c == '©') {
+            out.push_str(before);
+            out.push('é');
+            copied = at;
+        } else if let Some((punctuation, length)) = without_lead(c, &text[at..]) {
+            out.push_str(&text[copied..start]);
+            out.push(punctuation);
+            at += length;
+            copied = at;
+        } else if is_control(c) {
+            out.push_str(&text[copied..start]);
+            let next = text[at..].chars().take(MOST_CONTROLS).find(|&c| !is_control(c));
+            out.extend(of_control(c, out.chars().next_back(), next));
+            copied = at;
+        }
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.push_str(&text[copied..]);
+    Some(out)
+}
+
+/// The punctuation whose first character is lost, before `second` and the text behind it, and the length of the last
+/// character. Only characters that mean nothing else behind `€`.
+fn without_lead(second: char, text: &str) -> Option<(char, usize)> {
+    let third = text.chars().next().filter(|_| second == '\u{80}')?;
+    let punctuation = match third {
+        '\u{98}' => '‘',
+        '\u{99}' => '’',
+        '\u{9c}' => '“',
+        '\u{9d}' => '”',
+        '¢' => '•',
+        '¦' => '…',
+        _ => return None,
+    };
+    Some((punctuation, third.len_utf8()))
+}
+
+const fn is_control(c: char) -> bool {
+    matches!(c, '\u{80}'..='\u{9f}')
+}
+
+/// What a control character past ASCII stands for between the characters around it.
+fn of_control(control: char, before: Option<char>, after: Option<char>) -> Option<char> {
+    let is_after = |of: fn(char) -> bool| before.is_some_and(of);
+    let shown = windows_1252(control);
+    let is_possible = match shown {
+        // No word continues with an upper-case letter, and a low quote opens one.
+        'Š' | 'Œ' | 'Ž' | 'Ÿ' => !is_after(char::is_lowercase),
+        '‚' | '„' => !is_after(char::is_alphanumeric),
+        shown => shown != control,
+    };
+    match control {
+        _ if is_possible => Some(shown),
+        // `é` of DOS and of the Macintosh, and `è` of the latter.
+        '\u{82}' | '\u{8e}' if is_after(char::is_lowercase) => Some('é'),
+        '\u{8f}' if is_after(char::is_lowercase) => Some('è'),
+        // Words must not grow together.
+        _ => (is_after(char::is_alphanumeric) && after.is_some_and(char::is_alphanumeric)).then_some(' '),
+    }
 }
 
 /// How many sequences stand at the start of `text` in a row.
@@ -172,48 +306,44 @@ impl Sequence {
                     Before::Opening => !may_end_word(second) || goes_on,
                     _ => !is_quote(second) || goes_on,
                 },
-                'Ä' | 'Å' => match before {
+                'Ä' | 'Å' | 'Æ' | 'È' => match before {
                     Before::Lower | Before::Repaired => true,
+                    // `È…` and `È “` are Italian, and these are the letters of Romanian.
+                    _ if lead == 'È' && !matches!(windows_1252(second), '™' | '›' | '˜' | 'š') => false,
+                    _ if is_control(second) => goes_on || !self.may_end_word_before(before),
                     Before::Letter => false,
-                    // `Å og` with a no-break space is correct.
-                    _ => goes_on_lower && !is_quote(second) && second != '\u{a0}',
+                    // `Å og` with a no-break space is correct. `Å›wiat` has no quote: one would not open there.
+                    _ => goes_on_lower && (!is_quote(second) || second == '›') && second != '\u{a0}',
                 },
+                // `«olá»…` is correct.
+                'á' if matches!(second, 'º' | '»') => {
+                    second == 'º' || goes_on || !ends_quotation(windows_1252(third))
+                }
                 'â' => {
                     let may_be_correct = matches!(before, Before::Lower | Before::Letter | Before::Opening);
                     !(may_be_correct && may_end_word(second) && may_end_word(third))
                 }
                 'ï' => matches!(decoded, '\u{feff}' | '\u{fffd}' | '\u{fe0e}' | '\u{fe0f}' | '\u{ff00}'..='\u{ff5e}'),
                 'ð' => decoded >= '\u{1f000}',
-                _ => row >= 3,
+                _ => row >= 3 || self.has_control() && !self.may_end_word_before(before),
             };
         // In a long row, all sequences are damage.
-        if !is_certain && (before == Before::Lead || row < 3) {
-            return None;
-        }
-        // A control character in a row is a byte of the level below.
-        printable(decoded).or_else(|| (row >= 2).then_some(decoded))
+        (is_certain || before != Before::Lead && row >= 3).then_some(decoded)
     }
-}
 
-/// The character, or what Windows-1252 has at the place of a control character. Its letters there
-/// are left alone: they come from other code pages.
-fn printable(c: char) -> Option<char> {
-    Some(match c {
-        '\u{80}' => '€',
-        '\u{82}' => '‚',
-        '\u{84}' => '„',
-        '\u{85}' => '…',
-        '\u{91}' => '‘',
-        '\u{92}' => '’',
-        '\u{93}' => '“',
-        '\u{94}' => '”',
-        '\u{95}' => '•',
-        '\u{96}' => '–',
-        '\u{97}' => '—',
-        '\u{99}' => '™',
-        '\u{80}'..='\u{9f}' => return None,
-        c => c,
-    })
+    fn has_control(&self) -> bool {
+        self.rest.into_iter().any(is_control)
+    }
+
+    /// Whether the lead may end a word, and the characters behind it be punctuation, as in `“CAFÉ”` and `fiancé”—`.
+    fn may_end_word_before(&self, before: Before) -> bool {
+        let is_in_word = match before {
+            Before::Lower => self.lead.is_lowercase(),
+            Before::Letter | Before::Opening => true,
+            Before::Repaired | Before::Lead | Before::Other => false,
+        };
+        is_in_word && self.rest.into_iter().filter(|&c| c != '\0').all(|c| may_end_word(windows_1252(c)))
+    }
 }
 
 /// Quotes and apostrophes that may follow a letter.
@@ -247,39 +377,30 @@ const fn may_end_word(c: char) -> bool {
         )
 }
 
+/// Whether correct text may have this character behind a quotation that `»` closes.
+const fn ends_quotation(c: char) -> bool {
+    is_quote(c) || matches!(c, '\u{a0}' | '…' | '–' | '—')
+}
+
+/// The characters of Windows-1252 at the places of the control characters from U+0080. NUL where it has none.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', //
+    '\0', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\0', 'ž', 'Ÿ',
+];
+
+/// What Windows-1252 has at the place of a control character past ASCII. Other characters stay.
+fn windows_1252(c: char) -> char {
+    let place = u32::from(c).checked_sub(0x80).and_then(|place| WINDOWS_1252.get(place as usize));
+    place.copied().filter(|&shown| shown != '\0').unwrap_or(c)
+}
+
 /// The byte from 0x80 to 0xbf that Windows-1252 or Latin-1 decodes as `c`.
-const fn continuation_byte(c: char) -> Option<u8> {
-    Some(match c {
-        '\u{80}'..='\u{bf}' => c as u8,
-        '€' => 0x80,
-        '‚' => 0x82,
-        'ƒ' => 0x83,
-        '„' => 0x84,
-        '…' => 0x85,
-        '†' => 0x86,
-        '‡' => 0x87,
-        'ˆ' => 0x88,
-        '‰' => 0x89,
-        'Š' => 0x8a,
-        '‹' => 0x8b,
-        'Œ' => 0x8c,
-        'Ž' => 0x8e,
-        '‘' => 0x91,
-        '’' => 0x92,
-        '“' => 0x93,
-        '”' => 0x94,
-        '•' => 0x95,
-        '–' => 0x96,
-        '—' => 0x97,
-        '˜' => 0x98,
-        '™' => 0x99,
-        'š' => 0x9a,
-        '›' => 0x9b,
-        'œ' => 0x9c,
-        'ž' => 0x9e,
-        'Ÿ' => 0x9f,
-        _ => return None,
-    })
+fn continuation_byte(c: char) -> Option<u8> {
+    match c {
+        '\0' => None,
+        '\u{80}'..='\u{bf}' => Some(c as u8),
+        c => WINDOWS_1252.iter().position(|&shown| shown == c).map(|place| 0x80 + place as u8),
+    }
 }
 
 #[cfg(test)]
@@ -290,14 +411,7 @@ mod tests {
 
     /// The text that a program sees which decodes UTF-8 as Windows-1252.
     fn damaged(text: &str) -> String {
-        let of_byte = |byte: u8| {
-            let code_page = (0x80..=0x9f).contains(&byte).then(|| {
-                ('\u{152}'..='\u{2122}')
-                    .find(|c| !('\u{80}'..='\u{bf}').contains(c) && continuation_byte(*c) == Some(byte))
-            });
-            code_page.flatten().unwrap_or(char::from(byte))
-        };
-        text.bytes().map(of_byte).collect()
+        text.bytes().map(|byte| windows_1252(char::from(byte))).collect()
     }
 
     fn damaged_as_latin_1(text: &str) -> String {
@@ -326,6 +440,9 @@ mod tests {
             "漢字かな",
             "（Support Passive PoE）",
             "a\u{a0}b \u{a0} BRAND\u{a0}c",
+            "Tiếng Việt, Người, mộ t",
+            "świat, sąd, ışık",
+            "și țară în oraș",
         ] {
             for level in [damaged(text), damaged_as_latin_1(text)] {
                 assert_eq!(repair_encoding(&level), text, "{level}");
@@ -347,6 +464,8 @@ mod tests {
             "Ångström, “Å”, Ä…, ÅÄÖ",
             "Été à Noël, façade — naïve… «garçon»",
             "¿Qué? ¡Olé! 5° ½ ® ™ é® É™ ñ… ü”",
+            "«olá»… «acá»” «está» †, È…bello",
+            "‚Ärmel‘ √ 5 √ © ✓",
         ] {
             assert!(matches!(repair_encoding(text), Cow::Borrowed(_)), "{text} -> {}", repair_encoding(text));
         }
@@ -358,11 +477,18 @@ mod tests {
             // The last byte of `”` is lost.
             ("â€œAsian-Cajunâ€ rice", "“Asian-Cajun” rice"),
             ("a lone â€ stays", "a lone â€ stays"),
+            ("19â€\u{fffd} x 30â€\u{fffd}", "19” x 30”"),
+            ("â€œquotedâ€\u{fffd} text â€", "“quoted” text â€"),
+            // That of `’` is lost.
+            ("Menâ€s and â€œMenâ€s hatâ€", "Men’s and “Men’s hat”"),
+            ("PÅ\u{99}í", "Pří"),
             // Windows-1252 that was taken for Latin-1 first.
             ("OÂ\u{92}Neill Â\u{93}must haveÂ\u{94}", "O’Neill “must have”"),
             ("OÂ’Neill", "O’Neill"),
+            // A Macintosh wrote it.
+            ("protÂ\u{8e}gÂ\u{8e}e", "protégée"),
+            ("It‚Äôs a caf√© ‚Äú‚Äì‚Ä¶‚Äù", "It’s a café “–…”"),
             // Not certain: another code page, or a part is lost.
-            ("protÂ\u{8e}gÂ\u{8e}e", "protÂ\u{8e}gÂ\u{8e}e"),
             ("MayÔ¨Çower", "MayÔ¨Çower"),
             ("phoneï¾’s", "phoneï¾’s"),
             ("oliveÃâ‚¬â„s", "oliveÃâ‚¬â„s"),
@@ -370,6 +496,32 @@ mod tests {
             ("Barronï¿½s “café” dÃ©cor", "Barron\u{fffd}s “café” décor"),
         ] {
             assert_eq!(repair_encoding(damaged), wanted);
+        }
+    }
+
+    #[test]
+    fn control_characters_past_ascii_are_those_of_windows() {
+        for (text, wanted) in [
+            ("Eel bars don\u{92}t snag", "Eel bars don’t snag"),
+            (
+                "Prize\u{96}winning bioethics\u{97}providing a view\u{85}and",
+                "Prize–winning bioethics—providing a view…and",
+            ),
+            ("\u{93}more\u{94} \u{91}Rocket 88\u{92}. \u{95} one", "“more” ‘Rocket 88’. • one"),
+            ("\u{80}5 dog\u{99} c\u{9c}ur, \u{8a}ibenik, 10\u{89}", "€5 dog™ cœur, Šibenik, 10‰"),
+            // A word may end in a letter that begins a sequence.
+            ("\u{93}CAFÉ\u{94} the fiancé\u{94}\u{97}Ek, the CAFÉ\u{92}s", "“CAFÉ” the fiancé”—Ek, the CAFÉ’s"),
+            ("KÖNIG\u{96} SMÅ\u{94}, naïve\u{85}", "KÖNIG– SMÅ”, naïve…"),
+            // The first byte is lost.
+            ("Giants and A\u{80}\u{99}s \u{80}¢ Features", "Giants and A’s • Features"),
+            ("timeâ\u{80}â\u{80}.the", "timeâ€â€.the"),
+            // Other code pages.
+            ("a clich\u{82} of Armenti\u{8f}res", "a cliché of Armentières"),
+            // No character of Windows-1252.
+            ("one\u{81}\u{90}two \u{9d}three\u{90}, four", "one two three, four"),
+            ("\u{90}", ""),
+        ] {
+            assert_eq!(repair_encoding(text), wanted);
         }
     }
 
@@ -383,6 +535,7 @@ mod tests {
             ("18.9â\u{80}\u{9d} (H)", "18.9” (H)"),
             ("caf&Atilde;&copy;", "café"),
             ("cafÃ\u{1}©", "café"),
+            ("Viá»\u{87}t â\u{80}<b>\u{99}</b>", "Việt ’"),
             ("Ã&nbsp; la carte", "à la carte"),
             ("SÃO PAULO printed on it, Ã la carte", "SÃO PAULO printed on it, Ã la carte"),
         ] {
@@ -427,8 +580,24 @@ mod tests {
 
     #[test]
     fn time_is_near_linear() {
-        for piece in ["Ã", "Ã©", "Ãƒ", "â€", "â€œ", "Ð¿", "ï¿½", "é", "é”…", "Ãƒâ€šÃ‚Â°", "ðŸ˜€"]
-        {
+        for piece in [
+            "Ã",
+            "Ã©",
+            "Ãƒ",
+            "â€",
+            "â€œ",
+            "Ð¿",
+            "ï¿½",
+            "é",
+            "é”…",
+            "Ãƒâ€šÃ‚Â°",
+            "ðŸ˜€",
+            "\u{92}",
+            "Ã\u{81}",
+            "‚Äô",
+            "‚Ä",
+            "a√©",
+        ] {
             let text = piece.repeat((1 << 20) / piece.len());
             let start = std::time::Instant::now();
             let _ = repair_encoding(&text);

@@ -30,9 +30,7 @@ pub(super) fn tidy(raw: &str, breaks: Breaks, out: &mut String) {
             let Some(c) = raw[at..].chars().next() else { break };
             let next = at + c.len_utf8();
             let found = match c {
-                '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' if breaks == Breaks::Keep => {
-                    Some(Gap::Break)
-                }
+                '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{2028}' | '\u{2029}' if breaks == Breaks::Keep => Some(Gap::Break),
                 c if c.is_whitespace() => Some(Gap::Space),
                 c if c.is_control() => Some(Gap::None),
                 _ => None,
@@ -57,9 +55,9 @@ pub(super) fn tidy(raw: &str, breaks: Breaks, out: &mut String) {
     }
 }
 
-/// Bytes that end a plain run: ASCII control characters, and the first byte of every other control
-/// character and white space character. U+0080 to U+00A0 begin with C2, U+1680 with E1, U+2000 to
-/// U+205F with E2, and U+3000 with E3.
+/// Bytes that end a plain run: ASCII control characters, and the first byte of every other white
+/// space character. U+00A0 begins with C2, U+1680 with E1, U+2000 to U+205F with E2, and U+3000
+/// with E3. There are no other control characters: repairing the encoding replaces them.
 const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f || byte == 0xc2 || (byte >= 0xe1 && byte <= 0xe3)
 }

@@ -169,7 +169,7 @@ pub(super) fn renamed(found: &[String]) -> Vec<Renamed<'_>> {
     if has(&all, "overall") && has(&all, "reviewerID") && !has(&all, "reviewText") {
         all.extend(TEXT_OF_RATED.find(found, &all));
     }
-    if has(&all, "reviewText") && !is_of_product(found, &all) {
+    if has(&all, "reviewText") && !is_of_product(found, &all) && !is_product_with_reviews(found) {
         // The title of something with a text is its summary.
         if !has(&all, "summary") {
             let title = OF_PRODUCTS.iter().find(|meaning| meaning.name == "title");
@@ -205,6 +205,13 @@ fn is_of_product(found: &[String], all: &[Renamed<'_>]) -> bool {
     };
     let mut of_products = OF_PRODUCTS.iter().filter(|meaning| meaning.name != "title");
     !of_reviews.iter().any(|name| has(all, name)) && of_products.any(|meaning| meaning.find(found, all).is_some())
+}
+
+/// Whether these are the fields of a product that has its reviews inside, as JSON-LD does.
+pub(super) fn is_product_with_reviews(found: &[String]) -> bool {
+    let is = |names: &[&str]| found.iter().any(|name| names.contains(&plain(name).as_str()));
+    let is_flat = is(&["rating", "stars", "score", "overall", "userid", "reviewerid", "customerid"]);
+    is(&["review", "reviews"]) && is(&["description"]) && is(&["name", "title"]) && !is_flat
 }
 
 /// Whether a name means the stars of a review.
@@ -293,6 +300,11 @@ mod tests {
                 "asin=sku overall=rating reviewText=detail reviewerID=nickname summary=title unixReviewTime=created_at",
             ),
             ("sku,name,detail,rating", "asin=sku title=name"),
+            (
+                "@context,@type,sku,name,description,brand,aggregateRating,review",
+                "asin=sku brand=brand description=description title=name",
+            ),
+            ("sku,name,description,review,rating", "asin=sku overall=rating reviewText=review"),
             ("order_id,product_id,quantity", ""),
         ] {
             assert_eq!(all(names), wanted, "{names}");

@@ -101,6 +101,14 @@ impl Outline {
         (!self.broken && leads_to_keyed(value, &mut path, is_record)).then_some(path)
     }
 
+    /// Whether the only value has the names of the columns and the rows apart, as pandas writes it.
+    pub(super) fn is_split(&self) -> bool {
+        let is_list =
+            |members: &serde_json::Map<String, Value>, key: &str| members.get(key).is_some_and(Value::is_array);
+        matches!(self.values.as_slice(), [Value::Object(members)]
+            if is_list(members, "columns") && is_list(members, "data") && members.len() <= 3)
+    }
+
     /// The fields that lead to the arrays of objects in the only value. Of several values, where the first holds arrays
     /// of records. A member of the items is the last field if the records are inside it.
     pub(super) fn paths_of_arrays(&self, is_record: IsRecord) -> Vec<Vec<String>> {

@@ -2,8 +2,12 @@
 use std::collections::HashSet;
 
 use super::{
-    super::layout::{BlockNames, Delimited, Layout},
+    super::{
+        layout::{BlockNames, Delimited, Layout},
+        record::is_of_reviews,
+    },
     Given,
+    fields::is_product_with_reviews,
     json::{Outline, wrapped_record},
     other::{self, Start},
     table::{Holds, Table, cells},
@@ -116,7 +120,10 @@ fn of_values(text: &str) -> Vec<Layout> {
             let is_only =
                 || outline.objects_by_key().is_none_or(|members| members.len() == 1) || outline.values.len() > 1;
             paths.extend(inside.filter(|_| is_only()).map(|(key, _)| vec![key.clone()]));
-            paths.extend(outline.paths_of_arrays(other::is_record));
+            // Reviews inside a product say nothing of where the products are.
+            let is_product = is_product_with_reviews(&outline.keys);
+            let is_of_product = |path: &[String]| is_product && path.len() == 1 && is_of_reviews(&path[0]);
+            paths.extend(outline.paths_of_arrays(other::is_record).into_iter().filter(|path| !is_of_product(path)));
         }
         _ => {}
     }

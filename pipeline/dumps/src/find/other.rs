@@ -206,6 +206,9 @@ fn json(text: &str, start: &Start<'_>) -> Option<SkipReason> {
     if outline.is_by_column() {
         return Some(SkipReason::Columns);
     }
+    if outline.is_split() {
+        return Some(SkipReason::Rows);
+    }
     if is_yelp_without_text(&outline.keys) {
         return Some(SkipReason::Yelp);
     }

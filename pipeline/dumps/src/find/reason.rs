@@ -69,6 +69,8 @@ pub enum SkipReason {
     AboutData,
     /// An object with one object per column, as pandas writes it.
     Columns,
+    /// An object with the names of columns, and rows without names, as pandas writes it.
+    Rows,
     /// A table in text.
     Table {
         /// What stands between values.
@@ -183,6 +185,7 @@ impl fmt::Display for SkipReason {
             }
             Self::AboutData => f.write_str("a description of a data set, not its records"),
             Self::Columns => f.write_str("a JSON object with one object per column"),
+            Self::Rows => f.write_str("a JSON object with a list of columns and lists of values"),
             Self::Table { delimiter, columns } => {
                 write!(f, "a table with {} between values", delimiter_name(delimiter))?;
                 if !columns.is_empty() {
@@ -305,6 +308,9 @@ impl Commands {
 /// Writes what pandas wrote column by column.
 const COLUMNS_TO_JSON: &str = "python3 -c 'import pandas, sys; pandas.read_json(sys.stdin, dtype=False).to_json(sys.stdout, orient=\"records\", lines=True)'";
 
+/// Writes rows with the names of their columns.
+const ROWS_TO_JSON: &str = ". as {$columns, $data} | $data[] | [$columns, .] | transpose | map({(.[0]): .[1]}) | add";
+
 impl SkipReason {
     /// Whether it names what JSON objects are that are not records.
     pub(super) const fn is_known_json(&self) -> bool {
@@ -315,6 +321,7 @@ impl SkipReason {
                 | Self::Keyed { .. }
                 | Self::AboutData
                 | Self::Columns
+                | Self::Rows
                 | Self::Yelp
         )
     }
@@ -392,6 +399,7 @@ impl SkipReason {
                 commands.jq(".PATH[]")
             ),
             Self::Columns => commands.filter(COLUMNS_TO_JSON),
+            Self::Rows => commands.jq(ROWS_TO_JSON),
             Self::Table { columns: found, .. } | Self::OtherFields { found } if are_of_orders(found) => {
                 format!("if these are orders, add `--associations {}`", commands.file)
             }

@@ -171,6 +171,11 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
             "a JSON object with one object per column",
             "`python3 -c 'import pandas".into(),
         ),
+        (
+            b"{\"columns\": [\"asin\", \"title\"], \"index\": [0], \"data\": [[\"B0\", \"Tea\"]]}".to_vec(),
+            "a JSON object with a list of columns and lists of values",
+            "`jq -c '. as {$columns, $data}".into(),
+        ),
         (b"[[1, 2], [3, 4]]".to_vec(), "JSON that is not records: `[[1, 2], [3, 4]]`", "".into()),
         (b"{}".to_vec(), "JSON that is not records: `{}`", "".into()),
         (
@@ -235,6 +240,14 @@ fn what_is_not_a_dump_is_named_with_what_to_do() {
             "".into(),
         ),
         (b"{\"business_id\":\"b\",\"date\":\"2016\"}\n".to_vec(), "a file of the Yelp data set without texts", "".into()),
+        // JSON-LD.
+        (
+            b"{\"@type\": \"Product\", \"sku\": \"K1\", \"name\": \"Kettle\", \"description\": \"It boils.\", \"review\": \
+              [{\"@type\": \"Review\", \"reviewBody\": \"Good\"}]}\n"
+                .to_vec(),
+            "records with other fields: found @type, sku, name, description, review; expected",
+            config("products = { path = \"FILE\", id = \"sku\", title = \"name\", text = \"description\" }"),
+        ),
         // Text.
         (b"B0;Tea;hot\nB1;Salt;dry\nB2;Oil;wet\nB3;A;b\n".to_vec(), "a table with semicolons between values", "name its fields".into()),
         (

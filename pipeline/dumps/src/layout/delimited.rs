@@ -323,9 +323,9 @@ impl Records for Rows {
             let names = self.table.columns.iter().map(String::as_bytes);
             if quotes == Quotes::Literal {
                 let cells: Vec<_> = self.values.iter().map(unquoted).collect();
-                write_object(names.zip(cells.iter().map(AsRef::as_ref)), into);
+                write_object(names.zip(cells.iter().map(|cell| without_formula(cell))), into);
             } else {
-                write_object(names.zip(self.values.iter()), into);
+                write_object(names.zip(self.values.iter().map(without_formula)), into);
             }
             return Some(Ok((line, Found::Record)));
         }
@@ -334,6 +334,12 @@ impl Records for Rows {
 
 /// What is wrong with a row that has taken others.
 const NOT_CLOSED: &str = "a quote opens a value and is not closed in this row";
+
+/// The text of a formula that keeps a spreadsheet from reading it as a number: `="0000031852"`.
+fn without_formula(value: &[u8]) -> &[u8] {
+    let text = value.strip_prefix(b"=\"").and_then(|rest| rest.strip_suffix(b"\""));
+    text.filter(|text| memchr::memchr(b'"', text).is_none()).unwrap_or(value)
+}
 
 /// A value between quotes without them, if all quotes inside are doubled.
 fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {

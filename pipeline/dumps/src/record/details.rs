@@ -34,9 +34,11 @@ impl<'a> Details<'a> {
             Value::Text(text) if text.trim().is_empty() || is_missing(&text) => {}
             Value::Text(text) => match (Bracket::at_start_of(&text), Value::parse_literal(&text)) {
                 (_, Some(value)) if layers > 0 => self.add(value, unread, layers - 1),
-                (None, _) => text.split([';', '\n']).map(str::trim).filter(|item| !item.is_empty()).for_each(|item| {
-                    self.add_item(Value::Text(item.to_owned().into()), unread);
-                }),
+                (None | Some(Bracket::Call), _) => {
+                    text.split([';', '\n']).map(str::trim).filter(|item| !item.is_empty()).for_each(|item| {
+                        self.add_item(Value::Text(item.to_owned().into()), unread);
+                    })
+                }
                 (bracket, _) => unread.add(malformed(bracket).unwrap_or(UnreadReason::Text)),
             },
             Value::Bool(_) => unread.add(UnreadReason::Boolean),

@@ -64,6 +64,9 @@ pub(super) enum Field {
     ImUrl,
     #[serde(rename = "salesRank")]
     SalesRank,
+    /// Reviews inside a record, which are not read.
+    #[serde(alias = "review")]
+    Reviews,
     #[serde(other)]
     Other,
 }
@@ -106,6 +109,7 @@ impl Field {
             Self::MainCat => "main_cat",
             Self::ImUrl => "imUrl",
             Self::SalesRank => "salesRank",
+            Self::Reviews => "reviews",
             Self::Other => "other",
         }
     }
@@ -113,8 +117,17 @@ impl Field {
 
 /// Whether a field of this name is read or identifies the type of a record.
 pub(crate) fn is_field(name: &str) -> bool {
+    !matches!(field(name), Field::Other | Field::Reviews)
+}
+
+/// Whether a field of this name may hold reviews inside a record.
+pub(crate) fn is_of_reviews(name: &str) -> bool {
+    matches!(field(name), Field::Reviews)
+}
+
+fn field(name: &str) -> Field {
     let name = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
-    !matches!(Field::deserialize(name), Ok(Field::Other) | Err(_))
+    Field::deserialize(name).unwrap_or(Field::Other)
 }
 
 /// Fields that only reviews have.

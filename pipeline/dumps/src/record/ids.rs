@@ -33,6 +33,38 @@ pub(super) fn id<'a>(value: Value<'a>, kind: IdKind, unread: &mut Unread<'_>) ->
     ids.into_iter().next()
 }
 
+/// A number without the point that pandas writes where some numbers are missing: `31852` for `31852.0`. Other text is
+/// returned as it is.
+pub(crate) fn whole_number(text: &str) -> &str {
+    text.strip_suffix(".0").filter(|whole| is_number(whole)).unwrap_or(text)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Restores an id that a program wrote to a table as a number.
+pub(super) fn restored(id: &mut Cow<'_, str>, kind: IdKind) {
+    let whole = whole_number(id);
+    let is_short = kind == IdKind::Product && is_number(whole) && whole.len() < ID_DIGITS;
+    if is_short || whole.len() < id.len() {
+        *id = numbered(whole, kind).into();
+    }
+}
+
+/// A number as an id.
+fn numbered(number: &str, kind: IdKind) -> String {
+    let width = if kind == IdKind::Product { ID_DIGITS } else { 0 };
+    format!("{number:0>width$}")
+}
+
+/// The id of a product in a cell of a table, as it was before a program wrote it as a number.
+pub(crate) fn product_id_of_cell(cell: String) -> String {
+    let mut id = Cow::Owned(cell);
+    restored(&mut id, IdKind::Product);
+    id.into_owned()
+}
+
 /// The ids in a text of one or several, between commas, semicolons or bars.
 pub(crate) fn listed_ids(text: &str) -> impl Iterator<Item = &str> {
     text.split(BETWEEN).map(bare).filter(|id| !id.is_empty() && !is_missing(id) && !is_none(id))
@@ -206,10 +238,11 @@ fn relation_of(key: &str) -> Option<Relation> {
 
 /// The reason for a string that begins with a bracket and does not parse.
 pub(super) fn malformed(bracket: Option<Bracket>) -> Option<UnreadReason> {
-    Some(match bracket? {
-        Bracket::List => UnreadReason::MalformedList,
-        Bracket::Map => UnreadReason::MalformedMap,
-    })
+    match bracket? {
+        Bracket::List => Some(UnreadReason::MalformedList),
+        Bracket::Map => Some(UnreadReason::MalformedMap),
+        Bracket::Call => None,
+    }
 }
 
 /// The ids of a list that is written without quotes, `[B1, B2]` or `{B1,B2}`, as Spark, Presto and
@@ -247,11 +280,10 @@ impl<'a> Collector<'_, '_, 'a> {
     }
 
     fn number(&mut self, number: &str) {
-        if !number.bytes().all(|b| b.is_ascii_digit()) {
+        if !is_number(number) {
             return self.unread.add(UnreadReason::Number);
         }
-        let width = if self.kind == IdKind::Product { ID_DIGITS } else { 0 };
-        self.into.push(format!("{number:0>width$}").into());
+        self.into.push(numbered(number, self.kind).into());
     }
 
     fn text(&mut self, text: Cow<'a, str>, layers: u8) {

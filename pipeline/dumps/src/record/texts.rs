@@ -89,6 +89,10 @@ impl<'a> Collector<'_, '_, 'a> {
         let parsed = if layers > 0 { Value::parse_literal(&text) } else { None };
         match parsed.filter(|value| self.is_list_of_strings(value)) {
             Some(value) => self.collect(value, layers - 1),
+            None if self.shape == TextShape::Many && bracket == Bracket::Map => match Value::parse_postgres(&text) {
+                Some(array) => self.collect(array, 0),
+                None => self.into.push(text),
+            },
             // What is wrong with the map of an author is the text about the author.
             None if self.shape == TextShape::Name && bracket == Bracket::Map => {
                 self.unread.add(UnreadReason::MalformedMap);

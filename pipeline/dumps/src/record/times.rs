@@ -1,4 +1,4 @@
-//! Times and ratings, from numbers, strings and dates.
+//! Times, from numbers, strings and dates.
 use std::borrow::Cow;
 
 use super::{
@@ -78,25 +78,4 @@ pub(super) fn seconds_of(time: f64) -> Option<i64> {
         _ => time,
     };
     seconds.is_finite().then(|| seconds.floor() as i64)
-}
-
-/// The stars of a review. A number that is not finite is missing.
-pub(super) fn rating(value: Value<'_>, unread: &mut Unread<'_>) -> Option<f32> {
-    let finite = |number: f32| number.is_finite().then_some(number);
-    let reason = match value {
-        Value::Integer(number) => return finite(number as f32),
-        Value::Float(number) => return finite(number as f32),
-        Value::Text(text) if text.trim().is_empty() => return None,
-        Value::Text(text) => match (text.trim().parse(), Value::parse_literal(&text)) {
-            (Ok(number), _) => return finite(number),
-            (Err(_), Some(inner)) => return rating(inner, unread),
-            (Err(_), None) => UnreadReason::Text,
-        },
-        Value::Null => return None,
-        Value::List(items) => return items.into_iter().find_map(|item| rating(item, unread)),
-        Value::Bool(_) => UnreadReason::Boolean,
-        Value::Date(_) | Value::Map(_) => UnreadReason::Map,
-    };
-    unread.add(reason);
-    None
 }

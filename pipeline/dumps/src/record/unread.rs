@@ -33,6 +33,8 @@ pub enum UnreadReason {
     NotAProductId,
     /// A text that the field also has in English, or in the language of its first text.
     OtherLanguage,
+    /// A list of reviews inside a record.
+    Reviews,
     /// A key of `related` that is not a known relation.
     UnknownRelation,
 }
@@ -51,6 +53,7 @@ impl UnreadReason {
             Self::NotATime => "number before 1990",
             Self::NotAProductId => "not a product id",
             Self::OtherLanguage => "text in another language",
+            Self::Reviews => "list of reviews in a record",
             Self::UnknownRelation => "unknown relation",
         }
     }

@@ -36,9 +36,34 @@ pub(super) enum Value<'a> {
 
 /// Spellings of a missing value by pandas, Python, SQL and JavaScript, as the whole of a string.
 ///
-/// `N/A`, `none` and `Unknown` are words of people, and stay. `\N` is of Hive and MySQL.
+/// `N/A`, `none` and `Unknown` are words of people, and stay. `\N` is of Hive and MySQL, `#N/A` and the like are of
+/// spreadsheets. Python prints a collection without items as `set()`.
 pub(crate) fn is_missing(text: &str) -> bool {
-    matches!(text.trim(), "nan" | "NaN" | "None" | "null" | "NULL" | "<NA>" | "NaT" | "\\N" | "(null)" | "undefined")
+    matches!(
+        text.trim(),
+        "nan"
+            | "NaN"
+            | "None"
+            | "null"
+            | "NULL"
+            | "<NA>"
+            | "NaT"
+            | "\\N"
+            | "(null)"
+            | "undefined"
+            | "#N/A"
+            | "#VALUE!"
+            | "#REF!"
+            | "#NAME?"
+            | "#DIV/0!"
+            | "#NUM!"
+            | "#NULL!"
+            | "set()"
+            | "frozenset()"
+            | "list()"
+            | "dict()"
+            | "tuple()"
+    )
 }
 
 impl<'a> Value<'a> {
@@ -68,7 +93,32 @@ impl<'a> Value<'a> {
                 Self::parse_literal(&inner)
             }
             // A value in parentheses, `("Tea")`, is text.
-            value => (bracket == Bracket::Map || matches!(value, Self::List(_))).then_some(value),
+            value => {
+                let is_of_bracket = match bracket {
+                    Bracket::List => matches!(value, Self::List(_)),
+                    Bracket::Map => true,
+                    Bracket::Call => matches!(value, Self::List(_) | Self::Map(_)),
+                };
+                is_of_bracket.then_some(value)
+            }
+        }
+    }
+
+    /// Parses a string that is an array as Postgres prints it: `{Kitchen,"Tea Kettles"}`. Items with spaces have quotes.
+    pub(super) fn parse_postgres(text: &str) -> Option<Value<'static>> {
+        let mut items = Vec::new();
+        let rest = postgres_items(text.trim().strip_prefix('{')?, &mut items, MAX_LAYERS)?;
+        rest.is_empty().then_some(Value::List(items))
+    }
+
+    /// Whether this is a list of maps, which may be in a string.
+    pub(super) fn holds_maps(&self) -> bool {
+        match self {
+            Self::List(items) => items.iter().any(|item| matches!(item, Self::Map(_))),
+            Self::Text(text) => {
+                Self::parse_literal(text).is_some_and(|value| matches!(value, Self::List(_)) && value.holds_maps())
+            }
+            _ => false,
         }
     }
 
@@ -105,6 +155,50 @@ fn parse(text: &str) -> Option<Value<'_>> {
     }
 }
 
+/// Reads the items of a Postgres array behind its `{`, and returns the text behind its `}`. Arrays inside are flattened.
+fn postgres_items<'t>(mut text: &'t str, items: &mut Vec<Value<'static>>, layers: u8) -> Option<&'t str> {
+    loop {
+        text = match text.as_bytes().first()? {
+            b'{' if layers > 0 => postgres_items(&text[1..], items, layers - 1)?,
+            b'"' => {
+                let (item, rest) = postgres_quoted(&text[1..])?;
+                items.push(Value::Text(item.into()));
+                rest
+            }
+            _ => {
+                let end = text.find([',', '}'])?;
+                let item = &text[..end];
+                let is_plain = |c: char| !c.is_whitespace() && !"{\"\\:".contains(c);
+                if item.is_empty() || item.starts_with('\'') || !item.chars().all(is_plain) {
+                    return None;
+                }
+                if item != "NULL" {
+                    items.push(Value::Text(item.to_owned().into()));
+                }
+                &text[end..]
+            }
+        };
+        match text.as_bytes().first()? {
+            b',' => text = &text[1..],
+            b'}' => return Some(&text[1..]),
+            _ => return None,
+        }
+    }
+}
+
+/// An item of a Postgres array behind its opening quote, and the text behind the closing one.
+fn postgres_quoted(text: &str) -> Option<(String, &str)> {
+    let mut item = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some((item, chars.as_str())),
+            '\\' => item.push(chars.next()?),
+            c => item.push(c),
+        }
+    }
+}
+
 /// The bracket with which a string begins as a list or a map, perhaps in quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bracket {
@@ -112,7 +206,13 @@ pub(super) enum Bracket {
     List,
     /// `{`.
     Map,
+    /// `set(` or another constructor, of a list or a map.
+    Call,
 }
+
+/// Constructors that Python prints around a list or a map.
+const CONSTRUCTORS: [&str; 9] =
+    ["set(", "frozenset(", "list(", "tuple(", "deque(", "dict(", "OrderedDict(", "defaultdict(", "Counter("];
 
 impl Bracket {
     /// The bracket at the start of `text`. Nearly all text has none.
@@ -129,6 +229,11 @@ impl Bracket {
             b'[' | b'(' => Some(Self::List),
             b'{' => Some(Self::Map),
             b'a' if text.starts_with("array(") => Some(Self::List),
+            b's' | b'f' | b'l' | b't' | b'd' | b'O' | b'C'
+                if CONSTRUCTORS.iter().any(|constructor| text.starts_with(constructor)) =>
+            {
+                Some(Self::Call)
+            }
             _ => None,
         }
     }

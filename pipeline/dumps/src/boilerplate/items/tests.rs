@@ -42,6 +42,12 @@ fn pieces_of_a_sentence_are_joined() {
         ),
         (&["Card Name", ": Temple", "Color", ": Land"], "Card Name: Temple\nColor: Land"),
         (
+            &["Jorun Aske", "The", "Fjord Post", "bestseller and classic loved by many."],
+            "Jorun Aske\nThe Fjord Post bestseller and classic loved by many.",
+        ),
+        (&["Review", "A", "Fjord Times", "Notable Book"], "Review\nA Fjord Times\nNotable Book"),
+        (&["The", "Tide Pocket Dictionary", "is new. It is short."], "The Tide Pocket Dictionary is new. It is short."),
+        (
             &["The pair that wrote the guide Ann Ek’s", "Around the Hill", "and some more.", ".", "Then it ended."],
             "The pair that wrote the guide Ann Ek’s Around the Hill and some more..\nThen it ended.",
         ),
@@ -50,7 +56,7 @@ fn pieces_of_a_sentence_are_joined() {
     }
     assert_eq!(
         stripped(Field::Features, &["A", "Fjord Post", "bestseller", ", and more"]),
-        "A\nFjord Post bestseller, and more"
+        "A Fjord Post bestseller, and more"
     );
 }
 
@@ -71,6 +77,9 @@ fn items_of_their_own_stay() {
         &["Made of", "Brass"],
         &["Ring", ".925 silver"],
         &["Smile", ":-)"],
+        &["Vitamins", "A", "B", "C"],
+        &["Sizes", "A", "–"],
+        &["All of it", "The"],
     ] {
         assert_eq!(stripped(Field::Description, items), items.join("\n"));
         assert_eq!(stripped(Field::Features, items), items.join("\n"));

@@ -132,6 +132,11 @@ fn tables_with_names_of_the_dumps_are_read() {
     }
     let long: String = (0..20_000).map(|number| format!("P{number},Oak stool\r")).collect();
     assert_eq!(of_file("mac.csv", format!("asin,title\r{long}").as_bytes()).len(), 20_000);
+    let pandas = "asin,title\n31852.0,Tea\n1384,Salt\n\"=\"\"0000000007\"\"\",Rice\n";
+    assert_eq!(
+        of_file("meta.csv", pandas.as_bytes()),
+        ["products 0000031852 Tea", "products 0000001384 Salt", "products 0000000007 Rice"]
+    );
     let text = "asin,title,feature\nB0,\"Tea, \"\"green\"\"\nhot\",\"['Organic', 'Loose']\"\nB1,Salt\nB2,x,\n,,\n";
     assert_eq!(
         of_file("meta.csv", text.as_bytes())[..2],

@@ -115,6 +115,10 @@ fn lists_as_numpy_prints_them() {
         (r#"'["a", "b"]'"#, &["a", "b"]),
         ("{'a', \"b's\"}", &["a", "b's"]),
         ("{'a'}", &["a"]),
+        ("frozenset({'a'})", &["a"]),
+        ("set(['a', 'b'])", &["a", "b"]),
+        ("set()", &[]),
+        ("frozenset()", &[]),
     ] {
         for field in ["category", "feature", "description", "title"] {
             let line = json!({ field: text }).to_string();
@@ -130,6 +134,54 @@ fn lists_as_numpy_prints_them() {
 }
 
 #[test]
+fn arrays_of_postgres_are_lists_where_lists_are_usual() {
+    for (text, wanted) in [
+        (r#"{Kitchen,"Tea Kettles"}"#, &["Kitchen", "Tea Kettles"][..]),
+        (r#"{Kitchen}"#, &["Kitchen"]),
+        (r#"{Soft,"easy, to \"wash\" \\ dry",Men's,NULL}"#, &["Soft", "easy, to \"wash\" \\ dry", "Men's"]),
+        (r#"{{Home,"Tea Kettles"},{Kitchen,Mugs}}"#, &["Home", "Tea Kettles", "Kitchen", "Mugs"]),
+        ("{NULL}", &[]),
+    ] {
+        for field in ["category", "feature", "description"] {
+            let line = json!({ field: text }).to_string();
+            parse(line.as_bytes(), |r| {
+                let found: Vec<_> = r.categories().chain(r.features()).chain(r.description.iter()).collect();
+                assert_eq!((found, &r.unread[..]), (wanted.to_vec(), &[][..]), "{line}");
+            })
+            .unwrap();
+        }
+        for field in ["title", "brand", "reviewText"] {
+            let line = json!({ field: text }).to_string();
+            parse(line.as_bytes(), |r| {
+                let found: Vec<_> = r.title.iter().chain(r.brand()).chain(r.review_pieces()).take(1).collect();
+                assert_eq!(found, [text], "{line}");
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn details_in_constructors_of_python() {
+    for text in [
+        "OrderedDict([('Color', 'Teal'), ('Size', '3')])",
+        "OrderedDict({'Color': 'Teal', 'Size': '3'})",
+        "defaultdict(<class 'list'>, {'Color': ['Teal'], 'Size': ['3']})",
+        "{'Color': 'Teal', 'Size': '3'}",
+    ] {
+        parse(json!({ "details": text }).to_string().as_bytes(), |r| {
+            assert_eq!(r.detail_texts().collect::<Vec<_>>(), [("Color", "Teal"), ("Size", "3")], "{text}");
+            assert_eq!(r.unread, []);
+        })
+        .unwrap();
+    }
+    parse(json!({ "details": "set(2): red; Size: 3" }).to_string().as_bytes(), |r| {
+        assert_eq!((r.attributes.len(), r.unread.len()), (2, 0));
+    })
+    .unwrap();
+}
+
+#[test]
 fn text_in_brackets_stays_text() {
     for text in [
         "[Sealed] tea tin",
@@ -141,8 +193,13 @@ fn text_in_brackets_stays_text() {
         "[BLANKNYC]",
         "[true]",
         "{curly} text",
-        "{curly}",
-        "{Brand}",
+        "{4,,5}",
+        "{Kitchen,Tea Kettles}",
+        "{see: below}",
+        "{\"open",
+        "set(2) of pots",
+        "list(2)",
+        "dict('x')",
         "(used)",
         "('quoted')",
         "(\"a\")",
@@ -268,6 +325,10 @@ fn missing_values_are_empty() {
             "\"NULL\"",
             "\"<NA>\"",
             "\" NaT \"",
+            "\"#N/A\"",
+            "\"#VALUE!\"",
+            "\"set()\"",
+            "\"dict()\"",
             "NaN",
             "None",
             "nan",
@@ -302,7 +363,7 @@ fn missing_values_are_empty() {
         }
     }
     // Words of people.
-    for text in ["N/A", "none", "Nan", "NA", "-", "Unknown", "nan bread", "None of it"] {
+    for text in ["N/A", "none", "Nan", "NA", "-", "Unknown", "nan bread", "None of it", "#1", "a set()"] {
         parse(json!({ "title": text }).to_string().as_bytes(), |r| assert_eq!(r.title.first(), Some(text))).unwrap();
     }
     // A missing value does not identify a record.
@@ -367,8 +428,62 @@ fn numeric_ids_have_ten_digits() {
 }
 
 #[test]
+fn ids_of_tables_are_those_that_programs_wrote_as_numbers() {
+    for (id, product, reviewer) in [
+        ("31852.0", "0000031852", "31852"),
+        ("1384", "0000001384", "1384"),
+        ("0000031852", "0000031852", "0000031852"),
+        ("9781384719342.0", "9781384719342", "9781384719342"),
+        ("B000000001", "B000000001", "B000000001"),
+        ("43508868X", "43508868X", "43508868X"),
+        ("1.5", "1.5", "1.5"),
+        ("A.0", "A.0", "A.0"),
+    ] {
+        let row = json!({"asin": id, "also_buy": id, "also_view": format!("['B1', '{id}']"), "reviewerID": id});
+        parse_row(row.to_string().as_bytes(), |r| {
+            let others: Vec<_> = r.associations.iter().map(|a| &*a.other).collect();
+            assert_eq!((r.product_id(), r.reviewer()), (Some(product), Some(reviewer)));
+            assert_eq!(others, [product, "B1", product]);
+        })
+        .unwrap();
+        // A string of JSON is what somebody wrote.
+        parse(row.to_string().as_bytes(), |r| assert_eq!(r.product_id(), Some(id))).unwrap();
+    }
+}
+
+#[test]
+fn reviews_inside_a_record_are_counted() {
+    for (value, wanted) in [
+        (json!([{"reviewText": "Good."}, {"reviewText": "Bad."}]), 1),
+        (json!("[{'reviewText': 'Good.'}]"), 1),
+        (json!([]), 0),
+        (json!(null), 0),
+        (json!(12), 0),
+        (json!("Good."), 0),
+        (json!(["Good."]), 0),
+    ] {
+        for field in ["reviews", "review"] {
+            let line = json!({"asin": "B0", "title": "Tea", field: value}).to_string();
+            parse(line.as_bytes(), |r| {
+                let reviews = UnreadValue { field: "reviews", reason: UnreadReason::Reviews };
+                assert_eq!(r.unread, vec![reviews; wanted], "{line}");
+                assert_eq!(r.record_type().unwrap().kind, Kind::Product);
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
 fn ratings_and_times_in_every_shape() {
     for (value, wanted) in [
+        ("\"4,5\"", Some(4.5)),
+        ("\"5.0 out of 5 stars\"", Some(5.0)),
+        ("\"4,0 von 5 Sternen\"", Some(4.0)),
+        ("\"3,0 sur 5 étoiles\"", Some(3.0)),
+        ("\"4/5\"", Some(4.0)),
+        ("\"4 stars\"", Some(4.0)),
+        ("\"1 star\"", Some(1.0)),
         ("5", Some(5.0)),
         ("\"5.0\"", Some(5.0)),
         ("\" 4 \"", Some(4.0)),
@@ -450,6 +565,9 @@ fn what_cannot_be_read_is_counted() {
         ("author", json!({"avatar": "x"}), &[Map]),
         ("author", json!("{'avatar': 'x', 'na"), &[MalformedMap]),
         ("overall", json!("good"), &[Text]),
+        ("overall", json!("4/10"), &[Text]),
+        ("overall", json!("5,"), &[Text]),
+        ("overall", json!("5.0 out of 5 stars Good"), &[Text]),
         ("overall", json!(false), &[Boolean]),
         ("unixReviewTime", json!("soon"), &[Text]),
         ("unixReviewTime", json!({"a": 1}), &[Map]),
