@@ -210,7 +210,8 @@ fn a_text_in_another_language_is_mined() {
     let folder = tempfile::tempdir().unwrap();
     let (text, list) = (folder.path().join("text"), folder.path().join("list"));
     let words = ["это", "наша", "новая", "дома", "сада", "电子产品", "非常好", "ありがとう"];
-    let line = |i: usize| format!("{} красивая машина {}\n", words[i % 8], words[i / 8 % 8]);
+    // The most common words of another language are its stop words.
+    let line = |i: usize| format!("и {} красивая машина {}\n", words[i % 8], words[i / 8 % 8]);
     fs::write(&text, (0..640).map(line).collect::<String>()).unwrap();
     fs::write(&list, "Красивая машина\n").unwrap();
     let output = ebert(["mine"]).arg(&text).arg("--quality-list").arg(&list).output().unwrap();

@@ -371,7 +371,7 @@ impl Finder<'_> {
             text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| vec![value.clone()])
         };
         let ids = all.iter().flat_map(list).filter_map(|value| of_id(&value));
-        ids.flat_map(|text| listed_ids(&text).map(str::to_owned).collect::<Vec<_>>()).collect()
+        ids.flat_map(|text| listed_ids(&text).map(|id| whole_number(id).to_owned()).collect::<Vec<_>>()).collect()
     }
 }
 

@@ -27,7 +27,7 @@ mod values;
 
 pub(crate) use self::{
     fields::{is_field, is_of_reviews},
-    ids::{listed_ids, product_id_of_cell, whole_number},
+    ids::{listed_ids, whole_number},
     stars::of_five,
     values::{extended_scalar, is_missing},
 };
@@ -73,7 +73,7 @@ pub fn parse<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, M
 }
 
 /// As [`parse`], of a row of a table in text. Its ids are as they were before pandas or a spreadsheet wrote them as
-/// numbers: `31852.0` is `0000031852`.
+/// numbers: `31852.0` is `31852`.
 pub(crate) fn parse_row<T>(line: &[u8], with: impl FnOnce(&Record<'_>) -> T) -> Result<T, MalformedRecord> {
     parse_with(line, |record| {
         record.restore_ids();
@@ -427,8 +427,6 @@ impl<'a> Record<'a> {
     fn restore_ids(&mut self) {
         let products = self.asin.iter_mut().chain(&mut self.parent_asin);
         let products = products.chain(self.associations.iter_mut().map(|association| &mut association.other));
-        products.for_each(|id| restored(id, IdKind::Product));
-        let reviewers = self.reviewer_id.iter_mut().chain(&mut self.user_id);
-        reviewers.for_each(|id| restored(id, IdKind::Reviewer));
+        products.chain(&mut self.reviewer_id).chain(&mut self.user_id).for_each(restored);
     }
 }

@@ -161,8 +161,8 @@ const PIECES: [&str; 24] = [
     ").",
 ];
 
-/// Articles that stand alone before a name in italics.
-const ARTICLES: [&str; 3] = ["The", "A", "An"];
+/// Articles that stand alone before a name in italics. `A` may be a letter, a vitamin or a kind of plug.
+const ARTICLES: [&str; 2] = ["The", "An"];
 
 /// Words that end no sentence.
 const OPEN_WORDS: [&str; 28] = [
@@ -462,9 +462,9 @@ fn shows_split(item: &str) -> bool {
         || is_closing(item) && item.len() > 1 && !item.starts_with(':')
 }
 
-/// Whether an item is the article of the next one. Letters stand in a list of their own: `A`, `B`.
+/// Whether an item is the article of the next one.
 fn is_article(item: &str, next: &str) -> bool {
-    ARTICLES.contains(&item) && next.chars().nth(1).is_some_and(char::is_alphanumeric)
+    ARTICLES.contains(&item) && next.starts_with(char::is_alphanumeric)
 }
 
 fn is_heading(line: &str) -> bool {

@@ -221,8 +221,9 @@ fn without_fit_notices(item: &str, removals: &mut Removals) -> Option<String> {
 fn fit_notice(text: &str) -> Option<&str> {
     let notice = FIT_NOTICES.into_iter().find(|notice| text.starts_with(notice))?;
     let rest = &text[notice.len()..];
-    // `Fits your .22 rifle` is text.
-    (rest.is_empty() || rest.starts_with(' ')).then_some(notice)
+    // `Fits your .22 rifle` and `Fits your . 45 holster` are text.
+    let is_notice = |rest: &str| !rest.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    (rest.is_empty() || rest.starts_with(' ') && is_notice(rest)).then_some(notice)
 }
 
 /// A line without the button behind its last sentence: `Hemmed by hand. Read more`.

@@ -30,14 +30,14 @@ const OFFICE: [&str; 6] = ["o", "v", "w", "x", "m", "st1"];
 /// Attributes that may stand without a value. Other words without a value make the tag text:
 /// `I <b read this> twice`.
 const BARE_ATTRIBUTES: &str = "\
-    allowfullscreen async autofocus autoplay border checked class clear compact contenteditable \
-    controls default defer disabled draggable formnovalidate hidden id inert ismap itemscope loop \
+    allowfullscreen async autofocus autoplay border checked clear compact contenteditable \
+    controls defer disabled draggable formnovalidate hidden inert ismap itemscope loop \
     multiple muted nohref nomodule noresize noshade novalidate nowrap open playsinline readonly \
-    required reversed scoped selected v-cloak v-else v-once v-pre x-cloak";
+    required scoped selected v-cloak v-else v-once v-pre x-cloak";
 
 /// Beginnings of attributes that may stand without a value: those of pages, and those that
 /// frameworks write. `_ngcontent-c1` is one of Angular, `data-v-7ba5bd90` one of Vue.
-const BARE_PREFIXES: [&str; 5] = ["data-", "aria-", "ng-", "_ngcontent-", "_nghost-"];
+const BARE_PREFIXES: [&str; 6] = ["data-v-", "data-react", "aria-", "ng-", "_ngcontent-", "_nghost-"];
 
 /// What a tag becomes in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,9 @@ mod tests {
             ("_ngcontent-ng-c17", true),
             ("aria-hidden", true),
             ("read", false),
-            ("data-", false),
+            ("data-v-", false),
+            ("data-driven", false),
+            ("id", false),
             ("v-neck", false),
             ("re-read", false),
             ("", false),

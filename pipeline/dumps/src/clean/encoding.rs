@@ -108,9 +108,12 @@ fn cut_quote(text: &str, at: usize, is_quote_open: bool) -> Option<(char, usize)
     if after.starts_with('\u{fffd}') {
         return Some(('”', LEFT.len() + '\u{fffd}'.len_utf8()));
     }
-    // That of `’` is `™`, which some shops remove from all text.
-    let is_letter = |c: char| c.is_lowercase() && c != 'â';
-    let is_apostrophe = text[..at].ends_with(char::is_alphabetic) && after.starts_with(is_letter);
+    // That of `’` is `™`, which some shops remove from all text. In other words it may be a hyphen.
+    let is_ending = |ending: &&str| {
+        after.strip_prefix(*ending).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphabetic() && c != 'â'))
+    };
+    let is_apostrophe =
+        text[..at].ends_with(char::is_alphabetic) && ["s", "t", "d", "m", "re", "ve", "ll"].iter().any(is_ending);
     let quote = if is_apostrophe { '’' } else { '”' };
     (is_apostrophe || is_quote_open).then_some((quote, LEFT.len()))
 }
@@ -243,11 +246,11 @@ enum Before {
 
 impl Before {
     fn of(c: char) -> Self {
-        match c {
+        match windows_1252(c) {
             'Â' | 'Ã' => Self::Lead,
             c if c.is_lowercase() => Self::Lower,
             c if c.is_alphabetic() => Self::Letter,
-            '"' | '\'' | '“' | '‘' | '«' | '‹' | '„' | '‚' | '(' | '[' | '{' => Self::Opening,
+            '"' | '\'' | '“' | '‘' | '’' | '«' | '‹' | '„' | '‚' | '(' | '[' | '{' => Self::Opening,
             _ => Self::Other,
         }
     }
@@ -307,17 +310,21 @@ impl Sequence {
                     _ => !is_quote(second) || goes_on,
                 },
                 'Ä' | 'Å' | 'Æ' | 'È' => match before {
-                    Before::Lower | Before::Repaired => true,
-                    // `È…` and `È “` are Italian, and these are the letters of Romanian.
+                    // `cioÈ…` and `È “` are Italian, and these are the letters of Romanian.
                     _ if lead == 'È' && !matches!(windows_1252(second), '™' | '›' | '˜' | 'š') => false,
+                    Before::Lower | Before::Repaired => true,
                     _ if is_control(second) => goes_on || !self.may_end_word_before(before),
                     Before::Letter => false,
                     // `Å og` with a no-break space is correct. `Å›wiat` has no quote: one would not open there.
-                    _ => goes_on_lower && (!is_quote(second) || second == '›') && second != '\u{a0}',
+                    _ => {
+                        goes_on_lower
+                            && (!is_quote(second) || second == '›')
+                            && !matches!(second, '\u{a0}' | '–' | '—' | '·' | '²' | '³')
+                    }
                 },
-                // `«olá»…` is correct.
+                // `«allá»—dijo` is correct.
                 'á' if matches!(second, 'º' | '»') => {
-                    second == 'º' || goes_on || !ends_quotation(windows_1252(third))
+                    second == 'º' || !follows_quotation(windows_1252(third), after)
                 }
                 'â' => {
                     let may_be_correct = matches!(before, Before::Lower | Before::Letter | Before::Opening);
@@ -342,7 +349,11 @@ impl Sequence {
             Before::Letter | Before::Opening => true,
             Before::Repaired | Before::Lead | Before::Other => false,
         };
-        is_in_word && self.rest.into_iter().filter(|&c| c != '\0').all(|c| may_end_word(windows_1252(c)))
+        let rest = || self.rest.into_iter().filter(|&c| c != '\0').map(windows_1252);
+        let is_opening = |c: char| matches!(c, '“' | '‘');
+        // A word of one letter, as in `qual è…”`.
+        let is_word = before == Before::Other && rest().all(|c| ends_quotation(c) || is_opening(c));
+        is_word || is_in_word && rest().all(|c| may_end_word(c) || is_opening(c))
     }
 }
 
@@ -380,6 +391,18 @@ const fn may_end_word(c: char) -> bool {
 /// Whether correct text may have this character behind a quotation that `»` closes.
 const fn ends_quotation(c: char) -> bool {
     is_quote(c) || matches!(c, '\u{a0}' | '…' | '–' | '—')
+}
+
+/// Whether correct text may have this character behind `»` and before another.
+fn follows_quotation(c: char, after: Option<char>) -> bool {
+    match c {
+        '”' | '’' | '»' | '…' | '–' | '—' | '¡' | '¿' | '\u{a0}' => true,
+        '«' => after.is_some_and(char::is_uppercase),
+        '›' | '®' | '™' | '©' | '·' | '•' | '¹' | '²' | '³' | '°' => {
+            !after.is_some_and(char::is_alphabetic)
+        }
+        _ => false,
+    }
 }
 
 /// The characters of Windows-1252 at the places of the control characters from U+0080. NUL where it has none.
@@ -440,7 +463,7 @@ mod tests {
             "漢字かな",
             "（Support Passive PoE）",
             "a\u{a0}b \u{a0} BRAND\u{a0}c",
-            "Tiếng Việt, Người, mộ t",
+            "Tiếng Việt, Người, một, với, vừa, từ",
             "świat, sąd, ışık",
             "și țară în oraș",
         ] {
@@ -466,6 +489,9 @@ mod tests {
             "¿Qué? ¡Olé! 5° ½ ® ™ é® É™ ñ… ü”",
             "«olá»… «acá»” «está» †, È…bello",
             "‚Ärmel‘ √ 5 √ © ✓",
+            "«allá»—dijo, «más allá»¿Qué? «está»™ «Canadá»«Panamá»",
+            "cioÈ… perchÈ” caffÈ® Æ–type kcal/Å·mol",
+            "wellâ€known, twentyâ€five",
         ] {
             assert!(matches!(repair_encoding(text), Cow::Borrowed(_)), "{text} -> {}", repair_encoding(text));
         }
@@ -482,6 +508,10 @@ mod tests {
             // That of `’` is lost.
             ("Menâ€s and â€œMenâ€s hatâ€", "Men’s and “Men’s hat”"),
             ("PÅ\u{99}í", "Pří"),
+            ("qual è\u{85}\u{94} disse", "qual è…” disse"),
+            ("o que é\u{85}", "o que é…"),
+            ("\u{84}Ä\u{93}", "„Ä“"),
+            ("byÅ\u{82} Viá»\u{87}t, Viá»‡t", "był Việt, Việt"),
             // Windows-1252 that was taken for Latin-1 first.
             ("OÂ\u{92}Neill Â\u{93}must haveÂ\u{94}", "O’Neill “must have”"),
             ("OÂ’Neill", "O’Neill"),

@@ -1,6 +1,6 @@
 //! Files of ratings: who rated which product when, without a text.
 use super::{
-    super::record::{product_id_of_cell, seconds_of_cell},
+    super::record::{seconds_of_cell, whole_number},
     fields,
     table::{Holds, Table, cells},
 };
@@ -19,8 +19,6 @@ pub struct RatingTable {
     time: Option<usize>,
     /// Whether products are named by `parent_asin`.
     names_parents: bool,
-    /// Whether they are named as in the dumps.
-    is_of_dump: bool,
 }
 
 /// A row of a table of ratings.
@@ -38,15 +36,8 @@ impl RatingTable {
     /// The table with these first lines. `None` if they are not ratings of products.
     pub(super) fn of(lines: &[&str]) -> Option<Self> {
         let Table { delimiter, columns, holds: Holds::Ratings } = Table::of(lines)? else { return None };
-        let unnamed = Self {
-            delimiter,
-            has_header: false,
-            reviewer: 0,
-            product: 1,
-            time: Some(3),
-            names_parents: false,
-            is_of_dump: false,
-        };
+        let unnamed =
+            Self { delimiter, has_header: false, reviewer: 0, product: 1, time: Some(3), names_parents: false };
         if columns.is_empty() {
             let rows: Vec<Vec<String>> = lines.iter().map(|line| cells(line, delimiter)).collect();
             let ids = |column: usize| rows.iter().filter(|row| row.get(column).is_some_and(|id| is_asin(id))).count();
@@ -60,8 +51,7 @@ impl RatingTable {
         let product = parent.or_else(|| named(fields::product_id(&columns)))?;
         let reviewer = named(fields::reviewer(&columns)).filter(|&reviewer| reviewer != product)?;
         let time = named(fields::time(&columns));
-        let is_of_dump = parent.is_some() || columns[product] == "asin";
-        Some(Self { has_header: true, reviewer, product, time, names_parents: parent.is_some(), is_of_dump, ..unnamed })
+        Some(Self { has_header: true, reviewer, product, time, names_parents: parent.is_some(), ..unnamed })
     }
 
     /// Whether a line has the names of columns.
@@ -92,8 +82,7 @@ impl RatingTable {
         let seconds = self.time.and_then(|time| seconds_of_cell(cells.get(time)?));
         let mut take = |column: usize| cells.get_mut(column).map(std::mem::take).filter(|id| !id.is_empty());
         let (reviewer, product_id) = (take(self.reviewer)?, take(self.product)?);
-        let product_id = if self.is_of_dump { product_id_of_cell(product_id) } else { product_id };
-        Some(Rating { reviewer, product_id, seconds })
+        Some(Rating { reviewer, product_id: whole_number(&product_id).to_owned(), seconds })
     }
 }
 
@@ -113,7 +102,7 @@ mod tests {
             ("B000000001,A1XYZ12345678,5.0,1472688000", Some(("A1XYZ12345678", "B000000001", Some(1_472_688_000)))),
             ("user_id,parent_asin,rating,timestamp\nU1,P1,5,1588687728923", Some(("U1", "P1", Some(1_588_687_728)))),
             ("asin,reviewerID,overall\nP1,U1,4", Some(("U1", "P1", None))),
-            ("asin,reviewerID,overall\n31852.0,U1,4", Some(("U1", "0000031852", None))),
+            ("asin,reviewerID,overall\n31852.0,U1,4", Some(("U1", "31852", None))),
             ("item_id,user_id,rating\n31852,U1,4", Some(("U1", "31852", None))),
             ("u1\tp1\t5", Some(("u1", "p1", None))),
             ("id,user_id,product_id,rating,created_at\n1,U1,P1,4,1472688000", Some(("U1", "P1", Some(1_472_688_000)))),

@@ -95,31 +95,43 @@ impl Values {
         Ok(text)
     }
 
-    /// Appends the object at the position. Keeps nothing of one that is not a record.
-    fn object(&mut self, into: &mut Vec<u8>) -> io::Result<Found> {
+    /// Appends the object at the position. Returns whether it is too long, and then keeps nothing.
+    fn object(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
         let start = into.len();
-        let (mut inside, mut is_too_long) = (Inside::default(), false);
+        let (mut depth, mut quote, mut escaped, mut too_long) = (0_usize, None, false, false);
         loop {
             let bytes = peek(&mut self.stream)?;
             if bytes.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends inside a record"));
             }
-            let ended = bytes.iter().enumerate().find_map(|(at, &byte)| Some(at + inside.take(byte)?));
+            let mut ended = None;
+            for (at, &byte) in bytes.iter().enumerate() {
+                match (quote, byte) {
+                    (Some(_), _) if escaped => escaped = false,
+                    (Some(_), b'\\') => escaped = true,
+                    (Some(opened), byte) if byte == opened => quote = None,
+                    (None, b'"' | b'\'') => quote = Some(byte),
+                    (None, b'{' | b'[') => depth += 1,
+                    (None, b'}' | b']') => {
+                        depth -= 1;
+                        if depth == 0 {
+                            ended = Some(at + 1);
+                            break;
+                        }
+                    }
+                    _ => {}
+                }
+            }
             let taken = ended.unwrap_or(bytes.len());
-            is_too_long |= into.len() - start + taken > MAX_LINE;
-            if is_too_long {
+            too_long |= into.len() - start + taken > MAX_LINE;
+            if too_long {
                 into.truncate(start);
             } else {
                 into.extend_from_slice(&bytes[..taken]);
             }
             self.stream.consume(taken);
-            match ended {
-                None => {}
-                Some(_) if inside.is_broken => {
-                    into.truncate(start);
-                    return Ok(Found::Malformed(NOT_CLOSED.to_owned()));
-                }
-                Some(_) => return Ok(if is_too_long { Found::TooLong } else { Found::Record }),
+            if ended.is_some() {
+                return Ok(too_long);
             }
         }
     }
@@ -128,7 +140,10 @@ impl Values {
     fn advance(&mut self, into: &mut Vec<u8>) -> io::Result<Option<Found>> {
         while let Some(byte) = self.peek()? {
             match byte {
-                b'{' if self.is_at_path() => return self.object(into).map(Some),
+                b'{' if self.is_at_path() => {
+                    let too_long = self.object(into)?;
+                    return Ok(Some(if too_long { Found::TooLong } else { Found::Record }));
+                }
                 b'{' => {
                     self.skip();
                     self.open.push(Open::Object { key: None, before_key: true });
@@ -178,82 +193,6 @@ impl Values {
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
             }
         }
-    }
-}
-
-/// What is wrong with an object in which a quote is missing.
-const NOT_CLOSED: &str = "found a line break in a string, expected a quote before it";
-
-/// What is open at a place inside an object.
-///
-/// JSON has no line breaks in strings. If one holds a line break, its closing quote may be missing, and all records
-/// below would be taken for strings. Where the line below begins like JSON, the string ends with its line.
-#[derive(Debug, Default)]
-struct Inside {
-    depth: usize,
-    quote: Option<u8>,
-    /// Whether a backslash precedes.
-    is_escaped: bool,
-    before: Before,
-    /// Whether a string ended with its line.
-    is_broken: bool,
-}
-
-/// What precedes a place in an object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Before {
-    #[default]
-    Anything,
-    /// A line break in a string, and white space.
-    LineBreak,
-    /// The quote with which the line below such a line break begins.
-    Quote(u8),
-}
-
-impl Inside {
-    /// Takes the next byte. If the object ends, returns how many bytes belong to it: this one, or only those before.
-    fn take(&mut self, byte: u8) -> Option<usize> {
-        if self.before != Before::Anything && self.begins_json(byte) {
-            return Some(0);
-        }
-        match (self.quote, byte) {
-            (Some(_), _) if self.is_escaped => self.is_escaped = false,
-            (Some(_), b'\\') => self.is_escaped = true,
-            (Some(_), b'\n') if self.is_broken => self.quote = None,
-            (Some(_), b'\n') => self.before = Before::LineBreak,
-            (Some(opened), byte) if byte == opened => self.quote = None,
-            (None, b'"' | b'\'') => self.quote = Some(byte),
-            (None, b'{' | b'[') => self.depth += 1,
-            (None, b'}' | b']') => {
-                self.depth -= 1;
-                return (self.depth == 0).then_some(1);
-            }
-            _ => {}
-        }
-        None
-    }
-
-    /// Ends the string before a line that begins like JSON: with a closing bracket, or with a string that is not at its
-    /// end. Returns whether the line begins with another record, so that this one ends, too.
-    fn begins_json(&mut self, byte: u8) -> bool {
-        match self.before {
-            Before::LineBreak if byte.is_ascii_whitespace() => return false,
-            Before::LineBreak if self.quote == Some(byte) => {
-                self.before = Before::Quote(byte);
-                return false;
-            }
-            Before::LineBreak if b"}]".contains(&byte) => (self.quote, self.is_broken) = (None, true),
-            Before::LineBreak if byte == b'{' && self.depth == 1 => {
-                self.is_broken = true;
-                return true;
-            }
-            Before::Quote(quote) if !(byte.is_ascii_whitespace() || b",:}]".contains(&byte)) => {
-                (self.quote, self.is_broken) = (Some(quote), true);
-            }
-            _ => {}
-        }
-        self.before = Before::Anything;
-        false
     }
 }
 

@@ -43,26 +43,13 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Restores an id that a program wrote to a table as a number.
-pub(super) fn restored(id: &mut Cow<'_, str>, kind: IdKind) {
+/// Restores an id that a program wrote to a table as a number. Zeros in front are not restored: an id of a shop may
+/// have fewer than ten digits, and other files of it have the same.
+pub(super) fn restored(id: &mut Cow<'_, str>) {
     let whole = whole_number(id);
-    let is_short = kind == IdKind::Product && is_number(whole) && whole.len() < ID_DIGITS;
-    if is_short || whole.len() < id.len() {
-        *id = numbered(whole, kind).into();
+    if whole.len() < id.len() {
+        *id = whole.to_owned().into();
     }
-}
-
-/// A number as an id.
-fn numbered(number: &str, kind: IdKind) -> String {
-    let width = if kind == IdKind::Product { ID_DIGITS } else { 0 };
-    format!("{number:0>width$}")
-}
-
-/// The id of a product in a cell of a table, as it was before a program wrote it as a number.
-pub(crate) fn product_id_of_cell(cell: String) -> String {
-    let mut id = Cow::Owned(cell);
-    restored(&mut id, IdKind::Product);
-    id.into_owned()
 }
 
 /// The ids in a text of one or several, between commas, semicolons or bars.
@@ -283,7 +270,8 @@ impl<'a> Collector<'_, '_, 'a> {
         if !is_number(number) {
             return self.unread.add(UnreadReason::Number);
         }
-        self.into.push(numbered(number, self.kind).into());
+        let width = if self.kind == IdKind::Product { ID_DIGITS } else { 0 };
+        self.into.push(format!("{number:0>width$}").into());
     }
 
     fn text(&mut self, text: Cow<'a, str>, layers: u8) {

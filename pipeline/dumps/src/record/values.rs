@@ -105,10 +105,14 @@ impl<'a> Value<'a> {
     }
 
     /// Parses a string that is an array as Postgres prints it: `{Kitchen,"Tea Kettles"}`. Items with spaces have quotes.
+    /// `{{product.title}}` and `{0,1,2}` are text.
     pub(super) fn parse_postgres(text: &str) -> Option<Value<'static>> {
         let mut items = Vec::new();
         let rest = postgres_items(text.trim().strip_prefix('{')?, &mut items, MAX_LAYERS)?;
-        rest.is_empty().then_some(Value::List(items))
+        let is_word = |item: &&Value<'_>| matches!(item, Value::Text(text) if text.contains(char::is_alphabetic));
+        let words = items.iter().filter(is_word).count();
+        let is_array = items.is_empty() || text.contains('"') || words > usize::from(text.starts_with("{{"));
+        (rest.is_empty() && is_array).then_some(Value::List(items))
     }
 
     /// Whether this is a list of maps, which may be in a string.
