@@ -239,8 +239,10 @@ fn reviews_inside_products_are_counted_with_a_command_that_writes_them_out() {
     let out = folder.path().join("out");
     let printed =
         succeed(ebert(["corpus", "--tokenizer", TOKENIZER[1], "--corpus"]).arg(folder.path()).arg("--out").arg(&out));
-    for wanted in ["values of `reviews`: list of reviews in a record 3", "hint: write one review per line with `jq -c"]
-    {
+    for wanted in [
+        "values of `reviews`: list of reviews in a record 3",
+        "hint: if the file is JSON, write one review per line with `jq -c",
+    ] {
         assert!(printed.contains(wanted), "{printed}");
     }
 }

@@ -31,7 +31,7 @@ use super::runs::FixedRecord;
 /// Bytes of sections in memory.
 const MEMORY: usize = 256 << 20;
 
-/// The last bytes of a complete file. Older forms have others, and such files are written again.
+/// The last bytes of a complete file of this form.
 const MARK: &[u8; 8] = b"ebertsec";
 
 /// Bytes of a section in the index: its start and its checksum.

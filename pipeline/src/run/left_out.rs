@@ -113,7 +113,7 @@ fn removed(counts: &CorpusCounts, most: usize) -> Option<Facts> {
 }
 
 /// What to do about reviews inside the records of products.
-const REVIEWS_HINT: &str = "\n  hint: write one review per line with `jq -c '(.parent_asin // .asin) as $id | \
+const REVIEWS_HINT: &str = "\n  hint: if the file is JSON, write one review per line with `jq -c '(.parent_asin // .asin) as $id | \
                             (.reviews // .review)[]? | {asin: $id} + .' < FILE > reviews.jsonl`, and add \
                             `--corpus reviews.jsonl`";
 

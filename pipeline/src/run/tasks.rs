@@ -313,7 +313,7 @@ impl Run<'_> {
             return Err(RunError::Unfinished { step: Step::Rows.name(), tasks: BTreeSet::from([0]), of: 1 });
         };
         self.task_done(step, task, &done, "files", "shards")?;
-        if is_written && let Some(alone) = self.alone_to_seal(lock, is_written, is_sealed)? {
+        if is_written && let Some(alone) = self.alone_to_seal(lock, true, is_sealed)? {
             let (sealed, outcome) = self.seal(corpus, pool, graph, None).map_err(|error| in_tasks(error, task))?;
             let settings = step_settings(self.settings, &self.tokenizer, language)?;
             PairTasks::new(settings, &shards, graph)?.clear()?;

@@ -395,16 +395,17 @@ fn plain(path: &Path) -> PathBuf {
 /// The text of a file of a task.
 fn text_of(task: Task, path: &Path) -> Result<String, TaskFileError> {
     let path_owned = || path.to_owned();
+    let encoding = |bytes: &[u8]| TaskFileError::Encoding { path: path_owned(), encoding: encoding_of(bytes) };
     let bytes = std::fs::read(path).map_err(|source| TaskFileError::Io { task, path: path_owned(), source })?;
     Pointer::refuse(path)?;
     if let Some(&(_, program)) = COMPRESSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Err(TaskFileError::Compressed { path: path_owned(), program });
     }
+    let text = String::from_utf8(bytes).map_err(|error| encoding(error.as_bytes()))?;
     // UTF-16 has zeros between letters.
-    if bytes.contains(&0) || std::str::from_utf8(&bytes).is_err() {
-        return Err(TaskFileError::Encoding { path: path_owned(), encoding: encoding_of(&bytes) });
+    if text.contains('\0') {
+        return Err(encoding(text.as_bytes()));
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
     let start: String = text.trim_start_matches('\u{feff}').trim_start().chars().take(14).collect();
     if ["<!doctype html", "<html"].iter().any(|tag| start.to_ascii_lowercase().starts_with(tag)) {
         return Err(TaskFileError::WebPage { task, path: path_owned() });

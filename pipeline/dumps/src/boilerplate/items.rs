@@ -394,9 +394,10 @@ impl List<'_> {
                 Join::Line
             } else {
                 let next = (at + 1 < range.end).then(|| first_line(at + 1)).filter(|next| !is_heading(next));
-                match is_article((self.texts)(at - 1), text) {
-                    true => Join::Space,
-                    false => Self::join(before, text, next, open_quote, is_joined),
+                if is_article((self.texts)(at - 1), text) {
+                    Join::Space
+                } else {
+                    Self::join(before, text, next, open_quote, is_joined)
                 }
             };
             *join_of_item = join;

@@ -1,6 +1,7 @@
 use super::*;
 
 mod more;
+mod numbers;
 mod shapes;
 
 fn kind(line: &str) -> Option<(Kind, Generation)> {

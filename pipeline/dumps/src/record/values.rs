@@ -5,6 +5,7 @@
 //! become the scalars they stand for.
 use std::{borrow::Cow, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -386,23 +387,8 @@ fn uuid_of_binary(value: &Value<'_>) -> Option<String> {
         })?,
         _ => return None,
     };
-    let digit = |byte: u8| -> Option<u128> {
-        Some(
-            match byte {
-                b'A'..=b'Z' => byte - b'A',
-                b'a'..=b'z' => byte - b'a' + 26,
-                b'0'..=b'9' => byte - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            }
-            .into(),
-        )
-    };
-    // Of 16 bytes: 21 digits of 6 bits, and 2 bits of the last one.
-    let (last, digits) = base64.strip_suffix("==")?.as_bytes().split_last().filter(|(_, digits)| digits.len() == 21)?;
-    let high = digits.iter().try_fold(0, |bits, byte| Some((bits << 6) | digit(*byte)?))?;
-    let hex = format!("{:032x}", (high << 2) | (digit(*last)? >> 4));
+    let bytes = STANDARD.decode(&**base64).ok()?.try_into().ok()?;
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
