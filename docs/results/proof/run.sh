@@ -2,16 +2,37 @@
 # Repeats the runs of docs/results/claims.md: shards, the common start, all arms and replicates, and their probes.
 #
 #     docs/results/proof/run.sh REAL BERT WORK [JOBS]
+#     docs/results/proof/run.sh --records WORK
 #
 # REAL: folder with amazon/, more-reviews/, baskets/, downstream/ and vocab/. BERT: the start model's folder.
 # WORK: folder of everything that is written. JOBS: runs at once, one thread each (default 1).
-# Finished parts are kept and stopped runs resume, so the command can be repeated. What a finished run gives is kept in
-# records/, next to this script: its probes and metrics. Runs with a record are not repeated.
+# Finished parts of WORK are kept and stopped runs resume, so the command can be repeated. What a finished run gives
+# replaces its files in records/, next to this script: its probes and metrics. So do the tests and figures.
+#
+# The second form trains nothing and needs no data. It makes the tests and figures from records/, in about a minute.
 set -euo pipefail
-real=$(realpath "$1") bert=$(realpath "$2") jobs=${4:-1}
 here=$(realpath "$(dirname "$0")")
 bin=${BIN:-$(realpath "$here/../../../target/release")}
 records=$here/records
+
+restore() { # NAME: puts the probes of a record where they were written
+    jq -cs '.[0] + {models: .[1]}' <(zcat "$records/shared.json.gz") <(zcat "$records/$1.json.gz") >"probes/$1.json"
+}
+
+# Tests and figures of what is finished, also if this command is stopped.
+summary() {
+    cp "$here/claims.toml" . && "$bin/ebert" claims claims.toml >claims.log 2>&1 && cp claims.{md,csv,svg} "$here"
+    python3 "$here/figures.py"
+}
+
+if [ "$1" = --records ]; then
+    mkdir -p "$2/probes" && cd "$2"
+    for record in "$records"/{start,*-[0-9]}.json.gz; do restore "$(basename "$record" .json.gz)"; done
+    summary
+    exit
+fi
+
+real=$(realpath "$1") bert=$(realpath "$2") jobs=${4:-1}
 mkdir -p "$3/corpus" "$3/runs" "$3/probes" "$3/aspects" "$records" && cd "$3"
 
 # Text of all dumps; one user of Beauty per line becomes rows of ratings, a day apart.
@@ -33,25 +54,19 @@ pretrain() { # NAME INIT OPTIONS...
     echo "$run  $(tail -n 1 "$run.log")"
 }
 
-keep() { # NAME: writes the records of a run, and once what all probes share
-    local shared=$records/shared.json.gz
-    [ -e "$shared" ] || jq -c '{settings, items}' "probes/$1.json" | gzip -9n >"$shared"
+keep() { # NAME: writes the records of a run
     # Of each step its losses and alpha, and all that was measured.
     jq -c 'if .gradient_norm then {step, stage, mode, loss: (.loss * 1e4 | round / 1e4), alpha} else . end' \
         "runs/$1/metrics.jsonl" | gzip -9n >"$records/$1.metrics.jsonl.gz"
     jq -c .models "probes/$1.json" | gzip -9n >"$records/$1.json.gz"
 }
 
-restore() { # NAME: puts the probes of a record where they were written
-    [ -e "probes/$1.json" ] ||
-        jq -cs '.[0] + {models: .[1]}' <(zcat "$records/shared.json.gz") <(zcat "$records/$1.json.gz") >"probes/$1.json"
+is_finished() { # NAME
+    [ -e "probes/$1.json" ] && [ -e "$records/$1.json.gz" ]
 }
 
 arm() { # NAME REPLICATE
-    if [ -e "$records/$1-$2.json.gz" ]; then
-        restore "$1-$2"
-        return
-    fi
+    if is_finished "$1-$2"; then return; fi
     local set=(seed="$2" dropout=0 data.held_out=0.05 optimizer.tokens=4096 optimizer.learning_rate=5e-4
         optimizer.warmup=0.05 measure.every=200 measure.segments=512 measure.pairs=512 checkpoint.every=200
         checkpoint.keep=1)
@@ -92,24 +107,25 @@ probe() { # NAME: of a finished run
 }
 
 export bin records
-export -f pretrain keep restore arm mean_alpha probe
+export -f pretrain keep is_finished arm mean_alpha probe
 "$bin/ebert" titles data
 sentences laptops "$real"/downstream/Laptop{_Train_v2,s_Test_Gold}.xml
 for domain in electronics home fashion; do
     sentences "$domain" "$real/downstream/dmaste/$domain-"{train,test}.xml
 done
 pretrain start "$bert" --recipe "$here/start.toml"
-if [ -e "$records/start.json.gz" ]; then restore start; else probe start; fi
+is_finished start || probe start
 each() { # arms of the arguments, three replicates, JOBS at once
     printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
 }
 
-# Tests and figures of what is finished, also if this command is stopped.
-summary() {
-    cp "$here/claims.toml" . && "$bin/ebert" claims claims.toml >claims.log 2>&1 && cp claims.{md,csv,svg} "$here"
-    python3 "$here/figures.py"
+keep_shared() { # what all runs and probes share: their items, the raw files, and where the weights come from
+    jq -c '{settings, items}' probes/start.json | gzip -9n >"$records/shared.json.gz"
+    jq '.inputs | map({path, records, blake3})' data/corpus/manifest.json >"$records/corpus.json"
+    jq -n '[inputs | {(input_filename | split("/")[1]): {identity, starts}}] | add' runs/*/run.json \
+        >"$records/runs.json"
 }
-trap summary EXIT
+trap 'keep_shared; summary' EXIT
 each e-bert e-bert-products bert e-bert-dp bert-np e-bert-ahm
 each mixed spanbert
 
