@@ -36,6 +36,9 @@ use program::{
     tagger as tag, trainer,
 };
 
+/// Exit status of a step that a signal stopped.
+const STOPPED: libc::c_int = 75;
+
 fn main() -> ExitCode {
     let command = match stored::arguments() {
         Ok(arguments) => ebert_commands::parse_from(arguments).unwrap_or_else(|error| error.exit()),
@@ -67,15 +70,29 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 /// Sets the thread count and creates the progress output.
 fn prepare(work: &Work) -> Progress {
     // polars starts its own threads, as many as this sets when it is first used.
-    // SAFETY: no other thread runs yet.
+    // SAFETY: the only other thread there may be showed how a configuration was fetched. It reads no variables.
     unsafe { std::env::set_var("POLARS_MAX_THREADS", settings::threads(work.threads).get().to_string()) };
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the handler makes only calls that are allowed in one.
+        unsafe { libc::signal(signal, stop as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    }
     arguments::progress(work.console)
+}
+
+/// Ends a step that a signal stops. What is finished of it is on the disk at any moment.
+extern "C" fn stop(_: libc::c_int) {
+    const TEXT: &[u8] = b"\nstopped; the same command resumes\n";
+    // SAFETY: both calls are allowed in a handler of signals, and the text is valid.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, TEXT.as_ptr().cast(), TEXT.len());
+        libc::_exit(STOPPED);
+    }
 }
 
 /// Sets limits and the allocator of this process.
 fn prepare_process() {
     // Exceeding a file-size limit becomes a write error, as for a full disk, instead of ending the process.
-    // SAFETY: no other thread runs yet, and ignoring a signal runs no code.
+    // SAFETY: ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     raise_open_files();
     keep_memory();
@@ -97,7 +114,7 @@ fn raise_open_files() {
 /// each reuse: 5% of all CPU time of the default command.
 fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: no other thread runs yet; the calls set numbers of the allocator.
+    // SAFETY: the calls set numbers of the allocator, under its lock.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
@@ -138,7 +155,8 @@ fn data(command: DataCommand) -> anyhow::Result<()> {
             check(&sources, args.records, &mut Stdout)?;
             let file = args.config.iter().map(|file| format!(" --config {}", quoted(file)));
             let paths = args.corpus.iter().map(|path| format!(" --corpus {}", quoted(path)));
-            let how: String = file.chain(paths).collect();
+            let start = config::start_option(&sources, args.config.as_deref());
+            let how: String = file.chain(paths).chain(start.map(str::to_owned)).collect();
             Ok(Progress::default().with_words(program::words).next(&[format!("ebert shards{how}")], "")?)
         }
         DataCommand::Shards(args) => {

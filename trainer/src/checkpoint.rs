@@ -55,7 +55,7 @@ pub enum CheckpointError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// A file of it is gone or cut.
-    #[error("the checkpoint `{}` cannot be used: {what}\nhint: delete this folder; the run resumes from the checkpoint before it", folder.display())]
+    #[error("the checkpoint `{}` cannot be used: {what}\nhint: delete this folder; the run resumes from the checkpoint before it, or starts again where there is none", folder.display())]
     Damaged {
         /// The folder.
         folder: PathBuf,
@@ -63,7 +63,7 @@ pub enum CheckpointError {
         what: String,
     },
     /// It is not what was written.
-    #[error("`{}` is not a trainer's state\nhint: delete the checkpoint's folder; the run resumes from the one before it", path.display())]
+    #[error("`{}` is not a trainer's state\nhint: delete the checkpoint's folder; the run resumes from the one before it, or starts again where there is none", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -26,8 +26,8 @@ pub enum FetchError {
     #[error(
         "the hub's model `{id}` has neither model.safetensors nor model.safetensors.index.json\n\
          hint: python -c 'from transformers import AutoModelForMaskedLM as M, AutoTokenizer as T; \
-         M.from_pretrained(\"{id}\").save_pretrained(\"model\"); T.from_pretrained(\"{id}\").save_pretrained(\"model\")', \
-         then name that folder"
+         [c.from_pretrained({}).save_pretrained(\"model\") for c in (M, T)]', then name that folder",
+        arguments(id)
     )]
     NoWeights {
         /// The id.
@@ -36,6 +36,14 @@ pub enum FetchError {
     /// The list of its weights cannot be read.
     #[error(transparent)]
     Weights(#[from] weights::WeightsError),
+}
+
+/// A model's id, such as `owner/name` or `owner/name@revision`, as arguments of `from_pretrained`.
+fn arguments(id: &str) -> String {
+    match id.split_once('@') {
+        Some((name, revision)) => format!("\"{name}\", revision=\"{revision}\""),
+        None => format!("\"{id}\""),
+    }
 }
 
 /// Fetches the files of a model that the cache lacks, and returns its folder. The configuration

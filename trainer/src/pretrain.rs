@@ -251,7 +251,7 @@ impl Run {
     fn begin(&mut self, stage: &PlannedStage) {
         if self.state.step == stage.steps.start {
             self.state.segments = Default::default();
-            self.state.switch.begin_stage(stage.steps.end - stage.steps.start, stage.other_corpora);
+            self.state.switch.begin_stage(stage.steps.end - stage.steps.start, stage.other_losses);
         }
     }
 

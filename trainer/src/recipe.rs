@@ -351,8 +351,16 @@ impl Recipe {
         if self.data.mix == 0 {
             return Err(bad("data.mix", "at least 1"));
         }
-        if self.scheme == Scheme::Adaptive && self.switch.rule == Rule::Measured && self.measure.every == 0 {
-            return Err(bad("measure.every", "at least 1 with switch.rule = \"measured\""));
+        if self.scheme == Scheme::Adaptive && self.switch.rule == Rule::Measured {
+            // Without held-out losses, alpha would stay where it begins.
+            let needed = [
+                ("measure.every", self.measure.every > 0, "at least 1 with switch.rule = \"measured\""),
+                ("measure.segments", self.measure.segments > 0, "at least 1 with switch.rule = \"measured\""),
+                ("data.held_out", self.data.held_out > 0.0, "above 0 with switch.rule = \"measured\""),
+            ];
+            if let Some((key, _, wanted)) = needed.into_iter().find(|(_, has, _)| !has) {
+                return Err(bad(key, wanted));
+            }
         }
         if self.checkpoint.keep == 0 {
             return Err(bad("checkpoint.keep", "at least 1"));

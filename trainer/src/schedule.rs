@@ -32,8 +32,8 @@ pub struct PlannedStage {
     pub steps_per_epoch: u64,
     /// Whose segments are masked.
     pub corpora: Vec<Corpus>,
-    /// Whether the stage before had others.
-    pub other_corpora: bool,
+    /// Whether the stage before had other corpora or another budget, so that losses have another level.
+    pub other_losses: bool,
     /// Whether every step also reconstructs neighbors.
     pub neighbor: bool,
     /// The part of tokens to select, if it is not the recipe's `masking.budget`.
@@ -83,6 +83,8 @@ impl Schedule {
     /// The schedule over so many sequences, or tokens, for each stage.
     fn of(recipe: &Recipe, amounts: &[u64], head: Head) -> Self {
         let (mut stages, mut first, mut epochs_before) = (Vec::new(), 0, 0);
+        // What decides the level of a loss, next to the model.
+        let level = |stage: &Stage| (set_of(stage), stage.budget.unwrap_or(recipe.masking.budget));
         let (StepSize::Sequences(in_step) | StepSize::Tokens(in_step)) = recipe.optimizer.step_size();
         for (index, (stage, amount)) in recipe.stage.iter().zip(amounts).enumerate() {
             let steps_per_epoch = amount.div_ceil(in_step as u64).max(1);
@@ -101,7 +103,7 @@ impl Schedule {
                 head_until: first + head_steps,
                 steps_per_epoch,
                 corpora: stage.corpora.clone(),
-                other_corpora: index > 0 && set_of(&recipe.stage[index - 1]) != set_of(stage),
+                other_losses: index > 0 && level(&recipe.stage[index - 1]) != level(stage),
                 neighbor: stage.neighbor,
                 budget: stage.budget,
                 epochs_before,
@@ -203,6 +205,21 @@ mod tests {
         // A stage that the recipe names is as long as it says, and stands for itself.
         let (until, printed, schedule) = plan(&["stage.0.trains=head", "stage.0.steps=40"], Head::Fresh);
         assert_eq!((until, printed, schedule.rises_from(40)), (vec![40, 40], None, 40));
+    }
+
+    #[test]
+    fn a_stage_with_other_corpora_or_another_budget_has_other_losses() {
+        let other = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+            let recipe = Recipe::load("e-bert", &overrides).unwrap();
+            let stages = Schedule::of(&recipe, &[200, 100], Head::Loaded).stages;
+            stages.iter().map(|stage| stage.other_losses).collect::<Vec<_>>()
+        };
+        let same = "stage.1.corpora=[\"reviews\", \"products\"]";
+        assert_eq!(other(&[]), [false, true]);
+        assert_eq!(other(&[same]), [false, false]);
+        assert_eq!(other(&[same, "stage.1.budget=0.3"]), [false, true]);
+        assert_eq!(other(&[same, "stage.1.budget=0.15"]), [false, false]);
     }
 
     #[test]

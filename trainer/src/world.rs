@@ -69,7 +69,8 @@ pub enum WorldError {
     /// The other processes did not join in time.
     #[error(
         "rank {rank} of {size} did not meet the others at {host}:{port}\n\
-         hint: are all of them started, and can they reach that port of rank 0's machine?"
+         hint: are all of them started, and can they reach that port of rank 0's machine? If one still checked its shards, \
+         give them more time with EBERT_RANK_SECONDS"
     )]
     Join {
         /// The rank of this process.
@@ -103,10 +104,9 @@ pub enum WorldError {
     },
 }
 
-/// Time until all processes must have joined.
-const JOIN: Duration = Duration::from_secs(300);
-/// Time that an exchange may take before another rank counts as lost. EBERT_RANK_SECONDS sets it.
-/// It must be longer than rank 0 needs to save a checkpoint, since the other ranks wait for that.
+/// Time until all processes must have joined, and that an exchange may take before another rank counts as lost.
+/// EBERT_RANK_SECONDS sets it. It must be longer than rank 0 needs to save a checkpoint, since the other ranks wait for
+/// that. Each process checks all shards before it joins.
 const EXCHANGE: Duration = Duration::from_secs(600);
 
 impl Ranks {
@@ -213,7 +213,7 @@ impl World {
             port: store.port,
             serves_store: store.own && ranks.rank == 0,
             prefix: &store.prefix,
-            join_timeout: JOIN,
+            join_timeout: store.exchange_timeout,
             exchange_timeout: store.exchange_timeout,
         };
         let group = Group::join(&rendezvous, nccl.as_deref()).map_err(|source| WorldError::Join {

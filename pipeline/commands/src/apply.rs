@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::{Compute, LogOption};
+use crate::shared::{Compute, LogOption};
 
 /// How the hidden states of a text become one vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -39,8 +39,11 @@ pub(crate) fn expanded(program: &Command, arguments: Vec<OsString>) -> Result<Ve
     let mut options = Vec::new();
     for (key, value) in table.iter().filter(|(key, _)| !SOURCES.contains(&key.as_str())) {
         let long = key.replace('_', "-");
-        // The paths of `check` have no name on the command line.
-        let is_it = |option: &&Arg| option.get_long().unwrap_or(option.get_id().as_str()) == long;
+        // Of options without a name on the command line, only the paths of `check` can be given here.
+        let is_it = |option: &&Arg| {
+            option.get_long().unwrap_or(option.get_id().as_str()) == long
+                && (!option.is_positional() || long == "corpus")
+        };
         let of = |command: &Command| command.get_arguments().find(is_it).cloned();
         let Some(option) = of(command) else {
             // Another step may have it.

@@ -46,11 +46,11 @@ pub use finetune::{FinetuneOptions, Pooling};
 pub use inspect::{Categories, Color, Figure, InspectArgs, LookCommand};
 pub use mining::{EvaluateTaggerArgs, MineArgs, MiningOptions, TextCommand, TrainTaggerArgs};
 pub use shared::{
-    Console, Device, LanguageOption, LimitOptions, LogFormat, LogOption, SeedOptions, TokenizerOption, Work,
+    Compute, Console, Device, LanguageOption, LimitOptions, LogFormat, LogOption, SeedOptions, TokenizerOption, Work,
 };
 pub use train::{
-    AttentionArgs, BenchArgs, ClaimsArgs, Compute, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, NlpTask,
-    PretrainArgs, ProbeArgs, Scale, Shape, TrainCommand,
+    AttentionArgs, BenchArgs, ClaimsArgs, CurvesArgs, EvaluateArgs, FinetuneArgs, GridArgs, NlpTask, PretrainArgs,
+    ProbeArgs, Scale, Shape, TrainCommand,
 };
 pub use values::{AssociationSource, Copies, Language, Negatives, Nouns, WorkerStep};
 pub use wording::Wording;

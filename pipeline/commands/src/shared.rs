@@ -30,6 +30,18 @@ pub enum Device {
     Cuda,
 }
 
+/// Where a command computes.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Machine")]
+pub struct Compute {
+    /// Device to compute on
+    #[arg(long, value_enum, default_value_t)]
+    pub device: Device,
+    /// CPU threads [default: one per core]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
 /// The format of what a command prints.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Messages")]

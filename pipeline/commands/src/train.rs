@@ -8,7 +8,7 @@ use crate::{
     WORK,
     apply::{EmbedArgs, FillMaskArgs, SimilarArgs},
     finetune::FinetuneOptions,
-    shared::{Console, Device, LogOption},
+    shared::{Compute, Console, LogOption},
     values,
 };
 
@@ -154,18 +154,6 @@ pub enum Shape {
     MiniLm,
     /// 2 layers of 128, as the recipe of the sample
     Sample,
-}
-
-/// Where a command computes.
-#[derive(Args, Clone, Copy, Debug)]
-#[command(next_help_heading = "Machine")]
-pub struct Compute {
-    /// Device to compute on
-    #[arg(long, value_enum, default_value_t)]
-    pub device: Device,
-    /// CPU threads [default: one per core]
-    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
 }
 
 /// Options of `ebert pretrain`.

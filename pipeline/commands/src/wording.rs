@@ -87,7 +87,12 @@ impl Wording {
         if !self.make || !text.contains('`') {
             return Cow::Borrowed(text);
         }
-        let mut parts = text.split('`');
+        // A backtick in what a message quotes has no effect on other lines.
+        Cow::Owned(text.split_inclusive('\n').map(|line| self.line(line)).collect())
+    }
+
+    fn line(&self, line: &str) -> String {
+        let mut parts = line.split('`');
         let mut out = parts.next().unwrap_or_default().to_owned();
         let parts: Vec<&str> = parts.collect();
         for (number, part) in parts.iter().enumerate() {
@@ -98,7 +103,7 @@ impl Wording {
                 None => out += part,
             }
         }
-        Cow::Owned(out)
+        out
     }
 
     /// A command or an option, such as `ebert inspect real` or `--out DIR`. Other words stay as they are.

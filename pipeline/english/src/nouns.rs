@@ -72,7 +72,7 @@ impl<'m> NounPhrases<'m> {
 
     /// Like [`find`](Self::find), for callers with their own definition of a word. `count_words`
     /// returns the number of words that begin in a byte range. It is called with ranges in ascending
-    /// order of their ends. A phrase without a word is left out, and one of more than [`MOST_WORDS`]
+    /// order of their starts and ends. A phrase without a word is left out, and one of more than [`MOST_WORDS`]
     /// loses its first tokens. `found` is cleared first.
     ///
     /// # Panics

@@ -14,7 +14,8 @@
 //! fetched again if its version has changed, and a stopped run continues where it was.
 //!
 //! ```no_run
-//! let folder = ebert_remote::fetch("s3://bucket/dumps/*.json.gz", &ebert_remote::cache(), &mut |_| ())?;
+//! let cache = std::path::Path::new("/var/cache/raw");
+//! let folder = ebert_remote::fetch("s3://bucket/dumps/*.json.gz", cache, &mut |_| ())?;
 //! for file in std::fs::read_dir(folder)? {
 //!     println!("{}", file?.path().display());
 //! }
@@ -25,9 +26,11 @@
 //! to it is stored: data first, manifests last and on condition.
 //!
 //! ```no_run
+//! use std::path::Path;
+//!
 //! use ebert_remote::{Mirror, Needed};
 //!
-//! let mut mirror = Mirror::open("s3://bucket/out", &ebert_remote::mirrors())?;
+//! let mut mirror = Mirror::open("s3://bucket/out", Path::new("/var/cache/out"))?;
 //! mirror.refresh(&mut |_| ())?;
 //! mirror.fetch(&[Needed { name: "shards".to_owned(), range: None }], &mut |_| ())?;
 //! println!("{}", mirror.folder().join("shards").display());
@@ -40,6 +43,7 @@ use std::{
     env, fs, io,
     io::Write,
     ops::Range,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -196,22 +200,6 @@ fn credentials(source: &str) -> &'static str {
     }
 }
 
-/// The folder of fetched files: `ebert/raw` in the cache of the user (`XDG_CACHE_HOME`).
-pub fn cache() -> PathBuf {
-    of_cache("raw")
-}
-
-/// The folder of mirrors of output folders: `ebert/out` in the cache of the user.
-pub fn mirrors() -> PathBuf {
-    of_cache("out")
-}
-
-fn of_cache(folder: &str) -> PathBuf {
-    let home = || env::home_dir().map(|home| home.join(".cache"));
-    let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home);
-    caches.unwrap_or_default().join("ebert").join(folder)
-}
-
 /// Fetches the objects of a source and returns their folder. Names below it are those below the source.
 ///
 /// # Errors
@@ -334,8 +322,12 @@ impl Remote {
 
     async fn fetch(&self, cache: &Path, progress: &mut dyn FnMut(Fetched)) -> Result<PathBuf, RemoteError> {
         let objects = self.objects().await?;
+        fs::create_dir_all(cache).map_err(|source| RemoteError::Cache { path: cache.to_owned(), source })?;
         let part = if self.most.is_some() { "-start" } else { "" };
         let folder = cache.join(format!("{:016x}{part}", xxh3_64(self.name.as_bytes())));
+        // A second process waits, and then finds all files.
+        let lock = folder.with_extension("lock");
+        let _lock = locked(&lock).map_err(|source| RemoteError::Cache { path: lock, source })?;
         let mut sizes = Vec::new();
         for (_, meta) in &objects {
             sizes.push(match self.most {
@@ -420,9 +412,9 @@ impl Remote {
         }
         file.sync_all().map_err(cache(&partial))?;
         if size(&partial) != wanted {
-            // Another process wrote to it, too.
+            // Another process wrote to it, too: the file system has no locks.
             let _ = fs::remove_file(&partial);
-            let error = io::Error::other("another run fetches the same file; run one after the other");
+            let error = io::Error::other("another run fetches the same file\nhint: run one after the other");
             return Err(RemoteError::Cache { path: partial, source: error });
         }
         fs::rename(&partial, path).map_err(cache(path))
@@ -481,7 +473,7 @@ impl Remote {
             tries += 1;
             let options = GetOptions {
                 range: Some(GetRange::Bounded(range.clone())),
-                if_match: meta.e_tag.as_deref().map(|tag| format!("\"{}\"", bare(tag))),
+                if_match: if_match(meta),
                 ..GetOptions::default()
             };
             let wanted = range.end - range.start;
@@ -515,9 +507,25 @@ fn version_of(meta: &ObjectMeta) -> String {
     }
 }
 
+/// The tag that an answer must have. A weak one (`W/"…"`) matches nothing, so the answer's own is compared alone.
+fn if_match(meta: &ObjectMeta) -> Option<String> {
+    let tag = meta.e_tag.as_deref().filter(|tag| !tag.starts_with("W/"))?;
+    Some(format!("\"{}\"", bare(tag)))
+}
+
 /// A tag without its quotes. Lists of Azure have none, answers to requests do.
 fn bare(tag: &str) -> &str {
     tag.trim_matches('"')
+}
+
+/// Opens a file and locks it until it is dropped, so one process of this machine works at a time. On a file system
+/// without locks, it is only opened.
+fn locked(path: &Path) -> io::Result<fs::File> {
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    match file.lock() {
+        Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+        _ => Ok(file),
+    }
 }
 
 /// A hidden file next to `path`.

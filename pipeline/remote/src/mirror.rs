@@ -188,14 +188,9 @@ impl Mirror {
     fn alone<T>(&mut self, work: impl AsyncFnOnce(&mut Self) -> Result<T, RemoteError>) -> Result<T, RemoteError> {
         fs::create_dir_all(&self.folder).map_err(local(&self.folder))?;
         let path = self.beside("lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let lock = lock.map_err(local(&path))?;
+        let lock = super::locked(&path).map_err(local(&path))?;
         if has_holes(&lock.metadata().map_err(local(&path))?) {
             return Err(RemoteError::NoPermissions { path });
-        }
-        match lock.lock() {
-            Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(local(&path)(error)),
-            _ => {}
         }
         let state = self.beside("json");
         self.known = fs::read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();

@@ -37,6 +37,9 @@ fn a_version_has_no_quotes() {
     };
     assert_eq!(version_of(&object("\"0x8D\"")), version_of(&object("0x8D")));
     assert_ne!(version_of(&object("\"0x8E\"")), version_of(&object("0x8D")));
+    assert_eq!(if_match(&object("0x8D")).as_deref(), Some("\"0x8D\""));
+    // A server answers 412 to a weak tag, whatever the object is.
+    assert_eq!(if_match(&object("W/\"0x8D\"")), None);
 }
 
 /// What the proxy does to a request of an object.
@@ -272,6 +275,25 @@ fn an_object_that_changes_is_an_error_and_a_stopped_run_resumes() {
     remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
     assert_eq!(server.ranges.load(Ordering::SeqCst), before + 2);
     assert_eq!(files(&folder), [("a.json".to_owned(), noise(200_001))]);
+}
+
+/// The second run begins at any moment of the first, also while its last range is on the way.
+#[test]
+fn two_runs_that_fetch_the_same_object_do_not_disturb_each_other() {
+    let Some(server) = Server::start(Arc::new(|_| Fault::Slow)) else { return };
+    put(server.port, "/bucket/a.json", &noise(200_000));
+    for wait in [0, 400, 1_100] {
+        let cache = tempfile::tempdir().unwrap();
+        let fetch = |wait: u64| {
+            thread::sleep(Duration::from_millis(wait));
+            let folder = server.remote("s3://bucket/a.json").fetch_to(cache.path(), &mut |_| ()).unwrap();
+            assert_eq!(files(&folder), [("a.json".to_owned(), noise(200_000))]);
+        };
+        let before = server.ranges.load(Ordering::SeqCst);
+        thread::scope(|scope| [0, wait].map(|wait| scope.spawn(move || fetch(wait))).map(|run| run.join().unwrap()));
+        // Four ranges, fetched once.
+        assert_eq!(server.ranges.load(Ordering::SeqCst), before + 4, "{wait}");
+    }
 }
 
 #[test]

@@ -118,12 +118,12 @@ pub(crate) fn unreadable(rejected: &schemas::Counts) -> u64 {
 
 /// What to do about products without an id.
 pub(crate) const WITHOUT_IDS: &str = "products need an id in asin or parent_asin, or in the field that `id` names in a \
-    file of `--config` (docs/own-data.md); in files of JSON lines, it can be copied from another field: \
+    file of `--config` (docs/own-data.md); in plain files of JSON lines, it can be copied from another field: \
     `jq -c '. + {asin: .ID}' < FILE > FILE.new && mv FILE.new FILE`";
 
 /// What to do about records that are not UTF-8.
-pub(crate) const NOT_UTF8: &str =
-    "convert the files; if they are in Latin-1: `iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.new && mv FILE.new FILE`";
+pub(crate) const NOT_UTF8: &str = "convert the files; if they are in Latin-1: `iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.new && mv FILE.new FILE`, \
+     of a compressed file after `gunzip FILE.gz` or the like";
 
 /// The corpus step failed.
 #[derive(Debug, thiserror::Error)]

@@ -117,10 +117,15 @@ impl Hashes {
 
 /// Where the hashes of an `OUT` folder are kept.
 fn cache_of(out: &Path) -> Option<PathBuf> {
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()).or_else(home)?;
     let name = blake3::hash(fs::canonicalize(out).ok()?.as_os_str().as_encoded_bytes());
-    Some(cache.join("ebert").join(format!("{}.json", &name.to_hex()[..16])))
+    Some(cache()?.join(format!("{}.json", &name.to_hex()[..16])))
+}
+
+/// The folder `ebert` in the user's cache: `XDG_CACHE_HOME`, or `.cache` in the home folder. `None` without both.
+pub fn cache() -> Option<PathBuf> {
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(caches.or_else(home)?.join("ebert"))
 }
 
 /// Identifies the content of a file without reading it. A write changes the version; so does a change

@@ -31,10 +31,12 @@ const COUNTS: &str = "ebert.counts";
 /// other file belongs to the user and is never removed.
 pub(crate) fn is_table(name: &str) -> bool {
     let number = |stem: &str| name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".parquet");
+    // Five digits, and more of them only if the number needs them.
+    let is_number = |number: &str| number.len() == 5 || number.len() > 5 && !number.starts_with('0');
     ["products", "reviews", "interactions", "associations", "pairs"]
         .into_iter()
         .filter_map(number)
-        .any(|number| number.len() == 5 && number.bytes().all(|b| b.is_ascii_digit()))
+        .any(|number| is_number(number) && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The record of a finished table.
@@ -228,11 +230,13 @@ mod tests {
         let ledger = Ledger::open(out.path(), "shards").unwrap();
         fs::create_dir(ledger.folder()).unwrap();
         let left = "products-00001.parquet.0123456789abcdef.tmp";
-        let ours = ["products-00000.parquet", "reviews-00003.parquet", "pairs-00001.parquet", left];
+        let ours =
+            ["products-00000.parquet", "reviews-00003.parquet", "pairs-00001.parquet", "pairs-100000.parquet", left];
         let theirs = [
             "sales.parquet",
             "products.parquet",
             "products-1.parquet",
+            "products-000001.parquet",
             "products-00000-of-00002.parquet",
             "my-products-00000.parquet",
             "products-00001.parquet.tmp",

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use ebert_dumps::open;
+use ebert_dumps::{NotText, open};
 use schemas::{Relation, StoreError, manifest::AssociationFile, quoted};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -34,13 +34,16 @@ use crate::{
         progress::thousands,
         runs::{FixedRecord, RunSorter, long_number, number},
     },
-    hint::{Hint, check_file, unreadable},
+    hint::{self, Hint, check_file, unreadable},
 };
 
 /// What a hint expects of the files that are read.
 const EXPECTED: &str = "`--associations` names a table in text (plain, .gz or .zst) or Parquet. Its columns are \
     `product_a,product_b,relation`, or `order,product`. Without a header, each row holds two products and their \
     relation, or all products of an order";
+
+/// What is wrong with a line in another encoding.
+const NOT_UTF8: &str = "not UTF-8";
 
 /// A file of associations cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,7 @@ pub enum GivenError {
     Unrecognised { path: PathBuf, found: String, hint: String },
     /// Too many rows cannot be read.
     #[error(
-        "{} of {} rows of the associations `{}` cannot be read\n{places}\nhint: {EXPECTED}",
+        "{} of {} rows of the associations `{}` cannot be read\n{places}\nhint: {hint}",
         thousands(*bad), thousands(*rows), path.display()
     )]
     Malformed {
@@ -66,6 +69,8 @@ pub enum GivenError {
         rows: u64,
         /// The first few, a line each.
         places: String,
+        /// What to do.
+        hint: String,
     },
     #[error("{}{}", .0, .0.hint())]
     Store(#[from] StoreError),
@@ -111,11 +116,10 @@ pub(crate) fn read(
             return unrecognized("a compressed Parquet file", &hint);
         }
         ([b'{' | b'[', ..], _) => return unrecognized("JSON", EXPECTED),
-        (start, _) if start.contains(&0) => {
-            let hint = "for UTF-16, run `iconv -f UTF-16 -t UTF-8`. A workbook is saved as CSV";
-            return unrecognized("a binary file, or text in UTF-16", hint);
-        }
         (start, _) if start.trim_ascii().is_empty() => return unrecognized("no rows", EXPECTED),
+        _ if let Some(found) = NotText::of(file.path).map_err(error)? => {
+            return unrecognized(&found.reason.to_string(), found.hint.as_deref().unwrap_or(EXPECTED));
+        }
         _ => text::read(file, Box::new(io::Cursor::new(start).chain(opened.bytes)), &mut rows)?,
     }
     rows.finish()
@@ -262,7 +266,9 @@ impl<'a> Rows<'a> {
         let AssociationFile { rows, unreadable: bad, .. } = self.counts;
         if bad as f64 > self.file.max_unreadable * rows as f64 {
             let (path, places) = (self.file.path.to_owned(), self.places.join("\n"));
-            return Err(GivenError::Malformed { path, bad, rows, places });
+            let is_latin = self.places.iter().all(|place| place.ends_with(NOT_UTF8));
+            let hint = if is_latin { hint::from_latin(&path, "the file") } else { EXPECTED.to_owned() };
+            return Err(GivenError::Malformed { path, bad, rows, places, hint });
         }
         let empty = RunSorter::new(self.file.next_to, self.file.memory);
         let mut order = (None, Vec::new());

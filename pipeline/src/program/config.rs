@@ -175,6 +175,15 @@ fn sample() -> PathBuf {
     installed.filter(|folder| folder.is_dir()).unwrap_or(here)
 }
 
+/// The option that names a start model, unless the corpus or its configuration has a tokenizer. With it, the next
+/// command can be typed.
+pub(crate) fn start_option(sources: &[Source], config: Option<&Path>) -> Option<&'static str> {
+    let has_tokenizer = |table: &Table| ["init", "tokenizer"].iter().any(|key| table.contains_key(*key));
+    let table = config.and_then(|path| fs::read_to_string(path).ok()).and_then(|text| toml::from_str(&text).ok());
+    let is_known = sources.iter().all(|source| is_sample(&source.path)) || table.is_some_and(|it| has_tokenizer(&it));
+    (!is_known).then_some(" --init bert-base-uncased")
+}
+
 fn is_sample(corpus: &Path) -> bool {
     let (sample, real) = (sample(), |path: &Path| path.canonicalize().ok());
     corpus == sample || real(corpus).is_some_and(|corpus| real(&sample) == Some(corpus))

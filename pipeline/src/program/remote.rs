@@ -36,11 +36,18 @@ pub(crate) fn fetched(address: &str, needed: Needed) -> Result<PathBuf, RunError
         bar.set_position(fetched.bytes);
     };
     let folder = match needed {
-        Needed::Whole => ebert_remote::fetch(address, &ebert_remote::cache(), &mut show),
-        Needed::Start => ebert_remote::fetch_starts(address, &ebert_remote::cache(), &mut show),
+        Needed::Whole => ebert_remote::fetch(address, &cache("raw"), &mut show),
+        Needed::Start => ebert_remote::fetch_starts(address, &cache("raw"), &mut show),
     };
     bar.finish_and_clear();
     folder.map_err(failed)
+}
+
+/// A folder in the user's cache, or in the system's folder for temporary files.
+#[cfg(feature = "remote")]
+pub(crate) fn cache(folder: &str) -> PathBuf {
+    let temporary = || std::env::temp_dir().join("ebert");
+    pipeline::engine::hashes::cache().unwrap_or_else(temporary).join(folder)
 }
 
 /// The tokenizer of a model on the hub. `None` if it is not the id of a model.

@@ -104,7 +104,9 @@ pub(crate) fn arguments() -> Result<Vec<OsString>, RunError> {
         };
         if is_address(Path::new(value)) {
             let (folder, name) = value.rsplit_once('/').unwrap_or_default();
-            let path = if name == OPTIONS_FILE {
+            // One of an output folder, unless the address cannot be one.
+            let is_web = value.starts_with("http") || value.starts_with("hf:");
+            let path = if name == OPTIONS_FILE && !is_web {
                 looked_at(Path::new(folder), &[], Progress::default())?
             } else {
                 remote::fetched(value, remote::Needed::Whole)?
@@ -128,7 +130,7 @@ fn address_of(out: &Path) -> String {
 /// The mirror of an address.
 #[cfg(feature = "remote")]
 fn mirror_folder(address: &str) -> Result<PathBuf, RunError> {
-    let folder = ebert_remote::folder_of(address, &ebert_remote::mirrors());
+    let folder = ebert_remote::folder_of(address, &remote::cache("out"));
     let mut mirrors = MIRRORS.lock().unwrap_or_else(PoisonError::into_inner);
     if !mirrors.iter().any(|(known, _)| *known == folder) {
         mirrors.push((folder.clone(), address.to_owned()));
@@ -200,7 +202,7 @@ impl Mirror for StoredOut {
 fn mirror(address: &str, progress: Progress) -> Result<Box<dyn Mirror>, RunError> {
     use ebert_remote::RemoteError;
 
-    let mirror = ebert_remote::Mirror::open(address, &ebert_remote::mirrors());
+    let mirror = ebert_remote::Mirror::open(address, &remote::cache("out"));
     let mirror = mirror.map_err(|error| match error {
         RemoteError::Address { .. } | RemoteError::Query { .. } | RemoteError::NotWritable { .. } => {
             RunError::OutAddress(Box::new(error))

@@ -268,6 +268,7 @@ impl RunError {
                 | Self::NoTokenizer { .. }
                 | Self::NoStartTokenizer { .. }
                 | Self::NoStartModel { .. }
+                | Self::StartTokenizerConfig { .. }
                 | Self::OtherTokenizer { .. }
                 | Self::Config { .. }
                 | Self::NoRemote { .. }

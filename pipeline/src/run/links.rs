@@ -93,6 +93,11 @@ fn warnings(corpus: &Manifest<CorpusBody>, graph: &GraphBody) -> Vec<String> {
     let edges: u64 = graph.edges.values().sum();
     if edges == 0 && counts.products > 0 {
         let why = match (&graph.file, graph.lists) {
+            (Some(file), _) if 2 * file.unknown_products < file.ids => format!(
+                "no two products are together in two of the {} of the file; if its rows are pairs, write \
+                 `product_a,product_b,relation` above them, and a relation in each",
+                count_of(file.rows, "row", "rows")
+            ),
             (Some(file), _) => format!(
                 "none of the {} of the file joins two products of the corpus; compare their ids",
                 count_of(file.rows, "row", "rows")

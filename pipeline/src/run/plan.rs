@@ -1,6 +1,7 @@
 //! The plan: which tasks the steps have, what each reads and writes, and which are done.
 use std::{
     collections::BTreeSet,
+    fs,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -8,7 +9,7 @@ use std::{
 use ebert_commands::OPTIONS_FILE;
 use ebert_dumps::{RawFiles, find_all};
 use schemas::{
-    Manifest, Task,
+    FileEntry, Manifest, Previous, Task,
     manifest::{CorpusBody, GraphBody, PoolBody},
     quoted,
 };
@@ -322,7 +323,7 @@ impl Run<'_> {
             made.graph.as_ref().map_or(corpus.buckets, |graph| pairs::most_files(graph, self.settings.draws));
         let (mut has_rows, mut missing, mut is_sealed) = (false, None, false);
         if let (Some(corpus), Some(pool), Some(graph)) = (corpus.sealed, &made.pool, &made.graph) {
-            is_sealed = self.shard_reason(corpus, pool, graph)?.is_none();
+            is_sealed = self.shard_reason(corpus, pool, graph)?.is_none() && self.has_sealed_pairs();
             let language = self.language(corpus)?;
             let settings = step_settings(self.settings, &self.tokenizer, language)?;
             let seal::Plan { shards, .. } = seal::plan(settings, corpus, pool, graph);
@@ -352,6 +353,15 @@ impl Run<'_> {
         });
         let (needs, reads) = (vec![Step::Rows], "shards".to_owned());
         Ok(vec![rows, PlannedStep { step: Step::Pairs, needs, tasks, writes: Step::Pairs.folder(), reads }])
+    }
+
+    /// Whether the files of pairs that the manifest of shards names are there, by their sizes.
+    fn has_sealed_pairs(&self) -> bool {
+        let Ok(Previous::Sealed(shards)) = self.sealed() else { return false };
+        let size =
+            |file: &FileEntry| fs::metadata(self.settings.out.join("shards").join(&file.name)).map(|it| it.len());
+        let mut pairs = shards.files.iter().filter(|file| file.name.starts_with("pairs-"));
+        pairs.all(|file| size(file).is_ok_and(|bytes| bytes == file.bytes))
     }
 
     /// Paths of a plan, for a person.

@@ -218,11 +218,11 @@ impl<T: Send + 'static> Batches<T> {
     }
 
     /// The next batch. There is always one: after the last row of an epoch comes the next epoch.
+    ///
+    /// # Errors
+    /// If a shard cannot be read. After that, there are no more batches.
     pub fn next_batch(&mut self) -> Result<T, DataError> {
-        match self.receiver.recv() {
-            Ok(batch) => batch,
-            Err(_) => panic!("the thread that makes batches has panicked"),
-        }
+        self.receiver.recv().unwrap_or(Err(DataError::Stopped))
     }
 }
 

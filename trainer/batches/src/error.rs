@@ -82,6 +82,9 @@ pub enum DataError {
         /// The shard.
         path: PathBuf,
     },
+    /// Batches have stopped with an error before.
+    #[error("there are no more batches after an error\nhint: open the shards again")]
+    Stopped,
     /// There is nothing to train on.
     #[error("`{}` has no {what} to train on ({held_out} are held out)\nhint: {hint}", folder.display())]
     Nothing {

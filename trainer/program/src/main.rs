@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     }
     let command = ebert_commands::parse_trainer();
     WORDING.get_or_init(|| Wording::of(command.name()));
-    failure::collect_panics();
+    failure::collect_panics(command.name());
     let outcome = panic::catch_unwind(|| match command {
         TrainCommand::Doctor(log) => doctor(arguments::is_json(log)),
         TrainCommand::Pretrain(options) => pretrain::train(*options),

@@ -198,6 +198,9 @@ impl Shards {
         };
         let (StepSize::Tokens(amount) | StepSize::Sequences(amount)) = size;
         require(amount > 0, "the size of a batch", amount, "at least 1")?;
+        if let StepSize::Tokens(tokens) = size {
+            require(tokens >= self.max_length(), "tokens", tokens, "at least max_length, the longest sequence")?;
+        }
         require(rank < world_size, "rank", rank, "a number below world_size")?;
         let text_pairs = text_pairs.unwrap_or(defaults.text_pairs);
         require((0.0..=1.0).contains(&text_pairs), "text_pairs", text_pairs, "a ratio from 0 to 1")?;

@@ -82,7 +82,7 @@ pub struct Measured {
     /// Of phrases: noun phrases that share no token with a pool phrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noun_phrases: Option<MeasuredPart>,
-    /// Of pool phrases: those that occur less often in the shards than the median of those masked.
+    /// Of pool phrases: those that occur less often in the shards than the median over all masked tokens of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rare_phrases: Option<MeasuredPart>,
     /// Of pool phrases: the others.

@@ -3,8 +3,8 @@ mod held_out;
 mod tensorboard;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, IsTerminal, Write},
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, IsTerminal, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -343,26 +343,35 @@ pub fn brief(number: f64) -> String {
 /// Drops the lines of steps after `step`, and a last line that was cut. Before the first step there
 /// is nothing to keep.
 fn keep_until(path: &Path, step: u64) -> Result<(), StoreError> {
-    let text = match fs::read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    #[derive(Deserialize)]
+    struct OfStep {
+        step: u64,
+    }
+    let error = |e| StoreError::io("read", path)(e);
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(StoreError::io("read", path)(e)),
+        other => other.map_err(error)?,
     };
-    let kept: String = text
-        .split_inclusive('\n')
-        .filter(|line| {
-            let at = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|v| v["step"].as_u64());
-            line.ends_with('\n') && step > 0 && at.is_some_and(|at| at <= step)
-        })
-        .collect();
-    if kept != text {
-        schemas::store::write_file(path, kept.as_bytes())?;
+    // Files of long runs have gigabytes. All lines to drop are at the end.
+    let (mut lines, mut line, mut kept) = (BufReader::new(&file), Vec::new(), 0);
+    while lines.read_until(b'\n', &mut line).map_err(error)? > 0 {
+        let is_kept = serde_json::from_slice::<OfStep>(&line).is_ok_and(|at| step > 0 && at.step <= step);
+        if !is_kept || !line.ends_with(b"\n") {
+            break;
+        }
+        kept += line.len() as u64;
+        line.clear();
+    }
+    if kept < file.metadata().map_err(error)?.len() {
+        file.set_len(kept).and_then(|()| file.sync_all()).map_err(StoreError::io("write", path))?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

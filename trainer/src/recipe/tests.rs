@@ -115,7 +115,14 @@ fn mistakes_are_named() {
     };
     assert!(refused(&["switch.least_fall=0.05"]).contains("unknown field `least_fall`, expected one of `rule`"));
     assert!(refused(&["switch.floor=0.5"]).contains("switch.floor is 0.5, expected a number from 0"));
-    assert!(refused(&["switch.rule=measured", "measure.every=0"]).contains("measure.every is 0, expected at least 1"));
+    for (key, wanted) in [
+        ("measure.every", "measure.every is 0, expected at least 1"),
+        ("measure.segments", "measure.segments is 0, expected at least 1"),
+        ("data.held_out", "data.held_out is 0, expected above 0"),
+    ] {
+        let printed = refused(&["switch.rule=measured", &format!("{key}=0")]);
+        assert!(printed.contains(wanted), "{printed}");
+    }
     assert!(
         refused(&["stage.1.trains=head"]).contains("stage.1.neighbor is true, expected false with trains = \"head\"")
     );

@@ -56,7 +56,9 @@ impl Plan {
         let said = serde_json::to_string(&(&self.identity, &self.recipe_text)).unwrap_or_default();
         let judgement = world.decide_on_main("run", &said, |others| {
             let differing = others.into_iter().find_map(|RankText { rank, text }| {
-                let (identity, recipe): (Identity, String) = serde_json::from_str(&text).ok()?;
+                let Ok((identity, recipe)) = serde_json::from_str::<(Identity, String)>(&text) else {
+                    return Some((rank, vec!["the program has another version there".to_owned()]));
+                };
                 let found = self.differences(&identity, || recipe);
                 let found = found.iter().map(|d| format!("{}: {} there, {} on rank 0", d.key, d.before, d.now));
                 Some((rank, found.collect::<Vec<_>>())).filter(|(_, found)| !found.is_empty())

@@ -62,8 +62,9 @@ impl Counted {
 
 /// Keys of a partition, about: 8 MiB.
 pub(super) const PARTITION: usize = 1 << 20;
-/// The most partitions, about. Of a larger text each has more keys.
-const MAX_PARTITIONS: u64 = 1 << 10;
+/// The most partitions, about. Of a text with more than 4 G occurrences, each has more keys, and a thread that counts
+/// one holds its distinct ones twice, 16 bytes each.
+const MAX_PARTITIONS: u64 = 1 << 12;
 /// Keys that all threads collect for all partitions, about: 32 MiB.
 const COLLECTED: usize = 1 << 22;
 

@@ -18,22 +18,17 @@ const RELATIONS: &[&str] = &["relation", "relationtype", "type", "kind"];
 const WEIGHTS: &[&str] = &["weight", "score"];
 const ORDERS: &[&str] = &["order", "basket", "cart", "transaction", "invoice", "receipt", "session"];
 const PRODUCTS: &[&str] = &["asin", "parentasin", "sku", "stockcode", "productcode", "product", "item", "article"];
-const PAIRS: &[(&str, &str)] = &[
-    ("producta", "productb"),
-    ("product1", "product2"),
-    ("product", "other"),
-    ("itema", "itemb"),
-    ("item1", "item2"),
-    ("asin1", "asin2"),
-    ("asina", "asinb"),
-    ("anchor", "neighbor"),
-    ("source", "target"),
-    ("from", "to"),
-];
+/// Two products whose names have nothing in common.
+const PAIRS: &[(&str, &str)] = &[("product", "other"), ("anchor", "neighbor"), ("source", "target"), ("from", "to")];
+/// The ends of the names of two products, such as those of `sku_1` and `sku_2`. pandas numbers the second of two
+/// equal names.
+const PAIR_ENDS: &[(&str, &str)] = &[("a", "b"), ("1", "2"), ("", "1"), ("", "2")];
 
 /// What the names of columns tell.
 pub(super) enum Header {
     Layout(Layout),
+    /// The products of an order, numbered.
+    Orders,
     /// Two products, without a relation.
     NoRelation,
     /// A product, but neither an order nor another product.
@@ -48,8 +43,16 @@ impl Layout {
         let names: Vec<String> = names.iter().map(|name| plain(name)).collect();
         let find = |wanted: &str| names.iter().position(|name| *name == wanted);
         let any = |wanted: &[&str]| wanted.iter().find_map(|name| find(name));
-        let pair = PAIRS.iter().find_map(|(one, other)| find(one).zip(find(other)));
-        if let Some((one, other)) = pair {
+        let numbered = PRODUCTS.iter().chain(&["id"]).find_map(|product| {
+            let find = |end: &str| find(&format!("{product}{end}"));
+            let pair = PAIR_ENDS.iter().find_map(|(one, other)| find(one).zip(find(other)))?;
+            Some((pair, find("3").is_some()))
+        });
+        if let Some((_, true)) = numbered {
+            return Header::Orders;
+        }
+        let pair = numbered.map(|(pair, _)| pair);
+        if let Some((one, other)) = pair.or_else(|| PAIRS.iter().find_map(|(one, other)| find(one).zip(find(other)))) {
             return match any(RELATIONS) {
                 Some(relation) => Header::Layout(Self::Associations { one, other, relation, weight: any(WEIGHTS) }),
                 None => Header::NoRelation,
@@ -60,6 +63,11 @@ impl Layout {
             (None, Some(_)) if names.len() > 1 => Header::OnlyProduct,
             _ => Header::Unknown,
         }
+    }
+
+    /// Whether one of these names is that of a relation.
+    pub(super) fn has_relation(names: &[&str]) -> bool {
+        names.iter().any(|name| RELATIONS.contains(&plain(name).as_str()))
     }
 
     /// The columns of these names that may be products.
@@ -117,11 +125,13 @@ impl Layout {
     }
 }
 
-/// A name in lower case, without `id` or `no` at its end.
+/// A name in lower case, without `id` or `no` at its end, or before the number at its end.
 fn plain(name: &str) -> String {
-    let letters: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let name: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let letters = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let short = ["number", "id", "no"].into_iter().find_map(|end| letters.strip_suffix(end));
-    short.filter(|short| !short.is_empty()).unwrap_or(&letters).to_owned()
+    let short = short.filter(|short| !short.is_empty()).unwrap_or(letters);
+    format!("{short}{}", &name[letters.len()..])
 }
 
 #[cfg(test)]
@@ -132,7 +142,7 @@ mod tests {
     fn names_of_columns_tell_the_layout() {
         let layout = |names: &str| match Layout::of_names(&names.split(',').collect::<Vec<_>>()) {
             Header::Layout(layout) => Some(layout),
-            Header::NoRelation | Header::OnlyProduct | Header::Unknown => None,
+            Header::Orders | Header::NoRelation | Header::OnlyProduct | Header::Unknown => None,
         };
         let orders = |order, product| Some(Layout::OrderProducts { order, product });
         for (names, wanted) in [
@@ -144,6 +154,16 @@ mod tests {
                 "Weight,Relation,asin1,asin2",
                 Some(Layout::Associations { one: 2, other: 3, relation: 1, weight: Some(0) }),
             ),
+            (
+                "product_id_1,product_id_2,relation",
+                Some(Layout::Associations { one: 0, other: 1, relation: 2, weight: None }),
+            ),
+            ("id1,id2,type", Some(Layout::Associations { one: 0, other: 1, relation: 2, weight: None })),
+            (
+                "product_id,product_id.1,relation",
+                Some(Layout::Associations { one: 0, other: 1, relation: 2, weight: None }),
+            ),
+            ("Item(s),Item 1,Item 2,Item 3", None),
             ("order,product", orders(0, 1)),
             ("InvoiceNo,StockCode,Description", orders(0, 1)),
             ("item_id,order_id", orders(1, 0)),

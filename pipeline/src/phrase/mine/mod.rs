@@ -13,7 +13,7 @@ use schemas::{Rules, StoreError, quoted};
 
 use crate::{
     engine::{progress::Progress, stage::Threads},
-    hint::{Hint, check_file, unreadable},
+    hint::{Hint, check_file, from_latin, unreadable},
     text::language::Language,
 };
 
@@ -63,8 +63,8 @@ pub enum MiningError {
     /// A line of a list.
     #[error(
         "the list `{}` is not read: line {line} has {found}, expected text in UTF-8\n\
-         hint: if the list is in Latin-1, `iconv -f WINDOWS-1252 -t UTF-8 < {0} > {0}.utf8`",
-        quoted(path)
+         hint: {}",
+        path.display(), from_latin(path, "the list")
     )]
     NotALine {
         /// The file.

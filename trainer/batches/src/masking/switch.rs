@@ -224,7 +224,7 @@ impl Switch {
         }
     }
 
-    /// The last loss of a mode, if it was drawn since the corpora changed.
+    /// The last loss of a mode, if it was drawn since the corpora or the budget changed.
     pub fn last_loss(&self, mode: MaskMode) -> Option<f64> {
         if let Some(told) = self.told.iter().rfind(|told| told.mode == mode) {
             return Some(told.loss);
@@ -256,13 +256,13 @@ impl Switch {
         known.into_iter().for_each(|told| self.update(told.step, told.mode, told.loss));
     }
 
-    /// Begins a stage of so many steps. Other corpora change the level of a loss, but not how fast
-    /// it falls. The averages and the first losses restart, and alpha stays until both modes
+    /// Begins a stage of so many steps. Other corpora and another budget change the level of a loss,
+    /// but not how fast it falls. The averages and the first losses restart, and alpha stays until both modes
     /// have an eta again.
-    pub fn begin_stage(&mut self, steps: u64, other_corpora: bool) {
+    pub fn begin_stage(&mut self, steps: u64, other_losses: bool) {
         self.learn_for(u64::MAX);
         self.span = (steps / 20).clamp(1, LONGEST_SPAN);
-        if other_corpora && self.options.rule == Rule::Smoothed {
+        if other_losses && self.options.rule == Rule::Smoothed {
             (self.word, self.phrase) = (Fitting::NEW, Fitting::NEW);
         }
     }

@@ -30,7 +30,7 @@ pub fn listed(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let foreign = foreign(folder);
-            if let Some(Foreign::Pickled(file)) = &foreign {
+            if let Some(Foreign::Pickled(file) | Foreign::RenamedPickled(file)) = &foreign {
                 Pointer::refuse(&folder.join(file))?;
             }
             return Err(WeightsError::Absent { folder: folder.to_owned(), foreign });

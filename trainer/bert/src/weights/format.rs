@@ -22,6 +22,8 @@ pub enum Foreign {
     Adapter,
     /// Safetensors under another name.
     Renamed(String),
+    /// What may be the older format of PyTorch under another name.
+    RenamedPickled(String),
     /// Parts of sharded weights without their list.
     Parts(String),
 }
@@ -34,7 +36,7 @@ impl fmt::Display for Foreign {
             Self::Keras => f.write_str("tf_model.h5 (TensorFlow weights)"),
             Self::Flax => f.write_str("flax_model.msgpack (Flax weights)"),
             Self::Adapter => f.write_str("adapter_model.safetensors (an adapter without its base model)"),
-            Self::Renamed(file) => f.write_str(file),
+            Self::Renamed(file) | Self::RenamedPickled(file) => f.write_str(file),
             Self::Parts(file) => write!(f, "{file} (a part of sharded weights, whose list is missing)"),
         }
     }
@@ -49,6 +51,9 @@ impl Foreign {
                 "python -c 'from transformers import AutoModelForMaskedLM as M; \
                  M.from_pretrained(\"{at}\"{option}).save_pretrained(\"{at}\")'"
             )
+        };
+        let renamed = |file: &str, name: &str| {
+            format!("mv {} {}", schemas::quoted(&folder.join(file)), schemas::quoted(&folder.join(name)))
         };
         match self {
             Self::Pickled(_) => convert(""),
@@ -69,11 +74,17 @@ impl Foreign {
                 "python -c 'from peft import AutoPeftModel as M; \
                  M.from_pretrained(\"{at}\").merge_and_unload().save_pretrained(\"another folder\")'"
             ),
-            Self::Renamed(file) => format!("mv {at}/{file} {at}/{WEIGHTS}, if these are the model's weights"),
+            Self::Renamed(file) => format!("if these are the model's weights, {}", renamed(file, WEIGHTS)),
+            Self::RenamedPickled(file) => {
+                format!("if these are the model's weights, {} && {}", renamed(file, PICKLED), convert(""))
+            }
             Self::Parts(_) => format!("fetch {INDEX} into the same folder"),
         }
     }
 }
+
+/// The older format of PyTorch, as `transformers` finds it.
+const PICKLED: &str = "pytorch_model.bin";
 
 /// The configuration in the archives that Google published.
 const GOOGLE_CONFIG: &str = "bert_config.json";
@@ -83,7 +94,7 @@ pub fn foreign(folder: &Path) -> Option<Foreign> {
     let names: BTreeSet<String> =
         fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let found = |name: &str| names.contains(name);
-    let pickled = ["pytorch_model.bin", "pytorch_model.bin.index.json"].into_iter().find(|name| found(name));
+    let pickled = [PICKLED, "pytorch_model.bin.index.json"].into_iter().find(|name| found(name));
     if let Some(file) = pickled {
         return Some(Foreign::Pickled(file.to_owned()));
     }
@@ -109,5 +120,7 @@ pub fn foreign(folder: &Path) -> Option<Foreign> {
     if let Some(file) = names.iter().find(|name| name.contains("-of-") && name.ends_with(".safetensors")) {
         return Some(Foreign::Parts(file.clone()));
     }
-    other(".safetensors").map(Foreign::Renamed).or_else(|| other(".bin").or_else(|| other(".pt")).map(Foreign::Pickled))
+    other(".safetensors")
+        .map(Foreign::Renamed)
+        .or_else(|| other(".bin").or_else(|| other(".pt")).map(Foreign::RenamedPickled))
 }

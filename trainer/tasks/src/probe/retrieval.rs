@@ -32,6 +32,8 @@ const CANDIDATES: usize = 1_000;
 /// Products that the half from any category is taken from. Anchors share them, so that fewer texts
 /// are encoded.
 const POOL: usize = 2_000;
+/// Numbers of hidden states that are held at a time, with float32: 1 GiB.
+const MOST_VALUES: usize = 1 << 28;
 /// Anchors from one progress message to the next.
 const ANCHORS_PER_MESSAGE: usize = 100;
 
@@ -138,20 +140,23 @@ impl Retrieval {
     fn by_distance(&self, probing: &Probing<'_>, texts: &[Vec<u32>]) -> Result<Vec<f64>, ProbeError> {
         let distance = NeighborDistance::read(probing.folder, probing.frozen.model().encoder().device())?;
         let questions = &self.questions[..self.questions.len().min(NPR_ANCHORS)];
-        let wanted: BTreeSet<usize> = questions.iter().flat_map(|q| q.others().chain([q.anchor])).collect();
-        let wanted_texts: Vec<Vec<u32>> = wanted.iter().map(|&product| texts[product].clone()).collect();
-        let states = probing.frozen.contents(&wanted_texts);
-        let states: HashMap<usize, Tensor> =
-            wanted.into_iter().zip(states.iter().map(|states| distance.states(states))).collect();
-        let mut ranks = Vec::new();
-        for (number, question) in questions.iter().enumerate() {
-            if number % ANCHORS_PER_MESSAGE == 0 {
-                probing.say(&format!("retrieval, distance of NPR: anchor {number} of {}", questions.len()));
+        let most_tokens = MOST_VALUES / probing.frozen.width() as usize;
+        let (mut ranks, mut rest) = (Vec::new(), questions);
+        while !rest.is_empty() {
+            let (wanted, count) = first_within(rest, most_tokens, |product| texts[product].len());
+            let wanted_texts: Vec<Vec<u32>> = wanted.iter().map(|&product| texts[product].clone()).collect();
+            let states = probing.frozen.contents(&wanted_texts).into_iter().map(|states| distance.states(&states));
+            let states: HashMap<usize, Tensor> = wanted.into_iter().zip(states).collect();
+            for (number, question) in (questions.len() - rest.len()..).zip(&rest[..count]) {
+                if number % ANCHORS_PER_MESSAGE == 0 {
+                    probing.say(&format!("retrieval, distance of NPR: anchor {number} of {}", questions.len()));
+                }
+                let others: Vec<Tensor> = question.others().map(|other| states[&other].shallow_clone()).collect();
+                let distances = distance.to_each(&states[&question.anchor], &others)?;
+                let similarities: Vec<f64> = distances.into_iter().map(|distance| -distance).collect();
+                ranks.extend(question.ranks(&similarities));
             }
-            let others: Vec<Tensor> = question.others().map(|other| states[&other].shallow_clone()).collect();
-            let distances = distance.to_each(&states[&question.anchor], &others)?;
-            let similarities: Vec<f64> = distances.into_iter().map(|distance| -distance).collect();
-            ranks.extend(question.ranks(&similarities));
+            rest = &rest[count..];
         }
         Ok(ranks)
     }
@@ -204,6 +209,26 @@ impl Probe for Retrieval {
         }
         Ok(Outcome::new(scores, json!({"cosine": cosine, "NPR distance": distance})))
     }
+}
+
+/// The products of the first questions, and how many questions these are: at least one, and as many as have no more
+/// tokens together.
+fn first_within(
+    questions: &[Question],
+    most_tokens: usize,
+    tokens: impl Fn(usize) -> usize,
+) -> (BTreeSet<usize>, usize) {
+    let (mut products, mut sum) = (BTreeSet::new(), 0);
+    for (count, question) in questions.iter().enumerate() {
+        let own: BTreeSet<usize> = question.others().chain([question.anchor]).collect();
+        let new: Vec<usize> = own.into_iter().filter(|product| !products.contains(product)).collect();
+        sum += new.iter().map(|&product| tokens(product)).sum::<usize>();
+        if count > 0 && sum > most_tokens {
+            return (products, count);
+        }
+        products.extend(new);
+    }
+    (products, questions.len())
 }
 
 /// The scores of ranks, of all and by relation.
@@ -275,4 +300,25 @@ fn draw(out: &Path, catalogue: &Catalogue, shards: &Shards, seed: u64) -> Result
         Drawn { anchor: anchor.to_owned(), neighbors: neighbors.collect(), candidates }
     };
     Ok(anchors.into_iter().map(question).filter(|question| !question.candidates.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_several_questions_are_counted_once() {
+        let question = |anchor: usize, neighbor: usize, candidates: &[usize]| Question {
+            anchor,
+            neighbors: vec![("substitute".to_owned(), neighbor)],
+            candidates: candidates.to_vec(),
+        };
+        let questions = [question(0, 1, &[2, 3]), question(1, 0, &[2, 4]), question(5, 6, &[7])];
+        let within = |most: usize| {
+            let (products, count) = first_within(&questions, most, |_| 10);
+            (products.len(), count)
+        };
+        // Never none, and the third has three products that the others do not have.
+        assert_eq!([0, 49, 50, 79, 80].map(within), [(4, 1), (4, 1), (5, 2), (5, 2), (8, 3)]);
+    }
 }
