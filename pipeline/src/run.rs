@@ -75,6 +75,10 @@ impl Drop for Run<'_> {
 
 impl<'a> Run<'a> {
     /// Loads the tokenizer and locks the folder. Tasks share the lock.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot be loaded, options or folders do not fit together, or another run
+    /// works in the folder.
     pub fn new(settings: &'a Settings, progress: Progress, task: Option<Task>) -> Result<Self, RunError> {
         let tokenizer = settings.tokenizer.as_deref().map(Tokenizer::load).transpose()?;
         if let Some(least) = tokenizer.as_ref().and_then(Tokenizer::longest_word)
@@ -105,6 +109,9 @@ impl<'a> Run<'a> {
     }
 
     /// All steps.
+    ///
+    /// # Errors
+    /// If an input cannot be used or a step fails. Finished work is kept for the next run.
     pub fn all(&mut self) -> Result<(), RunError> {
         // A missing file is reported before hours of work, not after.
         if let Some(file) = &self.settings.pool {
@@ -152,6 +159,10 @@ impl<'a> Run<'a> {
     }
 
     /// Writes `OUT/corpus`.
+    ///
+    /// # Errors
+    /// If the raw files cannot be used, the settings name no tokenizer, or the corpus cannot be
+    /// written.
     pub fn corpus(&mut self) -> Result<Manifest<CorpusBody>, RunError> {
         let files = find_all(&self.settings.corpus, &self.settings.out)?;
         self.skipped_files(&files)?;
@@ -178,6 +189,10 @@ impl<'a> Run<'a> {
     }
 
     /// Writes `OUT/pool`: imported from a file or mined from the corpus.
+    ///
+    /// # Errors
+    /// If the corpus, the pool file or a list cannot be used, the settings name no tokenizer, or
+    /// the pool cannot be written.
     pub fn pool(&mut self) -> Result<Manifest<PoolBody>, RunError> {
         let corpus;
         // An imported pool is the same in any language.
@@ -211,6 +226,9 @@ impl<'a> Run<'a> {
     }
 
     /// Writes `OUT/graph`.
+    ///
+    /// # Errors
+    /// If the corpus or the user's file cannot be used, or the graph cannot be written.
     pub fn graph(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
         let (manifest, outcome) = associations::make(
             &self.settings.out,
@@ -243,6 +261,10 @@ impl<'a> Run<'a> {
     }
 
     /// Encodes the shards, or those of this run's task.
+    ///
+    /// # Errors
+    /// If the corpus or the pool cannot be read or is of another tokenizer, or a shard cannot be
+    /// written.
     pub fn encode(&mut self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<Encoded, RunError> {
         self.same_tokenizer("corpus", &corpus.body.tokenizer.blake3)?;
         self.same_tokenizer("pool", &pool.body.tokenizer.blake3)?;
@@ -254,6 +276,9 @@ impl<'a> Run<'a> {
     }
 
     /// Encodes the shards of this run's task, and prints that.
+    ///
+    /// # Errors
+    /// As [`Run::encode`], or if standard output cannot be written.
     pub fn encode_part(&mut self, corpus: &Manifest<CorpusBody>, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
         let since = Instant::now();
         let encoded = self.encode(corpus, pool)?;
@@ -265,6 +290,9 @@ impl<'a> Run<'a> {
     }
 
     /// Draws the pairs.
+    ///
+    /// # Errors
+    /// If a shard is missing, a stored file cannot be read, or the pairs cannot be written.
     pub fn draw_pairs(
         &mut self,
         corpus: &Manifest<CorpusBody>,
@@ -309,6 +337,10 @@ impl<'a> Run<'a> {
     }
 
     /// Seals the shards. With `tasks`, an error names the tasks that did not finish.
+    ///
+    /// # Errors
+    /// If shards or pairs are missing or of other options, a stored file cannot be read, or the
+    /// manifest cannot be written.
     pub fn seal(
         &mut self,
         corpus: &Manifest<CorpusBody>,
@@ -322,6 +354,9 @@ impl<'a> Run<'a> {
     }
 
     /// Reads the manifest of the corpus in `OUT`.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
     pub fn corpus_made(&self) -> Result<Manifest<CorpusBody>, RunError> {
         self.earlier_step("corpus", "ebert corpus")
     }
@@ -346,7 +381,11 @@ impl<'a> Run<'a> {
         Ok(language)
     }
 
-    /// Reads the manifest of the pool. A pool that was mined from another corpus, or in another language, is an error.
+    /// Reads the manifest of the pool.
+    ///
+    /// # Errors
+    /// If there is none, it cannot be read, or the pool was mined from another corpus or in another
+    /// language.
     pub fn pool_made(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
         let pool: Manifest<PoolBody> = self.earlier_step("pool", "ebert pool")?;
         match &pool.body.source {
@@ -363,7 +402,10 @@ impl<'a> Run<'a> {
         Ok(pool)
     }
 
-    /// Reads the manifest of the graph. A graph of another corpus is an error.
+    /// Reads the manifest of the graph.
+    ///
+    /// # Errors
+    /// If there is none, it cannot be read, or the graph is of another corpus.
     pub fn graph_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
         let graph: Manifest<GraphBody> = self.earlier_step("graph", "ebert graph")?;
         self.same_corpus("graph", &graph.body.corpus, corpus)?;
@@ -391,6 +433,9 @@ impl<'a> Run<'a> {
     }
 
     /// Prints what the shards hold, and the rate if some were encoded.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
     pub fn report_shards(
         &self,
         sealed: &Manifest<ShardsBody>,
@@ -466,6 +511,9 @@ impl<'a> Run<'a> {
     }
 
     /// Ends a single step: publishes it, and prints the commands that follow.
+    ///
+    /// # Errors
+    /// If the object store or standard output cannot be written.
     pub fn end_step(&self, commands: &[&str], condition: &str) -> Result<(), RunError> {
         self.publish()?;
         let out = self.out_option();
@@ -496,6 +544,9 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the last step: publishes it, and prints the commands that follow.
+    ///
+    /// # Errors
+    /// If the object store or standard output cannot be written.
     pub fn end_run(&self, corpus: &Manifest<CorpusBody>, sealed: &Manifest<ShardsBody>) -> Result<(), RunError> {
         self.publish()?;
         let [folder, shards] = if self.settings.out == Path::new(WORK) {

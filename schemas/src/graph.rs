@@ -142,6 +142,9 @@ impl GraphEdgeRows {
     }
 
     /// All rows.
+    ///
+    /// # Errors
+    /// An item is an error when this build does not know its relation.
     pub fn iter(&self) -> impl Iterator<Item = Result<GraphEdge<'_>, UnknownRelation>> {
         (0..self.len()).map(|row| self.get(row))
     }

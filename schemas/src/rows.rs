@@ -33,6 +33,9 @@ impl TableReader {
     }
 
     /// All rows, in pieces of at most `rows` rows that do not cross row groups.
+    ///
+    /// # Errors
+    /// An item is an error when the file cannot be read.
     pub fn read<R: Rows>(&self, rows: usize) -> impl Iterator<Item = Result<R, StoreError>> {
         self.batches(rows, Some(R::COLUMNS)).map(|batch| batch.map(|batch| R::new(&batch)))
     }

@@ -160,6 +160,9 @@ impl Checkpoints {
     }
 
     /// All of them, by step.
+    ///
+    /// # Errors
+    /// If the folder exists and cannot be listed.
     pub fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -179,6 +182,9 @@ impl Checkpoints {
     }
 
     /// The newest, and its state.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed, or the newest has no state of this format that can be read.
     pub fn newest(&self) -> Result<Option<(TrainerState, Checkpoint)>, CheckpointError> {
         let Some((_, folder)) = self.list()?.pop() else { return Ok(None) };
         let checkpoint = Checkpoint::at(folder);
@@ -198,6 +204,9 @@ impl Checkpoints {
     }
 
     /// Loads the weights and the optimizer's state of a checkpoint.
+    ///
+    /// # Errors
+    /// If a file of it is missing or damaged, or does not fit the model or the optimizer.
     pub fn restore(
         checkpoint: &Checkpoint,
         state: &TrainerState,
@@ -229,6 +238,9 @@ impl Checkpoints {
     /// Writes a checkpoint, points `RUN/model` at it, and removes the oldest. If this fails, the
     /// ones before stay as they are. `carried` is what it has of the start model as it was, and
     /// `recipe` and `card` are the texts of its files.
+    ///
+    /// # Errors
+    /// If a file of it cannot be written, or an older checkpoint cannot be removed.
     pub fn save(
         &self,
         state: &TrainerState,
@@ -268,6 +280,9 @@ impl Checkpoints {
     }
 
     /// Points `RUN/model` at the checkpoint of a state, and `RUN/best` at the best one until then.
+    ///
+    /// # Errors
+    /// If a link cannot be written.
     pub fn link(&self, state: &TrainerState, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.point("model", &checkpoint.model)?;
         let best = state.best.map(|best| Checkpoint::at(self.folder.join(name_of(best.step))));

@@ -106,6 +106,9 @@ impl Default for NeighborOptions {
 
 impl NeighborOptions {
     /// What is wrong with them, if anything: the option and what it may be.
+    ///
+    /// # Errors
+    /// If an option is out of range.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if !(self.weight >= 0.0 && self.weight.is_finite()) {
             return Err(("neighbor.weight", "a number of at least 0"));

@@ -92,6 +92,9 @@ fn clip() -> f64 {
 
 impl OptimizerOptions {
     /// What is wrong with them, if anything: the option and what it may be.
+    ///
+    /// # Errors
+    /// If an option is out of range, or both or neither of `sequences` and `tokens` are given.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Err(("optimizer.learning_rate", "a number above 0"));
@@ -243,6 +246,9 @@ impl Optimizer {
     }
 
     /// Puts the gradients aside, and starts from zero: as many numbers as weights are trained.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub fn set_aside(&self) -> Result<Vec<Tensor>, TorchError> {
         let gradients = self.gradients();
         let aside = gradients.iter().map(Tensor::copy).collect();
@@ -252,6 +258,9 @@ impl Optimizer {
 
     /// Clips the gradients, takes a step against them, and forgets them. Returns their norm before
     /// clipping, a scalar on the device; where that is not a number no step is taken.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub fn step(&mut self, learning_rate: f64) -> Result<Tensor, TorchError> {
         let _no_grad = tch::no_grad_guard();
         let gradients = self.gradients();
@@ -292,6 +301,9 @@ impl Optimizer {
     }
 
     /// Takes up a state after so many steps.
+    ///
+    /// # Errors
+    /// If a moving average is missing or has another shape. Those before it are already replaced.
     pub fn restore(&mut self, state: Vec<(String, Tensor)>, steps: Steps<u64>) -> Result<(), StateMismatch> {
         let mut state: std::collections::HashMap<String, Tensor> = state.into_iter().collect();
         for group in &mut self.groups {

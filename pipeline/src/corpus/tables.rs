@@ -37,6 +37,9 @@ pub fn tables(corpus: &Manifest<CorpusBody>) -> Vec<Table> {
 
 /// The texts of some documents: the first of some tables, evenly spread. Documents are sorted by
 /// their ids, which are hashes, so these are a random sample that depends on the corpus alone.
+///
+/// # Errors
+/// If a table is missing or damaged.
 pub fn sample(folder: &Path, corpus: &Manifest<CorpusBody>, hashes: &mut Hashes) -> Result<Vec<String>, StoreError> {
     const DOCUMENTS: usize = 512;
     let tables = tables(corpus);

@@ -206,6 +206,9 @@ impl<'a> CorpusTasks<'a> {
 
     /// The sealed corpus, if it is of these raw files and options. Names and sizes of the raw files are compared, not
     /// their hashes, which would be a read of all of them by each task.
+    ///
+    /// # Errors
+    /// If the manifest is there and cannot be read, or a raw file is missing or changed meanwhile.
     pub fn sealed(&self) -> Result<Option<Manifest<CorpusBody>>, CorpusError> {
         let folder = folder(&self.settings);
         let Some(old) = Manifest::<CorpusBody>::read_previous(&folder)?.sealed() else { return Ok(None) };
@@ -263,6 +266,9 @@ impl<'a> CorpusTasks<'a> {
     }
 
     /// Whether everything is there that the manifest needs, by the records of tables.
+    ///
+    /// # Errors
+    /// If a stored file cannot be read, or a raw file is missing or changed meanwhile.
     pub fn is_complete(&self) -> Result<bool, CorpusError> {
         let Some(read) = self.all_read()? else { return Ok(false) };
         let plan = CorpusPlan::new(self.settings, &read.inputs, self.files)?;

@@ -41,6 +41,9 @@ impl Hashes {
     }
 
     /// The hash of a file's bytes, in hex.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
     pub fn blake3(&mut self, path: &Path) -> Result<String, StoreError> {
         self.known_or(FileVersion::of(path)?.key(), || store::hash_file(path))
     }
@@ -71,12 +74,18 @@ impl Hashes {
     }
 
     /// Remembers the hash of a file that was just written.
+    ///
+    /// # Errors
+    /// If the file's size and times cannot be read.
     pub fn remember(&mut self, path: &Path, blake3: &str) -> Result<(), StoreError> {
         self.asked.insert(FileVersion::of(path)?.key(), blake3.to_owned());
         Ok(())
     }
 
     /// Checks that `folder` holds the file that `entry` describes.
+    ///
+    /// # Errors
+    /// If it is missing, cannot be read, or has other bytes.
     pub fn verify(&mut self, folder: &Path, entry: &FileEntry) -> Result<(), StoreError> {
         let path = folder.join(&entry.name);
         let size = || fs::metadata(&path).map(|about| about.len()).ok();

@@ -177,6 +177,9 @@ impl Progress {
 
     /// Prints the line of a step: its name, what its output holds, where that is, and the time it
     /// took.
+    ///
+    /// # Errors
+    /// If standard output cannot be written. A closed pipe is not an error.
     pub fn step(&self, step: &str, holds: &Facts, place: &str, outcome: &Outcome) -> io::Result<()> {
         if self.verbosity == Verbosity::Quiet {
             return Ok(());
@@ -205,11 +208,17 @@ impl Progress {
     }
 
     /// Prints a line of the summary.
+    ///
+    /// # Errors
+    /// If standard output cannot be written. A closed pipe is not an error.
     pub fn note(&self, heading: &str, facts: &Facts) -> io::Result<()> {
         self.print("", heading, facts)
     }
 
     /// Prints an indented line about the last step.
+    ///
+    /// # Errors
+    /// If standard output cannot be written. A closed pipe is not an error.
     pub fn detail(&self, heading: &str, facts: &Facts) -> io::Result<()> {
         self.print("          ", heading, facts)
     }
@@ -223,6 +232,9 @@ impl Progress {
     }
 
     /// Prints a warning that stands out from the summary.
+    ///
+    /// # Errors
+    /// If standard output cannot be written. A closed pipe is not an error.
     pub fn warn(&self, text: &str) -> io::Result<()> {
         writeln!(Stdout, "{}", self.warning(text))
     }
@@ -236,6 +248,9 @@ impl Progress {
     }
 
     /// Prints the commands that come next, and a condition for them.
+    ///
+    /// # Errors
+    /// If standard output cannot be written. A closed pipe is not an error.
     pub fn next(&self, commands: &[String], condition: &str) -> io::Result<()> {
         let words = |command: &String| (self.words)(&format!("`{command}`")).trim_matches('`').to_owned();
         let text = commands.iter().map(words).collect::<Vec<_>>().join("    ") + condition;

@@ -23,6 +23,10 @@ use crate::engine::{
 };
 
 /// Makes the graph, or finds that it is up to date.
+///
+/// # Errors
+/// If a table or the user's file cannot be read, or the graph cannot be written. Also if
+/// associations are to follow from reviews, and the corpus has no interactions.
 pub fn make(
     out: &Path,
     corpus: &Manifest<CorpusBody>,
@@ -65,6 +69,9 @@ pub(crate) fn file_hash(options: AssociationOptions<'_>, hashes: &mut Hashes) ->
 }
 
 /// The graph, if it is up to date. The size of its table is checked, and not its hash.
+///
+/// # Errors
+/// If its manifest is there and cannot be read, or the user's file cannot be read.
 pub fn current(
     out: &Path,
     corpus: &Manifest<CorpusBody>,

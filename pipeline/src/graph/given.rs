@@ -76,7 +76,10 @@ pub enum GivenError {
     Store(#[from] StoreError),
 }
 
-/// Fails if the file does not exist, or cannot be read twice: it is hashed first.
+/// Checks that a file can be read twice: it is hashed first.
+///
+/// # Errors
+/// If it does not exist, is not a regular file, or cannot be opened.
 pub fn check_readable(path: &Path) -> Result<(), GivenError> {
     check_file(path).map_err(|source| GivenError::Read { path: path.to_owned(), source })
 }

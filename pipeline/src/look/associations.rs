@@ -88,6 +88,10 @@ impl CategoryDegrees {
 type Row = (String, CategoryDegrees);
 
 /// Draws the figure of the `most` categories with the most products into `out/report`.
+///
+/// # Errors
+/// If a sealed file cannot be read, or a result cannot be written. Also if the graph is of another
+/// corpus, or has no associations.
 pub fn associations(out: &Path, most: usize, report: &mut dyn io::Write) -> Result<(), AssociationsError> {
     let (corpus_folder, graph_folder) = (out.join("corpus"), out.join("graph"));
     let graph = Manifest::<GraphBody>::read(&graph_folder)?;

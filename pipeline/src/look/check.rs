@@ -36,6 +36,9 @@ pub enum CheckError {
 }
 
 /// Writes how the files of `sources` are read, with the first `records` of each.
+///
+/// # Errors
+/// If a file or folder cannot be read, no file holds a record, or `out` cannot be written.
 pub fn check(sources: &[Source], records: usize, out: &mut dyn Write) -> Result<RawFiles, CheckError> {
     let files = find_all(sources, Path::new(""))?;
     for file in &files.recognised {

@@ -62,6 +62,10 @@ pub struct InspectOptions {
 const FREQUENT_PHRASES: usize = 20;
 
 /// Prints what the shards of `out` contain to `report`.
+///
+/// # Errors
+/// If the shards, their tokenizer or their pool cannot be read or do not fit together, or `report`
+/// cannot be written.
 pub fn inspect(out: &Path, options: InspectOptions, report: &mut dyn io::Write) -> Result<(), InspectError> {
     let manifest = Manifest::<ShardsBody>::read(&out.join("shards"))?;
     let pool = pool::of_shards(out, &manifest.body)?;

@@ -59,6 +59,10 @@ pub enum LeaksError {
 
 /// Counts the held-out documents of `out` with a near duplicate among the training documents, and
 /// prints them with some examples. `held_out` is the ratio of texts that a recipe holds out.
+///
+/// # Errors
+/// If the shards or the corpus cannot be read or do not fit together, or `report` cannot be
+/// written.
 pub fn leaks(
     out: &Path,
     held_out: f64,

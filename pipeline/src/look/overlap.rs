@@ -54,6 +54,10 @@ struct Overlap {
 }
 
 /// Draws the figure of the `most` categories with the most products into `out/report`.
+///
+/// # Errors
+/// If the shards or the corpus cannot be read or do not fit together, or a result cannot be
+/// written. Also if there are no noun phrases, no categories, or no pool phrases in them.
 pub fn overlap(out: &Path, most: usize, report: &mut dyn io::Write) -> Result<(), OverlapError> {
     let products = Products::open(out)?;
     if !products.shards().options.nouns {

@@ -51,6 +51,10 @@ struct TypicalPhrase<'a> {
 
 /// Writes the `most` phrases of the `categories` with the most products, to `report` and to
 /// `out/report/phrases.csv`.
+///
+/// # Errors
+/// If the shards, the corpus or the pool cannot be read or do not fit together, or a result cannot
+/// be written. Also if no product names a category.
 pub fn phrases(out: &Path, categories: usize, most: usize, report: &mut dyn io::Write) -> Result<(), PhrasesError> {
     let products = Products::open(out)?;
     let pool = pool::of_shards(out, products.shards())?;

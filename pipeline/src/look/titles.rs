@@ -41,6 +41,10 @@ pub enum TitlesError {
 }
 
 /// Writes the titles of `out/corpus` to `file`, and a summary to `report`.
+///
+/// # Errors
+/// If the corpus cannot be read, no product has a title and a category, or a result cannot be
+/// written.
 pub fn titles(out: &Path, file: &Path, report: &mut dyn io::Write) -> Result<(), TitlesError> {
     let folder = out.join("corpus");
     let corpus = Manifest::<CorpusBody>::read(&folder)?;

@@ -96,6 +96,10 @@ impl Problem {
 
 /// Compares all sealed folders of `out` with their manifests and reports to `report`. The shards
 /// are required. Other folders may be absent, so that a copy of the shards can be verified.
+///
+/// # Errors
+/// If a file is not as it was sealed, or another folder was rebuilt after the shards. Also if a
+/// manifest cannot be read, or `report` cannot be written.
 pub fn verify(out: &Path, format: Format, report: &mut dyn io::Write) -> Result<(), VerifyError> {
     let folder = out.join("shards");
     let shards = Manifest::<ShardsBody>::read(&folder)?;

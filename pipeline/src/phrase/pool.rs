@@ -191,6 +191,10 @@ pub enum PoolError {
 }
 
 /// Makes the pool, or finds that it is up to date.
+///
+/// # Errors
+/// If a file cannot be read or changes meanwhile, or the pool cannot be written. Also if too many
+/// lines of an imported file are malformed, or none reaches the minimum score.
 pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes) -> Result<Made, PoolError> {
     let since = Instant::now();
     let folder = settings.out.join("pool");
@@ -267,6 +271,9 @@ pub fn make(settings: StepSettings<'_>, source: &Source<'_>, hashes: &mut Hashes
 }
 
 /// The pool, if it is up to date. Its table is not checked.
+///
+/// # Errors
+/// If its manifest is there and cannot be read, or a file that it is made from cannot be read.
 pub fn current(
     settings: StepSettings<'_>,
     source: &Source<'_>,
@@ -277,7 +284,10 @@ pub fn current(
     Ok(changed(settings, &source.rules(), &described, &old.body).is_none().then_some(old))
 }
 
-/// Fails if the path does not exist or is not a file of text. A pipe cannot be read twice, and a pool is hashed first.
+/// Checks that a pool file is text and can be read twice: it is hashed first.
+///
+/// # Errors
+/// If it does not exist, is not a regular file of text, or cannot be opened.
 pub fn check_readable(file: &Path) -> Result<(), PoolError> {
     let read = |source| PoolError::Read { path: file.to_owned(), source };
     check_file(file).map_err(read)?;
@@ -369,6 +379,9 @@ pub enum PoolOfShardsError {
 }
 
 /// Reads the pool of `out` that the spans of these shards refer to.
+///
+/// # Errors
+/// If the pool is missing, damaged, or not the one of the shards.
 pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsError> {
     let folder = out.join("pool");
     let manifest = Manifest::<PoolBody>::read(&folder)?;
@@ -379,6 +392,9 @@ pub fn of_shards(out: &Path, shards: &ShardsBody) -> Result<Pool, PoolOfShardsEr
 }
 
 /// Reads the pool of `out`, after checking that it is complete.
+///
+/// # Errors
+/// If a file of the pool is missing or damaged.
 pub fn load(out: &Path, manifest: &Manifest<PoolBody>) -> Result<Pool, StoreError> {
     let folder = out.join("pool");
     for entry in &manifest.files {

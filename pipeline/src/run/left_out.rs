@@ -173,6 +173,9 @@ impl Run<'_> {
     }
 
     /// Reports the records that are not in the corpus, and the raw files that are damaged.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
     pub fn left_out_of_corpus(&self, corpus: &Manifest<CorpusBody>) -> Result<(), RunError> {
         let body = &corpus.body;
         let counts = &body.counts;
@@ -227,6 +230,9 @@ impl Run<'_> {
     }
 
     /// Reports the entries that are not in the pool.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
     pub fn left_out_of_pool(&self, pool: &Manifest<PoolBody>) -> Result<(), RunError> {
         let rejected: u64 = pool.body.rejected.values().sum();
         if rejected > 0 {

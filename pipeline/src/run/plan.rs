@@ -87,6 +87,10 @@ impl PlannedStep {
 
 impl Run<'_> {
     /// Prints the steps as tasks, at most `most` per step, and writes the options to a file that workers read.
+    ///
+    /// # Errors
+    /// If the raw files or a stored file cannot be read, or the file of options or standard output
+    /// cannot be written.
     pub fn plan(&mut self, most: u32) -> Result<(), RunError> {
         let files = find_all(&self.settings.corpus, &self.settings.out)?;
         options::write(self.settings)?;

@@ -118,6 +118,10 @@ pub fn plan(settings: StepSettings<'_>, corpus: &Manifest<CorpusBody>, pool_blak
 }
 
 /// Encodes the planned shards that are missing.
+///
+/// # Errors
+/// If the pool or a table cannot be read, the pool is too large to search for, or a shard cannot be
+/// written.
 pub fn encode(
     settings: StepSettings<'_>,
     task: Task,

@@ -144,6 +144,9 @@ pub(crate) fn finished(
 }
 
 /// Draws the pairs, or finds that they are up to date.
+///
+/// # Errors
+/// If a shard or the graph cannot be read, or the pairs cannot be written.
 pub fn make(
     settings: StepSettings<'_>,
     shards: &[encode::PlannedShard],

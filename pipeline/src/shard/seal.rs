@@ -29,6 +29,10 @@ pub const TOKENIZER: &str = "tokenizer.json";
 const OPTIONS: &str = "options.toml";
 
 /// Seals the shards, or finds that they are sealed. `tasks` is for the error message about missing shards.
+///
+/// # Errors
+/// If shards or pairs are missing or of other options, a stored file cannot be read, or the
+/// manifest cannot be written.
 pub fn make(
     settings: StepSettings<'_>,
     corpus: &Manifest<CorpusBody>,

@@ -71,6 +71,9 @@ const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
 ///
 /// A Slurm array needs no number: its tasks are counted from its lowest index, if they have no gaps. An array
 /// of which some tasks are sent again has gaps, or counts fewer tasks.
+///
+/// # Errors
+/// If a variable is not a number, or the variables and `tasks` do not determine the task.
 pub fn of_scheduler(tasks: Option<u32>, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Task>, TaskError> {
     let number = |name: &'static str| match variable(name) {
         None => Ok(None),

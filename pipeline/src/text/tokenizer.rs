@@ -38,6 +38,10 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Loads a `tokenizer.json`, or a `vocab.txt` of an uncased BERT.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not a tokenizer, or has a model or setting that is not
+    /// supported.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
         let mut bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
         if bytes.starts_with(BYTE_ORDER_MARK) {

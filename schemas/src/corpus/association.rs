@@ -121,6 +121,9 @@ impl CorpusAssociationRows {
     }
 
     /// All rows.
+    ///
+    /// # Errors
+    /// An item is an error when this build does not know its relation.
     pub fn iter(&self) -> impl Iterator<Item = Result<CorpusAssociation<'_>, UnknownRelation>> {
         (0..self.len()).map(|row| self.get(row))
     }

@@ -233,6 +233,9 @@ impl TableReader {
     }
 
     /// All row groups, in pieces of at most `rows` rows that do not cross row groups.
+    ///
+    /// # Errors
+    /// An item is an error when the file cannot be read.
     pub fn batches<'a>(
         &'a self,
         rows: usize,

@@ -69,6 +69,9 @@ const MODES: [MaskMode; 2] = [MaskMode::Word, MaskMode::Phrase];
 
 impl HeldOut {
     /// At most `segments` of the held-out segments, drawn by key, `sequences` in a batch.
+    ///
+    /// # Errors
+    /// When a shard cannot be read, or its rows are not valid.
     pub fn load(shards: &Shards, segments: usize, sequences: usize) -> Result<Self, DataError> {
         let body = &shards.manifest().body;
         let mut drawn: Vec<_> = shards.held_out_segments().iter().collect();
@@ -162,6 +165,9 @@ pub struct HeldOutPairs {
 
 impl HeldOutPairs {
     /// At most `most` of the pairs, drawn by key, `pairs` in a batch.
+    ///
+    /// # Errors
+    /// When a shard cannot be read, or its rows are not valid.
     pub fn load(shards: &Shards, most: usize, pairs: usize) -> Result<Self, DataError> {
         let body = &shards.manifest().body;
         let mut drawn = shards.held_out_pairs().to_vec();

@@ -36,6 +36,9 @@ impl RelationRatios {
     }
 
     /// The key of a value that cannot be, and what it may be.
+    ///
+    /// # Errors
+    /// When a ratio is not from 0 to 1.
     pub fn check(&self) -> Result<(), (String, &'static str)> {
         let is_ratio = |relation: &Relation| (0.0..=1.0).contains(&self.of(*relation));
         match Relation::ALL.into_iter().find(|relation| !is_ratio(relation)) {

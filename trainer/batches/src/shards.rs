@@ -204,6 +204,9 @@ impl Shards {
     }
 
     /// Bytes of all files that the manifest of `folder` names.
+    ///
+    /// # Errors
+    /// When the manifest is missing, damaged or of another format.
     pub fn bytes(folder: &Path) -> Result<u64, DataError> {
         Ok(Manifest::<ShardsBody>::read(folder)?.files.iter().map(|f| f.bytes).sum())
     }

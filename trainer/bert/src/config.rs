@@ -170,6 +170,9 @@ impl BertConfig {
     }
 
     /// Reads `config.json` of a folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is malformed, or is of a model that this build does not have.
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join("config.json");
         Pointer::refuse(&path)?;
@@ -203,6 +206,9 @@ impl BertConfig {
     }
 
     /// What is wrong with it, if anything.
+    ///
+    /// # Errors
+    /// When an entry is out of range, or does not fit another.
     pub fn check(&self) -> Result<(), Refusal> {
         for (key, value) in [
             ("vocab_size", self.vocab_size),
@@ -254,6 +260,9 @@ impl BertConfig {
     }
 
     /// The text of `config.json` of a masked language model. `pad` is the id of the padding token.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
     pub fn to_json(&self, pad: u32) -> serde_json::Result<String> {
         let mut all = match serde_json::to_value(self)? {
             Value::Object(all) => all,

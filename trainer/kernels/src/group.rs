@@ -103,6 +103,10 @@ fn text(text: &str) -> Result<CString, TorchError> {
 impl Group {
     /// Joins the group. `nccl` is the path of the library with the NCCL backend for GPUs. Without
     /// it the backend is Gloo, for CPUs.
+    ///
+    /// # Errors
+    /// If this build lacks the backend, its library cannot be loaded, or a rank does not join in
+    /// time.
     pub fn join(rendezvous: &Rendezvous<'_>, nccl: Option<&Path>) -> Result<Self, TorchError> {
         let library = nccl.map(|path| text(&path.to_string_lossy())).transpose()?;
         let (host, prefix) = (text(rendezvous.host)?, text(rendezvous.prefix)?);
@@ -127,6 +131,9 @@ impl Group {
     }
 
     /// Replaces each tensor by its sum over the ranks. All tensors have one kind and device.
+    ///
+    /// # Errors
+    /// If another rank is lost, the exchange takes too long, or libtorch refuses the tensors.
     pub fn all_reduce(&self, tensors: &[Tensor]) -> Result<(), TorchError> {
         let pointers = pointers(tensors);
         // SAFETY: the pointers are those of live tensors, and the group lives.
@@ -136,6 +143,9 @@ impl Group {
     }
 
     /// Replaces each tensor by that of rank 0. All tensors have one kind and device.
+    ///
+    /// # Errors
+    /// If another rank is lost, the exchange takes too long, or libtorch refuses the tensors.
     pub fn broadcast(&self, tensors: &[Tensor]) -> Result<(), TorchError> {
         let pointers = pointers(tensors);
         // SAFETY: as above.
@@ -145,6 +155,9 @@ impl Group {
     }
 
     /// Sets the value of a key in the store. Each key is set once.
+    ///
+    /// # Errors
+    /// If the key has a zero byte, or the store cannot be reached.
     pub fn set(&self, key: &str, value: &str) -> Result<(), TorchError> {
         let key = text(key)?;
         // SAFETY: the value has the stated size.
@@ -154,6 +167,9 @@ impl Group {
     }
 
     /// Waits until a key of the store has a value, and gets it.
+    ///
+    /// # Errors
+    /// If the key has a zero byte, or no value within the time to join.
     pub fn get(&self, key: &str) -> Result<String, TorchError> {
         let key = text(key)?;
         let mut size = 0;
@@ -168,6 +184,9 @@ impl Group {
     }
 
     /// Shuts the group down, once all ranks are done.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub fn shutdown(self) -> Result<(), TorchError> {
         // SAFETY: the group lives.
         checked(|error| unsafe { ebert_group_shutdown(self.0.as_ptr(), error) })

@@ -170,6 +170,9 @@ pub struct Gate {
 }
 
 /// One step of AdamW, in place. All lists are in the same order.
+///
+/// # Errors
+/// If libtorch refuses.
 pub fn fused_adamw(
     parameters: &[Tensor],
     gradients: &[Tensor],
@@ -205,6 +208,9 @@ pub fn fused_adamw(
 
 /// The 2-norm of all tensors together, a scalar on their device.
 ///
+/// # Errors
+/// If libtorch refuses, for example because devices differ.
+///
 /// # Panics
 /// When there is none.
 pub fn norm(tensors: &[Tensor]) -> Result<Tensor, TorchError> {
@@ -217,6 +223,9 @@ pub fn norm(tensors: &[Tensor]) -> Result<Tensor, TorchError> {
 }
 
 /// Sets all tensors to zero.
+///
+/// # Errors
+/// If libtorch refuses.
 pub fn zero(tensors: &[Tensor]) -> Result<(), TorchError> {
     let pointers = pointers(tensors);
     // SAFETY: as above.
@@ -224,6 +233,9 @@ pub fn zero(tensors: &[Tensor]) -> Result<(), TorchError> {
 }
 
 /// Adds to each tensor another of the same shape.
+///
+/// # Errors
+/// If libtorch refuses, for example because two shapes do not fit.
 pub fn add(tensors: &[Tensor], more: &[Tensor]) -> Result<(), TorchError> {
     assert_eq!(tensors.len(), more.len(), "something for each tensor");
     let [tensors, more] = [tensors, more].map(pointers);
@@ -250,6 +262,9 @@ pub struct Reading<const N: usize>(*mut NativeReading);
 
 impl<const N: usize> Reading<N> {
     /// Queues the copy behind all work that the device has been given before.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub fn start(numbers: &Tensor) -> Result<Self, TorchError> {
         let mut out = std::ptr::null_mut();
         // SAFETY: the pointer is that of a live tensor.
@@ -281,6 +296,9 @@ impl<const N: usize> Drop for Reading<N> {
 }
 
 /// Seeds from libtorch's generator.
+///
+/// # Errors
+/// If libtorch does not give the numbers.
 pub fn seeds(count: i64) -> Result<Vec<i64>, TorchError> {
     let drawn = Tensor::randint(i64::MAX, [count], (Kind::Int64, Device::Cpu));
     Vec::<i64>::try_from(drawn).map_err(|error| TorchError(error.to_string()))
@@ -315,6 +333,9 @@ impl fmt::Display for ComputeCapability {
 }
 
 /// The build settings of the loaded libtorch.
+///
+/// # Errors
+/// If libtorch refuses.
 pub fn build_settings() -> Result<String, TorchError> {
     let mut text = vec![0; 1 << 14];
     // SAFETY: the buffer has the stated size, and the function ends it with a zero.

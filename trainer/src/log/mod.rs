@@ -123,6 +123,10 @@ pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// Reads a number. `null`, which is how JSON has a number that is not finite, becomes NaN.
+///
+/// # Errors
+/// If it is neither a number nor `null`.
 pub fn or_not_finite<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
@@ -163,6 +167,9 @@ pub const METRICS: &str = "metrics.jsonl";
 impl Journal {
     /// Opens the journal of a run that has done `step` of `steps`. Lines of later steps, which a
     /// stopped run wrote after its last checkpoint, are dropped.
+    ///
+    /// # Errors
+    /// If its metrics or events cannot be read or written.
     pub fn open(run: &Path, step: u64, steps: u64, talk: Talk) -> Result<Self, StoreError> {
         let path = run.join(METRICS);
         keep_until(&path, step)?;
@@ -196,6 +203,9 @@ impl Journal {
     }
 
     /// Notes a step.
+    ///
+    /// # Errors
+    /// If the metrics or events cannot be written.
     pub fn step(&mut self, record: &StepRecord, tokens: u64) -> Result<(), StoreError> {
         self.line(record)?;
         let (loss, share) = match record.mode {
@@ -272,6 +282,9 @@ impl Journal {
     }
 
     /// Notes a measurement.
+    ///
+    /// # Errors
+    /// If the metrics or events cannot be written.
     pub fn held_out(&mut self, record: &HeldOutRecord) -> Result<(), StoreError> {
         self.line(record)?;
         let retrieval = record.held_out_pairs.and_then(|pairs| pairs.retrieval);
@@ -303,12 +316,18 @@ impl Journal {
     }
 
     /// Ends the bar.
+    ///
+    /// # Errors
+    /// If the metrics or events cannot be written to the disk.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         self.bar.finish_and_clear();
         self.flush()
     }
 
     /// Makes what was noted outlast a power cut: a checkpoint that is younger relies on it.
+    ///
+    /// # Errors
+    /// If the metrics or events cannot be written to the disk.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.metrics.sync_data().map_err(StoreError::io("sync", &self.path))?;
         self.events.flush().map_err(StoreError::io("write", self.events.path()))

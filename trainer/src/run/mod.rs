@@ -86,16 +86,25 @@ impl Run {
     }
 
     /// Notes a step of so many tokens.
+    ///
+    /// # Errors
+    /// If the metrics or events cannot be written.
     pub fn note(&mut self, record: &StepRecord, tokens: u64) -> Result<(), StoreError> {
         self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.step(record, tokens))
     }
 
     /// Notes a measurement.
+    ///
+    /// # Errors
+    /// If the metrics or events cannot be written.
     pub fn note_held_out(&mut self, record: &HeldOutRecord) -> Result<(), StoreError> {
         self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.held_out(record))
     }
 
     /// Ends its output, here and to other ranks.
+    ///
+    /// # Errors
+    /// If the metrics or events cannot be written to the disk. The other ranks are told even then.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         let finished = self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish());
         self.session.world.finish();

@@ -37,6 +37,9 @@ pub const RARE_ONLY: &str = "titles whose labels are all of too few titles: left
 pub const UNSEEN: &str = "labels of the test that no title trained on has: cannot be predicted, and count as missed";
 
 /// Reads the text of a file. An error is what was found, and what was wanted.
+///
+/// # Errors
+/// When a line is not a JSON object of `id`, `title` and `labels` alone.
 pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
     let (mut examples, mut left_out, mut tally) = (Vec::new(), Vec::new(), Tally::default());
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

@@ -118,6 +118,9 @@ fn parse(text: &str) -> Result<Document<'_>, (String, &'static str)> {
 
 /// Sentences with the places of their aspects; those without aspects, too. An error is what was
 /// found, and what was wanted.
+///
+/// # Errors
+/// When it is not SemEval XML, or an aspect lacks its term or place.
 pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
     let (document, mut read) = (parse(text)?, Read::default());
     for Sentence { id, text, aspects } in sentences(&document, false, &mut read)? {
@@ -137,6 +140,9 @@ pub fn read_aspects(text: &str) -> Result<Read, (String, &'static str)> {
 
 /// Each aspect with its polarity; its id is the sentence's with the place. An error is what was
 /// found, and what was wanted.
+///
+/// # Errors
+/// When it is not SemEval XML, or an aspect lacks its term, its place or a known polarity.
 pub fn read_sentiment(text: &str) -> Result<Read, (String, &'static str)> {
     let (document, mut read) = (parse(text)?, Read::default());
     for Sentence { id, text, aspects } in sentences(&document, true, &mut read)? {

@@ -54,6 +54,9 @@ pub const EMPTY_ANSWER: &str = "answers of no text: left out";
 pub const ELSEWHERE: &str = "answers that are not where answer_start says: scored, not trained on";
 
 /// Reads the text of a file. An error is what was found, and what was wanted.
+///
+/// # Errors
+/// When it is not JSON of the shape of SQuAD 1.1.
 pub fn read(text: &str) -> Result<Read, (String, &'static str)> {
     let file: File = serde_json::from_str(text).map_err(|error| (error.to_string(), WANTED))?;
     let (mut examples, mut left_out, mut tally) = (Vec::new(), Vec::new(), Tally::default());

@@ -152,6 +152,10 @@ fn hint(error: &MineError) -> &'static str {
 }
 
 /// Mines the phrases of a text.
+///
+/// # Errors
+/// If there is nothing to mine or to learn from, the text is too large, or a temporary file fails.
+/// Also if no thread can be started.
 pub fn mine(
     text: &Text,
     lists: &Lists<'_>,
@@ -170,7 +174,10 @@ pub fn mine(
     })
 }
 
-/// [`check_file`] for a list, which also fails for a file that is not text.
+/// Checks that a list is text and can be read twice: it is hashed first.
+///
+/// # Errors
+/// If it does not exist, is not a regular file of text, or cannot be opened.
 pub fn check_list(path: &Path) -> Result<(), MiningError> {
     check_file(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })?;
     refuse_another_file(path)
@@ -186,6 +193,9 @@ fn refuse_another_file(path: &Path) -> Result<(), MiningError> {
 }
 
 /// The entries of a file, one per line.
+///
+/// # Errors
+/// If the file cannot be read, is not text in UTF-8, or has no entries.
 pub fn read_list(path: &Path) -> Result<List, MiningError> {
     match lines_of(path)? {
         text if text.is_empty() => Err(MiningError::EmptyList { path: path.to_owned() }),
@@ -194,6 +204,9 @@ pub fn read_list(path: &Path) -> Result<List, MiningError> {
 }
 
 /// Stop words from a file, one per line.
+///
+/// # Errors
+/// If the file cannot be read, or is not text in UTF-8.
 pub fn read_stop_words(path: &Path) -> Result<StopWords, MiningError> {
     lines_of(path).map(|text| StopWords::new(text.lines()))
 }

@@ -81,6 +81,9 @@ pub struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Opens a text, and reads its first mebibyte.
+    ///
+    /// # Errors
+    /// If the file cannot be opened. [`Lines::read`] reports content that is damaged.
     pub fn open(path: &'a Path, language: LanguageOption) -> Result<Self, MiningError> {
         let read = |source| MiningError::Read { path: path.to_owned(), source };
         let seen = Arc::default();
@@ -95,6 +98,9 @@ impl<'a> Lines<'a> {
     }
 
     /// Reads all of it.
+    ///
+    /// # Errors
+    /// If the file is damaged, no line has a word, or a temporary file fails.
     pub fn read(self, threads: Threads, memory: Memory, progress: &Progress) -> Result<Text, MiningError> {
         let Self { path, seen, size, mut first, rest: mut batches, language } = self;
         let read = |source| MiningError::Read { path: path.to_owned(), source };
@@ -146,6 +152,9 @@ pub struct Reading<'a> {
 }
 
 /// Reads the texts of a corpus and the names that its products give.
+///
+/// # Errors
+/// If a table is missing or damaged, or a temporary file fails.
 pub fn corpus(
     folder: &Path,
     corpus: &Manifest<CorpusBody>,

@@ -165,6 +165,9 @@ impl Default for MaskingOptions {
 
 impl MaskingOptions {
     /// What is wrong with them, if anything: the option and what it may be.
+    ///
+    /// # Errors
+    /// When an option is out of range.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let share = |v: f64| (0.0..=1.0).contains(&v);
         if !(self.budget > 0.0 && self.budget < 1.0) {

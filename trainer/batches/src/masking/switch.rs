@@ -58,6 +58,9 @@ impl Default for SwitchOptions {
 
 impl SwitchOptions {
     /// What is wrong with them, if anything: the option and what it may be.
+    ///
+    /// # Errors
+    /// When an option is out of range.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if !(0.0..=1.0).contains(&self.alpha0) {
             return Err(("switch.alpha0", "a probability"));

@@ -167,6 +167,9 @@ pub fn normalized(folder: &Path, text: &str) -> Result<Option<String>, TokensErr
 }
 
 /// What a tokenizer makes of a text before it looks for tokens.
+///
+/// # Errors
+/// When the tokenizer refuses the text.
 pub fn normalized_by(tokenizer: &Tokenizer, text: &str) -> Result<String, tokenizers::Error> {
     let mut text = NormalizedString::from(text);
     tokenizer.get_normalizer().map_or(Ok(()), |normalizer| normalizer.normalize(&mut text))?;

@@ -226,6 +226,9 @@ impl View for Stored {
 
 /// Writes float32 tensors and syncs them. The metadata say that they are PyTorch's, which
 /// `transformers` asks for.
+///
+/// # Errors
+/// When the file cannot be created, written or synced.
 pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> Result<(), WeightsError> {
     let stored = tensors.map(|(name, tensor)| {
         let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
