@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use ebert_dumps::NotText;
 use schemas::{ManifestError, StoreError, quoted};
 
 use crate::REMAKE;
@@ -21,20 +22,10 @@ pub(crate) trait Hint {
     }
 }
 
-/// How to convert a text in Latin-1. `what` names it, such as `the list`.
+/// What to do if a text has Latin-1 behind its start. `what` names it, such as `the list`.
 pub(crate) fn from_latin(path: &Path, what: &str) -> String {
-    const CONVERT: &str = "iconv -f WINDOWS-1252 -t UTF-8";
-    let file = quoted(path);
-    let program = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("gz") => Some("gzip"),
-        Some("zst") => Some("zstd"),
-        _ => None,
-    };
-    let command = match program {
-        Some(program) => format!("{program} -dc {file} | {CONVERT} > {}.utf8", quoted(&path.with_extension(""))),
-        None => format!("{CONVERT} < {file} > {file}.utf8"),
-    };
-    format!("if {what} is in Latin-1, `{command}`")
+    NotText::latin_hint(path)
+        .map_or_else(|| format!("convert {what} to UTF-8"), |command| format!("if {what} is in Latin-1, {command}"))
 }
 
 impl Hint for StoreError {

@@ -365,7 +365,15 @@ fn a_file_that_is_something_else_is_named() {
         (
             "latin.csv",
             Some(b"order,product,name\n1,P001,Caf\xe9\n1,P002,Th\xe9\n".to_vec()),
-            "line 2: not UTF-8\n  line 3: not UTF-8\nhint: if the file is in Latin-1, `iconv -f WINDOWS-1252 -t UTF-8 < ",
+            "Latin-1 or Windows-1252\nhint: `iconv -f WINDOWS-1252 -t UTF-8 < ",
+        ),
+        (
+            "latin_later.csv",
+            Some(
+                [&b"order,product,name\n"[..], &b"1,P001,Tea\n".repeat(30_000), &b"1,P002,Th\xe9\n".repeat(3_000)]
+                    .concat(),
+            ),
+            "line 30002: not UTF-8",
         ),
         (
             "other.csv",

@@ -122,8 +122,8 @@ pub(crate) const WITHOUT_IDS: &str = "products need an id in asin or parent_asin
     `jq -c '. + {asin: .ID}' < FILE > FILE.new && mv FILE.new FILE`";
 
 /// What to do about records that are not UTF-8.
-pub(crate) const NOT_UTF8: &str = "convert the files; if they are in Latin-1: `iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.new && mv FILE.new FILE`, \
-     of a compressed file after `gunzip FILE.gz` or the like";
+pub(crate) const NOT_UTF8: &str = "convert the files, compressed ones after `gunzip FILE.gz` or the like; if they are in \
+    Latin-1: `iconv -f WINDOWS-1252 -t UTF-8 < FILE > FILE.new && mv FILE.new FILE`";
 
 /// The corpus step failed.
 #[derive(Debug, thiserror::Error)]

@@ -59,12 +59,14 @@ impl Scope<'_> {
 }
 
 /// What the steps after the corpus are planned from.
-struct PlannedCorpus<'c> {
+struct PlannedCorpus {
     /// `None` before there is one.
-    sealed: Option<&'c Manifest<CorpusBody>>,
+    sealed: Option<Manifest<CorpusBody>>,
     /// Its last step.
     step: Step,
     buckets: u64,
+    /// Whether records of groups of raw files are left.
+    has_groups: bool,
 }
 
 /// A step of the plan.
@@ -149,67 +151,20 @@ impl Run<'_> {
     }
 
     fn steps(&mut self, files: &RawFiles, scope: &Scope<'_>) -> Result<Vec<PlannedStep>, RunError> {
-        let (out, with_interactions) = (self.settings.out.clone(), self.settings.interactions);
-        let folder = |name: &str| out.join(name);
-        let corpus_step = if with_interactions { Step::Interactions } else { Step::Documents };
-        let mut steps = Vec::new();
-        let (corpus, buckets, has_groups) = {
-            // The corpus is the same in any language.
-            let settings = step_settings(self.settings, &self.tokenizer, Language::default())?;
-            let tasks = CorpusTasks::new(settings, files)?;
-            let raw = files.recognised.iter().map(|file| file.bytes).sum();
-            let raw = format!("{}, {}", count_of(files.recognised.len() as u64, "raw file", "raw files"), bytes(raw));
-            let phases = [
-                (Step::Read, vec![], raw, "spill"),
-                (Step::Documents, vec![Step::Read], "spill".to_owned(), "corpus"),
-                (Step::Interactions, vec![Step::Documents], "spill".to_owned(), "corpus"),
-            ];
-            for (step, needs, reads, writes) in phases {
-                let Some(phase) = step.phase().filter(|phase| tasks.parts(*phase) > 0) else { continue };
-                let missing = tasks.missing(phase)?;
-                let parts = tasks.parts(phase);
-                // Those of one table are those of all.
-                let of_parts = |own: &[u64]| if phase == Phase::Read { own.to_vec() } else { vec![0] };
-                let inputs = |own: &[u64]| -> Vec<PathBuf> {
-                    let inputs = of_parts(own).into_iter().flat_map(|part| tasks.inputs(phase, part));
-                    inputs.map(|input| PathBuf::from(input.to_string())).collect()
-                };
-                let parts_of = |task| tasks.parts_of(phase, task);
-                let outputs = |own: &[u64]| own.iter().flat_map(|&part| tasks.outputs(phase, part)).collect();
-                let planned = shared_out_as(parts, scope, parts_of, |task, own| PlannedTask {
-                    step,
-                    task,
-                    done: !own.iter().any(|part| missing.contains(part)),
-                    inputs: scope.paths_of(step, task, || inputs(own)),
-                    outputs: scope.paths_of(step, task, || outputs(own)),
-                });
-                steps.push(PlannedStep { step, needs, tasks: planned, writes, reads });
-            }
-            (tasks.sealed()?, tasks.parts(Phase::Documents), tasks.has_groups())
-        };
-        let made = self.made(corpus.as_ref())?;
-        let planned = PlannedCorpus { sealed: corpus.as_ref(), step: corpus_step, buckets };
-        steps.extend(self.pool_steps(&planned, made.pool.is_some(), scope)?);
-        steps.extend(self.graph_steps(&planned, made.graph.is_some(), scope)?);
-        let encoded = self.encoded(corpus.as_ref(), made.pool.as_ref())?;
-        let names = |part: u64| ["products", "reviews"].map(|stem| format!("{stem}-{part:05}.parquet"));
-        let tables = |name: &str, own: &[u64]| -> Vec<PathBuf> {
-            own.iter().flat_map(|&part| names(part)).map(|table| folder(name).join(table)).collect()
-        };
-        let step = Step::Encode;
-        let tasks = shared_out(buckets, scope, |task, own| PlannedTask {
-            step,
-            task,
-            done: own.iter().all(|part| encoded.contains(part)),
-            inputs: scope.paths_of(step, task, || [tables("corpus", own), vec![folder("pool")]].concat()),
-            outputs: scope.paths_of(step, task, || tables("shards", own)),
-        });
-        let (needs, reads) = (vec![corpus_step, Step::Pool], "corpus, pool".to_owned());
-        steps.push(PlannedStep { step, needs, tasks, writes: step.folder(), reads });
-        steps.extend(self.pair_steps(&planned, &made, scope)?);
-        let has_parts = |name: &str| PartFolder::within(&folder(name)).has_parts();
-        let left = [(corpus_step, has_groups), (Step::Pool, has_parts("pool")?), (Step::Graph, has_parts("graph")?)];
-        for (step, is_left) in left.into_iter().chain([(Step::Pairs, has_parts("shards")?)]) {
+        let (mut steps, corpus) = self.corpus_steps(files, scope)?;
+        let made = self.made(corpus.sealed.as_ref())?;
+        steps.extend(self.pool_steps(&corpus, made.pool.is_some(), scope)?);
+        steps.extend(self.graph_steps(&corpus, made.graph.is_some(), scope)?);
+        steps.push(self.encode_step(&corpus, &made, scope)?);
+        steps.extend(self.pair_steps(&corpus, &made, scope)?);
+        let has_parts = |name: &str| PartFolder::within(&self.settings.out.join(name)).has_parts();
+        let left = [
+            (corpus.step, corpus.has_groups),
+            (Step::Pool, has_parts("pool")?),
+            (Step::Graph, has_parts("graph")?),
+            (Step::Pairs, has_parts("shards")?),
+        ];
+        for (step, is_left) in left {
             // A process was killed after it sealed a folder, and before it removed what tasks had left there.
             if let Some(planned) = steps.iter_mut().find(|planned| planned.step == step && planned.is_done() && is_left)
                 && let Some(first) = planned.tasks.first_mut()
@@ -220,10 +175,77 @@ impl Run<'_> {
         Ok(steps)
     }
 
+    /// The steps of the corpus, and what they leave for the others.
+    fn corpus_steps(
+        &mut self,
+        files: &RawFiles,
+        scope: &Scope<'_>,
+    ) -> Result<(Vec<PlannedStep>, PlannedCorpus), RunError> {
+        // The corpus is the same in any language.
+        let settings = step_settings(self.settings, &self.tokenizer, Language::default())?;
+        let tasks = CorpusTasks::new(settings, files)?;
+        let raw = files.recognised.iter().map(|file| file.bytes).sum();
+        let raw = format!("{}, {}", count_of(files.recognised.len() as u64, "raw file", "raw files"), bytes(raw));
+        let phases = [
+            (Step::Read, vec![], raw, "spill"),
+            (Step::Documents, vec![Step::Read], "spill".to_owned(), "corpus"),
+            (Step::Interactions, vec![Step::Documents], "spill".to_owned(), "corpus"),
+        ];
+        let mut steps = Vec::new();
+        for (step, needs, reads, writes) in phases {
+            let Some(phase) = step.phase().filter(|phase| tasks.parts(*phase) > 0) else { continue };
+            let missing = tasks.missing(phase)?;
+            let parts = tasks.parts(phase);
+            // Those of one table are those of all.
+            let of_parts = |own: &[u64]| if phase == Phase::Read { own.to_vec() } else { vec![0] };
+            let inputs = |own: &[u64]| -> Vec<PathBuf> {
+                let inputs = of_parts(own).into_iter().flat_map(|part| tasks.inputs(phase, part));
+                inputs.map(|input| PathBuf::from(input.to_string())).collect()
+            };
+            let parts_of = |task| tasks.parts_of(phase, task);
+            let outputs = |own: &[u64]| own.iter().flat_map(|&part| tasks.outputs(phase, part)).collect();
+            let planned = shared_out_as(parts, scope, parts_of, |task, own| PlannedTask {
+                step,
+                task,
+                done: !own.iter().any(|part| missing.contains(part)),
+                inputs: scope.paths_of(step, task, || inputs(own)),
+                outputs: scope.paths_of(step, task, || outputs(own)),
+            });
+            steps.push(PlannedStep { step, needs, tasks: planned, writes, reads });
+        }
+        let corpus = PlannedCorpus {
+            sealed: tasks.sealed()?,
+            step: if self.settings.interactions { Step::Interactions } else { Step::Documents },
+            buckets: tasks.parts(Phase::Documents),
+            has_groups: tasks.has_groups(),
+        };
+        Ok((steps, corpus))
+    }
+
+    /// The step of the segments.
+    fn encode_step(&mut self, corpus: &PlannedCorpus, made: &Made, scope: &Scope<'_>) -> Result<PlannedStep, RunError> {
+        let out = self.settings.out.clone();
+        let encoded = self.encoded(corpus.sealed.as_ref(), made.pool.as_ref())?;
+        let names = |part: u64| ["products", "reviews"].map(|stem| format!("{stem}-{part:05}.parquet"));
+        let tables = |name: &str, own: &[u64]| -> Vec<PathBuf> {
+            own.iter().flat_map(|&part| names(part)).map(|table| out.join(name).join(table)).collect()
+        };
+        let step = Step::Encode;
+        let tasks = shared_out(corpus.buckets, scope, |task, own| PlannedTask {
+            step,
+            task,
+            done: own.iter().all(|part| encoded.contains(part)),
+            inputs: scope.paths_of(step, task, || [tables("corpus", own), vec![out.join("pool")]].concat()),
+            outputs: scope.paths_of(step, task, || tables("shards", own)),
+        });
+        let (needs, reads) = (vec![corpus.step, Step::Pool], "corpus, pool".to_owned());
+        Ok(PlannedStep { step, needs, tasks, writes: step.folder(), reads })
+    }
+
     /// The steps of the pool. Before there is a corpus, all of its buckets are parts.
     fn pool_steps(
         &mut self,
-        corpus: &PlannedCorpus<'_>,
+        corpus: &PlannedCorpus,
         is_made: bool,
         scope: &Scope<'_>,
     ) -> Result<Vec<PlannedStep>, RunError> {
@@ -231,7 +253,7 @@ impl Run<'_> {
         let mut steps = Vec::new();
         let (mut needs, mut inputs) = (vec![], self.settings.pool.iter().cloned().collect::<Vec<_>>());
         if inputs.is_empty() {
-            let words = match corpus.sealed {
+            let words = match &corpus.sealed {
                 Some(corpus) => Some(self.words(corpus)?),
                 None => None,
             };
@@ -269,12 +291,12 @@ impl Run<'_> {
     /// The steps of the graph. Before there is a corpus, all of its buckets are parts.
     fn graph_steps(
         &mut self,
-        corpus: &PlannedCorpus<'_>,
+        corpus: &PlannedCorpus,
         is_made: bool,
         scope: &Scope<'_>,
     ) -> Result<Vec<PlannedStep>, RunError> {
         let out = self.settings.out.clone();
-        let tasks = match corpus.sealed {
+        let tasks = match &corpus.sealed {
             Some(corpus) => Some(self.graph_tasks(corpus)?),
             None => None,
         };
@@ -318,7 +340,7 @@ impl Run<'_> {
     /// The steps of the pairs. Before rows are chosen, there are at most as many files of pairs as they may fill.
     fn pair_steps(
         &mut self,
-        corpus: &PlannedCorpus<'_>,
+        corpus: &PlannedCorpus,
         made: &Made,
         scope: &Scope<'_>,
     ) -> Result<Vec<PlannedStep>, RunError> {
@@ -326,7 +348,7 @@ impl Run<'_> {
         let mut parts =
             made.graph.as_ref().map_or(corpus.buckets, |graph| pairs::most_files(graph, self.settings.draws));
         let (mut has_rows, mut missing, mut is_sealed) = (false, None, false);
-        if let (Some(corpus), Some(pool), Some(graph)) = (corpus.sealed, &made.pool, &made.graph) {
+        if let (Some(corpus), Some(pool), Some(graph)) = (&corpus.sealed, &made.pool, &made.graph) {
             is_sealed = self.shard_reason(corpus, pool, graph)?.is_none() && self.has_sealed_pairs();
             let language = self.language(corpus)?;
             let settings = step_settings(self.settings, &self.tokenizer, language)?;

@@ -118,7 +118,7 @@ fn mistakes_are_named() {
     for (key, wanted) in [
         ("measure.every", "measure.every is 0, expected at least 1"),
         ("measure.segments", "measure.segments is 0, expected at least 1"),
-        ("data.held_out", "data.held_out is 0, expected above 0"),
+        ("data.held_out", "data.held_out is 0.0, expected above 0"),
     ] {
         let printed = refused(&["switch.rule=measured", &format!("{key}=0")]);
         assert!(printed.contains(wanted), "{printed}");

@@ -104,7 +104,7 @@ impl Run {
     /// Ends its output, here and to other ranks.
     ///
     /// # Errors
-    /// If the metrics or events cannot be written to the disk. The other ranks are told even then.
+    /// If the metrics or events cannot be written to the disk. The other ranks end even then.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         let finished = self.lead.as_mut().map_or(Ok(()), |lead| lead.journal.finish());
         self.session.world.finish();

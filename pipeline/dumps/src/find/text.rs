@@ -3,7 +3,7 @@ use std::{io, path::Path, sync::Arc};
 
 use super::{
     super::open::open,
-    Format, SkipReason, other,
+    Encoding, Format, SkipReason, other,
     recognise::{START, start_of},
 };
 
@@ -46,5 +46,12 @@ impl NotText {
             None => other::text(&start).err(),
         };
         Ok(reason.map(|reason| Self { hint: reason.hint_for_text(path, opened.compression), reason }))
+    }
+
+    /// The command that converts a text with lines in Latin-1, also if it begins in UTF-8. `None` if the file cannot be
+    /// read.
+    pub fn latin_hint(path: &Path) -> Option<String> {
+        let compression = open(path, Arc::default()).ok()?.compression;
+        SkipReason::Encoding(Encoding::Latin1).hint_for_text(path, compression)
     }
 }

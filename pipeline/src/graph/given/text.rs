@@ -118,7 +118,7 @@ fn is_comment(line: &str, products: &ProductTable) -> bool {
     line.starts_with('#') && !has_product() || named_delimiter(line).is_some()
 }
 
-/// The delimiter that Excel is told.
+/// The delimiter that a line such as `sep=;` names.
 fn named_delimiter(line: &str) -> Option<char> {
     let mut rest = line.trim_end_matches('\r').trim_matches('"').strip_prefix("sep=")?.chars();
     rest.next().filter(|delimiter| DELIMITERS.contains(delimiter) && rest.next().is_none())

@@ -9,7 +9,7 @@ use std::{
 
 use ebert_dumps::{LineReader, NotText, SkipReason, open};
 use ebert_mining::{List, Lists, MineError, Mined, Options, SpillError, StopWords};
-use schemas::{Rules, StoreError, quoted};
+use schemas::{Rules, StoreError};
 
 use crate::{
     engine::{progress::Progress, stage::Threads},

@@ -102,12 +102,28 @@ pub(super) fn draw(
 ) -> Result<DrawnRows, StoreError> {
     let mut dropped = Counts::new();
     let mut leave_out = |reason: &str| *dropped.entry(reason.to_owned()).or_default() += options.draws;
+    let possible = possible_edges(graph, negatives, seed, space, &mut leave_out)?;
+    let products = negatives.texts.len();
+    let kept = bounded_hubs(possible, products, options.max_per_product, space, &mut leave_out)?;
+    let mut drawn_from = Counts::new();
+    let rows = with_negatives(graph, kept, negatives, seed, options, space, &mut drawn_from)?;
+    Ok(DrawnRows { rows, dropped, drawn_from })
+}
+
+/// The associations whose products have different tokens, and a negative. They are in the order in which a hub keeps
+/// them.
+fn possible_edges(
+    graph: &Graph,
+    negatives: Negatives<'_>,
+    seed: u64,
+    space: SortSpace<'_>,
+    leave_out: &mut impl FnMut(&str),
+) -> Result<SortedRecords<HubEdge>, StoreError> {
     let mut by_anchor = space.sorter();
     for edge in graph.edges()? {
         let (number, edge) = edge?;
         by_anchor.push(graph.directed(number, edge, seed)?)?;
     }
-
     let texts = negatives.texts;
     let mut neighbors = graph.neighbors()?;
     let (mut anchor, mut of_anchor) = (None, None);
@@ -130,26 +146,46 @@ pub(super) fn draw(
             by_hub_key.push(HubEdge { key, number: directed.number, directed })?;
         }
     }
+    by_hub_key.finish()
+}
 
-    let mut taken = vec![0u32; texts.len()];
+/// The first associations of each of so many products, at most `most` of each.
+fn bounded_hubs(
+    edges: SortedRecords<HubEdge>,
+    products: usize,
+    most: u64,
+    space: SortSpace<'_>,
+    leave_out: &mut impl FnMut(&str),
+) -> Result<SortedRecords<DirectedEdge>, StoreError> {
+    let mut taken = vec![0u32; products];
     let mut kept = space.sorter();
-    for edge in by_hub_key.finish()? {
+    for edge in edges {
         let HubEdge { directed, .. } = edge?;
         let Ends { anchor, neighbor } = directed.ends();
         let both = [anchor, neighbor];
-        if both.iter().any(|product| u64::from(taken[product.index()]) >= options.max_per_product) {
+        if both.iter().any(|product| u64::from(taken[product.index()]) >= most) {
             leave_out("hub");
         } else {
             both.iter().for_each(|product| taken[product.index()] += 1);
             kept.push(directed)?;
         }
     }
-    drop(taken);
+    kept.finish()
+}
 
+/// Rows with their negatives, in the order in which they are stored.
+fn with_negatives(
+    graph: &Graph,
+    edges: SortedRecords<DirectedEdge>,
+    negatives: Negatives<'_>,
+    seed: u64,
+    options: &ShardOptions,
+    space: SortSpace<'_>,
+    drawn_from: &mut Counts,
+) -> Result<SortedRecords<DrawnRow>, StoreError> {
     let mut neighbors = graph.neighbors()?;
-    let mut drawn_from = Counts::new();
     let mut rows = space.sorter();
-    for directed in kept.finish()? {
+    for directed in edges {
         let directed: DirectedEdge = directed?;
         let of = NegativesOf { negatives, ends: directed.ends(), neighbors: neighbors.of(directed.anchor)? };
         for draw in 0..options.draws as u32 {
@@ -165,7 +201,7 @@ pub(super) fn draw(
             rows.push(DrawnRow { key, number: directed.number, draw, directed, negative })?;
         }
     }
-    Ok(DrawnRows { rows: rows.finish()?, dropped, drawn_from })
+    rows.finish()
 }
 
 /// A row as it is stored until the pairs are written.
