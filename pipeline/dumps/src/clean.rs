@@ -109,11 +109,13 @@ pub(crate) fn clean_name(raw: &str, out: &mut String) {
 
 /// A text without white space and invisible characters around it: marks of direction, zero-width spaces.
 pub(crate) fn without_invisible(text: &str) -> &str {
-    let is_invisible = |c: char| {
-        let is_mark = matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}');
-        is_mark || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}') || c.is_whitespace()
-    };
-    text.trim_matches(is_invisible)
+    text.trim_matches(|c: char| is_mark(c) || c.is_whitespace())
+}
+
+/// Whether a character is invisible and has no width.
+pub(crate) fn is_mark(c: char) -> bool {
+    let is_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_direction || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
 
 /// The text in place of the first picture: the value of `alt`.
@@ -132,11 +134,27 @@ fn text_of_image(markup: &str) -> Option<&str> {
     markup[value + 1..].split_once(quote).map(|(text, _)| text)
 }
 
+/// The text of a JSON string that was written as a string once more: `Caf\u00e9` with a backslash. It has such an escape
+/// in a word, and all its backslashes and quotes are those of JSON. `"caf\u00e9"` in a text about programs stays.
+fn without_escapes(text: &str) -> Option<String> {
+    let is_in_word = |at: usize| text[..at].ends_with(char::is_alphanumeric);
+    let mut escapes = memmem::find_iter(text.as_bytes(), b"\\u");
+    if !escapes.any(is_in_word) {
+        return None;
+    }
+    let plain: Option<String> = serde_json::from_str(&format!("\"{text}\"")).ok();
+    // These are in paths, and in no text.
+    plain.filter(|plain| !plain.contains(['\u{8}', '\u{c}']))
+}
+
 /// Repairs the encoding, and writes line breaks that stand as characters: Excel's `_x000D_`, and `\r\n` as some shop
 /// systems export it. A lone `\n` may be a part of a path.
 fn repair(text: &str) -> Cow<'_, str> {
     const BREAKS: [&str; 2] = ["_x000D_", "\\r\\n"];
-    let repaired = repair_encoding(text);
+    let repaired = match without_escapes(text) {
+        Some(plain) => Cow::Owned(repair_encoding(&plain).into_owned()),
+        None => repair_encoding(text),
+    };
     let begins = |at: usize| BREAKS.iter().any(|spelled| repaired[at..].starts_with(spelled));
     if !memchr2_iter(b'_', b'\\', repaired.as_bytes()).any(begins) {
         return repaired;

@@ -18,7 +18,7 @@
 //! | others | in a row of three or more sequences, as in Greek, Cyrillic or Chinese text |
 //! | all but `ï`, `ð` | with a control character, unless it may be punctuation of Windows-1252 behind a word |
 //!
-//! Text that was damaged twice is repaired twice.
+//! Text that was damaged twice is repaired twice. A no-break space may have become a plain one since: `10Â cm`.
 //!
 //! # Windows-1252 as Latin-1
 //!
@@ -71,7 +71,15 @@ fn repair_once(text: &str) -> Option<String> {
                 at += length;
                 copied = at;
             } else {
+                let before = if copied == at && at > 0 { &*out } else { &text[..at] };
+                let rest = &text[at..];
                 at += 2;
+                if let Some(repaired) = before_space(before, rest) {
+                    let lead = at - 2;
+                    out.push_str(&text[copied..lead]);
+                    out.push_str(repaired);
+                    copied = at;
+                }
             }
             in_row = 0;
             continue;
@@ -99,6 +107,30 @@ fn repair_once(text: &str) -> Option<String> {
     }
     out.push_str(&text[copied..]);
     Some(out)
+}
+
+/// What the lead of a sequence stands for whose no-break space became a plain one, as in `10Â cm` and `voilÃ  le`. No
+/// word continues with these letters in upper case and ends there.
+fn before_space(before: &str, rest: &str) -> Option<&'static str> {
+    let mut chars = rest.chars();
+    let lead = chars.next()?;
+    if chars.next()? != ' ' {
+        return None;
+    }
+    let last = before.chars().next_back()?;
+    match lead {
+        'Ã' => last.is_lowercase().then_some("à"),
+        'Â' => {
+            let is_end = |c: char| matches!(c, '.' | ',' | '!' | '?' | ')' | ':' | ';');
+            // Behind a letter and a comma, it may be the next letter of a list.
+            let word = before.trim_end_matches(is_end);
+            let mut letters = word.chars().rev();
+            let is_word = letters.next()?.is_lowercase() && letters.next().is_some_and(char::is_alphabetic);
+            let is_behind = last.is_lowercase() || last.is_ascii_digit() || is_end(last) && is_word;
+            is_behind.then_some("")
+        }
+        _ => None,
+    }
 }
 
 /// The quote whose last character is lost at `at`, and the length of what is left of it.

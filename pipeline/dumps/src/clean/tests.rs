@@ -26,6 +26,8 @@ fn cases() {
         ("empty lines", "\n\na \n \n\t\n b\n\n", "a\nb"),
         ("control characters", "a\u{0}b\u{7f}c\u{1b}d \u{1} e", "abcd e"),
         ("format characters stay", "a\u{200b}b\u{200d}c\u{feff}d\u{fffd}", "a\u{200b}b\u{200d}c\u{feff}d\u{fffd}"),
+        ("a byte order mark at the start", "\u{feff}\u{a0}\u{feff} a\u{feff}", "a\u{feff}"),
+        ("a damaged one", "ï»¿Title", "Title"),
         ("past ASCII", "  Café “漢字”  €5 ", "Café “漢字” €5"),
         // Entities.
         ("escaped once", "Tom &amp; Jerry&#39;s &quot;x&quot; &#x2019;", "Tom & Jerry's \"x\" ’"),
@@ -66,6 +68,14 @@ fn cases() {
         ("open character data", "a <![CDATA[ b", "a <![CDATA[ b"),
         ("breaks of Excel", "a_x000D_\nb _x000D_c _x000A", "a\nb\nc _x000A"),
         ("spelled line breaks", r"a\r\nb C:\new\r", "a\nb C:\\new\\r"),
+        ("escaped JSON", r#"Caf\u00e9 it\u2019s\nnew, 5\" wide AT\u0026T"#, "Café it’s\nnew, 5\" wide AT&T"),
+        (
+            "no escaped JSON",
+            r#"C:\u00ff "caf\u00e9" a\u00zz \u00e9 C:\new"#,
+            r#"C:\u00ff "caf\u00e9" a\u00zz \u00e9 C:\new"#,
+        ),
+        ("paths", r"C:\data\u2019\my C:\books\u2019\new", r"C:\data\u2019\my C:\books\u2019\new"),
+        ("another path", r"C:\books\u2019\new", r"C:\books\u2019\new"),
         ("comments", "a<!-- <b> -- > x -->b<!---->c<!-->d<!--->e", "abcde"),
         ("an open comment", "a <!-- b", "a <!-- b"),
         ("script", "a<script type=\"text/javascript\">if (a<b) { x('</p>'); }</SCRIPT >b", "ab"),
@@ -164,6 +174,8 @@ fn runs_of_every_length_and_offset() {
 /// White space and control characters of ASCII by the rules, one character at a time.
 fn oracle(raw: &str) -> String {
     let is_break = |c| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{2028}' | '\u{2029}');
+    // A byte order mark before all text is that of a file.
+    let raw = raw.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace() || c.is_control());
     let lines = raw.split(is_break).map(|line| {
         let kept: String = line.chars().filter(|c| c.is_whitespace() || !c.is_control()).collect();
         kept.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -19,6 +19,8 @@ enum Gap {
 /// collapsed.
 pub(super) fn tidy(raw: &str, breaks: Breaks, out: &mut String) {
     let start = out.len();
+    // A byte order mark at the start is that of a file.
+    let raw = raw.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace() || c.is_control());
     out.reserve(raw.len());
     let mut gap = Gap::None;
     let mut at = 0;

@@ -63,6 +63,7 @@ fn correct_text_stays() {
         "«allá»—dijo, «más allá»¿Qué? «está»™ «Canadá»«Panamá»",
         "cioÈ… perchÈ” caffÈ® Æ–type kcal/Å·mol",
         "wellâ€known, twentyâ€five",
+        "HÂLÂ VE, Ă,Â và Ê, a,Â e, chữ Â và ( Â ), LÃ e MAÇÃ de SÃO, Â la, Romania. Â",
     ] {
         assert!(matches!(repair_encoding(text), Cow::Borrowed(_)), "{text} -> {}", repair_encoding(text));
     }
@@ -83,6 +84,10 @@ fn single_cases() {
         ("o que é\u{85}", "o que é…"),
         ("\u{84}Ä\u{93}", "„Ä“"),
         ("byÅ\u{82} Viá»\u{87}t, Viá»‡t", "był Việt, Việt"),
+        // The no-break space of a sequence became a plain one.
+        ("softÂ and warm. Soft.Â  Next, 10Â cm (new)Â it", "soft and warm. Soft.  Next, 10 cm (new) it"),
+        ("voilÃ  le cafÃ©Â noir", "voilà  le café noir"),
+        ("softÃ‚Â\u{a0}and 10Ã‚ cm", "soft\u{a0}and 10 cm"),
         // Windows-1252 that was taken for Latin-1 first.
         ("OÂ\u{92}Neill Â\u{93}must haveÂ\u{94}", "O’Neill “must have”"),
         ("OÂ’Neill", "O’Neill"),
