@@ -174,9 +174,25 @@ impl Around {
         }
         match line.strip_suffix(b",").map(<[u8]>::trim_ascii_end) {
             Some(record) if record.starts_with(b"{") && record.ends_with(b"}") => record,
+            _ if is_action(line) => b"",
             _ => line,
         }
     }
+}
+
+/// Whether a line says what Elasticsearch does with the record on the next line of a bulk file:
+/// `{"index": {"_id": "1"}}`. Its members are about the record, and no fields of it.
+fn is_action(line: &[u8]) -> bool {
+    const LONGEST: usize = 1 << 10;
+    const MEMBERS: [&str; 3] = ["routing", "pipeline", "require_alias"];
+    let inside = line.strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
+    let may_be = line.len() <= LONGEST && (inside.starts_with(b"\"index\"") || inside.starts_with(b"\"create\""));
+    let Some(serde_json::Value::Object(action)) = may_be.then(|| serde_json::from_slice(line).ok()).flatten() else {
+        return false;
+    };
+    let is_about = |name: &String| name.starts_with('_') || MEMBERS.contains(&name.as_str());
+    let has_only_these = |value: &serde_json::Value| value.as_object().is_some_and(|value| value.keys().all(is_about));
+    action.len() == 1 && action.values().all(has_only_these)
 }
 
 impl LineReader {
@@ -317,6 +333,14 @@ mod tests {
             // Brackets belong to records where no array begins.
             ("{1}\n[\n]\n[{4}]", vec![(1, "{1}"), (2, "["), (3, "]"), (4, "[{4}]")]),
             ("[\"1\"]}\n{2}", vec![(1, "[\"1\"]}"), (2, "{2}")]),
+            (
+                "{\"index\": {\"_id\": \"1\"}}\n{\"a\": 1}\n{ \"create\" : { \"_index\" : \"p\", \"_id\" : \"2\" } }\n{\"a\": 2}\n",
+                vec![(2, "{\"a\": 1}"), (4, "{\"a\": 2}")],
+            ),
+            (
+                "{\"index\": {\"title\": \"Tea\"}}\n{\"index\": 1}\n{\"index\": {}, \"a\": 1}\n",
+                vec![(1, "{\"index\": {\"title\": \"Tea\"}}"), (2, "{\"index\": 1}"), (3, "{\"index\": {}, \"a\": 1}")],
+            ),
             // Only records lose a comma.
             ("{1,\n2,\n}}\n,3", vec![(1, "{1,"), (2, "2,"), (3, "}}"), (4, ",3")]),
         ] {

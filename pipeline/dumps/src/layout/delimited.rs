@@ -271,6 +271,29 @@ impl Rows {
         }
     }
 
+    /// Whether the row has the names of the columns, as it stands between tables that were joined. Their order may be
+    /// another one, and is that of the rows below.
+    fn takes_names(&mut self) -> bool {
+        if self.values.iter().eq(self.names.iter()) {
+            return true;
+        }
+        let sorted = |values: &Values| {
+            let mut all: Vec<Vec<u8>> = values.iter().map(<[u8]>::to_vec).collect();
+            all.sort_unstable();
+            all
+        };
+        // Nearly all rows have another length than the names.
+        if self.values.size() != self.names.size() || sorted(&self.values) != sorted(&self.names) {
+            return false;
+        }
+        let mut left: Vec<(&[u8], &String)> = self.names.iter().zip(&self.table.columns).collect();
+        let mut take = |name: &[u8]| left.iter().position(|(known, _)| *known == name).map(|at| left.remove(at).1);
+        let columns: Vec<String> = self.values.iter().filter_map(&mut take).cloned().collect();
+        self.table.columns = columns;
+        std::mem::swap(&mut self.names, &mut self.values);
+        true
+    }
+
     /// Skips the rest of a line, whose length has no limit.
     fn skip_line(&mut self) {
         loop {
@@ -308,7 +331,7 @@ impl Records for Rows {
                 Taken::TooLong => return Some(Ok((line, Found::TooLong))),
             };
             // Spreadsheets write rows without values below the last.
-            if self.values.iter().all(<[u8]>::is_empty) {
+            if self.values.present().all(<[u8]>::is_empty) || is_rule(&self.values) {
                 continue;
             }
             let (found, expected) = (self.values.len(), self.table.columns.len());
@@ -316,20 +339,24 @@ impl Records for Rows {
                 let why = format!("{found} values in a row, expected {expected}");
                 return Some(Ok((line, Found::Malformed(why))));
             }
-            // Between tables that were joined.
-            if self.values == self.names {
+            if self.table.header && self.takes_names() {
                 continue;
             }
             let names = self.table.columns.iter().map(String::as_bytes);
             if quotes == Quotes::Literal {
-                let cells: Vec<_> = self.values.iter().map(unquoted).collect();
+                let cells: Vec<_> = self.values.present().map(unquoted).collect();
                 write_object(names.zip(cells.iter().map(|cell| without_formula(cell))), into);
             } else {
-                write_object(names.zip(self.values.iter().map(without_formula)), into);
+                write_object(names.zip(self.values.present().map(without_formula)), into);
             }
             return Some(Ok((line, Found::Record)));
         }
     }
+}
+
+/// Whether a row is a line that Markdown and database clients draw between rows: `|---|:--|`, `----+----`.
+fn is_rule(values: &Values) -> bool {
+    values.iter().flatten().all(|byte| b"-:+= ".contains(byte)) && values.iter().flatten().any(|byte| *byte == b'-')
 }
 
 /// What is wrong with a row that has taken others.

@@ -20,11 +20,12 @@ pub(super) enum Quotes {
     Literal,
 }
 
-/// The values of a row, one after another, and where each ends.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The values of a row, one after another, where each ends, and whether quotes enclose it.
+#[derive(Debug, Default)]
 pub(super) struct Values {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    enclosed: Vec<bool>,
 }
 
 /// How a row was read.
@@ -62,15 +63,27 @@ impl Values {
         self.ends.len()
     }
 
+    /// Bytes of all values.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+
+    /// The values, of which those that R writes for missing ones are empty: `NA` without quotes.
+    pub(super) fn present(&self) -> impl Iterator<Item = &[u8]> {
+        let is_missing = |(value, enclosed): (&[u8], &bool)| !enclosed && value.trim_ascii() == b"NA";
+        self.iter().zip(&self.enclosed).map(move |cell| if is_missing(cell) { &[][..] } else { cell.0 })
     }
 
     /// Reads the row at the start of `raw`. With `is_last`, the end of `raw` is that of the table.
     pub(super) fn split(&mut self, raw: &[u8], is_last: bool, delimiter: u8, quotes: Quotes) -> Split {
         self.bytes.clear();
         self.ends.clear();
+        self.enclosed.clear();
         let mut row =
             Row { bytes: raw.len(), has_quotes: false, is_loose: false, is_ambiguous: false, is_too_wide: false };
         let end_from = |at: usize| match memchr3(delimiter, b'\n', b'\r', &raw[at..]) {
@@ -79,9 +92,10 @@ impl Values {
         };
         let mut at = 0;
         loop {
-            if quotes != Quotes::Literal && raw.get(at) == Some(&b'"') {
+            let is_enclosed = quotes != Quotes::Literal && raw.get(at) == Some(&b'"');
+            if is_enclosed {
                 row.has_quotes = true;
-                match self.enclosed(raw, at + 1, is_last, delimiter, quotes, &mut row.is_ambiguous) {
+                match self.read_enclosed(raw, at + 1, is_last, delimiter, quotes, &mut row.is_ambiguous) {
                     Some(behind) => at = behind,
                     None => return Split::Open { is_ambiguous: row.is_ambiguous },
                 }
@@ -96,6 +110,7 @@ impl Values {
             }
             if self.ends.len() < MOST_COLUMNS {
                 self.ends.push(self.bytes.len());
+                self.enclosed.push(is_enclosed);
             } else {
                 row.is_too_wide = true;
                 self.bytes.truncate(*self.ends.last().unwrap_or(&0));
@@ -112,7 +127,7 @@ impl Values {
     }
 
     /// Reads a value up to the quote that closes it, and gives the position behind that. `None` if there is none yet.
-    fn enclosed(
+    fn read_enclosed(
         &mut self,
         raw: &[u8],
         start: usize,

@@ -175,6 +175,35 @@ fn names_of_columns_between_concatenated_tables_are_not_a_row() {
 }
 
 #[test]
+fn columns_of_joined_tables_may_have_another_order() {
+    let csv = table(',', &["id", "name", "name.1"]);
+    let text = "id,name,name\n1,Tea,hot\nname,id,name\nSalt,2,dry\nid,name,name\n3,Oil,wet\nname,name,id\n";
+    assert_eq!(rows(&csv, text), [row("1|Tea|hot"), row("2|Salt|dry"), row("3|Oil|wet")]);
+    // Other names, and values that are names.
+    let text = "id,name,name\nname,id,text\nid,id,name\nid,name,\n";
+    assert_eq!(rows(&csv, text), [row("name|id|text"), row("id|id|name"), row("id|name|")]);
+}
+
+#[test]
+fn lines_between_rows_are_no_rows() {
+    let bars = table('|', &["", "id", "name", ".1"]);
+    let text = "| id | name |\n|----|:----:|\n| 1 | Tea - hot |\n|  | -- a |\n";
+    assert_eq!(rows(&bars, text), [row("| 1 | Tea - hot |"), row("|  | -- a |")]);
+    let client = table('|', &["id", "name"]);
+    let text = "id | name\n----+-----\n1 | Tea\n----+-----\n";
+    assert_eq!(rows(&client, text), [row("1 | Tea")]);
+}
+
+#[test]
+fn values_that_r_writes_as_missing_are_empty() {
+    let csv = table(',', &["id", "name", "text"]);
+    let text = "id,name,text\n1,NA,Tea\n2,\"NA\",NA\nNA,NA,NA\n3,NA box,na\n\"4\",NA,\"NA, or not\"\n";
+    assert_eq!(rows(&csv, text), [row("1||Tea"), row("2|NA|"), row("3|NA box|na"), row("4||NA, or not")]);
+    let tsv = table('\t', &["id", "name", "text"]);
+    assert_eq!(rows(&tsv, "id\tname\ttext\n1\tNA\t5\" NA\n"), [row("1||5\" NA")]);
+}
+
+#[test]
 fn a_line_that_is_too_long_is_counted_and_the_next_one_read() {
     let csv = table(',', &["id", "name"]);
     for open in ["", "\""] {
