@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     clean::{MAX_ROUNDS, unescape},
     python::json_or_python,
-    record::{GivenIds, Kind, extended_scalar, is_missing, listed_ids, whole_number},
+    record::{GivenIds, Kind, bare_product_id, extended_scalar, is_no_id, is_nobody, listed_ids, whole_number},
 };
 
 mod known;
@@ -264,7 +264,8 @@ impl Mapping {
                     "text": text,
                     "timestamp": one(time),
                 });
-                (json, GivenIds { product: id(product), reviewer: id(reviewer), associations: Vec::new() })
+                let reviewer = id(reviewer).filter(|reviewer| !is_nobody(reviewer));
+                (json, GivenIds { product: id(product), reviewer, associations: Vec::new() })
             }
         }
     }
@@ -388,8 +389,8 @@ fn at_path<'r>(record: &'r Map<String, Value>, path: &str) -> Option<&'r Value> 
 fn of_id(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => {
-            let text = whole_number(text.trim());
-            (!text.is_empty() && !is_missing(text)).then(|| text.to_owned())
+            let text = whole_number(bare_product_id(text));
+            (!text.is_empty() && !is_no_id(text)).then(|| text.to_owned())
         }
         Value::Number(number) => Some(match number.as_f64() {
             Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),

@@ -27,9 +27,9 @@ mod values;
 
 pub(crate) use self::{
     fields::{is_field, is_of_reviews},
-    ids::{listed_ids, whole_number},
+    ids::{bare_product_id, is_no_id, is_nobody, listed_ids, whole_number},
     stars::of_five,
-    values::{extended_scalar, is_missing},
+    values::extended_scalar,
 };
 pub use self::{
     kind::{Generation, Kind, RecordType},
@@ -360,6 +360,8 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 }
                 _ => {
                     let value = map.next_value::<Value<'de>>()?;
+                    // A size among the details may have the name of a type.
+                    let value = if matches!(field, Field::Details) { value } else { value.without_type() };
                     let is_filled = !value.is_missing();
                     record.set(field, if is_filled { value } else { Value::Null });
                     is_filled

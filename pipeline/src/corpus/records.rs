@@ -210,10 +210,17 @@ impl<'a> RecordSorter<'a> {
             return;
         };
         sorted.tally.ratings += 1;
-        if self.interactions {
-            let may_be_variant = table.may_be_variants();
-            let fields = InteractionFields { product_id: &product_id, may_be_variant, time };
-            self.add_interaction(&reviewer, fields, at, sorted);
+        if !self.interactions {
+            return;
+        }
+        match (product_id, reviewer) {
+            (Some(product_id), Some(reviewer)) => {
+                let may_be_variant = table.may_be_variants();
+                let fields = InteractionFields { product_id: &product_id, may_be_variant, time };
+                self.add_interaction(&reviewer, fields, at, sorted);
+            }
+            (None, _) => sorted.tally.no_interaction("no_product"),
+            (_, None) => sorted.tally.no_interaction("no_reviewer"),
         }
     }
 

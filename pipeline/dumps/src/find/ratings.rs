@@ -1,6 +1,6 @@
 //! Files of ratings: who rated which product when, without a text.
 use super::{
-    super::record::{seconds_of_cell, whole_number},
+    super::record::{bare_product_id, is_no_id, is_nobody, seconds_of_cell, whole_number},
     fields,
     table::{Holds, Table, cells},
 };
@@ -24,10 +24,10 @@ pub struct RatingTable {
 /// A row of a table of ratings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rating {
-    /// Who rated.
-    pub reviewer: String,
-    /// What was rated.
-    pub product_id: String,
+    /// Who rated. `None` if the table says that nobody is known: `NA`, `anonymous`.
+    pub reviewer: Option<String>,
+    /// What was rated. `None` for `NA`.
+    pub product_id: Option<String>,
     /// When, in seconds since 1970.
     pub seconds: Option<i64>,
 }
@@ -73,7 +73,7 @@ impl RatingTable {
     /// let files = ebert_dumps::find(folder.path(), std::path::Path::new("output"))?;
     /// let table = files.recognised[1].ratings.as_ref().unwrap();
     /// let rating = table.parse(b"B000000001,A2,4.0,1472688001").unwrap();
-    /// assert_eq!((rating.product_id.as_str(), rating.reviewer.as_str()), ("B000000001", "A2"));
+    /// assert_eq!((rating.product_id.as_deref(), rating.reviewer.as_deref()), (Some("B000000001"), Some("A2")));
     /// assert_eq!(rating.seconds, Some(1_472_688_001));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -82,7 +82,12 @@ impl RatingTable {
         let seconds = self.time.and_then(|time| seconds_of_cell(cells.get(time)?));
         let mut take = |column: usize| cells.get_mut(column).map(std::mem::take).filter(|id| !id.is_empty());
         let (reviewer, product_id) = (take(self.reviewer)?, take(self.product)?);
-        Some(Rating { reviewer, product_id: whole_number(&product_id).to_owned(), seconds })
+        let product_id = whole_number(bare_product_id(&product_id));
+        Some(Rating {
+            reviewer: Some(reviewer).filter(|reviewer| !is_nobody(reviewer)),
+            product_id: Some(product_id).filter(|id| !is_no_id(id)).map(str::to_owned),
+            seconds,
+        })
     }
 }
 
@@ -119,7 +124,9 @@ mod tests {
             let lines: Vec<&str> = text.lines().collect();
             let table = RatingTable::of(&lines);
             let found = table.as_ref().and_then(|table| table.parse(lines[lines.len() - 1].as_bytes()));
-            let found = found.as_ref().map(|r| (r.reviewer.as_str(), r.product_id.as_str(), r.seconds));
+            let ids = |r: &Rating| Some((r.reviewer.clone()?, r.product_id.clone()?));
+            let found = found.as_ref().and_then(|r| Some((ids(r)?, r.seconds)));
+            let wanted = wanted.map(|(user, product, time)| ((user.to_owned(), product.to_owned()), time));
             assert_eq!(found, wanted, "{text}");
             let is_header = table.is_some_and(|table| table.is_header(1));
             assert_eq!(is_header, wanted.is_some() && lines.len() > 1, "{text}");
@@ -131,5 +138,12 @@ mod tests {
         let table = RatingTable::of(&["u1,p1,5,1472688000", "u2,p2,4,1472688000"]).unwrap();
         assert_eq!([&b"u1"[..], b",p1,5", b"u1,,5", b"\xff,p1,5"].map(|line| table.parse(line)), [const { None }; 4]);
         assert!(table.may_be_variants());
+        // Ratings of nobody known, and of no product.
+        let ids = |line: &[u8]| table.parse(line).map(|rating| (rating.reviewer, rating.product_id));
+        let p1 = Some("p1".to_owned());
+        for line in [&b"NA,p1,5,1"[..], b"unknown,p1,5,1", b"Anonymous,'p1,5,1"] {
+            assert_eq!(ids(line), Some((None, p1.clone())));
+        }
+        assert_eq!(ids(b"u1,NA,5,1"), Some((Some("u1".to_owned()), None)));
     }
 }

@@ -272,7 +272,7 @@ fn is_id(text: &str) -> bool {
     text.split([' ', ',']).filter(|word| !word.is_empty()).all(|word| is_asin(word) || is_code(word))
 }
 
-/// Whether a text is a sales rank: `#1,786 in Gift Cards (See Top 100)`.
+/// Whether a text is a sales rank: `#1,786 in Gift Cards (See Top 100)`. `#4 in the series` is none.
 fn is_rank(text: &str) -> bool {
     let (text, marked) = match text.strip_prefix('#') {
         Some(text) => (text, true),
@@ -280,5 +280,6 @@ fn is_rank(text: &str) -> bool {
     };
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ',' | '.'));
     let has_number = rest.len() < text.len();
-    has_number && rest.starts_with(" in ") && (marked || rest.ends_with('(') || rest.contains("See Top"))
+    let Some(category) = rest.strip_prefix(" in ").filter(|_| has_number) else { return false };
+    marked && !category.starts_with(char::is_lowercase) || rest.ends_with('(') || rest.contains("See Top")
 }

@@ -8,6 +8,7 @@ use serde::{
 };
 
 use super::{
+    super::clean::without_invisible,
     Association,
     texts::is_indexed,
     unread::{Unread, UnreadReason},
@@ -52,9 +53,33 @@ pub(super) fn restored(id: &mut Cow<'_, str>) {
     }
 }
 
-/// The ids in a text of one or several, between commas, semicolons or bars.
+/// The ids in a text of one or several, between commas, semicolons or bars, or of the same form between white space.
 pub(crate) fn listed_ids(text: &str) -> impl Iterator<Item = &str> {
-    text.split(BETWEEN).map(bare).filter(|id| !id.is_empty() && !is_missing(id) && !is_none(id))
+    parts(text).map(bare).filter(|id| !id.is_empty() && !is_no_id(id))
+}
+
+/// The parts of a text of several ids.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let is_spaced = are_spaced_ids(text);
+    text.split(move |c: char| BETWEEN.contains(&c) || is_spaced && c.is_whitespace())
+}
+
+/// Whether a text is several ids of the same form between white space: capitals with digits, of the same length.
+fn are_spaced_ids(text: &str) -> bool {
+    let is_id = |word: &str| {
+        word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            && word.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    let length = text.split_whitespace().next().map_or(0, str::len);
+    text.trim().contains(char::is_whitespace) && text.split_whitespace().all(|word| word.len() == length && is_id(word))
+}
+
+/// The id of a product without what is not part of it: white space, invisible characters, quotes around it, and the
+/// apostrophe with which spreadsheets mark text.
+pub(crate) fn bare_product_id(id: &str) -> &str {
+    let id = without_invisible(id);
+    let inside = ['"', '\''].iter().find_map(|quote| id.strip_prefix(*quote)?.strip_suffix(*quote));
+    inside.map_or_else(|| id.strip_prefix('\'').unwrap_or(id), str::trim)
 }
 
 const BETWEEN: [char; 3] = [',', ';', '|'];
@@ -63,19 +88,25 @@ fn is_quote(c: char) -> bool {
     matches!(c, '\'' | '"')
 }
 
-/// An id without white space and quotes around it.
+/// An id of a list without what is around it.
 fn bare(id: &str) -> &str {
-    id.trim().trim_matches(is_quote)
+    without_invisible(id).trim_matches(is_quote)
 }
 
-/// Whether a word stands for no id.
-fn is_none(id: &str) -> bool {
-    ["N/A", "n/a", "none"].contains(&id)
+/// Whether a word stands for no id. R writes `NA`.
+pub(crate) fn is_no_id(id: &str) -> bool {
+    ["NA", "N/A", "n/a", "none"].contains(&id) || is_missing(id)
+}
+
+/// Whether a word stands for no person, or for any.
+pub(crate) fn is_nobody(id: &str) -> bool {
+    is_no_id(id) || ["unknown", "anonymous"].iter().any(|word| id.eq_ignore_ascii_case(word))
 }
 
 /// Appends the products in a value of associations.
 fn associated<'a>(value: Value<'a>, relation: Relation, into: &mut Vec<Association<'a>>, unread: &mut Unread<'_>) {
     let mut ids = Vec::new();
+    let value = value.without_type();
     Collector { into: &mut ids, kind: IdKind::Product, many: true, unread }.collect(value, MAX_LAYERS);
     into.extend(ids.into_iter().map(|other| Association { relation, other }));
 }
@@ -232,12 +263,12 @@ pub(super) fn malformed(bracket: Option<Bracket>) -> Option<UnreadReason> {
     }
 }
 
-/// The ids of a list that is written without quotes, `[B1, B2]` or `{B1,B2}`, as Spark, Presto and
-/// Postgres do.
+/// The ids of a list that is written without quotes, `[B1, B2]`, `{B1,B2}` or `WrappedArray(B1, B2)`, as Presto,
+/// Postgres and Spark do.
 fn without_brackets(text: &str) -> Option<&str> {
+    const BRACKETS: [(&str, char); 4] = [("[", ']'), ("{", '}'), ("WrappedArray(", ')'), ("ArraySeq(", ')')];
     let text = text.trim();
-    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    let inner = inner.or_else(|| text.strip_prefix('{').and_then(|text| text.strip_suffix('}')))?;
+    let inner = BRACKETS.iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(*close))?;
     let is_id = |id: &str| !id.is_empty() && !is_missing(id) && id.bytes().all(|b| b.is_ascii_alphanumeric());
     inner.split(',').all(|id| is_id(id.trim())).then_some(inner)
 }
@@ -278,31 +309,33 @@ impl<'a> Collector<'_, '_, 'a> {
         if is_missing(&text) {
             return;
         }
-        if let Some(bracket) = Bracket::at_start_of(&text) {
-            match Value::parse_literal(&text) {
-                Some(value) if layers > 0 => self.collect(value, layers - 1),
-                _ => match without_brackets(&text).filter(|_| self.many) {
-                    Some(ids) => self.into.extend(ids.split(',').map(|id| Cow::Owned(id.trim().to_owned()))),
-                    None => self.unread.add(malformed(Some(bracket)).unwrap_or(UnreadReason::Text)),
-                },
-            }
-            return;
+        let bracket = Bracket::at_start_of(&text);
+        if let Some(value) = bracket.and_then(|_| Value::parse_literal(&text)).filter(|_| layers > 0) {
+            return self.collect(value, layers - 1);
+        }
+        if let Some(ids) = without_brackets(&text).filter(|_| self.many) {
+            return self.into.extend(ids.split(',').map(|id| Cow::Owned(id.trim().to_owned())));
+        }
+        if bracket.is_some() {
+            return self.unread.add(malformed(bracket).unwrap_or(UnreadReason::Text));
         }
         match text {
-            Cow::Borrowed(text) if self.many => text.split(BETWEEN).for_each(|id| self.associated(id.into())),
-            Cow::Owned(text) if self.many => {
-                text.split(BETWEEN).for_each(|id| self.associated(id.to_owned().into()));
-            }
-            text => self.push(text),
+            Cow::Borrowed(text) if self.many => parts(text).for_each(|id| self.associated(id.into())),
+            Cow::Owned(text) if self.many => parts(&text).for_each(|id| self.associated(id.to_owned().into())),
+            text => match self.kind {
+                IdKind::Product if is_no_id(text.trim()) => {}
+                IdKind::Reviewer if is_nobody(text.trim()) => {}
+                _ => self.push(text),
+            },
         }
     }
 
     fn associated(&mut self, id: Cow<'a, str>) {
         let bare = bare(&id);
-        if is_none(bare) {
+        if is_no_id(bare) {
             return;
         }
-        let is_foreign = |c: char| c.is_whitespace() || is_quote(c) || "<>[]{}/:".contains(c);
+        let is_foreign = |c: char| c.is_whitespace() || is_quote(c) || "<>[]{}()/:".contains(c);
         if bare.contains(is_foreign) {
             self.unread.add(UnreadReason::NotAProductId);
         } else if bare.len() < id.trim().len() {
@@ -313,10 +346,14 @@ impl<'a> Collector<'_, '_, 'a> {
     }
 
     fn push(&mut self, id: Cow<'a, str>) {
+        let bare: fn(&str) -> &str = match self.kind {
+            IdKind::Product => bare_product_id,
+            IdKind::Reviewer => without_invisible,
+        };
         let id = match id {
-            Cow::Borrowed(id) => Cow::Borrowed(id.trim()),
-            Cow::Owned(id) if id.trim().len() == id.len() => Cow::Owned(id),
-            Cow::Owned(id) => Cow::Owned(id.trim().to_owned()),
+            Cow::Borrowed(id) => Cow::Borrowed(bare(id)),
+            Cow::Owned(id) if bare(&id).len() == id.len() => Cow::Owned(id),
+            Cow::Owned(id) => Cow::Owned(bare(&id).to_owned()),
         };
         if !id.is_empty() {
             self.into.push(id);

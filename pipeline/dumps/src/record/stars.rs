@@ -31,7 +31,8 @@ pub(super) fn rating(value: Value<'_>, unread: &mut Unread<'_>) -> Option<f32> {
     let reason = match value {
         Value::Integer(number) => return finite(number as f32),
         Value::Float(number) => return finite(number as f32),
-        Value::Text(text) if text.trim().is_empty() => return None,
+        // R writes `NA`.
+        Value::Text(text) if matches!(text.trim(), "" | "NA") => return None,
         Value::Text(text) => match (number(text.trim()), Value::parse_literal(&text)) {
             (Some(number), _) => return finite(number),
             (None, Some(inner)) => return rating(inner, unread),

@@ -119,6 +119,16 @@ impl<'a> Collector<'_, '_, 'a> {
     }
 
     fn collect_map(&mut self, mut entries: Vec<(Cow<'a, str>, Value<'a>)>, layers: u8) {
+        // JSON-LD, of which two fields are text of the product.
+        if self.shape == TextShape::Many && entries.iter().any(|(key, _)| key == "@context") {
+            let found = self.into.len();
+            let is_text = |key: &str| matches!(key, "name" | "description");
+            entries.into_iter().filter(|(key, _)| is_text(key)).for_each(|(_, value)| self.collect(value, layers));
+            if self.into.len() == found {
+                self.unread.add(UnreadReason::Map);
+            }
+            return;
+        }
         if let Some(at) = named_entry(&entries) {
             return self.collect(entries.swap_remove(at).1, layers);
         }

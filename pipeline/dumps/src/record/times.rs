@@ -41,7 +41,8 @@ pub(super) fn time<'a>(value: Value<'a>, unit: Unit, unread: &mut Unread<'_>) ->
         Value::Date(milliseconds) => return Some(of_date(milliseconds)),
         Value::Text(text) => {
             let trimmed = text.trim();
-            if trimmed.is_empty() {
+            // R writes `NA`.
+            if matches!(trimmed, "" | "NA") {
                 return None;
             }
             if let Ok(number) = trimmed.parse::<i64>() {

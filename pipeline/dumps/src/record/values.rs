@@ -2,7 +2,7 @@
 //!
 //! A string that holds a list or a map, as pandas or a CSV writes them, is parsed by
 //! [`Value::parse_literal`]. Scalars of MongoDB's extended JSON, such as `{"$numberInt": "5"}`,
-//! become the scalars they stand for.
+//! become the scalars they stand for. So do values with the name of their type: [`Value::without_type`].
 use std::{borrow::Cow, fmt};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -76,6 +76,26 @@ impl<'a> Value<'a> {
             Self::Text(text) => is_missing(text),
             Self::Float(number) => !number.is_finite(),
             _ => false,
+        }
+    }
+
+    /// The value that a map with the name of its type stands for, as DynamoDB and Avro write it: `{"S": "Tea"}`,
+    /// `{"string": "Tea"}`. Other values stay.
+    pub(super) fn without_type(self) -> Self {
+        let Self::Map(entries) = self else { return self };
+        let [(kind, value)] = match <[_; 1]>::try_from(entries) {
+            Ok(only) => only,
+            Err(entries) => return Self::Map(entries),
+        };
+        match (kind.as_ref(), value) {
+            ("S" | "string", value @ Self::Text(_)) => value,
+            ("N", Self::Text(text)) if number(&text).is_some() => number(&text).unwrap_or(Self::Null),
+            ("int" | "long" | "float" | "double", value @ (Self::Integer(_) | Self::Float(_))) => value,
+            ("L" | "SS" | "array", Self::List(items)) => {
+                Self::List(items.into_iter().map(Self::without_type).collect())
+            }
+            ("NULL", Self::Bool(true)) => Self::Null,
+            (_, value) => Self::Map(vec![(kind, value)]),
         }
     }
 
@@ -369,7 +389,7 @@ pub(super) fn extended<'a>(mut entries: Vec<(Cow<'a, str>, Value<'a>)>) -> Value
 
 /// The scalar of extended JSON that a JSON object stands for: text or a number.
 pub(crate) fn extended_scalar(object: &serde_json::Value) -> Option<serde_json::Value> {
-    match Value::deserialize(object).ok()? {
+    match Value::deserialize(object).ok()?.without_type() {
         Value::Text(text) => Some(text.into_owned().into()),
         Value::Integer(number) => Some(number.into()),
         Value::Float(number) => Some(number.into()),

@@ -59,6 +59,8 @@ fn values_of_details_without_ids_dates_and_ranks() {
         ("Model Name", "Aro 5"),
         ("Product Dimensions", "3 x 4 inches; 8 ounces"),
         ("Warranty", "1 year, 2 in 1"),
+        ("Set", "#4 in the series"),
+        ("Position", "#1 in charts"),
         ("", "Solid wood"),
     ];
     for (key, value) in kept {

@@ -419,6 +419,9 @@ fn what_cannot_be_read_is_counted() {
         ("also_buy", json!("['B1', 'B"), &[MalformedList]),
         ("also_buy", json!("['B1' ... 'B2']"), &[MalformedList]),
         ("also_buy", json!(["B1", "<a href='x'>", "two words"]), &[NotAProductId, NotAProductId]),
+        ("also_buy", json!("iPhone 12"), &[NotAProductId]),
+        ("also_buy", json!("WrappedArray(a b, B2)"), &[NotAProductId, NotAProductId]),
+        ("also_buy", json!("B1 B22"), &[NotAProductId]),
         ("bought_together", json!({"odd": "B1"}), &[Map]),
         ("asin", json!(true), &[Boolean]),
         ("asin", json!({"a": 1}), &[Map]),
@@ -441,7 +444,17 @@ fn what_cannot_be_read_is_counted() {
         parse(line.as_bytes(), |r| assert_eq!(r.unread, wanted, "{line}")).unwrap();
     }
     // Lists without quotes.
-    for list in ["[B1, B2]", "{B1,B2}", "[B1,B2]", "{'B1', 'B2'}"] {
+    for list in [
+        "[B1, B2]",
+        "{B1,B2}",
+        "[B1,B2]",
+        "{'B1', 'B2'}",
+        "WrappedArray(B1, B2)",
+        "B1 B2",
+        "B1\n B2\n",
+        "B1, B2",
+        "B1;B2",
+    ] {
         parse(json!({ "also_buy": list, "related.also_viewed": list }).to_string().as_bytes(), |r| {
             assert_eq!(
                 r.associations.iter().map(|a| &*a.other).collect::<Vec<_>>(),
@@ -456,6 +469,104 @@ fn what_cannot_be_read_is_counted() {
     parse(br#"{"also_buy": ["B1", true, "B2"]}"#, |r| assert_eq!((r.associations.len(), r.unread.len()), (2, 1)))
         .unwrap();
     parse(br#"{"also_buy": "B1, B2;B3"}"#, |r| assert_eq!((r.associations.len(), r.unread.len()), (3, 0))).unwrap();
+}
+
+#[test]
+fn words_for_nothing_are_no_ids_and_nobody() {
+    for word in ["NA", "N/A", "n/a", "none", " NA "] {
+        let line =
+            json!({"asin": word, "reviewerID": word, "overall": "NA", "unixReviewTime": "NA", "also_buy": [word]});
+        parse(line.to_string().as_bytes(), |r| {
+            assert_eq!((r.product_id(), r.reviewer(), r.rating(), r.time()), (None, None, None, None), "{word}");
+            assert!(r.associations.is_empty() && r.unread.is_empty());
+        })
+        .unwrap();
+    }
+    for (reviewer, wanted) in [
+        ("unknown", None),
+        ("Anonymous", None),
+        ("anonymous", None),
+        ("Anonymous Coward", Some("Anonymous Coward")),
+        ("NAT", Some("NAT")),
+        ("na", Some("na")),
+        ("'Lil Bob", Some("'Lil Bob")),
+    ] {
+        let line = json!({"asin": "B0", "user_id": reviewer, "text": "NA", "title": "NA"}).to_string();
+        parse(line.as_bytes(), |r| {
+            assert_eq!(r.reviewer(), wanted);
+            assert_eq!(r.review_pieces().collect::<Vec<_>>(), ["NA", "NA"]);
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn ids_have_nothing_around_them() {
+    for id in ["'B1", "'B1'", "\"B1\"", "B1\u{200b}", "\u{feff}B1 ", " B1"] {
+        let line = json!({"asin": id, "also_buy": [id]}).to_string();
+        parse(line.as_bytes(), |r| {
+            assert_eq!((r.product_id(), &*r.associations[0].other), (Some("B1"), "B1"), "{id:?}");
+        })
+        .unwrap();
+    }
+    for id in ["PIPE-5\"", "O'NEIL-1", "b1", "unknown"] {
+        parse(json!({ "asin": id }).to_string().as_bytes(), |r| assert_eq!(r.product_id(), Some(id))).unwrap();
+    }
+}
+
+#[test]
+fn values_with_the_name_of_their_type() {
+    let dynamo = json!({"asin": {"S": "B1"}, "title": {"S": "Tea"}, "description": {"L": [{"S": "Hot."}, {"S": "Dry."}]},
+        "also_buy": {"SS": ["B2"]}, "brand": {"NULL": true}, "price": {"N": "5"}, "also_view": {"L": [{"S": "B3"}]}});
+    parse(dynamo.to_string().as_bytes(), |r| {
+        assert_eq!((r.product_id(), r.title.first(), r.brand()), (Some("B1"), Some("Tea"), None));
+        assert_eq!(r.description.iter().collect::<Vec<_>>(), ["Hot.", "Dry."]);
+        assert_eq!(r.associations.iter().map(|a| &*a.other).collect::<Vec<_>>(), ["B2", "B3"]);
+        assert_eq!(r.unread, []);
+    })
+    .unwrap();
+    let avro = json!({"asin": {"string": "B1"}, "reviewText": {"string": "Hot."}, "overall": {"double": 4.5},
+        "unixReviewTime": {"long": 1_472_688_000}, "reviewerID": null});
+    parse(avro.to_string().as_bytes(), |r| {
+        assert_eq!((r.product_id(), r.rating(), r.seconds()), (Some("B1"), Some(4.5), Some(1_472_688_000)));
+        assert_eq!((r.body().next(), r.unread.len()), (Some("Hot."), 0));
+    })
+    .unwrap();
+    // Sizes.
+    let line = json!({"asin": "B1", "details": {"S": "34-36"}, "feature": {"M": "34-36", "S": "38-40"}}).to_string();
+    parse(line.as_bytes(), |r| {
+        assert_eq!(r.detail_texts().collect::<Vec<_>>(), [("S", "34-36")]);
+        assert_eq!(r.features().collect::<Vec<_>>(), ["34-36", "38-40"]);
+    })
+    .unwrap();
+}
+
+#[test]
+fn of_json_ld_the_name_and_the_description_are_text() {
+    let context = "https://schema.org";
+    for (value, wanted, unread) in [
+        (json!({"@context": context}), &[][..], 1),
+        (
+            json!([{"@context": context, "@type": "Product", "name": "Tea", "sku": "x", "description": "Hot."}]),
+            &["Tea", "Hot."],
+            0,
+        ),
+        (json!(["Dry.", json!({"@context": context, "@type": "Thing"}).to_string()]), &["Dry."], 1),
+        (json!({"@type": "Thing", "text": "Dry."}), &["Dry."], 0),
+    ] {
+        for value in [value.clone(), value.to_string().into()] {
+            let line =
+                json!({"asin": "B0", "description": value, "brand": {"@context": context, "name": "Orla"}}).to_string();
+            parse(line.as_bytes(), |r| {
+                assert_eq!(
+                    r.description.iter().collect::<std::collections::BTreeSet<_>>(),
+                    wanted.iter().copied().collect()
+                );
+                assert_eq!((r.unread.len(), r.brand()), (unread, Some("Orla")), "{line}");
+            })
+            .unwrap();
+        }
+    }
 }
 
 #[test]
