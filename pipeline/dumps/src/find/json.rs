@@ -142,6 +142,24 @@ pub(super) fn wrapped_record(item: &Value, is_record: IsRecord) -> Option<&Strin
     }
 }
 
+/// Whether an object has an array of objects, and no text of its own: a page of what a server found.
+pub(super) fn is_around_array(value: &Value) -> bool {
+    let is_array = |value: &Value| value.as_array().is_some_and(|items| items.first().is_some_and(Value::is_object));
+    let Some(members) = value.as_object() else { return false };
+    let others: Vec<String> =
+        members.iter().filter(|(_, value)| !is_array(value)).map(|(key, _)| key.clone()).collect();
+    others.len() < members.len() && !renamed(&others).iter().any(Renamed::is_text)
+}
+
+/// The fields that lead to arrays of records in the items of an array, of which `item` is the first.
+pub(super) fn paths_inside(item: &Value, is_record: IsRecord) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    if is_around_array(item) && !holds_record(item, is_record) {
+        paths_of_arrays(item, &mut Vec::new(), holds_record, is_record, &mut paths);
+    }
+    paths
+}
+
 /// Whether a value has one record per key, or an object inside has. Then the fields that lead there are added.
 fn leads_to_keyed(value: &Value, path: &mut Vec<String>, is_record: IsRecord) -> bool {
     let Value::Object(members) = value else { return false };
@@ -299,6 +317,10 @@ fn paths_of_arrays(
         for (key, value) in members {
             path.push(key.clone());
             paths_of_arrays(value, path, is_item, is_record, paths);
+            // Pages of records.
+            let inside = value.as_array().and_then(|items| items.first());
+            let inside = inside.into_iter().flat_map(|item| paths_inside(item, is_record));
+            paths.extend(inside.map(|inside| [path.as_slice(), &inside].concat()));
             path.pop();
         }
     }
@@ -360,6 +382,12 @@ mod tests {
             (r#"{"rows": [{"asin": 1, "row": {"asin": 2}}]}"#, vec!["rows"]),
             (r#"{"rows": [{"a": {"asin": 1}, "b": {"asin": 2}}]}"#, vec!["rows"]),
             (r#"{"rows": [{"review": "It fits.", "product": {"asin": 2}}]}"#, vec!["rows"]),
+            // Pages.
+            (r#"{"pages": [{"n": 1, "items": [{"asin": 1}]}]}"#, vec!["pages", "pages/items"]),
+            (r#"{"a": [{"n": 1, "b": [{"c": [{"asin": 1}]}]}]}"#, vec!["a", "a/b/c"]),
+            // Parts of a product.
+            (r#"{"rows": [{"name": "Tea", "parts": [{"asin": 1}]}]}"#, vec!["rows"]),
+            (r#"{"rows": [{"asin": 1, "parts": [{"asin": 2}]}]}"#, vec!["rows"]),
         ] {
             let found = Outline::of(text).paths_of_arrays(|item| item.get("asin").is_some());
             assert_eq!(found.iter().map(|path| path.join("/")).collect::<Vec<_>>(), paths, "{text}");

@@ -8,7 +8,7 @@ use super::{
     },
     Given,
     fields::is_product_with_reviews,
-    json::{Outline, wrapped_record},
+    json::{Outline, paths_inside, wrapped_record},
     other::{self, Start},
     table::{Holds, Table, cells},
 };
@@ -108,18 +108,20 @@ fn of_values(text: &str) -> Vec<Layout> {
             if inside.first().is_none_or(serde_json::Value::is_object) {
                 paths.push(Vec::new());
             }
-            let wrapped = inside.first().and_then(|item| wrapped_record(item, other::is_record));
+            let first = inside.first();
+            let wrapped = first.and_then(|item| wrapped_record(item, other::is_record));
             paths.extend(wrapped.map(|key| vec![key.clone()]));
+            paths.extend(first.into_iter().flat_map(|item| paths_inside(item, other::is_record)));
         }
         serde_json::Value::Object(members) => {
             if outline.over_lines || outline.several_per_line || outline.commas {
                 paths.push(Vec::new());
             }
-            let inside = members.iter().find(|(_, value)| value.is_object() && other::is_record(value));
-            // With more such members, the keys are ids.
-            let is_only =
-                || outline.objects_by_key().is_none_or(|members| members.len() == 1) || outline.values.len() > 1;
-            paths.extend(inside.filter(|_| is_only()).map(|(key, _)| vec![key.clone()]));
+            if keys_are_ids(&outline) {
+                return Vec::new();
+            }
+            let inside = members.iter().filter(|(_, value)| value.is_object() && other::is_record(value));
+            paths.extend(inside.map(|(key, _)| vec![key.clone()]));
             // Reviews inside a product say nothing of where the products are.
             let is_product = is_product_with_reviews(&outline.keys);
             let is_of_product = |path: &[String]| is_product && path.len() == 1 && is_of_reviews(&path[0]);
@@ -128,6 +130,22 @@ fn of_values(text: &str) -> Vec<Layout> {
         _ => {}
     }
     paths.into_iter().map(|path| Layout::Values { path }).collect()
+}
+
+/// Whether the members of the only value are records of one kind with their ids as keys. A product next to its review, or
+/// next to what was asked of a server, is not such a member.
+fn keys_are_ids(outline: &Outline) -> bool {
+    let Some(members) = outline.objects_by_key() else { return false };
+    let records = || members.iter().filter_map(|(key, value)| Some((key, value, other::kind(value)?)));
+    let mut kinds = records().map(|(_, _, kind)| kind);
+    let first = kinds.next();
+    let are_alike =
+        kinds.next().is_some_and(|second| std::iter::once(second).chain(kinds).all(|kind| Some(kind) == first));
+    let is_id = |key: &String, value: &serde_json::Value| {
+        ["asin", "parent_asin"].iter().any(|name| value.get(name).and_then(serde_json::Value::as_str) == Some(key))
+    };
+    let has_others = members.len() > 1 || outline.cut;
+    are_alike || has_others && records().any(|(key, value, _)| is_id(key, value))
 }
 
 /// A table whose first row names its columns, by the delimiter that it names or the likeliest.

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{
-    super::{lines::BYTE_ORDER_MARK, record::parse},
+    super::{
+        lines::BYTE_ORDER_MARK,
+        record::{Kind, parse},
+    },
     fields::{is_field, names_product, renamed},
-    json::Outline,
+    json::{self, Outline},
     ratings::RatingTable,
     reason::{Encoding, SkipReason, shown},
     table::{Holds, Table},
@@ -244,9 +247,21 @@ fn first_line(text: &str) -> String {
     shown(text.lines().next().unwrap_or_default())
 }
 
+/// What a value is a record of, if it is one of a dump.
+pub(super) fn kind(value: &Value) -> Option<Kind> {
+    let found = parse(value.to_string().as_bytes(), |record| record.record_type()).ok()?;
+    found.map(|found| found.kind)
+}
+
 /// Whether a value is a record of a dump.
 pub(super) fn is_record(value: &Value) -> bool {
-    matches!(parse(value.to_string().as_bytes(), |record| record.record_type()), Ok(Some(_)))
+    kind(value).is_some()
+}
+
+/// Whether the first value is an object around an array, and no record itself.
+pub(super) fn is_around_array(start: &Start<'_>) -> bool {
+    let outline = utf8(start).map(Outline::of);
+    outline.is_some_and(|outline| outline.values.first().is_some_and(json::is_around_array))
 }
 
 /// The message of an object with which a server reports an error.

@@ -115,7 +115,10 @@ pub(super) fn recognised(bytes: &Bytes<'_>, given: Option<&Given>) -> io::Result
         }
     }
     let (malformed, damage) = (lines.malformed.clone(), lines.damage.clone());
-    let has_types = given.is_none() && !lines.types.is_empty();
+    // Answers of a server may have the name of a field, such as `features`, next to the array of their records.
+    let is_answer =
+        |lines: &Seen| !lines.has_ids && other::is_around_array(&Start { bytes: &start, whole, malformed: None });
+    let has_types = given.is_none() && !lines.types.is_empty() && !is_answer(&lines);
     let mut reason = match lines.accepted(Layout::Lines, &start, given) {
         Ok(found) => return Ok(found),
         Err(why) => why,

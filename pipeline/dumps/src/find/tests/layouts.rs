@@ -86,6 +86,48 @@ fn json_is_read_in_any_form() {
         assert_eq!(of_file("meta.json", text.as_bytes()), TEA_AND_SALT, "{text}");
         assert_eq!(of_file("meta.json.gz", &gzip(text.as_bytes())), TEA_AND_SALT, "{text}");
     }
+    // A product next to what was asked for, and next to its review.
+    let related = first.replace('}', ", \"also_bought\": [{\"title\": \"Salt\", \"asin\": \"B1\"}]}");
+    for asked in ["\"request_info\": {\"success\": true}", "\"asked\": {\"asin\": \"B0\"}, \"at\": {\"n\": 1}"] {
+        let answer = format!("{{{asked}, \"product\": {related}}}");
+        assert_eq!(of_file("answer.json", answer.as_bytes())[..1], TEA_AND_SALT[..1], "{answer}");
+    }
+    let beside = format!("{{\"review\": {{\"asin\": \"B0\", \"reviewText\": \"Good\"}}, \"product\": {first}}}\n");
+    for lines in [beside.clone(), beside.replace("B0", "B2") + &beside, beside.replace(", ", ",\n")] {
+        let mut found = of_file("pairs.json", lines.as_bytes());
+        found.retain(|record| record.contains(" B0 "));
+        assert_eq!(found, ["products B0 Tea", "reviews B0 Good"], "{lines}");
+    }
+    for keyed in [
+        format!("{{\"B0\": {related}, \"B1\": {second}}}"),
+        format!("{{\"B0\": {related}, \"B1\": {{\"price\": 3}}}}"),
+        format!("{{\"B0\": {related}, \"B1\": {{\"asin"),
+        format!("{{\"x\": {related}, \"y\": {second}}}"),
+    ] {
+        assert_eq!(
+            of_file("keyed.json", keyed.as_bytes()),
+            ["skipped: a JSON object with one record per key"],
+            "{keyed}"
+        );
+    }
+    // Pages of what was found, and the rows of Hugging Face.
+    for pages in [
+        format!("[{{\"page\": 1, \"items\": [{first}]}}, {{\"page\": 2, \"items\": [{second}]}}]"),
+        format!("{{\"pages\": [{{\"items\": [{first}]}}, {{\"items\": [{second}]}}]}}"),
+        format!("{{\"results\": [{{\"hits\": [{first}, {second}], \"nbHits\": 2}}]}}"),
+        format!(
+            "{{\"dataset\": \"x\", \"features\": [{{\"feature_idx\": 0, \"name\": \"asin\", \"type\": {{\"dtype\": \"string\"}}}}], \
+             \"rows\": [{{\"row_idx\": 0, \"row\": {first}, \"truncated_cells\": []}}, {{\"row_idx\": 1, \"row\": {second}}}]}}"
+        ),
+        format!(
+            "{{\"Item\": {{\"asin\": {{\"S\": \"B0\"}}, \"title\": {{\"S\": \"Tea\"}}}}}}\n{{\"Item\": {second}}}\n"
+        ),
+    ] {
+        assert_eq!(of_file("pages.json", pages.as_bytes()), TEA_AND_SALT, "{pages}");
+    }
+    let parts =
+        "{\"rows\": [{\"sku\": \"x\", \"name\": \"Set\", \"parts\": [{\"asin\": \"B0\", \"title\": \"Tea\"}]}]}";
+    assert!(of_file("parts.json", parts.as_bytes())[0].starts_with("skipped: "), "{parts}");
     // Objects inside records are not records.
     let variants = "[\n  {\n    \"asin\": \"B0\", \"title\": \"Tea\",\n    \"variants\": [\n      {\"asin\": \"V0\", \"title\": \"x\"},\n      {\"asin\": \"V1\", \"title\": \"x\"}\n    ]\n  },\n  {\"asin\": \"B1\", \"title\": \"Salt\"}\n]\n";
     assert_eq!(of_file("meta.json", variants.as_bytes()), TEA_AND_SALT);
@@ -115,6 +157,9 @@ fn tables_with_names_of_the_dumps_are_read() {
         ("excel.csv", "sep=;\nasin;title;note\nB0;Tea;a, b, c\nB1;Salt;d, e, f\n"),
         ("excel.csv", "\"sep=\t\"\nasin\ttitle\nB0\tTea\nB1\tSalt\n"),
         ("twice.csv", "asin,title,title\nB0,Tea,x\nB1,Salt,x\n"),
+        ("joined.csv", "asin,title,note\nB0,Tea,x\ntitle,asin,note\nSalt,B1,y\n"),
+        ("README.md", "|asin|title|\n|------|:-----:|\n|B0|Tea|\n|B1|Salt|\n"),
+        ("r.csv", "\"asin\",\"title\",\"feature\"\n\"B0\",\"Tea\",NA\n\"B1\",\"Salt\",NA\n"),
         ("lines.csv", "asin,title,\"long\ndescription\"\nB0,Tea,x\nB1,Salt,y\n"),
         ("pandas.csv", ",asin,title,price ($)\n0,B0,Tea,3\n1,B1,Salt,4\n"),
         ("mac.csv", "asin,title,price\rB0,Tea,3\rB1,Salt,4\r"),
