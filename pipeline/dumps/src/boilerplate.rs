@@ -82,11 +82,11 @@ pub enum Rule {
     ///
     /// Stays: `Wow...`, and a headline whose words are not in the text.
     HeadlineExcerpts,
-    /// Scripts without their tags: `P.when('A').execute(function(A){ … });`.
+    /// Scripts without their tags: `P.when('A').execute(function(A){ … });`, `gtag('config', 'UA-1');`.
     ///
     /// Stays: `A book on var and let, function by function.`
     Scripts,
-    /// Style sheets without their tags: `.a-section {margin:0}`.
+    /// Style sheets without their tags: `.a-section {margin:0}`. Those of word processors, too.
     ///
     /// Stays: `Learn CSS: margin {and padding} explained`.
     Styles,
@@ -96,21 +96,21 @@ pub enum Rule {
     /// Stays: `Set the "language_tag" in the menu.`
     LanguageTags,
     /// The page's form that checks whether a part fits, `Fits your .`, at the start of a line. It may go over several
-    /// lines.
+    /// lines. Case does not count.
     ///
     /// Stays: `Fits your iPhone like a glove`.
     FitNotices,
-    /// Buttons of the page at the end of a description: `Read more`, `See more`, `(Continues...)`. In a review, they are on
-    /// lines of their own.
+    /// Buttons of the page at the end of a description: `Read more`, `See more`, `(Continues...)`. On lines of their own,
+    /// they may be in another language, in capitals or before an arrow. In a review, they are on lines of their own.
     ///
-    /// Stays: `I hope to Read more`.
+    /// Stays: `I hope to Read more`, and `read more` on a line of a poem.
     ReadMore,
-    /// Captions of pictures: `View larger`, `Click here for a larger image`.
+    /// Captions of pictures: `View larger`, `Click here for a larger image`, `(click to enlarge)`.
     ///
     /// Stays: `View larger prints in our shop`.
     ViewLarger,
     /// A note that a text belongs to another edition:
-    /// `--This text refers to an alternate kindle_edition edition.`
+    /// `--This text refers to an alternate kindle_edition edition.`, also in German and French.
     ///
     /// Stays: `The text refers to the first edition.`
     EditionNotes,
@@ -120,7 +120,7 @@ pub enum Rule {
     /// Stays: `Copyright 1999 by Jorun Aske.`
     RightsNotices,
     /// Rows of the page's table of details between the features: `ASIN: B00BXOFI1I`,
-    /// `Shipping Weight: 4 ounces (View shipping rates and policies)`.
+    /// `Shipping Weight: 4 ounces (View shipping rates and policies)`. A space may stand before the colon.
     ///
     /// Stays: `Product Dimensions: 4 x 2.8 x 0.1 inches`.
     DetailRows,

@@ -34,13 +34,15 @@ const ROLES: &str = "\
     actor adapter afterword annotations artist arranger author choreographer commentary compiler \
     composer conductor contributor creator designer director drawings editor ensemble foreword \
     host illustrator introduction lyricist narrator orchestra performer photographer preface \
-    primary producer reader singer soloist translator writer";
+    primary producer reader singer soloist translator writer \
+    autor autora auteur autore autrice artista artiste illustrateur illustratore ilustrador herausgeber \
+    erzähler künstler regisseur schauspieler sprecher übersetzer traducteur traductor traduttore";
 
 /// Words that may stand before a role: `(Series Editor)`.
 const ROLE_MODIFIERS: [&str; 8] = ["series", "cover", "co", "consultant", "guest", "general", "executive", "managing"];
 
 /// What stands before and behind the name in a link of the page, in its languages. Case does not count.
-const LINKS: [(&str, &[&str]); 10] = [
+const LINKS: [(&str, &[&str]); 14] = [
     ("Visit Amazon's ", &[" Page", " Pages", " Store"]),
     ("Visit Amazon’s ", &[" Page", " Pages", " Store"]),
     ("Visit the ", &[" Store", " Stores", " Storefront", " Page", " Shop"]),
@@ -51,13 +53,17 @@ const LINKS: [(&str, &[&str]); 10] = [
     ("Visita la tienda de ", &[""]),
     ("Visita lo Store di ", &[""]),
     ("Visite a loja ", &[""]),
+    ("Bezoek de ", &["-winkel", " winkel", "-store", " Store"]),
+    ("Odwiedź sklep ", &[""]),
+    ("Besök ", &[" butiken", "-butiken"]),
+    ("", &["のストアを表示"]),
 ];
 
 /// What follows the text of a link to the page of an author.
 const AFTER_LINK: &str = " Find all the books";
 
 /// Labels before a name. Case does not count.
-const LABELS: [&str; 10] = [
+const LABELS: [&str; 21] = [
     "Brand:",
     "Brand :",
     "Brands:",
@@ -68,6 +74,17 @@ const LABELS: [&str; 10] = [
     "Marque:",
     "Marque :",
     "Merk:",
+    "Marka:",
+    "Märke:",
+    "Varumärke:",
+    "Hersteller:",
+    "Fabricant:",
+    "Fabricant :",
+    "Fabricante:",
+    "Fabrikant:",
+    "ブランド:",
+    "ブランド：",
+    "品牌:",
 ];
 
 /// The name in a clean `brand`, of which `raw` is the form in the record. `None` if it names
@@ -139,7 +156,7 @@ fn linked(name: &str) -> Option<&str> {
     LINKS.iter().find_map(|(before, after)| {
         let rest = without_prefix(name, before)?;
         let rest = rest.find(AFTER_LINK).map_or(rest, |end| &rest[..end]);
-        let inner = after.iter().find_map(|end| without_suffix(rest, end))?;
+        let inner = after.iter().find_map(|end| without_suffix(rest, end))?.trim_end();
         (!inner.is_empty()).then_some(inner)
     })
 }
@@ -210,7 +227,7 @@ fn is_roles(roles: &str) -> bool {
     let is_role = |role: &str| {
         let words: Vec<&str> = role.split([' ', '-']).collect();
         let (last, modifiers) = words.split_last().unwrap_or((&"", &[]));
-        let last = last.to_ascii_lowercase();
+        let last = last.to_lowercase();
         let last = last.strip_suffix('s').filter(|last| *last == "editor").unwrap_or(&last);
         let is_known = ROLES.split(' ').any(|known| known == last) || last == "art" && !modifiers.is_empty();
         is_known
@@ -252,6 +269,15 @@ mod tests {
             ("Besuche den Grevlund-Store", Some("Grevlund")),
             ("Visiter la boutique Grevlund", Some("Grevlund")),
             ("Marque : Grevlund", Some("Grevlund")),
+            ("Bezoek de Orla-winkel", Some("Orla")),
+            ("Odwiedź sklep Orla", Some("Orla")),
+            ("Besök Orla butiken", Some("Orla")),
+            ("Orla のストアを表示", Some("Orla")),
+            ("ブランド: Orla", Some("Orla")),
+            ("Hersteller: Orla", Some("Orla")),
+            ("J.K. Rowling (Autor)", Some("J.K. Rowling")),
+            ("Jo Ek (Auteur), Al Ek (Illustrateur)", Some("Jo Ek")),
+            ("Jo Ek (Übersetzer)", Some("Jo Ek")),
             ("Brand: Generic", None),
             ("Brand:", None),
             ("Brand:\u{200e}Grevlund", Some("Grevlund")),
@@ -320,6 +346,12 @@ mod tests {
             "by Petra Holm",
             "Hear and Now (World)",
             "進口",
+            "Besök Orla",
+            "Bezoek de Zee",
+            "Hersteller Eins",
+            "Marka",
+            "Grevlund (Autos)",
+            "ブランド",
         ] {
             assert_eq!(name(raw).as_deref(), Some(raw));
         }

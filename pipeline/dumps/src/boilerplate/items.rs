@@ -19,15 +19,14 @@
 //!    and the first does neither.
 //!
 //! Features are joined only in split lists: `Soft cotton` and `easy to wash` are two features.
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
-use aho_corasick::packed;
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::{
     Removals, Rule,
-    code::{CODE_TRIGGERS, may_hold_code, strip_code},
-    lines::{TRIGGERS, strip_lines},
+    code::{may_hold_code, strip_code},
+    lines::{MAX_EDITION, may_hold_lines, strip_lines},
 };
 
 /// The field that an item is from.
@@ -68,14 +67,9 @@ enum Join {
     Nothing,
 }
 
-/// Text that is a reason to look at each line: a vectorized search that nearly all text fails.
-/// `None` if the machine has no vector instructions.
-static TRIGGER: LazyLock<Option<packed::Searcher>> =
-    LazyLock::new(|| packed::Searcher::new(TRIGGERS.iter().chain(&CODE_TRIGGERS)));
-
-/// Whether a text may hold boilerplate.
-fn may_hold_boilerplate(text: &str) -> bool {
-    memchr(b'{', text.as_bytes()).is_some() || TRIGGER.as_ref().is_none_or(|trigger| trigger.find(text).is_some())
+/// Whether an item may hold boilerplate. Nearly all items do not.
+fn may_hold_boilerplate(item: &str) -> bool {
+    may_hold_code(item) || may_hold_lines(item)
 }
 
 /// Headings of the page in descriptions. A heading is on a line of its own.
@@ -196,9 +190,6 @@ const OPEN_WORDS: [&str; 28] = [
     "&",
 ];
 
-/// The longest bound form of an edition note, in bytes: `an out of print or unavailable`.
-const MAX_EDITION: usize = 60;
-
 impl Items {
     pub(crate) fn clear(&mut self) {
         self.items.clear();
@@ -218,7 +209,8 @@ impl Items {
     pub(crate) fn strip(&mut self, text: &mut String, removals: &mut Removals) {
         let Some(first) = self.items.first() else { return };
         let start = first.range.start;
-        let has_notes = may_hold_boilerplate(&text[start..]) && self.strip_items(text, start, removals);
+        let may_hold_boilerplate = |item: &Item| may_hold_boilerplate(item.of(text));
+        let has_notes = self.items.iter().any(may_hold_boilerplate) && self.strip_items(text, start, removals);
         self.decide_joins(text, has_notes);
         if self.joins.iter().any(|join| *join != Join::Line) {
             self.join(text, start, removals);

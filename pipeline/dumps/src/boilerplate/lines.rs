@@ -1,33 +1,19 @@
 //! Lines and ends of lines that the shop's page wrote.
-use memchr::{memchr, memmem};
+use std::sync::LazyLock;
+
+use aho_corasick::packed;
+use memchr::{memchr, memmem, memrchr};
 
 use super::{Removals, Rule};
+use crate::{
+    clean::{is_mark, without_invisible},
+    record::of_five,
+};
 
 /// Whole lines.
-const LINES: [(Rule, &str); 29] = [
-    (Rule::ReadMore, "Read more"),
-    (Rule::ReadMore, "Read more Read less"),
-    (Rule::ReadMore, "See more"),
-    (Rule::ReadMore, "Show more"),
+const LINES: [(Rule, &str); 8] = [
     (Rule::ReadMore, "(Continues...)"),
     (Rule::ReadMore, "(Continues…)"),
-    (Rule::ViewLarger, "View larger"),
-    (Rule::ViewLarger, "View larger."),
-    (Rule::ViewLarger, "View larger image"),
-    (Rule::ViewLarger, "View larger image."),
-    (Rule::ViewLarger, "See larger image"),
-    (Rule::ViewLarger, "Click here for a larger image"),
-    (Rule::ViewLarger, "Click here for a larger image."),
-    (Rule::ViewLarger, "Click here for larger image"),
-    (Rule::ViewLarger, "Click for larger image"),
-    (Rule::ViewLarger, "Click for larger image."),
-    (Rule::ViewLarger, "Click to view larger"),
-    (Rule::ViewLarger, "Click to view larger."),
-    (Rule::ViewLarger, "Click to enlarge"),
-    (Rule::ViewLarger, "Click to enlarge."),
-    (Rule::ViewLarger, "Click image to enlarge"),
-    (Rule::ViewLarger, "Click on image to enlarge"),
-    (Rule::ViewLarger, "Click the image to enlarge"),
     (Rule::RightsNotices, "Excerpt. © Reprinted by permission. All rights reserved."),
     (
         Rule::EditionNotes,
@@ -44,9 +30,58 @@ const LINES: [(Rule, &str); 29] = [
     ),
 ];
 
+/// Buttons of the page, in its languages. Case does not count.
+const BUTTONS: [&str; 20] = [
+    "Read more",
+    "Read more Read less",
+    "See more",
+    "Show more",
+    "Read less",
+    "Show less",
+    "Mehr lesen",
+    "Weiterlesen",
+    "Mehr anzeigen",
+    "Weniger anzeigen",
+    "Lire la suite",
+    "Voir plus",
+    "Leer más",
+    "Ver más",
+    "Leggi di più",
+    "Leia mais",
+    "Meer lezen",
+    "Läs mer",
+    "Czytaj więcej",
+    "続きを読む",
+];
+
+/// Captions of pictures, with or without a full stop. Case does not count.
+const CAPTIONS: [&str; 18] = [
+    "View larger",
+    "View larger image",
+    "See larger image",
+    "Click here for a larger image",
+    "Click here for larger image",
+    "Click here to view larger image",
+    "Click for larger image",
+    "Click to view larger",
+    "Click to enlarge",
+    "Click image to enlarge",
+    "Click on image to enlarge",
+    "Click on the image to enlarge",
+    "Click the image to enlarge",
+    "Bild vergrößern",
+    "Agrandir l'image",
+    "Ampliar imagen",
+    "Ver imagen más grande",
+    "Ingrandisci immagine",
+];
+
+/// The longest line that may be a button or a caption with what is around it, in bytes.
+const MAX_BUTTON: usize = 48;
+
 /// The sentences of the page's form that checks whether a part fits, on one line. The first four
-/// lack the model of the customer.
-const FIT_NOTICES: [&str; 7] = [
+/// lack the model of the customer. Case does not count.
+const FIT_NOTICES: [&str; 10] = [
     "This fits your .",
     "Fits your .",
     "fits your .",
@@ -54,16 +89,20 @@ const FIT_NOTICES: [&str; 7] = [
     "Make sure this fits by entering your model number.",
     "Make sure this fits. by entering your model number.",
     "Enter your model number to make sure this fits.",
+    "Stellen Sie sicher, dass dies passt, indem Sie Ihre Modellnummer eingeben.",
+    "Assurez-vous que cet article convient en entrant votre numéro de modèle.",
+    "Asegúrate de que esto coincide ingresando tu número de modelo.",
 ];
 
 /// Beginnings of whole lines, and an end that the line must have.
-const ROWS: [(&str, &str); 9] = [
+const ROWS: [(&str, &str); 10] = [
     ("Shipping Weight: ", "(View shipping rates and policies)"),
     ("Date first listed on Amazon: ", ""),
     ("Date first available at Amazon.com: ", ""),
     ("Date First Available: ", ""),
     ("Average Customer Review: ", ""),
     ("Amazon Best Sellers Rank: ", ""),
+    ("Best Sellers Rank: #", ""),
     ("Domestic Shipping: Currently, item can be shipped ", ""),
     ("Domestic Shipping: Item can be shipped ", ""),
     ("International Shipping: This item ", ""),
@@ -71,6 +110,9 @@ const ROWS: [(&str, &str); 9] = [
 
 /// The longest row of details, in bytes.
 const MAX_ROW: usize = 400;
+
+/// The longest bound form of an edition note, in bytes: `an out of print or unavailable`.
+pub(super) const MAX_EDITION: usize = 60;
 
 /// Services that sell reviews and excerpts, as they begin behind the year of a copyright.
 const SERVICES: [&str; 12] = [
@@ -111,38 +153,48 @@ const LINES_OF_REVIEWS: [(Rule, &str); 8] = [
     (Rule::ReadMore, "Read less"),
 ];
 
-/// Literals of which each line above holds one. With those of scripts they are 32, the most that
-/// the vectorized search takes at full speed.
-pub(super) const TRIGGERS: [&str; 28] = [
+/// Literals of which each line above holds one, other than buttons and captions. 32 are the most that the vectorized
+/// search takes on every machine.
+const TRIGGERS: [&str; 27] = [
     " edition.",
     " Shipping:",
     "(Continues",
-    "ASIN:",
-    "Best Sellers Rank:",
+    "ASIN",
+    "Best Sellers Rank",
+    "Ce texte fait r",
     "Copyright",
-    "Customer Review:",
+    "Customer Review",
     "Date First ",
     "Date first ",
     "Dial-A-Book",
+    "Dieser Text bezieht",
     "Fits your",
     "Kindle edition includes",
-    "Read more",
-    "See more",
-    "Show more",
+    "Modellnummer",
     "This text refers to",
     "View shipping rates",
     "You can return this item",
     "eprinted by permission",
     "fits your .",
-    "iew larger",
-    "larger image",
+    "mero de modelo",
     "our model number",
     "return shipping label",
     "returns policy",
-    "to enlarge",
+    "ro de modèle",
     "to start the return",
     "© AudioFile",
 ];
+
+/// A vectorized search for them, which nearly all text fails. `None` if the machine has no vector instructions.
+static TRIGGER: LazyLock<Option<packed::Searcher>> = LazyLock::new(|| packed::Searcher::new(TRIGGERS));
+
+/// Whether an item may hold lines or ends of lines by the page.
+pub(super) fn may_hold_lines(item: &str) -> bool {
+    let last_line = memrchr(b'\n', item.as_bytes()).map_or(item, |at| &item[at + 1..]);
+    TRIGGER.as_ref().is_none_or(|trigger| trigger.find(item).is_some())
+        || item.split('\n').any(|line| button_or_caption(line).is_some())
+        || without_button(last_line).is_some()
+}
 
 /// Appends a clean item without the lines and ends of lines by the page. `after_returns` is
 /// whether the line before it was an instruction for returns.
@@ -150,8 +202,9 @@ pub(super) fn strip_lines(item: &str, out: &mut String, after_returns: &mut bool
     let without_fit_notices = without_fit_notices(item, removals);
     let item = without_fit_notices.as_deref().unwrap_or(item);
     // A row may have its label and its value on two lines.
-    if item.len() <= MAX_ROW && item.contains('\n') && rule_of_line(&item.replace('\n', " ")) == Some(Rule::DetailRows)
-    {
+    let begins_with_label =
+        item.split_once('\n').is_some_and(|(first, _)| first.trim_end_matches(is_mark).ends_with(':'));
+    if item.len() <= MAX_ROW && begins_with_label && is_row(&item.replace('\n', " ")) {
         return removals.remove(Rule::DetailRows, item);
     }
     let start = out.len();
@@ -186,14 +239,71 @@ fn rule_of_line(line: &str) -> Option<Rule> {
     if let Some((rule, _)) = LINES.iter().find(|(_, known)| *known == line) {
         return Some(*rule);
     }
+    if let Some(rule) = button_or_caption(line) {
+        return Some(rule);
+    }
     if line.len() > MAX_ROW {
         return None;
     }
-    let is_row = ROWS.iter().any(|(start, end)| line.starts_with(start) && line.ends_with(end))
-        || line
-            .strip_prefix("ASIN: ")
-            .is_some_and(|id| id.len() == 10 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()));
-    is_row.then_some(Rule::DetailRows)
+    let rule = is_row(line).then_some(Rule::DetailRows);
+    rule.or_else(|| is_edition_note(line).then_some(Rule::EditionNotes))
+}
+
+/// Whether a line is a button or a caption, perhaps in brackets or with an arrow. In lower case, it may be a part of a
+/// sentence.
+fn button_or_caption(line: &str) -> Option<Rule> {
+    if line.len() > MAX_BUTTON {
+        return None;
+    }
+    let line = without_invisible(line);
+    let inside =
+        [('(', ')'), ('[', ']')].iter().find_map(|(open, close)| line.strip_prefix(*open)?.strip_suffix(*close));
+    let text = without_arrow(inside.unwrap_or(line)).trim_start_matches(['.', '…', '›', ' ']);
+    if inside.is_none() && text.starts_with(char::is_lowercase) {
+        return None;
+    }
+    let is = |known: &&str| known.eq_ignore_ascii_case(text);
+    let caption = text.strip_suffix('.').unwrap_or(text);
+    if BUTTONS.iter().any(is) {
+        Some(Rule::ReadMore)
+    } else {
+        CAPTIONS.iter().any(|known| known.eq_ignore_ascii_case(caption)).then_some(Rule::ViewLarger)
+    }
+}
+
+/// A button without what may stand behind it: `Read more »`, `Read more...`.
+fn without_arrow(line: &str) -> &str {
+    let text = line.trim_end_matches(['…', '»', '›', '>', ' ']);
+    text.strip_suffix("...").unwrap_or(text).trim_end()
+}
+
+/// Whether a line is a row of the table of details. Marks of direction and a space may stand around the colon.
+fn is_row(line: &str) -> bool {
+    let visible: String = line.chars().filter(|c| !is_mark(*c)).collect();
+    let Some((label, value)) = visible.split_once(':').map(|(label, value)| (label.trim(), value.trim())) else {
+        return false;
+    };
+    let is_id = |id: &str| id.len() == 10 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let row = format!("{label}: {value}");
+    match label {
+        _ if value.is_empty() => false,
+        "ASIN" => is_id(value),
+        "Customer Reviews" => of_five(value).is_some(),
+        _ => ROWS.iter().any(|(start, end)| row.starts_with(start) && row.ends_with(end)),
+    }
+}
+
+/// Whether a line is an edition note of the page in another language than English.
+fn is_edition_note(line: &str) -> bool {
+    let note = line.trim_start_matches(['-', '–', '—', ' ']).trim_end_matches(['.', ' ']);
+    let german = note.strip_prefix("Dieser Text bezieht sich auf ");
+    let german = german.and_then(|rest| rest.strip_suffix(" dieses Titels").unwrap_or(rest).strip_suffix("Ausgabe"));
+    let is_french = |rest: &&str| ["l'édition ", "l’édition ", "une édition "].iter().any(|of| rest.starts_with(of));
+    let french = note.strip_prefix("Ce texte fait référence à ").filter(is_french);
+    // A year is in notes of people.
+    let is_bound =
+        |words: &str| words.len() <= MAX_EDITION && words.chars().all(|c| c.is_alphabetic() || " _-'’".contains(c));
+    german.or(french).is_some_and(is_bound)
 }
 
 /// An item without the notices of fit at the starts of its lines. They may go over several lines.
@@ -219,19 +329,30 @@ fn without_fit_notices(item: &str, removals: &mut Removals) -> Option<String> {
 
 /// The notice of fit at the start of a text.
 fn fit_notice(text: &str) -> Option<&str> {
-    let notice = FIT_NOTICES.into_iter().find(|notice| text.starts_with(notice))?;
-    let rest = &text[notice.len()..];
+    let begins = |notice: &&str| text.get(..notice.len()).is_some_and(|start| start.eq_ignore_ascii_case(notice));
+    let notice = FIT_NOTICES.into_iter().find(begins)?;
+    let rest = text[notice.len()..].trim_start_matches(is_mark);
     // `Fits your .22 rifle` and `Fits your . 45 holster` are text.
     let is_notice = |rest: &str| !rest.trim_start().starts_with(|c: char| c.is_ascii_digit());
-    (rest.is_empty() || rest.starts_with(' ') && is_notice(rest)).then_some(notice)
+    let is_end = rest.is_empty() || rest.starts_with(' ') && is_notice(rest);
+    is_end.then(|| &text[..text.len() - rest.len()])
 }
 
-/// A line without the button behind its last sentence: `Hemmed by hand. Read more`.
+/// A line without the button behind its last sentence: `Hemmed by hand. Read more`. `Less noise. Mehr lesen` may be a
+/// motto, so other spellings must stand where the page cut the text: `Hemmed by… Mehr lesen`.
 fn without_button(line: &str) -> Option<&str> {
-    let before = ["Read more", "See more", "Show more"].iter().find_map(|button| line.strip_suffix(button))?;
-    let text = before.trim_end_matches(' ');
-    let ends = text.ends_with(['.', '!', '?', '…', '"', '”', ')']);
-    (ends && text.len() < before.len()).then_some(text)
+    if let Some(before) = ["Read more", "See more", "Show more"].iter().find_map(|button| line.strip_suffix(button)) {
+        let text = before.trim_end_matches(' ');
+        let ends = text.ends_with(['.', '!', '?', '…', '"', '”', ')']);
+        return (ends && text.len() < before.len()).then_some(text);
+    }
+    let bare = without_arrow(line);
+    let before = BUTTONS.iter().find_map(|button| {
+        let at = bare.len().checked_sub(button.len())?;
+        let is_button = bare.get(at..)?.eq_ignore_ascii_case(button) && !bare[at..].starts_with(char::is_lowercase);
+        is_button.then(|| bare[..at].trim_end_matches(' '))
+    })?;
+    (before.ends_with('…') || before.ends_with("...")).then_some(before)
 }
 
 /// A line without the notice of a service at its end.
@@ -345,8 +466,28 @@ mod tests {
             ("Shipping Weight: 4 ounces (View shipping rates and policies)", ""),
             ("Date first listed on Amazon: March 20, 2013", ""),
             ("ASIN:\nB00BXOFI1I", ""),
+            ("Date first listed on Amazon: March 20, 2013\nSoap", "Soap"),
             ("Average Customer Review:\n4.6 out of 5 stars\n9 customer reviews", ""),
             ("Read the full returns policy\nShip it!\nSoap", "Soap"),
+            ("READ MORE", ""),
+            ("Read More\nSoap\nShow less", "Soap"),
+            ("Read more »\nRead more...\n... Read more\n…Read more\nSoap", "Soap"),
+            ("Hemmed by… Read more »", "Hemmed by…"),
+            ("View Larger Image\n(click to enlarge)\n[Click to enlarge]\nCLICK TO ENLARGE.\nSoap", "Soap"),
+            ("Mehr lesen\nLire la suite\nLeer más\nLeggi di più\n続きを読む\nBild vergrößern\nSoap", "Soap"),
+            ("Von Hand gesäumt… Mehr lesen", "Von Hand gesäumt…"),
+            ("Ourlé à la main ... Lire la suite", "Ourlé à la main ..."),
+            ("Make Sure This Fits by entering your model number.", ""),
+            ("Make sure this fits by entering your model number.\u{200e}\nSoap", "Soap"),
+            ("Stellen Sie sicher, dass dies passt, indem Sie Ihre Modellnummer eingeben.\nSoap", "Soap"),
+            ("--Dieser Text bezieht sich auf eine alternative kindle_edition Ausgabe.\nSoap", "Soap"),
+            ("Dieser Text bezieht sich auf eine vergriffene oder nicht verfügbare Ausgabe dieses Titels.", ""),
+            ("--Ce texte fait référence à l'édition Broché .", ""),
+            ("ASIN \u{200f} : \u{200e} B00BXOFI1I\nSoap", "Soap"),
+            ("ASIN : B00BXOFI1I", ""),
+            ("Date First Available : June 4, 2010\nSoap", "Soap"),
+            ("Best Sellers Rank: #5 in Home\nSoap", "Soap"),
+            ("Customer Reviews:\n4.5 out of 5 stars 12 ratings", ""),
         ] {
             assert_eq!(stripped(item), wanted, "{item}");
         }
@@ -373,6 +514,23 @@ mod tests {
             "Shipping Weight: 4 ounces",
             "No returns and no refunds on gift cards.",
             "Ship it!",
+            // Parts of sentences on lines of their own, as in poems, and mottos.
+            "to learn and\nread more\nof the sea",
+            "See more\u{a0}colors",
+            "Less noise. Read More",
+            "Weniger Lärm. Mehr lesen",
+            "Mehr lesen, weniger reden",
+            "Continues…",
+            "Read more.",
+            "and (see more) inside",
+            "Customer Reviews: all that people say",
+            "Best Sellers Rank: how it works",
+            "Date First Available:",
+            "ASIN : see the label",
+            "Dieser Text bezieht sich auf die Ausgabe von 1900.",
+            "Dieser Text bezieht sich auf die Insel.",
+            "Ce texte fait référence à l'édition de 1862.",
+            "Ce texte fait référence à la mer.",
             "",
         ] {
             assert_eq!(stripped(item), item);
@@ -401,6 +559,7 @@ mod tests {
 
     #[test]
     fn every_line_holds_a_trigger() {
+        assert!(TRIGGERS.len() <= 32);
         let lines = LINES.iter().map(|(_, line)| *line).chain(FIT_NOTICES);
         for line in lines.chain(ROWS.iter().flat_map(|(start, end)| [if end.is_empty() { *start } else { *end }])) {
             assert!(TRIGGERS.iter().any(|trigger| line.contains(trigger)), "{line}");
