@@ -331,7 +331,7 @@ impl Records for Rows {
                 Taken::TooLong => return Some(Ok((line, Found::TooLong))),
             };
             // Spreadsheets write rows without values below the last.
-            if self.values.present().all(<[u8]>::is_empty) || is_rule(&self.values) {
+            if self.values.present().all(<[u8]>::is_empty) || is_drawn(&self.values) {
                 continue;
             }
             let (found, expected) = (self.values.len(), self.table.columns.len());
@@ -354,9 +354,18 @@ impl Records for Rows {
     }
 }
 
-/// Whether a row is a line that Markdown and database clients draw between rows: `|---|:--|`, `----+----`.
-fn is_rule(values: &Values) -> bool {
-    values.iter().flatten().all(|byte| b"-:+= ".contains(byte)) && values.iter().flatten().any(|byte| *byte == b'-')
+/// Whether a row is a line that Markdown and database clients draw between rows, `|---|:--|` or `----+----`, or the count
+/// that they write below all rows: `(2 rows)`.
+fn is_drawn(values: &Values) -> bool {
+    let is_line = || {
+        values.iter().flatten().all(|byte| b"-:+= ".contains(byte)) && values.iter().flatten().any(|byte| *byte == b'-')
+    };
+    let is_count = |value: &[u8]| {
+        let rows = [&b" rows)"[..], b" row)"].iter().find_map(|rows| value.strip_suffix(*rows));
+        let count = rows.and_then(|count| count.strip_prefix(b"("));
+        count.is_some_and(|count| !count.is_empty() && count.iter().all(u8::is_ascii_digit))
+    };
+    is_line() || values.len() == 1 && values.iter().all(is_count)
 }
 
 /// What is wrong with a row that has taken others.

@@ -190,8 +190,10 @@ fn lines_between_rows_are_no_rows() {
     let text = "| id | name |\n|----|:----:|\n| 1 | Tea - hot |\n|  | -- a |\n";
     assert_eq!(rows(&bars, text), [row("| 1 | Tea - hot |"), row("|  | -- a |")]);
     let client = table('|', &["id", "name"]);
-    let text = "id | name\n----+-----\n1 | Tea\n----+-----\n";
+    let text = "id | name\n----+-----\n1 | Tea\n----+-----\n(1 row)\n(2 rows)\n";
     assert_eq!(rows(&client, text), [row("1 | Tea")]);
+    let text = "id | name\n(many rows)\n(2 rows)|x\n";
+    assert_eq!(rows(&client, text), [Err("1 values in a row, expected 2".to_owned()), row("(2 rows)|x")]);
 }
 
 #[test]
