@@ -53,12 +53,12 @@ pub(super) fn restored(id: &mut Cow<'_, str>) {
     }
 }
 
-/// The ids in a text of one or several, between commas, semicolons or bars, or of the same form between white space.
+/// The ids in a text of one or several, between commas, semicolons or bars. Those of other shops may have spaces.
 pub(crate) fn listed_ids(text: &str) -> impl Iterator<Item = &str> {
-    parts(text).map(bare).filter(|id| !id.is_empty() && !is_no_id(id))
+    text.split(BETWEEN).map(bare).filter(|id| !id.is_empty() && !is_no_id(id))
 }
 
-/// The parts of a text of several ids.
+/// The parts of a text of several ids of the dumps, which may also stand between white space.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let is_spaced = are_spaced_ids(text);
     text.split(move |c: char| BETWEEN.contains(&c) || is_spaced && c.is_whitespace())
@@ -335,8 +335,10 @@ impl<'a> Collector<'_, '_, 'a> {
         if is_no_id(bare) {
             return;
         }
-        let is_foreign = |c: char| c.is_whitespace() || is_quote(c) || "<>[]{}()/:".contains(c);
-        if bare.contains(is_foreign) {
+        let is_foreign = |c: char| c.is_whitespace() || is_quote(c) || "<>[]{}/:".contains(c);
+        // A bracket of a list that was cut into pieces.
+        let is_cut = bare.matches('(').count() != bare.matches(')').count();
+        if is_cut || bare.contains(is_foreign) {
             self.unread.add(UnreadReason::NotAProductId);
         } else if bare.len() < id.trim().len() {
             self.push(bare.to_owned().into());

@@ -422,6 +422,8 @@ fn what_cannot_be_read_is_counted() {
         ("also_buy", json!("iPhone 12"), &[NotAProductId]),
         ("also_buy", json!("WrappedArray(a b, B2)"), &[NotAProductId, NotAProductId]),
         ("also_buy", json!("B1 B22"), &[NotAProductId]),
+        ("also_buy", json!("Other(B1"), &[NotAProductId]),
+        ("also_buy", json!("TEA(1)"), &[]),
         ("bought_together", json!({"odd": "B1"}), &[Map]),
         ("asin", json!(true), &[Boolean]),
         ("asin", json!({"a": 1}), &[Map]),
