@@ -180,7 +180,7 @@ impl Around {
     }
 }
 
-/// Whether a line says what Elasticsearch does with the record on the next line of a bulk file:
+/// Whether a line names what Elasticsearch does with the record on the next line of a bulk file:
 /// `{"index": {"_id": "1"}}`. Its members are about the record, and no fields of it.
 fn is_action(line: &[u8]) -> bool {
     const LONGEST: usize = 1 << 10;

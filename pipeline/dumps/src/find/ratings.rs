@@ -24,7 +24,7 @@ pub struct RatingTable {
 /// A row of a table of ratings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rating {
-    /// Who rated. `None` if the table says that nobody is known: `NA`, `anonymous`.
+    /// Who rated. `None` if nobody is known: `NA`, `anonymous`.
     pub reviewer: Option<String>,
     /// What was rated. `None` for `NA`.
     pub product_id: Option<String>,
