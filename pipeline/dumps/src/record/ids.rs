@@ -75,11 +75,14 @@ fn are_spaced_ids(text: &str) -> bool {
 }
 
 /// The id of a product without what is not part of it: white space, invisible characters, quotes around it, and the
-/// apostrophe with which spreadsheets mark text.
+/// apostrophe with which spreadsheets mark text. An id with other characters than letters, digits, `-`, `_` and `.` only
+/// loses white space.
 pub(crate) fn bare_product_id(id: &str) -> &str {
-    let id = without_invisible(id);
-    let inside = ['"', '\''].iter().find_map(|quote| id.strip_prefix(*quote)?.strip_suffix(*quote));
-    inside.map_or_else(|| id.strip_prefix('\'').unwrap_or(id), str::trim)
+    let visible = without_invisible(id);
+    let inside = ['"', '\''].iter().find_map(|quote| visible.strip_prefix(*quote)?.strip_suffix(*quote));
+    let bare = inside.map_or_else(|| visible.strip_prefix('\'').unwrap_or(visible), str::trim);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !bare.is_empty() && bare.bytes().all(is_plain) { bare } else { id.trim() }
 }
 
 const BETWEEN: [char; 3] = [',', ';', '|'];
@@ -90,7 +93,7 @@ fn is_quote(c: char) -> bool {
 
 /// An id of a list without what is around it.
 fn bare(id: &str) -> &str {
-    without_invisible(id).trim_matches(is_quote)
+    bare_product_id(id).trim_matches(is_quote)
 }
 
 /// Whether a word stands for no id. R writes `NA`.
@@ -350,7 +353,7 @@ impl<'a> Collector<'_, '_, 'a> {
     fn push(&mut self, id: Cow<'a, str>) {
         let bare: fn(&str) -> &str = match self.kind {
             IdKind::Product => bare_product_id,
-            IdKind::Reviewer => without_invisible,
+            IdKind::Reviewer => str::trim,
         };
         let id = match id {
             Cow::Borrowed(id) => Cow::Borrowed(bare(id)),

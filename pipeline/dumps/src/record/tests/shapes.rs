@@ -511,7 +511,7 @@ fn ids_have_nothing_around_them() {
         })
         .unwrap();
     }
-    for id in ["PIPE-5\"", "O'NEIL-1", "b1", "unknown"] {
+    for id in ["PIPE-5\"", "O'NEIL-1", "b1", "unknown", "'; DROP", "\u{202e}right to left\u{2066}", "\"a b\""] {
         parse(json!({ "asin": id }).to_string().as_bytes(), |r| assert_eq!(r.product_id(), Some(id))).unwrap();
     }
 }
