@@ -588,7 +588,7 @@ mod tests {
     #[test]
     fn scripts_without_a_brace_are_looked_at() {
         let is_seen = |start: &str| TRIGGERS.iter().any(|trigger| start.contains(trigger));
-        assert_eq!(OF_THE_SHOP.iter().find(|start| !is_seen(**start)), None);
+        assert_eq!(OF_THE_SHOP.iter().find(|start| !is_seen(start)), None);
         for text in [
             "window.dataLayer = window.dataLayer || [];",
             "gtag('config', 'UA-1');",
