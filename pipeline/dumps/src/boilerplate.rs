@@ -100,8 +100,9 @@ pub enum Rule {
     ///
     /// Stays: `Fits your iPhone like a glove`.
     FitNotices,
-    /// Buttons of the page at the end of a description: `Read more`, `See more`, `(Continues...)`. On lines of their own,
-    /// they may be in another language, in capitals or before an arrow. In a review, they are on lines of their own.
+    /// Buttons of the page at the end of a description: `Read more`, `See more`, `(Continues...)`. On lines of their
+    /// own, they may be in another language, in capitals or before an arrow. In a review, they are on lines of their
+    /// own.
     ///
     /// Stays: `I hope to Read more`, and `read more` on a line of a poem.
     ReadMore,

@@ -134,8 +134,9 @@ fn text_of_image(markup: &str) -> Option<&str> {
     markup[value + 1..].split_once(quote).map(|(text, _)| text)
 }
 
-/// The text of a JSON string that was written as a string once more: `Caf\u00e9` with a backslash. It has such an escape
-/// in a word, and all its backslashes and quotes are those of JSON. `"caf\u00e9"` in a text about programs stays.
+/// The text of a JSON string that was written as a string once more: `Caf\u00e9` with a backslash. It has such an
+/// escape in a word, and all its backslashes and quotes are those of JSON. `"caf\u00e9"` in a text about programs
+/// stays.
 fn without_escapes(text: &str) -> Option<String> {
     let is_in_word = |at: usize| text[..at].ends_with(char::is_alphanumeric);
     let mut escapes = memmem::find_iter(text.as_bytes(), b"\\u");

@@ -80,8 +80,8 @@
 //! words. More is in temporary files, of about three times the text. The result is the same. The
 //! rest is a table of about 90 bytes per candidate, 155 per distinct word with 4 more per thread, the
 //! longest document, and 16 MiB per thread. A text of more than 4 × 10⁹ words takes 32 bytes per
-//! thread for each 4,096th of its distinct sequences instead. A text may have 2²⁹ distinct words and 2³² - 1 candidates;
-//! counts have 64 bits.
+//! thread for each 4,096th of its distinct sequences instead. A text may have 2²⁹ distinct words and 2³² - 1
+//! candidates; counts have 64 bits.
 //!
 //! # When not to use it
 //!

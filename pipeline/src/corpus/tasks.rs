@@ -122,7 +122,8 @@ impl<'a> CorpusTasks<'a> {
         }
     }
 
-    /// The task of each part, of so many tasks. Groups are shared out by size, and table p belongs to task p mod n of n.
+    /// The task of each part, of so many tasks. Groups are shared out by size, and table p belongs to task p mod n of
+    /// n.
     pub fn tasks_of(&self, phase: Phase, tasks: u32) -> Vec<u32> {
         match phase {
             Phase::Read => raw_groups::tasks_of(&self.groups, tasks),

@@ -4,8 +4,8 @@
 //!  section 0 | section 1 | … | index | notes | lengths, checksum, mark
 //! ```
 //!
-//! The index has the start and the checksum of each section, and the end of the last, as 64-bit numbers. Notes are JSON.
-//! So a later task reads one range of the file per section. What is in a section is in the order of writing.
+//! The index has the start and the checksum of each section, and the end of the last, as 64-bit numbers. Notes are
+//! JSON. So a later task reads one range of the file per section. What is in a section is in the order of writing.
 //!
 //! Memory: [`MEMORY`] bytes of sections, and twice that at worst. What exceeds it is sorted by section on disk.
 use std::{

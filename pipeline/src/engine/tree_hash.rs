@@ -17,7 +17,8 @@ use blake3::{
 };
 use schemas::StoreError;
 
-/// The node of a range, in hex. Ranges of a file have one length, a power of two from 1,024 on. The last may be shorter.
+/// The node of a range, in hex. Ranges of a file have one length, a power of two from 1,024 on. The last may be
+/// shorter.
 ///
 /// # Errors
 /// If the file cannot be read, or ends before the range does.

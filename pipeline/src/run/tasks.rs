@@ -184,9 +184,9 @@ impl Run<'_> {
         }
     }
 
-    /// The lock that a step needs to seal its complete folder: alone, when other tasks are done. One that runs twice may
-    /// be of an earlier step, and then does not seal. In a sealed folder, the lock if no other worker has it, to remove
-    /// what is left.
+    /// The lock that a step needs to seal its complete folder: alone, when other tasks are done. One that runs twice
+    /// may be of an earlier step, and then does not seal. In a sealed folder, the lock if no other worker has it, to
+    /// remove what is left.
     fn alone_to_seal(&self, lock: &FolderLock, is_complete: bool, is_sealed: bool) -> Result<Option<Lock>, RunError> {
         Ok(match (is_sealed, is_complete) {
             (true, _) => lock.try_alone()?,

@@ -132,8 +132,8 @@ fn of_values(text: &str) -> Vec<Layout> {
     paths.into_iter().map(|path| Layout::Values { path }).collect()
 }
 
-/// Whether the members of the only value are records of one kind with their ids as keys. A product next to its review, or
-/// next to what was asked of a server, is not such a member.
+/// Whether the members of the only value are records of one kind with their ids as keys. A product next to its review,
+/// or next to what was asked of a server, is not such a member.
 fn keys_are_ids(outline: &Outline) -> bool {
     let Some(members) = outline.objects_by_key() else { return false };
     let records = || members.iter().filter_map(|(key, value)| Some((key, value, other::kind(value)?)));

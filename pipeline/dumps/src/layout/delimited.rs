@@ -354,8 +354,8 @@ impl Records for Rows {
     }
 }
 
-/// Whether a row is a line that Markdown and database clients draw between rows, `|---|:--|` or `----+----`, or the count
-/// that they write below all rows: `(2 rows)`.
+/// Whether a row is a line that Markdown and database clients draw between rows, `|---|:--|` or `----+----`, or the
+/// count that they write below all rows: `(2 rows)`.
 fn is_drawn(values: &Values) -> bool {
     let is_line = || {
         values.iter().flatten().all(|byte| b"-:+= ".contains(byte)) && values.iter().flatten().any(|byte| *byte == b'-')

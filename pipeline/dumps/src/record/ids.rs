@@ -75,8 +75,8 @@ fn are_spaced_ids(text: &str) -> bool {
 }
 
 /// The id of a product without what is not part of it: white space, invisible characters, quotes around it, and the
-/// apostrophe with which spreadsheets mark text. An id with other characters than letters, digits, `-`, `_` and `.` only
-/// loses white space.
+/// apostrophe with which spreadsheets mark text. An id with other characters than letters, digits, `-`, `_` and `.`
+/// only loses white space.
 pub(crate) fn bare_product_id(id: &str) -> &str {
     let visible = without_invisible(id);
     let inside = ['"', '\''].iter().find_map(|quote| visible.strip_prefix(*quote)?.strip_suffix(*quote));

@@ -125,8 +125,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Parses a string that is an array as Postgres prints it: `{Kitchen,"Tea Kettles"}`. Items with spaces have quotes.
-    /// `{{product.title}}` and `{0,1,2}` are text.
+    /// Parses a string that is an array as Postgres prints it: `{Kitchen,"Tea Kettles"}`. Items with spaces have
+    /// quotes. `{{product.title}}` and `{0,1,2}` are text.
     pub(super) fn parse_postgres(text: &str) -> Option<Value<'static>> {
         let mut items = Vec::new();
         let rest = postgres_items(text.trim().strip_prefix('{')?, &mut items, MAX_LAYERS)?;
@@ -180,7 +180,8 @@ fn parse(text: &str) -> Option<Value<'_>> {
     }
 }
 
-/// Reads the items of a Postgres array behind its `{`, and returns the text behind its `}`. Arrays inside are flattened.
+/// Reads the items of a Postgres array behind its `{`, and returns the text behind its `}`. Arrays inside are
+/// flattened.
 fn postgres_items<'t>(mut text: &'t str, items: &mut Vec<Value<'static>>, layers: u8) -> Option<&'t str> {
     loop {
         text = match text.as_bytes().first()? {

@@ -101,8 +101,8 @@ impl<'a> CorpusTasks<'a> {
         Ok(true)
     }
 
-    /// The raw files of a group whose hashes are compared with those of a sealed corpus. A file that is read in ranges is
-    /// compared by the task of the first.
+    /// The raw files of a group whose hashes are compared with those of a sealed corpus. A file that is read in ranges
+    /// is compared by the task of the first.
     fn compared(&self, group: usize) -> Range<usize> {
         let RawGroup { files, range, .. } = &self.groups[group];
         let is_later = range.as_ref().is_some_and(|range| range.number > 0);
