@@ -6,6 +6,7 @@ mod error;
 mod left_out;
 mod links;
 mod lock;
+mod made;
 mod mirror;
 mod options;
 mod plan;
@@ -18,8 +19,8 @@ use std::{
 };
 
 use schemas::{
-    Attempt, Lock, Lockable, Manifest, ManifestError, Previous, StoreError, Task,
-    manifest::{AssociationSource, CorpusBody, GraphBody, Hash, PoolBody, PoolSource, SegmentCounts, ShardsBody},
+    Attempt, Lock, Lockable, Manifest, StoreError, Task,
+    manifest::{AssociationSource, CorpusBody, GraphBody, PoolBody, SegmentCounts, ShardsBody},
     quoted,
 };
 
@@ -32,7 +33,7 @@ use crate::{
     },
     graph::{GraphError, associations, given},
     phrase::pool::{self, PoolError},
-    settings::{LanguageOption, Settings, StepSettings},
+    settings::{Settings, StepSettings},
     shard::{
         ShardError,
         encode::{self, Encoded},
@@ -41,7 +42,6 @@ use crate::{
     text::{Tokenizer, language::Language},
 };
 use ebert_dumps::find_all;
-use serde::{Serialize, de::DeserializeOwned};
 
 pub use error::RunError;
 pub(crate) use left_out::{hint as hint_of, skipped_lines};
@@ -353,85 +353,6 @@ impl<'a> Run<'a> {
         Ok(seal::make(settings, corpus, pool, graph, tasks, &mut self.hashes)?)
     }
 
-    /// Reads the manifest of the corpus in `OUT`.
-    ///
-    /// # Errors
-    /// If there is none, or it cannot be read.
-    pub fn corpus_made(&self) -> Result<Manifest<CorpusBody>, RunError> {
-        self.earlier_step("corpus", "ebert corpus")
-    }
-
-    /// The language of the corpus: the given one, or detected. Prints once what does not work in it.
-    fn language(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Language, RunError> {
-        if let Some(language) = self.language {
-            return Ok(language);
-        }
-        let folder = self.settings.out.join("corpus");
-        if self.settings.language == LanguageOption::Auto {
-            self.bring_sample(corpus)?;
-        }
-        let language = self.settings.language.or_detect(|| {
-            let texts = corpus::tables::sample(&folder, corpus, &mut self.hashes)?;
-            Ok::<_, StoreError>(Language::detect(texts.iter().map(String::as_str)))
-        })?;
-        if let Some(limits) = language.limits() {
-            self.progress.detail("language", &Facts::new("language", limits).with("language", language.code()))?;
-        }
-        self.language = Some(language);
-        Ok(language)
-    }
-
-    /// Reads the manifest of the pool.
-    ///
-    /// # Errors
-    /// If there is none, it cannot be read, or the pool was mined from another corpus or in another
-    /// language.
-    pub fn pool_made(&mut self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<PoolBody>, RunError> {
-        let pool: Manifest<PoolBody> = self.earlier_step("pool", "ebert pool")?;
-        match &pool.body.source {
-            PoolSource::Mined(mined) => {
-                self.same_corpus("pool", &mined.corpus, corpus)?;
-                let wanted = self.language(corpus)?.code();
-                if mined.language != wanted {
-                    let (out, found) = (self.settings.out.clone(), mined.language.clone());
-                    return Err(RunError::PoolLanguage { out, found, wanted });
-                }
-            }
-            PoolSource::Import { .. } => {}
-        }
-        Ok(pool)
-    }
-
-    /// Reads the manifest of the graph.
-    ///
-    /// # Errors
-    /// If there is none, it cannot be read, or the graph is of another corpus.
-    pub fn graph_made(&self, corpus: &Manifest<CorpusBody>) -> Result<Manifest<GraphBody>, RunError> {
-        let graph: Manifest<GraphBody> = self.earlier_step("graph", "ebert graph")?;
-        self.same_corpus("graph", &graph.body.corpus, corpus)?;
-        Ok(graph)
-    }
-
-    fn earlier_step<B: Serialize + DeserializeOwned>(
-        &self,
-        folder: &str,
-        command: &'static str,
-    ) -> Result<Manifest<B>, RunError> {
-        Manifest::read(&self.settings.out.join(folder)).map_err(|source| RunError::EarlierStep { command, source })
-    }
-
-    fn same_corpus(
-        &self,
-        step: &'static str,
-        made_from: &Hash,
-        corpus: &Manifest<CorpusBody>,
-    ) -> Result<(), ShardError> {
-        if made_from.blake3 == corpus.data_blake3() {
-            return Ok(());
-        }
-        Err(ShardError::OtherCorpus { step, out: self.settings.out.clone() })
-    }
-
     /// Prints what the shards hold, and the rate if some were encoded.
     ///
     /// # Errors
@@ -489,20 +410,6 @@ impl<'a> Run<'a> {
             .with("noun_phrases_sharing_tokens", counts.noun_phrases_sharing_tokens)
             .with("cut_words", counts.cut_words);
         Ok(self.progress.detail("tokens", &facts)?)
-    }
-
-    /// The manifest of sealed shards, if there are any.
-    fn sealed(&self) -> Result<Previous<ShardsBody>, ManifestError> {
-        Manifest::read_previous(&self.settings.out.join("shards"))
-    }
-
-    fn same_tokenizer(&self, step: &str, found: &str) -> Result<(), RunError> {
-        let wanted = loaded(self.settings, &self.tokenizer)?.blake3();
-        if found == wanted {
-            return Ok(());
-        }
-        let folder = self.settings.out.join(step);
-        Err(ShardError::Tokenizer { folder, found: found.to_owned(), wanted }.into())
     }
 
     fn step(&self, step: &str, holds: &Facts, folder: &str, outcome: &Outcome) -> Result<(), RunError> {

@@ -153,24 +153,53 @@ impl<F: Write> Write for Summed<'_, F> {
     }
 }
 
+/// The last bytes of a file of sections.
+struct Tail {
+    /// Where they begin.
+    at: u64,
+    sections: u64,
+    /// Bytes of the notes.
+    notes: u64,
+    /// Checksum of index and notes.
+    sum: u64,
+}
+
+impl Tail {
+    /// `None` if the file is not a file of sections.
+    fn read(file: &File) -> io::Result<Option<Self>> {
+        let Some(at) = file.metadata()?.len().checked_sub(TAIL) else { return Ok(None) };
+        let mut tail = [0; TAIL as usize];
+        file.read_exact_at(&mut tail, at)?;
+        let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let found = Self { at, sections: number(0), notes: number(8), sum: number(16) };
+        Ok((&tail[24..] == MARK).then_some(found))
+    }
+
+    /// Bytes of the index.
+    fn index(&self) -> Option<u64> {
+        self.sections.checked_mul(ENTRY)?.checked_add(8)
+    }
+
+    /// Where the index begins. `None` if the numbers do not fit the file.
+    fn index_at(&self) -> Option<u64> {
+        self.at.checked_sub(self.index()?)?.checked_sub(self.notes)
+    }
+}
+
+/// Opens a file, if it exists.
+fn opened(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Where the index and all behind it are, from the last bytes of the file. `None` if it does not exist, or is none.
 pub(crate) fn end(path: &Path) -> Result<Option<Range<u64>>, StoreError> {
     let error = |e| StoreError::io("read", path)(e);
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(error)?,
-    };
-    let size = file.metadata().map_err(error)?.len();
-    let Some(tail_at) = size.checked_sub(TAIL) else { return Ok(None) };
-    let mut tail = [0; TAIL as usize];
-    file.read_exact_at(&mut tail, tail_at).map_err(error)?;
-    if &tail[24..] != MARK {
-        return Ok(None);
-    }
-    let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let index = number(0).checked_mul(ENTRY).and_then(|entries| entries.checked_add(8));
-    let before = index.and_then(|index| index.checked_add(number(8)));
-    Ok(before.and_then(|before| tail_at.checked_sub(before)).map(|start| start..size))
+    let Some(file) = opened(path).map_err(error)? else { return Ok(None) };
+    let Some(tail) = Tail::read(&file).map_err(error)? else { return Ok(None) };
+    Ok(tail.index_at().map(|start| start..tail.at + TAIL))
 }
 
 /// A complete file of sections. Its index stays on disk, since there may be many files of many sections.
@@ -187,32 +216,18 @@ impl<N: DeserializeOwned> Sections<N> {
     /// it is to be written again.
     pub(crate) fn open(path: &Path, sections: usize) -> Result<Option<Self>, StoreError> {
         let error = |e| StoreError::io("read", path)(e);
-        let file = match File::open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(error)?,
-        };
-        let size = file.metadata().map_err(error)?.len();
-        let bytes = |start: u64, length: u64| {
-            let mut bytes = vec![0; length as usize];
-            file.read_exact_at(&mut bytes, start).map(|()| bytes)
-        };
-        let Some(tail_at) = size.checked_sub(TAIL) else { return Ok(None) };
-        let tail = bytes(tail_at, TAIL).map_err(error)?;
-        let number = |at: usize| tail[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let (found, notes, sum) = (number(0), number(8), number(16));
-        let index = ENTRY * sections as u64 + 8;
-        let Some(index_at) = tail_at.checked_sub(index).and_then(|rest| rest.checked_sub(notes)) else {
+        let Some(file) = opened(path).map_err(error)? else { return Ok(None) };
+        let Some(tail) = Tail::read(&file).map_err(error)?.filter(|tail| tail.sections == sections as u64) else {
             return Ok(None);
         };
-        if &tail[24..] != MARK || found != sections as u64 {
-            return Ok(None);
-        }
-        let rest = bytes(index_at, index + notes).map_err(error)?;
+        let (Some(index), Some(index_at)) = (tail.index(), tail.index_at()) else { return Ok(None) };
+        let mut rest = vec![0; (index + tail.notes) as usize];
+        file.read_exact_at(&mut rest, index_at).map_err(error)?;
         let (index, notes) = rest.split_at(index as usize);
         let entries = index.chunks(ENTRY as usize).filter_map(|entry| entry.first_chunk());
         let starts: Vec<u64> = entries.map(|start| u64::from_le_bytes(*start)).collect();
         let Ok(notes) = serde_json::from_slice(notes) else { return Ok(None) };
-        let is_whole = sum == xxh3_64(&rest) && starts.is_sorted() && starts.last() == Some(&index_at);
+        let is_whole = tail.sum == xxh3_64(&rest) && starts.is_sorted() && starts.last() == Some(&index_at);
         Ok(is_whole.then(|| Self { path: path.to_owned(), index_at, notes }))
     }
 
