@@ -71,8 +71,9 @@ impl Ledger {
         &self.folder
     }
 
-    /// Commits a table and writes its record. Both hold `made_from` and `counts`.
-    pub(crate) fn commit<C: Serialize>(
+    /// Commits a table and writes its record. Both hold `made_from` and `counts`. If another process has finished the
+    /// same table meanwhile, that one stays: its record never goes, not even if this process is killed here.
+    pub(crate) fn commit<C: Serialize + DeserializeOwned>(
         &self,
         mut table: TableWriter,
         made_from: &str,
@@ -81,9 +82,14 @@ impl Ledger {
         let error = |e: serde_json::Error| StoreError::io("write", &self.records)(e.into());
         table.note(MADE_FROM, made_from.to_owned());
         table.note(COUNTS, serde_json::to_string(&counts).map_err(error)?);
-        // The record goes first: with the old one, the new table would count as damaged.
         let name = table.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        store::remove(&self.record_of(&name))?;
+        if let Some(bytes) = self.read_record(&name)? {
+            if let Some(finished) = self.made_from(&bytes, &name, made_from) {
+                return Ok(finished);
+            }
+            // With the old record, the new table would count as damaged.
+            store::remove(&self.record_of(&name))?;
+        }
         let made = FinishedTable { made_from: made_from.to_owned(), counts, file: table.commit()? };
         self.record(&made)?;
         Ok(made)
@@ -105,11 +111,7 @@ impl Ledger {
         made_from: &str,
         hashes: &mut Hashes,
     ) -> Result<Option<FinishedTable<C>>, StoreError> {
-        let record = self.record_of(name);
-        let bytes = match fs::read(&record) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.sealed(name, made_from, hashes),
-            other => other.map_err(StoreError::io("read", &record))?,
-        };
+        let Some(bytes) = self.read_record(name)? else { return self.sealed(name, made_from, hashes) };
         // An unreadable record counts as none, so its table is rebuilt.
         let Ok(made) = serde_json::from_slice::<FinishedTable<C>>(&bytes) else { return Ok(None) };
         if made.made_from != made_from || made.file.name != name {
@@ -132,14 +134,25 @@ impl Ledger {
         name: &str,
         made_from: &str,
     ) -> Result<Option<C>, StoreError> {
+        let bytes = self.read_record(name)?;
+        Ok(bytes.and_then(|bytes| self.made_from(&bytes, name, made_from)).map(|made: FinishedTable<C>| made.counts))
+    }
+
+    /// The bytes of the record of a table, if it has one.
+    fn read_record(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let record = self.record_of(name);
-        let bytes = match fs::read(&record) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(StoreError::io("read", &record))?,
-        };
-        let made = serde_json::from_slice::<FinishedTable<C>>(&bytes).ok().filter(|made| made.made_from == made_from);
+        match fs::read(&record) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(StoreError::io("read", &record)),
+        }
+    }
+
+    /// The table of a record, if it was made from this, and a table of that size is there.
+    fn made_from<C: DeserializeOwned>(&self, record: &[u8], name: &str, made_from: &str) -> Option<FinishedTable<C>> {
+        let made =
+            serde_json::from_slice::<FinishedTable<C>>(record).ok().filter(|made| made.made_from == made_from)?;
         let size = fs::metadata(self.folder.join(name)).map(|about| about.len()).ok();
-        Ok(made.filter(|made| Some(made.file.bytes) == size).map(|made| made.counts))
+        (size == Some(made.file.bytes)).then_some(made)
     }
 
     /// Restores the record of a table that has none, as in a folder that was copied without its
@@ -222,6 +235,37 @@ mod tests {
             let _ = fs::remove_file(&manifest);
         }
         assert_eq!(ledger.sealed_files().len(), 20_000);
+    }
+
+    /// Writes a table with one row.
+    fn commit(ledger: &Ledger, made_from: &str) -> FinishedTable<u64> {
+        let path = ledger.folder().join("pairs-00000.parquet");
+        ledger.commit(schemas::create_pairs_of::<u16>(&path).unwrap(), made_from, 7).unwrap()
+    }
+
+    /// A process that makes a table again may be killed at any moment.
+    #[test]
+    fn a_finished_table_that_is_made_again_always_has_its_record() {
+        let out = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(out.path(), "shards").unwrap();
+        fs::create_dir(ledger.folder()).unwrap();
+        let first = commit(&ledger, "these");
+        let is_recorded = || ledger.recorded(&first.file.name, "these").unwrap();
+        std::thread::scope(|scope| {
+            let doubles = scope.spawn(|| (0..40).map(|_| commit(&ledger, "these")).all(|made| made == first));
+            let mut looks = 0;
+            while !doubles.is_finished() {
+                assert!(is_recorded(), "after {looks} looks");
+                looks += 1;
+            }
+            assert!(doubles.join().unwrap() && looks > 0);
+        });
+        // A table of other options takes its place, and so does one that is gone.
+        assert_eq!(commit(&ledger, "others").made_from, "others");
+        assert!(!is_recorded());
+        fs::remove_file(ledger.folder().join(&first.file.name)).unwrap();
+        assert_eq!(commit(&ledger, "others").counts, 7);
+        assert!(ledger.recorded(&first.file.name, "others").unwrap());
     }
 
     #[test]

@@ -463,7 +463,12 @@ fn graph_unfinished(tasks: &GraphTasks<'_>, task: Task) -> Result<RunError, RunE
 /// An error of the pairs in the words of workers.
 fn in_tasks(error: RunError, task: Task) -> RunError {
     let RunError::Shards(ShardError::Unfinished { missing, .. }) = &error else { return error };
-    let bucket = |name: &String| Path::new(name).file_stem()?.to_str()?.rsplit('-').next()?.parse::<u32>().ok();
-    let tasks = missing.iter().filter_map(bucket).map(|bucket| bucket % task.of()).collect();
-    RunError::Unfinished { step: Step::Encode.name(), tasks, of: task.of() }
+    let is_pairs = |name: &&String| name.starts_with("pairs-");
+    let (step, of_step): (_, Vec<_>) = match missing.iter().all(|name| is_pairs(&name)) {
+        true => (Step::Pairs, missing.iter().collect()),
+        false => (Step::Encode, missing.iter().filter(|name| !is_pairs(name)).collect()),
+    };
+    let part = |name: &String| Path::new(name).file_stem()?.to_str()?.rsplit('-').next()?.parse::<u32>().ok();
+    let tasks = of_step.into_iter().filter_map(part).map(|part| part % task.of()).collect();
+    RunError::Unfinished { step: step.name(), tasks, of: task.of() }
 }
