@@ -15,7 +15,7 @@ if [ $# -lt 3 ]; then
 fi
 image=$1 claim=$2 out=$3 tasks=${4:-16}
 here=$(dirname "$(realpath "$0")")
-# Jobs of several output folders do not meet.
+# The hash keeps Jobs of different output folders apart.
 run=$(cksum <<<"$out" | cut -d ' ' -f 1)
 for step in read documents interactions words pool edges graph encode rows pairs; do
     case $step in

@@ -5,8 +5,9 @@
 //! reading only. The file stays when the lock ends: removing it would let one process lock the
 //! removed file while another locks its successor.
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -68,11 +69,19 @@ impl Access {
 /// A lock. It ends with this value or with the process, however that ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
     unsupported: Option<io::Error>,
 }
 
 impl Lock {
+    /// Whether processes that lock this folder now see this lock. They do not if its file was removed meanwhile.
+    pub fn is_of(&self, folder: &Path) -> bool {
+        let Some(file) = &self.file else { return true };
+        let identity = |about: fs::Metadata| (about.dev(), about.ino());
+        let there = fs::metadata(folder.join(Lockable::NAME)).map(identity).ok();
+        there.is_some() && there == file.metadata().map(identity).ok()
+    }
+
     /// Why other processes do not see this lock: the file system has no locks, or the folder is
     /// read-only. `None` if they see it.
     pub fn unsupported(&self) -> Option<&io::Error> {
@@ -148,13 +157,13 @@ impl Lockable {
         let Self { path, file } = self;
         let file = match file {
             Ok(file) => file,
-            Err(error) => return Ok(Attempt::Locked(Lock { _file: None, unsupported: Some(error) })),
+            Err(error) => return Ok(Attempt::Locked(Lock { file: None, unsupported: Some(error) })),
         };
         match lock(&file) {
-            Ok(()) => Ok(Attempt::Locked(Lock { _file: Some(file), unsupported: None })),
+            Ok(()) => Ok(Attempt::Locked(Lock { file: Some(file), unsupported: None })),
             Err(TryLockError::WouldBlock) => Ok(Attempt::Taken(Self { path, file: Ok(file) })),
             Err(TryLockError::Error(error)) if has_no_locks(&error) => {
-                Ok(Attempt::Locked(Lock { _file: None, unsupported: Some(error) }))
+                Ok(Attempt::Locked(Lock { file: None, unsupported: Some(error) }))
             }
             Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
         }
@@ -203,6 +212,12 @@ mod tests {
         drop(alone);
         waiting.join().unwrap().unwrap();
         assert!(folder.path().join(Lockable::NAME).is_file(), "the file stays");
+        let alone = locked(of().alone().unwrap());
+        assert!(alone.is_of(folder.path()));
+        fs::remove_file(folder.path().join(Lockable::NAME)).unwrap();
+        assert!(!alone.is_of(folder.path()));
+        let next = locked(of().alone().unwrap());
+        assert!(next.is_of(folder.path()) && !alone.is_of(folder.path()));
     }
 
     #[test]

@@ -270,13 +270,13 @@ impl Checkpoints {
         if let Some(best) = state.best {
             old.retain(|(step, _)| *step != best.step);
         }
-        for (_, old) in old {
-            // Under its own name a checkpoint is whole to the last.
-            let gone = old.with_extension(format!("old{TEMPORARY}"));
-            fs::rename(&old, &gone).map_err(StoreError::io("rename to", &gone))?;
-            fs::remove_dir_all(&gone).map_err(StoreError::io("remove", &gone))?;
-        }
+        remove_all_or_none(old.into_iter().map(|(_, old)| old))?;
         Ok(checkpoint)
+    }
+
+    /// Whether there is a checkpoint of this step.
+    pub(crate) fn has(&self, step: u64) -> bool {
+        Checkpoint::at(self.folder.join(name_of(step))).model.is_dir()
     }
 
     /// Points `RUN/model` at the checkpoint of a state, and `RUN/best` at the best one until then.
@@ -286,7 +286,12 @@ impl Checkpoints {
     pub fn link(&self, state: &TrainerState, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.point("model", &checkpoint.model)?;
         let best = state.best.map(|best| Checkpoint::at(self.folder.join(name_of(best.step))));
-        best.filter(|best| best.model.is_dir()).map_or(Ok(()), |best| self.point("best", &best.model))
+        if let Some(best) = best.filter(|best| best.model.is_dir()) {
+            return self.point("best", &best.model);
+        }
+        let link = self.run.join("best");
+        // It points to a checkpoint that the user has removed.
+        if link.is_symlink() && !link.exists() { schemas::store::remove(&link) } else { Ok(()) }
     }
 
     /// Points a link in the run's folder at a model of a checkpoint.
@@ -309,6 +314,23 @@ impl Checkpoints {
         }
         Ok(())
     }
+}
+
+/// Removes checkpoints: all of them, or none if one cannot be renamed. Under its own name a checkpoint is whole to the
+/// last.
+fn remove_all_or_none(old: impl Iterator<Item = PathBuf>) -> Result<(), StoreError> {
+    let mut renamed: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for old in old {
+        let gone = old.with_extension(format!("old{TEMPORARY}"));
+        if let Err(error) = fs::rename(&old, &gone) {
+            // Best effort, as the error is already there.
+            renamed.iter().for_each(|(old, gone)| drop(fs::rename(gone, old)));
+            return Err(StoreError::io("rename to", &gone)(error));
+        }
+        renamed.push((old, gone));
+    }
+    // What remains is swept by the next save.
+    renamed.iter().try_for_each(|(_, gone)| fs::remove_dir_all(gone).map_err(StoreError::io("remove", gone)))
 }
 
 fn write(
@@ -466,6 +488,21 @@ mod tests {
     use ebert_batches::vocabulary::ROBERTA;
 
     use super::*;
+
+    #[test]
+    fn old_checkpoints_go_together_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = ["step-00000001", "step-00000002"].map(|name| folder.path().join(name));
+        old.iter().for_each(|old| fs::create_dir(old).unwrap());
+        // The second cannot be renamed.
+        let in_the_way = old[1].with_extension(format!("old{TEMPORARY}"));
+        fs::create_dir_all(in_the_way.join("full")).unwrap();
+        assert!(remove_all_or_none(old.clone().into_iter()).is_err());
+        assert!(old.iter().all(|old| old.is_dir()));
+        fs::remove_dir_all(in_the_way).unwrap();
+        remove_all_or_none(old.into_iter()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn what_bert_tokenizer_would_build_otherwise_is_taken_from_the_file() {

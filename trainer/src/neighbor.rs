@@ -315,7 +315,7 @@ impl Spread {
 
 impl States {
     /// The states that are compared, `[.., d]`.
-    fn of(self, states: Tensor) -> Tensor {
+    pub fn of(self, states: Tensor) -> Tensor {
         match self {
             Self::Raw => states,
             Self::Normalized => {

@@ -102,7 +102,9 @@ impl Provenance {
     /// # Errors
     /// If it cannot be written.
     pub(crate) fn start(mut self, run: &Path, step: u64, made: Made) -> Result<(), StoreError> {
-        let before = Self::read(run).filter(|before| before.identity == self.identity && step > 0);
+        // The recipe may have other lengths since: `--extend`.
+        let inputs = |of: &Identity| (of.shards_blake3.clone(), of.init_blake3.clone());
+        let before = Self::read(run).filter(|before| inputs(&before.identity) == inputs(&self.identity) && step > 0);
         self.starts = before.map_or_else(Vec::new, |before| before.starts);
         if self.starts.last().is_none_or(|last| last.made != made) {
             self.starts.push(StartRecord { step, made });

@@ -46,9 +46,8 @@ struct Store {
 pub enum WorldError {
     /// A variable of the environment is missing or wrong.
     #[error(
-        "{name} is {found}, expected {wanted}\n\
-         hint: start the processes with `torchrun --no-python --nproc-per-node=N -- ebert pretrain …`, or set RANK, WORLD_SIZE, MASTER_ADDR \
-         and MASTER_PORT for each"
+        "{name} is {found}, expected {wanted}\nhint: {}",
+        if *name == SECONDS { "set it to 600, or unset it" } else { STARTING }
     )]
     Environment {
         /// The variable.
@@ -104,6 +103,12 @@ pub enum WorldError {
     },
 }
 
+/// The variable that sets [`EXCHANGE`].
+const SECONDS: &str = "EBERT_RANK_SECONDS";
+
+const STARTING: &str = "start the processes with `torchrun --no-python --nproc-per-node=N -- ebert pretrain …`, or set RANK, \
+                        WORLD_SIZE, MASTER_ADDR and MASTER_PORT for each";
+
 /// Time until all processes must have joined, and that an exchange may take before another rank counts as lost.
 /// EBERT_RANK_SECONDS sets it. It must be longer than rank 0 needs to save a checkpoint, since the other ranks wait for
 /// that. Each process checks all shards before it joins.
@@ -153,8 +158,8 @@ impl Ranks {
         let own = get("TORCHELASTIC_USE_AGENT_STORE").as_deref() != Some("True");
         let prefix = format!("ebert/{}", get("TORCHELASTIC_RESTART_COUNT").unwrap_or_default());
         let wanted = "a number of seconds, from 1 to 86,400";
-        let exchange_timeout = match number("EBERT_RANK_SECONDS", 86_400, wanted)? {
-            Some(0) => return Err(zero("EBERT_RANK_SECONDS", wanted)),
+        let exchange_timeout = match number(SECONDS, 86_400, wanted)? {
+            Some(0) => return Err(zero(SECONDS, wanted)),
             seconds => seconds.map_or(EXCHANGE, |seconds| Duration::from_secs(seconds as u64)),
         };
         Ok(Self { rank, size, local_rank, store: Some(Store { host, port, own, prefix, exchange_timeout }) })

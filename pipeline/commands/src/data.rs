@@ -55,8 +55,8 @@ pub enum DataCommand {
     Worker(Box<WorkerArgs>),
     /// Write the products of the corpus as data for product classification
     ///
-    /// A line is a JSON object with id, title and categories. `ebert finetune --task pc` learns to predict the
-    /// categories of a title from it.
+    /// A line is a JSON object with `id`, `title` and `labels`, the categories. `ebert finetune --task pc` learns to
+    /// predict the categories of a title from it.
     Titles {
         /// Output folder of `ebert shards`
         #[arg(value_name = "DIR", default_value = crate::WORK)]
@@ -270,7 +270,7 @@ pub struct InputOptions {
     /// shows what is read [default: the sources of --config, or data/sample]
     #[arg(long, value_name = "PATH")]
     pub corpus: Vec<PathBuf>,
-    /// Replace the corpus in the output folder, even if it is of other raw files
+    /// Replace the corpus in the output folder, even if it was built from other raw files
     #[arg(long)]
     pub force: bool,
 }

@@ -31,8 +31,8 @@ pub enum TextCommand {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Phrases")]
 pub struct MiningOptions {
-    /// Good phrases to learn from, one per line, plain, gz or zst [default: a built-in list of English nouns, and names
-    /// that the corpus gives: brands, and in other languages also categories and attributes]
+    /// Good phrases to learn from, one per line, plain, gz or zst [default: a built-in list of English nouns. With a
+    /// corpus also its brands, and in other languages its categories and attributes]
     #[arg(long, value_name = "FILE")]
     pub quality_list: Option<PathBuf>,
     /// Names of things, one per line. None of them becomes a negative example

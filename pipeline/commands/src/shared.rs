@@ -73,8 +73,8 @@ pub struct Work {
     /// Output folder of all steps, also in an object store: s3://bucket/folder, gs:// or az://
     #[arg(long, short, value_name = "DIR", default_value = WORK)]
     pub out: PathBuf,
-    /// File that names your sources and their fields, and has values of options. An option given on the command line
-    /// counts more. docs/own-data.md has an example
+    /// File that names your sources and their fields, and has values of options. An option on the command line
+    /// overrides it. docs/own-data.md has an example
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub config: Option<PathBuf>,
     /// Worker threads [default: one per core]

@@ -26,8 +26,8 @@ pub enum TrainCommand {
     Finetune(Box<FinetuneArgs>),
     /// Fine-tune many models, tasks and seeds, and write the paper's Table 2
     ///
-    /// A grid is a .toml file: models, tasks and seeds. trainer/grids/table2.toml has every key. What is missing of it
-    /// is fine-tuned, so an interrupted grid resumes. Then table2.csv, table2.md and table2.html are written.
+    /// A grid is a .toml file: models, tasks and seeds. trainer/grids/table2.toml has every key. Missing results are
+    /// fine-tuned, so an interrupted grid resumes. Then table2.csv, table2.md and table2.html are written.
     ///
     /// With --part i/n, n processes can share a grid. Each fine-tunes the cells c (counted from 0) with c mod n = i,
     /// and writes no table. When all are done, the command without --part writes the tables.
@@ -172,7 +172,7 @@ pub struct PretrainArgs {
     #[arg(long, value_name = "MODEL", help_heading = "Input")]
     pub init: Option<PathBuf>,
     /// Change a value of the recipe, such as optimizer.learning_rate=5e-5 or stage.0.epochs=1. May be given several
-    /// times. The keys are those of trainer/recipes/e-bert.toml
+    /// times. docs/recipes.md lists the keys
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Input")]
     pub overrides: Vec<String>,
     /// Folder of the run [default: runs/RECIPE next to the shards, or in the current folder if these are in an object
@@ -296,13 +296,13 @@ pub struct ProbeArgs {
     /// Output folder of `ebert shards`: its held-out documents for cloze, retrieval of neighbors, and relations
     #[arg(long, value_name = "DIR", group = "probed", help_heading = "Input")]
     pub shards: Option<PathBuf>,
-    /// The ratio of documents that the models were not trained on: data.held_out of their recipe
+    /// The ratio of texts that the models were not trained on: data.held_out of their recipe
     #[arg(long, value_name = "RATIO", default_value_t = 0.01, value_parser = values::ratio, help_heading = "Input")]
     pub held_out: f64,
     /// Titles with their categories, a file of `ebert titles`
     #[arg(long, value_name = "FILE", group = "probed", help_heading = "Input")]
     pub titles: Option<PathBuf>,
-    /// Pairs of offers in Ditto's form: to fit, to validate and to test. May be given several times
+    /// Pairs of offers in the form that docs/probe.md shows: to fit, to validate and to test. May be given several times
     #[arg(long, num_args = 3, value_names = ["TRAIN", "VALID", "TEST"], group = "probed", help_heading = "Input")]
     pub matching: Vec<PathBuf>,
     /// Sentences with their aspects, SemEval 2014 XML. Each FILE is a data set
@@ -340,7 +340,8 @@ pub struct EvaluateArgs {
     /// pc: minimum number of titles of a label in the whole data. Rarer labels are not part of the task
     #[arg(long, value_name = "N", default_value_t = FinetuneOptions::MIN_TITLES)]
     pub min_titles: usize,
-    /// pc: where to count them, if not in the data: the training data, if the test had a file of its own
+    /// pc: files in which the titles of a label are counted [default: those of --data]. Name the training data if
+    /// --data is a separate test file
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub trained_on: Vec<PathBuf>,
 }

@@ -32,7 +32,7 @@
 //! | an array of Postgres where a list is usual | `"{Kitchen,\"Tea Kettles\"}"` | the list |
 //! | a spelling of a missing value | `"nan"`, `"None"`, `"null"`, `"<NA>"`, `"#N/A"`, `"set()"`, `NaN` | no value |
 //! | a map where a list is usual | `{"0": "Kitchen", "1": "Mugs"}`, `[{"name": "Mugs"}]` | its values, or its name |
-//! | a number in an id, in a table in text also as text | `31852`, `1384719342.0` | ten digits: `0000031852` |
+//! | a number in an id; in a table in text, only `.0` is removed | `31852`, `1384719342.0` | ten digits: `0000031852` |
 //! | stars in words | `"4,0 von 5 Sternen"`, `"4/5"`, `"4,5"` | the number |
 //! | extended JSON, or the `repr` of its types | `{"$numberInt": "5"}`, `Int64(5)`, `ObjectId('65a1')` | the scalar |
 //! | a date in a time | `{"$date": …}`, `"2009-09-13 00:00:00"` | the number of the dump |

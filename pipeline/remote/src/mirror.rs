@@ -285,7 +285,11 @@ impl Mirror {
                 here.insert(name);
             } else {
                 let path = self.path(&name);
-                fs::remove_file(&path).map_err(local(&path))?;
+                match fs::remove_file(&path) {
+                    // Another process of this machine was faster.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    other => other.map_err(local(&path))?,
+                }
                 self.known.remove(&name);
             }
         }
@@ -293,7 +297,7 @@ impl Mirror {
         self.known.retain(|name, _| listed.contains_key(name));
         let mut small = Vec::new();
         for (name, meta) in listed.iter().filter(|(name, _)| !here.contains(*name)) {
-            if is_small(name) || meta.size == 0 { small.push((name, meta)) } else { self.stand_in(name, meta)? }
+            if is_small(name) || meta.size == 0 { small.push((name, meta)) } else { self.stand_in(name, meta).await? }
         }
         self.fetch_small(&small, report).await?;
         for (name, meta) in listed.iter().filter(|(name, _)| is_ranged(name)) {
@@ -305,17 +309,27 @@ impl Mirror {
         Ok(())
     }
 
-    /// Makes a file of the object's size that has no data.
-    fn stand_in(&mut self, name: &str, meta: &ObjectMeta) -> Result<(), RemoteError> {
+    /// Makes a file of the object's size that has no data, or its end alone if it is read in ranges: other processes
+    /// may open it as soon as it has its name.
+    async fn stand_in(&mut self, name: &str, meta: &ObjectMeta) -> Result<(), RemoteError> {
         let (path, temporary) = (self.path(name), self.beside("empty"));
         make_parent(&path)?;
         let _ = fs::remove_file(&temporary);
-        let file = OpenOptions::new().write(true).create_new(true).mode(HOLES).open(&temporary);
+        let mode = if is_ranged(name) { HOLES | 0o600 } else { HOLES };
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary);
         let file = file.map_err(local(&temporary))?;
         file.set_len(meta.size).map_err(local(&temporary))?;
-        fs::rename(&temporary, &path).map_err(local(&path))?;
-        let inode = file.metadata().map_err(local(&path))?.ino();
-        self.known.insert(name.to_owned(), Known { version: version_of(meta), inode, ..Known::default() });
+        let mut held = Vec::new();
+        if is_ranged(name) {
+            let end = meta.size.saturating_sub(END)..meta.size;
+            let bytes = self.remote.range(meta, end.clone()).await?.unwrap_or_default();
+            file.write_all_at(&bytes, end.start).map_err(local(&temporary))?;
+            held.push((end.start, end.end));
+        }
+        if name_unless_taken(&temporary, &path).map_err(local(&path))? {
+            let inode = file.metadata().map_err(local(&path))?.ino();
+            self.known.insert(name.to_owned(), Known { version: version_of(meta), inode, stamp: None, held });
+        }
         Ok(())
     }
 
@@ -336,8 +350,9 @@ impl Mirror {
             let (path, temporary) = (self.folder.join(&name), self.temporary(&name, &meta)?);
             make_parent(&path)?;
             fs::write(&temporary, &bytes).map_err(local(&temporary))?;
-            fs::rename(&temporary, &path).map_err(local(&path))?;
-            known.push((name, Known::complete(&meta, &fs::metadata(&path).map_err(local(&path))?)));
+            if name_unless_taken(&temporary, &path).map_err(local(&path))? {
+                known.push((name, Known::complete(&meta, &fs::metadata(&path).map_err(local(&path))?)));
+            }
             done.bytes += bytes.len() as u64;
             report(done);
         }
@@ -465,6 +480,16 @@ fn may_pass(error: &Error) -> bool {
 fn local(path: &Path) -> impl Fn(io::Error) -> RemoteError {
     let path = path.to_owned();
     move |source| RemoteError::Cache { path: path.clone(), source }
+}
+
+/// Gives a file its name, unless another process has just written one of that name.
+fn name_unless_taken(temporary: &Path, path: &Path) -> io::Result<bool> {
+    match fs::hard_link(temporary, path) {
+        Ok(()) => fs::remove_file(temporary).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(temporary).map(|()| false),
+        // A file system without such links.
+        Err(_) => fs::rename(temporary, path).map(|()| true),
+    }
 }
 
 fn make_parent(path: &Path) -> Result<(), RemoteError> {

@@ -112,12 +112,15 @@ impl SpillFolder {
         files.iter().try_for_each(|file| store::remove(file))?;
         let is_link = fs::symlink_metadata(&self.path).is_ok_and(|about| about.is_symlink());
         match if is_link { fs::remove_file(&self.path) } else { fs::remove_dir(&self.path) } {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", &self.path)(e)),
+            Err(e) if ![io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&e.kind()) => {
+                Err(StoreError::io("remove", &self.path)(e))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Lists the files of the folder.
+    /// Lists the files of the folder. Those of NFS are left out: a file that is removed while a process has it open is
+    /// there until it is closed.
     ///
     /// # Errors
     /// If one of them is not a spill file: the folder gets emptied, and a user's own files would be lost.
@@ -130,14 +133,18 @@ impl SpillFolder {
         let mut files = Vec::new();
         for entry in entries {
             let path = entry.map_err(error)?.path();
-            if !path.file_name().and_then(|name| name.to_str()).is_some_and(is_ours) {
-                return Err(StoreError::Foreign { path });
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(name) if name.starts_with(OF_NFS) => {}
+                Some(name) if is_ours(name) => files.push(path),
+                _ => return Err(StoreError::Foreign { path }),
             }
-            files.push(path);
         }
         Ok(files)
     }
 }
+
+/// How NFS names a file that is removed while it is open.
+const OF_NFS: &str = ".nfs";
 
 fn name_of(id: SpillFileId) -> String {
     format!("{}-{:05}.spill", id.stream.stem(), id.number)
@@ -286,5 +293,11 @@ mod tests {
             spill.clear().unwrap();
             assert!(!spill.path.exists());
         }
+        // NFS keeps a removed file under such a name while a process has it open.
+        let open = spill.path.join(".nfs000000000124a1c400000001");
+        fs::create_dir(&spill.path).unwrap();
+        [&open, &spill.path.join(ours[0])].into_iter().for_each(|file| fs::write(file, "").unwrap());
+        spill.clear().unwrap();
+        assert!(open.exists() && fs::read_dir(&spill.path).unwrap().count() == 1);
     }
 }

@@ -83,12 +83,9 @@ impl Ledger {
         table.note(MADE_FROM, made_from.to_owned());
         table.note(COUNTS, serde_json::to_string(&counts).map_err(error)?);
         let name = table.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(bytes) = self.read_record(&name)? {
-            if let Some(finished) = self.made_from(&bytes, &name, made_from) {
-                return Ok(finished);
-            }
-            // With the old record, the new table would count as damaged.
-            store::remove(&self.record_of(&name))?;
+        let record = self.read_record(&name)?.filter(|_| !self.is_of_others(&name, made_from));
+        if let Some(finished) = record.and_then(|bytes| self.made_from(&bytes, &name, made_from)) {
+            return Ok(finished);
         }
         let made = FinishedTable { made_from: made_from.to_owned(), counts, file: table.commit()? };
         self.record(&made)?;
@@ -119,8 +116,16 @@ impl Ledger {
         }
         match hashes.verify(&self.folder, &made.file) {
             Err(StoreError::Missing { .. }) => Ok(None),
+            // A process with other options was killed between its table and the record.
+            Err(StoreError::Damaged { .. }) if self.is_of_others(name, made_from) => Ok(None),
             other => other.map(|()| Some(made)),
         }
+    }
+
+    /// Whether a table notes that it was made from something else.
+    fn is_of_others(&self, name: &str, made_from: &str) -> bool {
+        let table = TableReader::open_any(&self.folder.join(name)).ok();
+        table.is_some_and(|table| table.note(MADE_FROM).is_some_and(|of| of != made_from))
     }
 
     /// As [`Ledger::finished`], from the record and the size of the table: its hash is not checked.
@@ -241,6 +246,32 @@ mod tests {
     fn commit(ledger: &Ledger, made_from: &str) -> FinishedTable<u64> {
         let path = ledger.folder().join("pairs-00000.parquet");
         ledger.commit(schemas::create_pairs_of::<u16>(&path).unwrap(), made_from, 7).unwrap()
+    }
+
+    /// A process that is killed between a table and its record leaves the old record.
+    #[test]
+    fn a_table_of_other_options_with_an_old_record_is_not_damaged() {
+        let out = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(out.path(), "shards").unwrap();
+        fs::create_dir(ledger.folder()).unwrap();
+        let old = commit(&ledger, "these");
+        let record = ledger.record_of(&old.file.name);
+        let kept = fs::read(&record).unwrap();
+        commit(&ledger, "others");
+        fs::write(&record, kept).unwrap();
+        let is_finished = |made_from: &str| {
+            let finished = ledger.finished::<u64>(&old.file.name, made_from, &mut Hashes::load(out.path()));
+            finished.map(|finished| finished.is_some())
+        };
+        assert!(!is_finished("these").unwrap() && !is_finished("others").unwrap());
+        assert_eq!(commit(&ledger, "these").file, old.file);
+        assert!(is_finished("these").unwrap());
+        // One that is damaged is refused.
+        let path = ledger.folder().join(&old.file.name);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[4] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(is_finished("these"), Err(StoreError::Damaged { .. })));
     }
 
     /// A process that makes a table again may be killed at any moment.

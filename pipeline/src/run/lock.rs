@@ -23,9 +23,12 @@ impl FolderLock {
 
     fn open(&self) -> Result<Lockable, StoreError> {
         loop {
-            fs::create_dir_all(&self.path).map_err(StoreError::io("create", &self.path))?;
-            match Lockable::within(&self.path) {
+            match fs::create_dir_all(&self.path) {
                 // Another worker has just removed the folder.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !self.path.exists() => continue,
+                other => other.map_err(StoreError::io("create", &self.path))?,
+            }
+            match Lockable::within(&self.path) {
                 Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 other => return other,
             }
@@ -34,36 +37,48 @@ impl FolderLock {
 
     /// Together with other workers. Waits for one that has it alone.
     pub(super) fn shared(&self, progress: &Progress) -> Result<Lock, StoreError> {
-        match self.open()?.shared()? {
-            Attempt::Locked(lock) => Ok(lock),
-            Attempt::Taken(busy) => {
-                self.print_waiting(progress)?;
-                busy.wait_shared()
+        loop {
+            let lock = match self.open()?.shared()? {
+                Attempt::Locked(lock) => lock,
+                Attempt::Taken(busy) => {
+                    self.print_waiting(progress)?;
+                    busy.wait_shared()?
+                }
+            };
+            if lock.is_of(&self.path) {
+                return Ok(lock);
             }
         }
     }
 
     /// Alone. Waits for all others.
     pub(super) fn alone(&self, progress: &Progress) -> Result<Lock, StoreError> {
-        match self.open()?.alone()? {
-            Attempt::Locked(lock) => Ok(lock),
-            Attempt::Taken(busy) => {
-                self.print_waiting(progress)?;
-                busy.wait()
+        loop {
+            let lock = match self.open()?.alone()? {
+                Attempt::Locked(lock) => lock,
+                Attempt::Taken(busy) => {
+                    self.print_waiting(progress)?;
+                    busy.wait()?
+                }
+            };
+            if lock.is_of(&self.path) {
+                return Ok(lock);
             }
         }
     }
 
     /// Alone, if no other worker has it.
     pub(super) fn try_alone(&self) -> Result<Option<Lock>, StoreError> {
-        match self.open()?.alone()? {
-            Attempt::Locked(lock) => Ok(Some(lock)),
-            Attempt::Taken(_) => Ok(None),
+        loop {
+            match self.open()?.alone()? {
+                Attempt::Locked(lock) if lock.is_of(&self.path) => return Ok(Some(lock)),
+                Attempt::Locked(_) => {}
+                Attempt::Taken(_) => return Ok(None),
+            }
         }
     }
 
-    /// Removes the file, once the folder is sealed. A worker that waits for it then locks the removed file, and another
-    /// its successor. Both find nothing to do, unless they have other options: tasks of a folder must share them.
+    /// Removes the file, once the folder is sealed. A worker that waited for it then locks its successor.
     pub(super) fn remove(&self, _alone: Lock) -> Result<(), StoreError> {
         store::remove(&self.path.join(Lockable::NAME))?;
         // It stays if it has records of tables.

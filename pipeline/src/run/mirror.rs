@@ -189,12 +189,13 @@ impl Run<'_> {
         fs::read(self.settings.out.join(step.folder()).join(MANIFEST)).ok()
     }
 
-    /// Whether a task on another machine has sealed the folder since it had that manifest. It has then removed what the
-    /// tasks of the step read: on one machine it would have waited for them.
+    /// Whether another task has sealed the folder since it had that manifest. It has then removed what the tasks of the
+    /// step read. On one machine it waits for tasks that have the folder's lock, but not for one that is about to ask
+    /// for it.
     pub(super) fn is_sealed_since(&self, step: Step, before: Option<&[u8]>) -> Result<bool, RunError> {
-        let mut mirror = self.mirror.borrow_mut();
-        let Some(mirror) = mirror.as_mut() else { return Ok(false) };
-        mirror.refresh()?;
+        if let Some(mirror) = self.mirror.borrow_mut().as_mut() {
+            mirror.refresh()?;
+        }
         let now = self.manifest_of(step);
         Ok(now.is_some() && now.as_deref() != before)
     }

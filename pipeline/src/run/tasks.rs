@@ -266,8 +266,10 @@ impl Run<'_> {
                 self.bring(&["corpus", "graph"])?;
             }
             let sealed = if is_made { None } else { tasks.seal(&self.progress)? };
-            tasks.clear()?;
-            lock.remove(alone)?;
+            if is_made || sealed.is_some() {
+                tasks.clear()?;
+                lock.remove(alone)?;
+            }
             if let Some(graph) = sealed {
                 self.report_graph(corpus, &graph, &Outcome::made(since, NEW.to_owned()))?;
             }
@@ -361,14 +363,13 @@ impl Run<'_> {
         let since = Instant::now();
         let (is_complete, is_sealed) = (tasks.is_complete()?, tasks.sealed()?.is_some());
         if let Some(alone) = self.alone_to_seal(&lock, is_complete, is_sealed)? {
-            let sealed = if is_complete {
-                tasks.seal(&mut self.hashes)?
-            } else {
+            let sealed = if is_complete { tasks.seal(&mut self.hashes)? } else { None };
+            // Not what `is_sealed` says: another task may have written groups of other raw files meanwhile.
+            if tasks.sealed()?.is_some() {
                 // A process may have been killed while it removed the groups.
                 tasks.clear()?;
-                None
-            };
-            lock.remove(alone)?;
+                lock.remove(alone)?;
+            }
             if let Some(corpus) = sealed {
                 self.report_corpus(&corpus, &Outcome::made(since, NEW.to_owned()))?;
                 self.left_out_of_corpus(&corpus)?;
@@ -384,7 +385,7 @@ impl Run<'_> {
 
     /// Publishes what the task has written, and prints the steps that follow.
     fn print_next(&self, step: Step, next: &[Step]) -> Result<(), RunError> {
-        self.publish()?;
+        self.publish_task(step)?;
         let command =
             |step: &Step| format!("ebert worker {}{}", step.name(), if step.is_single() { "" } else { " i/n" });
         let commands: Vec<String> = next.iter().map(command).collect();

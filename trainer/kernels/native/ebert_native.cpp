@@ -20,6 +20,11 @@ int ebert_fused_adamw(at::Tensor *const *parameters, at::Tensor *const *gradient
       return;
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> p = list(parameters, count);
+    // The kernel of the CPU takes the size of the parameter for that of all.
+    for (size_t i = 0; i < count; ++i)
+      for (const at::Tensor *other : {gradients[i], averages[i], squares[i]})
+        TORCH_CHECK(other->sizes() == p[i].sizes(), "parameter ", i, " is ", p[i].sizes(),
+                    ": its gradient or a moving average is ", other->sizes());
     std::vector<at::Tensor> steps(count, *step);
     at::_fused_adamw_(p, list(gradients, count), list(averages, count), list(squares, count), {}, steps, learning_rate,
                       beta1, beta2, weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false, *divisor, *skip);

@@ -38,6 +38,17 @@ pub enum DeviceError {
         /// Its version.
         found: String,
     },
+    /// Fewer GPUs than processes.
+    #[error(
+        "this is process {number} of its machine, counted from 0, which has {gpus} GPUs\n\
+         hint: start {gpus} processes per machine: `torchrun --nproc-per-node={gpus} …`"
+    )]
+    TooFew {
+        /// Number of the process.
+        number: usize,
+        /// GPUs that can be used.
+        gpus: i64,
+    },
     /// A GPU was asked for.
     #[error("no GPU can be used: {why}\nhint: `ebert doctor` shows what is found; `--device cpu` trains on the CPU")]
     NoGpu {
@@ -101,9 +112,7 @@ impl Machine {
             Wish::Auto if self.gpus.is_empty() => Ok(Device::Cpu),
             Wish::Auto | Wish::Cuda => match &self.cuda {
                 _ if self.usable > number as i64 => Ok(Device::Cuda(number)),
-                Ok(()) if self.usable > 0 => Err(DeviceError::NoGpu {
-                    why: format!("this is process {number} of its machine, which has {} GPUs", self.usable),
-                }),
+                Ok(()) if self.usable > 0 => Err(DeviceError::TooFew { number, gpus: self.usable }),
                 Err(why) => Err(DeviceError::NoGpu { why: why.clone() }),
                 Ok(()) => Err(DeviceError::NoGpu { why: "libtorch sees none".to_owned() }),
             },

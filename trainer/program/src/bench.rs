@@ -32,7 +32,7 @@ use trainer::{
     model::PretrainingModel,
     optimizer::Optimizer,
     run::{Plan, Request, RunError},
-    session::{self, Session},
+    session::{self, Pending, Session},
     step::masked_gradients,
     world::{Ranks, World},
 };
@@ -208,6 +208,8 @@ pub(crate) fn bench(
     let (mut tokens, mut sequences, mut flop) = (0, 0, 0.0);
     let mut last = None;
     let mut batches = stream()?;
+    // As in training, a step is launched while the device is at work on the one before.
+    let mut launched: Option<Pending> = None;
     for step in 0..many {
         if step == measure.warm {
             wait_for(device);
@@ -217,7 +219,10 @@ pub(crate) fn bench(
         let batch = batches.next_batch()?;
         waited += asked.elapsed();
         let masked = |model: &_, world: &_| masked_gradients(model, &batch, MaskMode::Word, micro_batch, world);
-        drop(session.step(Box::new(masked), None, recipe.optimizer.learning_rate, false)?);
+        let pending = session.step(Box::new(masked), None, recipe.optimizer.learning_rate, false)?;
+        if let Some(before) = launched.replace(pending) {
+            before.finish()?;
+        }
         if step >= measure.warm {
             tokens += batch.lengths.iter().sum::<usize>();
             sequences += batch.lengths.len();
@@ -227,6 +232,7 @@ pub(crate) fn bench(
         last = Some(batch);
         done(step + 1);
     }
+    drop(launched);
     wait_for(device);
     let seconds = since.elapsed().as_secs_f64();
     let memory = if device.is_cuda() { gpu_memory() } else { peak_memory() };

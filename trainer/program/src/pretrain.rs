@@ -129,7 +129,11 @@ pub(crate) fn train(options: PretrainArgs) -> anyhow::Result<ExitCode> {
     let (started, before) = (Instant::now(), run.state.tokens);
     let ended = pretrain(&mut run, &stop)?;
     if is_main {
-        report(std::slice::from_ref(&run.folder), &run.folder.join(PAGE))?;
+        let page = run.folder.join(PAGE);
+        if let Err(error) = report(std::slice::from_ref(&run.folder), &page) {
+            // The model is saved, so the run has not failed.
+            writeln!(io::stderr(), "warning   cannot write `{}`: {error}", page.display())?;
+        }
     }
     let (seconds, tokens) = (started.elapsed().as_secs_f64(), run.state.tokens - before);
     if is_main && request.talk.is_for_person() {

@@ -11,7 +11,7 @@ use std::{
 use ebert_bert::{BertForMaskedLm, Decision, weights};
 use schemas::{CorpusProduct, Draws, GraphEdge, Relation, create_corpus_products, create_graph_edges};
 use serde_json::{Value, json};
-use support::{Place, tasks, text_id, text_of};
+use support::{Place, keep_positions, start, tasks, text_id, text_of};
 use tch::Device;
 
 fn probe(folder: &Path, arguments: &[&str]) -> Output {
@@ -199,6 +199,17 @@ fn a_model_of_another_vocabulary_has_no_cloze() {
 }
 
 const ASPECTS: &str = "aspects.xml";
+
+#[test]
+fn a_model_with_too_few_positions_has_no_cloze() {
+    let place = Place::new();
+    with_products(&place);
+    start(&place, 0, |name| Some(name.to_owned()));
+    keep_positions(&place.path("start"), 16);
+    let output = probe(place.folder.path(), &["start", "--shards", ".", "--held-out", "0.3"]);
+    let text = text_of(&output);
+    assert!(output.status.success() && text.contains("cloze is left out: the model has 16 positions"), "{text}");
+}
 
 fn offers(pairs: usize) -> String {
     let offer = |number: u64| {

@@ -312,4 +312,9 @@ fn a_run_is_extended_if_asked() {
     let output = run(["20", "25"], &[]);
     succeeds(&output);
     assert!(text_of(&output).contains("up to date"), "{}", text_of(&output));
+    let starts = fs::read_to_string(place.path("longer/run.json")).unwrap();
+    assert!(starts.contains("\"step\": 0"), "the first start is forgotten: {starts}");
+    let output = run(["20", "10"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("stage.1.steps: it was 25, now 10"), "{}", text_of(&output));
 }

@@ -8,9 +8,11 @@
 pub mod chart;
 pub mod color;
 pub mod page;
+mod training;
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +27,7 @@ use trainer::{
     log::{HeldOutRecord, METRICS, Measured, MeasuredPairs, MeasuredPart, MeasuredRetrieval, StepRecord, brief},
     provenance,
 };
+use training::{Curve, Training};
 
 /// A page cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,7 @@ pub enum ReportError {
 struct RunRecords {
     name: String,
     color: Color,
-    steps: Vec<StepRecord>,
+    training: Training,
     held_out: Vec<HeldOutRecord>,
     /// Where it comes from.
     provenance: [String; 6],
@@ -81,25 +84,24 @@ enum Line {
 impl RunRecords {
     fn read(run: &Path, name: String, color: Color) -> Result<Self, ReportError> {
         let path = run.join(METRICS);
-        let text = fs::read_to_string(&path).map_err(|source| ReportError::Read { path: path.clone(), source })?;
-        let (steps, held_out, provenance) = (Vec::new(), Vec::new(), provenance::row(run));
-        let mut told = Self { name, color, steps, held_out, provenance };
-        let lines: Vec<&str> = text.lines().collect();
-        for (number, line) in lines.iter().enumerate() {
-            match serde_json::from_str(line) {
+        let read = |source| ReportError::Read { path: path.clone(), source };
+        let mut lines = BufReader::new(File::open(&path).map_err(read)?);
+        let (training, held_out, provenance) = (Training::default(), Vec::new(), provenance::row(run));
+        let mut told = Self { name, color, training, held_out, provenance };
+        let (mut line, mut number) = (Vec::new(), 0);
+        while lines.read_until(b'\n', &mut line).map_err(read)? > 0 {
+            number += 1;
+            match serde_json::from_slice(&line) {
                 Ok(Line::HeldOut(record)) => told.held_out.push(record),
-                Ok(Line::Step(record)) => told.steps.push(*record),
+                Ok(Line::Step(record)) => told.training.add(&record),
                 // A run that continues may be writing it.
-                Err(_) if number + 1 == lines.len() && !text.ends_with('\n') => {}
-                Err(source) => return Err(ReportError::Malformed { path, line: number + 1, source }),
+                Err(_) if !line.ends_with(b"\n") => {}
+                Err(source) => return Err(ReportError::Malformed { path, line: number, source }),
             }
+            line.clear();
         }
-        if told.steps.is_empty() && told.held_out.is_empty() { Err(ReportError::Empty { path }) } else { Ok(told) }
-    }
-
-    /// A value of each step that has it.
-    fn of_steps(&self, value: impl Fn(&StepRecord) -> Option<f64>) -> Vec<(f64, f64)> {
-        self.steps.iter().filter_map(|step| Some((step.step as f64, value(step)?))).collect()
+        let is_empty = told.training.last.is_none() && told.held_out.is_empty();
+        if is_empty { Err(ReportError::Empty { path }) } else { Ok(told) }
     }
 
     /// A value of each measurement on pairs.
@@ -195,8 +197,7 @@ fn body(runs: &[RunRecords]) -> String {
         }
         lines
     };
-    let loss_of =
-        |run: &RunRecords, wanted: &dyn Fn(MaskMode) -> bool| run.of_steps(|s| s.loss.filter(|_| wanted(s.mode)));
+    let of_each = |curve: fn(&Training) -> &Curve| each(&|run| curve(&run.training).points());
     let sections = [
         (
             "Held-out documents, masked alike for all runs",
@@ -279,20 +280,23 @@ fn body(runs: &[RunRecords]) -> String {
                     "nats per token",
                     &pair(
                         ["words", "phrases, noun phrases or spans"],
-                        [&|r| loss_of(r, &|m| m == MaskMode::Word), &|r| loss_of(r, &|m| m != MaskMode::Word)],
+                        [&|r| r.training.loss_of_words.points(), &|r| r.training.loss_of_others.points()],
                     ),
                 ),
-                chart("Span boundary loss", "nats", &each(&|r| r.of_steps(|s| s.boundary_loss))),
-                chart("Neighbor loss", "hinge, mean of pairs", &each(&|r| r.of_steps(|s| s.neighbor_loss))),
-                chart("Alpha, the probability of word mode", "", &each(&|r| r.of_steps(|s| s.alpha))),
+                chart("Span boundary loss", "nats", &of_each(|t| &t.boundary_loss)),
+                chart("Neighbor loss", "hinge, mean of pairs", &of_each(|t| &t.neighbor_loss)),
+                chart("Alpha, the probability of word mode", "", &of_each(|t| &t.alpha)),
                 chart(
                     "Eta, the recent part of a loss's fall",
                     "",
-                    &pair(["words", "phrases"], [&|r| r.of_steps(|s| s.eta_word), &|r| r.of_steps(|s| s.eta_phrase)]),
+                    &pair(
+                        ["words", "phrases"],
+                        [&|r| r.training.eta_word.points(), &|r| r.training.eta_phrase.points()],
+                    ),
                 ),
-                chart("Learning rate", "", &each(&|r| r.of_steps(|s| Some(s.learning_rate)))),
-                chart("Norm of the gradient, before clipping", "", &each(&|r| r.of_steps(|s| Some(s.gradient_norm)))),
-                chart("Speed", "tokens/s", &each(&tokens_per_second_of)),
+                chart("Learning rate", "", &of_each(|t| &t.learning_rate)),
+                chart("Norm of the gradient, before clipping", "", &of_each(|t| &t.gradient_norm)),
+                chart("Speed", "tokens/s", &of_each(|t| &t.tokens_per_second)),
             ],
         ),
     ];
@@ -318,17 +322,11 @@ fn origin(runs: &[RunRecords]) -> String {
     )
 }
 
-fn tokens_per_second_of(run: &RunRecords) -> Vec<(f64, f64)> {
-    let pairs = run.steps.windows(2).filter(|pair| pair[1].tokens > pair[0].tokens && pair[1].seconds > 0.0);
-    pairs.map(|p| (p[1].step as f64, (p[1].tokens - p[0].tokens) as f64 / p[1].seconds)).collect()
-}
-
 /// The runs in numbers: how far they are, and the last and the best measurement.
 fn table(runs: &[RunRecords]) -> String {
     let mut rows = String::new();
     for run in runs {
-        let last = run.steps.last();
-        let seconds: f64 = run.steps.iter().map(|s| s.seconds).sum();
+        let (step, tokens) = run.training.last.unwrap_or_default();
         let cell = |mode: MaskMode| {
             let value = |m: &Measured| {
                 format!("{:.3}<small> {:.1}% / {:.1}%</small>", m.loss, 100.0 * m.accuracy, 100.0 * m.whole)
@@ -341,10 +339,9 @@ fn table(runs: &[RunRecords]) -> String {
             "<tr><th><i class=\"{}\"></i>{}</th><td>{}</td><td>{}</td><td>{:.1} min</td>{}{}</tr>\n",
             run.color.class(),
             escape(&run.name),
-            last.map_or(0, |s| s.step),
-            brief(last.map_or(0.0, |s| s.tokens as f64)),
-            // An empty sum is -0.
-            seconds.abs() / 60.0,
+            step,
+            brief(tokens as f64),
+            run.training.seconds / 60.0,
             cell(MaskMode::Word),
             cell(MaskMode::Phrase)
         );

@@ -175,7 +175,9 @@ impl Journal {
         keep_until(&path, step)?;
         let metrics =
             OpenOptions::new().append(true).create(true).open(&path).map_err(StoreError::io("open", &path))?;
-        let events = EventFile::create(run, step).map_err(StoreError::io("write events in", run))?;
+        // TensorBoard drops the events of this step and of later ones. Those of the last step that is done stay.
+        let events = EventFile::create(run, if step == 0 { 0 } else { step + 1 })
+            .map_err(StoreError::io("write events in", run))?;
         let bar = if talk.is_for_person() {
             ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4))
         } else {

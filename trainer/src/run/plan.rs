@@ -232,6 +232,11 @@ impl Plan {
         if let Some((state, checkpoint)) = &mut newest {
             self.require_same(state, checkpoint, request.extend)?;
             state.steps = self.schedule.steps();
+            state.identity = self.identity.clone();
+            if state.best.is_some_and(|best| !checkpoints.has(best.step)) {
+                // The user has removed it.
+                state.best = None;
+            }
             checkpoints.link(state, checkpoint)?;
         }
         Ok(Found { checkpoints, lock, newest })

@@ -2,7 +2,7 @@
 //! Figure 8).
 //!
 //! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where
-//! w_i and o_j are the last hidden states of each title alone. Neighbor Product Reconstruction
+//! w_i and o_j are the last hidden states of each title alone, projected and normalized if the model was trained so. Neighbor Product Reconstruction
 //! rebuilds w_i from the o_j with exactly these weights.
 use std::{fmt::Write as _, path::Path};
 
@@ -16,7 +16,7 @@ use ebert_bert::{
     weights::WeightsError,
 };
 use ebert_report::{chart::escape, color};
-use trainer::neighbor::Scale;
+use trainer::neighbor::{Scale, project};
 
 use crate::{
     shortened,
@@ -89,6 +89,10 @@ impl CrossAttention {
         weights::load(folder, &config.family, model.parameters())?;
         let packed = Packed::new(&row, &lengths, model.encoder().device());
         let hidden = tch::no_grad(|| model.encoder().encode(&packed, Phase::Evaluate));
+        let trained = Trained::read(folder)?;
+        let projection = trained.projection(folder, hidden.device())?;
+        let hidden = projection.map_or_else(|| hidden.shallow_clone(), |weights| project(&hidden, &weights));
+        let hidden = trained.neighbor.states.of(hidden);
         let content = |start: usize, length: usize| hidden.narrow(0, start as i64 + 1, length as i64 - 2);
         let (w, o) = (content(0, lengths[0]), content(lengths[0], lengths[1]));
         let mut scores: Tensor = w.matmul(&o.tr()).to_kind(Kind::Double);

@@ -21,6 +21,9 @@ const PARTS: u64 = 9_000;
 impl Mirror {
     pub(super) async fn published(&mut self, task_of: Option<&str>, report: Report<'_>) -> Result<(), RemoteError> {
         self.listed = self.list().await?;
+        // What has gone before the manifest that stands for it: another process of this machine may seal a folder
+        // meanwhile. Then its manifest is stored before the parts go.
+        let not_gone = files(&self.folder)?;
         // Records before the data that they are about: another process of this machine may finish both meanwhile.
         let is_data = |name: &str| !is_small(name);
         let mut changed: Vec<String> = self.written()?.into_iter().filter(|name| !is_data(name)).collect();
@@ -41,7 +44,7 @@ impl Mirror {
                 equal.insert(name.clone());
             }
         }
-        let mut gone: Vec<String> = self.seen.iter().filter(|name| !local_files.contains_key(*name)).cloned().collect();
+        let mut gone: Vec<String> = self.seen.iter().filter(|name| !not_gone.contains_key(*name)).cloned().collect();
         gone.retain(|name| self.is_as_known(name) && !self.is_in_manifest(name));
         let stale = self.stale_manifests(&changed, &equal, &data, &gone);
         for name in &stale {

@@ -437,3 +437,42 @@ fn web_servers_and_patterns_are_not_places_for_output() {
         assert!(matches!(error, RemoteError::NotWritable { .. }), "{error}");
     }
 }
+
+/// Other processes of the machine may open a file in ranges as soon as it has its name.
+#[test]
+fn a_file_that_is_read_in_ranges_appears_with_its_end() {
+    let Two { _folder, store, mut one, mut other } = two(Store::default());
+    write_all(&one, 0);
+    one.publish(None, &mut none).unwrap();
+    let path = other.path(GROUP);
+    let watched = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            loop {
+                if let Ok(about) = fs::metadata(&path) {
+                    break (about.permissions().mode(), fs::read(&path).unwrap());
+                }
+            }
+        })
+    };
+    other.refresh(&mut none).unwrap();
+    let (mode, bytes) = watched.join().unwrap();
+    let wanted = &store.objects()[&format!("out/{GROUP}")];
+    let end = wanted.len() - END as usize;
+    assert!(mode & (HOLES | 0o600) == HOLES | 0o600 && bytes.len() == wanted.len() && bytes[end..] == wanted[end..]);
+}
+
+#[test]
+fn a_file_that_was_just_written_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let [fetched, written] = ["fetched", "written"].map(|name| folder.path().join(name));
+    for is_taken in [false, true] {
+        fs::write(&fetched, "of the store").unwrap();
+        if is_taken {
+            fs::write(&written, "of a worker").unwrap();
+        }
+        assert_eq!(name_unless_taken(&fetched, &written).unwrap(), !is_taken);
+        let wanted = if is_taken { "of a worker" } else { "of the store" };
+        assert!(fs::read_to_string(&written).unwrap() == wanted && !fetched.exists());
+    }
+}

@@ -163,10 +163,12 @@ impl Fitting {
         let fast = (n * FAST).max(LEAST_FAST.min(slow / 2.0));
         self.slow += (loss - self.slow) / slow.max(1.0);
         self.fast += (loss - self.fast) / fast.max(1.0);
-        if self.updates <= span {
+        // A stage with the same losses and a longer span keeps the first loss of an earlier stage.
+        let has_first = self.eta.is_some();
+        if !has_first && self.updates <= span {
             self.first += (loss - self.first) / n;
         }
-        if self.updates >= span {
+        if has_first || self.updates >= span {
             let fall = (self.first - self.fast).max(LEAST_PART * self.first);
             self.eta = (fall > 0.0).then(|| ((self.slow - self.fast) / fall).clamp(0.0, 1.0));
         }
@@ -197,13 +199,15 @@ fn printed_eta(first: f64, previous: f64, now: f64) -> f64 {
 impl Switch {
     /// A switch whose warm-up, T1, takes this many steps. [`Switch::begin_stage`] comes next.
     pub fn new(options: SwitchOptions, warmup_steps: u64) -> Self {
+        let floor = options.floor();
         Self {
             options,
             warmup_steps,
             span: LONGEST_SPAN,
             word: Fitting::NEW,
             phrase: Fitting::NEW,
-            alpha: options.alpha0,
+            // From 0 or 1, a mode that is never drawn would have no eta, and alpha would stay.
+            alpha: options.alpha0.clamp(floor, 1.0 - floor),
             held_out: None,
             told: vec![],
         }

@@ -19,7 +19,7 @@ use serde_json::json;
 pub(crate) use shards::{
     Form, VOCABULARY, document_id, ids, seal_shards, seal_shards_as, seal_shards_of, text_id, tokens,
 };
-use tch::Device;
+use tch::{Device, Tensor};
 
 /// Every part of a recipe, in seconds: dropout, both modes, both stages, held-out documents.
 pub(crate) const RECIPE: &str = r#"
@@ -165,6 +165,21 @@ pub(crate) fn start(place: &Place, more: usize, rename: impl Fn(&str) -> Option<
     let model = BertForMaskedLm::new(&config, 3, Device::Cpu, Decision::on_cpu());
     let named = model.parameters().iter().filter_map(|(name, tensor)| Some((rename(name)?, tensor)));
     weights::write(&folder.join(weights::WEIGHTS), named).unwrap();
+}
+
+/// Leaves a model so many positions.
+pub(crate) fn keep_positions(folder: &Path, most: i64) {
+    let path = folder.join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["max_position_embeddings"] = most.into();
+    fs::write(path, config.to_string()).unwrap();
+    let path = folder.join(weights::WEIGHTS);
+    let cut = |(name, tensor): (String, Tensor)| {
+        let positions = name == "bert.embeddings.position_embeddings.weight";
+        if positions { (name, tensor.narrow(0, 0, most)) } else { (name, tensor) }
+    };
+    let stored: Vec<(String, Tensor)> = weights::read(&path).unwrap().into_iter().map(cut).collect();
+    weights::write(&path, stored.iter().map(|(name, tensor)| (name.clone(), tensor))).unwrap();
 }
 
 /// The lines that a command printed for a program.

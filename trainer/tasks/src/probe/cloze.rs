@@ -87,6 +87,12 @@ impl Probe for HeldOutCloze {
             let what = error.to_string();
             return Ok(Outcome::left_out(what.lines().next().unwrap_or_default().to_owned()));
         }
+        let longest = candidate.config().longest_sequence();
+        let wanted = usize::from(self.shards.manifest().body.max_tokens) + 2;
+        if longest < wanted {
+            let why = format!("the model has {longest} positions, and the segments of the shards need {wanted}");
+            return Ok(Outcome::left_out(why));
+        }
         let (mut scores, mut results) = (Vec::new(), serde_json::Map::new());
         for set in &self.held_out.sets {
             let (mut all, mut each) = (Cloze::default(), BTreeMap::<DocumentId, Cloze>::new());

@@ -292,3 +292,31 @@ fn the_state_of_older_checkpoints_is_read() {
     let switch: Switch = serde_json::from_str(old).unwrap();
     assert_eq!((switch.alpha(10), switch.eta(MaskMode::Word)), (0.76, Some(1.0)));
 }
+
+/// A stage of products, then a longer one with the same corpora and budget.
+#[test]
+fn a_longer_stage_with_the_same_losses_keeps_the_first_loss() {
+    let mut switch = Switch::new(SMOOTHED, 0);
+    let mut fall = |switch: &mut Switch, updates: std::ops::Range<u64>| {
+        for n in updates {
+            [MaskMode::Word, MaskMode::Phrase].map(|mode| switch.update(n, mode, 5.0 - 0.002 * n as f64));
+        }
+    };
+    switch.begin_stage(400, false);
+    fall(&mut switch, 0..200);
+    let (first, eta) = (switch.word.first, switch.word.eta);
+    switch.begin_stage(20_000, false);
+    fall(&mut switch, 200..210);
+    assert_ne!(switch.word.eta, eta, "eta follows the loss from the first update on");
+    fall(&mut switch, 210..1_500);
+    assert_eq!(switch.word.first, first);
+}
+
+/// Otherwise a mode that is never drawn would never have an eta.
+#[test]
+fn alpha_is_within_its_bounds_after_the_warm_up() {
+    for (alpha0, after) in [(0.0, 0.05), (0.5, 0.5), (1.0, 0.95)] {
+        let switch = Switch::new(SwitchOptions { alpha0, ..SMOOTHED }, 10);
+        assert_eq!([switch.alpha(9), switch.alpha(10)], [alpha0, after]);
+    }
+}
