@@ -297,9 +297,11 @@ fn the_state_of_older_checkpoints_is_read() {
 #[test]
 fn a_longer_stage_with_the_same_losses_keeps_the_first_loss() {
     let mut switch = Switch::new(SMOOTHED, 0);
-    let mut fall = |switch: &mut Switch, updates: std::ops::Range<u64>| {
+    let fall = |switch: &mut Switch, updates: std::ops::Range<u64>| {
         for n in updates {
-            [MaskMode::Word, MaskMode::Phrase].map(|mode| switch.update(n, mode, 5.0 - 0.002 * n as f64));
+            for mode in [MaskMode::Word, MaskMode::Phrase] {
+                switch.update(n, mode, 5.0 - 0.002 * n as f64);
+            }
         }
     };
     switch.begin_stage(400, false);
