@@ -2,11 +2,11 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use ebert_dumps::NotText;
-use schemas::{ManifestError, StoreError, quoted};
+use schemas::{ManifestError, StoreError, manifest::MANIFEST, quoted};
 
 use crate::REMAKE;
 
@@ -52,9 +52,16 @@ impl Hint for StoreError {
 impl Hint for ManifestError {
     fn hint_of(&self, command: &str) -> String {
         match self {
+            Self::Absent { folder } if is_within_step(folder) => {
+                let [named, out] = [parent(folder), parent(&parent(folder))].map(|folder| quoted(&folder));
+                format!("\nhint: `{named}` is one folder of an output folder: name `{out}` instead")
+            }
             Self::Absent { folder } => {
                 let out = out_of(Some(folder));
                 format!("\nhint: run `{command} --out {out}` to finish it, with all other options as intended")
+            }
+            Self::Malformed { path, .. } if is_of_another_program(path) => {
+                "\nhint: another program wrote it: move it away, or choose another output folder".to_owned()
             }
             Self::Malformed { .. } | Self::Changed { .. } => {
                 format!("\nhint: delete it and run `{command}` again; finished files are kept")
@@ -73,8 +80,29 @@ impl Hint for ManifestError {
 
 /// The output folder that a step's folder is in, as it can be typed.
 fn out_of(step: Option<&Path>) -> String {
-    let out = step.and_then(Path::parent).filter(|out| !out.as_os_str().is_empty());
-    quoted(out.unwrap_or(Path::new(".")))
+    quoted(&step.map_or_else(|| PathBuf::from("."), parent))
+}
+
+/// The folder that a folder is in.
+fn parent(folder: &Path) -> PathBuf {
+    match folder.parent() {
+        Some(parent) if folder.file_name().is_some() && parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) if folder.file_name().is_some() => parent.to_owned(),
+        // Of `.` and `..`.
+        _ => folder.join(".."),
+    }
+}
+
+/// Whether a folder without a manifest was looked for in the folder of a step, such as `OUT/shards/shards`.
+fn is_within_step(folder: &Path) -> bool {
+    let manifest = parent(folder).join(MANIFEST);
+    manifest.is_file() && !is_of_another_program(&manifest)
+}
+
+/// Whether a file is JSON without the fields that every manifest of ours has.
+fn is_of_another_program(path: &Path) -> bool {
+    let value = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    value.is_some_and(|value| ["format", "self_blake3"].iter().all(|key| value.get(key).is_none()))
 }
 
 /// Fails unless the path is a regular file. A pipe could not be read twice.

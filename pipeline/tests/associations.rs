@@ -14,7 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, builder::ListBuilder, builder::StringBuilder};
+use arrow_array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, builder::ListBuilder, builder::StringBuilder,
+};
 use flate2::read::MultiGzDecoder;
 use parquet::arrow::ArrowWriter;
 use schemas::{
@@ -242,6 +244,15 @@ fn strings(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
+fn lists_of(lists: &[&[&str]]) -> ArrayRef {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    for list in lists {
+        list.iter().for_each(|id| builder.values().append_value(id));
+        builder.append(true);
+    }
+    Arc::new(builder.finish())
+}
+
 #[test]
 fn a_file_may_have_many_shapes() {
     let shop = Shop::new(30);
@@ -332,6 +343,78 @@ fn a_file_may_have_many_shapes() {
         ("items.parquet", order_of_items, co_purchased),
         ("zeros.csv", b"31852,P001,substitute\n".to_vec(), ("0000031852 P001 substitute", None)),
         ("pandas.csv", b"31852.0,P001,substitute\n".to_vec(), ("0000031852 P001 substitute", None)),
+        (
+            "inches.csv",
+            b"InvoiceNo,Description,StockCode\n7,Frame 8\" wide,P001\n7,Frame,P002\n8,8\",P002\n8,Tea,P001\n".to_vec(),
+            co_purchased,
+        ),
+        (
+            "doubled_quotes.csv",
+            b"order,name,product\n7,\"8\"\" wide, oak\",P001\n7,\"\"\"A\"\"\",P002\n8,,P002\n8,,P001\n".to_vec(),
+            co_purchased,
+        ),
+        (
+            "stray_quotes.csv",
+            b"order,name,product\n7,\"a mug,P001\n7,\"b mug,P002\n8,c,P001\n8,\"d\" mug,P002\n".to_vec(),
+            co_purchased,
+        ),
+        (
+            "line_breaks.csv",
+            b"order,name,product\n7,\"a mug,\nof oak\n\",P001\n7,b,P002\n8,\"c\nd\",P002\n8,\"e\nf\",P001\n".to_vec(),
+            co_purchased,
+        ),
+        ("formulas.csv", b"=\"0000031852\",P001,substitute\n".to_vec(), ("0000031852 P001 substitute", None)),
+        (
+            "quoted_formulas.csv",
+            b"\"=\"\"0000031852\"\"\",\"P001\",\"substitute\"\n".to_vec(),
+            ("0000031852 P001 substitute", None),
+        ),
+        ("marks.csv", "'0000031852,\u{200b}P001\u{200b},substitute\n".into(), ("0000031852 P001 substitute", None)),
+        (
+            "no_weights.csv",
+            b"product_a,product_b,relation,weight\nP001,P002,substitute,NaN\nP002,P001,substitute,NA\n".to_vec(),
+            substitute,
+        ),
+        (
+            "decimal_commas.csv",
+            b"product_a;product_b;relation;weight\nP001;P002;substitute;0,5\n".to_vec(),
+            ("P001 P002 substitute", Some(0.5)),
+        ),
+        ("capitals.csv", b"product_a,product_b,relation\nP001,P002,SUBSTITUTE\n".to_vec(), substitute),
+        ("hyphens.csv", b"P001,P002,Also-Viewed\n".to_vec(), substitute),
+        (
+            "psql.txt",
+            b" order_id | product_id \n----------+------------\n 7 | P001\n 7 | P002\n 8 | P002\n 8 | P001\n(4 rows)\n"
+                .to_vec(),
+            co_purchased,
+        ),
+        (
+            "also_view.parquet",
+            parquet_of(vec![
+                ("asin", strings(&["P001", "P002"])),
+                ("also_view", lists_of(&[&["P002"], &["P001", "P002"]])),
+            ]),
+            substitute,
+        ),
+        (
+            "others.parquet",
+            parquet_of(vec![
+                ("asin", strings(&["P001"])),
+                ("relation", strings(&["Substitute"])),
+                ("others", lists_of(&[&["P002", "X1"]])),
+            ]),
+            substitute,
+        ),
+        (
+            "no_weights.parquet",
+            parquet_of(vec![
+                ("asin_1", strings(&["P001"])),
+                ("asin_2", strings(&["P002"])),
+                ("relation", strings(&["substitute"])),
+                ("weight", Arc::new(Float64Array::from(vec![f64::NAN])) as ArrayRef),
+            ]),
+            substitute,
+        ),
     ] {
         shop.write(name, bytes);
         let printed = said(&shop.graph_of_file(name), &[]);
@@ -353,6 +436,26 @@ fn a_file_that_is_something_else_is_named() {
     for (name, bytes, wanted) in [
         ("missing.csv", None, "cannot read the associations"),
         ("empty.csv", Some(Vec::new()), "found no rows"),
+        (
+            "header.csv",
+            Some(b"product_a,product_b,relation\n".to_vec()),
+            "found no rows below the names of its columns",
+        ),
+        (
+            "header.parquet",
+            Some(parquet_of(vec![("order_id", strings(&[])), ("product_id", strings(&[]))])),
+            "found no rows below the names of its columns",
+        ),
+        (
+            "others.parquet",
+            Some(parquet_of(vec![("asin", strings(&["P001"])), ("others", lists_of(&[&["P002"]]))])),
+            "a Parquet table with the columns asin, others\nhint: a product and a list of others need a relation",
+        ),
+        (
+            "names.csv",
+            Some(b"product_a,product_b,relation\nP001,P002,sibling\n".to_vec()),
+            "expected `substitute`, `complement`, `co_reviewed`, `co_purchased`, `also_buy`, `also_bought`",
+        ),
         ("json.jsonl", Some(b"{\"a\": 1}".to_vec()), "found JSON"),
         ("utf16.csv", Some(b"\xff\xfeP\0,\0Q\0".to_vec()), "UTF-16"),
         ("lfs.csv", Some(b"version https://git-lfs.github.com/spec/v1\n".to_vec()), "found a Git LFS pointer"),

@@ -71,6 +71,26 @@ fn paths_with_spaces_are_quoted_in_hints() {
     assert!(text.contains("hint: run `ebert corpus --out 'DIR/my shop'` to finish it"), "{text}");
 }
 
+/// A second set of shards is not built in the folder of the first one.
+#[test]
+fn the_folder_of_a_step_is_not_an_output_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let shards = folder.path().join("out/shards");
+    fs::create_dir_all(&shards).unwrap();
+    fs::write(shards.join("manifest.json"), "{\"format\": 2, \"self_blake3\": \"\"}").unwrap();
+    for command in ["inspect", "verify"] {
+        let text = said(&ebert([command]).arg(&shards).output().unwrap(), &[(folder.path(), "DIR")]);
+        let wanted = "hint: `DIR/out/shards` is one folder of an output folder: name `DIR/out` instead";
+        assert!(text.starts_with("exit 1") && text.contains(wanted), "{text}");
+        let mut here = ebert([command, "."]);
+        let text = said(&here.current_dir(&shards).output().unwrap(), &[]);
+        assert!(text.contains("name `./..` instead"), "{text}");
+    }
+    fs::write(shards.join("manifest.json"), "{\"manifest_version\": 3}").unwrap();
+    let text = said(&ebert(["verify"]).arg(folder.path().join("out")).output().unwrap(), &[]);
+    assert!(text.contains("hint: another program wrote it") && !text.contains("delete"), "{text}");
+}
+
 /// Steps agree on options. An error names the one that differs, not missing files.
 #[test]
 fn other_options_than_those_of_earlier_steps_are_named() {

@@ -218,8 +218,8 @@ fn products_without_names_learn_from_the_built_in_list() {
     for command in ["verify", "inspect"] {
         succeed(ebert([command]).arg(&out));
     }
-    let nothing = run(&corpus, &out, &["--min-score", "2", "--min-score-single", "2"]);
-    assert!(nothing.contains("mined phrases reaches the minimum score, 2 or 2"), "{nothing}");
+    let nothing = run(&corpus, &out, &["--min-score", "1", "--min-score-single", "1"]);
+    assert!(nothing.contains("mined phrases reaches the minimum score, 1 or 1"), "{nothing}");
 }
 
 #[test]

@@ -149,6 +149,14 @@ fn phrases_go_where_they_are_sent() {
     let mut unheard = unheard.current_dir(folder.path()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(unheard.stderr.take());
     assert!(unheard.wait().unwrap().success() && fs::read(path("unheard")).unwrap() == wanted);
+    // An input is not replaced, also if a link leads to it.
+    std::os::unix::fs::symlink("text", path("other name")).unwrap();
+    for (output, what) in [("text", "the text"), ("other name", "the text"), ("./list", "the list of good phrases")] {
+        let before = ["text", "list"].map(|name| fs::read(path(name)).unwrap());
+        let said = said(&mine(output), &[]);
+        assert!(said.starts_with("exit 2") && said.contains(&format!("is {what} of this command")), "{said}");
+        assert!(["text", "list"].map(|name| fs::read(path(name)).unwrap()) == before, "{output}");
+    }
     // An output that cannot be written is refused before the work, and nothing is left.
     for output in ["absent/file", "."] {
         let output = mine(output);
@@ -188,21 +196,45 @@ fn lists_of_another_kind_are_refused() {
         (b"caf\xe9 racer\n", "\nhint: `iconv -f WINDOWS-1252 -t UTF-8 < DIR/list > DIR/list.utf8`"),
         (late.as_bytes(), "line 9001 has a byte that is zero, expected text in UTF-8"),
         (b"\n", "`DIR/list` has no entries, expected one per line"),
+        (
+            b"blue pen\n0.9\tred pen\n0.8\tpen\n",
+            "line 2 has tabs, as most others, expected one entry per line\n\
+             hint: keep the column with the entries, such as `cut -f 2 < DIR/list > DIR/list.column`",
+        ),
     ] {
         fs::write(path("list"), bytes).unwrap();
         for option in ["--quality-list", "--entity-list", "--stop-words"] {
             let output = ebert(["mine"]).arg(path("text")).arg(option).arg(path("list")).output().unwrap();
             let said = said(&output, &[(folder.path(), "DIR")]);
-            // A text may have no stop words.
-            let is_refused = said.starts_with("exit 1") && said.contains(wanted);
-            assert!(is_refused || option == "--stop-words" && bytes == b"\n", "{option}: {said}");
+            assert!(said.starts_with("exit 1") && said.contains(wanted), "{option}: {said}");
         }
     }
+    // Titles of Wikipedia's dumps.
+    fs::write(path("list"), "blue_pen\ntea\n").unwrap();
+    let lines = mine(&path("text"), &["--quality-list", path("list").to_str().unwrap()]);
+    assert!(!lines.is_empty());
     // A pipe is read once.
     let command = "\"$0\" mine \"$1\" --quality-list <(echo 'blue pen') > /dev/null";
     let program = ebert([""]).get_program().to_owned();
     let mut shell = std::process::Command::new("bash");
     assert!(shell.arg("-c").arg(command).arg(program).arg(path("text")).status().unwrap().success());
+}
+
+#[test]
+fn texts_of_another_kind_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    let wide: Vec<u8> = "a blue pen\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, wanted) in [
+        (&b"version https://git-lfs.github.com/spec/v1\n"[..], "found a Git LFS pointer, not the file itself"),
+        (b"<!DOCTYPE html><title>Sign in</title>", "found a web page"),
+        (&wide, "hint: `iconv -f UTF-16LE -t UTF-8 < DIR/text > DIR/text.utf8`"),
+        (b"PK\x03\x04\x14\0\0\0", "found a zip archive"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let said = said(&ebert(["mine"]).arg(&path).output().unwrap(), &[(folder.path(), "DIR")]);
+        assert!(said.starts_with("exit 1") && said.contains(wanted), "{said}");
+    }
 }
 
 #[test]

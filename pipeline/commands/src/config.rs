@@ -166,6 +166,7 @@ mod tests {
             ("tokenzier = \"x\"", "unknown key `tokenzier`"),
             ("out = [[1]", "is not a configuration: TOML parse error at line 1"),
             ("max-tokens = 9999", "invalid value '9999' for '--max-tokens <N>'"),
+            ("min-score = 5", "invalid value '5' for '--min-score <SCORE>': expected a score from 0 to 1"),
             ("out = {}", "found `out = {}`, expected a text"),
         ] {
             let error = shards(file, &[]).unwrap_err();

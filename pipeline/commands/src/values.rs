@@ -85,18 +85,16 @@ pub enum WorkerStep {
 
 /// Parses a ratio.
 pub(crate) fn ratio(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
-        _ => Err("expected a ratio from 0 to 1, such as 0.01".to_owned()),
-    }
+    from_0_to_1(text).ok_or_else(|| "expected a ratio from 0 to 1, such as 0.01".to_owned())
 }
 
 /// Parses a score.
 pub(crate) fn score(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(score) if f64::is_finite(score) => Ok(score),
-        _ => Err("expected a number, such as 0.5".to_owned()),
-    }
+    from_0_to_1(text).ok_or_else(|| "expected a score from 0 to 1, such as 0.5".to_owned())
+}
+
+fn from_0_to_1(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number))
 }
 
 #[cfg(test)]
@@ -105,10 +103,9 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_refused() {
-        assert_eq!((ratio("0.01"), score("-1e3")), (Ok(0.01), Ok(-1000.0)));
-        for wrong in ["", "1.5", "-0.1", "nan", "one"] {
-            assert!(ratio(wrong).is_err(), "{wrong}");
+        assert_eq!((ratio("0.01"), score("1"), score("5e-1")), (Ok(0.01), Ok(1.0), Ok(0.5)));
+        for wrong in ["", "1.5", "-0.1", "nan", "inf", "one", "5"] {
+            assert!(ratio(wrong).is_err() && score(wrong).is_err(), "{wrong}");
         }
-        assert!(score("inf").is_err() && score("nan").is_err());
     }
 }

@@ -22,7 +22,8 @@
 //! stray tag, so a `<` opens a tag only when all of this holds:
 //!
 //! * The name of an HTML element follows, or `/` and such a name, and the name ends there.
-//! * The tag closes within [`MAX_TAG`] bytes, with no `<` outside its quotes.
+//! * The tag closes within [`MAX_TAG`] bytes, with no `<` outside its quotes. The bytes of a picture in a value do not
+//!   count.
 //! * The rest looks like attributes: `name=value`, or one of the few that have no value.
 //!
 //! Comments, `<!doctype …>`, the conditional markers of word processors, `<?xml …>`, and the brackets
@@ -148,19 +149,83 @@ fn without_escapes(text: &str) -> Option<String> {
     plain.filter(|plain| !plain.contains(['\u{8}', '\u{c}']))
 }
 
-/// Repairs the encoding, and writes line breaks that stand as characters: Excel's `_x000D_`, and `\r\n` as some shop
-/// systems export it. A lone `\n` may be a part of a path.
+/// Repairs the encoding, and writes line breaks that stand as characters: Excel's `_x000D_`, and `\r\n` or `\n` as some
+/// shop systems and public data sets have it. A `\n` in a path or in a program stays ([`broken_lines`]).
 fn repair(text: &str) -> Cow<'_, str> {
     const BREAKS: [&str; 2] = ["_x000D_", "\\r\\n"];
     let repaired = match without_escapes(text) {
         Some(plain) => Cow::Owned(repair_encoding(&plain).into_owned()),
         None => repair_encoding(text),
     };
+    let repaired = match without_pictures(&repaired) {
+        Some(without) => Cow::Owned(without),
+        None => repaired,
+    };
     let begins = |at: usize| BREAKS.iter().any(|spelled| repaired[at..].starts_with(spelled));
-    if !memchr2_iter(b'_', b'\\', repaired.as_bytes()).any(begins) {
-        return repaired;
+    let repaired = if memchr2_iter(b'_', b'\\', repaired.as_bytes()).any(begins) {
+        Cow::Owned(BREAKS.iter().fold(repaired.into_owned(), |text, spelled| text.replace(spelled, "\n")))
+    } else {
+        repaired
+    };
+    match broken_lines(&repaired) {
+        Some(broken) => Cow::Owned(broken),
+        None => repaired,
     }
-    Cow::Owned(BREAKS.iter().fold(repaired.into_owned(), |text, spelled| text.replace(spelled, "\n")))
+}
+
+/// The text without pictures that stand in it as characters, outside of tags: `data:image/png;base64,…`, also in
+/// Markdown: `![A cup](data:image/png;base64,…)`.
+fn without_pictures(text: &str) -> Option<String> {
+    const LEAST: usize = 64;
+    let mut without = String::new();
+    let mut done = 0;
+    for at in memmem::find_iter(text.as_bytes(), ";base64,") {
+        let Some(start) = text[done..at].rfind("data:").map(|start| done + start) else { continue };
+        let is_type = |b: u8| b.is_ascii_alphanumeric() || b"/+-.;=".contains(&b);
+        let data = at + ";base64,".len();
+        let is_data = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
+        let end = data + text.as_bytes()[data..].iter().take_while(|b| is_data(b)).count();
+        // A value of a tag goes with the tag.
+        let is_value = text[..start].ends_with(['"', '\'', '=']) && text[..start].contains('<');
+        if is_value || end < data + LEAST || !text[start + "data:".len()..at].bytes().all(is_type) {
+            continue;
+        }
+        let markdown = text[done..start].strip_suffix("](").and_then(|before| before.rfind("!["));
+        let (start, end) = match markdown.filter(|_| text[end..].starts_with(')')) {
+            Some(image) => (done + image, end + 1),
+            None => (start, end),
+        };
+        without.push_str(&text[done..start]);
+        done = end;
+    }
+    without.push_str(&text[done..]);
+    (done > 0).then_some(without)
+}
+
+/// The text with line breaks in place of `\n`, if it has such: two in a row, or one between the end of a sentence or tag
+/// and the beginning of another.
+fn broken_lines(text: &str) -> Option<String> {
+    const SPELLED: &str = "\\n";
+    let ends = |before: &str| {
+        before.is_empty()
+            || before.ends_with(|c: char| c.is_whitespace() || ">.!?;,)".contains(c)) && !before.ends_with("\\")
+    };
+    let begins = |behind: &str| {
+        let is_first = |c: char| c.is_whitespace() || c.is_uppercase() || c.is_ascii_digit() || "<-*•".contains(c);
+        behind.is_empty() || behind.starts_with(is_first)
+    };
+    let mut broken = String::new();
+    let mut done = 0;
+    while let Some(at) = memmem::find(&text.as_bytes()[done..], SPELLED.as_bytes()).map(|at| done + at) {
+        let several = text[at..].len() - text[at..].trim_start_matches(SPELLED).len();
+        let (before, behind) = (&text[..at], &text[at + several..]);
+        let is_break = !before.ends_with('\\') && (several > SPELLED.len() || ends(before) && begins(behind));
+        broken.push_str(&text[done..at]);
+        broken.push_str(if is_break { "\n" } else { &text[at..at + several] });
+        done = at + several;
+    }
+    broken.push_str(&text[done..]);
+    (broken.len() < text.len()).then_some(broken)
 }
 
 /// Returns whether the text has settled, so that another round would change nothing.

@@ -202,7 +202,7 @@
 #![forbid(unsafe_code)]
 
 /// Raised whenever a raw file gives other records, or a text is cleaned differently.
-pub const RULES: u32 = 6;
+pub const RULES: u32 = 7;
 
 mod archive;
 mod boilerplate;
@@ -230,3 +230,8 @@ pub use open::{Compression, OpenFile, open};
 pub use record::{
     Association, Generation, Kind, MalformedRecord, Record, RecordType, Strings, UnreadReason, UnreadValue, parse,
 };
+
+/// The id of a product without white space, invisible characters and quotes around it, as [`parse`] reads ids.
+pub fn bare_product_id(id: &str) -> &str {
+    record::bare_product_id(id)
+}

@@ -1,5 +1,5 @@
 //! Records of other shops: which field is what.
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use schemas::Relation;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::{
     record::{GivenIds, Kind, bare_product_id, extended_scalar, is_no_id, is_nobody, listed_ids, whole_number},
 };
 
+mod attributes;
 mod known;
 
 pub(crate) use known::of_fields;
@@ -227,14 +228,10 @@ impl Mapping {
         match &self.fields {
             Fields::Products(fields) => {
                 let found = Finder { record, language: fields.language.as_deref() };
-                let details: BTreeMap<&str, Value> = fields
-                    .details
-                    .names
-                    .iter()
-                    .map(|name| (name.as_str(), found.values(name)))
-                    .filter(|(_, values)| !values.is_empty())
-                    .map(|(name, values)| (name, Value::from(values)))
-                    .collect();
+                let mut details = Map::new();
+                for name in &fields.details.names {
+                    attributes::add(name, found.values(name), &mut details);
+                }
                 let json = json!({
                     "parent_asin": null,
                     "title": fields.title.as_deref().and_then(|name| found.one(name)),
@@ -371,7 +368,12 @@ impl Finder<'_> {
             let text = value.as_str().filter(|text| text.trim_start().starts_with('['));
             text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| vec![value.clone()])
         };
-        let ids = all.iter().flat_map(list).filter_map(|value| of_id(&value));
+        // `{"asin": "B0", "title": "Tea"}`.
+        let member = |value: &Value| {
+            let names = ["asin", "parent_asin", "product_id", "sku", "id"];
+            names.iter().find_map(|name| of_id(value.as_object()?.get(*name)?))
+        };
+        let ids = all.iter().flat_map(list).filter_map(|value| of_id(&value).or_else(|| member(&value)));
         ids.flat_map(|text| listed_ids(&text).map(|id| whole_number(id).to_owned()).collect::<Vec<_>>()).collect()
     }
 }
@@ -469,6 +471,25 @@ mod tests {
         });
         assert_eq!(mapping.names(), ["sku", "name", "bullets", "about.long", "path", "maker.name", "color", "with"]);
         assert!(mapping.reads("about") && mapping.reads("sku") && !mapping.reads("other") && !mapping.reads("abo"));
+    }
+
+    #[test]
+    fn attributes_have_names_of_their_own() {
+        let mapping = products("id = \"sku\"\ndetails = [\"attrs\", \"color\"]\ncomplements = \"with\"");
+        for attrs in [
+            r#"[{"name": "Color", "value": "Red"}, {"name": "Wood", "options": ["Oak", "Ash"]}]"#,
+            r#"{"Color": "Red", "Wood": ["Oak", "Ash"]}"#,
+            r#"[{"@type": "PropertyValue", "name": "Color", "value": "Red"}, {"label": "Wood", "value_name": ["Oak", "Ash"]}]"#,
+        ] {
+            let line = format!(
+                r#"{{"sku": "A", "attrs": {attrs}, "color": "dark", "with": [{{"asin": "B", "title": "Tea"}}]}}"#
+            );
+            with(&mapping, &line, |record| {
+                let wanted = [("Color", "Red"), ("Wood", "Oak"), ("Wood", "Ash"), ("color", "dark")];
+                assert_eq!(record.detail_texts().collect::<Vec<_>>(), wanted, "{attrs}");
+                assert_eq!(record.associations.iter().map(|found| &*found.other).collect::<Vec<_>>(), ["B"]);
+            });
+        }
     }
 
     #[test]

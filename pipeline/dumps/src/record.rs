@@ -26,6 +26,7 @@ mod unread;
 mod values;
 
 pub(crate) use self::{
+    details::{ATTRIBUTE_NAMES, ATTRIBUTE_VALUES},
     fields::{is_field, is_of_reviews},
     ids::{bare_product_id, is_no_id, is_nobody, listed_ids, whole_number},
     stars::of_five,
@@ -265,9 +266,13 @@ impl Record<'_> {
         self.brand.or(&self.store).first()
     }
 
-    /// The headline of a review: `summary`, or else `title`.
+    /// The headline of a review: `summary`, or else `title`. In a row of products and reviews that were joined, `title` is
+    /// that of the product.
     pub fn headline(&self) -> impl Iterator<Item = &str> {
-        self.summary.or(&self.title).iter()
+        let of_product = [&self.description, &self.features, &self.feature, &self.brand];
+        let is_joined = of_product.into_iter().any(|strings| strings.first().is_some());
+        let headline = if is_joined { &self.summary } else { self.summary.or(&self.title) };
+        headline.iter()
     }
 
     /// The headline and the body of a review.

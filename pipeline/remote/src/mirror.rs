@@ -313,7 +313,6 @@ impl Mirror {
     /// may open it as soon as it has its name.
     async fn stand_in(&mut self, name: &str, meta: &ObjectMeta) -> Result<(), RemoteError> {
         let (path, temporary) = (self.path(name), self.beside("empty"));
-        make_parent(&path)?;
         let _ = fs::remove_file(&temporary);
         let mode = if is_ranged(name) { HOLES | 0o600 } else { HOLES };
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary);
@@ -348,7 +347,6 @@ impl Mirror {
         let mut known = Vec::new();
         while let Some((name, meta, bytes)) = fetched.try_next().await? {
             let (path, temporary) = (self.folder.join(&name), self.temporary(&name, &meta)?);
-            make_parent(&path)?;
             fs::write(&temporary, &bytes).map_err(local(&temporary))?;
             if name_unless_taken(&temporary, &path).map_err(local(&path))? {
                 known.push((name, Known::complete(&meta, &fs::metadata(&path).map_err(local(&path))?)));
@@ -446,8 +444,12 @@ impl Mirror {
             return Ok(());
         }
         // So that it can be read and written.
-        fs::set_permissions(&path, fs::Permissions::from_mode(HOLES | 0o600)).map_err(local(&path))?;
-        let file = OpenOptions::new().write(true).open(&path).map_err(local(&path))?;
+        let readable = fs::set_permissions(&path, fs::Permissions::from_mode(HOLES | 0o600));
+        let file = match readable.and_then(|()| OpenOptions::new().write(true).open(&path)) {
+            // Another process of this machine has removed it, with the parts of a step that is done.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(local(&path))?,
+        };
         let all = missing.iter().flat_map(|range| pieces(range.clone(), self.remote.range));
         let remote = &self.remote;
         let ask = |range: Range<u64>| async move {
@@ -484,17 +486,17 @@ fn local(path: &Path) -> impl Fn(io::Error) -> RemoteError {
 
 /// Gives a file its name, unless another process has just written one of that name.
 fn name_unless_taken(temporary: &Path, path: &Path) -> io::Result<bool> {
-    match fs::hard_link(temporary, path) {
-        Ok(()) => fs::remove_file(temporary).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(temporary).map(|()| false),
-        // A file system without such links.
-        Err(_) => fs::rename(temporary, path).map(|()| true),
+    loop {
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        return match fs::hard_link(temporary, path) {
+            Ok(()) => fs::remove_file(temporary).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(temporary).map(|()| false),
+            // Another process has just removed the folder, as it was empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && temporary.exists() => continue,
+            // A file system without such links.
+            Err(_) => fs::rename(temporary, path).map(|()| true),
+        };
     }
-}
-
-fn make_parent(path: &Path) -> Result<(), RemoteError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(local(parent))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | two products, a relation, perhaps a weight | `B01,B02,substitute` | the one that is named |
 //! | an order and one of its products | `order,product` above `1007,B01` | `co_purchased` |
 //! | all products of an order | `B01 B02 B07` | `co_purchased` |
+//! | in Parquet, a product and a list of others | `asin`, `also_buy` | that of the list's name, or of a column |
 //!
 //! A file is a table in text, plain, gz or zst, with or without a header, or Parquet. Its rows are read one after
 //! another. Rows of order and product may come in any order: they go through sorted runs on disk.
@@ -15,14 +16,15 @@ use std::{
 };
 
 use ebert_dumps::{NotText, open};
-use schemas::{Relation, StoreError, manifest::AssociationFile, quoted};
+use schemas::{StoreError, manifest::AssociationFile, quoted};
 use xxhash_rust::xxh3::xxh3_64;
 
 mod layout;
 mod parquet;
+mod relation;
 mod text;
 
-use self::layout::Layout;
+use self::{layout::Layout, relation::relation_of};
 use super::{
     edges::Edge,
     lists::{LONGEST_ORDER, add_order},
@@ -137,6 +139,8 @@ struct Rows<'a> {
     order_products: RunSorter<OrderProduct>,
     counts: AssociationFile,
     places: Vec<String>,
+    /// Whether a comma in a weight is a decimal point.
+    has_decimal_commas: bool,
 }
 
 /// Why a row cannot be read.
@@ -185,11 +189,17 @@ impl<'a> Rows<'a> {
             order_products: RunSorter::new(file.next_to, file.memory),
             counts,
             places: Vec::new(),
+            has_decimal_commas: true,
         }
     }
 
     /// Adds a row of text fields. `place` describes it in messages.
-    fn add(&mut self, layout: Layout, fields: &[&str], place: impl FnOnce() -> String) -> Result<(), StoreError> {
+    fn add(
+        &mut self,
+        layout: Layout,
+        fields: &[impl AsRef<str>],
+        place: impl FnOnce() -> String,
+    ) -> Result<(), StoreError> {
         self.counts.rows += 1;
         if let Err(BadRow(why)) = self.try_add(layout, fields)? {
             self.bad(|| format!("{}: {why}", place()));
@@ -206,46 +216,56 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn try_add(&mut self, layout: Layout, fields: &[&str]) -> Result<Result<(), BadRow>, StoreError> {
+    fn try_add(&mut self, layout: Layout, fields: &[impl AsRef<str>]) -> Result<Result<(), BadRow>, StoreError> {
         if let Some(wanted) = layout.fields().filter(|&wanted| fields.len() < wanted) {
             return Ok(Err(BadRow(format!("found {} fields, expected {wanted}", fields.len()))));
         }
+        let field = |at: usize| fields[at].as_ref();
         match layout {
             Layout::Associations { one, other, relation, weight } => {
-                let relation = match fields[relation].parse::<Relation>() {
-                    Ok(relation) => relation,
-                    Err(error) => return Ok(Err(BadRow(error.to_string()))),
+                let name = field(relation);
+                let Some(relation) = relation_of(name) else { return Ok(Err(BadRow(relation::unknown(name)))) };
+                let weight = weight.and_then(|at| fields.get(at)).map_or("", |weight| weight.as_ref().trim());
+                let weight = match self.weight(weight) {
+                    Ok(weight) => weight,
+                    Err(bad) => return Ok(Err(bad)),
                 };
-                let weight = match weight.and_then(|at| fields.get(at)).filter(|weight| !weight.is_empty()) {
-                    None => None,
-                    Some(weight) => match weight.parse().ok().filter(|weight: &f32| weight.is_finite()) {
-                        Some(weight) => Some(weight),
-                        None => return Ok(Err(BadRow(format!("found the weight `{weight}`, expected a number")))),
-                    },
-                };
-                let (one, other) = (self.product(fields[one])?, self.product(fields[other])?);
+                let (one, other) = (self.product(field(one))?, self.product(field(other))?);
                 if let Some(edge) = one.zip(other).and_then(|(one, other)| Edge::new(one, other, relation, weight)) {
                     self.edges.edge(edge)?;
                 }
             }
             Layout::OrderProducts { order, product } => {
-                if fields[order].is_empty() {
+                if field(order).is_empty() {
                     return Ok(Err(BadRow("no id of an order".to_owned())));
                 }
-                if let Some(product) = self.product(fields[product])? {
-                    let order = xxh3_64(fields[order].as_bytes());
+                if let Some(product) = self.product(field(product))? {
+                    let order = xxh3_64(field(order).as_bytes());
                     self.order_products.push(OrderProduct { order, product })?;
                 }
             }
             Layout::Orders => {
                 let mut order = Vec::new();
-                for id in fields.iter().filter(|id| !id.is_empty()) {
+                for id in (0..fields.len()).map(field).filter(|id| !id.is_empty()) {
                     order.extend(self.product(id)?);
                 }
                 self.add_order(order)?;
             }
         }
         Ok(Ok(()))
+    }
+
+    /// A weight. `None` where a program wrote that there is none.
+    fn weight(&self, text: &str) -> Result<Option<f32>, BadRow> {
+        const NONE: [&str; 8] = ["", "NaN", "NA", "N/A", "#N/A", "<NA>", "None", "null"];
+        if NONE.iter().any(|none| text.eq_ignore_ascii_case(none)) {
+            return Ok(None);
+        }
+        let text_with_point = || text.replacen(',', ".", 1).parse::<f32>().ok().filter(|_| self.has_decimal_commas);
+        match text.parse::<f32>().ok().or_else(text_with_point).filter(|weight| weight.is_finite()) {
+            Some(weight) => Ok(Some(weight)),
+            None => Err(BadRow(format!("found the weight `{text}`, expected a number"))),
+        }
     }
 
     fn product(&mut self, id: &str) -> Result<Option<ProductRank>, StoreError> {
@@ -267,6 +287,10 @@ impl<'a> Rows<'a> {
 
     fn finish(mut self) -> Result<AssociationFile, GivenError> {
         let AssociationFile { rows, unreadable: bad, .. } = self.counts;
+        if rows == 0 {
+            let (path, found) = (self.file.path.to_owned(), "no rows below the names of its columns".to_owned());
+            return Err(GivenError::Unrecognised { path, found, hint: EXPECTED.to_owned() });
+        }
         if bad as f64 > self.file.max_unreadable * rows as f64 {
             let (path, places) = (self.file.path.to_owned(), self.places.join("\n"));
             let is_latin = self.places.iter().all(|place| place.ends_with(NOT_UTF8));

@@ -9,7 +9,7 @@ pub const SORT_MEMORY: usize = 96 << 20;
 pub const BYTES_PER_PRODUCT: u64 = 10;
 
 /// Raised whenever the output of this step changes for the same input.
-pub const RULES: u32 = 3;
+pub const RULES: u32 = 4;
 
 pub(super) fn rules() -> Rules {
     Rules::of([("graph", RULES)])

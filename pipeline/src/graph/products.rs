@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use ebert_dumps::bare_product_id;
 use schemas::{StoreError, temporary::unnamed_file};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -159,11 +160,14 @@ impl ProductTable {
         })
     }
 
-    /// As [`ProductTable::rank`], of an id from a file that other programs may have written. A spreadsheet drops the
-    /// leading zeros of ten-digit ids, and pandas writes `5.0` if some ids are missing.
+    /// As [`ProductTable::rank`], of an id from a file that other programs may have written. What the corpus removes
+    /// around an id is removed, and the formula that marks text in a spreadsheet: `="0000031852"`. A spreadsheet drops
+    /// the leading zeros of ten-digit ids, and pandas writes `5.0` if some ids are missing.
     pub(crate) fn rank_of_given(&self, id: &str) -> Result<Option<ProductRank>, StoreError> {
         const DIGITS: usize = 10;
         let is_number = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        let formula = id.trim().strip_prefix("=\"").and_then(|text| text.strip_suffix('"'));
+        let id = bare_product_id(formula.filter(|text| !text.contains('"')).unwrap_or(id));
         for id in [Some(id), id.strip_suffix(".0").filter(|whole| is_number(whole))].into_iter().flatten() {
             let found = match self.rank(id)? {
                 None if is_number(id) && id.len() < DIGITS => self.rank(&format!("{id:0>DIGITS$}"))?,

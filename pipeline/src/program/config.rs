@@ -109,8 +109,21 @@ fn of_table(kind: &str, mut table: Table) -> Result<(Vec<String>, Option<Given>)
     Ok((paths, given))
 }
 
+/// The fields of a table. An error names the key that is wrong.
 fn fields<T: DeserializeOwned>(table: Table) -> Result<T, String> {
-    table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    table.try_into().map_err(|error: toml::de::Error| {
+        let message = match error.message() {
+            // `FieldNames` has several forms, which serde would name as the code does.
+            message if message.contains("untagged enum") => {
+                "expected a field, a list of fields, or { field = \"…\", split = \"…\" }"
+            }
+            message => message,
+        };
+        // The last line of what it displays.
+        let text = error.to_string();
+        let key = text.trim_end().lines().last().and_then(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+        key.map_or_else(|| message.to_owned(), |key| format!("`{key}`: {message}"))
+    })
 }
 
 /// The tokenizer: the one that is named, that of the start model, or for the sample its own.
@@ -227,6 +240,11 @@ mod tests {
                 "[products]\npath = \"a.csv\"\nid = \"a\"\nname = \"b\"",
                 "unknown field `name`, expected one of `id`, `title`",
             ),
+            (
+                "[products]\npath = \"a.csv\"\nid = \"a\"\ncategories = 3",
+                "[products]: `categories`: expected a field, a list of fields, or { field = ",
+            ),
+            ("[products]\npath = \"a.csv\"\nid = 3", "[products]: `id`: invalid type: integer `3`, expected a string"),
             ("[reviews]\npath = \"a.csv\"\ndelimiter = \"::\"", "expected one character"),
         ] {
             let error = of(text).unwrap_err().to_string();

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemas::{StoreError, store::Output};
+use schemas::{StoreError, quoted, store::Output};
 
 use ebert_mining::{Lists, Memory, Mined, Options, QualityList};
 use pipeline::{
@@ -64,6 +64,18 @@ pub(crate) enum CommandError {
         /// The language.
         language: Language,
     },
+    /// The phrases would replace an input.
+    #[error(
+        "`--out {}` is {what} of this command, so the phrases would replace it\n\
+         hint: choose another file, such as `--out {}`",
+        quoted(path), quoted(&path.with_extension("phrases.txt"))
+    )]
+    OverInput {
+        /// The file.
+        path: PathBuf,
+        /// What it is, such as `the text`.
+        what: &'static str,
+    },
     /// The text or a list.
     #[error(transparent)]
     Mine(#[from] MiningError),
@@ -78,13 +90,33 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// Whether the command line is wrong, rather than a file.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::NoList { .. })
+        matches!(self, Self::NoList { .. } | Self::OverInput { .. })
     }
+}
+
+/// Fails if the phrases would replace the text or a list.
+fn check_output(command: &MineCommand<'_>) -> Result<(), CommandError> {
+    // A device or pipe is not replaced.
+    let Some(path) = command.output.filter(|path| path.is_file()) else { return Ok(()) };
+    let Ok(out) = path.canonicalize() else { return Ok(()) };
+    let inputs = [
+        (Some(command.text), "the text"),
+        (command.quality_list.as_deref(), "the list of good phrases"),
+        (command.entity_list.as_deref(), "the list of names"),
+        (command.stop_words.as_deref(), "the list of stop words"),
+    ];
+    for (input, what) in inputs {
+        if input.is_some_and(|input| input.canonicalize().is_ok_and(|input| input == out)) {
+            return Err(CommandError::OverInput { path: path.to_owned(), what });
+        }
+    }
+    Ok(())
 }
 
 /// Mines a text and writes lines of `score<TAB>phrase`, best first. Prints a summary to standard
 /// error.
 pub(crate) fn run(command: &MineCommand<'_>, progress: &Progress) -> Result<(), CommandError> {
+    check_output(command)?;
     let output = command.output.map(Output::at).transpose()?;
     let memory = match output.as_ref().and_then(Output::file) {
         Some(file) => Memory::new(command.mining_mib, file),
@@ -126,6 +158,7 @@ fn mine_text(command: &MineCommand<'_>, memory: Memory, progress: &Progress) -> 
     let text = lines.read(command.threads, memory, progress)?;
     let stop_words = &mine::stop_words(own_stop_words, language, &text);
     let lists = Lists { quality, entities, stop_words };
-    let mined = mine::mine(&text, &lists, &command.options, command.threads, progress)?;
+    let mined = mine::mine(&text, &lists, &command.options, command.threads, progress);
+    let mined = mined.map_err(|error| error.of_quality_list(command.quality_list.as_deref()))?;
     Ok((text, mined))
 }

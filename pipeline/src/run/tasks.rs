@@ -385,7 +385,7 @@ impl Run<'_> {
 
     /// Publishes what the task has written, and prints the steps that follow.
     fn print_next(&self, step: Step, next: &[Step]) -> Result<(), RunError> {
-        self.publish_task(step)?;
+        self.publish()?;
         let command =
             |step: &Step| format!("ebert worker {}{}", step.name(), if step.is_single() { "" } else { " i/n" });
         let commands: Vec<String> = next.iter().map(command).collect();

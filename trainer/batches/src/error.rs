@@ -1,5 +1,5 @@
 //! Why shards cannot be trained on.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemas::{DocumentId, ManifestError, SpanOutside, StoreError, UnknownRelation};
 
@@ -13,7 +13,7 @@ pub enum DataError {
         "`{}` has no manifest, so it is not a finished data set\n\
          hint: run `ebert shards --out {}` with the corpus and options that you want; finished files are kept",
         folder.display(),
-        out_of(folder)
+        hint::out_of(folder)
     )]
     Unfinished {
         /// The folder.
@@ -97,10 +97,4 @@ pub enum DataError {
         /// What to do.
         hint: &'static str,
     },
-}
-
-/// The output folder of a folder of shards, as a user would type it.
-fn out_of(shards: &Path) -> String {
-    let out = shards.parent().filter(|out| !out.as_os_str().is_empty());
-    schemas::quoted(out.unwrap_or(Path::new(".")))
 }

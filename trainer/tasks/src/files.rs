@@ -126,23 +126,29 @@ fn plain(path: &Path) -> PathBuf {
 
 /// The text of a file of a task.
 fn text_of(task: Task, path: &Path) -> Result<String, TaskFileError> {
-    let path_owned = || path.to_owned();
-    let encoding = |bytes: &[u8]| TaskFileError::Encoding { path: path_owned(), encoding: encoding_of(bytes) };
-    let bytes = std::fs::read(path).map_err(|source| TaskFileError::Io { task, path: path_owned(), source })?;
-    Pointer::refuse(path)?;
-    if let Some(&(_, program)) = COMPRESSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        return Err(TaskFileError::Compressed { path: path_owned(), program });
-    }
-    let text = String::from_utf8(bytes).map_err(|error| encoding(error.as_bytes()))?;
-    // UTF-16 has zeros between letters.
-    if text.contains('\0') {
-        return Err(encoding(text.as_bytes()));
-    }
+    let bytes = std::fs::read(path).map_err(|source| TaskFileError::Io { task, path: path.to_owned(), source })?;
+    refuse_another_form(path, &bytes)?;
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, error.as_bytes()))?;
     let start: String = text.trim_start_matches('\u{feff}').trim_start().chars().take(14).collect();
     if ["<!doctype html", "<html"].iter().any(|tag| start.to_ascii_lowercase().starts_with(tag)) {
-        return Err(TaskFileError::WebPage { task, path: path_owned() });
+        return Err(TaskFileError::WebPage { task, path: path.to_owned() });
     }
     Ok(text)
+}
+
+/// Fails for a pointer, a compressed file, and UTF-16. `start` are the first bytes of the file.
+pub(crate) fn refuse_another_form(path: &Path, start: &[u8]) -> Result<(), TaskFileError> {
+    Pointer::refuse(path)?;
+    if let Some(&(_, program)) = COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Err(TaskFileError::Compressed { path: path.to_owned(), program });
+    }
+    // UTF-16 has zeros between letters.
+    if start.contains(&0) { Err(not_utf8(path, start)) } else { Ok(()) }
+}
+
+/// The error for a text in another encoding than UTF-8.
+pub(crate) fn not_utf8(path: &Path, bytes: &[u8]) -> TaskFileError {
+    TaskFileError::Encoding { path: path.to_owned(), encoding: encoding_of(bytes) }
 }
 
 /// The encoding that a text declares as XML does, or is likely to be in. It is not UTF-8.

@@ -554,6 +554,10 @@ fn edition_note(text: &str) -> Option<Note> {
                     end += tail.len();
                 }
             }
+            // `This text refers to the Hardcover edition, which is bigger.` is a sentence.
+            if !(end == text.len() || text[end..].starts_with(['.', ')', '\n'])) {
+                continue;
+            }
             if text[end..].starts_with('.') {
                 end += 1;
             }

@@ -138,6 +138,26 @@ const EXCERPTS: &str =
 const EXCERPTS_BEFORE: &str = "All rights reserved. No part of this excerpt may be reproduced or reprinted without \
                                permission in writing from the publisher.";
 
+/// What may follow the name of a service.
+const NOTICE_ENDS: [&str; 16] = [
+    "a wholly owned subsidiary of Media Source",
+    "No redistribution permitted",
+    "Inc",
+    "LLC",
+    "LP",
+    "L.P",
+    "Ltd",
+    "Co",
+    "Company",
+    "a division of Reed Elsevier",
+    "Reed Elsevier",
+    "Portland, Maine",
+    "All rights reserved",
+    "All Rights Reserved",
+    "Reviews",
+    "Book World",
+];
+
 /// The longest notice of a service behind its name, in bytes.
 const MAX_NOTICE: usize = 110;
 
@@ -367,12 +387,22 @@ fn without_notice(line: &str) -> &str {
     let rest = line[at..].trim_start_matches("Copyright").trim_start();
     let rest = ["©", "(c)", "(C)"].iter().find_map(|sign| rest.strip_prefix(sign)).unwrap_or(rest).trim_start();
     let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches([',', '.', ' ']);
-    if rest.len() <= MAX_NOTICE && SERVICES.iter().any(|service| rest.starts_with(service)) {
+    let behind = SERVICES.iter().find_map(|service| rest.strip_prefix(service));
+    if rest.len() <= MAX_NOTICE && behind.is_some_and(is_end_of_notice) {
         let before = line[..at].trim_end();
         let before = before.strip_suffix("(c)").unwrap_or(before);
         before.trim_end_matches([' ', '-', '–', '—', '('])
     } else {
         line
+    }
+}
+
+/// Whether nothing else follows the name of a service than what belongs to it. Other text stays, with the notice.
+fn is_end_of_notice(mut behind: &str) -> bool {
+    loop {
+        behind = behind.trim_start_matches(|c: char| c.is_ascii_digit() || " ,.)-–—/|".contains(c));
+        let Some(rest) = NOTICE_ENDS.iter().find_map(|end| behind.strip_prefix(end)) else { return behind.is_empty() };
+        behind = rest;
     }
 }
 
@@ -451,6 +481,13 @@ mod tests {
             ("This fits your . Enter your model number to make sure this fits. Bright lantern.", "Bright lantern."),
             ("Clean air\nEnter your model\nnumber to make sure this fits.\nSoap", "Clean air\nSoap"),
             ("Good. Copyright 1994 Reed Business Information, Inc.", "Good."),
+            ("Good. Copyright 1994 Kirkus Associates, LP. All rights reserved.", "Good."),
+            ("Good. Copyright American Library Association. All rights reserved", "Good."),
+            (
+                "Good. Copyright 2002 Reed Business Information, Inc. Winner of the Newbery Medal.",
+                "Good. Copyright 2002 Reed Business Information, Inc. Winner of the Newbery Medal.",
+            ),
+            ("A history of Copyright. Kirkus Associates sued.", "A history of Copyright. Kirkus Associates sued."),
             ("Good.Copyright © American Library Association. All rights reserved", "Good."),
             ("Good. -- Copyright ©1999, Kirkus Associates, LP. All rights reserved.", "Good."),
             ("Good. (c) Copyright 2011. Library Journals LLC, a wholly owned subsidiary of Media Source.", "Good."),

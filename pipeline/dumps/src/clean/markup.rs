@@ -10,7 +10,7 @@
 //! instruction = "<?" letter … ">"                               (no "<" or ">" inside)
 //! cdata       = "<![CDATA[" … "]]>"                             (the brackets alone)
 //! element     = start tag of script or style … its end tag
-//! tag         = "<" ["/"] name attributes ">"                   (at most MAX_TAG bytes)
+//! tag         = "<" ["/"] name attributes ">"                   (at most MAX_TAG bytes, data: aside)
 //! name        = letter { letter | digit | "-" | ":" | "_" }
 //! ```
 //!
@@ -156,6 +156,23 @@ impl<'t> Scanner<'t> {
         &self.bytes[open..self.bytes.len().min(open + MAX_TAG)]
     }
 
+    /// The window of a tag that has the bytes of a picture in a value: `src="data:image/png;base64,…"`. They do not count.
+    fn window_with_data(&self, open: usize) -> Option<&'t [u8]> {
+        let (mut from, mut end) = (open, self.window(open).len() + open);
+        let mut has_data = false;
+        while let Some(at) = memmem::find(&self.bytes[from..end], b"data:").map(|at| from + at) {
+            let quote = self.bytes[at - 1];
+            from = at + b"data:".len();
+            if matches!(quote, b'"' | b'\'') {
+                let is_end = |byte: &u8| *byte == quote || *byte == b'<' || byte.is_ascii_whitespace();
+                from += self.bytes[from..].iter().position(is_end).filter(|len| self.bytes[from + len] == quote)?;
+                end = self.bytes.len().min(from + MAX_TAG);
+                has_data = true;
+            }
+        }
+        has_data.then(|| &self.bytes[open..end])
+    }
+
     /// The end of markup without quotes: behind the next `>`, with no `<` before it.
     fn close(&self, open: usize) -> Option<usize> {
         let inside = &self.window(open)[1..];
@@ -173,7 +190,8 @@ impl<'t> Scanner<'t> {
         let name_len =
             window[name_at..].iter().position(|&b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b':' | b'_')))?;
         let name = &window[name_at..name_at + name_len];
-        let (end, attributes) = attributes(window, name_at + name_len)?;
+        let (end, attributes) = attributes(window, name_at + name_len)
+            .or_else(|| attributes(self.window_with_data(open)?, name_at + name_len))?;
         let trace = trace_of_element(name).or_else(|| is_office_element(name).then_some(Trace::Nothing));
         let trace = match (trace, attributes) {
             (Some(trace), Attributes::None | Attributes::Values | Attributes::QuotedValues) => trace,

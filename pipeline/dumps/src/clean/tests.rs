@@ -17,6 +17,9 @@ fn cleaned_line(raw: &str) -> String {
 #[test]
 fn cases() {
     let long_tag = format!("a<a href='{}'>b", "x".repeat(MAX_TAG));
+    let data = format!("data:image/png;base64,{}=", "iVBORw0+".repeat(MAX_TAG));
+    let picture_in_tag = format!("<p>Soft cup.</p><img width=\"9\" src=\"{data}\" alt='x'>");
+    let pictures = format!("a ![A cup]({data}) b {data} c");
     let cases: &[(&str, &str, &str)] = &[
         ("plain", "Blue soap, 3 oz.", "Blue soap, 3 oz."),
         ("empty", "", ""),
@@ -68,6 +71,12 @@ fn cases() {
         ("open character data", "a <![CDATA[ b", "a <![CDATA[ b"),
         ("breaks of Excel", "a_x000D_\nb _x000D_c _x000A", "a\nb\nc _x000A"),
         ("spelled line breaks", r"a\r\nb C:\new\r", "a\nb C:\\new\\r"),
+        ("two spelled line breaks", r"loved it\n\nit works.\nToo well.\n", "loved it\nit works.\nToo well."),
+        ("spelled line breaks between tags", r"<p>a</p>\n<p>b</p>\n", "a\nb"),
+        ("no line breaks", r#"C:\new, \\n\\n, "a.\n", C:\a\nb"#, r#"C:\new, \\n\\n, "a.\n", C:\a\nb"#),
+        ("a picture in a tag", &picture_in_tag, "Soft cup."),
+        ("pictures outside of tags", &pictures, "a b c"),
+        ("no picture", "data:image/png;base64,abc is a short one", "data:image/png;base64,abc is a short one"),
         ("escaped JSON", r#"Caf\u00e9 it\u2019s\nnew, 5\" wide AT\u0026T"#, "Café it’s\nnew, 5\" wide AT&T"),
         (
             "no escaped JSON",

@@ -1,5 +1,8 @@
 //! The outline of JSON values, or of Python literals, from the start of a text.
-use std::ops::Range;
+use std::{
+    io::{self, BufRead, BufReader, Read},
+    ops::Range,
+};
 
 use serde_json::{Map, Value};
 
@@ -248,6 +251,51 @@ impl Scanned {
         }
         (cut.0 > start).then_some(Self { range: start..cut.0, closing: cut.1 })
     }
+}
+
+/// The first value of a stream, of each array only the first item: so what follows a long array is there, too. At most
+/// so many bytes.
+///
+/// # Errors
+/// If the stream cannot be read.
+pub(super) fn skeleton(stream: impl Read, most: usize) -> io::Result<String> {
+    let mut stream = BufReader::with_capacity(1 << 17, stream);
+    // Of each open bracket, whether it is that of an array whose first item has ended.
+    let (mut open, mut arrays_to_end): (Vec<(u8, bool)>, usize) = (Vec::new(), 0);
+    let (mut kept, mut quote, mut escaped) = (Vec::new(), None, false);
+    loop {
+        let bytes = stream.fill_buf()?;
+        if bytes.is_empty() {
+            break;
+        }
+        let count = bytes.len();
+        for &byte in bytes {
+            match (quote, byte) {
+                (Some(_), _) if escaped => escaped = false,
+                (Some(_), b'\\') => escaped = true,
+                (Some(opened), _) => quote = quote.filter(|_| byte != opened),
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (None, b'{' | b'[') => open.push((byte, false)),
+                (None, b'}' | b']') => arrays_to_end -= usize::from(open.pop().is_some_and(|(_, ended)| ended)),
+                (None, b',') => {
+                    if let Some((b'[', ended @ false)) = open.last_mut() {
+                        *ended = true;
+                        arrays_to_end += 1;
+                    }
+                }
+                _ => {}
+            }
+            if arrays_to_end == 0 {
+                kept.push(byte);
+            }
+            let is_end = open.is_empty() && quote.is_none() && matches!(byte, b'}' | b']');
+            if is_end || kept.len() == most {
+                return Ok(String::from_utf8_lossy(&kept).into_owned());
+            }
+        }
+        stream.consume(count);
+    }
+    Ok(String::from_utf8_lossy(&kept).into_owned())
 }
 
 /// The largest number of open brackets where a text is cut. It bounds the time.

@@ -92,8 +92,16 @@ fn unique(columns: Vec<String>) -> Vec<String> {
     all
 }
 
+/// Whether the start of a file ends inside its first JSON object. An array in it may be so long that others begin after
+/// the start.
+pub(super) fn is_cut_in_object(start: &Start<'_>) -> bool {
+    let text = other::utf8(start).filter(|text| !start.whole && text.starts_with('{'));
+    let outline = text.map(Outline::of);
+    outline.is_some_and(|outline| outline.cut && outline.values.len() == 1)
+}
+
 /// Where the objects of a JSON text may be records.
-fn of_values(text: &str) -> Vec<Layout> {
+pub(super) fn of_values(text: &str) -> Vec<Layout> {
     let outline = Outline::of(text);
     let Some(first) = outline.values.first() else { return Vec::new() };
     let mut paths = Vec::new();
@@ -122,9 +130,11 @@ fn of_values(text: &str) -> Vec<Layout> {
             }
             let inside = members.iter().filter(|(_, value)| value.is_object() && other::is_record(value));
             paths.extend(inside.map(|(key, _)| vec![key.clone()]));
-            // Reviews inside a product say nothing of where the products are.
+            // Reviews inside a product say nothing of where the products are. Nor do other products inside one.
             let is_product = is_product_with_reviews(&outline.keys);
-            let is_of_product = |path: &[String]| is_product && path.len() == 1 && is_of_reviews(&path[0]);
+            let has_id = ["asin", "parent_asin"].iter().any(|id| members.get(*id).is_some_and(|id| id.is_string()));
+            let is_of_product =
+                |path: &[String]| path.len() == 1 && if is_of_reviews(&path[0]) { is_product } else { has_id };
             paths.extend(outline.paths_of_arrays(other::is_record).into_iter().filter(|path| !is_of_product(path)));
         }
         _ => {}

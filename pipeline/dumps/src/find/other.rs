@@ -113,6 +113,8 @@ fn decoded(bytes: &[u8], whole: bool) -> Option<(Cow<'_, str>, Option<Encoding>)
             let whole = std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?;
             Some((whole.into(), None))
         }
+        // A few bytes in UTF-8 that are damaged. Their records are counted when they are read.
+        Err(_) if is_mostly_utf8(bytes) => Some((String::from_utf8_lossy(bytes).into_owned().into(), None)),
         Err(_) => {
             // Windows-1252 has no characters for these; text in most other encodings has them.
             let is_latin1 = !bytes.iter().any(|b| [0x81, 0x8d, 0x8f, 0x90, 0x9d].contains(b));
@@ -125,6 +127,16 @@ fn decoded(bytes: &[u8], whole: bool) -> Option<(Cow<'_, str>, Option<Encoding>)
             Some((bytes.iter().copied().map(char::from).collect::<String>().into(), Some(encoding)))
         }
     }
+}
+
+/// Whether nearly all characters beyond ASCII are those of UTF-8.
+fn is_mostly_utf8(bytes: &[u8]) -> bool {
+    let (mut characters, mut damaged) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        characters += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        damaged += usize::from(!chunk.invalid().is_empty());
+    }
+    characters > 4 * damaged
 }
 
 /// UTF-16 or UTF-32, recognized by a byte order mark or by the zeros of its first characters, which are
@@ -301,10 +313,16 @@ fn is_about_data(keys: &[String]) -> bool {
 
 /// The text of a file in UTF-8, without what stands before its first character.
 pub(super) fn utf8<'s>(start: &Start<'s>) -> Option<&'s str> {
-    match decoded(start.bytes, start.whole)? {
-        (Cow::Borrowed(text), None) => Some(text.trim_start_matches('\u{feff}').trim_ascii_start()),
-        _ => None,
-    }
+    let text = match decoded(start.bytes, start.whole)? {
+        (Cow::Borrowed(text), None) => text,
+        // Up to the first damaged byte.
+        (Cow::Owned(_), None) => {
+            let whole = std::str::from_utf8(start.bytes).err()?.valid_up_to();
+            std::str::from_utf8(&start.bytes[..whole]).ok()?
+        }
+        _ => return None,
+    };
+    Some(text.trim_start_matches('\u{feff}').trim_ascii_start())
 }
 
 /// How a file of ratings is read.

@@ -257,6 +257,8 @@ pub(super) fn shown(text: &str) -> String {
 struct Commands {
     /// The file as it is typed in a shell.
     file: String,
+    /// The file as it is named in a configuration.
+    path: String,
     compression: Option<Compression>,
     /// The ending of a file that a filter writes.
     ending: &'static str,
@@ -268,12 +270,13 @@ impl Commands {
     fn new(path: &Path, compression: Option<Compression>) -> Self {
         let path = path.display().to_string();
         let is_plain = path.chars().all(|c| c.is_alphanumeric() || "/._-+,:=@%".contains(c));
-        Self { file: if is_plain { path } else { "FILE".to_owned() }, compression, ending: ".jsonl" }
+        let file = if is_plain { path.clone() } else { "FILE".to_owned() };
+        Self { file, path, compression, ending: ".jsonl" }
     }
 
     /// A command that reads standard input and writes a file that is read.
     fn filter(&self, command: &str) -> String {
-        let Self { file, compression, ending } = self;
+        let Self { file, compression, ending, .. } = self;
         match compression {
             None => format!("`{command} < {file} > {file}{ending}`"),
             Some(compression) => format!("`{} -dc {file} | {command} > {file}{ending}`", compression.program()),
@@ -296,7 +299,7 @@ impl Commands {
 
     /// How to name the fields of the records.
     fn config(&self, found: &[String]) -> String {
-        format!("name its fields in shop.toml, `{}`, and add `--config shop.toml`", source_line(&self.file, found))
+        format!("name its fields in shop.toml, `{}`, and add `--config shop.toml`", source_line(&self.path, found))
     }
 
     /// A program of `jq`.

@@ -15,7 +15,7 @@ use super::{
         record::{Generation, Kind, Record, RecordType, is_field, parse},
     },
     Format, Given, LINES_TRIED, RatingTable, SkipReason,
-    json::add_keys,
+    json::{self, add_keys},
     layouts,
     other::{self, Lacks, Start},
     parse_mapped,
@@ -166,7 +166,11 @@ fn in_layouts(
 ) -> io::Result<Result<Recognised, Option<SkipReason>>> {
     // An object may hold products and reviews.
     let (mut arrays, mut most_known, mut reason) = (Vec::new(), 0, None);
-    for layout in layouts::of(start, given) {
+    let layouts = match layouts::is_cut_in_object(start) {
+        true => layouts::of_values(json::skeleton((bytes.open)()?, START)?.trim_ascii_start()),
+        false => layouts::of(start, given),
+    };
+    for layout in layouts {
         let is_array = matches!(&layout, Layout::Values { path } if !path.is_empty());
         let is_table = matches!(layout, Layout::Delimited(_));
         if !arrays.is_empty() && !is_array || flawless && !matches!(layout, Layout::Values { .. }) {
@@ -305,6 +309,10 @@ impl Seen {
                         }
                     }
                     Err(error) => {
+                        // What the fields refuse, such as several reviews in a record, is a record with fields.
+                        if mapping.is_some() && seen.records <= NAMED && parse(line.bytes, |_| ()).is_ok() {
+                            add_keys(&String::from_utf8_lossy(line.bytes), &mut seen.keys);
+                        }
                         seen.begins_malformed |= seen.records == 1;
                         seen.malformed.get_or_insert_with(|| (line.number, error.to_string()));
                     }

@@ -18,6 +18,7 @@ use super::{
 use crate::{LineReader, parse};
 
 mod layouts;
+mod objects;
 
 fn names(files: &RawFiles) -> (Vec<&str>, Vec<(&str, SkipReason)>) {
     let skipped = files.skipped.iter().map(|file| (file.name.as_str(), file.reason.clone()));
@@ -382,7 +383,7 @@ fn compressed_files_are_named_with_commands_that_decompress() {
         (
             "a file.csv",
             "a table with commas between values and the columns sku, title",
-            "name its fields in shop.toml, `products = { path = \"FILE\", id = \"sku\", title = \"title\" }`, \
+            "name its fields in shop.toml, `products = { path = \"a file.csv\", id = \"sku\", title = \"title\" }`, \
              and add `--config shop.toml`",
         ),
         ("empty.gz", "empty", "fetch it again"),

@@ -1,14 +1,20 @@
 //! JSON values of any form: over several lines, several on a line, in arrays, inside other objects.
 use std::io::{self, BufRead, BufReader, Read};
 
+use memchr::memmem;
+
 use super::{Found, Records};
 use crate::{
     lines::{BYTE_ORDER_MARK, MAX_LINE},
     open::peek,
+    record::is_of_reviews,
 };
 
 /// Bytes of one read from the stream.
 const READ: usize = 1 << 17;
+
+/// Fields of the id of a product.
+const IDS: [&[u8]; 2] = [b"asin", b"parent_asin"];
 
 /// Characters of a piece that is not a record, for a message.
 const MOST_SHOWN: usize = 24;
@@ -20,6 +26,8 @@ const MOST_SHOWN: usize = 24;
 pub(super) struct Values {
     stream: BufReader<Box<dyn Read + Send>>,
     path: Vec<Vec<u8>>,
+    /// Whether the records are reviews inside an object. They get the id of its product if they have none.
+    are_of_product: bool,
     /// Number of the last record.
     number: u64,
     /// The containers around the position, outside records.
@@ -34,13 +42,16 @@ enum Open {
         key: Option<Vec<u8>>,
         /// Whether the next string is a name.
         before_key: bool,
+        /// The id of the product, as it is written, if the object has had one so far, or a member `product` has.
+        product: Option<Vec<u8>>,
     },
 }
 
 impl Values {
     pub(super) fn new(stream: Box<dyn Read + Send>, path: &[String]) -> Self {
+        let are_of_product = path.iter().any(|part| is_of_reviews(part));
         let path = path.iter().map(|part| part.as_bytes().to_vec()).collect();
-        Self { stream: BufReader::with_capacity(READ, stream), path, number: 0, open: Vec::new() }
+        Self { are_of_product, stream: BufReader::with_capacity(READ, stream), path, number: 0, open: Vec::new() }
     }
 
     /// The byte at the position. `None` at the end of the stream.
@@ -136,17 +147,45 @@ impl Values {
         }
     }
 
+    /// Takes note of the id of a product, if it is the value of this field.
+    fn note_product(&mut self, field: &[u8], id: &[u8]) {
+        if let Some(Open::Object { key: Some(key), product, .. }) = self.open.last_mut()
+            && key == field
+        {
+            product.get_or_insert_with(|| id.to_vec());
+        }
+    }
+
+    /// Gives the record that begins there the id of the product around it, if it has none.
+    fn add_product(&self, into: &mut Vec<u8>, start: usize) {
+        let record = &into[start..];
+        let names = IDS.iter().flat_map(|id| [&b"\""[..], b"'"].map(|quote| [quote, *id, quote].concat()));
+        let is_empty = record.iter().skip(1).find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte == b'}');
+        if !self.are_of_product || is_empty || names.into_iter().any(|name| memmem::find(record, &name).is_some()) {
+            return;
+        }
+        let around = self.open.iter().rev().find_map(|open| match open {
+            Open::Object { product: Some(product), .. } => Some(product),
+            _ => None,
+        });
+        if let Some(id) = around {
+            drop(into.splice(start + 1..start + 1, [&b"\"asin\": "[..], id, b", "].concat()));
+        }
+    }
+
     /// The next record, or what stands in place of one.
     fn advance(&mut self, into: &mut Vec<u8>) -> io::Result<Option<Found>> {
         while let Some(byte) = self.peek()? {
             match byte {
                 b'{' if self.is_at_path() => {
+                    let start = into.len();
                     let too_long = self.object(into)?;
+                    self.add_product(into, start);
                     return Ok(Some(if too_long { Found::TooLong } else { Found::Record }));
                 }
                 b'{' => {
                     self.skip();
-                    self.open.push(Open::Object { key: None, before_key: true });
+                    self.open.push(Open::Object { key: None, before_key: true, product: None });
                 }
                 b'[' => {
                     self.skip();
@@ -154,13 +193,15 @@ impl Values {
                 }
                 b'}' | b']' => {
                     self.skip();
-                    if self.open.pop().is_none() {
-                        return Ok(Some(unexpected(&[byte])));
+                    match self.open.pop() {
+                        None => return Ok(Some(unexpected(&[byte]))),
+                        Some(Open::Object { product: Some(product), .. }) => self.note_product(b"product", &product),
+                        Some(_) => {}
                     }
                 }
                 b',' => {
                     self.skip();
-                    if let Some(Open::Object { key, before_key }) = self.open.last_mut() {
+                    if let Some(Open::Object { key, before_key, .. }) = self.open.last_mut() {
                         (*key, *before_key) = (None, true);
                     }
                 }
@@ -168,9 +209,12 @@ impl Values {
                 b'"' | b'\'' => {
                     const LONGEST_KEY: usize = 1 << 10;
                     let text = self.string(LONGEST_KEY)?;
-                    if let Some(Open::Object { key, before_key: before_key @ true }) = self.open.last_mut() {
+                    if let Some(Open::Object { key, before_key: before_key @ true, .. }) = self.open.last_mut() {
                         (*key, *before_key) = (Some(text), false);
-                    } else if self.is_at_path() {
+                        continue;
+                    }
+                    IDS.iter().for_each(|id| self.note_product(id, &[&b"\""[..], &text, b"\""].concat()));
+                    if self.is_at_path() {
                         return Ok(Some(unexpected(&[b"\"", &text[..], b"\""].concat())));
                     }
                 }
@@ -178,6 +222,7 @@ impl Values {
                 _ if BYTE_ORDER_MARK.contains(&byte) => self.skip(),
                 _ => {
                     let text = self.scalar()?;
+                    IDS.iter().filter(|_| text != b"null").for_each(|id| self.note_product(id, &text));
                     if self.is_at_path() && text != b"null" {
                         return Ok(Some(unexpected(&text)));
                     }

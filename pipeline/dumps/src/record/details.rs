@@ -19,9 +19,15 @@ pub(super) struct Details<'a> {
     pub(super) values: Vec<Strings<'a>>,
 }
 
+/// Fields of an attribute that has its name and its value apart.
+pub(crate) const ATTRIBUTE_NAMES: [&str; 4] = ["key", "name", "label", "attribute"];
+pub(crate) const ATTRIBUTE_VALUES: [&str; 4] = ["value", "values", "options", "value_name"];
+
 impl<'a> Details<'a> {
     pub(super) fn from_value(value: Value<'a>, unread: &mut Unread<'_>) -> Self {
         let mut details = Self::default();
+        // Of its values alone, a map that is not typed may have the name of a type: a size.
+        let value = if value.is_typed_map() { value.without_type() } else { value };
         details.add(value, unread, MAX_LAYERS);
         details
     }
@@ -51,9 +57,9 @@ impl<'a> Details<'a> {
         match item {
             Value::Null => {}
             Value::Map(mut entries) => {
-                let position = |name| entries.iter().position(|(key, _)| key == name);
-                let key_at = position("key").or_else(|| position("name"));
-                match (key_at, position("value")) {
+                let position =
+                    |names: &[&str]| names.iter().find_map(|name| entries.iter().position(|(key, _)| key == name));
+                match (position(&ATTRIBUTE_NAMES), position(&ATTRIBUTE_VALUES)) {
                     (Some(key_at), Some(value_at)) => {
                         let value = std::mem::replace(&mut entries[value_at].1, Value::Null);
                         match entries.swap_remove(key_at).1 {

@@ -27,10 +27,14 @@ pub(super) enum IdKind {
     Reviewer,
 }
 
-/// The id in a field that holds one.
+/// The id in a field that holds one. A list of several is a column of records, as `to_dict("list")` of pandas writes it.
 pub(super) fn id<'a>(value: Value<'a>, kind: IdKind, unread: &mut Unread<'_>) -> Option<Cow<'a, str>> {
     let mut ids = Vec::new();
-    Collector { into: &mut ids, kind, many: false, unread }.collect(value, MAX_LAYERS);
+    Collector { into: &mut ids, kind, many: false, unread: &mut *unread }.collect(value, MAX_LAYERS);
+    if ids.windows(2).any(|two| two[0] != two[1]) {
+        unread.add(UnreadReason::List);
+        return None;
+    }
     ids.into_iter().next()
 }
 
@@ -184,6 +188,11 @@ impl<'de: 'a, 'a> Visitor<'de> for AssociationsSeed<'_, '_, 'a> {
                 map.next_value_seed(AssociationsSeed { relation: Some(relation), into, unread })?;
             } else {
                 let value = map.next_value::<Value<'de>>()?;
+                if matches!(key.as_ref(), "M" | "map") && matches!(value, Value::Map(_)) {
+                    // Its values have types, too.
+                    related(value, into, unread);
+                    continue;
+                }
                 if !value.is_missing() && !extended(vec![(key, value)]).is_missing() {
                     unread.add(UnreadReason::UnknownRelation);
                 }

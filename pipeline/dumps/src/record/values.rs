@@ -95,8 +95,25 @@ impl<'a> Value<'a> {
                 Self::List(items.into_iter().map(Self::without_type).collect())
             }
             ("NULL", Self::Bool(true)) => Self::Null,
+            ("M" | "map", Self::Map(entries)) if entries.iter().all(|(_, value)| value.has_type()) => {
+                Self::Map(entries.into_iter().map(|(key, value)| (key, value.without_type())).collect())
+            }
             (_, value) => Self::Map(vec![(kind, value)]),
         }
+    }
+
+    /// Whether this is a map of typed values, with the name of its own type.
+    pub(super) fn is_typed_map(&self) -> bool {
+        let Self::Map(entries) = self else { return false };
+        matches!(&entries[..], [(kind, Self::Map(values))]
+            if ["M", "map"].contains(&kind.as_ref()) && values.iter().all(|(_, value)| value.has_type()))
+    }
+
+    /// Whether this is a map with the name of a type.
+    fn has_type(&self) -> bool {
+        const TYPES: [&str; 14] =
+            ["S", "N", "L", "M", "SS", "BOOL", "NULL", "string", "int", "long", "float", "double", "array", "map"];
+        matches!(self, Self::Map(entries) if matches!(&entries[..], [(kind, _)] if TYPES.contains(&kind.as_ref())))
     }
 
     /// Parses a string that is a whole list or map, as JSON, as Python or as numpy prints it. A map

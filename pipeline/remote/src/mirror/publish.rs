@@ -204,7 +204,10 @@ impl Mirror {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut file = File::open(&path).map_err(local(&path))?;
+            let mut file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other.map_err(local(&path))?,
+            };
             let start = async || self.remote.store.put_multipart(&location).await;
             let mut upload = self.retried(start).await.map_err(|error| self.not_written(name, error))?;
             let mut sending = FuturesUnordered::new();

@@ -1,6 +1,5 @@
 //! What the fields of a row are.
-use schemas::Relation;
-
+use super::relation::relation_of;
 use crate::graph::products::ProductTable;
 
 /// Where the ids of a row are.
@@ -70,6 +69,21 @@ impl Layout {
         names.iter().any(|name| RELATIONS.contains(&plain(name).as_str()))
     }
 
+    /// The column of these names that most likely has the ids of products.
+    pub(super) fn product_of(names: &[&str]) -> Option<usize> {
+        first_of(PRODUCTS, names)
+    }
+
+    /// The column of these names that has relations.
+    pub(super) fn relation_of(names: &[&str]) -> Option<usize> {
+        first_of(RELATIONS, names)
+    }
+
+    /// The column of these names that has weights.
+    pub(super) fn weight_of(names: &[&str]) -> Option<usize> {
+        first_of(WEIGHTS, names)
+    }
+
     /// The columns of these names that may be products.
     pub(super) fn products_of(names: &[&str]) -> Vec<usize> {
         let may_be = |name: &&str| PRODUCTS.contains(&plain(name).as_str());
@@ -92,7 +106,7 @@ impl Layout {
     pub(super) fn of_rows(rows: &[Vec<&str>], products: &ProductTable) -> Option<Self> {
         // If the ids cannot be read, reading the rows reports that.
         let is_product = |field: &&str| products.has_given(field);
-        let is_relation = |row: &&Vec<&str>| row.get(2).is_some_and(|field| field.parse::<Relation>().is_ok());
+        let is_relation = |row: &&Vec<&str>| row.get(2).is_some_and(|field| relation_of(field).is_some());
         if rows.iter().all(|row| (3..=4).contains(&row.len()))
             && 2 * rows.iter().filter(is_relation).count() > rows.len()
         {
@@ -123,6 +137,11 @@ impl Layout {
             Self::Orders => "orders",
         }
     }
+}
+
+/// The column that has the first of the wanted names.
+fn first_of(wanted: &[&str], names: &[&str]) -> Option<usize> {
+    wanted.iter().find_map(|wanted| names.iter().position(|name| plain(name) == *wanted))
 }
 
 /// A name in lower case, without `id` or `no` at its end, or before the number at its end.

@@ -7,12 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use ebert_dumps::{LineReader, NotText, SkipReason, open};
+use ebert_dumps::{Compression, LineReader, NotText, OpenFile, SkipReason, open};
 use ebert_mining::{List, Lists, MineError, Mined, Options, SpillError, StopWords};
-use schemas::{Rules, StoreError};
+use schemas::{Rules, StoreError, quoted};
 
 use crate::{
-    engine::{progress::Progress, stage::Threads},
+    engine::{
+        progress::{Progress, count_of},
+        stage::Threads,
+    },
     hint::{Hint, check_file, from_latin, unreadable},
     text::language::Language,
 };
@@ -48,6 +51,18 @@ pub enum MiningError {
         #[source]
         source: io::Error,
     },
+    /// A text that is another kind of file.
+    #[error(
+        "the text `{}` is not read: found {}, expected text in UTF-8 with one document per line\nhint: {}",
+        path.display(), found.reason,
+        found.hint.as_deref().unwrap_or("name a file of text, plain, .gz or .zst")
+    )]
+    NotAText {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: NotText,
+    },
     /// A list that is another kind of file.
     #[error(
         "the list `{}` is not read: found {}, expected text in UTF-8 with one entry per line\nhint: {}",
@@ -75,10 +90,42 @@ pub enum MiningError {
         found: &'static str,
     },
     /// A list without entries.
-    #[error("the list `{}` has no entries, expected one per line\nhint: omit the option for no list", path.display())]
+    #[error(
+        "the list `{}` has no entries, expected one per line\nhint: omit the option for no list, or the built-in one",
+        path.display()
+    )]
     EmptyList {
         /// The file.
         path: PathBuf,
+    },
+    /// A list that is a table.
+    #[error(
+        "the list `{}` is not read: line {line} has tabs, as most others, expected one entry per line\n\
+         hint: keep the column with the entries, such as {command}",
+        path.display()
+    )]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The number of the first line with a tab.
+        line: u64,
+        /// A command that keeps one column.
+        command: String,
+    },
+    /// A list of good phrases names nothing in the text.
+    #[error(
+        "the list `{}` of {} names none of the {} of several words, so there is nothing to learn from\n\
+         hint: good phrases are in the text's language, one per line, such as titles of an encyclopedia; \
+         without `--quality-list` a text in English learns from a built-in list",
+        path.display(), count_of(*entries, "entry", "entries"), count_of(*candidates, "candidate", "candidates")
+    )]
+    NothingNamed {
+        /// The list.
+        path: PathBuf,
+        /// Its entries.
+        entries: u64,
+        /// Sequences of several words that occur often enough.
+        candidates: u64,
     },
     /// No text.
     #[error(
@@ -117,8 +164,20 @@ impl MiningError {
     /// Whether there is nothing to mine or to learn from, rather than a fault.
     pub fn is_nothing_learnt(&self) -> bool {
         use MineError::{NoNegatives, NoPositives, NoText, NothingFrequent};
-        let Self::Mine { error } = self else { return matches!(self, Self::NoText { .. }) };
+        let Self::Mine { error } = self else {
+            return matches!(self, Self::NoText { .. } | Self::NothingNamed { .. });
+        };
         matches!(error, NoText | NothingFrequent { .. } | NoPositives { .. } | NoNegatives { .. })
+    }
+
+    /// With the file of the quality list, if one was given and names nothing.
+    pub fn of_quality_list(self, list: Option<&Path>) -> Self {
+        match (self, list) {
+            (Self::Mine { error: MineError::NoPositives { candidates, entries } }, Some(path)) => {
+                Self::NothingNamed { path: path.to_owned(), entries, candidates }
+            }
+            (error, _) => error,
+        }
     }
 }
 
@@ -177,16 +236,17 @@ pub fn mine(
 /// Checks that a list is text and can be read twice: it is hashed first.
 ///
 /// # Errors
-/// If it does not exist, is not a regular file of text, or cannot be opened.
+/// If it does not exist, is not a regular file of text, is empty, or cannot be opened.
 pub fn check_list(path: &Path) -> Result<(), MiningError> {
     check_file(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })?;
     refuse_another_file(path)
 }
 
-/// Fails for a file that is not text. An empty one names nothing, which one may want of stop words.
+/// Fails for a file that is empty or not text.
 fn refuse_another_file(path: &Path) -> Result<(), MiningError> {
     let found = NotText::of(path).map_err(|source| MiningError::Read { path: path.to_owned(), source })?;
-    match found.filter(|found| found.reason != SkipReason::Empty) {
+    match found {
+        Some(NotText { reason: SkipReason::Empty, .. }) => Err(MiningError::EmptyList { path: path.to_owned() }),
         Some(found) => Err(MiningError::NotAList { path: path.to_owned(), found }),
         None => Ok(()),
     }
@@ -195,18 +255,32 @@ fn refuse_another_file(path: &Path) -> Result<(), MiningError> {
 /// The entries of a file, one per line.
 ///
 /// # Errors
-/// If the file cannot be read, is not text in UTF-8, or has no entries.
+/// If the file cannot be read, is not text in UTF-8, is a table, or has no entries.
 pub fn read_list(path: &Path) -> Result<List, MiningError> {
-    match lines_of(path)? {
-        text if text.is_empty() => Err(MiningError::EmptyList { path: path.to_owned() }),
-        text => Ok(List::from_lines(text)),
+    lines_of(path).map(|text| List::from_lines(with_spaces(text)))
+}
+
+/// Entries with spaces for `_`, unless one of them has a space. Wikipedia writes titles so, as in `Cast_iron`.
+fn with_spaces(text: String) -> String {
+    if text.contains(' ') {
+        return text;
     }
+    let is_inside = |c: Option<char>| c.is_some_and(|c| !matches!(c, '_' | '\n'));
+    let mut spaced = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut before = None;
+    while let Some(c) = chars.next() {
+        let is_space = c == '_' && is_inside(before) && is_inside(chars.peek().copied());
+        spaced.push(if is_space { ' ' } else { c });
+        before = Some(c);
+    }
+    spaced
 }
 
 /// Stop words from a file, one per line.
 ///
 /// # Errors
-/// If the file cannot be read, or is not text in UTF-8.
+/// As [`read_list`].
 pub fn read_stop_words(path: &Path) -> Result<StopWords, MiningError> {
     lines_of(path).map(|text| StopWords::new(text.lines()))
 }
@@ -218,14 +292,24 @@ fn lines_of(path: &Path) -> Result<String, MiningError> {
         refuse_another_file(path)?;
     }
     let read = |source| MiningError::Read { path: path.to_owned(), source };
-    let mut lines = LineReader::new(open(path, Arc::default()).map_err(read)?.bytes);
+    let OpenFile { bytes, compression } = open(path, Arc::default()).map_err(read)?;
+    let mut lines = LineReader::new(bytes);
     let mut text = String::new();
+    let (mut entries, mut with_tabs) = (0u64, 0u64);
+    // The first line with a tab, and its column that has the entries.
+    let mut first = None;
     while let Some(batch) = lines.next_batch(1 << 18) {
         for line in batch.iter() {
             let wrong = |found| MiningError::NotALine { path: path.to_owned(), line: line.number, found };
             let entry = std::str::from_utf8(line.bytes).map_err(|_| wrong("bytes of another encoding"))?;
             if entry.contains('\0') {
                 return Err(wrong("a byte that is zero"));
+            }
+            entries += 1;
+            if let Some((start, _)) = entry.split_once('\t') {
+                with_tabs += 1;
+                let column = if start.parse::<f64>().is_ok() { 2 } else { 1 };
+                first.get_or_insert((line.number, column));
             }
             text.push_str(entry);
             text.push('\n');
@@ -234,5 +318,36 @@ fn lines_of(path: &Path) -> Result<String, MiningError> {
             return Err(read(damage.error));
         }
     }
-    Ok(text)
+    match first {
+        Some((line, column)) if with_tabs * 2 > entries => {
+            let command = cut_command(path, compression, column);
+            Err(MiningError::Columns { path: path.to_owned(), line, command })
+        }
+        _ if text.is_empty() => Err(MiningError::EmptyList { path: path.to_owned() }),
+        _ => Ok(text),
+    }
+}
+
+/// The command that keeps one column of a table.
+fn cut_command(path: &Path, compression: Option<Compression>, column: u32) -> String {
+    let (file, to) = (quoted(path), quoted(&path.with_added_extension("column")));
+    match compression {
+        None => format!("`cut -f {column} < {file} > {to}`"),
+        Some(compression) => format!("`{} -dc {file} | cut -f {column} > {to}`", compression.program()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_of_dumps_have_spaces() {
+        for (entries, wanted) in [
+            ("Cast_iron\nSt._John's_wort\n_a__b_\ntea\n", "Cast iron\nSt. John's wort\n_a__b_\ntea\n"),
+            ("cast iron\nsnake_case\n", "cast iron\nsnake_case\n"),
+        ] {
+            assert_eq!(with_spaces(entries.to_owned()), wanted);
+        }
+    }
 }

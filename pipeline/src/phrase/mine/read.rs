@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use ebert_dumps::{Kind, LineBatch, LineReader, open};
+use ebert_dumps::{Kind, LineBatch, LineReader, NotText, SkipReason, open};
 use ebert_english::Model;
 use ebert_mining::{CommonPhrases, List, Memory, QualityList, Reader, Tokens};
 use schemas::{CorpusNameRows, Manifest, manifest::CorpusBody};
@@ -83,11 +83,21 @@ impl<'a> Lines<'a> {
     /// Opens a text, and reads its first mebibyte.
     ///
     /// # Errors
-    /// If the file cannot be opened. [`Lines::read`] reports content that is damaged.
+    /// If the file cannot be opened, or is not text in UTF-8. [`Lines::read`] reports content that is damaged.
     pub fn open(path: &'a Path, language: LanguageOption) -> Result<Self, MiningError> {
         let read = |source| MiningError::Read { path: path.to_owned(), source };
         let seen = Arc::default();
-        let size = std::fs::metadata(path).map_err(read)?.len();
+        let about = std::fs::metadata(path).map_err(read)?;
+        // A pipe can be read only once.
+        let found = if about.is_file() { NotText::of(path).map_err(read)? } else { None };
+        // A document may begin with a tag. A page has a title.
+        let is_text = |found: &NotText| {
+            matches!(found.reason, SkipReason::Empty | SkipReason::Xml { .. } | SkipReason::WebPage { title: None })
+        };
+        if let Some(found) = found.filter(|found| !is_text(found)) {
+            return Err(MiningError::NotAText { path: path.to_owned(), found });
+        }
+        let size = about.len();
         let mut rest = LineReader::new(open(path, Arc::clone(&seen)).map_err(read)?.bytes);
         let first = rest.next_batch(1 << 20);
         let language = language.or_detect(|| {

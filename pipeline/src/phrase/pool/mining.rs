@@ -131,7 +131,8 @@ impl Mining<'_> {
             stop_words: &mine::stop_words(own_stop_words, self.language, &text),
         };
         // The seed of the run does not change the pool: otherwise another seed would rebuild all shards.
-        match mine::mine(&text, &lists, &mining.options(0), threads, self.progress) {
+        let mined = mine::mine(&text, &lists, &mining.options(0), threads, self.progress);
+        match mined.map_err(|error| error.of_quality_list(mining.quality_list.as_deref())) {
             Err(error) if error.is_nothing_learnt() => Ok(Err(NothingLearnt::Mine(error))),
             mined => Ok(Ok(mined?)),
         }

@@ -6,7 +6,7 @@ use tch::TchError;
 use trainer::init::InitError;
 
 use super::MASK;
-use crate::probe::ProbeError;
+use crate::{TaskFileError, probe::ProbeError};
 
 /// A model cannot be applied.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,19 @@ pub enum ApplyError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// It is compressed, or in another encoding.
+    #[error(transparent)]
+    File(#[from] TaskFileError),
+    /// It is not a file of titles.
+    #[error("`{}` is {found}, expected one title per line, or the form of `ebert titles`\nhint: {hint}", path.display())]
+    NotTitles {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// How to write one.
+        hint: String,
     },
     /// It is not a regular file.
     #[error("`{}` is not a file: titles are read twice, so it cannot be a folder or a pipe\nhint: write the titles to a file first", path.display())]

@@ -2,16 +2,24 @@
 //! writes them.
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Lines},
+    io::{BufRead, BufReader, ErrorKind, Lines, Read},
     path::{Path, PathBuf},
 };
 
+use schemas::quoted;
 use serde::{Deserialize, Serialize};
 
 use super::ApplyError;
+use crate::files;
 
 /// Titles in memory at once.
 pub const BATCH: usize = 1024;
+
+/// Bytes that show what kind of file it is.
+const START: u64 = 1 << 16;
+
+/// The character with which some programs begin a UTF-8 file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A product by its title.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,18 +49,27 @@ impl TitleFile {
     /// a text file a blank line is an empty title, so that rows of results are lines of the file.
     ///
     /// # Errors
-    /// When it is not a file, has no title, or a line has another shape.
+    /// When it is not a file of UTF-8 text, is an array or a table, has no title, or a line has another shape.
     pub fn open(path: &Path) -> Result<Self, ApplyError> {
         let io = |source| ApplyError::Io { path: path.to_owned(), source };
         if !path.metadata().map_err(io)?.is_file() {
             return Err(ApplyError::NoFile { path: path.to_owned() });
         }
+        let mut start = Vec::new();
+        File::open(path).map_err(io)?.take(START).read_to_end(&mut start).map_err(io)?;
+        if start.starts_with(b"PAR1") {
+            let hint = "write its columns `id` and `title` as JSON lines".to_owned();
+            return Err(ApplyError::NotTitles { path: path.to_owned(), found: "a Parquet file", hint });
+        }
+        files::refuse_another_form(path, &start)?;
         let mut file = Self { path: path.to_owned(), form: Form::Text, titles: 0 };
         for line in BufReader::new(File::open(path).map_err(io)?).lines() {
-            // What cannot be read is reported with its line below.
+            // What cannot be read is reported below.
             let Ok(line) = line else { break };
-            if !line.trim().is_empty() {
-                file.form = if line.trim_start().starts_with('{') { Form::JsonLines } else { Form::Text };
+            let line = line.trim_start_matches(BYTE_ORDER_MARK).trim();
+            if !line.is_empty() {
+                refuse_first_line(path, line)?;
+                file.form = if line.starts_with('{') { Form::JsonLines } else { Form::Text };
                 break;
             }
         }
@@ -115,9 +132,14 @@ impl Iterator for Reader<'_> {
             let line = self.lines.next()?;
             self.line += 1;
             let shape = |found: String| ApplyError::Shape { path: self.file.path.clone(), line: self.line, found };
+            let path = &self.file.path;
             let line = match line {
+                Ok(line) if self.line == 1 => line.trim_start_matches(BYTE_ORDER_MARK).to_owned(),
                 Ok(line) => line,
-                Err(error) => return Some(Err(shape(error.to_string()))),
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    return Some(Err(files::not_utf8(path, &[]).into()));
+                }
+                Err(source) => return Some(Err(ApplyError::Io { path: path.clone(), source })),
             };
             return match self.file.form {
                 Form::Text => Some(Ok(Title { id: self.line.to_string(), title: line })),
@@ -130,6 +152,25 @@ impl Iterator for Reader<'_> {
             };
         }
     }
+}
+
+/// Fails if the first line with text is that of a JSON array or of a table.
+fn refuse_first_line(path: &Path, first: &str) -> Result<(), ApplyError> {
+    let refused = |found, hint| Err(ApplyError::NotTitles { path: path.to_owned(), found, hint });
+    let file = quoted(path);
+    let inside = first.strip_prefix('[').map(str::trim_start);
+    if inside.is_some_and(|inside| inside.is_empty() || inside.starts_with('{')) {
+        return refused("a JSON array", format!("`jq -c '.[]' < {file} > {file}.jsonl`"));
+    }
+    for (delimiter, typed) in [(',', ","), ('\t', "\\t")] {
+        let has = |wanted| first.split(delimiter).any(|name| name.trim().trim_matches('"') == wanted);
+        if has("id") && has("title") {
+            let rows = format!("csv.DictReader(open(0, encoding=\"utf-8-sig\", newline=\"\"), delimiter=\"{typed}\")");
+            let program = format!("import csv, json; [print(json.dumps(row)) for row in {rows}]");
+            return refused("a table", format!("`python3 -c '{program}' < {file} > {file}.jsonl`"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -160,6 +201,35 @@ mod tests {
         assert_eq!(read(json).unwrap(), pairs(&[("B1", "Tea pot"), ("B2", "")]));
         let many: String = (0..3000).map(|number| format!("title {number}\n")).collect();
         assert_eq!(read(&many).unwrap().len(), 3000);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_not_part_of_a_title() {
+        let json = "{\"id\": \"B1\", \"title\": \"Tea pot\"}";
+        for (text, wanted) in [("Tea pot", "1"), (json, "B1")] {
+            assert_eq!(read(&format!("\u{feff}{text}\n")).unwrap(), [(wanted.to_owned(), "Tea pot".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn files_of_another_form_are_refused_with_a_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("titles");
+        for (bytes, wanted) in [
+            (&b"\x1f\x8b\x08\0\0"[..], "is compressed, expected a plain file\nhint: `gzip -dc"),
+            (b"\x28\xb5\x2f\xfd\0", "is compressed, expected a plain file\nhint: `zstd -dc"),
+            (b"\xff\xfeT\0e\0a\0", "is not UTF-8 text\nhint: `iconv -f UTF-16 -t UTF-8 <"),
+            (b"Tea\ncaf\xe9\n", "is not UTF-8 text\nhint: `iconv -f WINDOWS-1252 -t UTF-8 <"),
+            (b"PAR1\x15\0", "is a Parquet file"),
+            (b"[{\"id\": \"B1\"}]", "is a JSON array, expected one title per line, or"),
+            (b"[\n  {\"id\": \"B1\"}]", "hint: `jq -c '.[]' <"),
+            (b"\xef\xbb\xbf\"id\",\"title\"\nB1,Tea\n", "is a table, expected one title per line, or"),
+            (b"id\ttitle\nB1\tTea\n", "delimiter=\"\\t\")]' <"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = TitleFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
     }
 
     #[test]

@@ -98,6 +98,10 @@ fn edition_notes_go() {
         (&["A voyage.", "--This text refers to the", "paperback", "edition."], "A voyage."),
         (&["A voyage.--This text refers to an out of print or unavailable edition of this title."], "A voyage."),
         (&["A voyage. --This text refers to the Hardcover edition. It sails."], "A voyage.\nIt sails."),
+        (
+            &["This text refers to the Hardcover edition, which is bigger."],
+            "This text refers to the Hardcover edition, which is bigger.",
+        ),
         (&["This text refers to an alternate kindle_edition edition."], ""),
         (&["A voyage.", "From the Hardcover edition."], "A voyage."),
         (&["A voyage.\nFrom the Trade Paperback edition."], "A voyage."),

@@ -12,7 +12,7 @@ use super::*;
 use crate::{Fields, Kind, Layout, Mapping};
 
 /// Kind, id and text of each record, or what is wrong with it.
-fn records(file: &DumpFile) -> Vec<String> {
+pub(super) fn records(file: &DumpFile) -> Vec<String> {
     let mut reader = file.records(Arc::default()).unwrap();
     let mut all = Vec::new();
     while let Some(batch) = reader.next_batch(64) {
@@ -35,7 +35,7 @@ fn records(file: &DumpFile) -> Vec<String> {
 }
 
 /// The records of all files of a folder with one file, which is read.
-fn of_file(name: &str, bytes: &[u8]) -> Vec<String> {
+pub(super) fn of_file(name: &str, bytes: &[u8]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(name), bytes).unwrap();
     match find(folder.path(), Path::new("nowhere")) {
@@ -428,7 +428,7 @@ fn bzip2_and_xz_are_read_and_their_damage_noticed() {
     }
 }
 
-fn given(toml: &str, kind: Kind) -> Option<Given> {
+pub(super) fn given(toml: &str, kind: Kind) -> Option<Given> {
     let fields = match kind {
         Kind::Product => Fields::Products(toml::from_str(toml).unwrap()),
         Kind::Review => Fields::Reviews(toml::from_str(toml).unwrap()),
