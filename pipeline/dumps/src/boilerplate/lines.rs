@@ -400,7 +400,7 @@ fn without_notice(line: &str) -> &str {
 /// Whether nothing else follows the name of a service than what belongs to it. Other text stays, with the notice.
 fn is_end_of_notice(mut behind: &str) -> bool {
     loop {
-        behind = behind.trim_start_matches(|c: char| c.is_ascii_digit() || " ,.)-–—/|".contains(c));
+        behind = behind.trim_start_matches(|c: char| c.is_ascii_digit() || " ,.)-–—/|\"”".contains(c));
         let Some(rest) = NOTICE_ENDS.iter().find_map(|end| behind.strip_prefix(end)) else { return behind.is_empty() };
         behind = rest;
     }
