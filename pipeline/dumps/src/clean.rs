@@ -49,7 +49,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memchr2_iter, memmem};
+use memchr::{memchr, memchr2, memchr2_iter, memmem};
 
 mod amazon;
 mod attributes;
@@ -177,6 +177,9 @@ fn repair(text: &str) -> Cow<'_, str> {
 /// Markdown: `![A cup](data:image/png;base64,…)`.
 fn without_pictures(text: &str) -> Option<String> {
     const LEAST: usize = 64;
+    // Nearly no text has one.
+    memchr(b';', text.as_bytes())?;
+    memmem::find(text.as_bytes(), b";base64,")?;
     let mut without = String::new();
     let mut done = 0;
     for at in memmem::find_iter(text.as_bytes(), ";base64,") {
@@ -214,6 +217,7 @@ fn broken_lines(text: &str) -> Option<String> {
         let is_first = |c: char| c.is_whitespace() || c.is_uppercase() || c.is_ascii_digit() || "<-*•".contains(c);
         behind.is_empty() || behind.starts_with(is_first)
     };
+    memchr(b'\\', text.as_bytes())?;
     let mut broken = String::new();
     let mut done = 0;
     while let Some(at) = memmem::find(&text.as_bytes()[done..], SPELLED.as_bytes()).map(|at| done + at) {
