@@ -205,8 +205,8 @@ fn without_pictures(text: &str) -> Option<String> {
     (done > 0).then_some(without)
 }
 
-/// The text with line breaks in place of `\n`, if it has such: two in a row, or one between the end of a sentence or tag
-/// and the beginning of another.
+/// The text with line breaks in place of `\n`, if it has such: two in a row, or one between the end of a sentence or
+/// tag and the beginning of another.
 fn broken_lines(text: &str) -> Option<String> {
     const SPELLED: &str = "\\n";
     let ends = |before: &str| {

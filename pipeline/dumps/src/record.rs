@@ -266,8 +266,8 @@ impl Record<'_> {
         self.brand.or(&self.store).first()
     }
 
-    /// The headline of a review: `summary`, or else `title`. In a row of products and reviews that were joined, `title` is
-    /// that of the product.
+    /// The headline of a review: `summary`, or else `title`. In a row of products and reviews that were joined, `title`
+    /// is that of the product.
     pub fn headline(&self) -> impl Iterator<Item = &str> {
         let of_product = [&self.description, &self.features, &self.feature, &self.brand];
         let is_joined = of_product.into_iter().any(|strings| strings.first().is_some());

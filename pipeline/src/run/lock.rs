@@ -37,28 +37,27 @@ impl FolderLock {
 
     /// Together with other workers. Waits for one that has it alone.
     pub(super) fn shared(&self, progress: &Progress) -> Result<Lock, StoreError> {
-        loop {
-            let lock = match self.open()?.shared()? {
-                Attempt::Locked(lock) => lock,
-                Attempt::Taken(busy) => {
-                    self.print_waiting(progress)?;
-                    busy.wait_shared()?
-                }
-            };
-            if lock.is_of(&self.path) {
-                return Ok(lock);
-            }
-        }
+        self.waited(Lockable::shared, Lockable::wait_shared, progress)
     }
 
     /// Alone. Waits for all others.
     pub(super) fn alone(&self, progress: &Progress) -> Result<Lock, StoreError> {
+        self.waited(Lockable::alone, Lockable::wait, progress)
+    }
+
+    /// Tries to lock, or waits. Again if the file was removed meanwhile.
+    fn waited(
+        &self,
+        attempt: fn(Lockable) -> Result<Attempt, StoreError>,
+        wait: fn(Lockable) -> Result<Lock, StoreError>,
+        progress: &Progress,
+    ) -> Result<Lock, StoreError> {
         loop {
-            let lock = match self.open()?.alone()? {
+            let lock = match attempt(self.open()?)? {
                 Attempt::Locked(lock) => lock,
                 Attempt::Taken(busy) => {
                     self.print_waiting(progress)?;
-                    busy.wait()?
+                    wait(busy)?
                 }
             };
             if lock.is_of(&self.path) {

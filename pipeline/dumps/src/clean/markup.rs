@@ -156,7 +156,8 @@ impl<'t> Scanner<'t> {
         &self.bytes[open..self.bytes.len().min(open + MAX_TAG)]
     }
 
-    /// The window of a tag that has the bytes of a picture in a value: `src="data:image/png;base64,…"`. They do not count.
+    /// The window of a tag that has the bytes of a picture in a value, such as `src="data:image/png;base64,…"`. They do
+    /// not count.
     fn window_with_data(&self, open: usize) -> Option<&'t [u8]> {
         let (mut from, mut end) = (open, self.window(open).len() + open);
         let mut has_data = false;

@@ -261,7 +261,7 @@ impl Scanned {
 pub(super) fn skeleton(stream: impl Read, most: usize) -> io::Result<String> {
     let mut stream = BufReader::with_capacity(1 << 17, stream);
     // Of each open bracket, whether it is that of an array whose first item has ended.
-    let (mut open, mut arrays_to_end): (Vec<(u8, bool)>, usize) = (Vec::new(), 0);
+    let (mut open, mut ended_arrays): (Vec<(u8, bool)>, usize) = (Vec::new(), 0);
     let (mut kept, mut quote, mut escaped) = (Vec::new(), None, false);
     loop {
         let bytes = stream.fill_buf()?;
@@ -276,16 +276,16 @@ pub(super) fn skeleton(stream: impl Read, most: usize) -> io::Result<String> {
                 (Some(opened), _) => quote = quote.filter(|_| byte != opened),
                 (None, b'"' | b'\'') => quote = Some(byte),
                 (None, b'{' | b'[') => open.push((byte, false)),
-                (None, b'}' | b']') => arrays_to_end -= usize::from(open.pop().is_some_and(|(_, ended)| ended)),
+                (None, b'}' | b']') => ended_arrays -= usize::from(open.pop().is_some_and(|(_, ended)| ended)),
                 (None, b',') => {
                     if let Some((b'[', ended @ false)) = open.last_mut() {
                         *ended = true;
-                        arrays_to_end += 1;
+                        ended_arrays += 1;
                     }
                 }
                 _ => {}
             }
-            if arrays_to_end == 0 {
+            if ended_arrays == 0 {
                 kept.push(byte);
             }
             let is_end = open.is_empty() && quote.is_none() && matches!(byte, b'}' | b']');

@@ -27,7 +27,8 @@ pub(super) enum IdKind {
     Reviewer,
 }
 
-/// The id in a field that holds one. A list of several is a column of records, as `to_dict("list")` of pandas writes it.
+/// The id in a field that holds one. A list of several is a column of records, as `to_dict("list")` of pandas writes
+/// it.
 pub(super) fn id<'a>(value: Value<'a>, kind: IdKind, unread: &mut Unread<'_>) -> Option<Cow<'a, str>> {
     let mut ids = Vec::new();
     Collector { into: &mut ids, kind, many: false, unread: &mut *unread }.collect(value, MAX_LAYERS);
