@@ -8,6 +8,7 @@
 # WORK: folder of everything that is written. JOBS: runs at once, one thread each (default 1).
 # Finished parts of WORK are kept and stopped runs resume, so the command can be repeated. What a finished run gives
 # replaces its files in records/, next to this script: its probes and metrics. So do the tests and figures.
+# To keep the fine-tuned models of records/ instead of making them again, unpack finetune.jsonl.gz into WORK first.
 #
 # The second form trains nothing and needs no data. It makes the tests and figures from records/, in about a minute.
 set -euo pipefail
@@ -25,10 +26,23 @@ summary() {
     python3 "$here/figures.py"
 }
 
+# The fifth claim, on what is fine-tuned so far. The command can be one that makes cells, or --finished.
+finetune() {
+    cp "$here/finetune.toml" .
+    [ -e finetune.jsonl ] || touch finetune.jsonl
+    "$bin/ebert" grid finetune.toml --threads 1 "$@"
+}
+
+keep_finetuned() { # from the tables of all cells that are there
+    gzip -9nc finetune/records.jsonl >"$records/finetune.jsonl.gz" && cp finetune/table2.{md,csv} "$here"
+}
+
 if [ "$1" = --records ]; then
     mkdir -p "$2/probes" && cd "$2"
     for record in "$records"/{start,*-[0-9]}.json.gz; do restore "$(basename "$record" .json.gz)"; done
     summary
+    zcat "$records/finetune.jsonl.gz" >finetune.jsonl
+    finetune --finished && cp finetune/table2.{md,csv} "$here"
     exit
 fi
 
@@ -131,8 +145,7 @@ each mixed spanbert
 
 # The fifth claim: JOBS processes share the cells. The models of all runs are needed, also of those with a record.
 ln -sfn "$real/downstream" tasks
-finetune() { "$bin/ebert" grid finetune.toml --threads 1 "$@"; }
+export here
 export -f finetune
-cp "$here/finetune.toml" .
 seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 bash -euc 'finetune --part "$1"' finetune
-finetune && cp finetune/table2.{md,csv} "$here"
+finetune && keep_finetuned

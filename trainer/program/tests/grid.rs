@@ -9,8 +9,8 @@ use support::{
     text_of,
 };
 
-/// The models and the files of two equal grids, whose results have these names.
-fn with_grids(results: [&str; 2]) -> Place {
+/// The models and the files of equal grids, whose results have these names.
+fn with_grids<const N: usize>(results: [&str; N]) -> Place {
     let place = Place::new();
     make_model(&place.path("other"), 2);
     for results in results {
@@ -159,4 +159,67 @@ fn replicates_splits_and_limits_are_cells_of_their_own() {
     assert!(output.status.success() && !text.contains("cells     "), "{text}");
     assert!(text.contains("1 cell is missing:\n\n* E-BERT, titles, seed 0, replicate 2, split 1\n"), "{text}");
     assert!(!place.path("out/cells/e-bert/titles/seed-0-replicate-2-split-1/metrics.json").exists());
+}
+
+#[test]
+fn tables_follow_from_records_without_models_and_data() {
+    let place = with_grids(["made"]);
+    let file = place.path("made.toml");
+    let of_made = fs::read_to_string(&file).unwrap();
+    // A page that draws attention needs the models.
+    let of_made = of_made.split("[figures]").next().unwrap();
+    fs::write(&file, of_made).unwrap();
+    let grid = |file: &str, more: &[&str]| {
+        let output = place.run(&[&["grid", file, "--threads", "1", "--device", "cpu"], more].concat());
+        (output.status.success(), text_of(&output))
+    };
+    assert!(grid("made.toml", &[]).0);
+    let records = fs::read_to_string(place.path("made/records.jsonl")).unwrap();
+    // No names and no texts of the data.
+    for text in ["tea", "soap", "B1", "battery"] {
+        assert!(!records.contains(&format!("\"{text}")) && !records.contains(&format!(" {text} ")), "{text}");
+    }
+
+    let elsewhere =
+        of_made.replace("results = \"made\"", "results = \"elsewhere\"\nrecords = [\"made/records.jsonl\"]");
+    fs::write(place.path("elsewhere.toml"), &elsewhere).unwrap();
+    let gone = ["bert", "other", "aspects.xml", "test.xml", "titles.jsonl", "made/cells"];
+    for name in gone {
+        fs::rename(place.path(name), place.path(&format!("{name}.gone"))).unwrap();
+    }
+    let (success, text) = grid("elsewhere.toml", &[]);
+    assert!(success && text.contains("cells     0 computed, 8 up to date"), "{text}");
+    for table in ["table2.csv", "table2.md", "table2.html", "records.jsonl"] {
+        let [made, elsewhere] = ["made", "elsewhere"].map(|results| fs::read(place.path(results).join(table)).unwrap());
+        assert!(made == elsewhere, "{table}");
+    }
+
+    // A cell that has no record is made, from its model and data, and is in the tables.
+    let without: Vec<&str> = records.lines().filter(|line| !line.contains("\"seed\":1,\"split")).collect();
+    assert!(without.len() < records.lines().count());
+    fs::write(place.path("some.jsonl"), without.join("\n")).unwrap();
+    let some = elsewhere.replace("elsewhere", "some").replace("made/records.jsonl", "some.jsonl");
+    fs::write(place.path("some.toml"), &some).unwrap();
+    let (success, text) = grid("some.toml", &[]);
+    assert!(!success && text.contains("`bert` is not a folder"), "{text}");
+    let (success, text) = grid("some.toml", &["--finished"]);
+    assert!(success && text.contains("4 cells are missing:\n\n* BERT-Raw, pc, seed 1\n"), "{text}");
+    for name in gone {
+        fs::rename(place.path(&format!("{name}.gone")), place.path(name)).unwrap();
+    }
+    let (success, text) = grid("some.toml", &[]);
+    assert!(success && text.contains("cells     4 computed, 4 up to date"), "{text}");
+    let [made, some] = ["made", "some"].map(|results| fs::read(place.path(results).join("table2.csv")).unwrap());
+    assert!(made == some);
+
+    // Other options are another cell.
+    let other =
+        elsewhere.replace("epochs = 2\nmin_titles", "epochs = 1\nmin_titles").replace("elsewhere", "other-options");
+    fs::write(place.path("other-options.toml"), &other).unwrap();
+    let (success, text) = grid("other-options.toml", &["--finished"]);
+    assert!(success && text.contains("4 cells are missing"), "{text}");
+
+    fs::write(place.path("some.jsonl"), "{\"cell\": 3}\n").unwrap();
+    let (success, text) = grid("some.toml", &[]);
+    assert!(!success && text.contains("line 1 of `some.jsonl` is not a record of a grid"), "{text}");
 }

@@ -4,6 +4,9 @@
 //! rules. So a grid that was stopped resumes, and one whose data changed remakes what they change.
 //! Several processes may make cells of one grid at once: each has a [`Share`] of them, and waits
 //! for a cell that another process is making. Paths are relative to the working directory.
+//!
+//! Cells of the grid's [`records`](super::records) are finished too, as far as their options and rules
+//! are those of the grid. Their models and data are not looked for.
 use std::{collections::BTreeSet, fmt, fs, path::PathBuf, time::Instant};
 
 use ebert_batches::Shards;
@@ -15,18 +18,23 @@ use trainer::{init::folder_of, log, provenance::brief_path};
 
 use crate::{
     TaskFileError,
+    bootstrap::Replicate,
     cell::{self, Metrics, Outcome, PREDICTIONS},
     contamination::{self, Contamination, ContaminationError},
     cross_attention::CrossAttention,
     finetune::Voice,
-    grid::{Cell, Grid, TrainingText},
-    identity::{self, Identity},
+    grid::{Cell, Grid, TestEntry, TrainingText},
+    identity::{self, Identity, Rules},
     origin,
     predictions::{self, PredictionsError},
     read, read_all,
+    records::{Records, RecordsError},
     request::{CellError, Keep, Other, Request},
     table::{self, Results, Table, TableError, TestResults},
 };
+
+/// The name of a grid's [`records`](super::records).
+pub const RECORDS: &str = "records.jsonl";
 
 /// A grid cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,9 @@ pub enum GridError {
     /// A cell's predictions.
     #[error(transparent)]
     Predictions(#[from] PredictionsError),
+    /// Records.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// The training text.
     #[error(transparent)]
     Contamination(#[from] ContaminationError),
@@ -138,10 +149,20 @@ impl Report<'_> {
     }
 }
 
-/// A folder of a grid's models, and the hash of its content.
+/// A folder of a grid's models.
 struct Folder {
     path: PathBuf,
-    blake3: String,
+    /// The hash of its content; `None` if it is not there.
+    blake3: Option<String>,
+}
+
+/// Which cells of a grid are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// All: a model that is not there is an error.
+    All,
+    /// Those that are finished.
+    Finished,
 }
 
 /// For each model, its replicates.
@@ -155,8 +176,8 @@ type Folders = Vec<Vec<Folder>>;
 pub fn run(grid: &Grid, place: Place, say: impl Fn(&Report<'_>)) -> Result<Table, GridError> {
     // First, so that wrong shards are found before hours are spent.
     let contamination = contamination_of(grid)?;
-    let folders = make(grid, |_| true, place, say)?;
-    write_tables(grid, &folders, &Results { contamination, ..results(grid, &folders, place)? })
+    let (folders, records) = make(grid, |_| true, place, say)?;
+    write_tables(grid, &folders, records, place, contamination)
 }
 
 /// Makes the unfinished cells of a part of a grid, and no table. `say` gets a report for each cell.
@@ -172,20 +193,33 @@ pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&Report<'
 /// # Errors
 /// When a file of the grid cannot be used.
 pub fn tables(grid: &Grid, place: Place) -> Result<Table, GridError> {
-    let folders = check(grid, place)?;
+    let records = Records::read(&grid.records)?;
+    let folders = check(grid, &records, place, Wanted::Finished)?;
     let contamination = contamination_of(grid)?;
-    write_tables(grid, &folders, &Results { contamination, ..results(grid, &folders, place)? })
+    write_tables(grid, &folders, records, place, contamination)
 }
 
-fn write_tables(grid: &Grid, folders: &Folders, results: &Results) -> Result<Table, GridError> {
-    let table = Table::of(results)?;
+fn write_tables(
+    grid: &Grid,
+    folders: &Folders,
+    mut records: Records,
+    place: Place,
+    contamination: Vec<(String, Contamination)>,
+) -> Result<Table, GridError> {
+    let results = Results { contamination, ..results(grid, folders, &mut records, place)? };
+    let table = Table::of(&results)?;
     fs::create_dir_all(&grid.results).map_err(StoreError::io("create", &grid.results))?;
-    let origin = origin(grid, folders);
+    let origin = origin(grid, folders, &records);
     let first = folders.iter().filter_map(|replicates| replicates.first());
     let folders: Vec<(String, PathBuf)> =
         grid.model.iter().zip(first).map(|(model, folder)| (model.name.clone(), folder.path.clone())).collect();
     let page = table::page(grid, &table, &folders, &origin)?;
-    let tables = [("table2.csv", table.csv()), ("table2.md", table.markdown()), ("table2.html", page)];
+    let tables = [
+        ("table2.csv", table.csv()),
+        ("table2.md", table.markdown()),
+        ("table2.html", page),
+        (RECORDS, records.to_text()),
+    ];
     for (name, text) in tables.into_iter().chain(table.figures()) {
         schemas::store::write_file(&grid.results.join(name), text.as_bytes())?;
     }
@@ -193,36 +227,65 @@ fn write_tables(grid: &Grid, folders: &Folders, results: &Results) -> Result<Tab
 }
 
 /// Where the numbers of a grid come from, for its page.
-fn origin(grid: &Grid, folders: &Folders) -> String {
+fn origin(grid: &Grid, folders: &Folders, records: &Records) -> String {
     let models = grid.model.iter().zip(folders).map(|(model, folders)| {
         let named = model.folders.iter().zip(folders);
-        let named = named.map(|(name, folder)| (brief_path(name), folder.blake3.clone())).collect();
+        let named = named.map(|(name, folder)| (brief_path(name), folder.blake3.clone().unwrap_or_default())).collect();
         (model.name.clone(), named)
     });
     let mut tests: Vec<(String, Vec<Metrics>)> = Vec::new();
     for test in &grid.tests {
         let cells = grid.cells().into_iter().filter(|cell| cell.test.name == test.name);
-        let finished = cells.filter_map(|cell| Metrics::read(&grid.folder(&cell)));
+        let finished = cells.filter_map(|cell| records.metrics(&cell).cloned());
         tests.push((test.name.clone(), finished.collect()));
     }
     origin::html(models.collect(), &tests)
 }
 
+/// What came of a cell that has a record with the options and rules of the grid.
+fn recorded<'r>(records: &'r Records, cell: &Cell<'_>) -> Option<&'r Metrics> {
+    let options = cell.test.options_of(cell.limit, cell.split_seed, cell.seed);
+    let of_grid = |metrics: &&Metrics| {
+        let Identity { task, options: of_record, rules, .. } = &metrics.identity;
+        (*task, of_record, *rules) == (cell.test.task, &options, Rules::of(cell.test.task))
+    };
+    records.metrics(cell).filter(of_grid)
+}
+
 /// Checks all that can be wrong, before hours are spent.
-fn check(grid: &Grid, place: Place) -> Result<Folders, GridError> {
+fn check(grid: &Grid, records: &Records, place: Place, wanted: Wanted) -> Result<Folders, GridError> {
     let failed = |cell: String| move |source: CellError| GridError::Cell { cell, source: Box::new(source) };
     let folder = |path: &PathBuf| -> Result<Folder, CellError> {
         let path = folder_of(path, true).map_err(CellError::from)?;
         identity::check_model(&path)?;
         let blake3 = identity::hash_of_model(&path)?;
-        Ok(Folder { path, blake3 })
+        Ok(Folder { path, blake3: Some(blake3) })
+    };
+    let cells = grid.cells();
+    // The hash of a model of which only records are needed.
+    let only_recorded = |name: &str, replicate: usize| {
+        let of_model = || cells.iter().filter(|cell| cell.model.name == name && cell.replicate == replicate);
+        let metrics: Option<Vec<_>> = of_model().map(|cell| recorded(records, cell)).collect();
+        Some(metrics?.first()?.identity.model_blake3.clone())
     };
     let mut folders = Folders::new();
     for model in &grid.model {
-        let each = model.folders.iter().map(|path| folder(path).map_err(failed(model.name.clone())));
+        let each =
+            model.folders.iter().enumerate().map(|(replicate, path)| match only_recorded(&model.name, replicate) {
+                Some(blake3) => Ok(Folder { path: path.clone(), blake3: Some(blake3) }),
+                None => match folder(path) {
+                    Err(_) if wanted == Wanted::Finished && !path.exists() => {
+                        Ok(Folder { path: path.clone(), blake3: None })
+                    }
+                    found => found.map_err(failed(model.name.clone())),
+                },
+            });
         folders.push(each.collect::<Result<_, _>>()?);
     }
-    for test in &grid.tests {
+    let is_needed =
+        |cell: &Cell<'_>| recorded(records, cell).is_none() && folder_of_cell(grid, &folders, cell).blake3.is_some();
+    let unfinished = |test: &&TestEntry| cells.iter().any(|cell| cell.test.name == test.name && is_needed(cell));
+    for test in grid.tests.iter().filter(unfinished) {
         let cell = Cell { model: &grid.model[0], replicate: 0, test, limit: None, split_seed: 0, seed: 0 };
         Identity::of(&request(grid, &cell, place), String::new()).map_err(failed(format!("task.{}", test.name)))?;
         read_all(test.task, &test.data)?;
@@ -248,8 +311,9 @@ fn make(
     has: impl Fn(usize) -> bool,
     place: Place,
     say: impl Fn(&Report<'_>),
-) -> Result<Folders, GridError> {
-    let folders = check(grid, place)?;
+) -> Result<(Folders, Records), GridError> {
+    let records = Records::read(&grid.records)?;
+    let folders = check(grid, &records, place, Wanted::All)?;
     let cells = grid.cells();
     let all = cells.len();
     let (mut made, mut up_to_date) = (0, 0);
@@ -257,10 +321,14 @@ fn make(
     let widest = names.map(|name| name.chars().count()).max().unwrap_or(0);
     let started = Instant::now();
     for (number, cell) in cells.iter().enumerate().filter(|(number, _)| has(*number)) {
-        let folder = folder_of_cell(grid, &folders, cell);
-        let outcome = cell::run(&request(grid, cell, place), (&folder.path, &folder.blake3));
-        let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
-        let outcome = outcome.map_err(failed)?;
+        let outcome = if let Some(metrics) = recorded(&records, cell) {
+            Outcome::UpToDate(metrics.clone())
+        } else {
+            let folder = folder_of_cell(grid, &folders, cell);
+            let model = (folder.path.as_path(), folder.blake3.as_deref().unwrap_or_default());
+            let outcome = cell::run(&request(grid, cell, place), model);
+            outcome.map_err(|source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) })?
+        };
         match outcome {
             Outcome::Made(_) => made += 1,
             Outcome::UpToDate(_) => up_to_date += 1,
@@ -268,7 +336,7 @@ fn make(
         say(&Report::Cell { number: number + 1, all, widest, cell, outcome: &outcome });
     }
     say(&Report::Cells { made, up_to_date, seconds: started.elapsed().as_secs_f64() });
-    Ok(folders)
+    Ok((folders, records))
 }
 
 fn folder_of_cell<'f>(grid: &Grid, folders: &'f Folders, cell: &Cell<'_>) -> &'f Folder {
@@ -293,20 +361,28 @@ fn request(grid: &Grid, cell: &Cell<'_>, place: Place) -> Request {
 }
 
 /// The predictions of all finished cells. A replicate counts when all of its cells of a test are
-/// finished.
-fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, GridError> {
+/// finished. They are added to the records.
+fn results(grid: &Grid, folders: &Folders, records: &mut Records, place: Place) -> Result<Results, GridError> {
     let mut missing = Vec::new();
-    let mut finished = |cell: &Cell<'_>| -> Result<bool, GridError> {
+    for cell in &grid.cells() {
+        if recorded(records, cell).is_some() {
+            continue;
+        }
         let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
         let blake3 = &folder_of_cell(grid, folders, cell).blake3;
-        let there = cell::is_finished(&request(grid, cell, place), blake3).map_err(failed)?;
-        if !there {
-            missing.push(cell.to_string());
+        let found = blake3.as_ref().map(|blake3| cell::finished(&request(grid, cell, place), blake3));
+        match found.transpose().map_err(failed)?.flatten() {
+            Some(metrics) => {
+                let judged = predictions::read(cell.test.task, &grid.folder(cell).join(PREDICTIONS))?;
+                records.add(cell, metrics, &judged)?;
+            }
+            None => missing.push(cell.to_string()),
         }
-        Ok(there)
-    };
+    }
+    let finished: Vec<Cell<'_>> = grid.cells().into_iter().filter(|cell| recorded(records, cell).is_some()).collect();
+    records.keep(&finished);
+    let records = &*records;
     let mut tests = Vec::new();
-    let sizes = |cell: &Cell<'_>| Metrics::read(&grid.folder(cell)).map(|metrics| metrics.sizes.train);
     for (test, limit) in grid.tests.iter().flat_map(|test| test.limits.iter().map(move |limit| (test, *limit))) {
         let (mut models, mut train) = (Vec::new(), None);
         for model in &grid.model {
@@ -318,15 +394,13 @@ fn results(grid: &Grid, folders: &Folders, place: Place) -> Result<Results, Grid
                     .flat_map(|&split_seed| grid.seeds.iter().map(move |&seed| (split_seed, seed)))
                     .map(|(split_seed, seed)| Cell { model, replicate, test, limit, split_seed, seed })
                     .collect();
-                let there = cells.iter().map(&mut finished).collect::<Result<Vec<_>, _>>()?;
-                if !there.into_iter().all(|there| there) {
-                    replicates.push(None);
-                    continue;
+                let there = |cell: &Cell<'_>| recorded(records, cell).and_then(|_| records.judged(cell));
+                let each = cells.chunks(grid.seeds.len()).map(|split| split.iter().map(there).collect());
+                let judged: Option<Replicate> = each.collect();
+                if judged.is_some() {
+                    train = train.or_else(|| Some(records.metrics(cells.first()?)?.sizes.train));
                 }
-                train = train.or_else(|| cells.first().and_then(sizes));
-                let read = |cell: &Cell<'_>| predictions::read(test.task, &grid.folder(cell).join(PREDICTIONS));
-                let cells = cells.chunks(grid.seeds.len()).map(|split| split.iter().map(read).collect());
-                replicates.push(Some(cells.collect::<Result<_, _>>()?));
+                replicates.push(judged);
             }
             models.push(replicates);
         }

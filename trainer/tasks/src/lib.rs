@@ -7,7 +7,8 @@
 //! makes predictions of logits. [`metrics`] scores them, and [`bootstrap`] compares models.
 //! [`evaluate`] scores a file of predictions. [`request`] is the input of one fine-tuning, [`cell`]
 //! its folder, [`identity`] what decides its numbers. [`grid`] is a file that names many of them,
-//! [`cells`] makes them, and [`table`] and [`figures`] show their scores. [`contamination`] finds
+//! [`cells`] makes them, [`records`] keeps them without texts, and [`table`] and [`figures`] show their
+//! scores. [`contamination`] finds
 //! test texts that a model was post-trained on. [`apply`] is for finished models: masks, embeddings
 //! and similar products.
 //!
@@ -37,6 +38,7 @@ pub mod paper_order;
 pub mod predictions;
 pub mod probe;
 pub mod products;
+pub mod records;
 pub mod request;
 pub mod semeval;
 pub mod sequence;

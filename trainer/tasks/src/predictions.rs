@@ -39,7 +39,7 @@ impl Prediction {
         }
     }
 
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Answer(text) | Self::Class(text) => json!(text),
             Self::Aspects(spans) => json!(spans),
@@ -47,7 +47,7 @@ impl Prediction {
         }
     }
 
-    fn of_json(task: Task, value: Value) -> serde_json::Result<Self> {
+    pub(crate) fn of_json(task: Task, value: Value) -> serde_json::Result<Self> {
         Ok(match task {
             Task::Rqa => Self::Answer(serde_json::from_value(value)?),
             Task::Ae => Self::Aspects(serde_json::from_value(value)?),
@@ -62,7 +62,7 @@ impl Prediction {
 }
 
 impl Gold {
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Answers { texts, .. } => json!(texts),
             Self::Aspects(spans) => json!(spans),
@@ -71,7 +71,7 @@ impl Gold {
         }
     }
 
-    fn of_json(task: Task, value: Value) -> serde_json::Result<Self> {
+    pub(crate) fn of_json(task: Task, value: Value) -> serde_json::Result<Self> {
         Ok(match task {
             Task::Rqa => Self::Answers { texts: serde_json::from_value(value)?, at: None },
             Task::Ae => Self::Aspects(serde_json::from_value(value)?),

@@ -274,10 +274,10 @@ impl Table {
             let cells = |row: usize| self.deciding().map(|(column, _)| difference_text(column.values[row])).collect();
             text += &self.rows(&heads, cells);
         }
-        if let Some(Difference { value, low, high, .. }) = self.order {
+        if let Some(Difference { value, low, high, p }) = self.order {
             let _ = write!(
                 text,
-                "\nRank correlation with the paper's Table 2, mean over tasks: {value:.2}, 95% interval {low:.2} to {high:.2}.\n"
+                "\nRank correlation with the paper's Table 2, mean over tasks: {value:.2}, 95% interval {low:.2} to {high:.2}, p {p:.4}.\n"
             );
         }
         for test in self.curves() {

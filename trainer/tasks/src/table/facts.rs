@@ -30,6 +30,9 @@ impl Table {
                 }));
             }
         }
+        if let Some(order) = &self.order {
+            facts.push(json!({"event": "rank_correlation", "with": "the paper's Table 2", "correlation": order}));
+        }
         if !self.missing.is_empty() {
             facts.push(json!({"event": "missing_cells", "cells": self.missing}));
         }
