@@ -180,7 +180,10 @@ fn grid(options: &GridArgs) -> anyhow::Result<ExitCode> {
     arguments::event(json, &json!({"event": "tables", "place": grid.results}))?;
     if !json {
         let (table, results) = (table.markdown(), grid.results.display());
-        writeln!(io::stdout(), "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv\nrecords   {results}/records.jsonl")?;
+        writeln!(
+            io::stdout(),
+            "\n{table}\ntables    {results}/table2.html, table2.md, table2.csv\nrecords   {results}/records.jsonl"
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
