@@ -156,7 +156,7 @@ struct Folder {
     blake3: Option<String>,
 }
 
-/// Which cells of a grid are wanted.
+/// The cells of a grid that a command needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     /// All: a model that is not there is an error.

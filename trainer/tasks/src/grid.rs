@@ -37,7 +37,7 @@ pub struct Grid {
     /// The training text, in which the texts of the tests are looked for.
     #[serde(default)]
     pub contamination: Option<TrainingText>,
-    /// Files of [`records`](crate::records): their cells are not made again, and need no model.
+    /// Files of [`records`](crate::records), whose cells need neither models nor data.
     #[serde(default)]
     pub records: Vec<PathBuf>,
     /// Further content of the page.

@@ -291,15 +291,22 @@ mod tests {
                 .prop_flat_map(|task| (Just(task), proptest::collection::vec(judged(task), 1..20)))
         ) {
             let (task, examples) = each;
-            let judged: Vec<Judged> = (0..).zip(examples).map(|(id, (gold, prediction))| Judged {
-                id: format!("id {id}"), document: format!("document {}", id / 2), prediction, gold,
-            }).collect();
+            let judged: Vec<Judged> = (0..)
+                .zip(examples)
+                .map(|(id, (gold, prediction))| Judged {
+                    id: format!("id {id}"), document: format!("document {}", id / 2), prediction, gold,
+                })
+                .collect();
             let (gold, predictions) = numbered(&judged);
-            let again: Vec<Judged> = judged.iter().zip(gold.iter().zip(&predictions)).map(|(judged, (gold, prediction))| Judged {
-                gold: Gold::of_json(task, gold.clone()).unwrap(),
-                prediction: Prediction::of_json(task, prediction.clone()).unwrap(),
-                ..judged.clone()
-            }).collect();
+            let again: Vec<Judged> = judged
+                .iter()
+                .zip(gold.into_iter().zip(predictions))
+                .map(|(judged, (gold, prediction))| Judged {
+                    gold: Gold::of_json(task, gold).unwrap(),
+                    prediction: Prediction::of_json(task, prediction).unwrap(),
+                    ..judged.clone()
+                })
+                .collect();
             let [before, after] = [&judged, &again].map(|judged| score(task, judged).values(task));
             for (before, after) in before.iter().zip(&after) {
                 prop_assert!((before - after).abs() < 1e-12, "{judged:?} {again:?}");
