@@ -10,7 +10,7 @@
 # replaces its files in records/, next to this script: its probes and metrics. So do the tests and figures.
 # To keep the fine-tuned models of records/ instead of making them again, unpack finetune.jsonl.gz into WORK first.
 #
-# The second form trains nothing and needs no data. It makes the tests and figures from records/, in about a minute.
+# The second form trains nothing and needs no data. It makes tests, tables and figures from records/, in two minutes.
 set -euo pipefail
 here=$(realpath "$(dirname "$0")")
 bin=${BIN:-$(realpath "$here/../../../target/release")}
@@ -26,15 +26,8 @@ summary() {
     python3 "$here/figures.py"
 }
 
-# The fifth claim, on what is fine-tuned so far. The command can be one that makes cells, or --finished.
-finetune() {
-    cp "$here/finetune.toml" .
-    [ -e finetune.jsonl ] || touch finetune.jsonl
+finetune() { # OPTIONS...: the cells of the fifth claim
     "$bin/ebert" grid finetune.toml --threads 1 "$@"
-}
-
-keep_finetuned() { # from the tables of all cells that are there
-    gzip -9nc finetune/records.jsonl >"$records/finetune.jsonl.gz" && cp finetune/table2.{md,csv} "$here"
 }
 
 if [ "$1" = --records ]; then
@@ -42,7 +35,7 @@ if [ "$1" = --records ]; then
     for record in "$records"/{start,*-[0-9]}.json.gz; do restore "$(basename "$record" .json.gz)"; done
     summary
     zcat "$records/finetune.jsonl.gz" >finetune.jsonl
-    finetune --finished && cp finetune/table2.{md,csv} "$here"
+    cp "$here/finetune.toml" . && finetune --finished && cp finetune/table2.{md,csv} "$here"
     exit
 fi
 
@@ -145,7 +138,7 @@ each mixed spanbert
 
 # The fifth claim: JOBS processes share the cells. The models of all runs are needed, also of those with a record.
 ln -sfn "$real/downstream" tasks
-export here
+cp "$here/finetune.toml" . && touch -a finetune.jsonl
 export -f finetune
 seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 bash -euc 'finetune --part "$1"' finetune
-finetune && keep_finetuned
+finetune && cp finetune/table2.{md,csv} "$here" && gzip -9nc finetune/records.jsonl >"$records/finetune.jsonl.gz"
