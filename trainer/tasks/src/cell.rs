@@ -62,7 +62,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
         return Err(CellError::NoData { task: *task });
     }
     let identity = Identity::of(request, model_blake3.to_owned())?;
-    if let Some(metrics) = there(request, &identity)? {
+    if let Some(metrics) = up_to_date(request, &identity)? {
         return Ok(Outcome::UpToDate(metrics));
     }
 
@@ -104,7 +104,7 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
     fs::create_dir_all(run).map_err(StoreError::io("create", run))?;
     let _lock = lock(run, *voice)?;
     // Another process may have made it while this one waited.
-    if let Some(metrics) = there(request, &identity)? {
+    if let Some(metrics) = up_to_date(request, &identity)? {
         return Ok(Outcome::UpToDate(metrics));
     }
     let Options { pooling, fresh_pooler, .. } = *options;
@@ -173,11 +173,11 @@ pub fn run(request: &Request, (folder, model_blake3): (&Path, &str)) -> Result<O
 /// # Errors
 /// When a file cannot be read.
 pub fn finished(request: &Request, model_blake3: &str) -> Result<Option<Metrics>, CellError> {
-    there(request, &Identity::of(request, model_blake3.to_owned())?)
+    up_to_date(request, &Identity::of(request, model_blake3.to_owned())?)
 }
 
 /// The result that is asked for, if it is there and whole.
-fn there(request: &Request, identity: &Identity) -> Result<Option<Metrics>, CellError> {
+fn up_to_date(request: &Request, identity: &Identity) -> Result<Option<Metrics>, CellError> {
     let run = &request.run;
     let Some(metrics) = Metrics::read(run) else { return Ok(None) };
     if metrics.identity == *identity {

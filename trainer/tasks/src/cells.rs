@@ -6,7 +6,7 @@
 //! for a cell that another process is making. Paths are relative to the working directory.
 //!
 //! Cells of the grid's [`records`](super::records) are finished too, as far as their options and rules
-//! are those of the grid. Their models and data are not looked for.
+//! are those of the grid. A record counts whether or not its model and data are there.
 use std::{collections::BTreeSet, fmt, fs, path::PathBuf, time::Instant};
 
 use ebert_batches::Shards;
@@ -193,7 +193,7 @@ pub fn run_share(grid: &Grid, share: Share, place: Place, say: impl Fn(&Report<'
 /// # Errors
 /// When a file of the grid cannot be used.
 pub fn tables(grid: &Grid, place: Place) -> Result<Table, GridError> {
-    let records = Records::read(&grid.records)?;
+    let records = records_of(grid)?;
     let folders = check(grid, &records, place, Wanted::Finished)?;
     let contamination = contamination_of(grid)?;
     write_tables(grid, &folders, records, place, contamination)
@@ -230,7 +230,7 @@ fn write_tables(
 fn origin(grid: &Grid, folders: &Folders, records: &Records) -> String {
     let models = grid.model.iter().zip(folders).map(|(model, folders)| {
         let named = model.folders.iter().zip(folders);
-        let named = named.map(|(name, folder)| (brief_path(name), folder.blake3.clone().unwrap_or_default())).collect();
+        let named = named.map(|(name, folder)| (brief_path(name), folder.blake3.clone())).collect();
         (model.name.clone(), named)
     });
     let mut tests: Vec<(String, Vec<Metrics>)> = Vec::new();
@@ -242,14 +242,18 @@ fn origin(grid: &Grid, folders: &Folders, records: &Records) -> String {
     origin::html(models.collect(), &tests)
 }
 
-/// What came of a cell that has a record with the options and rules of the grid.
-fn recorded<'r>(records: &'r Records, cell: &Cell<'_>) -> Option<&'r Metrics> {
-    let options = cell.test.options_of(cell.limit, cell.split_seed, cell.seed);
-    let of_grid = |metrics: &&Metrics| {
-        let Identity { task, options: of_record, rules, .. } = &metrics.identity;
-        (*task, of_record, *rules) == (cell.test.task, &options, Rules::of(cell.test.task))
+/// The records of a grid's cells that have its options and rules.
+fn records_of(grid: &Grid) -> Result<Records, RecordsError> {
+    let mut records = Records::read(&grid.records)?;
+    let is_of_grid = |cell: &Cell<'_>| {
+        let options = cell.test.options_of(cell.limit, cell.split_seed, cell.seed);
+        let expected = (cell.test.task, &options, Rules::of(cell.test.task));
+        let identity = records.metrics(cell).map(|metrics| &metrics.identity);
+        identity.is_some_and(|identity| (identity.task, &identity.options, identity.rules) == expected)
     };
-    records.metrics(cell).filter(of_grid)
+    let cells: Vec<Cell<'_>> = grid.cells().into_iter().filter(is_of_grid).collect();
+    records.keep(&cells);
+    Ok(records)
 }
 
 /// Checks all that can be wrong, before hours are spent.
@@ -265,7 +269,7 @@ fn check(grid: &Grid, records: &Records, place: Place, wanted: Wanted) -> Result
     // The hash of a model of which only records are needed.
     let only_recorded = |name: &str, replicate: usize| {
         let of_model = || cells.iter().filter(|cell| cell.model.name == name && cell.replicate == replicate);
-        let metrics: Option<Vec<_>> = of_model().map(|cell| recorded(records, cell)).collect();
+        let metrics: Option<Vec<_>> = of_model().map(|cell| records.metrics(cell)).collect();
         Some(metrics?.first()?.identity.model_blake3.clone())
     };
     let mut folders = Folders::new();
@@ -283,7 +287,7 @@ fn check(grid: &Grid, records: &Records, place: Place, wanted: Wanted) -> Result
         folders.push(each.collect::<Result<_, _>>()?);
     }
     let is_needed =
-        |cell: &Cell<'_>| recorded(records, cell).is_none() && folder_of_cell(grid, &folders, cell).blake3.is_some();
+        |cell: &Cell<'_>| records.metrics(cell).is_none() && folder_of_cell(grid, &folders, cell).blake3.is_some();
     let unfinished = |test: &&TestEntry| cells.iter().any(|cell| cell.test.name == test.name && is_needed(cell));
     for test in grid.tests.iter().filter(unfinished) {
         let cell = Cell { model: &grid.model[0], replicate: 0, test, limit: None, split_seed: 0, seed: 0 };
@@ -312,7 +316,7 @@ fn make(
     place: Place,
     say: impl Fn(&Report<'_>),
 ) -> Result<(Folders, Records), GridError> {
-    let records = Records::read(&grid.records)?;
+    let records = records_of(grid)?;
     let folders = check(grid, &records, place, Wanted::All)?;
     let cells = grid.cells();
     let all = cells.len();
@@ -321,7 +325,7 @@ fn make(
     let widest = names.map(|name| name.chars().count()).max().unwrap_or(0);
     let started = Instant::now();
     for (number, cell) in cells.iter().enumerate().filter(|(number, _)| has(*number)) {
-        let outcome = if let Some(metrics) = recorded(&records, cell) {
+        let outcome = if let Some(metrics) = records.metrics(cell) {
             Outcome::UpToDate(metrics.clone())
         } else {
             let folder = folder_of_cell(grid, &folders, cell);
@@ -365,7 +369,7 @@ fn request(grid: &Grid, cell: &Cell<'_>, place: Place) -> Request {
 fn results(grid: &Grid, folders: &Folders, records: &mut Records, place: Place) -> Result<Results, GridError> {
     let mut missing = Vec::new();
     for cell in &grid.cells() {
-        if recorded(records, cell).is_some() {
+        if records.metrics(cell).is_some() {
             continue;
         }
         let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
@@ -379,8 +383,6 @@ fn results(grid: &Grid, folders: &Folders, records: &mut Records, place: Place) 
             None => missing.push(cell.to_string()),
         }
     }
-    let finished: Vec<Cell<'_>> = grid.cells().into_iter().filter(|cell| recorded(records, cell).is_some()).collect();
-    records.keep(&finished);
     let records = &*records;
     let mut tests = Vec::new();
     for (test, limit) in grid.tests.iter().flat_map(|test| test.limits.iter().map(move |limit| (test, *limit))) {
@@ -394,9 +396,9 @@ fn results(grid: &Grid, folders: &Folders, records: &mut Records, place: Place) 
                     .flat_map(|&split_seed| grid.seeds.iter().map(move |&seed| (split_seed, seed)))
                     .map(|(split_seed, seed)| Cell { model, replicate, test, limit, split_seed, seed })
                     .collect();
-                let there = |cell: &Cell<'_>| recorded(records, cell).and_then(|_| records.judged(cell));
-                let each = cells.chunks(grid.seeds.len()).map(|split| split.iter().map(there).collect());
-                let judged: Option<Replicate> = each.collect();
+                let judged = |cell: &Cell<'_>| records.judged(cell);
+                let splits = cells.chunks(grid.seeds.len()).map(|split| split.iter().map(judged).collect());
+                let judged: Option<Replicate> = splits.collect();
                 if judged.is_some() {
                     train = train.or_else(|| Some(records.metrics(cells.first()?)?.sizes.train));
                 }

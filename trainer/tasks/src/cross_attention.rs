@@ -3,8 +3,8 @@
 //!
 //! A cell is alpha_ij of eq. 9: the softmax over the second title's tokens j of w_i . o_j, where
 //! w_i and o_j are the last hidden states of each title alone, projected and normalized if the model
-//! was trained so. Neighbor Product Reconstruction
-//! rebuilds w_i from the o_j with exactly these weights.
+//! was trained so. Neighbor Product Reconstruction rebuilds w_i from the o_j with exactly these
+//! weights.
 use std::{fmt::Write as _, path::Path};
 
 use tch::{Device, Kind, Tensor};

@@ -6,14 +6,15 @@ use trainer::provenance::{Made, NOT_NOTED, brief_hash};
 
 use crate::{cell::Metrics, identity::Hashed};
 
-/// A model with the names and hashes of its folders.
-pub(crate) type ModelFolders = (String, Vec<(String, String)>);
+/// A model with the names and hashes of its folders; a folder that is not there has no hash.
+pub(crate) type ModelFolders = (String, Vec<(String, Option<String>)>);
 
 /// Tables of models, and of tests with their finished cells.
 pub(crate) fn html(models: Vec<ModelFolders>, tests: &[(String, Vec<Metrics>)]) -> String {
     let models = models.into_iter().map(|(name, folders)| {
+        let hash = |blake3: Option<String>| blake3.map_or(NOT_NOTED.to_owned(), |blake3| brief_hash(&blake3));
         let folders: Vec<String> =
-            folders.into_iter().map(|(folder, blake3)| format!("{folder} ({})", brief_hash(&blake3))).collect();
+            folders.into_iter().map(|(folder, blake3)| format!("{folder} ({})", hash(blake3))).collect();
         vec![name, folders.join(", ")]
     });
     let tests = tests.iter().map(|(name, cells)| {

@@ -28,13 +28,13 @@ use super::{
 #[derive(Debug, Default)]
 pub struct Records {
     /// By the name of a test and the seed of a split.
-    parts: BTreeMap<(String, u64), Examples>,
-    cells: BTreeMap<Key, Recorded>,
+    parts: BTreeMap<(String, u64), TestExamples>,
+    cells: BTreeMap<CellKey, CellRecord>,
 }
 
 /// Which cell.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Key {
+struct CellKey {
     test: String,
     split_seed: u64,
     limit: Option<usize>,
@@ -44,7 +44,7 @@ struct Key {
     replicate: usize,
 }
 
-impl Key {
+impl CellKey {
     fn of(cell: &Cell<'_>) -> Self {
         let Cell { model, replicate, test, limit, split_seed, seed } = *cell;
         Self { test: test.name.clone(), split_seed, limit, seed, model: model.name.clone(), replicate }
@@ -53,7 +53,7 @@ impl Key {
 
 /// The examples of a test part, without texts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Examples {
+struct TestExamples {
     test: String,
     split_seed: u64,
     ids: Vec<String>,
@@ -63,18 +63,18 @@ struct Examples {
 
 /// A finished cell.
 #[derive(Debug, Serialize, Deserialize)]
-struct Recorded {
+struct CellRecord {
     #[serde(flatten)]
-    key: Key,
+    key: CellKey,
     metrics: Metrics,
     predictions: Vec<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
-    Examples(Examples),
-    Cell(Box<Recorded>),
+enum RecordLine {
+    Examples(TestExamples),
+    Cell(Box<CellRecord>),
 }
 
 /// Records cannot be used.
@@ -126,11 +126,11 @@ impl Records {
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let malformed = |source| RecordsError::Malformed { path: path.to_owned(), line: number + 1, source };
             match serde_json::from_str(line).map_err(malformed)? {
-                Line::Examples(examples) => {
+                RecordLine::Examples(examples) => {
                     let cell = || format!("`{}`: `{}`", path.display(), examples.test);
                     self.add_examples(examples.clone(), cell)?;
                 }
-                Line::Cell(cell) => {
+                RecordLine::Cell(cell) => {
                     let examples = self.parts.get(&(cell.key.test.clone(), cell.key.split_seed));
                     if examples.is_none_or(|examples| examples.ids.len() != cell.predictions.len()) {
                         let what = "the predictions do not fit the examples";
@@ -143,7 +143,7 @@ impl Records {
         Ok(())
     }
 
-    fn add_examples(&mut self, examples: Examples, cell: impl Fn() -> String) -> Result<(), RecordsError> {
+    fn add_examples(&mut self, examples: TestExamples, cell: impl Fn() -> String) -> Result<(), RecordsError> {
         let key = (examples.test.clone(), examples.split_seed);
         if *self.parts.entry(key).or_insert_with(|| examples.clone()) == examples {
             Ok(())
@@ -157,24 +157,24 @@ impl Records {
     /// # Errors
     /// When it was tested on other examples than those of its test and split.
     pub fn add(&mut self, cell: &Cell<'_>, metrics: Metrics, judged: &[Judged]) -> Result<(), RecordsError> {
-        let key = Key::of(cell);
+        let key = CellKey::of(cell);
         let name = |of: fn(&Judged) -> &String| judged.iter().map(|judged| anonymous(of(judged))).collect();
         let (gold, predictions) = numbered(judged);
         let (ids, documents) = (name(|judged| &judged.id), name(|judged| &judged.document));
-        let examples = Examples { test: key.test.clone(), split_seed: key.split_seed, ids, documents, gold };
+        let examples = TestExamples { test: key.test.clone(), split_seed: key.split_seed, ids, documents, gold };
         self.add_examples(examples, || cell.to_string())?;
-        self.cells.insert(key.clone(), Recorded { key, metrics, predictions });
+        self.cells.insert(key.clone(), CellRecord { key, metrics, predictions });
         Ok(())
     }
 
     /// What came of a cell.
     pub fn metrics(&self, cell: &Cell<'_>) -> Option<&Metrics> {
-        Some(&self.cells.get(&Key::of(cell))?.metrics)
+        Some(&self.cells.get(&CellKey::of(cell))?.metrics)
     }
 
     /// The predictions of a cell.
     pub fn judged(&self, cell: &Cell<'_>) -> Option<Vec<Judged>> {
-        let recorded = self.cells.get(&Key::of(cell))?;
+        let recorded = self.cells.get(&CellKey::of(cell))?;
         let examples = self.parts.get(&(recorded.key.test.clone(), recorded.key.split_seed))?;
         let names = examples.ids.iter().zip(&examples.documents);
         let each = names.zip(&recorded.predictions).zip(&examples.gold);
@@ -191,7 +191,7 @@ impl Records {
 
     /// Keeps the records of these cells alone.
     pub fn keep(&mut self, cells: &[Cell<'_>]) {
-        let kept: BTreeSet<Key> = cells.iter().map(Key::of).collect();
+        let kept: BTreeSet<CellKey> = cells.iter().map(CellKey::of).collect();
         self.cells.retain(|key, _| kept.contains(key));
         let tested: BTreeSet<(&String, u64)> = self.cells.keys().map(|key| (&key.test, key.split_seed)).collect();
         self.parts.retain(|(test, split_seed), _| tested.contains(&(test, *split_seed)));
