@@ -208,7 +208,10 @@ fn tables_follow_from_records_without_models_and_data() {
     let (success, text) = grid("some.toml", &[]);
     assert!(!success && text.contains("`bert` is not a folder"), "{text}");
     let (success, text) = grid("some.toml", &["--finished"]);
-    assert!(success && text.contains("4 cells are missing:\n\n* BERT-Raw, pc, seed 1\n"), "{text}");
+    assert!(
+        success && text.contains("4 cells are missing:\n\n* BERT-Raw, pc, seed 1 (`bert` is not there)\n"),
+        "{text}"
+    );
     for name in gone {
         fs::rename(place.path(&format!("{name}.gone")), place.path(name)).unwrap();
     }

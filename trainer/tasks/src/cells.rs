@@ -373,9 +373,12 @@ fn results(grid: &Grid, folders: &Folders, records: &mut Records, place: Place) 
             continue;
         }
         let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
-        let blake3 = &folder_of_cell(grid, folders, cell).blake3;
-        let found = blake3.as_ref().map(|blake3| cell::finished(&request(grid, cell, place), blake3));
-        match found.transpose().map_err(failed)?.flatten() {
+        let Folder { path, blake3 } = folder_of_cell(grid, folders, cell);
+        let Some(blake3) = blake3 else {
+            missing.push(format!("{cell} (`{}` is not there)", path.display()));
+            continue;
+        };
+        match cell::finished(&request(grid, cell, place), blake3).map_err(failed)? {
             Some(metrics) => {
                 let judged = predictions::read(cell.test.task, &grid.folder(cell).join(PREDICTIONS))?;
                 records.add(cell, metrics, &judged)?;

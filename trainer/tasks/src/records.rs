@@ -81,7 +81,7 @@ enum RecordLine {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     /// A file cannot be read.
-    #[error("cannot read the records `{}`\nhint: a grid writes records.jsonl next to its tables", path.display())]
+    #[error("cannot read the records `{}`\nhint: a grid writes records.jsonl next to its tables; unpack one that is compressed", path.display())]
     Io {
         /// The file.
         path: PathBuf,
