@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -53,12 +54,6 @@ if is_worker:
         print(json.dumps(took), file=log)
 sys.exit(code if code >= 0 else 128 - code)
 """
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Proxy(threading.Thread):
@@ -111,15 +106,12 @@ class Store:
     """A server with a bucket, behind a proxy."""
 
     def __init__(self):
-        self.direct = free_port()
-        server = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.direct)]
-        self.moto = subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while True:
-            try:
-                self.ask("PUT", f"/{BUCKET}")
-                break
-            except OSError:
-                time.sleep(0.1)
+        server = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        self.moto = subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        # It says which port it chose, and later writes a line per request.
+        self.direct = next(int(found[1]) for line in self.moto.stderr if (found := re.search(r"http://.*:(\d+)", line)))
+        threading.Thread(target=collections.deque, args=(self.moto.stderr, 0), daemon=True).start()
+        self.ask("PUT", f"/{BUCKET}")
         self.proxy = Proxy(self.direct)
         self.proxy.start()
 

@@ -8,31 +8,27 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
-    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
 use schemas::Draws;
 use serde_json::Value;
-use support::{TOKENIZER, contents, ebert, raw::raw_files_of_every_form, said, succeed, tries};
+use support::{
+    TOKENIZER, contents, ebert,
+    moto::{self, Moto},
+    raw::raw_files_of_every_form,
+    said, succeed, tries,
+};
 
 /// A server with a bucket, and machines that use it.
 struct Stores {
-    moto: Child,
-    python: String,
+    moto: Moto,
     endpoint: String,
     folder: tempfile::TempDir,
-}
-
-impl Drop for Stores {
-    fn drop(&mut self) {
-        let _ = self.moto.kill();
-        let _ = self.moto.wait();
-    }
 }
 
 /// Prints each object with its size and hash, or puts, removes or creates what is named.
@@ -69,30 +65,15 @@ else:
 impl Stores {
     /// Starts the server. `None`, with the reason printed, without `moto`.
     fn start() -> Option<Self> {
-        let python = std::env::var("EBERT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let has = Command::new(&python).args(["-c", "import moto.server"]).stderr(Stdio::null()).status();
-        if !has.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: `{python}` has no moto; `pip install 'moto[server]'` adds it");
-            return None;
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut moto = Command::new(&python);
-        moto.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
-        let moto = moto.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let (endpoint, folder) = (format!("http://127.0.0.1:{port}"), tempfile::tempdir().unwrap());
-        let stores = Self { moto, python, endpoint, folder };
-        for _ in 0..300 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
+        let moto = Moto::start()?;
+        let (endpoint, folder) = (format!("http://127.0.0.1:{}", moto.port), tempfile::tempdir().unwrap());
+        let stores = Self { moto, endpoint, folder };
         stores.objects(&["bucket"]);
         Some(stores)
     }
 
     fn objects(&self, arguments: &[&str]) -> String {
-        let mut python = Command::new(&self.python);
+        let mut python = Command::new(moto::python());
         succeed(python.args(["-c", OBJECTS]).args(arguments).env("AWS_ENDPOINT_URL", &self.endpoint))
     }
 

@@ -1,16 +1,20 @@
 //! Tests against the S3 server of `moto` (a package of Python) on this machine, behind a proxy that injects faults.
 //!
 //! They are skipped, with a printed reason, where Python has no `moto`. `EBERT_PYTHON` names another Python.
+#[path = "../../tests/support/moto.rs"]
+mod moto;
+
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     thread,
 };
+
+use moto::Moto;
 
 use super::*;
 
@@ -56,18 +60,10 @@ enum Fault {
 
 /// A server with a bucket, behind a proxy.
 struct Server {
-    moto: Child,
-    port: u16,
+    moto: Moto,
     proxy: u16,
     /// How many ranges of objects were asked for.
     ranges: Arc<AtomicU32>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.moto.kill();
-        let _ = self.moto.wait();
-    }
 }
 
 /// Chooses the fault of a request from its number.
@@ -76,28 +72,11 @@ type Faults = Arc<dyn Fn(u32) -> Fault + Send + Sync>;
 impl Server {
     /// `None` if Python has no `moto`.
     fn start(faults: Faults) -> Option<Self> {
-        let python = env::var("EBERT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let has = Command::new(&python).args(["-c", "import moto.server"]).stderr(Stdio::null()).status();
-        if !has.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: `{python}` has no moto; `pip install 'moto[server]'` adds it");
-            return None;
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let moto = Command::new(python)
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let moto = Moto::start()?;
         let ranges = Arc::new(AtomicU32::new(0));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self { moto, port, proxy: listener.local_addr().unwrap().port(), ranges: ranges.clone() };
-        for _ in 0..300 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
+        let (port, proxy) = (moto.port, listener.local_addr().unwrap().port());
+        let server = Self { moto, proxy, ranges: ranges.clone() };
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (faults, ranges) = (faults.clone(), ranges.clone());
@@ -209,10 +188,10 @@ fn the_bytes_are_those_of_the_store_whatever_fails() {
         ("other/x.json", noise(10)),
     ];
     for (name, bytes) in &objects {
-        put(server.port, &format!("/bucket/{name}"), bytes);
+        put(server.moto.port, &format!("/bucket/{name}"), bytes);
     }
-    put(server.port, "/bucket/dumps/2014/", b"");
-    put(server.port, "/bucket/dumps/2014", b"");
+    put(server.moto.port, "/bucket/dumps/2014/", b"");
+    put(server.moto.port, "/bucket/dumps/2014", b"");
     let cache = tempfile::tempdir().unwrap();
     let below = |prefix: &str, names: &[usize]| -> Vec<(String, Vec<u8>)> {
         names.iter().map(|at| (objects[*at].0[prefix.len()..].to_owned(), objects[*at].1.clone())).collect()
@@ -236,7 +215,7 @@ fn the_bytes_are_those_of_the_store_whatever_fails() {
         assert_eq!(files(&folder), wanted, "{pattern}");
     }
     // Another version replaces the one in the cache, and an object that is gone its file.
-    put(server.port, "/bucket/dumps/reviews.json", b"new");
+    put(server.moto.port, "/bucket/dumps/reviews.json", b"new");
     let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
     assert_eq!(files(&folder)[2].1, b"new");
     let error = server.remote("s3://bucket/none/*.json").fetch_to(cache.path(), &mut |_| ()).unwrap_err();
@@ -259,8 +238,8 @@ fn an_object_that_changes_is_an_error_and_a_stopped_run_resumes() {
         Fault::None
     };
     let Some(server) = Server::start(Arc::new(change)) else { return };
-    put(server.port, "/bucket/a.json", &noise(200_000));
-    *changed.lock().unwrap() = Some(server.port);
+    put(server.moto.port, "/bucket/a.json", &noise(200_000));
+    *changed.lock().unwrap() = Some(server.moto.port);
     let cache = tempfile::tempdir().unwrap();
     let remote = server.remote("s3://bucket/a.json");
     let error = remote.fetch_to(cache.path(), &mut |_| ()).unwrap_err();
@@ -281,7 +260,7 @@ fn an_object_that_changes_is_an_error_and_a_stopped_run_resumes() {
 #[test]
 fn two_runs_that_fetch_the_same_object_do_not_disturb_each_other() {
     let Some(server) = Server::start(Arc::new(|_| Fault::Slow)) else { return };
-    put(server.port, "/bucket/a.json", &noise(200_000));
+    put(server.moto.port, "/bucket/a.json", &noise(200_000));
     for wait in [0, 400, 1_100] {
         let cache = tempfile::tempdir().unwrap();
         let fetch = |wait: u64| {
@@ -300,9 +279,9 @@ fn two_runs_that_fetch_the_same_object_do_not_disturb_each_other() {
 fn the_start_of_an_object_is_enough_to_look_at_it() {
     let Some(server) = Server::start(Arc::new(|_| Fault::None)) else { return };
     let parquet = [b"PAR1", &noise(200_000)[..]].concat();
-    put(server.port, "/bucket/a.json", &noise(200_000));
-    put(server.port, "/bucket/b.parquet", &parquet);
-    put(server.port, "/bucket/c.json", &noise(10));
+    put(server.moto.port, "/bucket/a.json", &noise(200_000));
+    put(server.moto.port, "/bucket/b.parquet", &parquet);
+    put(server.moto.port, "/bucket/c.json", &noise(10));
     let cache = tempfile::tempdir().unwrap();
     let remote = Remote { most: Some(100_000), ..server.remote("s3://bucket") };
     let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();
@@ -315,7 +294,7 @@ fn a_file_of_a_web_server_with_ranges_is_fetched_in_ranges() {
     let every_second = |number: u32| if number.is_multiple_of(2) { Fault::Cut } else { Fault::None };
     let Some(server) = Server::start(Arc::new(every_second)) else { return };
     let bytes = noise(300_000);
-    put(server.port, "/bucket/meta.json", &bytes);
+    put(server.moto.port, "/bucket/meta.json", &bytes);
     let cache = tempfile::tempdir().unwrap();
     let remote = server.remote(&format!("http://127.0.0.1:{}/bucket/meta.json", server.proxy));
     let folder = remote.fetch_to(cache.path(), &mut |_| ()).unwrap();

@@ -1,6 +1,7 @@
 //! What the tests of whole commands share: running the program, making raw files, comparing folders.
 #![allow(dead_code, reason = "each test program uses its own part")]
 pub(crate) mod library;
+pub(crate) mod moto;
 pub(crate) mod raw;
 pub(crate) mod trained;
 pub(crate) mod workers;
