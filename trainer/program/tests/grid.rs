@@ -209,7 +209,7 @@ fn tables_follow_from_records_without_models_and_data() {
     assert!(!success && text.contains("`bert` is not a folder"), "{text}");
     let (success, text) = grid("some.toml", &["--finished"]);
     assert!(
-        success && text.contains("4 cells are missing:\n\n* BERT-Raw, pc, seed 1 (`bert` is not there)\n"),
+        success && text.contains("4 cells are missing:\n\n* BERT-Raw, pc, seed 1 (bert is not there)\n"),
         "{text}"
     );
     for name in gone {

@@ -375,7 +375,7 @@ fn results(grid: &Grid, folders: &Folders, records: &mut Records, place: Place) 
         let failed = |source| GridError::Cell { cell: cell.to_string(), source: Box::new(source) };
         let Folder { path, blake3 } = folder_of_cell(grid, folders, cell);
         let Some(blake3) = blake3 else {
-            missing.push(format!("{cell} (`{}` is not there)", path.display()));
+            missing.push(format!("{cell} ({} is not there)", path.display()));
             continue;
         };
         match cell::finished(&request(grid, cell, place), blake3).map_err(failed)? {
