@@ -8,7 +8,8 @@
 # WORK: folder of everything that is written. JOBS: runs at once, one thread each (default 1).
 # Finished parts of WORK are kept and stopped runs resume, so the command can be repeated. What a finished run gives
 # replaces its files in records/, next to this script: its probes and metrics. So do the tests and figures.
-# To keep the fine-tuned models of records/ instead of making them again, unpack finetune.jsonl.gz into WORK first.
+# To take the fine-tunings of records/ instead of making them again, unpack finetune.jsonl.gz and learning.jsonl.gz
+# into WORK first.
 #
 # The second form trains nothing and needs no data. It makes tests, tables and figures from records/, in two minutes.
 set -euo pipefail
@@ -26,16 +27,21 @@ summary() {
     python3 "$here/figures.py"
 }
 
-finetune() { # OPTIONS...: the cells of the fifth claim
+tables() { # OPTIONS...: Table 2 of the fifth claim, and learning curves, from their finished cells
     "$bin/ebert" grid finetune.toml --threads 1 "$@"
+    cp finetune/table2.{md,csv} "$here"
+    "$bin/ebert" grid learning.toml --threads 1 "$@"
+    cp learning/table2.md "$here/learning.md"
+    cp learning/learning-curves.svg "$here/learning.svg"
 }
 
 if [ "$1" = --records ]; then
     mkdir -p "$2/probes" && cd "$2"
     for record in "$records"/{start,*-[0-9]}.json.gz; do restore "$(basename "$record" .json.gz)"; done
     summary
-    zcat "$records/finetune.jsonl.gz" >finetune.jsonl
-    cp "$here/finetune.toml" . && finetune --finished && cp finetune/table2.{md,csv} "$here"
+    for grid in finetune learning; do zcat "$records/$grid.jsonl.gz" >$grid.jsonl; done
+    cp "$here"/{finetune,learning}.toml .
+    tables --finished
     exit
 fi
 
@@ -136,9 +142,13 @@ trap 'keep_shared; summary' EXIT
 each e-bert e-bert-products bert e-bert-dp bert-np e-bert-ahm
 each mixed spanbert
 
-# The fifth claim: JOBS processes share the cells. The models of all runs are needed, also of those with a record.
+# The fifth claim and the learning curves: JOBS processes share the cells. The models of all runs are needed, also of
+# those with a record.
 ln -sfn "$real/downstream" tasks
-cp "$here/finetune.toml" . && touch -a finetune.jsonl
-export -f finetune
-seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 bash -euc 'finetune --part "$1"' finetune
-finetune && cp finetune/table2.{md,csv} "$here" && gzip -9nc finetune/records.jsonl >"$records/finetune.jsonl.gz"
+for grid in finetune learning; do
+    cp "$here/$grid.toml" .
+    touch -a $grid.jsonl
+    seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 "$bin/ebert" grid $grid.toml --threads 1 --part
+done
+tables
+for grid in finetune learning; do gzip -9nc $grid/records.jsonl >"$records/$grid.jsonl.gz"; done
