@@ -6,24 +6,35 @@
 #
 # REAL: folder with amazon/, more-reviews/, baskets/, downstream/ and vocab/. BERT: the start model's folder.
 # WORK: folder of everything that is written. JOBS: runs at once, one thread each (default 1).
-# Finished parts of WORK are kept and stopped runs resume, so the command can be repeated. What a finished run gives
-# replaces its files in records/, next to this script: its probes and metrics. So do the tests and figures.
-# To take the fine-tunings of records/ instead of making them again, unpack finetune.jsonl.gz and learning.jsonl.gz
-# into WORK first.
+# Finished parts of WORK are kept and stopped runs resume, so the command can be repeated. When all is finished, it
+# replaces records/, the tests, the tables and the figures, which are next to this script.
+# To take fine-tunings of the same models from records/, unpack finetune.jsonl.gz and learning.jsonl.gz into WORK first.
 #
-# The second form trains nothing and needs no data. It makes tests, tables and figures from records/, in two minutes.
+# The second form trains nothing and needs no data. It makes tests, tables and figures from records/, in two minutes,
+# in a folder of WORK.
 set -euo pipefail
+if [ $# -lt 2 ]; then
+    sed -n '4,5s/^# */usage: /p' "$0" >&2
+    exit 2
+fi
 here=$(realpath "$(dirname "$0")")
-bin=${BIN:-$(realpath "$here/../../../target/release")}
-records=$here/records
+bin=$(realpath "${BIN:-$here/../../../target/release}")
 
 restore() { # NAME: puts the probes of a record where they were written
-    jq -cs '.[0] + {models: .[1]}' <(zcat "$records/shared.json.gz") <(zcat "$records/$1.json.gz") >"probes/$1.json"
+    jq -cs '.[0] + {models: .[1]}' <(zcat "$here/records/shared.json.gz") <(zcat "$here/records/$1.json.gz") \
+        >"probes/$1.json"
 }
 
-# Tests and figures of what is finished, also if this command is stopped.
-summary() {
-    cp "$here/claims.toml" . && "$bin/ebert" claims claims.toml >claims.log 2>&1 && cp claims.{md,csv,svg} "$here"
+logged() { # LOG COMMAND...: what it prints goes to LOG, and the end of that to the terminal if it fails
+    local log=$1
+    shift
+    "$@" >"$log" 2>&1 || { echo "$log: $(tail -n 3 "$log")" >&2 && return 1; }
+}
+
+tests() { # tests and figures, from probes/ and records/
+    cp "$here/claims.toml" .
+    logged claims.log "$bin/ebert" claims claims.toml
+    cp claims.{md,csv,svg} "$here"
     python3 "$here/figures.py"
 }
 
@@ -36,17 +47,20 @@ tables() { # OPTIONS...: Table 2 of the fifth claim, and learning curves, from t
 }
 
 if [ "$1" = --records ]; then
-    mkdir -p "$2/probes" && cd "$2"
-    for record in "$records"/{start,*-[0-9]}.json.gz; do restore "$(basename "$record" .json.gz)"; done
-    summary
-    for grid in finetune learning; do zcat "$records/$grid.jsonl.gz" >$grid.jsonl; done
+    # Not in WORK itself, where they would pass for the probes of its own runs.
+    mkdir -p "$2/from-records/probes"
+    cd "$2/from-records"
+    for record in "$here"/records/{start,*-[0-9]}.json.gz; do restore "$(basename "$record" .json.gz)"; done
+    tests
+    for grid in finetune learning; do zcat "$here/records/$grid.jsonl.gz" >$grid.jsonl; done
     cp "$here"/{finetune,learning}.toml .
     tables --finished
     exit
 fi
 
 real=$(realpath "$1") bert=$(realpath "$2") jobs=${4:-1}
-mkdir -p "$3/corpus" "$3/runs" "$3/probes" "$3/aspects" "$records" && cd "$3"
+mkdir -p "$3"/{corpus,runs,probes,aspects,records}
+cd "$3"
 
 # Text of all dumps; one user of Beauty per line becomes rows of ratings, a day apart.
 ln -sfn "$real/amazon" corpus/amazon
@@ -62,20 +76,20 @@ ln -sfn "$real/more-reviews" corpus/more-reviews
 pretrain() { # NAME INIT OPTIONS...
     local run=runs/$1 init=$2
     shift 2
-    "$bin/ebert" pretrain --shards data --out "$run" --init "$init" --threads 1 "$@" >"$run.log" 2>&1 ||
-        { echo "$run failed: $(tail -n 3 "$run.log")" >&2 && return 1; }
+    logged "$run.log" "$bin/ebert" pretrain --shards data --out "$run" --init "$init" --threads 1 "$@"
     echo "$run  $(tail -n 1 "$run.log")"
 }
 
-keep() { # NAME: writes the records of a run
+keep() { # NAME: writes the records of a run. The last one is there only if all are
     # Of each step its losses and alpha, and all that was measured.
     jq -c 'if .gradient_norm then {step, stage, mode, loss: (.loss * 1e4 | round / 1e4), alpha} else . end' \
-        "runs/$1/metrics.jsonl" | gzip -9n >"$records/$1.metrics.jsonl.gz"
-    jq -c .models "probes/$1.json" | gzip -9n >"$records/$1.json.gz"
+        "runs/$1/metrics.jsonl" | gzip -9n >"records/$1.metrics.jsonl.gz"
+    jq -c .models "probes/$1.json" | gzip -9n >"records/$1.partial"
+    mv "records/$1.partial" "records/$1.json.gz"
 }
 
 is_finished() { # NAME
-    [ -e "probes/$1.json" ] && [ -e "$records/$1.json.gz" ]
+    [ -e "records/$1.json.gz" ]
 }
 
 arm() { # NAME REPLICATE
@@ -96,7 +110,7 @@ arm() { # NAME REPLICATE
 }
 
 mean_alpha() { # of all steps of the three adaptive runs
-    zcat "$records"/e-bert-ahm-[123].metrics.jsonl.gz |
+    zcat records/e-bert-ahm-[123].metrics.jsonl.gz |
         jq -s '[.[].alpha | numbers] | add / length * 1000 | round / 1000'
 }
 
@@ -114,13 +128,13 @@ sentences() { # NAME FILE... : all sentences of files as one, with the number of
 }
 
 probe() { # NAME: of a finished run
-    "$bin/ebert" probe "runs/$1/model" --shards data --held-out 0.05 --threads 1 --titles data/titles.jsonl \
-        --aspects aspects/*.xml --out "probes/$1.json" >"probes/$1.log" 2>&1
+    logged "probes/$1.log" "$bin/ebert" probe "runs/$1/model" --shards data --held-out 0.05 --threads 1 \
+        --titles data/titles.jsonl --aspects aspects/*.xml --out "probes/$1.json"
     keep "$1"
 }
 
-export bin records
-export -f pretrain keep is_finished arm mean_alpha probe
+export bin
+export -f logged pretrain keep is_finished arm mean_alpha probe
 "$bin/ebert" titles data
 sentences laptops "$real"/downstream/Laptop{_Train_v2,s_Test_Gold}.xml
 for domain in electronics home fashion; do
@@ -132,13 +146,6 @@ each() { # arms of the arguments, three replicates, JOBS at once
     printf '%s\n' "$@" | sed 's/.*/& 1\n& 2\n& 3/' | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'arm "$@"' arm
 }
 
-keep_shared() { # what all runs and probes share: their items, the raw files, and where the weights come from
-    jq -c '{settings, items}' probes/start.json | gzip -9n >"$records/shared.json.gz"
-    jq '.inputs | map({path, records, blake3})' data/corpus/manifest.json >"$records/corpus.json"
-    jq -n '[inputs | {(input_filename | split("/")[1]): {identity, starts}}] | add' runs/*/run.json \
-        >"$records/runs.json"
-}
-trap 'keep_shared; summary' EXIT
 each e-bert e-bert-products bert e-bert-dp bert-np e-bert-ahm
 each mixed spanbert
 
@@ -150,5 +157,12 @@ for grid in finetune learning; do
     touch -a $grid.jsonl
     seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 "$bin/ebert" grid $grid.toml --threads 1 --part
 done
+
+# What all runs and probes share: their items, the raw files, and where the weights come from.
+jq -c '{settings, items}' probes/start.json | gzip -9n >records/shared.json.gz
+jq '.inputs | map({path, records, blake3})' data/corpus/manifest.json >records/corpus.json
+jq -n '[inputs | {(input_filename | split("/")[1]): {identity, starts}}] | add' runs/*/run.json >records/runs.json
 tables
-for grid in finetune learning; do gzip -9nc $grid/records.jsonl >"$records/$grid.jsonl.gz"; done
+for grid in finetune learning; do gzip -9nc $grid/records.jsonl >records/$grid.jsonl.gz; done
+cp records/* "$here/records/"
+tests
