@@ -26,7 +26,7 @@ use support::{
 
 /// A server with a bucket, and machines that use it.
 struct Stores {
-    moto: Moto,
+    _moto: Moto,
     endpoint: String,
     folder: tempfile::TempDir,
 }
@@ -67,7 +67,7 @@ impl Stores {
     fn start() -> Option<Self> {
         let moto = Moto::start()?;
         let (endpoint, folder) = (format!("http://127.0.0.1:{}", moto.port), tempfile::tempdir().unwrap());
-        let stores = Self { moto, endpoint, folder };
+        let stores = Self { _moto: moto, endpoint, folder };
         stores.objects(&["bucket"]);
         Some(stores)
     }
@@ -123,18 +123,18 @@ impl Stores {
 }
 
 /// The hashes of the files of a folder, as [`Stores::hashes`] gives them. What a folder has and a store has not: locks.
-fn hashes_of(stores: &Stores, folder: &Path) -> BTreeMap<String, String> {
+fn hashes_of(folder: &Path) -> BTreeMap<String, String> {
     let files = contents(folder).into_keys().filter(|name| !name.ends_with(".lock"));
     let names: Vec<String> = files.collect();
     let script = "import hashlib, sys\nfor name in sys.argv[2:]:\n    print(hashlib.sha256(open(sys.argv[1] + '/' + name, 'rb').read()).hexdigest(), name)";
-    let lines = succeed(Command::new(&stores.python).args(["-c", script]).arg(folder).args(&names));
+    let lines = succeed(Command::new(moto::python()).args(["-c", script]).arg(folder).args(&names));
     let named = lines.lines().map(|line| line.split_once(' ').unwrap());
     named.map(|(hash, name)| (name.to_owned(), hash.to_owned())).collect()
 }
 
 /// Asserts that the objects below a prefix are the files of a folder.
 fn assert_same(stores: &Stores, folder: &str, prefix: &str, what: &str) {
-    let (files, objects) = (hashes_of(stores, &stores.path(folder)), stores.hashes(prefix));
+    let (files, objects) = (hashes_of(&stores.path(folder)), stores.hashes(prefix));
     assert_eq!(files.keys().collect::<Vec<_>>(), objects.keys().collect::<Vec<_>>(), "{what}");
     for (name, hash) in &files {
         assert_eq!(*hash, objects[name], "{what}: `{name}` differs");

@@ -177,7 +177,7 @@ fn has_no_locks(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, process};
+    use std::{env, process, sync::Mutex};
 
     use super::*;
 
@@ -192,8 +192,12 @@ mod tests {
         matches!(attempt, Attempt::Taken(_))
     }
 
+    /// A process that a test starts has the open files of all of them until its program begins, and so their locks.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
     #[test]
     fn one_alone_or_several_that_share() {
+        let _alone = ONE_AT_A_TIME.lock();
         let folder = tempfile::tempdir().unwrap();
         let of = || Lockable::within(folder.path()).unwrap();
         let alone = locked(of().alone().unwrap());
@@ -229,6 +233,7 @@ mod tests {
             let attempt = Lockable::within(Path::new(&folder)).unwrap().alone().unwrap();
             process::exit(if is_taken(attempt) { TAKEN } else { FREE });
         }
+        let _alone = ONE_AT_A_TIME.lock();
         let folder = tempfile::tempdir().unwrap();
         let other = || {
             let mut command = process::Command::new(env::current_exe().unwrap());
@@ -262,6 +267,7 @@ mod tests {
 
     #[test]
     fn a_read_only_folder_is_locked_by_the_file_that_is_there_or_not_at_all() {
+        let _alone = ONE_AT_A_TIME.lock();
         let folder = tempfile::tempdir().unwrap();
         let open = |code| {
             Lockable::open(folder.path(), move |access, path| match access {

@@ -1,8 +1,12 @@
 //! Process groups on CPUs, compared with the same sums on one process. The ranks are threads of
 //! this process.
-use std::{net::TcpListener, thread, time::Duration};
+#[path = "support/port.rs"]
+mod port;
+
+use std::{thread, time::Duration};
 
 use ebert_kernels::group::{Group, Rendezvous, has_gloo};
+use port::free_port;
 use tch::{Device, Kind, Tensor};
 
 /// Runs `body` as each rank of a group. Without Gloo, prints that the test is skipped.
@@ -11,7 +15,7 @@ fn with_ranks(world_size: usize, body: impl Fn(usize, &Group) + Sync) {
         println!("skipped: built without Gloo (its headers are in Debian's libgloo-dev)");
         return;
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     thread::scope(|scope| {
         for rank in 0..world_size {
             let body = &body;

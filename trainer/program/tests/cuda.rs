@@ -1,14 +1,17 @@
 //! A GPU compared with a CPU. Without a GPU each test prints that it is skipped, or fails if
 //! EBERT_REQUIRE_GPU is 1.
+#[path = "../../kernels/tests/support/port.rs"]
+mod port;
 mod support;
 
-use std::{net::TcpListener, path::Path, process::Stdio, sync::Mutex, time::Duration};
+use std::{path::Path, process::Stdio, sync::Mutex, time::Duration};
 
 use ebert_bert::{BertConfig, BertForMaskedLm, Compute, Decision, Packed, Path as LayerPath, Phase};
 use ebert_kernels::{
     device::Machine,
     group::{Group, Rendezvous},
 };
+use port::free_port;
 use support::{Place, RUN, assert_alike, assert_bfloat16_is_near, text_of};
 use tch::{Device, Kind, Tensor};
 use trainer::optimizer::{Optimizer, OptimizerOptions};
@@ -185,7 +188,7 @@ fn nccl_reduces_and_broadcasts() {
         println!("skipped: this needs a build with NCCL");
         return;
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let rendezvous = Rendezvous {
         rank: 0,
         world_size: 1,

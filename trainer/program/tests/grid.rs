@@ -30,10 +30,7 @@ fn a_grid_that_was_killed_goes_on_and_comes_to_the_same_table() {
 
     let mut child = place.command(&arguments("killed.toml")).stdout(std::process::Stdio::null()).spawn().unwrap();
     let first = place.path("killed/cells/e-bert/pc/seed-0/metrics.json");
-    for _ in 0..3000 {
-        if first.exists() {
-            break;
-        }
+    while !first.exists() && child.try_wait().unwrap().is_none() {
         thread::sleep(Duration::from_millis(10));
     }
     child.kill().unwrap();
@@ -208,10 +205,7 @@ fn tables_follow_from_records_without_models_and_data() {
     let (success, text) = grid("some.toml", &[]);
     assert!(!success && text.contains("`bert` is not a folder"), "{text}");
     let (success, text) = grid("some.toml", &["--finished"]);
-    assert!(
-        success && text.contains("4 cells are missing:\n\n* BERT-Raw, pc, seed 1 (bert is not there)\n"),
-        "{text}"
-    );
+    assert!(success && text.contains("4 cells are missing:\n\n* BERT-Raw, pc, seed 1 (bert is not there)\n"), "{text}");
     for name in gone {
         fs::rename(place.path(&format!("{name}.gone")), place.path(name)).unwrap();
     }

@@ -1,5 +1,7 @@
 //! Whether models come in the order of the paper's Table 2: the rank correlation with its scores,
 //! over its rows.
+use serde::Serialize;
+
 use super::{
     Task,
     bootstrap::{Difference, Panel, RESAMPLES, Resampled},
@@ -17,6 +19,18 @@ pub const ROWS: [(&str, [f64; 4]); 7] = [
     ("E-BERT", [68.77, 90.37, 88.42, 69.32]),
 ];
 
+/// How models are ordered, compared with the paper.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Order {
+    /// The mean over tasks of Spearman's correlation with the paper's scores, with its interval. p is that of a
+    /// correlation of 0, if replicates and documents are the only source of chance.
+    #[serde(flatten)]
+    pub correlation: Difference,
+    /// The part of all orders of the rows, the same in all tasks, whose correlation is as far from 0: how often rows
+    /// that have nothing to do with the paper's come this far.
+    pub by_chance: f64,
+}
+
 /// The score of each task that is compared, by its place in [`Task::score_names`].
 fn score_of(task: Task) -> usize {
     match task {
@@ -25,10 +39,9 @@ fn score_of(task: Task) -> usize {
     }
 }
 
-/// The mean over tasks of Spearman's correlation between our scores and the paper's, with its
-/// interval and the p of no correlation. `models` are names of rows; `None` if fewer than three of
-/// them are the paper's, or one of these has no results.
-pub fn correlation(models: &[String], tests: &[(Task, Panel)]) -> Option<Difference> {
+/// How our scores are ordered, compared with the paper's. `models` are names of rows; `None` if fewer than three of them
+/// are the paper's, or one of these has no results.
+pub fn order(models: &[String], tests: &[(Task, Panel)]) -> Option<Order> {
     let rows: Vec<(usize, [f64; 4])> = ROWS
         .iter()
         .filter_map(|(name, scores)| Some((models.iter().position(|model| model == name)?, *scores)))
@@ -38,16 +51,47 @@ pub fn correlation(models: &[String], tests: &[(Task, Panel)]) -> Option<Differe
     }
     let (of_paper, papers): (Vec<usize>, Vec<[f64; 4]>) = rows.into_iter().unzip();
     let resample = |(task, panel): &(Task, Panel)| Some((*task, panel.resample(&of_paper, RESAMPLES)?));
-    mean_correlation(&papers, &tests.iter().map(resample).collect::<Option<Vec<_>>>()?)
+    let tests = tests.iter().map(resample).collect::<Option<Vec<_>>>()?;
+    let correlation = mean_correlation(&papers, &tests)?;
+    Some(Order { by_chance: by_chance(&papers, &tests), correlation })
+}
+
+/// Spearman's correlation of models' scores in a task with those that the paper has for them.
+fn of_task(papers: &[[f64; 4]], task: Task, scores: &[Vec<f64>]) -> f64 {
+    let ours: Vec<f64> = scores.iter().map(|scores| scores[score_of(task)]).collect();
+    let papers: Vec<f64> = papers.iter().map(|scores| scores[task as usize]).collect();
+    spearman(&ours, &papers)
+}
+
+/// [`Order::by_chance`], exactly.
+fn by_chance(papers: &[[f64; 4]], tests: &[(Task, Resampled)]) -> f64 {
+    let of = |papers: &[[f64; 4]]| -> f64 {
+        tests.iter().map(|(task, resampled)| of_task(papers, *task, &resampled.scores)).sum::<f64>().abs()
+    };
+    let found = of(papers);
+    let orders = orders(papers.len());
+    // Sums of the same numbers in another order differ by rounding.
+    let as_far = orders.iter().filter(|order| {
+        let papers: Vec<[f64; 4]> = order.iter().map(|&row| papers[row]).collect();
+        of(&papers) >= found - 1e-9
+    });
+    as_far.count() as f64 / orders.len() as f64
+}
+
+/// All orders of the numbers below `count`.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    (0..count).fold(vec![Vec::new()], |shorter, next| {
+        let places = |order: &Vec<usize>| {
+            let order = order.clone();
+            (0..=order.len()).map(move |place| [&order[..place], &[next], &order[place..]].concat())
+        };
+        shorter.iter().flat_map(places).collect()
+    })
 }
 
 /// Of resamples whose models have these scores in the paper.
 fn mean_correlation(papers: &[[f64; 4]], tests: &[(Task, Resampled)]) -> Option<Difference> {
-    let of_task = |task: Task, scores: &[Vec<f64>]| -> f64 {
-        let ours: Vec<f64> = scores.iter().map(|scores| scores[score_of(task)]).collect();
-        let papers: Vec<f64> = papers.iter().map(|scores| scores[task as usize]).collect();
-        spearman(&ours, &papers) / tests.len() as f64
-    };
+    let of_task = |task: Task, scores: &[Vec<f64>]| of_task(papers, task, scores) / tests.len() as f64;
     let value = tests.iter().map(|(task, resampled)| of_task(*task, &resampled.scores)).sum();
     let resamples = tests.iter().map(|(_, resampled)| resampled.drawn.len()).min()?;
     let drawn = |number: usize| tests.iter().map(|(task, resampled)| of_task(*task, &resampled.drawn[number])).sum();
@@ -90,6 +134,23 @@ mod tests {
         assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), 0.0);
     }
 
+    /// The exact p of Spearman's correlation for four: 1 in 12 for the same or the reverse order, and 1 in 3 for 0.8
+    /// (Zar 1972).
+    #[test]
+    fn chance_is_the_exact_p_of_one_task() {
+        let papers = [1.0, 2.0, 3.0, 4.0].map(|score| [score; 4]);
+        let of = |ours: [f64; 4]| {
+            let scores = ours.map(|score| vec![score; 4]).to_vec();
+            by_chance(&papers, &[(Task::Rqa, Resampled { scores, replicates: vec![], drawn: vec![] })])
+        };
+        assert!((of([1.0, 2.0, 3.0, 4.0]) - 2.0 / 24.0).abs() < 1e-12);
+        assert!((of([4.0, 3.0, 2.0, 1.0]) - 2.0 / 24.0).abs() < 1e-12);
+        assert!((of([1.0, 3.0, 2.0, 4.0]) - 8.0 / 24.0).abs() < 1e-12);
+        assert_eq!(of([1.0; 4]), 1.0);
+        let all = orders(4);
+        assert_eq!((all.len(), all.iter().collect::<std::collections::BTreeSet<_>>().len()), (24, 24));
+    }
+
     #[test]
     fn the_papers_order_is_found_and_noise_widens_it() {
         let papers: Vec<[f64; 4]> = ROWS.iter().map(|(_, scores)| *scores).collect();
@@ -123,6 +184,6 @@ mod tests {
         let against = Resampled { drawn: vec![of(Task::Rqa, -1.0); 100], ..resampled(Task::Rqa, 1) };
         let found = mean_correlation(&papers, &[(Task::Rqa, against)]).unwrap();
         assert!((found.low + 1.0).abs() < 1e-12, "{found:?}");
-        assert_eq!(correlation(&["BERT".to_owned(), "E-BERT".to_owned()], &[]), None);
+        assert_eq!(order(&["BERT".to_owned(), "E-BERT".to_owned()], &[]), None);
     }
 }

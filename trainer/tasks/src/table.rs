@@ -25,7 +25,7 @@ use super::{
     bootstrap::{Difference, NotPaired, Panel, RESAMPLES, Replicate, holm, mean_and_deviation},
     contamination::{Contamination, RUN},
     figures::{self, Interval},
-    paper_order,
+    paper_order::{self, Order},
 };
 use crate::cross_attention::AttentionError;
 
@@ -122,8 +122,8 @@ pub struct Table {
     columns: Vec<Column>,
     missing: Vec<String>,
     contamination: Vec<(String, Contamination)>,
-    /// The mean rank correlation with the paper's scores, if its rows and tasks are there.
-    order: Option<Difference>,
+    /// How the models are ordered, compared with the paper, if its rows and tasks are there.
+    order: Option<Order>,
 }
 
 impl Table {
@@ -182,7 +182,7 @@ impl Table {
             columns,
             missing: results.missing.clone(),
             contamination: results.contamination.clone(),
-            order: paper_order::correlation(&results.models, &of_paper),
+            order: paper_order::order(&results.models, &of_paper),
         };
         table.correct();
         Ok(table)
@@ -274,10 +274,12 @@ impl Table {
             let cells = |row: usize| self.deciding().map(|(column, _)| difference_text(column.values[row])).collect();
             text += &self.rows(&heads, cells);
         }
-        if let Some(Difference { value, low, high, p }) = self.order {
+        if let Some(Order { correlation: Difference { value, low, high, p }, by_chance }) = &self.order {
             let _ = write!(
                 text,
-                "\nRank correlation with the paper's Table 2, mean over tasks: {value:.2}, 95% interval {low:.2} to {high:.2}, p {p:.4}.\n"
+                "\nRank correlation with the paper's Table 2, mean over tasks: {value:.2}, 95% interval {low:.2} to {high:.2}, p {p:.4}. \
+                 Of all orders of the rows, {:.1}% are as far from 0.\n",
+                100.0 * by_chance
             );
         }
         for test in self.curves() {
