@@ -108,7 +108,7 @@ class Store:
     def __init__(self):
         server = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
         self.moto = subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        # It says which port it chose, and later writes a line per request.
+        # It first reports the port it chose, and later each request.
         self.direct = next(int(found[1]) for line in self.moto.stderr if (found := re.search(r"http://.*:(\d+)", line)))
         threading.Thread(target=collections.deque, args=(self.moto.stderr, 0), daemon=True).start()
         self.ask("PUT", f"/{BUCKET}")
