@@ -133,8 +133,12 @@ probe() { # NAME: of a finished run
     keep "$1"
 }
 
+part() { # FILE --part I/N: a part of the cells of a grid
+    "$bin/ebert" grid "$1" --threads 1 "${@:2}"
+}
+
 export bin
-export -f logged pretrain keep is_finished arm mean_alpha probe
+export -f logged pretrain keep is_finished arm mean_alpha probe part
 "$bin/ebert" titles data
 sentences laptops "$real"/downstream/Laptop{_Train_v2,s_Test_Gold}.xml
 for domain in electronics home fashion; do
@@ -155,7 +159,7 @@ ln -sfn "$real/downstream" tasks
 for grid in finetune learning; do
     cp "$here/$grid.toml" .
     touch -a $grid.jsonl
-    seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 "$bin/ebert" grid $grid.toml --threads 1 --part
+    seq -f "%g/$jobs" 0 $((jobs - 1)) | xargs -P "$jobs" -n 1 bash -euc 'part "$@"' part $grid.toml --part
 done
 
 # What all runs and probes share: their items, the raw files, and where the weights come from.
