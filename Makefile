@@ -135,7 +135,7 @@ archive: programs $(TARGET)/wheel/ready ## pack programs, manual pages, completi
 
 .PHONY: test
 test: libtorch $(VENV)/ready $(VENV)/nvrtc ## run all tests: Rust, whole commands, the shards in DuckDB and polars, the CUDA code in NVRTC
-	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 PROPTEST_RNG_SEED=0 \
+	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" EBERT_NVRTC="$$($(NVRTC))" EBERT_REQUIRE_NVRTC=1 \
 		cargo test --release --workspace $(FEATURES)
 	@EBERT_PYTHON="$$(realpath -s $(VENV)/bin/python)" cargo test --release --workspace $(FEATURES) --features pipeline/remote --test stores
 

@@ -381,6 +381,7 @@ mod tests {
     fn a_barrier_waits_for_the_last_rank() {
         let is_there = AtomicBool::new(false);
         let Some(waited) = with_ranks(3, |world| {
+            world.barrier(Device::Cpu, "met the others").unwrap();
             if world.is_main() {
                 thread::sleep(Duration::from_millis(300));
                 is_there.store(true, Ordering::SeqCst);

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-/// The Python that has it, unless it is not installed.
+/// The Python that runs it.
 pub(crate) fn python() -> String {
     env::var("EBERT_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
@@ -43,7 +43,7 @@ impl Moto {
         let mut said = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
         let port = said.find_map(|line| line.split_once("http://127.0.0.1:")?.1.trim().parse().ok());
         let port = port.expect("the server has no port");
-        // It writes a line per request, and would wait for a reader.
+        // It writes a line per request, and stops when the pipe is full.
         thread::spawn(move || said.for_each(drop));
         Some(Self { server, port })
     }

@@ -26,8 +26,8 @@ pub struct Order {
     /// correlation of 0, if replicates and documents are the only source of chance.
     #[serde(flatten)]
     pub correlation: Difference,
-    /// The part of all orders of the rows, the same in all tasks, whose correlation is as far from 0: how often rows
-    /// that have nothing to do with the paper's come this far.
+    /// The share of all orders of the rows, the same in all tasks, whose correlation is as far from 0. Rows that have
+    /// nothing to do with the paper's come this far as often.
     pub by_chance: f64,
 }
 
